@@ -1,0 +1,80 @@
+# Needs make and Python 3.11 or later; everything else is installed into .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+WORKERS ?= 2
+
+BIN := .venv/bin
+ENV := .venv/.installed
+DOCS_ENV := .venv/.installed-docs
+UV := .lock-venv/bin/uv
+LOCKS := aif dask docs pymc
+COMPILE = $(UV) pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 \
+	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test test-slow lint format type bench docs clean lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "pyem needs Python 3.11 or later; '$(PYTHON)' is not. Run: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+
+$(ENV): requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DOCS_ENV): requirements/docs.txt $(ENV)
+	$(BIN)/python -m pip install --quiet -r requirements/docs.txt
+	@touch $@
+
+demo: $(ENV) ## fit two models to the example data; results go to results/demo
+	$(BIN)/pyem fit examples/data/demo.csv --model rw1a1b --model rw2a1b \
+		--subject subject --block block --trial trial --column choice=choice --column reward=reward \
+		--covariate age --out results/demo --force
+
+test: lint type ## check format, lint and types, then run the unit tests and doctests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+test-slow: $(ENV) ## run the tests marked slow
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
+
+lint: $(ENV) ## check format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(ENV) ## format the code and apply the safe lint fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+type: $(ENV) ## check the types
+	$(BIN)/pyright
+
+bench: $(ENV) ## run the benchmarks
+	$(BIN)/python -m benchmarks
+
+docs: $(DOCS_ENV) ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+clean: ## remove caches, builds and results, but not the environment
+	rm -rf build dist site results .pytest_cache .ruff_cache .jax_cache src/*.egg-info
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+$(UV):
+	$(PYTHON) -m venv .lock-venv
+	.lock-venv/bin/python -m pip install --quiet uv
+
+lock: $(UV) ## resolve the newest allowed versions into requirements/
+	$(COMPILE) --extra dev --output-file requirements/dev.txt
+	for extra in $(LOCKS); do \
+		$(COMPILE) --extra dev --extra $$extra --constraint requirements/dev.txt \
+			--output-file requirements/$$extra.txt || exit 1; \
+	done

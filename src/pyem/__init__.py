@@ -1,0 +1,64 @@
+"""Fit computational models of behaviour to groups of people.
+
+Nouns: `Parameter`, `Model`, `Dataset`, `Group`, a task from `pyem.task`, and results such as `PointFit`.
+Verbs: `fit_em`, `fit_map`, `fit_mle`, `simulate`, `check`, `compare_fits`, `load`.
+Models that come with the library: `pyem.models.names()`, `pyem.models.get(name)`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Categorical": "distribution",
+    "Dataset": "dataset",
+    "DataError": "table",
+    "FitWarning": "infer.point",
+    "Group": "group",
+    "Interval": "transform",
+    "Model": "model",
+    "ModelError": "validation",
+    "Normal": "distribution",
+    "Ordered": "transform",
+    "Parameter": "model",
+    "PointFit": "result",
+    "Poisson": "distribution",
+    "Positive": "transform",
+    "Real": "transform",
+    "Simulation": "simulation",
+    "Status": "solve",
+    "check": "validation",
+    "compare_fits": "selection",
+    "fit_em": "infer.point",
+    "fit_map": "infer.point",
+    "fit_mle": "infer.point",
+    "fix": "model",
+    "load": "export",
+    "rollout": "model",
+    "simulate": "simulation",
+    "tie": "model",
+    "with_lapse": "model",
+    "with_stickiness": "model",
+}
+_MODULES = ("models", "selection", "task")
+
+__all__ = ["__version__", *_WHERE, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    # Names are loaded on first use, so that `import pyem` costs little more than `import jax`.
+    if name in _WHERE:
+        value = getattr(importlib.import_module(f"pyem.{_WHERE[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"pyem.{name}")
+    else:
+        raise AttributeError(f"module 'pyem' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,286 @@
+"""Log-likelihood, gradient and Hessian of all subjects at once.
+
+A lane depends on its own subject's parameters only, so the Jacobian of all lanes is block diagonal: one forward-mode pass with
+the same basis vector in every lane gives that partial derivative of every lane. Lanes are worked through in chunks that
+stay in the processor's cache, and chunks are shared among the cores.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from pyem.dataset import Dataset
+from pyem.model import Model, Record, rollout
+
+CHUNK_LANES = 512
+"""Lanes worked on together on a CPU: few enough to stay in the cache, enough to amortise the loop over trials."""
+
+TRACES: Counter[tuple[str, str]] = Counter()
+"""How often each compiled function was traced for each model, for tests."""
+
+
+class Derivatives(NamedTuple):
+    """Value, gradient and Hessian; the subject (or lane) is the last axis: (S,), (P, S), (P, P, S)."""
+
+    value: Array
+    grad: Array
+    hess: Array
+
+
+def derivatives(function: Callable[[Array], Array], x: Array) -> Derivatives:
+    """Value, gradient and Hessian of ``function: (P, L) -> (L,)`` where output l depends on column l of `x` only."""
+    basis = jnp.eye(x.shape[0], dtype=x.dtype)[:, :, None] * jnp.ones_like(x)
+
+    def value_and_grad(x: Array) -> tuple[Array, Array]:
+        return jax.vmap(lambda e: jax.jvp(function, (x,), (e,)), out_axes=(None, 0))(basis)
+
+    def along(e: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        return jax.jvp(value_and_grad, (x,), (e,))
+
+    (value, grad), (_, hess) = jax.vmap(along, out_axes=((None, None), 0))(basis)
+    return Derivatives(value, grad, hess)
+
+
+def gradients(function: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
+    """Value and gradient of ``function: (P, L) -> (L,)`` where output l depends on column l of `x` only."""
+    basis = jnp.eye(x.shape[0], dtype=x.dtype)[:, :, None] * jnp.ones_like(x)
+    return jax.vmap(lambda e: jax.jvp(function, (x,), (e,)), out_axes=(None, 0))(basis)
+
+
+# -- chunks and shards --------------------------------------------------------------------------------------------------
+
+
+class Chunk(NamedTuple):
+    """Some subjects and all their lanes. In a shard, every array has the chunk as an extra first axis."""
+
+    trials: Record
+    """Fields and masks, (trial, ..., lane)."""
+    lane_subject: Array
+    """Whose lane it is, as an index into the chunk's subjects, (lane,)."""
+
+
+class Batch(NamedTuple):
+    """A data set laid out for one model."""
+
+    shards: tuple[Chunk, ...]
+    index: np.ndarray
+    """Subject in each place, -1 where none, (shard, chunk, place)."""
+    n_subjects: int
+
+
+def bucket(n: int) -> int:
+    """`n` rounded up to one of four sizes per octave, so that similar data share a compilation."""
+    if n <= 4:
+        return n
+    step = 1 << (n.bit_length() - 3)
+    return -(-n // step) * step
+
+
+def n_cores() -> int:
+    """Number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_batches: weakref.WeakKeyDictionary[Dataset, dict[Any, Batch]] = weakref.WeakKeyDictionary()
+
+
+def batch(model: Model, data: Dataset) -> Batch:
+    """The data laid out in chunks and shards for `model`; made once for each data set and kind of model."""
+    key = (model.columns, model.responses, model.outcomes, model.inputs)
+    known = _batches.setdefault(data, {})
+    if key not in known:
+        known[key] = _lay_out(model, data)
+    return known[key]
+
+
+def _lay_out(model: Model, data: Dataset) -> Batch:
+    on_cpu = jax.default_backend() == "cpu"
+    lanes_of = np.bincount(data.lane_subject, minlength=data.n_subjects)
+    limit = CHUNK_LANES if on_cpu else max(data.n_lanes, 1)
+    per_chunk = max(1, int(limit // max(lanes_of.mean(), 1)))
+    n_chunks = -(-data.n_subjects // per_chunk)
+    n_shards = min(n_cores(), n_chunks) if on_cpu else 1
+    chunks_per_shard = bucket(-(-n_chunks // n_shards)) if n_chunks > 1 else 1
+    # Even out the chunks, so that the last one is not nearly empty.
+    per_chunk = -(-data.n_subjects // n_chunks)
+    places = bucket(per_chunk)
+
+    index = np.full((n_shards * chunks_per_shard, places), -1)
+    chunk_of = np.arange(data.n_subjects) // per_chunk
+    # Neighbouring chunks go to different shards, so that the shards have equal work.
+    row_of = (chunk_of % n_shards) * chunks_per_shard + chunk_of // n_shards
+    place_of = np.arange(data.n_subjects) % per_chunk
+    index[row_of, place_of] = np.arange(data.n_subjects)
+
+    lane_chunk = row_of[data.lane_subject]
+    order = np.argsort(lane_chunk, kind="stable")
+    counts = np.bincount(lane_chunk, minlength=len(index))
+    width = bucket(int(counts.max()))
+    position = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    source = np.full((len(index), width), -1)
+    source[lane_chunk[order], position] = order
+    real = source >= 0
+
+    n_trials = bucket(data.valid.shape[0])
+    extra = n_trials - data.valid.shape[0]
+
+    def arrange(array: np.ndarray, fill: Any = None) -> np.ndarray:
+        padded = np.concatenate([array, np.repeat(array[-1:], extra, axis=0)]) if extra else array
+        out = np.moveaxis(padded[..., source], -2, 0)
+        if fill is not None:
+            out = np.where(real.reshape(len(real), *[1] * (array.ndim - 1), -1), out, fill)
+            out[:, array.shape[0] :] = fill
+        return out
+
+    trials = data.trials(model)
+    with jax.enable_x64(True):
+        laid: dict[str, Any] = {name: arrange(trials[name]) for name in model.columns}
+        laid["responded"] = {name: arrange(mask, False) for name, mask in trials.responded.items()}
+        laid["learn"] = arrange(trials.learn, False)
+        owner = np.where(real, place_of[data.lane_subject[source]], 0).astype(np.int32)
+        shards = []
+        for s in range(n_shards):
+            part = slice(s * chunks_per_shard, (s + 1) * chunks_per_shard)
+            shards.append(
+                Chunk(jax.tree.map(lambda a, part=part: jnp.asarray(a[part]), Record(**laid)), jnp.asarray(owner[part]))
+            )
+    return Batch(tuple(shards), index.reshape(n_shards, chunks_per_shard, places), data.n_subjects)
+
+
+def split(values: np.ndarray, batch: Batch) -> list[Array]:
+    """One array (chunk, ..., place) for each shard from values with the subject first; empty places repeat the first."""
+    placed = np.moveaxis(np.asarray(values)[np.maximum(batch.index, 0)], 2, -1)
+    return [jnp.asarray(part) for part in placed]
+
+
+def join(parts: Sequence[Any], batch: Batch) -> Any:
+    """The inverse of `split` for every leaf: values with the subject first, in order."""
+
+    def leaf(*shards: Array) -> np.ndarray:
+        placed = np.stack([np.asarray(shard) for shard in shards])
+        rows = np.moveaxis(placed, -1, 2)[batch.index >= 0]
+        out = np.empty_like(rows)
+        out[batch.index[batch.index >= 0]] = rows
+        return out
+
+    return jax.tree.map(leaf, *parts)
+
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def over_shards(function: Callable[..., Any], batch: Batch, *args: Sequence[Any]) -> list[Any]:
+    """``function(shard, *args_of_shard)`` for all shards, one thread each (compiled code runs without the lock)."""
+
+    def one(shard: Chunk, *rest: Any) -> Any:
+        with jax.enable_x64(True):
+            return jax.block_until_ready(function(shard, *rest))
+
+    if len(batch.shards) == 1:
+        return [one(batch.shards[0], *(arg[0] for arg in args))]
+    global _pool
+    _pool = _pool or ThreadPoolExecutor(n_cores(), thread_name_prefix="pyem")
+    # The first shard compiles; the others then find the compiled function.
+    return list(_pool.map(one, batch.shards, *args))
+
+
+# -- evaluation ---------------------------------------------------------------------------------------------------------
+
+
+def chunk_log_lik(model: Model, chunk: Chunk, x: Array) -> Array:
+    """Log-likelihood (S,) of a chunk's subjects at `x` (P, S)."""
+    lanes = rollout(model, x[:, chunk.lane_subject], chunk.trials)
+    return jax.ops.segment_sum(lanes, chunk.lane_subject, x.shape[-1])
+
+
+def chunk_derivatives(model: Model, chunk: Chunk, x: Array) -> Derivatives:
+    """Log-likelihood, gradient and Hessian of a chunk's subjects at `x` (P, S)."""
+    lanes = derivatives(lambda x: rollout(model, x, chunk.trials), x[:, chunk.lane_subject])
+    to_subjects = lambda a: jax.ops.segment_sum(jnp.moveaxis(a, -1, 0), chunk.lane_subject, x.shape[-1])  # noqa: E731
+    return Derivatives(*(jnp.moveaxis(to_subjects(a), 0, -1) for a in lanes))
+
+
+@partial(jax.jit, static_argnums=0)
+def _shard_log_lik(model: Model, shard: Chunk, x: Array) -> Array:
+    TRACES[model.name, "log_lik"] += 1
+    return lax.map(lambda args: chunk_log_lik(model, *args), (shard, x))
+
+
+@partial(jax.jit, static_argnums=0)
+def _shard_derivatives(model: Model, shard: Chunk, x: Array) -> Derivatives:
+    TRACES[model.name, "derivatives"] += 1
+    return lax.map(lambda args: chunk_derivatives(model, *args), (shard, x))
+
+
+@partial(jax.jit, static_argnums=0)
+def _shard_rollout(model: Model, shard: Chunk, x: Array) -> Any:
+    TRACES[model.name, "rollout"] += 1
+    return lax.map(lambda args: rollout(model, args[1][:, args[0].lane_subject], args[0].trials, full=True), (shard, x))
+
+
+def log_lik(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
+    """Log-likelihood of each subject, (S,), in nats, at unconstrained `x` (S, P).
+
+    Examples
+    --------
+    >>> from pyem import models
+    >>> data = Dataset.from_arrays({"choice": np.zeros((2, 1, 3)), "reward": np.ones((2, 1, 3))})
+    >>> log_lik(models.get("rw1a1b"), data, np.zeros((2, 2))).shape
+    (2,)
+    """
+    laid = batch(model, data)
+    with jax.enable_x64(True):
+        return join(over_shards(partial(_shard_log_lik, model), laid, split(_checked(model, data, x), laid)), laid)
+
+
+def value_grad_hess(model: Model, data: Dataset, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log-likelihood (S,), gradient (S, P) and Hessian (S, P, P) of each subject at unconstrained `x` (S, P)."""
+    laid = batch(model, data)
+    with jax.enable_x64(True):
+        parts = over_shards(partial(_shard_derivatives, model), laid, split(_checked(model, data, x), laid))
+        return tuple(join(parts, laid))  # type: ignore[return-value]
+
+
+def trial_values(model: Model, data: Dataset, x: np.ndarray) -> dict[str, Any]:
+    """What `rollout` gives for every trial at unconstrained `x` (S, P): arrays (trial, ..., lane) as in the data."""
+    laid = batch(model, data)
+    with jax.enable_x64(True):
+        parts = over_shards(partial(_shard_rollout, model), laid, split(_checked(model, data, x), laid))
+    return jax.tree.map(lambda *leaves: _unlay(data, laid, leaves), *parts)
+
+
+def _unlay(data: Dataset, laid: Batch, leaves: Sequence[Array]) -> np.ndarray:
+    """Undo `_lay_out`: (chunk, trial, ..., lane) of every shard to (trial, ..., lane) of the data set."""
+    flat = laid.index.reshape(-1, laid.index.shape[-1])
+    values = np.concatenate([np.asarray(leaf) for leaf in leaves])
+    row_of = np.empty(data.n_subjects, int)
+    rows, places = np.nonzero(flat >= 0)
+    row_of[flat[rows, places]] = rows
+    lane_row = row_of[data.lane_subject]
+    order = np.argsort(lane_row, kind="stable")
+    counts = np.bincount(lane_row, minlength=len(flat))
+    position = np.empty(len(order), int)
+    position[order] = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    picked = np.moveaxis(values, -1, 1)[lane_row, position]
+    return np.moveaxis(picked, 0, -1)[: data.valid.shape[0]]
+
+
+def _checked(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
+    x = np.asarray(x, float)
+    if x.shape != (data.n_subjects, model.n_params):
+        raise ValueError(
+            f"model {model.name!r} needs parameters of shape ({data.n_subjects} subjects, {model.n_params}), but was given "
+            f"{x.shape}"
+        )
+    return x

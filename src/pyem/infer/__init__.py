@@ -1,0 +1,1 @@
+"""Inference: one file for each method."""

@@ -1,0 +1,196 @@
+"""The E-step: every subject's mode and curvature under a Gaussian prior, for any engine that can supply them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from pyem.dataset import Dataset
+from pyem.engine import (
+    TRACES,
+    Batch,
+    Chunk,
+    Derivatives,
+    batch,
+    chunk_derivatives,
+    derivatives,
+    join,
+    over_shards,
+    split,
+)
+from pyem.model import Model
+from pyem.solve import Mode, Status, inverse_and_log_det, newton
+
+
+class GaussianPrior(NamedTuple):
+    """Each subject's prior: ``N(mean_s, (precision * sqrt(weight_s weight_s'))^-1)``."""
+
+    mean: np.ndarray
+    """(S, P)"""
+    precision: np.ndarray
+    """(P, P), shared."""
+    weight: np.ndarray
+    """(S, P): 1 for a Gaussian group; a heavy-tailed group gives outlying people less."""
+
+
+class Laplace(NamedTuple):
+    """The Laplace approximation of every subject's posterior."""
+
+    mode: np.ndarray
+    """(S, P), unconstrained."""
+    cov: np.ndarray
+    """(S, P, P): inverse Hessian of the negative log joint at the mode."""
+    log_lik: np.ndarray
+    """(S,), in nats, at the mode."""
+    log_det: np.ndarray
+    """(S,): log-determinant of that Hessian."""
+    status: np.ndarray
+    """(S,): a `Status` for each subject."""
+
+    @property
+    def usable(self) -> np.ndarray:
+        """(S,): subjects that inform the group: the likelihood is finite."""
+        return self.status != Status.NOT_FINITE
+
+    def log_evidence(self, log_prior: np.ndarray) -> np.ndarray:
+        """(S,), in nats: Laplace approximation of the log marginal likelihood, from the log prior at the mode."""
+        return self.log_lik + log_prior + 0.5 * self.mode.shape[1] * math.log(2 * math.pi) - 0.5 * self.log_det
+
+
+class EStep(Protocol):
+    """What an engine offers: the Laplace approximation under a prior, started from the last one."""
+
+    def __call__(self, prior: GaussianPrior, tol: float) -> Laplace:
+        """All subjects' modes, to within `tol` nats."""
+        ...
+
+
+class _State(NamedTuple):
+    x: Array
+    at: Derivatives
+
+
+class _Outcome(NamedTuple):
+    x: Array
+    at: Derivatives
+    cov: Array
+    log_det: Array
+    positive: Array
+    decrement: Array
+
+
+def gaussian(mean: Array, precision: Array, weight: Array) -> Callable[[Array], Derivatives]:
+    """Log-density up to a constant, gradient and Hessian of Gaussian priors: (P, S), (P, P), (P, S)."""
+    root = jnp.sqrt(weight)
+    full = precision[:, :, None] * root[:, None] * root[None]
+
+    def at(x: Array) -> Derivatives:
+        gap = mean - x
+        grad = (full * gap[None]).sum(1)
+        return Derivatives(-0.5 * (gap * grad).sum(0), grad, -full)
+
+    return at
+
+
+def unknown(x: Array) -> Derivatives:
+    """Derivatives that are not known yet: the first step of `newton` then only looks."""
+    p = x.shape[0]
+    zero = jnp.zeros_like(x)
+    return Derivatives(jnp.full_like(x[0], -jnp.inf), zero, -jnp.eye(p)[:, :, None] * jnp.ones_like(x))
+
+
+def _finish(mode: Mode, prior: Callable[[Array], Derivatives]) -> _Outcome:
+    cov, log_det, positive = inverse_and_log_det(-(mode.at.hess + prior(mode.x).hess))
+    return _Outcome(mode.x, mode.at, cov, log_det, positive, mode.decrement)
+
+
+@partial(jax.jit, static_argnums=0)
+def _gaussian_modes(
+    model: Model,
+    shard: Chunk,
+    state: _State,
+    mean: Array,
+    weight: Array,
+    precision: Array,
+    tol: Array,
+    max_steps: Array,
+) -> _Outcome:
+    TRACES[model.name, "modes"] += 1
+
+    def one(args: tuple[Chunk, _State, Array, Array]) -> _Outcome:
+        chunk, state, mean, weight = args
+        prior = gaussian(mean, precision, weight)
+        likelihood = lambda x: chunk_derivatives(model, chunk, x)  # noqa: E731
+        return _finish(newton(likelihood, prior, state.x, state.at, tol=tol, max_steps=max_steps), prior)
+
+    return lax.map(one, (shard, state, mean, weight))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _general_modes(
+    model: Model, log_prior: Callable[[Array], Array], shard: Chunk, state: _State, tol: Array, max_steps: Array
+) -> _Outcome:
+    TRACES[model.name, "general_modes"] += 1
+
+    def one(args: tuple[Chunk, _State]) -> _Outcome:
+        chunk, state = args
+        prior = lambda x: derivatives(jax.vmap(log_prior, in_axes=-1), x)  # noqa: E731
+        likelihood = lambda x: chunk_derivatives(model, chunk, x)  # noqa: E731
+        return _finish(newton(likelihood, prior, state.x, state.at, tol=tol, max_steps=max_steps), prior)
+
+    return lax.map(one, (shard, state))
+
+
+class JaxEStep:
+    """The E-step of a `Model`: batched Newton with exact Hessians, warm-started from the last call.
+
+    Parameters
+    ----------
+    model, data
+        What to fit to what.
+    start
+        First guess, (S, P), unconstrained.
+    max_steps
+        Evaluations of one subject in one call, at most.
+    """
+
+    def __init__(self, model: Model, data: Dataset, start: np.ndarray, *, max_steps: int = 100) -> None:
+        self.model = model
+        self.max_steps = max_steps
+        self.batch: Batch = batch(model, data)
+        with jax.enable_x64(True):
+            self._states = [_State(x, jax.vmap(unknown)(x)) for x in split(start, self.batch)]
+
+    def __call__(self, prior: GaussianPrior, tol: float = 1e-16) -> Laplace:
+        """Every subject's mode and curvature under `prior`."""
+        with jax.enable_x64(True):
+            means, weights = split(prior.mean, self.batch), split(prior.weight, self.batch)
+        run = lambda shard, *args: _gaussian_modes(  # noqa: E731
+            self.model, shard, *args, jnp.asarray(prior.precision), jnp.asarray(tol), jnp.asarray(self.max_steps)
+        )
+        return self._collect(over_shards(run, self.batch, self._states, means, weights), tol)
+
+    def general(self, log_prior: Callable[[Array], Array], tol: float = 1e-16) -> Laplace:
+        """The same under any log prior density of one subject's unconstrained parameters, a traceable function."""
+        run = lambda shard, state: _general_modes(  # noqa: E731
+            self.model, log_prior, shard, state, jnp.asarray(tol), jnp.asarray(self.max_steps)
+        )
+        return self._collect(over_shards(run, self.batch, self._states), tol)
+
+    def _collect(self, outcomes: list[_Outcome], tol: float) -> Laplace:
+        self._states = [_State(out.x, out.at) for out in outcomes]
+        kept = [(out.x, out.cov, out.at.value, out.log_det, out.positive, out.decrement) for out in outcomes]
+        x, cov, value, log_det, positive, decrement = join(kept, self.batch)
+        status = np.full(len(x), int(Status.CONVERGED))
+        status[decrement > max(tol, 1e-8)] = Status.MAX_STEPS
+        status[~positive] = Status.FLAT
+        status[(np.abs(x) >= 30.0).any(1)] = Status.AT_BOUND
+        status[~np.isfinite(value)] = Status.NOT_FINITE
+        return Laplace(x, cov, value, log_det, status)

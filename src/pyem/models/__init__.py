@@ -1,0 +1,41 @@
+"""The models that come with the library, by name.
+
+Examples
+--------
+>>> get("rw1a1b").names
+('beta', 'alpha')
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+from pyem.model import Model
+from pyem.models import rl
+
+_FACTORIES: dict[str, Callable[..., Model]] = {**rl.MODELS}
+
+
+def names() -> list[str]:
+    """The identifiers of all models, in the order of the documentation."""
+    return list(_FACTORIES)
+
+
+def get(name: str, **options: Any) -> Model:
+    """A model by its identifier; `options` such as ``options=4`` are those of the family.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model (the message suggests the closest) or it has no such option.
+    """
+    if name not in _FACTORIES:
+        near = difflib.get_close_matches(name, _FACTORIES, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"there is no model {name!r}; {hint}The models are {', '.join(_FACTORIES)}")
+    try:
+        return _FACTORIES[name](**options)
+    except TypeError as error:
+        raise ValueError(f"model {name!r} cannot be made with {options}: {error}") from None

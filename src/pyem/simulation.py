@@ -1,0 +1,187 @@
+"""Simulated people: the same policy and update that the likelihood uses, playing a task."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from pyem.dataset import Dataset
+from pyem.model import Model, Record, initial_state, over_lanes, policies, updated
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Simulation(Dataset):
+    """A `Dataset` of simulated people, with the truth.
+
+    Parameters
+    ----------
+    truth
+        Unconstrained parameters of each subject, (S, P).
+    log_lik
+        Log-probability of each subject's simulated responses, (S,), in nats.
+    model
+        The model that made them.
+    """
+
+    truth: np.ndarray = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
+    log_lik: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
+    model: Model | None = None
+
+    @property
+    def true_params(self) -> np.ndarray:
+        """Natural parameters of each subject, (S, P)."""
+        assert self.model is not None
+        return self.model.natural(self.truth)
+
+
+def as_key(key: Any) -> Array:
+    """A JAX random key from an integer seed or a key.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    """
+    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+        return jax.random.key(int(key))
+    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return key
+    if isinstance(key, jax.Array | np.ndarray) and key.shape == (2,):
+        return jax.random.wrap_key_data(jnp.asarray(key, jnp.uint32))
+    raise TypeError(f"key must be a whole number or a JAX random key, but was {key!r}")
+
+
+def simulate(
+    model: Model,
+    params: Any = None,
+    *,
+    key: Any,
+    subjects: int | None = None,
+    blocks: int = 1,
+    trials: int = 100,
+    task: Any = None,
+    missed: float = 0.0,
+    covariates: dict[str, np.ndarray] | None = None,
+) -> Simulation:
+    """Let simulated people do a task.
+
+    Parameters
+    ----------
+    model
+        How they choose and learn.
+    params
+        Natural parameters, (S, P). Without them, `subjects` people are drawn from the model's typical population.
+    key
+        Seed (a whole number) or a JAX random key.
+    subjects, blocks, trials
+        How many; a block starts afresh.
+    task
+        What they do; the model's own task if not given.
+    missed
+        Probability that a response is missed.
+    covariates
+        Values (S,) to keep with the data.
+
+    Returns
+    -------
+    Simulation
+        A data set that also knows the truth.
+
+    Raises
+    ------
+    ValueError
+        If there is no task, or a parameter is outside its range.
+
+    Examples
+    --------
+    >>> from pyem import models
+    >>> data = simulate(models.get("rw1a1b"), [[5.0, 0.3], [2.0, 0.5]], key=1, blocks=4, trials=24)
+    >>> data.n_trials
+    192
+    """
+    key = as_key(key)
+    task = task or model.task
+    if task is None or model.policy is None:
+        raise ValueError(
+            f"model {model.name!r} has no {'task' if task is None else 'policy'}, so it cannot be simulated"
+        )
+    if min(blocks, trials) < 1 or not 0 <= missed < 1:
+        raise ValueError(
+            f"blocks={blocks}, trials={trials}, missed={missed}: at least one of each, and 0 <= missed < 1"
+        )
+    x = _parameters(model, params, subjects, key)
+    with jax.enable_x64(True):
+        lanes = jnp.repeat(jnp.asarray(x.T), blocks, axis=1)
+        fields, log_lik = _play(model, task, trials, lanes, key, jnp.asarray(missed))
+    fields = {name: np.asarray(value) for name, value in fields.items()}
+    responded = fields.pop("responded_")
+    n = len(x)
+    present = {name: np.ones((trials, n * blocks), bool) for name in fields}
+    for name in model.responses:
+        present[name] = responded
+    return Simulation(
+        fields=fields,
+        present=present,
+        valid=np.ones((trials, n * blocks), bool),
+        lane_subject=np.repeat(np.arange(n), blocks),
+        lane_block=np.tile(np.arange(blocks), n),
+        subjects=np.arange(n),
+        covariates=dict(covariates or {}),
+        truth=x,
+        log_lik=np.asarray(log_lik).reshape(n, blocks).sum(1),
+        model=model,
+    )
+
+
+def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> np.ndarray:
+    if params is None:
+        if subjects is None or subjects < 1:
+            raise ValueError(f"subjects={subjects}; say how many people to simulate, or give their params")
+        mean, sd = model.typical
+        seed = np.asarray(jax.random.key_data(key)).ravel()
+        return mean + sd * np.random.default_rng(seed).normal(size=(subjects, model.n_params))
+    params = np.asarray(params, float)
+    if params.ndim != 2:
+        raise ValueError(f"params has shape {params.shape}; expected (subjects, {model.n_params} parameters)")
+    if subjects not in (None, len(params)):
+        raise ValueError(f"subjects={subjects}, but params has {len(params)} rows; leave subjects out")
+    return model.unconstrained(params)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _play(model: Model, task: Any, trials: int, x: Array, key: Array, missed: Array) -> tuple[dict[str, Array], Array]:
+    p = over_lanes(model.record)(x)
+    keys = jax.random.split(jax.random.fold_in(key, 1), (trials + 1, x.shape[-1]))
+
+    def start(p: Record, key: Array) -> Any:
+        return initial_state(model, p), task.init(key)
+
+    def lane_step(p: Record, states: Any, key: Array) -> Any:
+        state, world = states
+        show, act, answer, miss = jax.random.split(key, 4)
+        trial = Record(**task.present(world, show))
+        dists = policies(model, p, state, trial)
+        acts = jax.random.split(act, len(dists))
+        responses = {name: d.sample(k) for (name, d), k in zip(dists.items(), acts, strict=True)}
+        responded = ~jax.random.bernoulli(miss, missed)
+        log_p = sum(d.log_prob(responses[name]) for name, d in dists.items())
+        trial = trial.with_values(**responses)
+        world, outcome = task.respond(world, trial, answer)
+        trial = trial.with_values(**outcome)
+        state, _ = updated(model, p, state, trial, responded)
+        return (state, world), (dict(trial) | {"responded_": responded}, jnp.where(responded, log_p, 0.0))
+
+    def body(carry: Any, key: Array) -> Any:
+        states, total = carry
+        states, (fields, log_p) = over_lanes(lane_step)(p, states, key)
+        return (states, total + log_p), fields
+
+    states = over_lanes(start)(p, keys[0])
+    (_, total), fields = lax.scan(body, (states, jnp.zeros(x.shape[-1], x.dtype)), keys[1:])
+    return fields, total

@@ -1,0 +1,244 @@
+"""Does a model suit its data? A quick look before every fit, and a ladder of dry runs for people who write models."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pyem.dataset import Dataset
+from pyem.engine import batch, log_lik, value_grad_hess
+from pyem.model import Model, initial_state, rollout
+from pyem.table import DataError
+
+
+class ModelError(ValueError):
+    """A model is not well-formed; the message names the function at fault and what it should return."""
+
+
+def validate(model: Model, data: Dataset) -> None:
+    """Raise unless `data` has what `model` needs and the model can be evaluated on it.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, a code is out of range, or a subject has no trial that counts.
+    ModelError
+        If the model's functions fail or return the wrong shapes.
+    """
+    missing = [name for name in model.columns if name not in data.fields]
+    if missing:
+        raise DataError(
+            f"model {model.name!r} needs the column {', '.join(map(repr, missing))}; the data has "
+            f"{', '.join(map(repr, data.fields))}: map a column of the table to it"
+        )
+    _codes_in_range(model, data)
+    counts = data.n_responses(model)
+    if not counts.all():
+        empty = data.subjects[counts == 0]
+        raise DataError(
+            f"subject {str(empty[0])!r} has no trial that counts for model {model.name!r} ({len(empty)} such in all): "
+            f"all of {', '.join(model.inputs + model.responses)} are missing somewhere; remove the subject or fill them in"
+        )
+    _dry_run(model, data)
+
+
+def _codes_in_range(model: Model, data: Dataset) -> None:
+    if model.options is None:
+        return
+    name = model.responses[0]
+    codes = data.fields[name]
+    if not np.issubdtype(codes.dtype, np.integer):
+        raise DataError(
+            f"column {name!r} has numbers, but model {model.name!r} needs codes of {model.options} options; "
+            f"pass codes={{{name!r}: None}}"
+        )
+    bad = np.argwhere(data.present[name] & (codes >= model.options))
+    if len(bad):
+        row, lane = bad[0]
+        code = codes[row, lane]
+        label = data.codes[name][code] if name in data.codes else code
+        raise DataError(
+            f"column {name!r} has code {label} for subject {str(data.subjects[data.lane_subject[lane]])!r}, but model "
+            f"{model.name!r} has {model.options} options; recode it or make the model with options={int(codes.max()) + 1}"
+        )
+
+
+def _dry_run(model: Model, data: Dataset) -> None:
+    with jax.enable_x64(True):
+        trials = jax.tree.map(lambda a: jax.ShapeDtypeStruct((2, *a.shape[1:-1], 2), a.dtype), data.trials(model))
+        x = jax.ShapeDtypeStruct((model.n_params, 2), jnp.float64)
+        out = _guarded(
+            model, "evaluating the likelihood", lambda: jax.eval_shape(lambda x, t: rollout(model, x, t), x, trials)
+        )
+        if out.shape != (2,):
+            raise ModelError(
+                f"model {model.name!r}: the log-likelihood of one trial has shape {out.shape[:-1]}, but should be one "
+                "number; policy(p, state, trial) must return the distribution of one response"
+            )
+
+
+def _guarded(model: Model, doing: str, call: Callable[[], Any]) -> Any:
+    """`call()`, with what goes wrong inside the user's functions said in words."""
+    try:
+        return call()
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+        raise ModelError(
+            f"model {model.name!r}, {doing}: a value that depends on parameters or data was used like a plain Python "
+            "number (in an `if`, a loop, int() or NumPy). Use jnp.where instead of if, and jax.numpy instead of numpy"
+            f" [{_first_line(error)}]"
+        ) from None
+    except jax.errors.UnexpectedTracerError as error:
+        raise ModelError(
+            f"model {model.name!r}, {doing}: a function kept a value outside itself (a list, a global). The three functions "
+            f"must be pure: return what should be kept, as the state or the latents [{_first_line(error)}]"
+        ) from None
+    except (TypeError, ValueError, IndexError, AttributeError, KeyError) as error:
+        raise ModelError(f"model {model.name!r}, {doing}: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+@dataclasses.dataclass(frozen=True)
+class Rung:
+    """One dry run of `check`."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckReport:
+    """What `check` found, rung by rung; true if all passed."""
+
+    model: str
+    rungs: tuple[Rung, ...]
+
+    def __bool__(self) -> bool:
+        return all(rung.passed for rung in self.rungs)
+
+    def __str__(self) -> str:
+        lines = [f"{'ok  ' if rung.passed else 'FAIL'} {rung.name}: {rung.detail}" for rung in self.rungs]
+        return f"check of {self.model}\n" + "\n".join(lines)
+
+
+def check(model: Model, data: Dataset) -> CheckReport:
+    """A ladder of dry runs that stops at the first rung that fails.
+
+    Columns and shapes, a finite value at typical parameters, the gradient against finite differences, the same value twice (no
+    side effects), and a simulated trial whose probability agrees with the likelihood.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> bool(check(model, pyem.simulate(model, subjects=2, key=1)))
+    True
+    """
+    rungs: list[Rung] = []
+    for name, climb in _LADDER:
+        try:
+            detail = climb(model, data)
+            rungs.append(Rung(name, True, detail))
+        except (DataError, ModelError) as error:
+            rungs.append(Rung(name, False, str(error)))
+            break
+    return CheckReport(model.name, tuple(rungs))
+
+
+def _typical(model: Model, data: Dataset) -> np.ndarray:
+    mean, _ = model.typical
+    # Off the exact mean, where a derivative may be zero by symmetry.
+    return np.tile(mean + 0.1, (data.n_subjects, 1))
+
+
+def _rung_shapes(model: Model, data: Dataset) -> str:
+    validate(model, data)
+    with jax.enable_x64(True):
+        p = jax.eval_shape(model.record, jax.ShapeDtypeStruct((model.n_params,), jnp.float64))
+        if model.log_likelihood is None:
+            _guarded(model, "init(p)", lambda: jax.eval_shape(lambda p: initial_state(model, p), p))
+    return f"columns {', '.join(model.columns)}; parameters {', '.join(model.names)}"
+
+
+def _rung_value(model: Model, data: Dataset) -> str:
+    value = log_lik(model, data, _typical(model, data))
+    bad = np.flatnonzero(~np.isfinite(value))
+    if len(bad):
+        raise ModelError(
+            f"model {model.name!r}: the log-likelihood of subject {str(data.subjects[bad[0]])!r} is {value[bad[0]]} at "
+            "typical parameters; look for a logarithm or a division of 0, or an outcome far out of scale"
+        )
+    return f"log-likelihood {value.sum():.3f} at typical parameters"
+
+
+def _rung_gradient(model: Model, data: Dataset) -> str:
+    x, step = _typical(model, data), 1e-5
+    _, grad, hess = value_grad_hess(model, data, x)
+    if not (np.isfinite(grad).all() and np.isfinite(hess).all()):
+        raise ModelError(
+            f"model {model.name!r}: the value is finite but a derivative is not; look for sqrt or log at 0 inside "
+            "jnp.where (make its argument safe first)"
+        )
+    for k, name in enumerate(model.names):
+        shift = step * np.eye(model.n_params)[k]
+        slope = (log_lik(model, data, x + shift) - log_lik(model, data, x - shift)) / (2 * step)
+        gap = np.abs(slope - grad[:, k]) / (1 + np.abs(slope))
+        if gap.max() > 1e-4:
+            raise ModelError(
+                f"model {model.name!r}: the derivative by {name} is {grad[gap.argmax(), k]:.6g}, but finite differences give "
+                f"{slope[gap.argmax()]:.6g}; the likelihood jumps there (a rounding, an argmax, a stop_gradient)"
+            )
+    flat = [name for k, name in enumerate(model.names) if not grad[:, k].any() and not hess[:, k].any()]
+    return "agrees with finite differences" + (f"; no effect on these data: {', '.join(flat)}" if flat else "")
+
+
+def _rung_pure(model: Model, data: Dataset) -> str:
+    x = _typical(model, data)
+    first = log_lik(model, data, x)
+    counted = batch(model, data).n_subjects
+    with jax.enable_x64(True), jax.disable_jit(False):
+        trials = jax.tree.map(jnp.asarray, data.trials(model))
+        fresh = _guarded(
+            model, "evaluating again", lambda: rollout(model, jnp.asarray(x.T)[:, data.lane_subject], trials)
+        )
+    again = np.bincount(data.lane_subject, np.asarray(fresh), counted)
+    if not np.allclose(first, again, rtol=1e-9, atol=1e-9):
+        raise ModelError(
+            f"model {model.name!r} gives different values when evaluated twice; its functions must depend on their arguments "
+            "only (no random numbers, no globals that change)"
+        )
+    return "the same value when evaluated again"
+
+
+def _rung_simulation(model: Model, data: Dataset) -> str:
+    from pyem.simulation import simulate
+
+    if model.policy is None or model.task is None:
+        return "skipped: the model has no policy or no task to simulate"
+    simulated = _guarded(model, "simulating", lambda: simulate(model, subjects=2, trials=10, key=0))
+    validate(model, simulated)
+    value = log_lik(model, simulated, simulated.truth)
+    if not np.allclose(value, simulated.log_lik, rtol=1e-8, atol=1e-8):
+        raise ModelError(
+            f"model {model.name!r}: simulated choices had log-probability {simulated.log_lik[0]:.6f}, but the likelihood says "
+            f"{value[0]:.6f}; policy or update uses the response before it is made, or the task's columns differ"
+        )
+    return "simulated choices have the probability that the likelihood says"
+
+
+_LADDER: tuple[tuple[str, Callable[[Model, Dataset], str]], ...] = (
+    ("shapes", _rung_shapes),
+    ("value", _rung_value),
+    ("gradient", _rung_gradient),
+    ("purity", _rung_pure),
+    ("simulation", _rung_simulation),
+)
