@@ -1,4 +1,4 @@
-"""Batched damped Newton iteration, and the small linear algebra it needs, with the subject as the last axis."""
+"""Batched Newton iteration with a bounded step, and the small linear algebra it needs, with the subject as the last axis."""
 
 from __future__ import annotations
 
@@ -89,12 +89,12 @@ def inverse_and_log_det(h: Array) -> tuple[Array, Array, Array]:
     if h.shape[0] > UNROLLED:
         values, vectors = jnp.linalg.eigh(jnp.moveaxis(h, -1, 0))
         positive = values.min(-1) > 0
-        kept = jnp.maximum(values, 1e-10)
+        kept = jnp.maximum(jnp.abs(values), 1e-10)
         inverse = jnp.einsum("spi,si,sqi->pqs", vectors, 1 / kept, vectors)
         return inverse, jnp.log(kept).sum(-1), positive
     low, diag = pivots(h)
     positive = jnp.stack(diag).min(0) > 1e-9
-    kept = [jnp.maximum(d, 1e-10) for d in diag]
+    kept = [jnp.abs(d) for d in diag]
     eye = jnp.eye(h.shape[0], dtype=h.dtype)[:, :, None] * jnp.ones_like(h[0])
     inverse = jnp.stack([_substitute(low, kept, eye[:, k]) for k in range(h.shape[0])], axis=1)
     return inverse, sum(jnp.log(d) for d in kept), positive  # type: ignore[return-value]
@@ -127,14 +127,12 @@ def newton(
         Largest absolute value of a parameter, and of its change in one step, unconstrained.
     """
 
-    def plan(x: Array, at: Derivatives, damping: Array) -> tuple[Array, Array, Array, Array]:
+    def plan(x: Array, at: Derivatives, radius: Array) -> tuple[Array, Array, Array, Array]:
         p = prior(x)
         value, g, h = at.value + p.value, at.grad + p.grad, -(at.hess + p.hess)
-        scale = jnp.abs(jnp.diagonal(h)).T + 1e-6
-        damped = h + jnp.eye(h.shape[0], dtype=h.dtype)[:, :, None] * (damping * scale)[:, None]
-        step = solve_positive(damped, g)
-        decrement = 0.5 * (g * step).sum(0) * (1 + damping)
-        step = step * jnp.minimum(1.0, longest / (jnp.abs(step).max(0) + 1e-300))
+        step = solve_positive(h, g)
+        decrement = 0.5 * (g * step).sum(0)
+        step = step * jnp.minimum(1.0, radius / (jnp.abs(step).max(0) + 1e-300))
         # Where the likelihood is not known yet, the first step stays in place and looks.
         known = value > -jnp.inf
         return value, jnp.where(known, step, 0.0), jnp.where(known, decrement, jnp.inf), g
@@ -144,7 +142,7 @@ def newton(
         return (n < max_steps) & (decrement > tol).any()
 
     def body(carry: tuple) -> tuple:
-        n, x, at, damping, value, step, decrement = carry
+        n, x, at, radius, value, step, decrement = carry
         active = decrement > tol
         candidate = jnp.where(active, jnp.clip(x + step, -bound, bound), x)
         new = likelihood(candidate)
@@ -153,15 +151,15 @@ def newton(
         accept = active & better & jnp.isfinite(new_value)
         x = jnp.where(accept, candidate, x)
         at = Derivatives(*(jnp.where(accept, a, b) for a, b in zip(new, at, strict=True)))
-        eased = jnp.where(damping < 1e-5, 0.0, damping * 0.1)
-        damping = jnp.where(accept, eased, jnp.where(active, jnp.maximum(damping * 10, 1e-2), damping))
-        value, step, decrement, g = plan(x, at, damping)
+        length = jnp.abs(step).max(0)
+        radius = jnp.where(accept, jnp.clip(2 * length, radius, longest), jnp.where(active, 0.25 * length, radius))
+        value, step, decrement, g = plan(x, at, radius)
         # At the bound, what is left to gain lies outside.
         stuck = ((jnp.abs(x) >= bound) & (x * g > 0)).any(0)
-        # Damping beyond reason means that no step is better: rounding, or a kink.
-        return n + 1, x, at, damping, value, step, jnp.where(stuck | (damping > 1e8), 0.0, decrement)
+        # No step however short is better: rounding, a kink, or a start where the likelihood is not finite.
+        return n + 1, x, at, radius, value, step, jnp.where(stuck | (radius < 1e-12), 0.0, decrement)
 
-    damping = jnp.zeros(x.shape[-1], x.dtype)
-    value, step, decrement, _ = plan(x, at, damping)
-    carry = lax.while_loop(going, body, (0, x, at, damping, value, step, decrement))
+    radius = jnp.full(x.shape[-1], longest, x.dtype)
+    value, step, decrement, _ = plan(x, at, radius)
+    carry = lax.while_loop(going, body, (0, x, at, radius, value, step, decrement))
     return Mode(carry[1], carry[2], carry[6])

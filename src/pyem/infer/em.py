@@ -51,7 +51,7 @@ def run_em(
         more than this, or when the log evidence stays the same to rounding for five iterations.
     accelerate
         Extrapolate the sequence of group parameters (Anderson acceleration), with a return to the plain step whenever the
-        evidence falls. The fixed point is the same.
+        next plain change grows. The fixed point is the same.
     report
         Told of every iteration.
 
@@ -69,15 +69,14 @@ def run_em(
     converged, message = False, f"not converged after {max_iter} iterations"
     laplace = None
     for iteration in range(max_iter):
-        laplace = estep(population.prior, float(np.clip((1e-3 * change) ** 2, 1e-16, 1e-4)))
+        laplace = estep(population.prior, float(np.clip((0.03 * change) ** 2, 1e-16, 1e-4)))
         value = float(laplace.log_evidence(population.log_prior(laplace.mode))[laplace.usable].sum())
-        if anderson.active and not value > evidence[-1] - _slack(evidence[-1]):
+        image = population.update(laplace)
+        if anderson.active and not image.distance(population) < 2 * change:
             # The extrapolation overshot: go on from the last plain step instead.
-            population = plain
-            anderson = Anderson()
+            population, anderson = plain, Anderson()
             continue
-        plain = population.update(laplace)
-        change = plain.distance(population)
+        plain, change = image, image.distance(population)
         still = still + 1 if evidence and abs(value - evidence[-1]) < 1e-12 * abs(value) else 0
         evidence.append(value)
         changes.append(change)
@@ -98,11 +97,6 @@ def run_em(
         # What is reported belongs together: the group that the last E-step used, and its modes to full precision.
         laplace = estep(population.prior, 1e-16)
     return EMRun(population, laplace, converged, message, trace)
-
-
-def _slack(value: float) -> float:
-    # EM on a Laplace approximation may lower the evidence a little even when it is right.
-    return 1e-2 + 1e-6 * abs(value)
 
 
 class Anderson:
