@@ -158,10 +158,9 @@ def _lay_out(model: Model, data: Dataset) -> Batch:
     return Batch(tuple(shards), index.reshape(n_shards, chunks_per_shard, places), data.n_subjects)
 
 
-def split(values: np.ndarray, batch: Batch) -> list[Array]:
+def split(values: np.ndarray, batch: Batch) -> list[np.ndarray]:
     """One array (chunk, ..., place) for each shard from values with the subject first; empty places repeat the first."""
-    placed = np.moveaxis(np.asarray(values)[np.maximum(batch.index, 0)], 2, -1)
-    return [jnp.asarray(part) for part in placed]
+    return list(np.moveaxis(np.asarray(values)[np.maximum(batch.index, 0)], 2, -1))
 
 
 def join(parts: Sequence[Any], batch: Batch) -> Any:

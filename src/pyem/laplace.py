@@ -99,11 +99,11 @@ def gaussian(mean: Array, precision: Array, weight: Array) -> Callable[[Array], 
     return at
 
 
-def unknown(x: Array) -> Derivatives:
-    """Derivatives that are not known yet: the first step of `newton` then only looks."""
-    p = x.shape[0]
-    zero = jnp.zeros_like(x)
-    return Derivatives(jnp.full_like(x[0], -jnp.inf), zero, -jnp.eye(p)[:, :, None] * jnp.ones_like(x))
+def unknown(shape: tuple[int, ...]) -> Derivatives:
+    """Derivatives (chunk, ..., place) that are not known yet: the first step of `newton` then only looks."""
+    chunks, p, places = shape
+    hess = np.broadcast_to(-np.eye(p)[:, :, None], (chunks, p, p, places))
+    return Derivatives(np.full((chunks, places), -np.inf), np.zeros(shape), hess)  # type: ignore[arg-type]
 
 
 def _finish(mode: Mode, prior: Callable[[Array], Derivatives]) -> _Outcome:
@@ -166,21 +166,21 @@ class JaxEStep:
         self.max_steps = max_steps
         self.batch: Batch = batch(model, data)
         with jax.enable_x64(True):
-            self._states = [_State(x, jax.vmap(unknown)(x)) for x in split(start, self.batch)]
+            self._states = [_State(x, unknown(x.shape)) for x in split(start, self.batch)]
 
     def __call__(self, prior: GaussianPrior, tol: float = 1e-16) -> Laplace:
         """Every subject's mode and curvature under `prior`."""
         with jax.enable_x64(True):
             means, weights = split(prior.mean, self.batch), split(prior.weight, self.batch)
         run = lambda shard, *args: _gaussian_modes(  # noqa: E731
-            self.model, shard, *args, jnp.asarray(prior.precision), jnp.asarray(tol), jnp.asarray(self.max_steps)
+            self.model, shard, *args, prior.precision, np.float64(tol), np.int32(self.max_steps)
         )
         return self._collect(over_shards(run, self.batch, self._states, means, weights), tol)
 
     def general(self, log_prior: Callable[[Array], Array], tol: float = 1e-16) -> Laplace:
         """The same under any log prior density of one subject's unconstrained parameters, a traceable function."""
         run = lambda shard, state: _general_modes(  # noqa: E731
-            self.model, log_prior, shard, state, jnp.asarray(tol), jnp.asarray(self.max_steps)
+            self.model, log_prior, shard, state, np.float64(tol), np.int32(self.max_steps)
         )
         return self._collect(over_shards(run, self.batch, self._states), tol)
 

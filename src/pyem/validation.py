@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,9 @@ class ModelError(ValueError):
     """A model is not well-formed; the message names the function at fault and what it should return."""
 
 
+_valid: weakref.WeakKeyDictionary[Dataset, set[Model]] = weakref.WeakKeyDictionary()
+
+
 def validate(model: Model, data: Dataset) -> None:
     """Raise unless `data` has what `model` needs and the model can be evaluated on it.
 
@@ -30,6 +34,9 @@ def validate(model: Model, data: Dataset) -> None:
     ModelError
         If the model's functions fail or return the wrong shapes.
     """
+    known = _valid.setdefault(data, set())
+    if model in known:
+        return
     missing = [name for name in model.columns if name not in data.fields]
     if missing:
         raise DataError(
@@ -45,6 +52,7 @@ def validate(model: Model, data: Dataset) -> None:
             f"all of {', '.join(model.inputs + model.responses)} are missing somewhere; remove the subject or fill them in"
         )
     _dry_run(model, data)
+    known.add(model)
 
 
 def _codes_in_range(model: Model, data: Dataset) -> None:

@@ -150,6 +150,5 @@ def information(estep: EStep, population: Population, *, step: float = 1e-4) -> 
                 moved = dataclasses.replace(moved, weight=moved._weights(laplace))
             scores.append(moved.score(laplace))
         columns.append((scores[0] - scores[1]) / (2 * step))
-    estep(population.prior, 1e-16)
     matrix = -np.array(columns)
     return (matrix + matrix.T) / 2
