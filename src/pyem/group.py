@@ -289,6 +289,8 @@ def _design(
         columns.append(values - values.mean())
         free.append(np.array([not on or parameter in on for parameter in names]))
     design = np.stack(columns, axis=1)
+    if not group.covariates:
+        return design, np.stack(free)
     scaled = design / np.sqrt((design**2).mean(0))
     if n_subjects < design.shape[1] + 1 or np.linalg.svd(scaled, compute_uv=False)[-1] < 1e-8 * math.sqrt(n_subjects):
         raise ValueError(
