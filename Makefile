@@ -30,6 +30,8 @@ $(BIN)/python:
 $(ENV): requirements/dev.txt pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@# Without compiled bytecode every start of pyem takes twice as long; some settings make pip skip it.
+	@-$(BIN)/python -m compileall -q -j 0 .venv/lib
 	@touch $@
 
 $(DOCS_ENV): requirements/docs.txt $(ENV)
