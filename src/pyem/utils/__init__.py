@@ -1,0 +1,1 @@
+"""Helpers of the pyEM interface: transforms, scores and plots."""
