@@ -104,6 +104,10 @@ class Parameter:
         return (self.name,) if self.size is None else tuple(f"{self.name}{k}" for k in range(self.size))
 
 
+Recipe = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+"""Steps, each a name and its keyword arguments."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Model:
     """A model of what one subject does, one trial at a time.
@@ -139,6 +143,9 @@ class Model:
         What the model says, and where it is published.
     fixed, tied
         Parameters held at a value, and parameters that copy another (see `fix` and `tie`).
+    recipe
+        How `pyem.models.get` and functions such as `fix` made this model, so that a saved fit can name it: the registered
+        name with its options, then each function with its arguments. Empty for models made otherwise.
 
     Examples
     --------
@@ -162,6 +169,7 @@ class Model:
     reference: str = ""
     fixed: tuple[tuple[str, float], ...] = ()
     tied: tuple[tuple[str, str], ...] = ()
+    recipe: Recipe = dataclasses.field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", tuple(self.parameters))
@@ -282,7 +290,7 @@ def fix(model: Model, **values: float) -> Model:
             raise ValueError(f"{name}={value} is outside the range ({low}, {high}) of model {model.name!r}")
     fixed = tuple((name, float(value)) for name, value in sorted(values.items()))
     label = ", ".join(f"{name}={value:g}" for name, value in fixed)
-    return dataclasses.replace(_without(model, values, label), fixed=model.fixed + fixed)
+    return _derived(_without(model, values, label), "fix", fixed, fixed=model.fixed + fixed)
 
 
 def tie(model: Model, **sources: str) -> Model:
@@ -306,7 +314,13 @@ def tie(model: Model, **sources: str) -> Model:
             raise ValueError(f"cannot tie {name!r} to {source!r}, which is itself tied; tie both to a free parameter")
     tied = tuple(sorted(sources.items()))
     label = ", ".join(f"{name}={source}" for name, source in tied)
-    return dataclasses.replace(_without(model, sources, label), tied=model.tied + tied)
+    return _derived(_without(model, sources, label), "tie", tied, tied=model.tied + tied)
+
+
+def _derived(model: Model, step: str, arguments: tuple[tuple[str, Any], ...] = (), **changes: Any) -> Model:
+    """`model` with `changes`, and with the function that makes them added to its recipe."""
+    recipe = (*model.recipe, (step, arguments)) if model.recipe else ()
+    return dataclasses.replace(model, **changes, recipe=recipe)
 
 
 def _free(model: Model, name: str) -> Parameter:
@@ -343,8 +357,9 @@ def with_lapse(model: Model) -> Model:
     """
     _require_policy(model, "with_lapse")
     lapse = Parameter("lapse", Interval(0, 1), "probability of a random response", mean=-3.0)
-    return dataclasses.replace(
+    return _derived(
         model,
+        "with_lapse",
         name=f"{model.name}+lapse",
         parameters=(*model.parameters, lapse),
         policy=_LapsePolicy(model.policy),  # type: ignore[arg-type]
@@ -396,14 +411,19 @@ def with_stickiness(model: Model) -> Model:
     if model.options is None:
         raise ValueError(f"with_stickiness needs to know the number of options; make {model.name!r} with options=")
     stickiness = Parameter("stickiness", Real(), "nats added to the option chosen last")
-    return dataclasses.replace(
+    return _derived(
         model,
+        "with_stickiness",
         name=f"{model.name}+stickiness",
         parameters=(*model.parameters, stickiness),
         init=_StickyInit(model.init, model.options),
         policy=_StickyPolicy(model.policy),  # type: ignore[arg-type]
         update=_StickyUpdate(model.update),
     )
+
+
+DERIVATIONS: dict[str, Callable[..., Model]] = {f.__name__: f for f in (fix, tie, with_lapse, with_stickiness)}
+"""What a recipe may name after the registered model."""
 
 
 def _require_policy(model: Model, name: str) -> None:

@@ -8,6 +8,7 @@ Examples
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +37,7 @@ def get(name: str, **options: Any) -> Model:
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"there is no model {name!r}; {hint}The models are {', '.join(_FACTORIES)}")
     try:
-        return _FACTORIES[name](**options)
+        made = _FACTORIES[name](**options)
+        return dataclasses.replace(made, recipe=((name, tuple(options.items())),))
     except TypeError as error:
         raise ValueError(f"model {name!r} cannot be made with {options}: {error}") from None
