@@ -128,7 +128,7 @@ def _gaussian_modes(
         chunk, state, mean, weight = args
         prior = gaussian(mean, precision, weight)
         likelihood = lambda x: chunk_derivatives(model, chunk, x)  # noqa: E731
-        return _finish(newton(likelihood, prior, state.x, state.at, tol=tol, max_steps=max_steps), prior)
+        return _finish(newton(likelihood, prior, *state, tol=tol, max_steps=max_steps, limits=model.limits), prior)
 
     return lax.map(one, (shard, state, mean, weight))
 
@@ -143,7 +143,7 @@ def _general_modes(
         chunk, state = args
         prior = lambda x: derivatives(jax.vmap(log_prior, in_axes=-1), x)  # noqa: E731
         likelihood = lambda x: chunk_derivatives(model, chunk, x)  # noqa: E731
-        return _finish(newton(likelihood, prior, state.x, state.at, tol=tol, max_steps=max_steps), prior)
+        return _finish(newton(likelihood, prior, *state, tol=tol, max_steps=max_steps, limits=model.limits), prior)
 
     return lax.map(one, (shard, state))
 
@@ -191,6 +191,6 @@ class JaxEStep:
         status = np.full(len(x), int(Status.CONVERGED))
         status[decrement > max(tol, 1e-8)] = Status.MAX_STEPS
         status[~positive] = Status.FLAT
-        status[(np.abs(x) >= 30.0).any(1)] = Status.AT_BOUND
+        status[(np.abs(x) >= self.model.limits).any(1)] = Status.AT_BOUND
         status[~np.isfinite(value)] = Status.NOT_FINITE
         return Laplace(x, cov, value, log_det, status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -135,8 +135,16 @@ class Model:
     options
         Number of options of a categorical response.
     responses, outcomes, inputs
-        Columns that the model explains, learns from, and is shown before it responds. A trial with a missing response
-        counts no likelihood; with a missing response or outcome it teaches nothing.
+        Columns that the model explains, learns from, and is shown before it responds. A trial with a missing input or
+        response counts no likelihood.
+    updates
+        On which trials the state moves on: those ``"responded"`` to whose outcomes are known (a missed trial teaches
+        nothing); all those ``"shown"``, answered or not, for what is learned without a response; or ``"always"``.
+    lagged
+        Columns of earlier trials of the block that the policy needs too: ``(("y", 1),)`` for the last trial's y. A
+        trial counts no likelihood where they are missing.
+    input_codes
+        Inputs that are codes, and how many codes each has: ``(("option_left", 4),)``.
     task
         Default task for simulations.
     doc, reference
@@ -164,6 +172,9 @@ class Model:
     responses: tuple[str, ...] = ("choice",)
     outcomes: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    input_codes: tuple[tuple[str, int], ...] = ()
+    updates: Literal["responded", "shown", "always"] = "responded"
+    lagged: tuple[tuple[str, int], ...] = ()
     task: Any = None
     doc: str = ""
     reference: str = ""
@@ -178,6 +189,14 @@ class Model:
         if self.update is not None and self.init is None:
             raise ValueError(
                 f"model {self.name!r} has update= but no init=; give init=lambda p: <state before trial 1>"
+            )
+        if self.updates not in ("responded", "shown", "always"):
+            raise ValueError(f"model {self.name!r} has updates={self.updates!r}; choose 'responded', 'shown' or 'always'")
+        unknown = [name for name, _ in self.lagged if name not in self.columns]
+        if unknown:
+            raise ValueError(
+                f"model {self.name!r} has lagged={unknown}, but its columns are {', '.join(self.columns)}; "
+                "name them among inputs=, responses= or outcomes="
             )
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"model {self.name!r} has parameters of the same name: {', '.join(self.names)}")
@@ -201,6 +220,12 @@ class Model:
         return (*self.inputs, *self.responses, *self.outcomes)
 
     @property
+    def coded(self) -> tuple[tuple[str, int], ...]:
+        """Columns that are codes 0, 1, ..., and how many codes each has."""
+        response = () if self.options is None else ((self.responses[0], self.options),)
+        return self.input_codes + response
+
+    @property
     def typical(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and sd (P,) of a typical population on the unconstrained scale."""
         sizes = [len(parameter.names) for parameter in self.parameters]
@@ -208,6 +233,11 @@ class Model:
             np.repeat([p.mean for p in self.parameters], sizes).astype(float),
             np.repeat([p.sd for p in self.parameters], sizes).astype(float),
         )
+
+    @property
+    def limits(self) -> np.ndarray:
+        """Largest absolute unconstrained value of each parameter that a search may visit, (P,)."""
+        return np.array([parameter.transform.limit for parameter in self.parameters for _ in parameter.names])
 
     def record(self, x: Array) -> Record:
         """Natural parameters by name from unconstrained `x`, whose first axis is the parameter."""
@@ -218,7 +248,9 @@ class Model:
             values[parameter.name] = parameter.transform(block[0] if parameter.size is None else block)
             start += len(parameter.names)
         values |= {name: jnp.full(x.shape[1:], value, x.dtype) for name, value in self.fixed}
-        values |= {name: values[source] for name, source in self.tied}
+        # The newest first: what a parameter is tied to may have been tied itself later on.
+        for name, source in reversed(self.tied):
+            values[name] = values[source]
         return Record(**values)
 
     def natural(self, x: np.ndarray) -> np.ndarray:
@@ -276,7 +308,7 @@ def fix(model: Model, **values: float) -> Model:
     Raises
     ------
     ValueError
-        If there is no such free parameter, or the value is outside its range.
+        If there is no such free parameter, it has several values, or the value is outside its range.
 
     Examples
     --------
@@ -285,6 +317,8 @@ def fix(model: Model, **values: float) -> Model:
     ('beta',)
     """
     for name, value in values.items():
+        if _free(model, name).size is not None:
+            raise ValueError(f"{name!r} of model {model.name!r} has several values; only single ones can be fixed")
         low, high = _free(model, name).transform.bounds
         if not (np.isfinite(value) and low <= value <= high):
             raise ValueError(f"{name}={value} is outside the range ({low}, {high}) of model {model.name!r}")
@@ -299,7 +333,7 @@ def tie(model: Model, **sources: str) -> Model:
     Raises
     ------
     ValueError
-        If a name is no free parameter of the model, or a parameter is tied to itself.
+        If a name is no free parameter of the model, a parameter is tied to itself, or the two differ in range or size.
 
     Examples
     --------
@@ -308,8 +342,12 @@ def tie(model: Model, **sources: str) -> Model:
     ('beta', 'alpha_pos')
     """
     for name, source in sources.items():
-        _free(model, name)
-        _free(model, source)
+        target, origin = _free(model, name), _free(model, source)
+        if (target.transform, target.size) != (origin.transform, origin.size):
+            raise ValueError(
+                f"cannot tie {name!r} to {source!r} in model {model.name!r}: the one is {target.transform}, the other "
+                f"{origin.transform}; tie parameters of the same range and size"
+            )
         if source in sources:
             raise ValueError(f"cannot tie {name!r} to {source!r}, which is itself tied; tie both to a free parameter")
     tied = tuple(sorted(sources.items()))
@@ -386,11 +424,14 @@ class _StickyPolicy:
 @dataclasses.dataclass(frozen=True)
 class _StickyUpdate:
     base: Callable[..., Any] | None
+    response: str
 
     def __call__(self, p: Record, state: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
         value, latents = self.base(p, state["value"], trial) if self.base else (state["value"], {})
-        last = jax.nn.one_hot(trial.choice, state["last_choice"].shape[-1], dtype=state["last_choice"].dtype)
-        return {"value": value, "last_choice": last}, latents
+        before = state["last_choice"]
+        last = jax.nn.one_hot(trial[self.response], before.shape[-1], dtype=before.dtype)
+        # A model may learn from a trial without a response, which leaves the last choice what it was.
+        return {"value": value, "last_choice": jnp.where(trial.responded[self.response], last, before)}, latents
 
 
 def with_stickiness(model: Model) -> Model:
@@ -418,7 +459,7 @@ def with_stickiness(model: Model) -> Model:
         parameters=(*model.parameters, stickiness),
         init=_StickyInit(model.init, model.options),
         policy=_StickyPolicy(model.policy),  # type: ignore[arg-type]
-        update=_StickyUpdate(model.update),
+        update=_StickyUpdate(model.update, model.responses[0]),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from pyem.engine import Derivatives
@@ -108,8 +109,7 @@ def newton(
     *,
     tol: Array | float,
     max_steps: Array | int,
-    bound: float = 30.0,
-    longest: float = 3.0,
+    limits: np.ndarray,
 ) -> Mode:
     """Maximise ``likelihood + prior`` for all subjects together, from `x` where the likelihood is known to be `at`.
 
@@ -123,16 +123,19 @@ def newton(
         Stop when the expected gain of another step (half the Newton decrement), in nats, is below this.
     max_steps
         At most so many evaluations.
-    bound, longest
-        Largest absolute value of a parameter, and of its change in one step, unconstrained.
+    limits
+        Largest absolute value of each parameter, (P,); one step changes it by a tenth of that at most.
     """
+    bound = limits[:, None]
+    # Lengths of steps are in units of the longest that is allowed.
+    unit = np.where(np.isfinite(bound), bound / 10, 1e6)
 
     def plan(x: Array, at: Derivatives, radius: Array) -> tuple[Array, Array, Array, Array]:
         p = prior(x)
         value, g, h = at.value + p.value, at.grad + p.grad, -(at.hess + p.hess)
         step = solve_positive(h, g)
         decrement = 0.5 * (g * step).sum(0)
-        step = step * jnp.minimum(1.0, radius / (jnp.abs(step).max(0) + 1e-300))
+        step = step * jnp.minimum(1.0, radius / ((jnp.abs(step) / unit).max(0) + 1e-300))
         # Where the likelihood is not known yet, the first step stays in place and looks.
         known = value > -jnp.inf
         return value, jnp.where(known, step, 0.0), jnp.where(known, decrement, jnp.inf), g
@@ -151,15 +154,15 @@ def newton(
         accept = active & better & jnp.isfinite(new_value)
         x = jnp.where(accept, candidate, x)
         at = Derivatives(*(jnp.where(accept, a, b) for a, b in zip(new, at, strict=True)))
-        length = jnp.abs(step).max(0)
-        radius = jnp.where(accept, jnp.clip(2 * length, radius, longest), jnp.where(active, 0.25 * length, radius))
+        length = (jnp.abs(step) / unit).max(0)
+        radius = jnp.where(accept, jnp.clip(2 * length, radius, 1.0), jnp.where(active, 0.25 * length, radius))
         value, step, decrement, g = plan(x, at, radius)
         # At the bound, what is left to gain lies outside.
         stuck = ((jnp.abs(x) >= bound) & (x * g > 0)).any(0)
         # No step however short is better: rounding, a kink, or a start where the likelihood is not finite.
-        return n + 1, x, at, radius, value, step, jnp.where(stuck | (radius < 1e-12), 0.0, decrement)
+        return n + 1, x, at, radius, value, step, jnp.where(stuck | (radius < 1e-13), 0.0, decrement)
 
-    radius = jnp.full(x.shape[-1], longest, x.dtype)
+    radius = jnp.ones(x.shape[-1], x.dtype)
     value, step, decrement, _ = plan(x, at, radius)
     carry = lax.while_loop(going, body, (0, x, at, radius, value, step, decrement))
     return Mode(carry[1], carry[2], carry[6])

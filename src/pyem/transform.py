@@ -7,6 +7,7 @@ unconstrained to natural values, ``inv`` maps back, ``log_det`` is the log of th
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,8 @@ class Real:
     >>> float(Real()(1.5))
     1.5
     """
+
+    limit: ClassVar[float] = float("inf")
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -51,6 +54,8 @@ class Positive:
     >>> float(Positive()(0.0))
     1.0
     """
+
+    limit: ClassVar[float] = 30.0
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -82,6 +87,7 @@ class Interval:
     10.0
     """
 
+    limit: ClassVar[float] = 30.0
     low: float = 0.0
     high: float = 1.0
 
@@ -120,6 +126,8 @@ class Ordered:
     >>> [float(v) for v in Ordered()(jnp.array([1.0, 0.0, 0.0]))]
     [1.0, 2.0, 3.0]
     """
+
+    limit: ClassVar[float] = float("inf")
 
     @property
     def bounds(self) -> tuple[float, float]:
