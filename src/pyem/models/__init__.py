@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from pyem.model import Model
-from pyem.models import rl
+from pyem.models import choice, rl
 
-_FACTORIES: dict[str, Callable[..., Model]] = {**rl.MODELS}
+_FACTORIES: dict[str, Callable[..., Model]] = {**rl.MODELS, **choice.MODELS}
 
 
 def names() -> list[str]:
