@@ -1,0 +1,232 @@
+"""Rectangular grids around posteriors, and what is computed on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jax import Array, lax
+
+from pyem.dataset import Dataset
+from pyem.engine import TRACES, Chunk, batch, chunk_log_lik, join, over_shards, split
+from pyem.group import Population
+from pyem.laplace import GaussianPrior, Laplace
+from pyem.model import Model
+from pyem.solve import Status
+
+BLOCK = 128
+"""Grid points of every subject evaluated by one call of the compiled likelihood."""
+NEGLIGIBLE = 28.0
+"""Nats below the peak at which a posterior is cut off: what lies beyond weighs about 1e-11."""
+FARTHEST = 60.0
+"""No grid reaches beyond this unconstrained value: logistic and exponential maps have saturated long before."""
+
+
+class Grids(NamedTuple):
+    """A rectangular grid for each subject, and the log-likelihood on it."""
+
+    axes: np.ndarray
+    """(S, P, n)"""
+    log_lik: np.ndarray
+    """(S, n) or (S, n, n)"""
+
+    @property
+    def points(self) -> np.ndarray:
+        """All points, (S, n^P, P)."""
+        return _points(self.axes)
+
+    @property
+    def log_cell(self) -> np.ndarray:
+        """Log of the area of a cell, (S,): with nothing at the edges, every point of the trapezoid rule weighs the same."""
+        return np.log(self.axes[:, :, 1] - self.axes[:, :, 0]).sum(1)
+
+
+LogPrior = Callable[[np.ndarray], np.ndarray]
+"""Log prior density (S, G) at unconstrained parameters (S, G, P)."""
+
+
+def gaussian_log_prior(population: Population) -> LogPrior:
+    """The log-density of a Gaussian population, normalised."""
+    chol = np.linalg.cholesky(population.cov)
+    constant = -0.5 * len(chol) * math.log(2 * math.pi) - np.log(np.diag(chol)).sum()
+    inverse = np.linalg.inv(chol)
+
+    def at(x: np.ndarray) -> np.ndarray:
+        return constant - 0.5 * (((x - population.mean[:, None]) @ inverse.T) ** 2).sum(-1)
+
+    return at
+
+
+# -- grids --------------------------------------------------------------------------------------------------------------
+
+
+@partial(jax.jit, static_argnums=0)
+def _shard_on_grid(model: Model, shard: Chunk, x: Array) -> Array:
+    TRACES[model.name, "grid"] += 1
+    together = max(1, 4096 // shard.lane_subject.shape[-1])
+
+    def one(args: tuple[Chunk, Array]) -> Array:
+        chunk, points = args
+        return lax.map(lambda x: chunk_log_lik(model, chunk, x), points, batch_size=min(together, BLOCK))
+
+    return lax.map(one, (shard, x))
+
+
+def log_lik_on(model: Model, data: Dataset, points: np.ndarray) -> np.ndarray:
+    """Log-likelihood (S, G) at G points of every subject's own, (S, G, P), unconstrained."""
+    laid = batch(model, data)
+    out = np.empty(points.shape[:2])
+    for start in range(0, points.shape[1], BLOCK):
+        part = points[:, start : start + BLOCK]
+        short = BLOCK - part.shape[1]
+        full = np.concatenate([part, np.repeat(part[:, -1:], short, axis=1)], axis=1) if short else part
+        with jax.enable_x64(True):
+            values = join(over_shards(partial(_shard_on_grid, model), laid, split(full, laid)), laid)
+        out[:, start : start + BLOCK] = values[:, : part.shape[1]]
+    return np.where(np.isnan(out), -np.inf, out)
+
+
+def _points(axes: np.ndarray) -> np.ndarray:
+    if axes.shape[1] == 1:
+        return np.moveaxis(axes, 1, 2)
+    n = axes.shape[2]
+    first = np.repeat(axes[:, 0], n, axis=1)
+    return np.stack([first, np.tile(axes[:, 1], (1, n))], axis=-1)
+
+
+def _evaluated(model: Model, data: Dataset, box: np.ndarray, n: int) -> Grids:
+    axes = box[..., :1] + (box[..., 1:] - box[..., :1]) * np.linspace(0, 1, n)
+    log_lik = log_lik_on(model, data, _points(axes))
+    return Grids(axes, log_lik.reshape(-1, *[n] * axes.shape[1]))
+
+
+def _joint(grids: Grids, log_prior: LogPrior) -> np.ndarray:
+    return grids.log_lik + log_prior(grids.points).reshape(grids.log_lik.shape)
+
+
+def make_grids(model: Model, data: Dataset, log_prior: LogPrior, box: np.ndarray, tol: float, max_points: int) -> Grids:
+    """Grids that cover all that matters of every posterior, fine enough."""
+    n = 65 if model.n_params == 1 else 33
+    box = np.clip(box, -FARTHEST, FARTHEST)
+    for _ in range(30):
+        grids = _evaluated(model, data, box, n)
+        box, settled = _zoomed(grids, _joint(grids, log_prior))
+        if settled.all():
+            break
+    # Halving the spacing (at least) squares the error, so that what half of the points leave tells what all of them do.
+    while 2 * n - 1 <= max_points and _error(_joint(grids, log_prior)).max(initial=0) > math.sqrt(tol):
+        n = 2 * n - 1
+        grids = _evaluated(model, data, grids.axes[:, :, [0, -1]], n)
+    return grids
+
+
+def _zoomed(grids: Grids, joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The box (S, P, 2) around what is not negligible, and whether the present one was good (S,)."""
+    n_subjects, n_params, n = grids.axes.shape
+    old = grids.axes[:, :, [0, -1]]
+    box, good = old.copy(), np.ones(n_subjects, bool)
+    within = tuple(range(1, joint.ndim))
+    keep = joint > joint.max(axis=within, keepdims=True) - NEGLIGIBLE
+    for k in range(n_params):
+        others = tuple(a for a in within if a != k + 1)
+        rows = keep.any(axis=others) if others else keep
+        some = rows.any(1)
+        first, last = rows.argmax(1), n - 1 - rows[:, ::-1].argmax(1)
+        step = grids.axes[:, k, 1] - grids.axes[:, k, 0]
+        width = old[:, k, 1] - old[:, k, 0]
+        low = grids.axes[np.arange(n_subjects), k, first] - np.where(first == 0, width / 2, step)
+        high = grids.axes[np.arange(n_subjects), k, last] + np.where(last == n - 1, width / 2, step)
+        new = np.clip(np.stack([low, high], axis=-1), -FARTHEST, FARTHEST)
+        box[:, k] = np.where(some[:, None], new, old[:, k])
+        cut_off = ((first == 0) & (old[:, k, 0] > -FARTHEST)) | ((last == n - 1) & (old[:, k, 1] < FARTHEST))
+        good &= ~some | (~cut_off & (box[:, k, 1] - box[:, k, 0] > 0.7 * width))
+    return np.where(good[:, None, None], old, box), good
+
+
+def _error(joint: np.ndarray) -> np.ndarray:
+    """How far the log evidence of every other grid point is from that of all, (S,)."""
+    every_other = (slice(None), *[slice(None, None, 2)] * (joint.ndim - 1))
+    coarse, fine = _log_sum(joint[every_other]), _log_sum(joint)
+    known = np.isfinite(fine)
+    return np.where(known, np.abs(np.where(known, coarse + (joint.ndim - 1) * math.log(2) - fine, 0)), 0)
+
+
+def _log_sum(joint: np.ndarray) -> np.ndarray:
+    flat = joint.reshape(len(joint), -1)
+    top = flat.max(1)
+    base = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore"):
+        return base + np.log(np.exp(flat - base[:, None]).sum(1))
+
+
+# -- moments and groups -------------------------------------------------------------------------------------------------
+
+
+class Moments(Laplace):
+    """Posterior mean and covariance in place of mode and curvature; ``log_lik`` is the log evidence."""
+
+    def log_evidence(self, log_prior: np.ndarray) -> np.ndarray:
+        """(S,), in nats, exact."""
+        return self.log_lik
+
+
+def moments(grids: Grids, log_prior: LogPrior) -> tuple[Moments, np.ndarray]:
+    """Posterior moments, and the probability of each grid point (S, n^P)."""
+    joint = _joint(grids, log_prior)
+    total = _log_sum(joint)
+    flat = joint.reshape(len(joint), -1)
+    weight = np.exp(flat - np.where(np.isfinite(total), total, 0)[:, None])
+    x = grids.points
+    mean = np.einsum("sg,sgp->sp", weight, x)
+    gap = x - mean[:, None]
+    cov = np.einsum("sg,sgp,sgq->spq", weight, gap, gap, optimize=True)
+    return _as_moments(mean, cov, total + grids.log_cell), weight
+
+
+class GridEStep:
+    """The exact E-step on fixed grids: only the prior changes.
+
+    A Gaussian log prior is a linear combination of the monomials up to degree two, and the moments are sums of them.
+    """
+
+    def __init__(self, grids: Grids) -> None:
+        x = grids.points
+        self.centre = x.mean(1)
+        gap = x - self.centre[:, None]
+        self.pairs = np.triu_indices(x.shape[2])
+        products = np.stack([gap[..., i] * gap[..., j] for i, j in zip(*self.pairs, strict=True)], axis=-1)
+        self.monomials = np.concatenate([np.ones_like(gap[..., :1]), gap, products], axis=-1)
+        self.log_lik = grids.log_lik.reshape(len(x), -1)
+        self.log_cell = grids.log_cell
+
+    def __call__(self, prior: GaussianPrior, tol: float = 1e-16) -> Laplace:
+        """Posterior moments of every subject."""
+        n_params = self.centre.shape[1]
+        gap = prior.mean - self.centre
+        linear = gap @ prior.precision
+        constant = 0.5 * (
+            np.linalg.slogdet(prior.precision)[1] - n_params * math.log(2 * math.pi) - (linear * gap).sum(1)
+        )
+        i, j = self.pairs
+        square = -prior.precision[i, j] * np.where(i == j, 0.5, 1.0)
+        coef = np.concatenate([constant[:, None], linear, np.tile(square, (len(gap), 1))], axis=1)
+        joint = self.log_lik + np.matmul(self.monomials, coef[..., None])[..., 0]
+        total = _log_sum(joint)
+        weight = np.exp(joint - np.where(np.isfinite(total), total, 0)[:, None])
+        sums = np.matmul(weight[:, None], self.monomials)[:, 0]
+        mean = sums[:, 1 : 1 + n_params]
+        cov = np.empty((len(mean), n_params, n_params))
+        cov[:, i, j] = cov[:, j, i] = sums[:, 1 + n_params :]
+        cov -= mean[:, :, None] * mean[:, None]
+        return _as_moments(mean + self.centre, cov, total + self.log_cell)
+
+
+def _as_moments(mean: np.ndarray, cov: np.ndarray, log_evidence: np.ndarray) -> Moments:
+    finite = np.isfinite(log_evidence)
+    status = np.where(finite, int(Status.CONVERGED), int(Status.NOT_FINITE))
+    log_det = -np.linalg.slogdet(np.where(finite[:, None, None], cov, np.eye(cov.shape[1])))[1]
+    return Moments(mean, cov, log_evidence, log_det, status)
