@@ -8,6 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from pyem.core import bandits
 from pyem.distribution import Categorical
 from pyem.model import Model, Parameter, Record
 from pyem.task import Bandit, PairedBandit, ProsocialBandit
@@ -228,3 +229,13 @@ def _rate(name: str, doc: str) -> Parameter:
 
 
 MODELS = {"rw1a1b": rw1a1b, "rw2a1b": rw2a1b, "rw3a1b": rw3a1b, "rw4a1b": rw4a1b}
+
+# The same models in the form of pyEM.
+rw1a1b_sim, rw1a1b_fit, rw1a1b_model = bandits.two_options(
+    rw1a1b, "Rescorla-Wagner learning with one learning rate", {"rl": {"softmax": ["beta"], "rw": ["alpha"]}}
+)
+rw2a1b_sim, rw2a1b_fit, rw2a1b_model = bandits.two_options(
+    rw2a1b,
+    "Rescorla-Wagner learning with a learning rate for good news and one for bad",
+    {"rl": {"softmax": ["beta"], "rw": ["alpha_pos", "alpha_neg"]}},
+)
