@@ -94,9 +94,10 @@ class Dataset:
         trial
             Column that orders the trials of a block. Without it, the order of the rows counts.
         codes
-            Labels of options, in order, for coded fields: ``{"choice": ["left", "right"]}``. ``choice``, ``action``
-            and text columns are coded in any case; numbers that start at 0 or 1 are taken as they are, text is sorted,
-            and `describe` reports the mapping.
+            Labels of options, in order, for coded fields: ``{"choice": ["left", "right"]}``. ``choice``, ``action``,
+            fields that begin with ``option_`` and text columns are coded in any case; numbers that start at 0 or 1 are
+            taken as they are, text is sorted, and `describe` reports the mapping. Fields that begin with ``option_``
+            (which option was shown where) share one mapping.
         covariates
             Columns with one value for each subject, such as age or diagnosis (text is coded as 0 and 1).
         missing_outcome
@@ -246,15 +247,26 @@ class Dataset:
         for name in model.inputs:
             shown &= self.present[name]
         responded = {name: shown & self.present[name] for name in model.responses}
-        learn = responded[model.responses[0]].copy()
-        for name in model.outcomes:
-            learn &= self.present[name]
+        if model.updates == "always":
+            learn = self.valid.copy()
+        else:
+            learn = shown.copy() if model.updates == "shown" else responded[model.responses[0]].copy()
+            for name in model.outcomes:
+                learn &= self.present[name]
+        for name, lags in model.lagged:
+            for lag in range(1, lags + 1):
+                for mask in responded.values():
+                    mask[lag:] &= self.present[name][:-lag]
         return responded, learn
 
     def trials(self, model: Model) -> Record:
         """The columns and masks of `model`, ready for `rollout`: (trial, ..., lane)."""
         responded, learn = self.masks(model)
-        return Record(**{name: self.fields[name] for name in model.columns}, responded=responded, learn=learn)
+        fields = {name: self.fields[name] for name in model.columns}
+        for name, _ in model.coded:
+            # A column with empty cells is read as floating-point numbers, but codes are indices.
+            fields[name] = fields[name].astype(np.int32, copy=False)
+        return Record(**fields, responded=responded, learn=learn)
 
     def n_responses(self, model: Model) -> np.ndarray:
         """Number of responses of each subject that count in the likelihood, (S,)."""

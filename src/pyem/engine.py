@@ -97,7 +97,7 @@ _batches: weakref.WeakKeyDictionary[Dataset, dict[Any, Batch]] = weakref.WeakKey
 
 def batch(model: Model, data: Dataset) -> Batch:
     """The data laid out in chunks and shards for `model`; made once for each data set and kind of model."""
-    key = (model.columns, model.responses, model.outcomes, model.inputs)
+    key = (model.columns, model.responses, model.outcomes, model.inputs, model.updates, model.lagged, model.coded)
     known = _batches.setdefault(data, {})
     if key not in known:
         known[key] = _lay_out(model, data)

@@ -118,14 +118,14 @@ def simulate(
     x = _parameters(model, params, subjects, key)
     with jax.enable_x64(True):
         lanes = jnp.repeat(jnp.asarray(x.T), blocks, axis=1)
-        fields, log_lik = _play(model, task, trials, lanes, key, jnp.asarray(missed))
+        fields, responded, log_p = _play(model, task, trials, lanes, key, jnp.asarray(missed))
     fields = {name: np.asarray(value) for name, value in fields.items()}
-    responded = fields.pop("responded_")
+    responded = np.asarray(responded)
     n = len(x)
     present = {name: np.ones((trials, n * blocks), bool) for name in fields}
     for name in model.responses:
         present[name] = responded
-    return Simulation(
+    simulation = Simulation(
         fields=fields,
         present=present,
         valid=np.ones((trials, n * blocks), bool),
@@ -134,9 +134,12 @@ def simulate(
         subjects=np.arange(n),
         covariates=dict(covariates or {}),
         truth=x,
-        log_lik=np.asarray(log_lik).reshape(n, blocks).sum(1),
         model=model,
     )
+    # A trial may count for nothing because of what was missed before it.
+    counts, _ = simulation.masks(model)
+    log_lik = sum(np.where(counts[name], part, 0.0).sum(0) for name, part in log_p.items())
+    return dataclasses.replace(simulation, log_lik=np.asarray(log_lik).reshape(n, blocks).sum(1))
 
 
 def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> np.ndarray:
@@ -155,7 +158,10 @@ def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> 
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _play(model: Model, task: Any, trials: int, x: Array, key: Array, missed: Array) -> tuple[dict[str, Array], Array]:
+def _play(
+    model: Model, task: Any, trials: int, x: Array, key: Array, missed: Array
+) -> tuple[dict[str, Array], Array, dict[str, Array]]:
+    """The columns, whether there was a response, and the log-probability of each response; (trial, ..., lane)."""
     p = over_lanes(model.record)(x)
     keys = jax.random.split(jax.random.fold_in(key, 1), (trials + 1, x.shape[-1]))
 
@@ -170,18 +176,16 @@ def _play(model: Model, task: Any, trials: int, x: Array, key: Array, missed: Ar
         acts = jax.random.split(act, len(dists))
         responses = {name: d.sample(k) for (name, d), k in zip(dists.items(), acts, strict=True)}
         responded = ~jax.random.bernoulli(miss, missed)
-        log_p = sum(d.log_prob(responses[name]) for name, d in dists.items())
+        log_p = {name: d.log_prob(responses[name]) for name, d in dists.items()}
         trial = trial.with_values(**responses)
         world, outcome = task.respond(world, trial, answer)
         trial = trial.with_values(**outcome)
-        state, _ = updated(model, p, state, trial, responded)
-        return (state, world), (dict(trial) | {"responded_": responded}, jnp.where(responded, log_p, 0.0))
+        learn = responded if model.updates == "responded" else jnp.ones_like(responded)
+        masked = trial.with_values(responded=dict.fromkeys(dists, responded), learn=learn)
+        state, _ = updated(model, p, state, masked, learn)
+        return (state, world), (dict(trial), responded, log_p)
 
-    def body(carry: Any, key: Array) -> Any:
-        states, total = carry
-        states, (fields, log_p) = over_lanes(lane_step)(p, states, key)
-        return (states, total + log_p), fields
-
-    states = over_lanes(start)(p, keys[0])
-    (_, total), fields = lax.scan(body, (states, jnp.zeros(x.shape[-1], x.dtype)), keys[1:])
-    return fields, total
+    _, played = lax.scan(
+        lambda states, key: over_lanes(lane_step)(p, states, key), over_lanes(start)(p, keys[0]), keys[1:]
+    )
+    return played

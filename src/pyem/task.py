@@ -316,3 +316,68 @@ class Replay:
         """What the chosen option pays on this trial."""
         paid = {name: jnp.asarray(values)[state % len(values), trial.choice] for name, values in self.payoffs}
         return state + 1, paid
+
+
+@dataclasses.dataclass(frozen=True)
+class Regressors:
+    """Random columns of a design matrix: the first is 1, the rest are standard normal. For given columns, see `Replay`.
+
+    Parameters
+    ----------
+    n_predictors
+        Number of columns, that of ones included.
+
+    Examples
+    --------
+    >>> Regressors(3).n_predictors
+    3
+    """
+
+    n_predictors: int = 3
+
+    def init(self, key: Array) -> Any:
+        """Trials are independent."""
+        return ()
+
+    def present(self, state: Any, key: Array) -> dict[str, Any]:
+        """One row of the design matrix."""
+        rest = jax.random.normal(key, (self.n_predictors - 1,), float)
+        return {"predictors": jnp.concatenate([jnp.ones(1), rest])}
+
+    def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
+        """Nothing comes of a response."""
+        return state, {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Ponds:
+    """One of several ponds is hidden in each block, and its fish are shown one by one.
+
+    Parameters
+    ----------
+    n_ponds
+        Number of ponds, and of colours of fish.
+    own
+        Probability that a fish has its pond's own colour; the other colours share the rest.
+
+    Examples
+    --------
+    >>> Ponds().own
+    0.8
+    """
+
+    n_ponds: int = 3
+    own: float = 0.8
+
+    def init(self, key: Array) -> Any:
+        """The hidden pond."""
+        return jax.random.randint(key, (), 0, self.n_ponds)
+
+    def present(self, state: Any, key: Array) -> dict[str, Any]:
+        """The colour of a fish, and the pond that it comes from."""
+        chance = jnp.where(jnp.arange(self.n_ponds) == state, self.own, (1 - self.own) / (self.n_ponds - 1))
+        return {"observation": jax.random.categorical(key, jnp.log(chance)), "pond": state}
+
+    def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
+        """No feedback."""
+        return state, {}

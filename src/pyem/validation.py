@@ -43,7 +43,8 @@ def validate(model: Model, data: Dataset) -> None:
             f"model {model.name!r} needs the column {', '.join(map(repr, missing))}; the data has "
             f"{', '.join(map(repr, data.fields))}: map a column of the table to it"
         )
-    _codes_in_range(model, data)
+    for name, n_codes in model.coded:
+        _codes_in_range(model, data, name, n_codes)
     counts = data.n_responses(model)
     if not counts.all():
         empty = data.subjects[counts == 0]
@@ -55,24 +56,22 @@ def validate(model: Model, data: Dataset) -> None:
     known.add(model)
 
 
-def _codes_in_range(model: Model, data: Dataset) -> None:
-    if model.options is None:
-        return
-    name = model.responses[0]
+def _codes_in_range(model: Model, data: Dataset, name: str, n_codes: int) -> None:
     codes = data.fields[name]
-    if not np.issubdtype(codes.dtype, np.integer):
+    if (codes[data.present[name]] % 1 != 0).any():
         raise DataError(
-            f"column {name!r} has numbers, but model {model.name!r} needs codes of {model.options} options; "
-            f"pass codes={{{name!r}: None}}"
+            f"column {name!r} has numbers, but model {model.name!r} needs codes of {n_codes} options from 0; "
+            f"pass codes={{{name!r}: [<the value of each option, in order>]}}"
         )
-    bad = np.argwhere(data.present[name] & (codes >= model.options))
+    bad = np.argwhere(data.present[name] & ((codes < 0) | (codes >= n_codes)))
     if len(bad):
         row, lane = bad[0]
-        code = codes[row, lane]
+        code = int(codes[row, lane])
         label = data.codes[name][code] if name in data.codes else code
         raise DataError(
             f"column {name!r} has code {label} for subject {str(data.subjects[data.lane_subject[lane]])!r}, but model "
-            f"{model.name!r} has {model.options} options; recode it or make the model with options={int(codes.max()) + 1}"
+            f"{model.name!r} has {n_codes} options; recode it"
+            + (f" or make the model with options={int(codes.max()) + 1}" if name in model.responses else "")
         )
 
 

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from pyem.model import Model
-from pyem.models import choice, rl
+from pyem.models import bayes, choice, glm, rl
 
-_FACTORIES: dict[str, Callable[..., Model]] = {**rl.MODELS, **choice.MODELS}
+_FACTORIES: dict[str, Callable[..., Model]] = {**rl.MODELS, **choice.MODELS, **bayes.MODELS, **glm.MODELS}
 
 
 def names() -> list[str]:
