@@ -217,6 +217,23 @@ def _shard_log_lik(model: Model, shard: Chunk, x: Array) -> Array:
 
 
 @partial(jax.jit, static_argnums=0)
+def _shard_log_lik_draws(model: Model, shard: Chunk, x: Array) -> Array:
+    TRACES[model.name, "log_lik_draws"] += 1
+    at_once = _draws_at_once(shard.lane_subject.shape[-1])
+
+    def one(args: tuple[Chunk, Array]) -> Array:
+        chunk, x = args
+        return lax.map(lambda x: chunk_log_lik(model, chunk, x), x, batch_size=at_once)
+
+    return lax.map(one, (shard, x))
+
+
+def _draws_at_once(lanes: int) -> int:
+    # Draws of a small group are worked on together, as many as keep the lanes in the cache.
+    return max(1, CHUNK_LANES // lanes)
+
+
+@partial(jax.jit, static_argnums=0)
 def _shard_derivatives(model: Model, shard: Chunk, x: Array) -> Derivatives:
     TRACES[model.name, "derivatives"] += 1
     return lax.map(lambda args: chunk_derivatives(model, *args), (shard, x))
@@ -241,6 +258,28 @@ def log_lik(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
     laid = batch(model, data)
     with jax.enable_x64(True):
         return join(over_shards(partial(_shard_log_lik, model), laid, split(_checked(model, data, x), laid)), laid)
+
+
+def log_lik_draws(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
+    """Log-likelihood (K, S), in nats, of each subject at K draws of its unconstrained parameters (K, S, P).
+
+    Examples
+    --------
+    >>> from pyem import models
+    >>> data = Dataset.from_arrays({"choice": np.zeros((2, 1, 3)), "reward": np.ones((2, 1, 3))})
+    >>> log_lik_draws(models.get("rw1a1b"), data, np.zeros((5, 2, 2))).shape
+    (5, 2)
+    """
+    x = np.asarray(x, float)
+    if x.ndim != 3 or not len(x):
+        raise ValueError(f"expected draws of shape (draw, subject, parameter), but was given {x.shape}")
+    _checked(model, data, x[0])
+    laid = batch(model, data)
+    at_once = _draws_at_once(laid.shards[0].lane_subject.shape[-1])
+    filled = np.concatenate([x, np.repeat(x[-1:], -len(x) % at_once, axis=0)])
+    with jax.enable_x64(True):
+        parts = over_shards(partial(_shard_log_lik_draws, model), laid, split(np.swapaxes(filled, 0, 1), laid))
+        return join(parts, laid).T[: len(x)]
 
 
 def value_grad_hess(model: Model, data: Dataset, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

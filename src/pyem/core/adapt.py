@@ -69,9 +69,10 @@ class FitFunction(Named):
     fields
         ``fields(*data)``: one subject's data as the model's columns. Its arguments are those of the fit function.
     model
-        ``model(subjects, n_params)``: the `Model` for subjects with these columns.
+        ``model(subjects, n_params, **options)``: the `Model` for subjects with these columns. Arguments after the first two
+        are options of the fit function, given by name.
     report
-        ``report(values, *data)``: what ``output="all"`` returns for one subject besides ``params`` and ``nll``.
+        ``report(values, *data, **options)``: what ``output="all"`` returns for one subject besides ``params`` and ``nll``.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class FitFunction(Named):
         module: str,
         doc: str,
         fields: Callable[..., Fields],
-        model: Callable[[Sequence[Fields], int], Model],
+        model: Callable[..., Model],
         report: Callable[..., dict[str, Any]],
     ) -> None:
         super().__init__(name, module, doc, fields)
@@ -90,6 +91,8 @@ class FitFunction(Named):
         self.report = report
         data = inspect.signature(fields).parameters.values()
         self.data_names = tuple(parameter.name for parameter in data)
+        options = list(inspect.signature(model).parameters.values())[2:]
+        self.option_names = tuple(parameter.name for parameter in options)
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         self.__signature__ = inspect.Signature(
             [
@@ -97,6 +100,7 @@ class FitFunction(Named):
                 *(p.replace(kind=kind) for p in data),
                 inspect.Parameter("prior", kind, default=None),
                 inspect.Parameter("output", kind, default="npl"),
+                *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in options),
             ]
         )
         self._recent: collections.OrderedDict[bytes, tuple[Model, Dataset]] = collections.OrderedDict()
@@ -108,17 +112,18 @@ class FitFunction(Named):
         bound.apply_defaults()
         given = bound.arguments
         data = tuple(given[name] for name in self.data_names)
+        options = {name: given[name] for name in self.option_names}
         x = np.asarray(given["params"], float).ravel()
         output = given["output"]
         if output not in ("npl", "nll", "all"):
             raise ValueError(f"output={output!r}; expected 'npl', 'nll' or 'all'")
-        model, dataset = self._laid_out(data, len(x))
+        model, dataset = self._laid_out(data, len(x), options)
         if output == "all":
-            return self.reports([data], x[None], (model, dataset))[0]
+            return self.reports([data], x[None], (model, dataset), **options)[0]
         nll = -float(log_lik(model, dataset, x[None])[0])
         return calc_fval(nll, x, prior=given["prior"], output=output)
 
-    def layout(self, all_data: Sequence[Any], n_params: int) -> tuple[Model, Dataset]:
+    def layout(self, all_data: Sequence[Any], n_params: int, **options: Any) -> tuple[Model, Dataset]:
         """The model and the data of a group, from what the fit function takes of each subject.
 
         Raises
@@ -134,7 +139,7 @@ class FitFunction(Named):
                     f"{len(data) if isinstance(data, list | tuple) else type(data).__name__}"
                 )
             subjects.append(self.fields(*data))
-        model = self.model(subjects, n_params)
+        model = self.model(subjects, n_params, **options)
         if model.n_params != n_params:
             raise ValueError(
                 f"{self.__name__} has {model.n_params} parameters ({', '.join(model.names)}), but was given {n_params}"
@@ -142,22 +147,22 @@ class FitFunction(Named):
         return model, dataset_of(subjects)
 
     def reports(
-        self, all_data: Sequence[Any], x: np.ndarray, laid: tuple[Model, Dataset] | None = None
+        self, all_data: Sequence[Any], x: np.ndarray, laid: tuple[Model, Dataset] | None = None, **options: Any
     ) -> list[dict[str, Any]]:
         """What ``output="all"`` returns, for every subject at unconstrained `x` (S, P)."""
-        model, dataset = laid or self.layout(all_data, np.shape(x)[1])
+        model, dataset = laid or self.layout(all_data, np.shape(x)[1], **options)
         out = []
         for data, values in zip(all_data, subject_values(model, dataset, np.asarray(x, float)), strict=True):
-            out.append({"params": values.params, **self.report(values, *data), "nll": values.nll})
+            out.append({"params": values.params, **self.report(values, *data, **options), "nll": values.nll})
         return out
 
-    def _laid_out(self, data: tuple[Any, ...], n_params: int) -> tuple[Model, Dataset]:
+    def _laid_out(self, data: tuple[Any, ...], n_params: int, options: dict[str, Any]) -> tuple[Model, Dataset]:
         # An optimiser calls with the same data again and again.
-        key = _digest(data, n_params)
+        key = _digest((*data, options) if options else data, n_params)
         with self._lock:
             found = self._recent.get(key)
         if found is None:
-            found = self.layout([data], n_params)
+            found = self.layout([data], n_params, **options)
             with self._lock:
                 self._recent[key] = found
                 if len(self._recent) > 512:
@@ -337,7 +342,7 @@ def bundle(
     desc: str,
     spec: dict[str, Any],
     fields: Callable[..., Fields],
-    model: Callable[[Sequence[Fields], int], Model],
+    model: Callable[..., Model],
     report: Callable[..., dict[str, Any]],
     simulate: Callable[..., Any],
 ) -> tuple[SimFunction, FitFunction, ModelSpec]:

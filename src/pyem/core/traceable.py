@@ -1,0 +1,198 @@
+"""Fit functions written with ``jax.numpy``: recognised by tracing them, and made into models for the JAX engine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pyem.core.parts import Part
+from pyem.dataset import Dataset
+from pyem.model import Model, Parameter, Record
+from pyem.utils.math import log_density
+
+MAX_LEAVES = 64
+"""Data in more pieces than this are lists of numbers rather than arrays."""
+MAX_OPERATIONS = 500
+"""A function of more operations (a Python loop over trials) takes too long to compile with its second derivatives."""
+MAX_SHAPES = 8
+"""Every shape of data is compiled anew; with more of them the other engine is quicker."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """How one person's data are put together from arrays and from what is the same for all."""
+
+    tree: Any
+    fixed: tuple[Any, ...]
+    """The constants of the data, and `_ARRAY` where there is an array."""
+
+    def build(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
+        rest = iter(arrays)
+        leaves = [next(rest) if value is _ARRAY else value for value in self.fixed]
+        return jax.tree.unflatten(self.tree, leaves)
+
+
+class _Array:
+    def __repr__(self) -> str:
+        return "an array"
+
+
+_ARRAY = _Array()
+
+
+@dataclasses.dataclass(frozen=True)
+class _LogLikelihood:
+    """The function as a model's ``log_likelihood``: hashable, so that it is compiled once."""
+
+    function: Callable[..., Any]
+    layout: _Layout
+    n_arrays: int
+
+    def __call__(self, p: Record, trials: Record) -> Any:
+        # The whole of a person's data is one "trial", whatever its shape.
+        arrays = [trials[f"data{k}"][0] for k in range(self.n_arrays)]
+        return -self.at(p.x, arrays)
+
+    def at(self, x: Any, arrays: Sequence[Any]) -> Any:
+        """The negative log-likelihood at x (P,)."""
+        value = self.function(x, *self.layout.build(arrays), prior=None, output="nll")
+        return jnp.asarray(value, float).reshape(())
+
+
+def _taken_apart(data: tuple[Any, ...]) -> tuple[_Layout, list[np.ndarray]] | None:
+    leaves, tree = jax.tree.flatten(data)
+    if len(leaves) > MAX_LEAVES:
+        return None
+    arrays, fixed = [], []
+    for leaf in leaves:
+        if isinstance(leaf, str | bool | int):
+            fixed.append(leaf)
+            continue
+        array = np.asarray(leaf) if isinstance(leaf, np.ndarray | np.generic | jax.Array | float) else None
+        if array is None or array.dtype.kind not in "fiub":
+            return None
+        fixed.append(_ARRAY)
+        arrays.append(array)
+    return _Layout(tree, tuple(fixed)), arrays
+
+
+class TooLong(Exception):
+    """The function can be traced, but has too many operations to be differentiated twice."""
+
+
+def traced_parts(function: Callable[..., Any], people: Sequence[tuple[Any, ...]], n_params: int) -> list[Part] | None:
+    """The group as models for the JAX engine; None if the function cannot be traced, or not with profit.
+
+    The function is traced on abstract data and compared with what it returns for plain numbers: only a function that gives the
+    same both ways is taken.
+
+    Raises
+    ------
+    TooLong
+        If it can be traced, but would take too long to compile with its derivatives.
+    """
+    groups: dict[Any, list[int]] = {}
+    pieces = []
+    for s, data in enumerate(people):
+        piece = _taken_apart(data)
+        if piece is None:
+            return None
+        pieces.append(piece)
+        layout, arrays = piece
+        groups.setdefault((layout, tuple((a.shape, a.dtype.str) for a in arrays)), []).append(s)
+        if len(groups) > MAX_SHAPES:
+            return None
+    parts = []
+    for (layout, shapes), who in groups.items():
+        likelihood = _LogLikelihood(function, layout, len(shapes))
+        if not _traces(likelihood, pieces[who[0]][1], people[who[0]], n_params):
+            return None
+        parts.append(_part(likelihood, np.array(who), [pieces[s][1] for s in who], n_params))
+    return parts
+
+
+def _traces(likelihood: _LogLikelihood, arrays: list[np.ndarray], data: tuple[Any, ...], n_params: int) -> bool:
+    with jax.enable_x64(True):
+        try:
+            found = jax.make_jaxpr(likelihood.at)(jnp.zeros(n_params), arrays)
+        except Exception:
+            # Whatever a function of NumPy, DataFrames or strings raises here: it is for the other engine.
+            return False
+        if _operations(found.jaxpr) > MAX_OPERATIONS:
+            raise TooLong
+        for x in (np.full(n_params, 0.1), np.linspace(-0.4, 0.5, n_params)):
+            traced = float(jax.jit(likelihood.at)(x, arrays))
+            plain = float(np.asarray(likelihood.function(x, *data, prior=None, output="nll")).reshape(()))
+            if not np.isclose(traced, plain, rtol=1e-8, atol=1e-8, equal_nan=True):
+                return False
+            if not _keeps_to_the_form(likelihood.function, x, data, plain):
+                return False
+    return True
+
+
+class _Standard:
+    def logpdf(self, x: Any) -> Any:
+        return -0.5 * (jnp.asarray(x) ** 2).sum()
+
+
+def _keeps_to_the_form(function: Callable[..., Any], x: np.ndarray, data: tuple[Any, ...], nll: float) -> bool:
+    """Whether "npl" is "nll" minus the log prior; a function with a prior of its own is for the other engine."""
+    prior = _Standard()
+    try:
+        joint = float(np.asarray(function(x, *data, prior=prior, output="npl")).reshape(()))
+    except (TypeError, ValueError, KeyError):
+        return False
+    return nll >= 1e6 or bool(np.isclose(joint, nll - float(log_density(prior, x)), rtol=1e-6, atol=1e-6))
+
+
+def _operations(jaxpr: Any) -> int:
+    total = 0
+    for equation in jaxpr.eqns:
+        inner = [v for value in equation.params.values() for v in (value if isinstance(value, tuple) else (value,))]
+        total += 1 + sum(_operations(getattr(v, "jaxpr", v)) for v in inner if hasattr(getattr(v, "jaxpr", v), "eqns"))
+    return total
+
+
+def _part(likelihood: _LogLikelihood, who: np.ndarray, arrays: list[list[np.ndarray]], n_params: int) -> Part:
+    names = tuple(f"data{k}" for k in range(likelihood.n_arrays))
+    n = len(who)
+    stacked = [np.stack(column, axis=-1)[None] for column in zip(*arrays, strict=True)]
+    fields = {name: _float(array) for name, array in zip(names, stacked, strict=True)}
+    here = np.ones((1, n), bool)
+    data = Dataset(
+        fields=fields | {"response": np.zeros((1, n))},
+        present=dict.fromkeys((*names, "response"), here),
+        valid=here,
+        lane_subject=np.arange(n),
+        lane_block=np.zeros(n, int),
+        subjects=who,
+    )
+    model = Model(
+        getattr(likelihood.function, "__name__", "fit_func"),
+        (Parameter("x", size=n_params),),
+        log_likelihood=likelihood,
+        responses=("response",),
+        inputs=names,
+    )
+    return Part(who, model, data)
+
+
+def _float(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+class Jitted:
+    """A traceable function that is too long to differentiate: compiled, one person's value at a time."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._compiled = jax.jit(lambda x, data: jnp.asarray(function(x, *data, prior=None, output="nll"), float))
+
+    def __call__(self, x: np.ndarray, data: tuple[Any, ...], prior: Any) -> float:
+        """Negative log-likelihood at x (P,)."""
+        with jax.enable_x64(True):
+            return float(self._compiled(x, data).reshape(()))
