@@ -96,6 +96,26 @@ class Group:
             return _log_t((z**2).sum(1), df, p)
         return _log_t(z**2, df, 1).sum(1)
 
+    def sample(self, mean: np.ndarray, cov: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+        """`n` draws (S, n, P) of each subject's unconstrained parameters around `mean` (S, P), with scale matrix `cov` (P, P).
+
+        Examples
+        --------
+        >>> Group("cauchy").sample(np.zeros((4, 2)), np.eye(2), 10, np.random.default_rng(0)).shape
+        (4, 10, 2)
+        """
+        shape = (len(mean), n, mean.shape[1])
+        if self.family == "laplace":
+            z = rng.laplace(scale=math.sqrt(0.5), size=shape)
+        else:
+            z = rng.normal(size=shape)
+        if self.family in ("student_t", "cauchy"):
+            df = 1.0 if self.family == "cauchy" else self.df
+            # A multivariate t has one scale for all parameters; independent ones have their own.
+            per = (*shape[:2], 1) if self.covariance == "full" else shape
+            z = z / np.sqrt(rng.chisquare(df, size=per) / df)
+        return mean[:, None] + z @ np.linalg.cholesky(cov).T
+
     def weights(self, distance: np.ndarray) -> np.ndarray:
         """Expected precision weights (S, P) from expected squared standardised distances (S, P) (of each parameter)."""
         if self.family == "gaussian":
