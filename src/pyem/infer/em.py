@@ -26,6 +26,9 @@ class EMRun:
 Report = Callable[[int, float, float], None]
 """Called after each iteration with its number, the log evidence and the change of the group."""
 
+Settled = Callable[[Population, Laplace], bool]
+"""Called after each iteration with the group and what the E-step found under it."""
+
 
 def run_em(
     estep: EStep,
@@ -35,6 +38,7 @@ def run_em(
     tol: float = 1e-7,
     accelerate: bool = True,
     report: Report | None = None,
+    settled: Settled | None = None,
 ) -> EMRun:
     """Alternate E-steps and M-steps to a fixed point.
 
@@ -54,6 +58,8 @@ def run_em(
         next plain change grows. The fixed point is the same.
     report
         Told of every iteration.
+    settled
+        A further rule: the iteration goes on as long as it says False.
 
     References
     ----------
@@ -83,10 +89,11 @@ def run_em(
         vectors.append(population.vector)
         if report:
             report(iteration + 1, value, change)
-        if change < tol:
+        agreed = settled is None or settled(population, laplace)
+        if agreed and change < tol:
             converged, message = True, f"group parameters changed by less than {tol:g}"
             break
-        if still >= 5:
+        if agreed and still >= 5:
             converged, message = True, "log evidence stayed the same to rounding"
             break
         population = plain.with_vector(anderson(population.vector, plain.vector)) if accelerate else plain
