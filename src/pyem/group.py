@@ -182,7 +182,7 @@ class Population:
         if not use.any():
             return self
         weight = np.ones_like(self.weight)
-        weight[use] = self._weights(laplace)[use]
+        weight[use] = self.weights(laplace)[use]
         mean, var = laplace.mode[use], laplace.cov[use]
         design, w = self.design[use], weight[use]
         coef = self._regress(design, mean, w)
@@ -191,7 +191,8 @@ class Population:
         scatter = (gap.T @ gap + np.einsum("sp,sq,spq->pq", root, root, var)) / len(mean)
         return dataclasses.replace(self, coef=coef, cov=_floored(scatter, self.group.covariance), weight=weight)
 
-    def _weights(self, laplace: Laplace) -> np.ndarray:
+    def weights(self, laplace: Laplace) -> np.ndarray:
+        """(S, P): weights of the scale mixture, given the subjects' posteriors."""
         if self.group.family == "gaussian":
             return self.weight
         white = np.linalg.inv(np.linalg.cholesky(self.cov))
@@ -216,7 +217,8 @@ class Population:
     # -- as a vector, for acceleration and standard errors ----------------------------------------------------------------
 
     @property
-    def _lower(self) -> Any:
+    def lower(self) -> Any:
+        """Row and column of each free entry of the covariance's Cholesky factor."""
         p = self.cov.shape[0]
         return np.diag_indices(p) if self.group.covariance == "diagonal" else np.tril_indices(p)
 
@@ -225,7 +227,7 @@ class Population:
         """Free regression weights, then the Cholesky factor of the covariance with its diagonal as logs."""
         chol = np.linalg.cholesky(self.cov)
         chol[np.diag_indices_from(chol)] = np.log(np.diag(chol))
-        return np.concatenate([self.coef[self.free], chol[self._lower]])
+        return np.concatenate([self.coef[self.free], chol[self.lower]])
 
     def with_vector(self, vector: np.ndarray) -> Population:
         """The population of another `vector`."""
@@ -233,10 +235,16 @@ class Population:
         coef = np.zeros_like(self.coef)
         coef[self.free] = vector[:n]
         chol = np.zeros_like(self.cov)
-        chol[self._lower] = vector[n:]
+        chol[self.lower] = vector[n:]
         diagonal = np.diag_indices_from(chol)
         chol[diagonal] = np.exp(np.clip(chol[diagonal], math.log(MIN_SD), 20.0))
         return dataclasses.replace(self, coef=coef, cov=chol @ chol.T)
+
+    @property
+    def at_floor(self) -> np.ndarray:
+        """Which entries of `vector` belong to a standard deviation that is as small as it may be."""
+        tiny = np.sqrt(np.diag(self.cov)) < 1.5 * MIN_SD
+        return np.concatenate([np.zeros(int(self.free.sum()), bool), tiny[self.lower[0]] | tiny[self.lower[1]]])
 
     def distance(self, other: Population) -> float:
         """Largest difference of a regression weight or an entry of the covariance's Cholesky factor (in sd units)."""
@@ -246,7 +254,7 @@ class Population:
     def score(self, laplace: Laplace) -> np.ndarray:
         """Gradient of the expected complete-data log-density by `vector`, given the subjects' posteriors."""
         use = laplace.usable
-        root = np.sqrt(self._weights(laplace)[use])
+        root = np.sqrt(self.weights(laplace)[use])
         design = self.design[use]
         precision = np.linalg.inv(self.cov)
         gap = root * (laplace.mode[use] - design @ self.coef)
@@ -256,7 +264,7 @@ class Population:
         by_chol = (precision @ scatter @ precision - len(gap) * precision) @ chol
         diagonal = np.diag_indices_from(chol)
         by_chol[diagonal] *= chol[diagonal]
-        return np.concatenate([by_coef[self.free], by_chol[self._lower]])
+        return np.concatenate([by_coef[self.free], by_chol[self.lower]])
 
 
 def _floored(cov: np.ndarray, covariance: str) -> np.ndarray:

@@ -18,8 +18,6 @@ from pyem.solve import Status
 if TYPE_CHECKING:
     import pandas as pd
 
-Z95 = 1.959963984540054
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PointFit:
@@ -99,8 +97,10 @@ class PointFit:
         """A row for each group parameter: mean, effect of a covariate, sd, correlation.
 
         Columns: ``estimate``, standard error ``se`` and 95 % interval ``low``, ``high`` on the unconstrained scale;
-        ``natural``, ``natural_low``, ``natural_high``: the group's median and its interval on the natural scale; ``z`` and
-        ``p`` (two-sided) for effects.
+        ``natural``, ``natural_low``, ``natural_high``: the group's median and its interval on the natural scale; ``z`` (the
+        estimate in standard errors) and ``p`` (two-sided) for effects. Intervals and p use Student's t with as many degrees
+        of freedom as there are subjects beyond the regression's weights. Intervals of standard deviations are symmetric for
+        their logarithm. A standard deviation on its lower bound (nobody differs as far as the data tell) has no error.
 
         Raises
         ------
@@ -121,18 +121,19 @@ class PointFit:
         se_coef = np.full(pop.coef.shape, np.nan)
         se_coef[pop.free] = np.sqrt(np.diag(covariance)[:n_coef])
         rows = []
+        df = max(len(self.x) - len(pop.coef), 1)
         labels = ["mean", *(name for name, _ in pop.group.covariates)]
         for k, label in enumerate(labels):
             for j, name in enumerate(names):
                 if pop.free[k, j]:
                     kind = "mean" if k == 0 else f"effect of {label}"
-                    rows.append(_row(kind, name, pop.coef[k, j], se_coef[k, j], test=k > 0))
+                    rows.append(_row(kind, name, pop.coef[k, j], se_coef[k, j], df, test=k > 0))
         ends = np.array([[row["estimate"], row["low"], row["high"]] for row in rows[: len(names)]])
         for row, values in zip(rows, self.model.natural(ends.T).T, strict=False):
             row |= dict(zip(("natural", "natural_low", "natural_high"), values, strict=True))
-        return rows + self._spread_rows(covariance, n_coef)
+        return rows + self._spread_rows(covariance, df)
 
-    def _spread_rows(self, covariance: np.ndarray, n_coef: int) -> list[dict[str, Any]]:
+    def _spread_rows(self, covariance: np.ndarray, df: int) -> list[dict[str, Any]]:
         assert self.population is not None
         names = self.model.names
         start = self.population.vector
@@ -149,31 +150,29 @@ class PointFit:
         slopes = [[(a - b) / 2e-5 for a, b in zip(spreads(start + h), spreads(start - h), strict=True)] for h in step]
         se = [np.sqrt(np.einsum("ik,ij,jk->k", s, covariance, s)) for s in map(np.array, zip(*slopes, strict=True))]
         rows = [
-            _row("sd", name, value, error, back=math.exp)
+            _row("sd", name, value, error, df, back=math.exp)
             for name, value, error in zip(names, log_sd, se[0], strict=True)
         ]
         if self.population.group.covariance == "full":
             pairs = zip(*np.tril_indices(len(names), -1), strict=True)
             rows += [
-                _row("correlation", f"{names[j]}, {names[i]}", value, error, back=math.tanh)
+                _row("correlation", f"{names[j]}, {names[i]}", value, error, df, back=math.tanh)
                 for (i, j), value, error in zip(pairs, fisher, se[1], strict=True)
             ]
         return rows
 
     def _group_covariance(self) -> np.ndarray:
-        n = len(self.population.vector) if self.population else 0
-        if self.information is None or not np.isfinite(self.information).all():
-            return np.full((n, n), np.nan)
-        values, vectors = np.linalg.eigh(self.information)
-        if values.min() <= 0:
-            # A variance on its lower bound has no curvature: its own error is unknown, the others' are not.
-            values = np.where(values <= 0, np.nan, values)
-            kept = ~np.isnan(values)
-            out = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T
-            lost = (vectors[:, ~kept] ** 2).sum(1) > 0.5
-            out[lost] = out[:, lost] = np.nan
+        """Covariance of the group's `vector`: the inverse information of what is not on its lower bound, NaN elsewhere."""
+        pop = self.population
+        n = len(pop.vector) if pop else 0
+        out = np.full((n, n), np.nan)
+        if pop is None or self.information is None or not np.isfinite(self.information).all():
             return out
-        return (vectors / values) @ vectors.T
+        keep = np.flatnonzero(~pop.at_floor)
+        values, vectors = np.linalg.eigh(self.information[np.ix_(keep, keep)])
+        if values.min() > 0:
+            out[np.ix_(keep, keep)] = (vectors / values) @ vectors.T
+        return out
 
     def latents(self) -> pd.DataFrame:
         """A row for each trial: subject, block, trial, the columns, log-probability of the response, values, latents.
@@ -273,10 +272,13 @@ _METHODS = {
 
 
 def _row(
-    kind: str, parameter: str, estimate: float, se: float, *, test: bool = False, back: Any = None
+    kind: str, parameter: str, estimate: float, se: float, df: int, *, test: bool = False, back: Any = None
 ) -> dict[str, Any]:
     """One row of the group table; `back` maps an estimate and interval from the scale on which they are symmetric."""
-    low, high = estimate - Z95 * se, estimate + Z95 * se
+    from scipy.special import stdtr, stdtrit
+
+    margin = stdtrit(df, 0.975) * se
+    low, high = estimate - margin, estimate + margin
     row: dict[str, Any] = {"kind": kind, "parameter": parameter}
     if back:
         value = back(estimate)
@@ -287,7 +289,7 @@ def _row(
     row |= {"estimate": estimate, "se": se, "low": low, "high": high}
     if test:
         z = estimate / se
-        row |= {"z": z, "p": math.erfc(abs(z) / math.sqrt(2)) if np.isfinite(z) else np.nan}
+        row |= {"z": z, "p": 2 * stdtr(df, -abs(z))}
     return row
 
 

@@ -133,29 +133,3 @@ class Anderson:
             self.active = False
             return image
         return point + step * min(1.0, limit / max(size, 1e-300))
-
-
-def information(estep: EStep, population: Population, *, step: float = 1e-4) -> np.ndarray:
-    """Observed information of the group's `vector`: minus the derivative of the score of the marginal likelihood.
-
-    By Oakes' identity the score of the (Laplace-approximated) marginal likelihood is that of the expected complete-data
-    log-density when the posteriors move with the group; it is differentiated by central differences, each a warm E-step.
-
-    References
-    ----------
-    Oakes, D. (1999). Direct calculation of the information matrix via the EM algorithm. Journal of the Royal Statistical
-    Society B, 61(2), 479-482. https://doi.org/10.1111/1467-9868.00188
-    """
-    vector = population.vector
-    columns = []
-    for k in range(len(vector)):
-        scores = []
-        for sign in (1, -1):
-            moved = population.with_vector(vector + sign * step * np.eye(len(vector))[k])
-            for _ in range(1 if moved.group.family == "gaussian" else 5):
-                laplace = estep(moved.prior, 1e-16)
-                moved = dataclasses.replace(moved, weight=moved._weights(laplace))
-            scores.append(moved.score(laplace))
-        columns.append((scores[0] - scores[1]) / (2 * step))
-    matrix = -np.array(columns)
-    return (matrix + matrix.T) / 2

@@ -12,7 +12,8 @@ import numpy as np
 from pyem.dataset import Dataset
 from pyem.gridfit import GridFit
 from pyem.group import Group, Population, populate
-from pyem.infer.em import information, run_em
+from pyem.infer.em import run_em
+from pyem.infer.errors import oakes_information
 from pyem.infer.point import NaturalPrior, fit_em
 from pyem.infer.quadrature import (
     FARTHEST,
@@ -140,7 +141,7 @@ def _fit_group(model: Model, data: Dataset, group: Group, tol: float, max_points
         population = run.population
         if error == tol and moved < 0.05:
             break
-    info = information(GridEStep(grids), population)
+    info = oakes_information(GridEStep(grids), population)
     return _result(model, data, grids, gaussian_log_prior(population), population, info, True, run.message)
 
 

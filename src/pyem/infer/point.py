@@ -13,7 +13,8 @@ import numpy as np
 
 from pyem.dataset import Dataset
 from pyem.group import Group, Population, populate
-from pyem.infer.em import Report, information, run_em
+from pyem.infer.em import Report, run_em
+from pyem.infer.errors import information
 from pyem.laplace import GaussianPrior, JaxEStep, Laplace
 from pyem.model import Model
 from pyem.result import PointFit
@@ -88,7 +89,7 @@ def fit_em(
     estep = JaxEStep(model, data, np.tile(mean, (data.n_subjects, 1)))
     with _progress(progress, f"EM {model.name}", max_iter) as report:
         run = run_em(estep, start, max_iter=max_iter, tol=tol, accelerate=accelerate, report=report)
-    info = information(estep, run.population) if standard_errors else None
+    info = information(estep, run.population, run.laplace) if standard_errors else None
     if not run.converged:
         warnings.warn(f"fit_em of {model.name!r}: {run.message}; raise max_iter", FitWarning, stacklevel=2)
     return _result(
