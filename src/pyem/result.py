@@ -229,23 +229,23 @@ class PointFit:
 
     # -- other forms ----------------------------------------------------------------------------------------------------
 
-    def to_arviz(self, *, draws: int = 500, key: Any = 0) -> Any:
+    def to_arviz(self, *, draws: int = 500, key: Any = 0, log_likelihood: bool = True) -> Any:
         """The fit as ArviZ InferenceData: draws from the Laplace approximation, pointwise log-likelihood, observed data.
 
         See `pyem.export.to_arviz`.
         """
         from pyem.export import to_arviz
 
-        return to_arviz(self, draws=draws, key=key)
+        return to_arviz(self, draws=draws, key=key, log_likelihood=log_likelihood)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the fit, its data and the model's identity to a netCDF file; `load` reads it back.
+    def save(self, path: str | Path, *, draws: int = 100, log_likelihood: bool = False, key: Any = 0) -> Path:
+        """Write the fit, its data and the model's identity to a netCDF file, which ArviZ opens too; `load` reads it back.
 
-        The file appears under its name only when it is complete.
+        The file appears under its name only when it is complete. See `pyem.export.save`.
         """
         from pyem.export import save
 
-        return save(self, path)
+        return save(self, path, draws=draws, log_likelihood=log_likelihood, key=key)
 
     @staticmethod
     def load(path: str | Path, model: Model | None = None) -> PointFit:

@@ -1,0 +1,299 @@
+"""Which model explains the data best: evidence, information criteria, and their comparison."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyem.evidence import IntegratedBIC, LogEvidence, UndefinedCriterion, integrated_bic, lme, n_group_params
+from pyem.random_effects import ModelFrequencies, random_effects_bms
+from pyem.result import PointFit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "CRITERIA",
+    "Criterion",
+    "IntegratedBIC",
+    "LogEvidence",
+    "ModelFrequencies",
+    "PseudoR2",
+    "UndefinedCriterion",
+    "aic",
+    "bic",
+    "compare_fits",
+    "integrated_bic",
+    "lme",
+    "pseudo_r2",
+    "random_effects_bms",
+]
+
+CRITERIA = {
+    "integrated_bic": "integrated BIC (Huys et al., 2011), smallest is best",
+    "lme": "log model evidence (Laplace, less the penalty of the group's parameters), largest is best",
+    "aic": "AIC summed over subjects, smallest is best",
+    "bic": "BIC summed over subjects, smallest is best",
+}
+"""What fits can be sorted by."""
+
+
+# -- information criteria of each subject's estimates -------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Criterion:
+    """A criterion that is a sum over subjects.
+
+    Parameters
+    ----------
+    total
+        The sum.
+    subject
+        Each subject's, (S,).
+    """
+
+    total: float
+    subject: np.ndarray = dataclasses.field(repr=False)
+
+
+def aic(fit: PointFit) -> Criterion:
+    """Akaike's information criterion ``2 P - 2 log L`` of each subject, and summed; smaller is better.
+
+    It is meant for maximum likelihood. At the estimates of EM or MAP the likelihood is lower and the parameters are less
+    free than the criterion supposes: use `lme` or `integrated_bic` for these.
+
+    References
+    ----------
+    Akaike, H. (1974). A new look at the statistical model identification. IEEE Transactions on Automatic Control, 19(6),
+    716-723. https://doi.org/10.1109/TAC.1974.1100705
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> fit = pyem.fit_mle(model, pyem.simulate(model, subjects=3, key=1))
+    >>> bool(aic(fit).total == 12 - 2 * fit.log_lik.sum())
+    True
+    """
+    return _criterion(fit, np.full(len(fit.x), 2.0))
+
+
+def bic(fit: PointFit) -> Criterion:
+    """Schwarz's criterion ``P log n - 2 log L`` of each subject with its n responses, and summed; smaller is better.
+
+    It is meant for maximum likelihood; see `aic`.
+
+    References
+    ----------
+    Schwarz, G. (1978). Estimating the dimension of a model. Annals of Statistics, 6(2), 461-464.
+    https://doi.org/10.1214/aos/1176344136
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> fit = pyem.fit_mle(model, pyem.simulate(model, subjects=3, key=1))
+    >>> bic(fit).total > aic(fit).total
+    True
+    """
+    return _criterion(fit, np.log(fit.data.n_responses(fit.model)))
+
+
+def _criterion(fit: PointFit, price: np.ndarray) -> Criterion:
+    subject = fit.model.n_params * price - 2 * fit.log_lik
+    return Criterion(float(subject.sum()), subject)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PseudoR2:
+    """How far a model is from chance (0) to certainty (1).
+
+    Parameters
+    ----------
+    median
+        Over subjects.
+    pooled
+        Of all responses together.
+    subject
+        Of each subject, (S,).
+    """
+
+    median: float
+    pooled: float
+    subject: np.ndarray = dataclasses.field(repr=False)
+
+
+def pseudo_r2(fit: PointFit) -> PseudoR2:
+    """McFadden's pseudo-R2 against chance, ``1 - log L / (n log(1 / K))`` with n responses among K options.
+
+    K is the model's number of options, also where a trial offers only some of them. No penalty: more parameters, more R2.
+
+    Raises
+    ------
+    ValueError
+        If the model does not choose among options.
+
+    References
+    ----------
+    McFadden, D. (1974). Conditional logit analysis of qualitative choice behavior. In P. Zarembka (Ed.), Frontiers in
+    Econometrics, 105-142.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> fit = pyem.fit_em(model, pyem.simulate(model, subjects=10, key=1))
+    >>> 0 < pseudo_r2(fit).median < 1
+    True
+    """
+    if fit.model.options is None:
+        raise UndefinedCriterion(f"model {fit.model.name!r} has no options to choose from, so there is no chance level")
+    chance = -fit.data.n_responses(fit.model) * math.log(fit.model.options)
+    subject = 1 - fit.log_lik / chance
+    return PseudoR2(float(np.median(subject)), float(1 - fit.log_lik.sum() / chance.sum()), subject)
+
+
+# -- comparison ---------------------------------------------------------------------------------------------------------
+
+
+def compare_fits(
+    fits: Mapping[str, PointFit], *, by: str | None = None, draws: int = 1000, key: Any = 0
+) -> pd.DataFrame:
+    """Compare fits of the same data, the best first.
+
+    Parameters
+    ----------
+    fits
+        A name for each fit.
+    by
+        The criterion that decides: ``"integrated_bic"``, ``"lme"``, ``"aic"`` or ``"bic"``. If not given: the integrated
+        BIC, or LME, if every fit has it; BIC if all are by maximum likelihood.
+    draws, key
+        Of the integrated BIC; see there. With ``draws=0`` it is left out.
+
+    Returns
+    -------
+    DataFrame
+        A row for each fit: ``method``; numbers ``n_params`` of parameters of a subject and ``n_group`` of the group;
+        ``log_lik`` at the estimates; the criteria, NaN where a fit has none; and of the criterion that decides: ``difference``
+        from the best (0 or more; of LME in nats, else in units of deviance), ``difference_se`` its standard error across
+        subjects, ``weight`` the share of a model's exp(evidence) among all. What decides is in ``.attrs["by"]``, in words in
+        ``.attrs["method"]``.
+
+    Raises
+    ------
+    ValueError
+        If the fits are of different data, a fit does not have the criterion asked for, or none suits all fits.
+
+    Notes
+    -----
+    The standard error takes subjects as a random sample: ``sqrt(S)`` times the standard deviation of the subjects'
+    differences. It is not a Monte-Carlo error. Weights say which model holds if the same model holds for everybody; see
+    `random_effects_bms` for models that differ between people.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> data = pyem.simulate(pyem.models.get("rw1a1b"), subjects=10, key=1)
+    >>> fits = {name: pyem.fit_em(pyem.models.get(name), data) for name in ("rw1a1b", "rw2a1b")}
+    >>> table = compare_fits(fits)
+    >>> table.attrs["by"], float(table.difference.iloc[0])
+    ('integrated_bic', 0.0)
+    """
+    import pandas as pd
+
+    if by is not None and by not in CRITERIA:
+        raise ValueError(f"by={by!r}; choose one of {', '.join(CRITERIA)}")
+    _same_data(fits)
+    rows, parts = {}, {}
+    for name, fit in fits.items():
+        rows[name], parts[name] = _described(fit, draws, key)
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+    by = by or _usual(fits, parts)
+    lacking = [name for name, part in parts.items() if by not in part]
+    if lacking:
+        raise ValueError(f"no {by} for {', '.join(lacking)} (see the function {by}); compare by another criterion")
+    sign, scale = (-1, 1.0) if by == "lme" else (1, 0.5)
+    table = table.iloc[np.argsort(sign * table[by].to_numpy(), kind="stable")]
+    table["difference"] = np.abs(table[by] - table[by].iloc[0])
+    best = parts[table.index[0]][by]
+    table["difference_se"] = [_sum_se(parts[name][by] - best) for name in table.index]
+    weight = np.exp(-scale * table["difference"])
+    table["weight"] = weight / weight.sum()
+    table.attrs.update(by=by, method=CRITERIA[by])
+    return table
+
+
+def _same_data(fits: Mapping[str, PointFit]) -> None:
+    if not isinstance(fits, Mapping) or not fits:
+        raise ValueError('expected fits by name, such as {"one": fit, "other": fit}, but was given ' + f"{fits!r:.60}")
+    said = {
+        name: f"{name!r}: {fit.data.n_subjects} subjects, {int(fit.data.n_responses(fit.model).sum())} trials with "
+        f"{' and '.join(fit.model.responses)}"
+        for name, fit in fits.items()
+    }
+    first, *others = fits
+    digest = fits[first].data.fingerprint(fits[first].model)
+    different = [name for name in others if fits[name].data.fingerprint(fits[name].model) != digest]
+    if different:
+        raise ValueError(
+            "fits of different data cannot be compared: other subjects or responses count for "
+            f"{said[different[0]]} than for {said[first]}; fit both models to the same Dataset (trials that lack an input of "
+            "one model have to be left out for all)"
+        )
+
+
+def _usual(fits: Mapping[str, PointFit], parts: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+    """The criterion that decides if none is named."""
+    for criterion in ("integrated_bic", "lme"):
+        if all(criterion in part for part in parts.values()):
+            return criterion
+    if all(fit.method == "mle" for fit in fits.values()):
+        return "bic"
+    methods = ", ".join(f"{name!r} by {fit.method}" for name, fit in fits.items())
+    raise ValueError(
+        f"no criterion suits all of these fits ({methods}): fit them by one method, or name a criterion with by="
+    )
+
+
+def _described(fit: PointFit, draws: int, key: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """A row of the table, and each subject's part of every criterion."""
+    evidence = _if_defined(lambda: lme(fit))
+    integrated = _if_defined(lambda: integrated_bic(fit, draws=draws, key=key)) if draws else None
+    akaike, schwarz = aic(fit), bic(fit)
+    r2 = _if_defined(lambda: pseudo_r2(fit))
+    row = {
+        "method": fit.method,
+        "n_params": fit.model.n_params,
+        "n_group": n_group_params(fit),
+        "log_lik": float(fit.log_lik.sum()),
+        "lme": evidence.value if evidence else np.nan,
+        "integrated_bic": integrated.value if integrated else np.nan,
+        "integrated_bic_se": integrated.se if integrated else np.nan,
+        "aic": akaike.total,
+        "bic": schwarz.total,
+        "pseudo_r2": r2.median if r2 else np.nan,
+    }
+    parts = {"aic": akaike.subject, "bic": schwarz.subject}
+    if evidence:
+        parts["lme"] = evidence.subject
+    if integrated:
+        parts["integrated_bic"] = -2 * integrated.log_evidence
+    return row, parts
+
+
+def _if_defined(criterion: Callable[[], Any]) -> Any:
+    try:
+        return criterion()
+    except UndefinedCriterion:
+        return None
+
+
+def _sum_se(parts: np.ndarray) -> float:
+    """Standard error of the sum of the subjects' parts."""
+    return float(math.sqrt(len(parts)) * parts.std(ddof=1)) if len(parts) > 1 else math.nan
