@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from pyem.core import beliefs
 from pyem.distribution import Categorical
 from pyem.model import Model, Parameter, Record
 from pyem.task import Ponds
@@ -90,3 +91,8 @@ def bayes(ponds: int = 3) -> Model:
 
 
 MODELS = {"bayes": bayes}
+
+# The same model in the form of pyEM.
+bayes_sim, bayes_fit, bayes_model = beliefs.ponds(
+    bayes, "Bayesian updating of beliefs about which of three ponds fish come from", {"bayes": {"update": ["lambda1"]}}
+)

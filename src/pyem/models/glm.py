@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from pyem.core import regressions
 from pyem.distribution import Categorical, Normal, Poisson
 from pyem.model import Model, Parameter, Record
 from pyem.task import Regressors
@@ -198,6 +199,8 @@ def _name(family: str) -> str:
 
 
 _NELDER = "https://doi.org/10.2307/2344614"
+_RUTLEDGE = "https://doi.org/10.1073/pnas.1407535111"
+_HAMILTON = "https://doi.org/10.1515/9780691218632"
 
 
 def glm(predictors: int | Sequence[str] = 3, family: Family = "gaussian") -> Model:
@@ -251,6 +254,11 @@ def logit(predictors: int | Sequence[str] = 3) -> Model:
 def poisson(predictors: int | Sequence[str] = 3) -> Model:
     """Poisson regression of the column ``y`` of counts: `glm` with the Poisson family.
 
+    References
+    ----------
+    Nelder, J. A., & Wedderburn, R. W. M. (1972). Generalized linear models. Journal of the Royal Statistical Society A,
+    135(3), 370-384. https://doi.org/10.2307/2344614
+
     Examples
     --------
     >>> poisson(2).names
@@ -283,7 +291,8 @@ def glm_decay(
 
     References
     ----------
-    Koyck, L. M. (1954). Distributed Lags and Investment Analysis. North-Holland.
+    Rutledge, R. B., Skandali, N., Dayan, P., & Dolan, R. J. (2014). A computational and neural model of momentary
+    subjective well-being. PNAS, 111(33), 12252-12257. https://doi.org/10.1073/pnas.1407535111
 
     Examples
     --------
@@ -291,11 +300,16 @@ def glm_decay(
     ('b0', 'b1', 'gamma', 'sigma')
     """
     doc = "regression on predictors that linger"
-    return _regression(f"{_name(family)}_decay", family, _frozen(predictors), _Decaying, _lags(decay), doc, "")
+    return _regression(f"{_name(family)}_decay", family, _frozen(predictors), _Decaying, _lags(decay), doc, _RUTLEDGE)
 
 
 def logit_decay(predictors: int | Sequence[str] = 3, decay: Literal["onestep", "twostep"] = "twostep") -> Model:
     """Logistic regression on predictors that linger: `glm_decay` with the binomial family.
+
+    References
+    ----------
+    Lau, B., & Glimcher, P. W. (2005). Dynamic response-by-response models of matching behavior in rhesus monkeys.
+    Journal of the Experimental Analysis of Behavior, 84(3), 555-579. https://doi.org/10.1901/jeab.2005.110-04
 
     Examples
     --------
@@ -325,7 +339,7 @@ def glm_ar(predictors: int | Sequence[str] = 3) -> Model:
     ('b0', 'b1', 'phi', 'sigma')
     """
     doc = "linear regression with a part of the last y"
-    return _regression("glm_ar", "gaussian", _frozen(predictors), _Autoregressive, 1, doc, "")
+    return _regression("glm_ar", "gaussian", _frozen(predictors), _Autoregressive, 1, doc, _HAMILTON)
 
 
 MODELS = {
@@ -336,3 +350,25 @@ MODELS = {
     "logit_decay": logit_decay,
     "poisson": poisson,
 }
+
+# The same models in the form of pyEM, in which the residual standard deviation is no parameter.
+glm_sim, glm_fit, glm_model = regressions.regression(glm, "Linear regression", {"glm": {"gaussian": ["b"]}})
+glm_decay_sim, glm_decay_fit, glm_decay_model = regressions.regression(
+    glm_decay,
+    "Linear regression on predictors that linger",
+    {"glm": {"gaussian": ["b"], "decay": ["gamma"]}},
+    extra="gamma",
+)
+glm_ar_sim, glm_ar_fit, glm_ar_model = regressions.regression(
+    glm_ar,
+    "Linear regression with a part of the last response",
+    {"glm": {"gaussian": ["b"], "ar": ["phi"]}},
+    extra="phi",
+)
+logit_sim, logit_fit, logit_model = regressions.regression(logit, "Logistic regression", {"glm": {"binomial": ["b"]}})
+logit_decay_sim, logit_decay_fit, logit_decay_model = regressions.regression(
+    logit_decay,
+    "Logistic regression on predictors that linger",
+    {"glm": {"binomial": ["b"], "decay": ["gamma"]}},
+    extra="gamma",
+)
