@@ -154,7 +154,8 @@ def _total(at: Stencil, prior: Quadratic) -> float:
 
 def _draw(prior: Quadratic, rng: np.random.Generator) -> np.ndarray:
     # A wide prior says nothing about likely places: a start 30 away from the rest would be lost on a plateau.
-    sd = np.minimum(np.sqrt(np.diag(np.linalg.pinv(prior.precision))), 2.0)
+    precision = np.diag(prior.precision)
+    sd = np.where(precision > 0.25, 1 / np.sqrt(np.maximum(precision, 0.25)), 2.0)
     return prior.mean + sd * rng.standard_normal(len(sd))
 
 

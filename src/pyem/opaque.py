@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import inspect
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -49,6 +50,8 @@ class OpaqueEStep:
         Of the random starts.
     """
 
+    exact = False
+
     def __init__(
         self,
         likelihood: Likelihood,
@@ -74,16 +77,34 @@ class OpaqueEStep:
 
     def __call__(self, prior: Any, tol: float = 1e-16) -> Any:
         """Every person's mode and curvature under a `GaussianPrior`."""
-        self._calls += 1
         root = np.sqrt(prior.weight)
+        precisions = [prior.precision * np.outer(r, r) for r in root]
+        found = self._search(prior.mean, precisions, self._known, tol)
+        self._known = [one.at if one.at.clean else None for one in found]
+        return _laplace(found, precisions, tol)
+
+    def general(self, log_prior: Callable[[np.ndarray], float], tol: float = 1e-16) -> Any:
+        """The same under any log prior density of one person's parameters."""
+        joint = OpaqueEStep.__new__(OpaqueEStep)
+        joint.__dict__ |= self.__dict__ | {"likelihood": _Joint(self.likelihood, log_prior), "_blocks": []}
+        n = self._x.shape[1]
+        flat = [np.zeros((n, n))] * len(self.people)
+        found = joint._search(np.zeros_like(self._x), flat, [None] * len(self.people), tol)
+        self._x = joint._x
+        laplace = _laplace(found, flat, tol)
+        return laplace._replace(log_lik=laplace.log_lik - np.array([log_prior(x) for x in self._x]))
+
+    def _search(
+        self, means: np.ndarray, precisions: list[np.ndarray], known: list[Stencil | None], tol: float
+    ) -> list[Found]:
+        self._calls += 1
         jobs: list[Job] = [
-            (s, self._x[s], self._known[s], prior.mean[s], prior.precision * np.outer(root[s], root[s]), tol, seed)
-            for s, seed in enumerate((self.seed, self._calls, s) for s in range(len(self.people)))
+            (s, self._x[s], known[s], means[s], precisions[s], tol, (self.seed, self._calls, s))
+            for s in range(len(self.people))
         ]
         found = self._run(jobs)
         self._x = np.array([one.at.x for one in found])
-        self._known = [one.at if one.at.clean else None for one in found]
-        return _laplace(found, [job[4] for job in jobs], tol)
+        return found
 
     def _run(self, jobs: list[Job]) -> list[Found]:
         if self.n_jobs == 1:
@@ -112,9 +133,21 @@ class OpaqueEStep:
     def _pack(self) -> Any:
         """The function and its data, pickled once, in several blocks a process so that none waits long for the others."""
         edges = np.linspace(0, len(self.people), min(len(self.people), 4 * self.n_jobs) + 1).astype(int)
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
+        for a, b in itertools.pairwise(edges):
             packed = cloudpickle.dumps((self.likelihood, self.people[a:b]))
             yield slice(int(a), int(b)), hashlib.blake2b(packed, digest_size=16).digest(), packed
+
+
+class _Joint:
+    """Likelihood times a prior of any form."""
+
+    def __init__(self, likelihood: Likelihood, log_prior: Callable[[np.ndarray], float]) -> None:
+        self.likelihood = likelihood
+        self.log_prior = log_prior
+
+    def __call__(self, x: np.ndarray, data: Any, prior: Quadratic) -> float:
+        """Negative log-joint at x (P,)."""
+        return self.likelihood(x, data, prior) - self.log_prior(x)
 
 
 def _one(likelihood: Likelihood, data: Any, search: Search, job: Job) -> Found:

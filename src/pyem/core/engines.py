@@ -75,9 +75,9 @@ def subject_args(data: Any) -> tuple[Any, ...]:
     return tuple(data) if isinstance(data, list | tuple) else (data,)
 
 
-def engine_of(fit_func: Callable[..., Any], all_data: Sequence[Any], n_params: int) -> Engine:
-    """The engine for a fit function and a group."""
-    ours, options = _ours(fit_func)
+def batched_engine(fit_func: Callable[..., Any], all_data: Sequence[Any], n_params: int) -> Engine | None:
+    """The engine for a model of ours or a traceable function; None for any other."""
+    ours, options = our_function(fit_func)
     if ours is not None:
         model, data = ours.layout(all_data, n_params, **options)
         return JaxEngine([Part(np.arange(len(all_data)), model, data)])
@@ -86,13 +86,20 @@ def engine_of(fit_func: Callable[..., Any], all_data: Sequence[Any], n_params: i
         parts = traced_parts(fit_func, people, n_params)
     except TooLong:
         return ScipyEngine(Jitted(fit_func), people, one_process=True)
-    if parts is not None:
-        return JaxEngine(parts)
+    return None if parts is None else JaxEngine(parts)
+
+
+def engine_of(fit_func: Callable[..., Any], all_data: Sequence[Any], n_params: int) -> Engine:
+    """The engine for a fit function and a group."""
+    engine = batched_engine(fit_func, all_data, n_params)
+    if engine is not None:
+        return engine
+    people = [subject_args(data) for data in all_data]
     likelihood = PyEMLikelihood(fit_func).checked(people[0], np.zeros(n_params))
     return ScipyEngine(likelihood, people, one_process=False)
 
 
-def _ours(fit_func: Callable[..., Any]) -> tuple[FitFunction | None, dict[str, Any]]:
+def our_function(fit_func: Callable[..., Any]) -> tuple[FitFunction | None, dict[str, Any]]:
     """Our fit function, also where `functools.partial` has set some of its options."""
     if isinstance(fit_func, FitFunction):
         return fit_func, {}

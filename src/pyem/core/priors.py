@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pyem.utils.math import array_module
+
 
 class Prior(Protocol):
     """Anything with a log-density; `init_moments` where a fit is to start from it."""
@@ -132,7 +134,7 @@ class UniformPrior(_Independent):
     def terms(self, x: Any) -> Any:
         """Log-density of each parameter, (..., P)."""
         inside = (x >= self.lo) & (x <= self.hi)
-        return np.where(inside, -np.log(self.hi - self.lo), -np.inf)
+        return array_module(x).where(inside, -np.log(self.hi - self.lo), -np.inf)
 
     def init_moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance (P,)."""
@@ -190,8 +192,7 @@ class StudentTPrior(_Independent):
         df = self.df
         constant = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
         z = (x - self.loc) / self.scale
-        # One plus the square, in the form that also works on JAX arrays.
-        return constant - np.log(self.scale) - 0.5 * (df + 1) * _log1p(z * z / df)
+        return constant - np.log(self.scale) - 0.5 * (df + 1) * array_module(x).log1p(z * z / df)
 
     def init_moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Centre and variance (P,); where there is no variance (df of 2 or less), the squared scale."""
@@ -242,14 +243,12 @@ class IndependentPrior(_Independent):
 
     def terms(self, x: Any) -> Any:
         """Log-density of each parameter, (..., P)."""
-        return np.array([float(np.sum(prior.logpdf(x[k : k + 1]))) for k, prior in enumerate(self.priors)])
+        xp = array_module(x)
+        each = [prior.terms if hasattr(prior, "terms") else prior.logpdf for prior in self.priors]
+        return xp.stack([xp.sum(xp.asarray(term(x[k : k + 1]))) for k, term in enumerate(each)])
 
     def init_moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and variance (P,)."""
         moments = [prior.init_moments() for prior in self.priors]
         mean, variance = (np.concatenate([np.atleast_1d(m[k]) for m in moments]) for k in (0, 1))
         return mean, variance
-
-
-def _log1p(x: Any) -> Any:
-    return np.log1p(x)

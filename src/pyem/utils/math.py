@@ -14,7 +14,7 @@ LARGE = 1e7
 """What a fit function returns where it is not finite."""
 
 
-def _module(*values: Any) -> Any:
+def array_module(*values: Any) -> Any:
     """``jax.numpy`` where a value is JAX's, else NumPy; JAX is not loaded for it."""
     jax = sys.modules.get("jax")
     if jax is not None and any(isinstance(value, jax.Array) for value in values):
@@ -24,9 +24,9 @@ def _module(*values: Any) -> Any:
 
 def _array(x: Any) -> tuple[Any, Any]:
     if isinstance(x, list | tuple):
-        parts = _module(*x)
+        parts = array_module(*x)
         return parts, parts.asarray(x)
-    xp = _module(x)
+    xp = array_module(x)
     return xp, x if xp is not np else np.asarray(x, float)[()]
 
 
@@ -87,7 +87,7 @@ def softmax(evs: Any, beta: Any) -> Any:
     >>> [round(float(p), 4) for p in softmax([1.0, 0.0], 2.0)]
     [0.8808, 0.1192]
     """
-    xp = _module(evs, beta)
+    xp = array_module(evs, beta)
     logits = xp.asarray(beta) * xp.asarray(evs)
     weights = xp.exp(logits - logits.max(-1, keepdims=True))
     return weights / weights.sum(-1, keepdims=True)
@@ -120,7 +120,7 @@ def calc_fval(negll: Any, params: Any, prior: Any = None, output: str = "npl") -
     if output != "npl":
         raise ValueError(f"output={output!r}; expected 'npl' or 'nll'")
     value = negll if prior is None else negll - log_density(prior, params)
-    xp = _module(value)
+    xp = array_module(value)
     if xp is not np:
         return xp.where(xp.isfinite(value), value, LARGE)
     return value if np.isfinite(value) else LARGE

@@ -1,0 +1,7 @@
+"""`EMModel`, by the name of older pyEM scripts."""
+
+from __future__ import annotations
+
+from pyem.api import EMModel
+
+__all__ = ["EMModel"]

@@ -1,0 +1,7 @@
+"""Plots, by the name of older pyEM scripts."""
+
+from __future__ import annotations
+
+from pyem.utils.plotting import plot_choices, plot_scatter
+
+__all__ = ["plot_choices", "plot_scatter"]
