@@ -3,6 +3,7 @@
 Nouns: `Parameter`, `Model`, `Dataset`, `Group`, a task from `pyem.task`, and results such as `PointFit`.
 Verbs: `fit_em`, `fit_map`, `fit_mle`, `simulate`, `check`, `compare_fits`, `load`.
 Models that come with the library: `pyem.models.names()`, `pyem.models.get(name)`.
+The interface of pyEM: `EMModel`, and the modules `compare, em, optim, posterior, priors`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ _WHERE = {
     "Categorical": "distribution",
     "Dataset": "dataset",
     "DataError": "table",
+    "EMModel": "api",
+    "FitResult": "api",
     "FitWarning": "infer.point",
     "GridFit": "gridfit",
     "Group": "group",
@@ -52,8 +55,10 @@ _WHERE = {
     "with_stickiness": "model",
 }
 _MODULES = ("models", "selection", "task")
+_PYEM = ("compare", "em", "optim", "posterior", "priors")
+"""Modules of the pyEM interface that are also found here."""
 
-__all__ = ["__version__", *_WHERE, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", *_WHERE, *_MODULES, *_PYEM]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
@@ -62,6 +67,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"pyem.{_WHERE[name]}"), name)
     elif name in _MODULES:
         value = importlib.import_module(f"pyem.{name}")
+    elif name in _PYEM:
+        value = importlib.import_module(f"pyem.core.{name}")
     else:
         raise AttributeError(f"module 'pyem' has no attribute {name!r}")
     globals()[name] = value
