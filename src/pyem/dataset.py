@@ -11,12 +11,16 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from pyem.arrays import lanes_from_arrays
+from pyem.fields import list_of
+from pyem.files import read_table
+from pyem.lanes import lanes_from_frame
 from pyem.model import Model, Record
-from pyem.table import CODED, DataError, lanes_from_frame, read_table
+from pyem.table import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,8 +79,8 @@ class Dataset:
         block: str | Sequence[str] | None = None,
         trial: str | None = None,
         codes: Mapping[str, Sequence[Any] | None] | None = None,
-        covariates: Sequence[str] = (),
-        missing_outcome: str = "skip",
+        covariates: str | Sequence[str] = (),
+        missing_outcome: Literal["skip", "error"] = "skip",
     ) -> Dataset:
         """Data from a long table, a row for each trial.
 
@@ -88,20 +92,25 @@ class Dataset:
             Column that says whose trial it is.
         columns
             The model's columns and the table's: ``{"choice": "response", "reward": "feedback"}``. A list of columns
-            makes one vector-valued field.
+            makes one vector-valued field, missing where one of its values is.
         block
-            Column, or columns, that start a new independent sequence. Rows of different blocks may be interleaved.
+            Column, or columns, that start a new independent sequence. Rows of different blocks may be interleaved;
+            blocks are sorted by their labels.
         trial
-            Column that orders the trials of a block. Without it, the order of the rows counts.
+            Column of numbers that order the trials of a block, each there once. Without it, the order of the rows counts.
         codes
             Labels of options, in order, for coded fields: ``{"choice": ["left", "right"]}``. ``choice``, ``action``,
-            fields that begin with ``option_`` and text columns are coded in any case; numbers that start at 0 or 1 are
-            taken as they are, text is sorted, and `describe` reports the mapping. Fields that begin with ``option_``
-            (which option was shown where) share one mapping.
+            fields that begin with ``option_`` and text columns are coded in any case. Without labels, numbers that start
+            at 0 or 1 are taken in their order, text is sorted, an ordered categorical has its own order; the mapping is
+            in `codes` and `notes` and is printed. Fields that begin with ``option_`` (which option was shown where)
+            share one mapping.
         covariates
-            Columns with one value for each subject, such as age or diagnosis (text is coded as 0 and 1).
+            Columns with one value for each subject, such as age or diagnosis (two text values are coded as 0 and 1). The
+            value may be in any of the subject's rows, or all.
         missing_outcome
-            ``"skip"``: a trial with a response but no outcome counts in the likelihood and teaches nothing; ``"error"``.
+            ``"skip"``: a trial with a response but without a value in another column stays: models that learn from that
+            column learn nothing on it, and for models that are shown it or explain it it counts no likelihood.
+            ``"error"``: such a trial is an error.
 
         Raises
         ------
@@ -124,21 +133,36 @@ class Dataset:
                 block=[block] if isinstance(block, str) else list(block or ()),
                 trial=trial,
                 codes=dict(codes or {}),
-                covariates=list(covariates),
+                covariates=[covariates] if isinstance(covariates, str) else list(covariates),
                 missing_outcome=missing_outcome,
             )
         )
 
     @classmethod
-    def read(cls, path: str | Path, *, separator: str | None = None, **options: Any) -> Dataset:
-        """Data from a CSV, TSV or Parquet file; `options` are those of `from_frame`.
+    def read(
+        cls, path: str | Path, *, separator: str | None = None, encoding: str | None = None, **options: Any
+    ) -> Dataset:
+        """Data from a CSV, TSV or Parquet file.
+
+        Parameters
+        ----------
+        path, separator, encoding
+            See `pyem.files.read_table`.
+        options
+            Those of `from_frame`.
 
         Raises
         ------
         DataError
-            If the file cannot be read, is empty, or seems to have another delimiter.
+            If the file cannot be read, is empty, seems to have another separator, or its table is not as expected.
+
+        Examples
+        --------
+        >>> Dataset.read("no such file.csv", subject="id", columns={"choice": "response"})
+        Traceback (most recent call last):
+        pyem.table.DataError: there is no file 'no such file.csv'; check the path
         """
-        return cls.from_frame(read_table(path, separator=separator), **options)
+        return cls.from_frame(read_table(path, separator=separator, encoding=encoding), **options)
 
     @classmethod
     def from_arrays(
@@ -151,36 +175,29 @@ class Dataset:
     ) -> Dataset:
         """Data from arrays (subject, block, trial, ...), NaN (or a code below 0) where missing.
 
+        Parameters
+        ----------
+        fields
+            One array for each column of the model. A missing number in a vector makes the vector missing.
+        subjects
+            A label for each subject; 0, 1, ... if not given.
+        covariates
+            One array (subject,) for each.
+        codes
+            Labels of the codes 0, 1, ... of a field.
+
+        Raises
+        ------
+        DataError
+            If shapes differ, or values are not what they should be.
+
         Examples
         --------
         >>> data = Dataset.from_arrays({"choice": np.zeros((3, 2, 5)), "reward": np.ones((3, 2, 5))})
         >>> data.n_subjects, data.n_lanes
         (3, 6)
         """
-        arrays = {name: np.asarray(value) for name, value in fields.items()}
-        shapes = {name: array.shape[:3] for name, array in arrays.items()}
-        if len(set(shapes.values())) != 1 or any(len(shape) != 3 for shape in shapes.values()):
-            raise DataError(f"expected arrays of one shape (subject, block, trial), but was given {shapes}")
-        (n_subjects, n_blocks, n_trials) = next(iter(shapes.values()))
-        if 0 in (n_subjects, n_blocks, n_trials):
-            raise DataError(f"there is no trial in arrays of shape {next(iter(shapes.values()))}")
-        lanes = {name: np.moveaxis(_merge(array), 0, -1) for name, array in arrays.items()}
-        done, present = {}, {}
-        for name, array in lanes.items():
-            done[name], present[name] = _clean(name, array, coded=name in CODED or name in (codes or {}))
-        labels = np.arange(n_subjects) if subjects is None else np.asarray(subjects)
-        if len(labels) != n_subjects:
-            raise DataError(f"{len(labels)} subject labels were given for {n_subjects} subjects")
-        return cls(
-            fields=done,
-            present=present,
-            valid=np.ones((n_trials, n_subjects * n_blocks), bool),
-            lane_subject=np.repeat(np.arange(n_subjects), n_blocks),
-            lane_block=np.tile(np.arange(n_blocks), n_subjects),
-            subjects=labels,
-            covariates={name: np.asarray(value, float) for name, value in (covariates or {}).items()},
-            codes={name: tuple(value) for name, value in (codes or {}).items()},
-        )
+        return cls(**lanes_from_arrays(fields, subjects, covariates or {}, codes or {}))
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 
@@ -200,15 +217,36 @@ class Dataset:
         return int(self.valid.sum())
 
     def __repr__(self) -> str:
-        return (
-            f"Dataset({self.n_subjects} subjects, {self.n_lanes} blocks, {self.n_trials} trials; "
-            f"fields {', '.join(self.fields)})"
-        )
+        lengths = self.valid.sum(0)
+        span = f"{lengths.min()}" if np.ptp(lengths) == 0 else f"{lengths.min()} to {lengths.max()}"
+        lines = [
+            f"{type(self).__name__}: {self.n_subjects} subjects, {self.n_lanes} blocks, {self.n_trials} trials "
+            f"({span} in a block)",
+            *(f"  {name}: {self._described(name)}" for name in self.fields),
+            *(f"  {name}: covariate, {_range(values)}" for name, values in self.covariates.items()),
+            *(f"  note: {note}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+    def _described(self, name: str) -> str:
+        here = self.present[name]
+        values = np.moveaxis(self.fields[name], -1, 1)[here]
+        missing = int(self.valid.sum() - here.sum())
+        size = "" if values.ndim == 1 else f"{' x '.join(map(str, values.shape[1:]))} values, "
+        kind = list_of(self.codes[name]) if name in self.codes else _range(values)
+        return size + kind + (f", {missing} missing" if missing else "")
 
     def describe(self) -> pd.DataFrame:
         """A row for each subject: blocks, trials, missing values of each field, and the covariates.
 
-        The codes and notes are in ``.attrs``.
+        The mapping of codes and the notes are in ``.attrs["codes"]`` and ``.attrs["notes"]``.
+
+        Examples
+        --------
+        >>> Dataset.from_arrays({"choice": [[[0, 1, -1]]]}).describe()
+                 blocks  trials  missing_choice
+        subject
+        0             1       3               1
         """
         import pandas as pd
 
@@ -222,17 +260,37 @@ class Dataset:
         frame.attrs.update(codes={name: list(labels) for name, labels in self.codes.items()}, notes=list(self.notes))
         return frame
 
-    def to_frame(self) -> pd.DataFrame:
-        """The long table again: a row for each trial, missing values as NaN."""
+    def to_frame(self, *, labels: bool = True) -> pd.DataFrame:
+        """The long table again: a row for each trial, missing values as NaN.
+
+        The columns are ``subject``, ``block``, ``trial``, the fields (``name0``, ``name1``, ... for a vector) and the
+        covariates. `from_frame` makes the same arrays of it, given the same codes.
+
+        Parameters
+        ----------
+        labels
+            Write coded fields with the labels of their codes, as in the table that was read, and not as 0, 1, ...
+
+        Examples
+        --------
+        >>> Dataset.from_arrays({"choice": [[[0, 1]]]}, codes={"choice": ["left", "right"]}).to_frame()
+           subject  block  trial choice
+        0        0      0      0   left
+        1        0      0      1  right
+        """
         import pandas as pd
 
         lane, row = np.nonzero(self.valid.T)
         columns = self.index_columns(lane, row)
         for name, array in self.fields.items():
             values = np.moveaxis(array, -1, 1)[row, lane]
+            here = self.present[name][row, lane]
+            known = _labelled(self.codes[name]) if labels and name in self.codes else None
             for k, column in enumerate(values.reshape(len(row), -1).T):
+                column = column if known is None else known[column]
+                missing = None if column.dtype == object else np.nan
                 label = name if values.ndim == 1 else f"{name}{k}"
-                columns[label] = np.where(self.present[name][row, lane], column, np.nan)
+                columns[label] = column if here.all() else np.where(here, column, missing)  # type: ignore[call-overload]
         columns |= {name: value[self.lane_subject[lane]] for name, value in self.covariates.items()}
         return pd.DataFrame(columns)
 
@@ -269,9 +327,9 @@ class Dataset:
         return Record(**fields, responded=responded, learn=learn)
 
     def n_responses(self, model: Model) -> np.ndarray:
-        """Number of responses of each subject that count in the likelihood, (S,)."""
+        """Number of trials of each subject that count in the likelihood, (S,); one with a choice and a time counts once."""
         responded, _ = self.masks(model)
-        counts = sum(mask.sum(0) for mask in responded.values())
+        counts = np.any(list(responded.values()), axis=0).sum(0)
         return np.bincount(self.lane_subject, counts, self.n_subjects).astype(int)
 
     def fingerprint(self, model: Model) -> str:
@@ -281,15 +339,29 @@ class Dataset:
         digest.update("\x1f".join(map(str, self.subjects)).encode())
         digest.update(self.lane_subject.astype("<i8").tobytes())
         for name in sorted(model.responses):
-            values = np.where(responded[name], self.fields[name], 0).astype("<f8")
-            digest.update(name.encode() + responded[name].tobytes() + values.tobytes())
+            mask = responded[name]
+            values = np.moveaxis(self.fields[name], -1, 1)[mask].astype("<f8")
+            digest.update(name.encode() + mask.tobytes() + values.tobytes())
         return digest.hexdigest()
 
     def select(self, subjects: Sequence[Any] | np.ndarray) -> Dataset:
-        """The data of some of the subjects, by index, in the given order."""
-        order = np.asarray(subjects)
-        lanes = np.concatenate([np.flatnonzero(self.lane_subject == s) for s in order])
-        counts = [int((self.lane_subject == s).sum()) for s in order]
+        """The data of some of the subjects, by index (or a mask), in the given order; an index may come more than once.
+
+        Raises
+        ------
+        DataError
+            If there is no such subject, or none is selected.
+
+        Examples
+        --------
+        >>> data = Dataset.from_arrays({"choice": np.zeros((3, 2, 5))}, subjects=["a", "b", "c"])
+        >>> data.select([2, 0]).subjects.tolist()
+        ['c', 'a']
+        """
+        order = self._chosen(subjects)
+        starts = np.searchsorted(self.lane_subject, order)
+        counts = np.searchsorted(self.lane_subject, order, side="right") - starts
+        lanes = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
         return dataclasses.replace(
             self,
             fields={name: array[..., lanes] for name, array in self.fields.items()},
@@ -302,25 +374,28 @@ class Dataset:
             trial=None if self.trial is None else self.trial[:, lanes],
         )
 
+    def _chosen(self, subjects: Sequence[Any] | np.ndarray) -> np.ndarray:
+        order = np.asarray(subjects)
+        if order.dtype == bool and order.shape == (self.n_subjects,):
+            order = np.flatnonzero(order)
+        if order.ndim != 1 or not len(order):
+            raise DataError(f"expected the indices of some subjects, but was given {subjects!r}")
+        if order.dtype.kind not in "iu" or order.min() < -self.n_subjects or order.max() >= self.n_subjects:
+            raise DataError(
+                f"expected indices of subjects from 0 to {self.n_subjects - 1}, but was given {order.tolist()[:10]}; the "
+                "labels are in .subjects"
+            )
+        return order % self.n_subjects
 
-def _merge(array: np.ndarray) -> np.ndarray:
-    """(subject, block, ...) to (lane, ...)."""
-    return array.reshape(-1, *array.shape[2:])
+
+def _labelled(labels: Sequence[Any]) -> np.ndarray:
+    """Labels as an array, of numbers if all are numbers."""
+    if all(isinstance(label, int | float) for label in labels):
+        return np.array(labels)
+    out = np.empty(len(labels), object)
+    out[:] = labels
+    return out
 
 
-def _clean(name: str, array: np.ndarray, *, coded: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Valid values in place of missing ones, and where values were present."""
-    if array.dtype.kind not in "fiub":
-        raise DataError(f"field {name!r} has values of type {array.dtype}, but numbers are expected; recode it")
-    missing = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, bool)
-    if array.dtype.kind == "f" and np.isinf(array).any():
-        raise DataError(f"field {name!r} has an infinite value; replace it, or set it to NaN if it is missing")
-    if coded:
-        missing = missing | (array < 0)
-        if (array[~missing] % 1 != 0).any():
-            raise DataError(f"field {name!r} has codes that are no whole numbers; recode it as 0, 1, ...")
-    # Missing values are filled with one that was seen, so that every function of them is finite.
-    filled = np.where(missing, array[~missing][0] if not missing.all() else 0, array)
-    present = np.logical_not(missing if array.ndim == 2 else missing.any(axis=tuple(range(1, array.ndim - 1))))
-    dtype = np.int32 if coded or array.dtype.kind in "iub" else np.float64
-    return filled.astype(dtype), present
+def _range(values: np.ndarray) -> str:
+    return f"{values.min():g} to {values.max():g}" if values.size else "no values"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from pyem.dataset import Dataset
 from pyem.model import Model, Record, initial_state, over_lanes, policies, updated
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Simulation(Dataset):
     """A `Dataset` of simulated people, with the truth.
 
@@ -38,6 +39,11 @@ class Simulation(Dataset):
         """Natural parameters of each subject, (S, P)."""
         assert self.model is not None
         return self.model.natural(self.truth)
+
+    def select(self, subjects: Sequence[Any] | np.ndarray) -> Simulation:
+        """The data and the truth of some of the subjects, by index; see `Dataset.select`."""
+        order = self._chosen(subjects)
+        return dataclasses.replace(super().select(order), truth=self.truth[order], log_lik=self.log_lik[order])  # type: ignore[return-value]
 
 
 def as_key(key: Any) -> Array:
