@@ -14,6 +14,7 @@ from jax import Array, lax
 
 from pyem.dataset import Dataset
 from pyem.model import Model, Record, initial_state, over_lanes, policies, updated
+from pyem.task import REPLAYED, Design
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -88,7 +89,7 @@ def simulate(
     subjects, blocks, trials
         How many; a block starts afresh.
     task
-        What they do; the model's own task if not given.
+        What they do; the model's own task if not given. With a `Design` everyone has their own course of the experiment.
     missed
         Probability that a response is missed.
     covariates
@@ -122,9 +123,12 @@ def simulate(
             f"blocks={blocks}, trials={trials}, missed={missed}: at least one of each, and 0 <= missed < 1"
         )
     x = _parameters(model, params, subjects, key)
+    given = None
+    if isinstance(task, Design):
+        task, given = REPLAYED, task.lanes(len(x), blocks, trials)
     with jax.enable_x64(True):
         lanes = jnp.repeat(jnp.asarray(x.T), blocks, axis=1)
-        fields, responded, log_p = _play(model, task, trials, lanes, key, jnp.asarray(missed))
+        fields, responded, log_p = _play(model, task, trials, lanes, key, jnp.asarray(missed), given)
     fields = {name: np.asarray(value) for name, value in fields.items()}
     responded = np.asarray(responded)
     n = len(x)
@@ -165,14 +169,14 @@ def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _play(
-    model: Model, task: Any, trials: int, x: Array, key: Array, missed: Array
+    model: Model, task: Any, trials: int, x: Array, key: Array, missed: Array, given: Any
 ) -> tuple[dict[str, Array], Array, dict[str, Array]]:
     """The columns, whether there was a response, and the log-probability of each response; (trial, ..., lane)."""
     p = over_lanes(model.record)(x)
     keys = jax.random.split(jax.random.fold_in(key, 1), (trials + 1, x.shape[-1]))
 
-    def start(p: Record, key: Array) -> Any:
-        return initial_state(model, p), task.init(key)
+    def start(p: Record, key: Array, given: Any) -> Any:
+        return initial_state(model, p), task.init(key if given is None else given)
 
     def lane_step(p: Record, states: Any, key: Array) -> Any:
         state, world = states
@@ -192,6 +196,6 @@ def _play(
         return (state, world), (dict(trial), responded, log_p)
 
     _, played = lax.scan(
-        lambda states, key: over_lanes(lane_step)(p, states, key), over_lanes(start)(p, keys[0]), keys[1:]
+        lambda states, key: over_lanes(lane_step)(p, states, key), over_lanes(start)(p, keys[0], given), keys[1:]
     )
     return played
