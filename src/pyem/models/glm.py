@@ -54,8 +54,8 @@ class _Decaying(_Linear):
     """The same of predictors that linger: ``sum_j gamma**j X[t - j]``. The state has the last trials' rows."""
 
     def __call__(self, p: Record, state: Any, trial: Record) -> Array:
-        past = [p.gamma ** (lag + 1) * row for lag, row in enumerate(state["past"])]
-        return self.weigh(p, sum(past, jnp.atleast_1d(trial.predictors)))
+        past = (p.gamma ** (lag + 1) * self.weigh(p, row) for lag, row in enumerate(state["past"]))
+        return sum(past, self.weigh(p, trial.predictors))
 
 
 @dataclasses.dataclass(frozen=True)
