@@ -335,6 +335,9 @@ class SimFunction(Named):
         return self._function(*args, **kwargs)
 
 
+Bundle = tuple[SimFunction, FitFunction, ModelSpec]
+
+
 def bundle(
     id: str,
     *,
@@ -345,7 +348,7 @@ def bundle(
     model: Callable[..., Model],
     report: Callable[..., dict[str, Any]],
     simulate: Callable[..., Any],
-) -> tuple[SimFunction, FitFunction, ModelSpec]:
+) -> Bundle:
     """The three names ``<id>_sim, <id>_fit, <id>_model`` that `module` exports for a model.
 
     Parameters
@@ -374,3 +377,30 @@ def bundle(
 def seed_of(seed: int | None) -> int:
     """A seed: the given one, or one from NumPy's global generator, so that ``np.random.seed`` governs a script."""
     return int(np.random.randint(2**31 - 1)) if seed is None else int(seed)  # noqa: NPY002
+
+
+def inside(model: Model, params: Any) -> np.ndarray:
+    """Natural parameters (S, P) with values on a bound moved a hair inside, where the unconstrained scale ends.
+
+    Raises
+    ------
+    ValueError
+        If they have another shape.
+    """
+    values = np.array(params, float)
+    if values.ndim != 2 or values.shape[1] != model.n_params:
+        raise ValueError(
+            f"params has shape {values.shape}; expected (subjects, {model.n_params}): {', '.join(model.names)}"
+        )
+    bounds = [parameter.transform.bounds for parameter in model.parameters for _ in parameter.names]
+    for k, (low, high) in enumerate(bounds):
+        hair = 1e-12 * (high - low) if np.isfinite(high - low) else 1e-12
+        values[values[:, k] == low, k] += hair
+        values[values[:, k] == high, k] -= hair
+    return values
+
+
+def by_person(people: Dataset, name: str) -> np.ndarray:
+    """A column of a simulation, (S, B, T, ...)."""
+    lanes = np.moveaxis(people.fields[name], -1, 0)
+    return lanes.reshape(people.n_subjects, -1, *lanes.shape[1:])
