@@ -54,7 +54,7 @@ _WHERE = {
     "with_lapse": "model",
     "with_stickiness": "model",
 }
-_MODULES = ("models", "selection", "task")
+_MODULES = ("models", "plot", "selection", "task")
 _PYEM = ("compare", "em", "optim", "posterior", "priors")
 """Modules of the pyEM interface that are also found here."""
 

@@ -1,0 +1,6 @@
+"""``python -m pyem.cli`` is the command ``pyem``."""
+
+from pyem.cli.commands import main
+
+if __name__ == "__main__":
+    main()

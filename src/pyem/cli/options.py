@@ -1,0 +1,220 @@
+"""Options of the command line: what they are called, what they say, and how text of the form NAME=VALUE is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Method(StrEnum):
+    """How to fit."""
+
+    em = "em"
+    map = "map"
+    mle = "mle"
+
+
+class Family(StrEnum):
+    """How people are spread around the group's mean."""
+
+    gaussian = "gaussian"
+    student_t = "student_t"
+    laplace = "laplace"
+    cauchy = "cauchy"
+
+
+class Covariance(StrEnum):
+    """Of the group."""
+
+    diagonal = "diagonal"
+    full = "full"
+
+
+class MissingOutcome(StrEnum):
+    """What to do with trials that have a response but no outcome."""
+
+    skip = "skip"
+    error = "error"
+
+
+class Format(StrEnum):
+    """Of figures."""
+
+    png = "png"
+    pdf = "pdf"
+    svg = "svg"
+
+
+def _option(
+    panel: str, text: str, *names: str, metavar: str | None = None, many: bool = False, **more: object
+) -> object:
+    factory = {"default_factory": list, "show_default": False} if many else {}
+    return typer.Option(*names, help=text, metavar=metavar, rich_help_panel=panel, **factory, **more)  # type: ignore[arg-type]
+
+
+DATA, MODEL, GROUP, SEARCH, OUTPUT = "The data", "The model", "The group", "The search", "The results"
+
+Data = Annotated[str, typer.Argument(metavar="DATA", help="CSV, TSV or Parquet file with a row for each trial.")]
+Subject = Annotated[str, _option(DATA, "Whose trial a row is.", metavar="COLUMN")]
+Blocks = Annotated[
+    list[str],
+    _option(DATA, "Starts a new independent sequence. May be repeated.", "--block", metavar="COLUMN", many=True),
+]
+Trial = Annotated[
+    str | None, _option(DATA, "Orders the trials of a block; else the order of the rows counts.", metavar="COLUMN")
+]
+Columns = Annotated[
+    list[str],
+    _option(
+        DATA,
+        "The model's name for a column, and the file's. May be repeated. Columns of the same name need none.",
+        "--column",
+        metavar="NAME=COLUMN",
+        many=True,
+    ),
+]
+Codes = Annotated[
+    list[str],
+    _option(
+        DATA,
+        "Labels of the options in order: choice=left,right. May be repeated.",
+        metavar="NAME=LABEL,...",
+        many=True,
+    ),
+]
+Separator = Annotated[str | None, _option(DATA, "Between the columns of the file, such as ';'.", metavar="TEXT")]
+Encoding = Annotated[str | None, _option(DATA, "Of the file, such as cp1252; UTF-8 if not given.", metavar="TEXT")]
+Missing = Annotated[
+    MissingOutcome, _option(DATA, "Trials with a response but no outcome: they teach nothing, or are an error.")
+]
+
+Models = Annotated[
+    list[str],
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        rich_help_panel=MODEL,
+        help="What to fit; `pyem models` lists them. May be repeated. Options and additions follow the name: "
+        "rw1a1b:options=4, rw1a1b+lapse, rw1a1b+stickiness.",
+    ),
+]
+Fixed = Annotated[
+    list[str],
+    _option(
+        MODEL,
+        "Hold a parameter at a value, in each model that has it. May be repeated.",
+        "--fix",
+        metavar="PARAMETER=VALUE",
+        many=True,
+    ),
+]
+
+Covariates = Annotated[
+    list[str],
+    _option(
+        GROUP,
+        "Column with one value for each person that shifts the group's mean: age, or age:alpha for some parameters only. "
+        "May be repeated.",
+        "--covariate",
+        metavar="NAME[:PARAM,...]",
+        many=True,
+    ),
+]
+FamilyOption = Annotated[Family, _option(GROUP, "How people are spread around the mean.", "--group")]
+CovarianceOption = Annotated[Covariance, _option(GROUP, "Full: with correlations of the parameters.", "--covariance")]
+Df = Annotated[float, _option(GROUP, "Degrees of freedom of a student_t group.", metavar="NUMBER")]
+
+MethodOption = Annotated[
+    Method, _option(SEARCH, "Hierarchical; each person under a typical prior; each person alone.", "--method")
+]
+MaxIter = Annotated[int, _option(SEARCH, "EM iterations at most.", metavar="NUMBER", min=1)]
+Tol = Annotated[float, _option(SEARCH, "EM stops when the group changes by less.", metavar="NUMBER")]
+Starts = Annotated[int, _option(SEARCH, "Starting points of mle.", metavar="NUMBER", min=1)]
+Seed = Annotated[int, _option(SEARCH, "Of whatever is random.", metavar="NUMBER", min=0)]
+
+Out = Annotated[Path, _option(OUTPUT, "Where results go; made when all is done.", metavar="FOLDER")]
+Force = Annotated[bool, _option(OUTPUT, "Replace earlier results.", "--force")]
+Figures = Annotated[bool, _option(OUTPUT, "Draw figures.", "--figures/--no-figures")]
+
+
+# -- options of the form NAME=VALUE -------------------------------------------------------------------------------------
+
+
+def pairs(values: Sequence[str], option: str, example: str) -> dict[str, str]:
+    """``["choice=response"]`` as a dict; anything else is wrong usage.
+
+    Examples
+    --------
+    >>> pairs(["choice=response"], "--column", "choice=response")
+    {'choice': 'response'}
+    """
+    out: dict[str, str] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise typer.BadParameter(f"{text!r} should look like {example}", param_hint=option)
+        if name in out:
+            raise typer.BadParameter(f"{name!r} is given twice", param_hint=option)
+        out[name] = value
+    return out
+
+
+def split_list(text: str) -> str | list[str]:
+    """``"a,b"`` as a list, a single name as it is."""
+    return text.split(",") if "," in text else text
+
+
+def shifts(values: Sequence[str]) -> dict[str, list[str]]:
+    """Covariates and the parameters they shift; an empty list stands for all parameters.
+
+    Examples
+    --------
+    >>> shifts(["age:alpha,beta", "sex"])
+    {'age': ['alpha', 'beta'], 'sex': []}
+    """
+    out: dict[str, list[str]] = {}
+    for text in values:
+        name, _, on = text.partition(":")
+        if not name or text.endswith((":", ",")):
+            raise typer.BadParameter(f"{text!r} should look like age or age:alpha", param_hint="--covariate")
+        # Who asks for all parameters once means all of them.
+        out[name] = [] if not on or out.get(name) == [] else [*out.get(name, []), *on.split(",")]
+    return out
+
+
+def numbers(values: Sequence[str], option: str, example: str) -> dict[str, float]:
+    """``["alpha=0.1"]`` as numbers by name.
+
+    Examples
+    --------
+    >>> numbers(["alpha=0.1"], "--fix", "alpha=0.1")
+    {'alpha': 0.1}
+    """
+    out = {}
+    for name, value in pairs(values, option, example).items():
+        try:
+            out[name] = float(value)
+        except ValueError:
+            raise typer.BadParameter(f"{name}={value}: {value!r} is not a number", param_hint=option) from None
+    return out
+
+
+def effect(text: str) -> tuple[str, str | None, float]:
+    """A covariate for a simulation: its name, and the parameter it shifts and by how much.
+
+    Examples
+    --------
+    >>> effect("age:alpha=0.5"), effect("age")
+    (('age', 'alpha', 0.5), ('age', None, 0.0))
+    """
+    name, colon, rest = text.partition(":")
+    if not name:
+        raise typer.BadParameter(f"{text!r} should look like age or age:alpha=0.5", param_hint="--covariate")
+    if not colon:
+        return name, None, 0.0
+    ((parameter, size),) = numbers([rest], "--covariate", "age:alpha=0.5").items()
+    return name, parameter, size

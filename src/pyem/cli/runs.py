@@ -1,0 +1,344 @@
+"""A run of the command line: what was asked for, as plain values that a log can hold, and doing it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import pyem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pyem.dataset import Dataset
+    from pyem.model import Model
+    from pyem.result import PointFit
+    from pyem.simulation import Simulation
+
+METHODS = ("em", "map", "mle")
+MODIFIERS = ("lapse", "stickiness")
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """Everything that decides what `pyem fit` computes. Field for field what the options of the command say.
+
+    Examples
+    --------
+    >>> Request(data="data.csv", models=("rw1a1b",)).method
+    'em'
+    """
+
+    data: str
+    models: tuple[str, ...]
+    subject: str = "subject"
+    block: tuple[str, ...] = ()
+    trial: str | None = None
+    columns: Mapping[str, str | Sequence[str]] = dataclasses.field(default_factory=dict)
+    codes: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    separator: str | None = None
+    encoding: str | None = None
+    missing_outcome: str = "skip"
+    covariates: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    fix: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    method: str = "em"
+    group: str = "gaussian"
+    covariance: str = "diagonal"
+    df: float = 8.0
+    max_iter: int = 500
+    tol: float = 1e-7
+    starts: int = 5
+    seed: int = 0
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Request:
+        """The request that ``dataclasses.asdict`` made `values` from, perhaps by way of JSON.
+
+        Raises
+        ------
+        ValueError
+            If there is an option that is not known.
+        """
+        unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
+        if unknown:
+            raise ValueError(f"there are options that this pyem does not know: {', '.join(sorted(unknown))}")
+        return cls(**{**values, "models": tuple(values["models"]), "block": tuple(values["block"])})
+
+    def command(self) -> str:
+        """The command line that asks for the same, without ``--out``."""
+        words = ["pyem", "fit", self.data]
+        add = lambda option, value: words.extend([f"--{option}", str(value)])  # noqa: E731
+        default = Request(self.data, self.models)
+        for model in self.models:
+            add("model", model)
+        add("subject", self.subject)
+        for column in self.block:
+            add("block", column)
+        for name, source in self.columns.items():
+            add("column", f"{name}={_joined(source)}")
+        for name, labels in self.codes.items():
+            add("codes", f"{name}={_joined(labels)}")
+        for name, on in self.covariates.items():
+            add("covariate", f"{name}:{_joined(on)}" if on else name)
+        for name, value in self.fix.items():
+            add("fix", f"{name}={value!r}")
+        for name in _OPTIONAL:
+            if getattr(self, name) != getattr(default, name):
+                add(name.replace("_", "-"), getattr(self, name))
+        add("seed", self.seed)
+        return shlex.join(words)
+
+
+_OPTIONAL = (
+    "trial",
+    "separator",
+    "encoding",
+    "missing_outcome",
+    "method",
+    "group",
+    "covariance",
+    "df",
+    "max_iter",
+    "tol",
+    "starts",
+)
+
+
+def _joined(values: str | Sequence[str]) -> str:
+    return values if isinstance(values, str) else ",".join(values)
+
+
+# -- models -------------------------------------------------------------------------------------------------------------
+
+
+def make_model(spec: str) -> Model:
+    """A model from its name on the command line: ``NAME[:OPTION=VALUE,...][+lapse][+stickiness]``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model, option or addition.
+
+    Examples
+    --------
+    >>> make_model("rw1a1b:options=4+lapse").names
+    ('beta', 'alpha', 'lapse')
+    """
+    head, *additions = spec.split("+")
+    name, _, rest = head.partition(":")
+    options = dict(_option(part, spec) for part in rest.split(",") if part)
+    model = pyem.models.get(name, **options)
+    for addition in additions:
+        if addition not in MODIFIERS:
+            raise ValueError(f"model {spec!r}: there is no addition {addition!r}; choose of {', '.join(MODIFIERS)}")
+        model = pyem.with_lapse(model) if addition == "lapse" else pyem.with_stickiness(model)
+    return model
+
+
+def _option(text: str, spec: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"model {spec!r}: {text!r} should be OPTION=VALUE, such as options=4")
+    return name, plain_value(value)
+
+
+def plain_value(text: str) -> Any:
+    """A number or truth value where `text` is one, else the text.
+
+    Examples
+    --------
+    >>> plain_value("4"), plain_value("0.5"), plain_value("left")
+    (4, 0.5, 'left')
+    """
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float | bool) else text
+
+
+def make_models(request: Request) -> list[Model]:
+    """The models that were asked for, with parameters fixed where they have them.
+
+    Raises
+    ------
+    ValueError
+        If a model is unknown or named twice, or a parameter to fix or to shift is in none of the models.
+    """
+    if len(set(request.models)) < len(request.models):
+        raise ValueError(f"a model is named twice: {', '.join(request.models)}; name each once")
+    models = [make_model(spec) for spec in request.models]
+    _in_some_model("--fix", request.fix, models)
+    for name, on in request.covariates.items():
+        _in_some_model(f"--covariate {name}:{_joined(on)}", on, models)
+    held = [{name: value for name, value in request.fix.items() if name in _parameters(model)} for model in models]
+    return [pyem.fix(model, **values) if values else model for model, values in zip(models, held, strict=True)]
+
+
+def _parameters(model: Model) -> list[str]:
+    return [parameter.name for parameter in model.parameters]
+
+
+def _in_some_model(option: str, names: Any, models: list[Model]) -> None:
+    known = [name for model in models for name in (*_parameters(model), *model.names)]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        told = "; ".join(f"{model.name} has {', '.join(_parameters(model))}" for model in models)
+        raise ValueError(f"{option}: there is no parameter {unknown[0]!r}; {told}")
+
+
+def make_group(request: Request, model: Model) -> pyem.Group:
+    """The group of a model: covariates shift those of their parameters that the model has.
+
+    Raises
+    ------
+    ValueError
+        If the model has none of the parameters that a covariate is to shift, or the family is unknown.
+    """
+    shifts = {}
+    for name, on in request.covariates.items():
+        mine = [parameter for parameter in on if parameter in model.names]
+        if on and not mine:
+            raise ValueError(
+                f"covariate {name!r} is to shift {_joined(on)}, but {model.name} has {', '.join(model.names)}; "
+                f"name one of these too (--covariate {name}:{_joined([*on, model.names[-1]])})"
+            )
+        shifts[name] = mine
+    return pyem.Group(request.group, covariance=request.covariance, df=request.df, covariates=shifts)  # type: ignore[arg-type]
+
+
+# -- data ---------------------------------------------------------------------------------------------------------------
+
+
+def read_data(request: Request, models: Sequence[Model]) -> Dataset:
+    """The data of a request, with the columns that its models need.
+
+    Columns that were not mapped are those of the same name.
+
+    Raises
+    ------
+    DataError
+        If the file or a column is not what was expected.
+    """
+    from pyem.files import read_table
+
+    frame = read_table(request.data, separator=request.separator, encoding=request.encoding)
+    needed = dict.fromkeys(name for model in models for name in model.columns)
+    columns: dict[str, Any] = {name: request.columns.get(name, name) for name in needed} | dict(request.columns)
+    absent = [name for name in needed if name not in request.columns and name not in frame.columns]
+    if absent:
+        users = ", ".join(model.name for model in models if absent[0] in model.columns)
+        raise pyem.DataError(
+            f"{users} needs the column {absent[0]!r}, but {request.data!r} has {', '.join(map(repr, frame.columns))}; "
+            f"say which one it is with --column {absent[0]}=COLUMN"
+        )
+    return pyem.Dataset.from_frame(
+        frame,
+        subject=request.subject,
+        block=list(request.block),
+        trial=request.trial,
+        columns=columns,
+        codes={name: _labels(frame, columns.get(name), labels) for name, labels in request.codes.items()},
+        covariates=list(request.covariates),
+        missing_outcome=request.missing_outcome,
+    )
+
+
+def _labels(frame: pd.DataFrame, column: Any, labels: Sequence[str]) -> list[Any]:
+    """Labels from the command line in the type of the column: numbers where it holds numbers."""
+    numeric = isinstance(column, str) and column in frame.columns and frame[column].dtype.kind in "iufb"
+    return [plain_value(label) for label in labels] if numeric else list(labels)
+
+
+# -- fits ---------------------------------------------------------------------------------------------------------------
+
+
+def run_fits(request: Request, models: Sequence[Model], data: Dataset, *, progress: bool = False) -> Iterator[PointFit]:
+    """Fit every model in turn."""
+    groups = [make_group(request, model) for model in models]
+    for model, group in zip(models, groups, strict=True):
+        if request.method == "em":
+            yield pyem.fit_em(model, data, group=group, max_iter=request.max_iter, tol=request.tol, progress=progress)
+        elif request.method == "map":
+            yield pyem.fit_map(model, data)
+        else:
+            yield pyem.fit_mle(model, data, starts=request.starts, key=request.seed)
+
+
+def check_request(request: Request) -> None:
+    """Raise for combinations of options that mean nothing, before anything is read.
+
+    Raises
+    ------
+    ValueError
+        If the method is unknown, or options of the group are given where there is none.
+    """
+    if request.method not in METHODS:
+        raise ValueError(f"--method {request.method}; choose one of {', '.join(METHODS)}")
+    default = Request(request.data, request.models)
+    about_group = ("covariates", "group", "covariance", "df")
+    of_group = [name for name in about_group if getattr(request, name) != getattr(default, name)]
+    if request.method != "em" and of_group:
+        option = "covariate" if of_group[0] == "covariates" else of_group[0]
+        raise ValueError(
+            f"--{option} is about the group, which --method {request.method} does not have; use --method em"
+        )
+
+
+# -- simulated people -----------------------------------------------------------------------------------------------------
+
+
+def simulate_people(
+    model: Model,
+    *,
+    subjects: int,
+    blocks: int,
+    trials: int,
+    missed: float,
+    effects: Sequence[tuple[str, str | None, float]],
+    seed: int,
+) -> Simulation:
+    """People from the model's typical population, each effect a covariate that shifts a parameter.
+
+    Parameters
+    ----------
+    model, subjects, blocks, trials, missed
+        As in `pyem.simulate`.
+    effects
+        Name of a standard normal covariate, the parameter it shifts (or None) and by how much on the unconstrained scale.
+    seed
+        Of people, covariates and their choices.
+
+    Raises
+    ------
+    ValueError
+        If there is no such parameter, or the model cannot be simulated.
+    """
+    rng = np.random.default_rng(seed)
+    mean, sd = model.typical
+    x = mean + sd * rng.normal(size=(subjects, model.n_params))
+    covariates: dict[str, np.ndarray] = {}
+    for name, parameter, effect in effects:
+        values = covariates.setdefault(name, np.round(rng.normal(size=subjects), 3))
+        if parameter is not None:
+            if parameter not in model.names:
+                raise ValueError(
+                    f"covariate {name!r} is to shift {parameter!r}, but {model.name} has {', '.join(model.names)}"
+                )
+            x[:, model.names.index(parameter)] += effect * values
+    return pyem.simulate(
+        model, model.natural(x), key=seed, blocks=blocks, trials=trials, missed=missed, covariates=covariates
+    )
+
+
+def truth_table(data: Simulation) -> pd.DataFrame:
+    """A row for each simulated person: the true natural parameters."""
+    import pandas as pd
+
+    assert data.model is not None
+    return pd.DataFrame(data.true_params, index=pd.Index(data.subjects, name="subject"), columns=list(data.model.names))

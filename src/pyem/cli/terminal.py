@@ -1,0 +1,172 @@
+"""What the command line shows: tables for a terminal, and lines about data, fits and files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyem.cli.report import FIGURE_FORMATS, LOG
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from pyem.dataset import Dataset
+    from pyem.result import PointFit
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:
+    """A table whose first `left` columns are text and whose others are numbers."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    out = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for k, name in enumerate(columns):
+        out.add_column(Text(name), justify="left" if k < left else "right")
+    for row in rows:
+        # As text objects, because brackets in strings would be read as markup.
+        out.add_row(*(Text(cell) for cell in row))
+    return out
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A number in few digits, nothing for a missing one.
+
+    Examples
+    --------
+    >>> number(-3786.43271), number(0.123456), number(float("nan")), number("ok")
+    ('-3786.4', '0.1235', '', 'ok')
+    """
+    if value is None or value != value:
+        return ""
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return str(value)
+    if isinstance(value, float) or hasattr(value, "dtype"):
+        value = float(value)
+        return f"{value:.1f}" if 1000 <= abs(value) < 1e7 else f"{value:.{digits}g}"
+    return str(value)
+
+
+def interval(low: float, high: float) -> str:
+    """The two ends of an interval, nothing where it is not known."""
+    return "" if low != low or high != high else f"{number(low, 3)} to {number(high, 3)}"
+
+
+def data_lines(path: str, data: Dataset) -> str:
+    """What was read."""
+    head = f"{path}: {data.n_subjects} people, {data.n_lanes} blocks, {data.n_trials} trials"
+    return "\n".join([head, *(f"  {note}" for note in data.notes), *_covariate_notes(data)])
+
+
+def _covariate_notes(data: Dataset) -> list[str]:
+    return [
+        f"  covariate {name}: mean {number(values.mean())}, sd {number(values.std())}, from {number(values.min())} to "
+        f"{number(values.max())}"
+        for name, values in data.covariates.items()
+    ]
+
+
+def fit_lines(fit: PointFit) -> str:
+    """What was fitted and how it ended."""
+    head, *rest = fit.summary().partition("\n\n")[0].splitlines()
+    return "\n".join(["", head, *(f"  {line}" for line in rest)])
+
+
+def group_table(fit: PointFit) -> Table:
+    """The group, or without one how the people's estimates are spread."""
+    if fit.population is None:
+        described = fit.table()[list(fit.model.names)].describe().T
+        rows = [(str(name), *(number(float(value)) for value in row)) for name, row in described.iterrows()]
+        return table("People's estimates, natural scale", ("", *map(str, described.columns)), rows)
+    rows = []
+    for row in fit.group_table().reset_index().to_dict("records"):
+        kind, parameter = row["kind"], row["parameter"]
+        rows.append(
+            (
+                f"{kind} on {parameter}" if kind.startswith("effect") else f"{kind} of {parameter}",
+                number(row["estimate"]),
+                number(row["se"], 2),
+                interval(row["low"], row["high"]),
+                number(row["natural"], 3),
+                interval(row["natural_low"], row["natural_high"]),
+                number(row.get("p"), 2),
+            )
+        )
+    columns = ("group", "estimate", "se", "95 % interval", "natural", "95 % interval", "p")
+    return table("", columns, rows)
+
+
+_SHOWN = {
+    "n_params": "parameters",
+    "log_lik": "log-lik",
+    "lme": "LME",
+    "integrated_bic": "integrated BIC",
+    "aic": "AIC",
+    "bic": "BIC",
+    "pseudo_r2": "pseudo-R2",
+    "difference": "difference",
+    "difference_se": "se",
+    "weight": "weight",
+}
+
+
+def comparison_table(frame: pd.DataFrame) -> Table:
+    """A table of `compare_fits`: the criteria that all fits have, evidence rather than AIC and BIC."""
+    known = [name for name in _SHOWN if any(value == value for value in frame[name].tolist())]
+    hidden = ("aic", "bic") if "lme" in known else ()
+    names = [name for name in known if name not in hidden]
+    rows = [
+        [str(model), *(number(row[name]) for name in names)] for model, row in frame[names].astype(float).iterrows()
+    ]
+    title = "Comparison by " + str(frame.attrs.get("method", ""))
+    return table(title, ("model", *(_SHOWN[name] for name in names)), rows)
+
+
+def catalogue_table(catalogue: Sequence[dict[str, Any]]) -> Table:
+    """All models: parameters, columns, what they say."""
+    rows = [
+        (entry["name"], ", ".join(p["name"] for p in entry["parameters"]), ", ".join(_columns(entry)), entry["doc"])
+        for entry in catalogue
+    ]
+    return table("", ("model", "parameters", "columns", "what it says"), rows, left=4)
+
+
+def _columns(entry: dict[str, Any]) -> list[str]:
+    return [*entry["inputs"], *entry["responses"], *entry["outcomes"]]
+
+
+def model_page(entry: dict[str, Any]) -> str:
+    """All about one model."""
+    lines = [f"{entry['name']}: {entry['doc']}", "", "Parameters"]
+    for parameter in entry["parameters"]:
+        low, high = parameter["range"]
+        ends = f"{'-inf' if low is None else f'{low:g}'} to {'inf' if high is None else f'{high:g}'}"
+        name = parameter["name"] if parameter["size"] is None else f"{parameter['name']} ({parameter['size']} values)"
+        lines.append(f"  {name:14s} {ends:14s} {parameter['doc']}")
+    lines += ["", "Columns of the data"]
+    roles = {"inputs": "shown before the response", "responses": "what is explained", "outcomes": "learned from"}
+    lines += [f"  {name:14s} {role}" for key, role in roles.items() for name in entry[key]]
+    lines += [
+        "",
+        "Simulation: " + ("pyem simulate " + entry["name"] if entry["simulates"] else "not from the command line"),
+    ]
+    return "\n".join(lines + ([f"Reference: {entry['reference']}"] if entry["reference"] else []))
+
+
+def written_lines(folder: Path) -> str:
+    """What is in a folder of results."""
+    files = json.loads((folder / LOG).read_text(encoding="utf-8"))["files"]
+    by_folder: dict[str, list[str]] = {}
+    for name in sorted(files, key=lambda name: (name.count("/"), name)):
+        by_folder.setdefault(str(Path(name).parent), []).append(Path(name).name)
+    lines = [f"Results are in {folder}"]
+    for sub, names in by_folder.items():
+        drawn = [name for name in names if name.rpartition(".")[2] in FIGURE_FORMATS]
+        where = "  " if sub == "." else f"  {sub}/ "
+        lines.append(where + ", ".join(name for name in names if name not in drawn))
+        if drawn:
+            lines.append(" " * len(where) + "figures: " + ", ".join(drawn))
+    return "\n".join(lines)
