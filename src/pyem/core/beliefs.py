@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pyem.core.adapt import Fields, Values, bundle, letters
-from pyem.core.bandits import Bundle, by_person, played
+from pyem.core.adapt import Bundle, Fields, Values, bundle, by_person, letters
+from pyem.core.bandits import played
 from pyem.model import Model
 
 PONDS = "ABC"

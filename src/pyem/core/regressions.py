@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from pyem.core.adapt import Fields, Values, bundle, seed_of
-from pyem.core.bandits import Bundle
+from pyem.core.adapt import Bundle, Fields, Values, bundle, inside, seed_of
 from pyem.model import Model, Parameter, Record
 from pyem.simulation import simulate as simulate_task
 from pyem.transform import Interval, Real
@@ -153,7 +152,7 @@ def regression(factory: Callable[..., Model], desc: str, spec: dict[str, Any], *
         model = factory(params.shape[1] - bool(extra), **options)
         if family == "gaussian":
             params = np.column_stack([params, np.ones(len(params))])
-        people = simulate_task(model, params, key=seed_of(seed), trials=nblocks * ntrials)
+        people = simulate_task(model, inside(model, params), key=seed_of(seed), trials=nblocks * ntrials)
         return np.moveaxis(people.fields["predictors"], -1, 0), people.fields["y"].T.astype(float)
 
     def model(subjects: Sequence[Fields], n_params: int) -> Model:
