@@ -103,7 +103,7 @@ def simulate(
     Raises
     ------
     ValueError
-        If there is no task, or a parameter is outside its range.
+        If there is no task, it has another number of options than the model, or a parameter is outside its range.
 
     Examples
     --------
@@ -121,6 +121,12 @@ def simulate(
     if min(blocks, trials) < 1 or not 0 <= missed < 1:
         raise ValueError(
             f"blocks={blocks}, trials={trials}, missed={missed}: at least one of each, and 0 <= missed < 1"
+        )
+    offered = getattr(task, "n_options", model.options)
+    if model.options is not None and offered != model.options:
+        raise ValueError(
+            f"the task {type(task).__name__} has {offered} options, but model {model.name!r} chooses among {model.options}; "
+            f"give a task with {model.options}, or make the model with options={offered}"
         )
     x = _parameters(model, params, subjects, key)
     given = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 
 from pyem.dataset import Dataset
 from pyem.engine import batch, log_lik, value_grad_hess
-from pyem.model import Model, initial_state, rollout
+from pyem.model import Model, Record, initial_state, policies, rollout
 from pyem.table import DataError
 
 
@@ -93,6 +94,8 @@ def _guarded(model: Model, doing: str, call: Callable[[], Any]) -> Any:
     """`call()`, with what goes wrong inside the user's functions said in words."""
     try:
         return call()
+    except (DataError, ModelError):
+        raise
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
         raise ModelError(
             f"model {model.name!r}, {doing}: a value that depends on parameters or data was used like a plain Python "
@@ -153,7 +156,7 @@ def check(model: Model, data: Dataset) -> CheckReport:
     rungs: list[Rung] = []
     for name, climb in _LADDER:
         try:
-            detail = climb(model, data)
+            detail = _guarded(model, f"checking the {name}", lambda climb=climb: climb(model, data))
             rungs.append(Rung(name, True, detail))
         except (DataError, ModelError) as error:
             rungs.append(Rung(name, False, str(error)))
@@ -204,19 +207,54 @@ def _rung_gradient(model: Model, data: Dataset) -> str:
                 f"model {model.name!r}: the derivative by {name} is {grad[gap.argmax(), k]:.6g}, but finite differences give "
                 f"{slope[gap.argmax()]:.6g}; the likelihood jumps there (a rounding, an argmax, a stop_gradient)"
             )
+    few = data if data.n_subjects <= 50 else data.select(np.arange(50))
+    for k, name in enumerate(model.names):
+        size, where = _jump(model, few, x[: few.n_subjects], k)
+        if size.max() > 1e-3:
+            s = int(size.argmax())
+            raise ModelError(
+                f"model {model.name!r}: the log-likelihood of subject {str(few.subjects[s])!r} jumps by {size[s]:.3g} where "
+                f"{name} passes {model.natural(where[s])[k]:.4g}; a rounding, an argmax or a comparison makes steps that no "
+                "derivative can see: use a smooth function instead, such as a softmax"
+            )
     flat = [name for k, name in enumerate(model.names) if not grad[:, k].any() and not hess[:, k].any()]
     return "agrees with finite differences" + (f"; no effect on these data: {', '.join(flat)}" if flat else "")
+
+
+def _jump(model: Model, data: Dataset, x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The largest step (S,) in the log-likelihood of each subject within 1 of `x` along parameter `k`, and where (S, P)."""
+    subjects, direction = np.arange(len(x)), np.eye(model.n_params)[k]
+
+    def at(t: np.ndarray) -> np.ndarray:
+        value, grad, _ = value_grad_hess(model, data, x + t[:, None] * direction)
+        return np.nan_to_num(np.stack([value, grad[:, k]]))
+
+    def gap(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
+        # What the slopes at both ends do not explain: of third order in the width, unless there is a step between them.
+        return np.abs(b[0] - a[0] - width * (a[1] + b[1]) / 2)
+
+    grid = np.linspace(-1, 1, 17)
+    points = np.stack([at(np.full(len(x), t)) for t in grid])
+    width = grid[1] - grid[0]
+    worst = np.stack([gap(a, b, width) for a, b in itertools.pairwise(points)]).argmax(0)
+    low, below, above = grid[worst], points[worst, :, subjects].T, points[worst + 1, :, subjects].T
+    for _ in range(20):
+        width /= 2
+        middle = at(low + width)
+        right = gap(middle, above, width) > gap(below, middle, width)
+        low = np.where(right, low + width, low)
+        below, above = np.where(right, middle, below), np.where(right, above, middle)
+    return np.abs(above[0] - below[0]), x + low[:, None] * direction
 
 
 def _rung_pure(model: Model, data: Dataset) -> str:
     x = _typical(model, data)
     first = log_lik(model, data, x)
     counted = batch(model, data).n_subjects
-    with jax.enable_x64(True), jax.disable_jit(False):
+    with jax.enable_x64(True):
         trials = jax.tree.map(jnp.asarray, data.trials(model))
-        fresh = _guarded(
-            model, "evaluating again", lambda: rollout(model, jnp.asarray(x.T)[:, data.lane_subject], trials)
-        )
+        # A new lambda is traced anew, so that the model's functions run again.
+        fresh = jax.jit(lambda x, trials: rollout(model, x, trials))(x.T[:, data.lane_subject], trials)
     again = np.bincount(data.lane_subject, np.asarray(fresh), counted)
     if not np.allclose(first, again, rtol=1e-9, atol=1e-9):
         raise ModelError(
@@ -229,8 +267,11 @@ def _rung_pure(model: Model, data: Dataset) -> str:
 def _rung_simulation(model: Model, data: Dataset) -> str:
     from pyem.simulation import simulate
 
-    if model.policy is None or model.task is None:
-        return "skipped: the model has no policy or no task to simulate"
+    if model.policy is None:
+        return "skipped: the model has no policy to simulate"
+    _policy_before_response(model, data)
+    if model.task is None:
+        return "skipped: the model has no task to simulate"
     simulated = _guarded(model, "simulating", lambda: simulate(model, subjects=2, trials=10, key=0))
     validate(model, simulated)
     value = log_lik(model, simulated, simulated.truth)
@@ -240,6 +281,25 @@ def _rung_simulation(model: Model, data: Dataset) -> str:
             f"{value[0]:.6f}; policy or update uses the response before it is made, or the task's columns differ"
         )
     return "simulated choices have the probability that the likelihood says"
+
+
+def _policy_before_response(model: Model, data: Dataset) -> None:
+    def dry(x: Any, inputs: dict[str, Any]) -> int:
+        p = model.record(x)
+        policies(model, p, initial_state(model, p), Record(**inputs))
+        return 0
+
+    with jax.enable_x64(True):
+        trials = data.trials(model)
+        inputs = {n: jax.ShapeDtypeStruct(trials[n].shape[1:-1], trials[n].dtype) for n in model.inputs}
+        try:
+            jax.eval_shape(dry, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), inputs)
+        except AttributeError as error:
+            raise ModelError(
+                f"model {model.name!r}: policy(p, state, trial) comes before the response and is shown the inputs only "
+                f"({', '.join(model.inputs) or 'none'}), but {_first_line(error)}, among inputs= if it is shown before the "
+                "response; what depends on earlier responses and outcomes belongs into the state"
+            ) from None
 
 
 _LADDER: tuple[tuple[str, Callable[[Model, Dataset], str]], ...] = (
