@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple, Protocol
 
 import jax
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from pyem.compiled import compiled
 from pyem.dataset import Dataset
 from pyem.engine import (
     TRACES,
@@ -56,7 +56,7 @@ class Laplace(NamedTuple):
 
     @property
     def usable(self) -> np.ndarray:
-        """(S,): subjects that inform the group: the likelihood is finite."""
+        """(S,): subjects that inform the group: the likelihood and its derivatives are finite."""
         return self.status != Status.NOT_FINITE
 
     def log_evidence(self, log_prior: np.ndarray) -> np.ndarray:
@@ -111,7 +111,7 @@ def _finish(mode: Mode, prior: Callable[[Array], Derivatives]) -> _Outcome:
     return _Outcome(mode.x, mode.at, cov, log_det, positive, mode.decrement)
 
 
-@partial(jax.jit, static_argnums=0)
+@compiled(0)
 def _gaussian_modes(
     model: Model,
     shard: Chunk,
@@ -133,7 +133,7 @@ def _gaussian_modes(
     return lax.map(one, (shard, state, mean, weight))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@compiled(0, 1)
 def _general_modes(
     model: Model, log_prior: Callable[[Array], Array], shard: Chunk, state: _State, tol: Array, max_steps: Array
 ) -> _Outcome:
@@ -192,5 +192,7 @@ class JaxEStep:
         status[decrement > max(tol, 1e-8)] = Status.MAX_STEPS
         status[~positive] = Status.FLAT
         status[(np.abs(x) >= self.model.limits).any(1)] = Status.AT_BOUND
-        status[~np.isfinite(value)] = Status.NOT_FINITE
+        # A finite value with a derivative that is not would make the group's parameters NaN.
+        finite = np.isfinite(value) & np.isfinite(log_det) & np.isfinite(cov).all((1, 2)) & ~np.isnan(decrement)
+        status[~finite] = Status.NOT_FINITE
         return Laplace(x, cov, value, log_det, status)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from pyem.compiled import compiled
 from pyem.dataset import Dataset
 from pyem.engine import TRACES, Chunk, _unlay, batch, over_shards, split
 from pyem.model import Model, rollout
@@ -53,7 +54,7 @@ def by_trial(model: Model, data: Dataset) -> bool:
         return jax.eval_shape(model.log_likelihood, p, trials).ndim > 0
 
 
-@partial(jax.jit, static_argnums=0)
+@compiled(0)
 def _shard_trial_log_lik(model: Model, shard: Chunk, x: Array) -> Array:
     TRACES[model.name, "trial_log_lik"] += 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from pyem.compiled import compiled
 from pyem.dataset import Dataset
 from pyem.model import Model, Record, initial_state, over_lanes, policies, updated
 from pyem.task import REPLAYED, Design
@@ -173,7 +173,7 @@ def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> 
     return model.unconstrained(params)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@compiled(0, 1, 2)
 def _play(
     model: Model, task: Any, trials: int, x: Array, key: Array, missed: Array, given: Any
 ) -> tuple[dict[str, Array], Array, dict[str, Array]]:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax import Array, lax
 
+from pyem.compiled import compiled
 from pyem.dataset import Dataset
 from pyem.engine import TRACES, Chunk, batch, chunk_log_lik, join, over_shards, split
 from pyem.group import Population
@@ -64,7 +65,7 @@ def gaussian_log_prior(population: Population) -> LogPrior:
 # -- grids --------------------------------------------------------------------------------------------------------------
 
 
-@partial(jax.jit, static_argnums=0)
+@compiled(0)
 def _shard_on_grid(model: Model, shard: Chunk, x: Array) -> Array:
     TRACES[model.name, "grid"] += 1
     together = max(1, 4096 // shard.lane_subject.shape[-1])
