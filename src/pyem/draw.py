@@ -268,14 +268,16 @@ KINDS: dict[str, Callable[..., Figure]] = {
 
 def render(kind: str, numbers: dict[str, Any], file_format: str = "png") -> bytes:
     """The figure of some kind, from its numbers, as the bytes of a file."""
+    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure = KINDS[kind](**numbers)
     FigureCanvasAgg(figure)
     out = io.BytesIO()
-    # Without the date, equal figures are equal files.
+    # Without the date, and with a fixed salt of identifiers, equal figures are equal files.
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[file_format]
-    figure.savefig(out, format=file_format, metadata=metadata)
+    with rc_context({"svg.hashsalt": "pyem"}):
+        figure.savefig(out, format=file_format, metadata=metadata)
     return out.getvalue()
 
 

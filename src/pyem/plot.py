@@ -15,7 +15,7 @@ Examples
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -154,14 +154,19 @@ def plot_trace(fit: PointFit) -> Figure:
 # -- from fits to numbers ---------------------------------------------------------------------------------------------
 
 
-def figure_numbers(fit: PointFit, *, by_block: bool = False) -> dict[str, dict[str, Any]]:
-    """What `pyem.draw` needs for every figure that suits `fit`, by kind of figure."""
-    numbers = {"parameters": parameter_numbers(fit), "estimates": estimate_numbers(fit)}
+def figure_numbers(fit: PointFit) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Kind of figure and what `pyem.draw` needs for it, for every figure of people that suits `fit`."""
+    yield "parameters", parameter_numbers(fit)
+    yield "estimates", estimate_numbers(fit)
     if _is_categorical(fit):
-        numbers["choice_curves"] = choice_curve_numbers(fit, by_block=by_block)
+        yield "choice_curves", choice_curve_numbers(fit)
+
+
+def all_numbers(fit: PointFit) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same, and the path of EM where there is one."""
+    yield from figure_numbers(fit)
     if "log_evidence" in fit.trace:
-        numbers["trace"] = trace_numbers(fit)
-    return numbers
+        yield "trace", trace_numbers(fit)
 
 
 def _title(fit: PointFit, what: str) -> str:
@@ -207,7 +212,9 @@ def _densities(fit: PointFit) -> list[tuple[np.ndarray, np.ndarray]]:
     mean = mean[np.linspace(0, len(mean) - 1, min(len(mean), 200)).astype(int)]
     scale = np.sqrt(np.diag(pop.cov))
     reach = (4 if pop.group.family == "gaussian" else 6) * scale
-    x = np.linspace(mean.min(0) - reach, mean.max(0) + reach, 301)
+    low, high = mean.min(0) - reach, mean.max(0) + reach
+    # Close enough together for the narrowest peak.
+    x = np.linspace(low, high, int(np.clip(5 * np.max((high - low) / scale), 301, 5001)))
     natural, log_det = fit.model.natural(x), fit.model.log_det(x)
     out = []
     for j in range(x.shape[1]):

@@ -319,7 +319,7 @@ def _ask_for_figures(artist: report.Artist | None, fit: PointFit, folder: str) -
     from pyem.plot import figure_numbers
 
     if artist is not None:
-        for kind, content in figure_numbers(fit).items():
+        for kind, content in figure_numbers(fit):
             artist.draw(str(Path(folder) / f"{kind}.png"), kind, content)
 
 
@@ -372,13 +372,15 @@ def compare(
         typer.echo(f"written to {out}")
 
 
-@app.command(epilog="[bold]Examples[/bold]\n\npyem plot results\n\npyem plot results --format pdf --by-block --force")
+@app.command(epilog="[bold]Examples[/bold]\n\npyem plot results\n\npyem plot results --format pdf --by-block")
 @plainly
 def plot(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder that `pyem fit` wrote, or a fit.nc file.")],
     *,
     file_format: Annotated[opt.Format, typer.Option("--format", help="Of the files.")] = opt.Format.png,
-    by_block: Annotated[bool, typer.Option("--by-block", help="Choice curves with a panel for each block.")] = False,
+    by_block: Annotated[
+        bool, typer.Option("--by-block", help="Choice curves with a panel for each block, too.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where figures go; beside each fit if not given.")
     ] = None,
@@ -386,23 +388,31 @@ def plot(
 ) -> None:
     """Draw the figures of saved fits: parameters, estimates, choice curves, the path of EM."""
     from pyem import draw
-    from pyem.plot import figure_numbers
+    from pyem.plot import all_numbers, choice_curve_numbers
 
-    kind_of_file = file_format.value
     paths = report.find_fits([results])
     fits = _loaded(paths, at_least=1)
-    done = []
+    done: dict[Path, bytes] = {}
     for path, fitted in zip(paths, fits.values(), strict=True):
         folder = path.parent if out is None else out if len(fits) == 1 else out / report.folder_name(fitted.model.name)
-        for kind, content in figure_numbers(fitted, by_block=by_block).items():
-            done.append((folder / f"{kind}.{kind_of_file}", draw.render(kind, content, kind_of_file)))
-    for path, _ in done:
-        if out is not None:
+        for kind, content in all_numbers(fitted):
+            done[folder / f"{kind}.{file_format.value}"] = draw.render(kind, content, file_format.value)
+        if by_block:
+            content = choice_curve_numbers(fitted, by_block=True)
+            done[folder / f"choice_curves_by_block.{file_format.value}"] = draw.render(
+                "choice_curves", content, file_format.value
+            )
+    if out is not None:
+        for path in done:
             path.parent.mkdir(parents=True, exist_ok=True)
+    # A figure that is there already and is the same does no harm.
+    changed = {path: content for path, content in done.items() if not (path.is_file() and path.read_bytes() == content)}
+    for path in changed:
         report.check_file(path, force=force)
-    for path, content in done:
+    for path, content in changed.items():
         report.whole_file(path, content, force=force)
-        typer.echo(f"{path}")
+    for path in done:
+        typer.echo(str(path))
 
 
 def _loaded(paths: list[Path], *, at_least: int) -> dict[str, PointFit]:

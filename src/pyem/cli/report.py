@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LOG = "run.json"
 FIT = "fit.nc"
+FIGURES = ("parameters", "estimates", "choice_curves", "choice_curves_by_block", "trace", "comparison")
 FIGURE_FORMATS = ("png", "pdf", "svg")
 
 
@@ -69,8 +70,8 @@ def _foreign(path: Path) -> list[Path]:
     except (OSError, ValueError, KeyError, TypeError):
         known = set()
     # `pyem plot` adds figures later, in other formats too.
-    known |= {file.with_suffix(f".{kind}") for file in known if file.suffix == ".png" for kind in FIGURE_FORMATS}
-    return [file for file in path.rglob("*") if not file.is_dir() and file not in known]
+    drawn = {file.parent / f"{name}.{kind}" for file in known for name in FIGURES for kind in FIGURE_FORMATS}
+    return [file for file in path.rglob("*") if not file.is_dir() and file not in known | drawn]
 
 
 @contextlib.contextmanager

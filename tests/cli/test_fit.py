@@ -1,0 +1,304 @@
+"""`pyem fit` and what is done with its results: the same numbers as in Python, complete, repeatable."""
+
+import hashlib
+import json
+import shlex
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import pyem
+from tests.cli.run import DATA_OPTIONS, left, pyem_command
+
+TABLES = ["fit.nc", "group.csv", "latents.csv", "run.json", "subjects.csv"]
+FIGURES = ["choice_curves.png", "estimates.png", "parameters.png"]
+
+
+@pytest.fixture(scope="module")
+def in_python(frame):
+    """The same fit without the command line."""
+    data = pyem.Dataset.from_frame(
+        frame,
+        subject="id",
+        block="run",
+        trial="trial",
+        columns={"choice": "response", "reward": "feedback"},
+        covariates=["age"],
+    )
+    return pyem.fit_em(pyem.models.get("rw1a1b"), data, group=pyem.Group(covariates=["age"]))
+
+
+def table(path, index):
+    return pd.read_csv(path, index_col=index)
+
+
+# -- what is written ----------------------------------------------------------------------------------------------------
+
+
+def test_one_model_has_its_files_in_one_folder(one):
+    out, _ = one
+    assert left(out) == sorted(TABLES + FIGURES)
+    assert left(out.parent) == ["results"]
+
+
+def test_several_models_have_folders_beside_the_comparison(two):
+    out, _ = two
+    assert left(out) == ["comparison.csv", "run.json", "rw1a1b", "rw2a1b"]
+    for name in ("rw1a1b", "rw2a1b"):
+        assert left(out / name) == [file for file in TABLES if file != "run.json"]
+
+
+def test_tables_hold_what_python_says_to_the_last_digit(one, in_python):
+    out, _ = one
+    expected = {"group.csv": in_python.group_table(), "subjects.csv": in_python.table()}
+    pd.testing.assert_frame_equal(table(out / "group.csv", [0, 1]), expected["group.csv"], check_exact=True)
+    subjects = table(out / "subjects.csv", 0)
+    pd.testing.assert_frame_equal(subjects, expected["subjects.csv"], check_exact=True, check_dtype=False)
+    latents = pd.read_csv(out / "latents.csv")
+    pd.testing.assert_frame_equal(latents, in_python.latents(), check_exact=True, check_dtype=False)
+
+
+def test_the_saved_fit_is_the_fit(one, in_python):
+    loaded = pyem.load(one[0] / "fit.nc")
+    np.testing.assert_array_equal(loaded.x, in_python.x)
+    assert loaded.converged == in_python.converged
+    assert loaded.data.fingerprint(loaded.model) == in_python.data.fingerprint(in_python.model)
+
+
+def test_figures_are_pictures(one):
+    for name in FIGURES:
+        content = (one[0] / name).read_bytes()
+        assert content.startswith(b"\x89PNG")
+        assert len(content) > 10_000
+
+
+def test_the_terminal_shows_data_group_and_files(one, in_python):
+    text = one[1].stdout
+    for part in ("16 people, 32 blocks, 960 trials", "effect of age on alpha", "95 % interval", "Results are in"):
+        assert part in text
+    assert f"{in_python.group_table().loc[('mean', 'alpha'), 'estimate']:.4g}" in text
+    assert one[1].stderr == ""
+
+
+def test_the_comparison_is_printed_and_written(two):
+    out, result = two
+    fits = {name: pyem.load(out / name / "fit.nc") for name in ("rw1a1b", "rw2a1b")}
+    expected = pyem.compare_fits(fits)
+    written = table(out / "comparison.csv", 0)
+    pd.testing.assert_frame_equal(written, expected, check_dtype=False, rtol=1e-9)
+    assert "Comparison by integrated BIC" in result.stdout
+    assert f"{expected['integrated_bic'].iloc[0]:.1f}" in result.stdout
+
+
+# -- the log ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_log_says_what_was_done(one, data_file):
+    log = json.loads((one[0] / "run.json").read_text())
+    assert log["data"]["file"] == data_file.name
+    assert log["data"]["sha256"] == hashlib.sha256(data_file.read_bytes()).hexdigest()
+    assert {"pyem", "python", "jax", "jaxlib", "numpy"} <= set(log["versions"])
+    assert log["request"]["columns"] == {"choice": "response", "reward": "feedback"}
+    assert log["request"]["seed"] == 0
+    assert log["fits"]["rw1a1b"]["converged"] is True
+    assert sorted(log["files"]) == left(one[0])
+
+
+def test_the_command_of_the_log_gives_the_same_group(one, tmp_path):
+    log = json.loads((one[0] / "run.json").read_text())
+    program, *words = shlex.split(log["command"])
+    assert program == "pyem"
+    pyem_command(*words, "--out", tmp_path / "again", "--no-figures")
+    assert (tmp_path / "again" / "group.csv").read_bytes() == (one[0] / "group.csv").read_bytes()
+
+
+def test_repeat_gives_the_same_results(two, tmp_path):
+    pyem_command("repeat", two[0], "--out", tmp_path / "again", "--no-figures")
+    for name in ("comparison.csv", "rw1a1b/group.csv", "rw2a1b/group.csv", "rw2a1b/subjects.csv", "rw1a1b/latents.csv"):
+        assert (tmp_path / "again" / name).read_bytes() == (two[0] / name).read_bytes()
+
+
+def test_repeat_finds_data_that_were_moved_but_not_changed(one, data_file, tmp_path):
+    moved, changed = tmp_path / "moved.csv", tmp_path / "changed.csv"
+    moved.write_bytes(data_file.read_bytes())
+    changed.write_bytes(data_file.read_bytes().replace(b",20", b",21"))
+    pyem_command("repeat", one[0] / "run.json", "--data", moved, "--out", tmp_path / "a", "--no-figures")
+    assert (tmp_path / "a" / "group.csv").read_bytes() == (one[0] / "group.csv").read_bytes()
+    refused = pyem_command("repeat", one[0], "--data", changed, "--out", tmp_path / "b", code=1)
+    assert "is not the file that was fitted: its SHA-256 is" in refused.stderr
+    gone = pyem_command("repeat", one[0], "--data", tmp_path / "gone.csv", "--out", tmp_path / "b", code=1)
+    assert "say where it is with --data" in gone.stderr
+    assert left(tmp_path) == ["a", "changed.csv", "moved.csv"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "is no log of `pyem fit`"),
+        ('{"format": 1}', "give the run.json that it wrote"),
+        ('{"format": 99, "request": {}, "data": {}, "versions": {}}', "has format 99"),
+        ('{"format": 1, "request": {"colour": 1}, "data": {}, "versions": {}}', "does not know: colour"),
+    ],
+)
+def test_repeat_refuses_what_is_no_log(tmp_path, text, said):
+    (tmp_path / "run.json").write_text(text)
+    assert said in pyem_command("repeat", tmp_path, "--out", tmp_path / "again", code=1).stderr
+
+
+def test_repeat_warns_of_other_versions(one, tmp_path):
+    log = json.loads((one[0] / "run.json").read_text())
+    log["versions"]["numpy"] = "1.0"
+    (tmp_path / "run.json").write_text(json.dumps(log))
+    result = pyem_command("repeat", tmp_path / "run.json", "--out", tmp_path / "again", "--no-figures")
+    assert "warning: numpy is" in result.stderr
+    assert "and was 1.0" in result.stderr
+
+
+# -- options ------------------------------------------------------------------------------------------------------------
+
+
+def fitted(data_file, out, *words, model="rw1a1b"):
+    pyem_command("fit", data_file, "--model", model, *DATA_OPTIONS, *words, "--out", out, "--no-figures")
+    return pyem.load(out / "fit.nc")
+
+
+def test_a_covariate_for_one_parameter(data_file, tmp_path):
+    fit = fitted(data_file, tmp_path / "r", "--covariate", "age:alpha")
+    assert [name for kind, name in fit.group_table().index if kind == "effect of age"] == ["alpha"]
+
+
+def test_a_parameter_that_is_fixed(data_file, tmp_path):
+    fit = fitted(data_file, tmp_path / "r", "--fix", "alpha=0.3")
+    assert fit.model == pyem.fix(pyem.models.get("rw1a1b"), alpha=0.3)
+
+
+def test_parameters_are_fixed_in_the_models_that_have_them(data_file, tmp_path):
+    models = ("--model", "rw1a1b", "--model", "rw2a1b")
+    pyem_command(
+        "fit", data_file, *models, *DATA_OPTIONS, "--fix", "alpha=0.3", "--out", tmp_path / "r", "--no-figures"
+    )
+    assert left(tmp_path / "r") == ["comparison.csv", "run.json", "rw1a1b_alpha_0.3", "rw2a1b"]
+    assert pyem.load(tmp_path / "r" / "rw1a1b_alpha_0.3" / "fit.nc").model.names == ("beta",)
+
+
+def test_group_options(data_file, tmp_path):
+    fit = fitted(data_file, tmp_path / "r", "--group", "student_t", "--df", 5, "--covariance", "full")
+    assert fit.population.group == pyem.Group("student_t", df=5, covariance="full")
+
+
+def test_additions_to_a_model(data_file, tmp_path):
+    assert fitted(data_file, tmp_path / "r", model="rw1a1b+stickiness").model.names == ("beta", "alpha", "stickiness")
+
+
+@pytest.mark.parametrize("method", ["map", "mle"])
+def test_methods_without_a_group(data_file, tmp_path, method):
+    fit = fitted(data_file, tmp_path / "r", "--method", method, "--seed", 4)
+    expected = pyem.fit_map(fit.model, fit.data) if method == "map" else pyem.fit_mle(fit.model, fit.data, key=4)
+    np.testing.assert_array_equal(fit.x, expected.x)
+    assert "group.csv" not in left(tmp_path / "r")
+
+
+def test_maximum_likelihood_fits_are_compared_by_bic(data_file, tmp_path):
+    models = ("--model", "rw1a1b", "--model", "rw2a1b", "--method", "mle")
+    result = pyem_command("fit", data_file, *models, *DATA_OPTIONS, "--out", tmp_path / "r", "--no-figures")
+    assert "Comparison by BIC" in result.stdout
+    # Trials are few, so that some people have no maximum: this is said in one line, and in the log.
+    warned = json.loads((tmp_path / "r" / "run.json").read_text())["warnings"]
+    assert all(f"warning: {text}" in result.stderr for text in warned)
+
+
+def test_text_codes_and_another_separator(frame, tmp_path):
+    told = frame.assign(response=frame["response"].map({0: "left", 1: "right"}))
+    told.to_csv(tmp_path / "data.csv", index=False, sep=";")
+    words = ("--separator", ";", "--codes", "choice=right,left")
+    fit = fitted(tmp_path / "data.csv", tmp_path / "r", *words)
+    assert fit.data.codes["choice"] == ("right", "left")
+
+
+def test_codes_are_numbers_where_the_column_holds_numbers(data_file, tmp_path):
+    assert fitted(data_file, tmp_path / "r", "--codes", "choice=1,0").data.codes["choice"] == (1, 0)
+
+
+def test_columns_of_the_models_name_need_no_mapping(frame, tmp_path):
+    named = {"response": "choice", "feedback": "reward", "id": "subject"}
+    frame.rename(columns=named).to_csv(tmp_path / "data.csv", index=False)
+    words = ("--model", "rw1a1b", "--block", "run", "--trial", "trial", "--out", tmp_path / "r", "--no-figures")
+    pyem_command("fit", tmp_path / "data.csv", *words)
+    assert pyem.load(tmp_path / "r" / "fit.nc").data.n_subjects == 16
+
+
+def test_a_fit_that_does_not_converge_is_said_and_kept(data_file, tmp_path):
+    words = ("--model", "rw1a1b", *DATA_OPTIONS, "--max-iter", 2, "--out", tmp_path / "r", "--no-figures")
+    result = pyem_command("fit", data_file, *words)
+    assert "warning: fit_em of 'rw1a1b': not converged after 2 iterations" in result.stderr
+    assert "NOT CONVERGED" in result.stdout
+    log = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert log["fits"]["rw1a1b"]["converged"] is False
+    assert any("not converged" in text for text in log["warnings"])
+
+
+# -- compare and plot ---------------------------------------------------------------------------------------------------
+
+
+def test_compare_takes_whatever_the_shell_finds(two):
+    out, fitted_by = two
+    by_star = pyem_command("compare", *sorted(out.iterdir())).stdout
+    assert by_star == pyem_command("compare", out).stdout
+    assert by_star == pyem_command("compare", *sorted(out.glob("*/fit.nc"))).stdout
+    shown = fitted_by.stdout[fitted_by.stdout.index("Comparison") :]
+    assert shown.startswith(by_star.rstrip())
+
+
+def test_compare_names_fits_of_one_model_by_their_folders(one, two, tmp_path):
+    out = tmp_path / "table.csv"
+    pyem_command("compare", one[0], two[0] / "rw1a1b", "--out", out)
+    assert sorted(table(out, 0).index) == sorted([str(one[0]), str(two[0] / "rw1a1b")])
+    assert "exists" in pyem_command("compare", one[0], two[0], "--out", out, code=1).stderr
+
+
+def test_compare_by_another_criterion(two):
+    assert "Comparison by log model evidence" in pyem_command("compare", two[0], "--by", "lme").stdout
+    assert "choose one of" in pyem_command("compare", two[0], "--by", "looks", code=1).stderr
+
+
+def test_compare_refuses_other_data_and_too_few_fits(one, frame, tmp_path):
+    frame.assign(response=1 - frame["response"]).to_csv(tmp_path / "other.csv", index=False)
+    fitted(tmp_path / "other.csv", tmp_path / "r")
+    refused = pyem_command("compare", one[0], tmp_path / "r", code=1)
+    assert "fits of different data cannot be compared" in refused.stderr
+    assert "1 saved fits were found" in pyem_command("compare", one[0], code=1).stderr
+    assert "there is no file or folder" in pyem_command("compare", one[0], tmp_path / "none", code=1).stderr
+
+
+def test_a_saved_fit_that_was_cut_short(one, tmp_path):
+    whole = (one[0] / "fit.nc").read_bytes()
+    (tmp_path / "fit.nc").write_bytes(whole[: len(whole) // 2])
+    result = pyem_command("compare", one[0], tmp_path, code=1)
+    assert result.stderr.startswith("error: ")
+    assert "fit.nc" in result.stderr
+    assert result.stdout == ""
+
+
+def test_plot_draws_again_what_fit_drew_and_more(one, tmp_path):
+    out = tmp_path / "figures"
+    listed = pyem_command("plot", one[0], "--by-block", "--out", out).stdout.split()
+    assert [path.rpartition("/")[2] for path in listed] == [
+        *("parameters.png", "estimates.png", "choice_curves.png", "trace.png", "choice_curves_by_block.png")
+    ]
+    for name in FIGURES:
+        assert (out / name).read_bytes() == (one[0] / name).read_bytes()
+
+
+def test_plot_writes_beside_the_fits_and_overwrites_nothing(two, tmp_path):
+    out = tmp_path / "results"
+    shutil.copytree(two[0], out)
+    pyem_command("plot", out, "--format", "svg")
+    assert (out / "rw2a1b" / "trace.svg").read_text().lstrip().startswith("<?xml")
+    # The same figures again do no harm; another file of the name would be lost.
+    pyem_command("plot", out, "--format", "svg")
+    (out / "rw2a1b" / "trace.svg").write_text("mine")
+    assert "exists; give another path" in pyem_command("plot", out, "--format", "svg", code=1).stderr
+    assert (out / "rw2a1b" / "trace.svg").read_text() == "mine"
+    pyem_command("plot", out, "--format", "gif", code=2)

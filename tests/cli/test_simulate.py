@@ -1,0 +1,93 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import pyem
+from tests.cli.run import left, pyem_command
+
+
+def simulated(folder, *words, name="data.csv"):
+    pyem_command("simulate", *words, "--out", folder / name)
+    return pd.read_csv(folder / name)
+
+
+def test_a_row_for_each_trial(tmp_path):
+    frame = simulated(tmp_path, "rw1a1b", "--subjects", 7, "--blocks", 3, "--trials", 11)
+    assert len(frame) == 7 * 3 * 11
+    assert list(frame.columns) == ["subject", "block", "trial", "choice", "reward"]
+    assert frame.groupby("subject").size().tolist() == [33] * 7
+
+
+def test_the_seed_decides(tmp_path):
+    size = ("--subjects", 5, "--trials", 10)
+    first = simulated(tmp_path, "rw1a1b", *size, "--seed", 1, name="a.csv")
+    again = simulated(tmp_path, "rw1a1b", *size, "--seed", 1, name="b.csv")
+    other = simulated(tmp_path, "rw1a1b", *size, "--seed", 2, name="c.csv")
+    pd.testing.assert_frame_equal(first, again)
+    assert not first.equals(other)
+
+
+def test_missed_responses_are_empty_cells(tmp_path):
+    frame = simulated(tmp_path, "rw1a1b", "--subjects", 30, "--missed", 0.2)
+    # 2880 trials: four standard errors of a proportion of 0.2.
+    assert abs(frame["choice"].isna().mean() - 0.2) < 4 * np.sqrt(0.16 / len(frame))
+
+
+def test_truth_and_covariate(tmp_path):
+    words = ("--subjects", 400, "--blocks", 1, "--trials", 2, "--covariate", "age:alpha=2", "--covariate", "sex")
+    frame = simulated(tmp_path, "rw1a1b", *words, "--truth", tmp_path / "truth.csv")
+    truth = pd.read_csv(tmp_path / "truth.csv", index_col="subject")
+    age = frame.groupby("subject")["age"].first()
+    x = pyem.models.get("rw1a1b").unconstrained(truth.to_numpy())
+    slope, _ = np.polyfit(age, x[:, 1], 1)
+    # The rest has an sd of 1, so the standard error of the slope is about 1 / sqrt(400).
+    assert abs(slope - 2) < 0.2
+    assert abs(np.corrcoef(frame.groupby("subject")["sex"].first(), x[:, 1])[0, 1]) < 0.2
+    assert frame.groupby("subject")["sex"].nunique().eq(1).all()
+
+
+def test_fixed_parameters_and_additions(tmp_path):
+    words = ("rw1a1b+lapse", "--fix", "alpha=0.3", "--subjects", 4)
+    simulated(tmp_path, *words, "--truth", tmp_path / "truth.csv")
+    assert list(pd.read_csv(tmp_path / "truth.csv").columns) == ["subject", "beta", "lapse"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("rw1",), "there is no model 'rw1'; did you mean"),
+        (("rw1a1b", "--fix", "gamma=1"), "has no free parameter 'gamma'; it has beta, alpha"),
+        (("rw1a1b", "--fix", "alpha=3"), "alpha=3.0 is outside the range (0, 1)"),
+        (("rw1a1b", "--covariate", "age:gamma=1"), "covariate 'age' is to shift 'gamma', but rw1a1b has beta, alpha"),
+        (("rw1a1b+noise",), "there is no addition 'noise'; choose of lapse, stickiness"),
+        (("rw1a1b:colour=4",), "cannot be made with {'colour': 4}"),
+    ],
+)
+def test_bad_input(tmp_path, words, said):
+    assert said in pyem_command("simulate", *words, "--out", tmp_path / "data.csv", code=1).stderr
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--subjects", 0), ("--missed", 1.5), ("--covariate", ":alpha=1"), ("--fix", "alpha=much"), ("--tirals", 5)],
+)
+def test_wrong_usage(tmp_path, words):
+    pyem_command("simulate", "rw1a1b", *words, "--out", tmp_path / "data.csv", code=2)
+    assert left(tmp_path) == []
+
+
+def test_files_are_not_overwritten_without_force(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("mine")
+    refused = pyem_command("simulate", "rw1a1b", "--subjects", 2, "--out", path, code=1)
+    assert "exists; give another path, or --force" in refused.stderr
+    assert path.read_text() == "mine"
+    pyem_command("simulate", "rw1a1b", "--subjects", 2, "--out", path, "--force")
+    assert path.read_text().startswith("subject,block,trial,choice,reward")
+    assert left(tmp_path) == ["data.csv"]
+
+
+def test_the_folder_of_the_file_must_exist(tmp_path):
+    missing = tmp_path / "none" / "data.csv"
+    assert "there is no folder" in pyem_command("simulate", "rw1a1b", "--out", missing, code=1).stderr
