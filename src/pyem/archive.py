@@ -34,6 +34,7 @@ TYPES = {
     "Population": "pyem.group",
     "Positive": "pyem.transform",
     "Real": "pyem.transform",
+    "SampleFit": "pyem.result_sample",
     "Simulation": "pyem.simulation",
 }
 """Dataclasses that a file may hold, and where they live. A new kind of result needs its name here and nothing else."""

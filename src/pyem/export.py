@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib.metadata
 import json
 import warnings
@@ -14,31 +13,23 @@ from typing import Any
 import numpy as np
 
 from pyem import __version__
-from pyem.archive import (
-    Packer,
-    Section,
-    packed_section,
-    read_attrs,
-    read_section,
-    to_json,
-    unpack,
-    write_sections,
-)
+from pyem.archive import Packer, Section, packed_section, read_attrs, read_section, to_json, unpack, write_sections
 from pyem.chance import gaussian_draws, generator
-from pyem.dataset import Dataset
 from pyem.infer.point import FitWarning
 from pyem.model import Model
-from pyem.pointwise import Observed, by_trial, trial_log_lik
 from pyem.recipes import identity, recover
+from pyem.sections import (
+    attributes,
+    container,
+    data_sections,
+    log_likelihood_section,
+    posterior_section,
+    with_attributes,
+)
 from pyem.solve import Status
 
 FORMAT = 1
 """Of files; a reader refuses files of a higher number."""
-
-Sections = dict[str, Section]
-
-
-# -- ArviZ ------------------------------------------------------------------------------------------------------------
 
 
 def to_arviz(fit: Any, *, draws: int = 500, key: Any = 0, log_likelihood: bool = True) -> Any:
@@ -83,80 +74,23 @@ def to_arviz(fit: Any, *, draws: int = 500, key: Any = 0, log_likelihood: bool =
     >>> dict(to_arviz(fit, draws=10).posterior["alpha"].sizes)
     {'chain': 1, 'draw': 10, 'subject': 5}
     """
-    import xarray as xr
-
     _warn_of_irregular(fit)
-    sections = _sections(fit, draws, key, log_likelihood)
-    datasets: dict[str, Any] = {
-        name: xr.Dataset(dict(part.variables), attrs=dict(part.attrs)) for name, part in sections.items()
-    }
-    if int(importlib.metadata.version("arviz").split(".")[0]) >= 1:
-        tree = xr.DataTree.from_dict(datasets)
-        tree.attrs.update(_attrs(fit))
-        return tree
-    with warnings.catch_warnings():
-        # ArviZ announces its next version once a day; that is not about what the user does.
-        warnings.simplefilter("ignore", FutureWarning)
-        import arviz
-    return arviz.InferenceData(attrs=_attrs(fit), **datasets)
+    return container(_sections(fit, draws, key, log_likelihood), attributes(fit))
 
 
-def _attrs(fit: Any) -> dict[str, Any]:
-    return {
-        "model": fit.model.name,
-        "method": fit.method,
-        "inference_library": "pyem",
-        "inference_library_version": __version__,
-        "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _sections(fit: Any, draws: int, key: Any, log_likelihood: bool) -> Sections:
+def _sections(fit: Any, draws: int, key: Any, log_likelihood: bool) -> dict[str, Section]:
+    """ArviZ's groups. A result that has draws of its own kind may have a method ``arviz_sections()`` for them."""
+    if hasattr(fit, "arviz_sections"):
+        return fit.arviz_sections(log_likelihood=log_likelihood)
     if draws < 0 or (log_likelihood and draws < 1):
         raise ValueError(f"draws={draws}; at least one is needed")
-    model, data = fit.model, fit.data
-    x = posterior_draws(fit, draws, key)
-    observed = Observed(model, data)
-    parts: Sections = {}
+    x = np.moveaxis(posterior_draws(fit, draws, key), 1, 0)[None]
+    parts: dict[str, Section] = {}
     if draws:
-        parts["posterior"] = Section(_posterior(model, data, x), _attrs(fit))
+        parts["posterior"] = posterior_section(fit.model, fit.data, x)
     if log_likelihood:
-        parts["log_likelihood"] = Section(_log_likelihood(observed, x), _attrs(fit))
-    parts["observed_data"] = Section(observed.columns(model.responses), _attrs(fit))
-    index = {
-        name: (("obs",), _labels(values)) for name, values in data.index_columns(observed.lane, observed.row).items()
-    }
-    owner = data.lane_subject[observed.lane]
-    covariates = {name.replace("/", "_"): (("obs",), value[owner]) for name, value in data.covariates.items()}
-    parts["constant_data"] = Section(
-        covariates | observed.columns((*model.inputs, *model.outcomes)) | index, _attrs(fit)
-    )
-    return parts
-
-
-def _posterior(model: Model, data: Dataset, x: np.ndarray) -> dict[str, Any]:
-    by_draw = np.moveaxis(x, 1, 0)[None]
-    natural = model.natural(by_draw)
-    dims = ("chain", "draw", "subject")
-    variables: dict[str, Any] = {name: (dims, natural[..., k]) for k, name in enumerate(model.names)}
-    variables["unconstrained" if "x" in model.names else "x"] = ((*dims, "parameter"), by_draw)
-    variables["subject"] = (("subject",), _labels(data.subjects))
-    variables["parameter"] = (("parameter",), np.array(model.names, object))
-    return variables | _chain(x.shape[1])
-
-
-def _chain(draws: int) -> dict[str, Any]:
-    return {"chain": (("chain",), np.zeros(1, int)), "draw": (("draw",), np.arange(draws))}
-
-
-def _labels(values: np.ndarray) -> np.ndarray:
-    """Labels as netCDF knows them: numbers or text."""
-    if values.dtype.kind in "iuf":
-        return values
-    return np.array([str(value) for value in values.tolist()], object)
-
-
-# -- draws and their log-likelihood -------------------------------------------------------------------------------------
+        parts["log_likelihood"] = log_likelihood_section(fit.model, fit.data, x)
+    return parts | data_sections(fit.model, fit.data)
 
 
 def posterior_draws(fit: Any, draws: int, key: Any) -> np.ndarray:
@@ -187,22 +121,6 @@ def _warn_of_irregular(fit: Any) -> None:
             FitWarning,
             stacklevel=3,
         )
-
-
-def _log_likelihood(observed: Observed, x: np.ndarray) -> dict[str, Any]:
-    """The variables of the group: one named after the response, and its coordinates."""
-    model, data = observed.model, observed.data
-    name = model.responses[0] if len(model.responses) == 1 else "response"
-    lane, row = observed.lane, observed.row
-    coordinate: dict[str, Any] = {"obs": (("obs",), np.arange(len(row)))}
-    if not by_trial(model, data):
-        # The model gives one number for each sequence of trials, which `rollout` keeps on the first.
-        lane = np.unique(lane)
-        row = np.zeros_like(lane)
-        texts = [f"{data.subjects[data.lane_subject[k]]}/{data.lane_block[k]}" for k in lane]
-        coordinate = {"sequence": (("sequence",), np.array(texts, object))}
-    dims = ("chain", "draw", *coordinate)
-    return {name: (dims, trial_log_lik(model, data, x, lane, row)[None])} | coordinate | _chain(x.shape[1])
 
 
 # -- files --------------------------------------------------------------------------------------------------------------
@@ -241,10 +159,11 @@ def save(fit: Any, path: str | Path, *, draws: int = 100, log_likelihood: bool =
         "fit": pack(fit),
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy", "scipy")},
     }
-    sections = _sections(fit, draws, key, log_likelihood) if isinstance(fit.data, Dataset) else {}
+    attrs = attributes(fit)
+    sections = with_attributes(_sections(fit, draws, key, log_likelihood), attrs)
     sections["pyem"] = packed_section(to_json(contents), pack.arrays)
     own = {"pyem_format": FORMAT, "pyem_version": __version__, "pyem_kind": type(fit).__name__}
-    write_sections(path, sections, _attrs(fit) | own)
+    write_sections(path, sections, attrs | own)
     return path
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import json
+import sys
 import warnings
 
 import h5py
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 import pyem
-from pyem import Dataset, Group, Model, Parameter, archive, export, models, pointwise
+from pyem import Dataset, Group, Model, Parameter, archive, export, models, pointwise, sections
 from pyem.archive import Packer, unpack
 from pyem.engine import log_lik_draws
 from pyem.export import load, to_arviz
@@ -473,9 +474,9 @@ def test_a_model_of_whole_sequences_has_their_log_likelihood(data):
 def test_arviz_1_gets_a_tree(fit, inference_data, monkeypatch, tmp_path):
     import xarray
 
-    version = export.importlib.metadata.version
+    version = sections.importlib.metadata.version
     monkeypatch.setattr(
-        export.importlib.metadata, "version", lambda name: "1.3.0" if name == "arviz" else version(name)
+        sections.importlib.metadata, "version", lambda name: "1.3.0" if name == "arviz" else version(name)
     )
     tree = fit.to_arviz(draws=40, key=3)
     assert isinstance(tree, xarray.DataTree)
@@ -493,7 +494,23 @@ def test_what_arviz_announces_stays_within(fit, monkeypatch, tmp_path):
         "def InferenceData(attrs, **groups):\n    return groups\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(export.importlib.import_module("sys").modules, "arviz", raising=False)
+    monkeypatch.delitem(sys.modules, "arviz", raising=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert set(fit.to_arviz(draws=2, log_likelihood=False)) == {"posterior", "observed_data", "constant_data"}
+
+
+def test_results_with_draws_of_their_own_are_exported_with_them(fit, data, tmp_path, monkeypatch):
+    x = fit.x + np.random.default_rng(0).normal(size=(3, 5, *fit.x.shape)) * 0.1
+
+    def own(self, *, log_likelihood):
+        parts = {"posterior": sections.posterior_section(RW, data, x)}
+        return parts | ({"log_likelihood": sections.log_likelihood_section(RW, data, x)} if log_likelihood else {})
+
+    monkeypatch.setattr(pyem.PointFit, "arviz_sections", own, raising=False)
+    found = fit.to_arviz()
+    np.testing.assert_array_equal(found.posterior.x, x)
+    assert found.log_likelihood.choice.dims == ("chain", "draw", "obs")
+    expected = log_lik_draws(RW, data, x[2])
+    np.testing.assert_allclose(found.log_likelihood.choice[2].sum("obs"), expected.sum(1), atol=1e-9)
+    assert_same(load(fit.save(tmp_path / "fit.nc")), fit)
