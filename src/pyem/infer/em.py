@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pyem.group import Population
-from pyem.laplace import EStep, Laplace
+from pyem.laplace import EStep, GaussianPrior, Laplace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +54,9 @@ def run_em(
         Stop when one plain iteration changes no regression weight and no entry of the covariance's Cholesky factor by
         more than this, or when the log evidence stays the same to rounding for five iterations.
     accelerate
-        Extrapolate the sequence of group parameters (Anderson acceleration), with a return to the plain step whenever the
-        next plain change grows. The fixed point is the same.
+        Extrapolate the sequence of group parameters (Anderson acceleration) once it moves slowly, with a return to the plain
+        step whenever the next plain change grows, and for good where extrapolation makes no headway. Fixed points are the
+        same, and where there are several the plain beginning decides between them.
     report
         Told of every iteration.
     settled
@@ -69,7 +70,7 @@ def run_em(
     Walker, H. F., & Ni, P. (2011). Anderson acceleration for fixed-point iterations. SIAM Journal on Numerical Analysis,
     49(4), 1715-1735. https://doi.org/10.1137/10078356X
     """
-    anderson = Anderson()
+    anderson, pace = Anderson(), _Pace(accelerate)
     evidence, changes, vectors = [], [], []
     plain, change, still = population, np.inf, 0
     converged, message = False, f"not converged after {max_iter} iterations"
@@ -81,6 +82,7 @@ def run_em(
         if anderson.active and not image.distance(population) < 2 * change:
             # The extrapolation overshot: go on from the last plain step instead.
             population, anderson = plain, Anderson()
+            pace.overshot()
             continue
         plain, change = image, image.distance(population)
         still = still + 1 if evidence and abs(value - evidence[-1]) < 1e-12 * abs(value) else 0
@@ -96,7 +98,10 @@ def run_em(
         if agreed and still >= 5:
             converged, message = True, "log evidence stayed the same to rounding"
             break
-        population = plain.with_vector(anderson(population.vector, plain.vector)) if accelerate else plain
+        fast = pace.extrapolate(change)
+        population = plain.with_vector(anderson(population.vector, plain.vector)) if fast else plain
+        if not fast:
+            anderson = Anderson()
     assert laplace is not None
     trace = {"log_evidence": np.array(evidence), "change": np.array(changes), "vector": np.array(vectors)}
     trace["evaluated"] = np.array(iteration + 1)
@@ -104,6 +109,92 @@ def run_em(
         # What is reported belongs together: the group that the last E-step used, and its modes to full precision.
         laplace = estep(population.prior, 1e-16)
     return EMRun(population, laplace, converged, message, trace)
+
+
+def run_em_global(
+    make: Callable[[np.ndarray], EStep],
+    start: np.ndarray,
+    population: Population,
+    run: Callable[[EStep, Population], EMRun],
+    *,
+    looks: int = 5,
+) -> EMRun:
+    """A run of EM that looks again, from other places, for better modes of people whose likelihood has several.
+
+    A warm-started E-step stays with the mode it found first. Where the iteration has converged, every person's mode is
+    sought again from both sides of the group's mean along each parameter; the iteration goes on from those that are better.
+
+    Parameters
+    ----------
+    make
+        Makes an E-step that starts from given parameters (S, P).
+    start
+        Where the first E-step starts, (S, P).
+    population
+        Where to start.
+    run
+        The iteration, such as `run_em`.
+    looks
+        At most so many times.
+    """
+    found = run(make(start), population)
+    for _ in range(looks):
+        better = _better_modes(make, found) if found.converged else None
+        if better is None:
+            break
+        found = run(make(better), found.population)
+    return found
+
+
+def _better_modes(make: Callable[[np.ndarray], EStep], found: EMRun) -> np.ndarray | None:
+    prior = found.population.prior
+    best, value = found.laplace.mode, _joint(found.laplace, prior)
+    first = value
+    for way in np.concatenate([np.eye(best.shape[1]), -np.eye(best.shape[1])]):
+        side = prior.mean + 1.5 * way * np.sqrt(np.diag(found.population.cov))
+        laplace = make(side)(prior, 1e-6)
+        there = np.where(laplace.usable, _joint(laplace, prior), -np.inf)
+        take = there > value + 1e-4
+        best, value = np.where(take[:, None], laplace.mode, best), np.where(take, there, value)
+    return best if (value > first).any() else None
+
+
+def _joint(laplace: Laplace, prior: GaussianPrior) -> np.ndarray:
+    """(S,): what an E-step maximises, at its modes, up to a constant."""
+    gap = np.sqrt(prior.weight) * (laplace.mode - prior.mean)
+    return laplace.log_lik - 0.5 * np.einsum("sp,pq,sq->s", gap, prior.precision, gap)
+
+
+class _Pace:
+    """When to extrapolate: not in the first, large steps, and no more where it does not help.
+
+    A Laplace approximation can have several fixed points, some of them unstable. Plain steps leave an unstable one, while
+    extrapolation stays near it, as a Newton step would; large extrapolations can end in a collapsed variance.
+    """
+
+    def __init__(self, wanted: bool, below: float = 0.1, patience: int = 15) -> None:
+        self.below = below
+        self.patience = patience if wanted else 0
+        self._begun = False
+        self._best = np.inf
+        self._waited = 0
+
+    def overshot(self) -> None:
+        """An extrapolation had to be taken back."""
+        self._waited += 1
+
+    def extrapolate(self, change: float) -> bool:
+        """Whether to extrapolate after a plain step of size `change`."""
+        self._begun = self._begun or change < self.below
+        if not self._begun:
+            return False
+        if change < 0.7 * self._best:
+            self._best, self._waited = change, 0
+        else:
+            self._waited += 1
+        if self._waited >= self.patience:
+            self.patience = 0
+        return self.patience > 0
 
 
 class Anderson:
