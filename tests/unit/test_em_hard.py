@@ -1,0 +1,53 @@
+"""Groups on which extrapolation alone goes astray: flat learning rates, several fixed points."""
+
+import numpy as np
+import pytest
+
+import pyem
+from pyem.group import Group, populate
+from pyem.infer.em import run_em, run_em_global
+from pyem.laplace import JaxEStep
+
+MODEL = pyem.models.get("rw1a1b")
+
+
+def group(seed):
+    """People of low inverse temperature, whose learning rates the data hardly tell."""
+    rng = np.random.default_rng(seed)
+    beta = np.abs(rng.normal(0, 2, 400))
+    beta = beta[(beta > 0.75) & (beta < 10)][:90]
+    params = np.column_stack([beta, rng.beta(1.1, 1.1, 90) * 0.9 + 0.05])
+    return pyem.simulate(MODEL, params, key=seed, blocks=4, trials=24)
+
+
+def fit(data, *, accelerate, max_iter, looks=5):
+    start = np.zeros((90, 2))
+    population = populate(Group(), names=MODEL.names, mean=start[0], sd=np.full(2, 10.0), covariates={}, n_subjects=90)
+    run = lambda estep, population: run_em(estep, population, accelerate=accelerate, max_iter=max_iter)  # noqa: E731
+    return run_em_global(lambda x: JaxEStep(MODEL, data, x), start, population, run, looks=looks)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_accelerated_iteration_ends_where_the_plain_one_does(seed):
+    data = group(seed)
+    fast, plain = fit(data, accelerate=True, max_iter=200), fit(data, accelerate=False, max_iter=2000)
+    assert fast.converged
+    assert plain.converged
+    np.testing.assert_allclose(fast.population.coef[0], plain.population.coef[0], atol=1e-4)
+    np.testing.assert_allclose(np.diag(fast.population.cov), np.diag(plain.population.cov), atol=1e-4)
+
+
+def gain(data, found, x):
+    """How much better off everybody would be with the mode that is found from x."""
+    there = JaxEStep(MODEL, data, x)(found.population.prior, 1e-16)
+    joint = lambda laplace: laplace.log_lik + found.population.log_prior(laplace.mode)  # noqa: E731
+    return joint(there) - joint(found.laplace)
+
+
+def test_nobody_is_left_in_the_lesser_of_two_modes():
+    data = group(4)
+    warm, looked = (fit(data, accelerate=False, max_iter=2000, looks=looks) for looks in (0, 5))
+    elsewhere = np.tile([-2.0, -4.0], (90, 1))
+    # Without another look somebody would be better off elsewhere: otherwise this data set tests nothing.
+    assert gain(data, warm, elsewhere).max() > 0.1
+    assert gain(data, looked, elsewhere).max() < 1e-4
