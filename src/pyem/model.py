@@ -284,7 +284,7 @@ class Model:
     def _parameter_at(self, index: int) -> Parameter:
         return [parameter for parameter in self.parameters for _ in parameter.names][index]
 
-    def _along_parameters(self, x: np.ndarray, apply: Callable[[Transform, Array], Array]) -> np.ndarray:
+    def _along_parameters(self, x: np.ndarray, apply: Callable[[Transform, np.ndarray], Any]) -> np.ndarray:
         x = np.moveaxis(np.asarray(x, float), -1, 0)
         if len(x) != self.n_params:
             raise ValueError(f"model {self.name!r} has {self.n_params} parameters, but was given {len(x)} values")
@@ -292,7 +292,7 @@ class Model:
         with jax.enable_x64(True), np.errstate(all="ignore"):
             for parameter in self.parameters:
                 block = slice(start, start + len(parameter.names))
-                out[block] = np.asarray(apply(parameter.transform, jnp.asarray(x[block])))
+                out[block] = np.asarray(apply(parameter.transform, x[block]))
                 start = block.stop
         return np.moveaxis(out, 0, -1)
 

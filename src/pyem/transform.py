@@ -2,17 +2,45 @@
 
 A transform is a small, hashable object, so that a model can be static under ``jax.jit``. ``transform(x)`` maps
 unconstrained to natural values, ``inv`` maps back, ``log_det`` is the log of the Jacobian of the forward map.
+
+NumPy arrays come back as NumPy arrays, computed by NumPy; everything else is computed by JAX.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+import math
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
+
+
+def _arrays(x: ArrayLike) -> tuple[Any, Any]:
+    """The library to compute with, and `x` as its array."""
+    # Outside of traced functions JAX would compile every operation anew for every shape of array.
+    library = np if isinstance(x, np.ndarray) else jnp
+    return library, library.asarray(x)
+
+
+def _sigmoid(x: ArrayLike) -> Any:
+    if not isinstance(x, np.ndarray):
+        return jax.nn.sigmoid(x)
+    small = np.exp(-np.abs(x))
+    return np.where(x < 0, small, 1.0) / (1.0 + small)
+
+
+def _log(y: ArrayLike) -> Any:
+    # Outside of the range there is no inverse: NaN or an infinity says so.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(y) if isinstance(y, np.ndarray) else jnp.log(y)
+
+
+def _softplus(x: ArrayLike) -> Any:
+    return np.logaddexp(x, 0.0) if isinstance(x, np.ndarray) else jax.nn.softplus(x)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +62,16 @@ class Real:
 
     def __call__(self, x: ArrayLike) -> Array:
         """Unconstrained to natural."""
-        return jnp.asarray(x)
+        return _arrays(x)[1]
 
     def inv(self, y: ArrayLike) -> Array:
         """Natural to unconstrained."""
-        return jnp.asarray(y)
+        return _arrays(y)[1]
 
     def log_det(self, x: ArrayLike) -> Array:
         """Log absolute derivative of the forward map at unconstrained `x`."""
-        return jnp.zeros_like(jnp.asarray(x))
+        library, values = _arrays(x)
+        return library.zeros_like(values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,15 +93,16 @@ class Positive:
 
     def __call__(self, x: ArrayLike) -> Array:
         """Unconstrained to natural."""
-        return jnp.exp(x)
+        library, values = _arrays(x)
+        return library.exp(values)
 
     def inv(self, y: ArrayLike) -> Array:
         """Natural to unconstrained."""
-        return jnp.log(y)
+        return _log(y)
 
     def log_det(self, x: ArrayLike) -> Array:
         """Log absolute derivative of the forward map at unconstrained `x`."""
-        return jnp.asarray(x)
+        return _arrays(x)[1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,17 +132,17 @@ class Interval:
 
     def __call__(self, x: ArrayLike) -> Array:
         """Unconstrained to natural."""
-        return self.low + (self.high - self.low) * jax.nn.sigmoid(x)
+        return self.low + (self.high - self.low) * _sigmoid(x)
 
     def inv(self, y: ArrayLike) -> Array:
         """Natural to unconstrained."""
-        y = jnp.asarray(y)
-        return jnp.log(y - self.low) - jnp.log(self.high - y)
+        _, values = _arrays(y)
+        return _log(values - self.low) - _log(self.high - values)
 
     def log_det(self, x: ArrayLike) -> Array:
         """Log absolute derivative of the forward map at unconstrained `x`."""
-        x = jnp.asarray(x)
-        return jnp.log(self.high - self.low) - jax.nn.softplus(x) - jax.nn.softplus(-x)
+        _, values = _arrays(x)
+        return math.log(self.high - self.low) - _softplus(values) - _softplus(-values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,18 +166,18 @@ class Ordered:
 
     def __call__(self, x: ArrayLike) -> Array:
         """Unconstrained to natural."""
-        x = jnp.asarray(x)
-        return jnp.cumsum(jnp.concatenate([x[:1], jnp.exp(x[1:])]), axis=0)
+        library, values = _arrays(x)
+        return library.cumsum(library.concatenate([values[:1], library.exp(values[1:])]), axis=0)
 
     def inv(self, y: ArrayLike) -> Array:
         """Natural to unconstrained."""
-        y = jnp.asarray(y)
-        return jnp.concatenate([y[:1], jnp.log(jnp.diff(y, axis=0))])
+        library, values = _arrays(y)
+        return library.concatenate([values[:1], _log(library.diff(values, axis=0))])
 
     def log_det(self, x: ArrayLike) -> Array:
         """Log absolute derivative of each step at unconstrained `x`."""
-        x = jnp.asarray(x)
-        return jnp.concatenate([jnp.zeros_like(x[:1]), x[1:]])
+        library, values = _arrays(x)
+        return library.concatenate([library.zeros_like(values[:1]), values[1:]])
 
 
 Transform = Real | Positive | Interval | Ordered

@@ -86,3 +86,13 @@ def test_an_interval_needs_low_below_high(low, high):
 def test_values_outside_the_range_have_no_inverse(transform):
     outside = [bound + step for bound, step in zip(transform.bounds, (-0.5, 0.5), strict=True) if np.isfinite(bound)]
     assert not np.isfinite(transform.inv(np.array(outside))).any()
+
+
+@pytest.mark.parametrize("transform", [*SCALARS, Ordered()], ids=str)
+@pytest.mark.parametrize("what", ["__call__", "log_det", "inv"])
+def test_numpy_arrays_stay_with_numpy_and_have_the_values_of_jax(transform, what):
+    far = np.array([-700.0, -40.0, *POINTS, 40.0, 700.0]) if transform != Positive() else POINTS
+    x = np.asarray(transform(POINTS)) if what == "inv" else far
+    ours, theirs = getattr(transform, what)(x), getattr(transform, what)(jnp.asarray(x))
+    assert type(ours) is np.ndarray
+    np.testing.assert_allclose(ours, theirs, rtol=1e-14)
