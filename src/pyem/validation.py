@@ -222,29 +222,30 @@ def _rung_gradient(model: Model, data: Dataset) -> str:
 
 
 def _jump(model: Model, data: Dataset, x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The largest step (S,) in the log-likelihood of each subject within 1 of `x` along parameter `k`, and where (S, P)."""
+    """The largest step (S,) in the log-likelihood of each subject within 3 sd of `x` along parameter `k`, and where (S, P)."""
     subjects, direction = np.arange(len(x)), np.eye(model.n_params)[k]
 
     def at(t: np.ndarray) -> np.ndarray:
         value, grad, _ = value_grad_hess(model, data, x + t[:, None] * direction)
-        return np.nan_to_num(np.stack([value, grad[:, k]]))
+        return np.stack([value, grad[:, k]])
 
     def gap(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
         # What the slopes at both ends do not explain: of third order in the width, unless there is a step between them.
-        return np.abs(b[0] - a[0] - width * (a[1] + b[1]) / 2)
+        with np.errstate(invalid="ignore"):
+            return np.nan_to_num(np.abs(b[0] - a[0] - width * (a[1] + b[1]) / 2), posinf=0.0)
 
-    grid = np.linspace(-1, 1, 17)
+    grid = np.linspace(-3, 3, 49) * model.typical[1][k]
     points = np.stack([at(np.full(len(x), t)) for t in grid])
     width = grid[1] - grid[0]
     worst = np.stack([gap(a, b, width) for a, b in itertools.pairwise(points)]).argmax(0)
     low, below, above = grid[worst], points[worst, :, subjects].T, points[worst + 1, :, subjects].T
-    for _ in range(20):
+    for _ in range(30):
         width /= 2
         middle = at(low + width)
         right = gap(middle, above, width) > gap(below, middle, width)
         low = np.where(right, low + width, low)
         below, above = np.where(right, middle, below), np.where(right, above, middle)
-    return np.abs(above[0] - below[0]), x + low[:, None] * direction
+    return gap(below, above, width), x + low[:, None] * direction
 
 
 def _rung_pure(model: Model, data: Dataset) -> str:
@@ -295,9 +296,10 @@ def _policy_before_response(model: Model, data: Dataset) -> None:
         try:
             jax.eval_shape(dry, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), inputs)
         except AttributeError as error:
+            asks = _first_line(error).partition(", but")[0].removeprefix("the model ")
             raise ModelError(
                 f"model {model.name!r}: policy(p, state, trial) comes before the response and is shown the inputs only "
-                f"({', '.join(model.inputs) or 'none'}), but {_first_line(error)}, among inputs= if it is shown before the "
+                f"({', '.join(model.inputs) or 'none'}), but {asks}; name that column among inputs= if it is shown before the "
                 "response; what depends on earlier responses and outcomes belongs into the state"
             ) from None
 
