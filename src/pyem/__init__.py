@@ -1,7 +1,7 @@
 """Fit computational models of behaviour to groups of people.
 
 Nouns: `Parameter`, `Model`, `Dataset`, `Group`, a task from `pyem.task`, and results such as `PointFit`.
-Verbs: `fit_em`, `fit_map`, `fit_mle`, `simulate`, `check`, `compare_fits`, `load`.
+Verbs: `fit_em`, `fit_map`, `fit_mle`, `simulate`, `check`, `compare_fits`, `recovery`, `confusion`, `load`.
 Models that come with the library: `pyem.models.names()`, `pyem.models.get(name)`.
 The interface of pyEM: `EMModel`, and the modules `compare, em, optim, posterior, priors`.
 """
@@ -15,8 +15,9 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Categorical": "distribution",
-    "Dataset": "dataset",
+    "Confusion": "study",
     "DataError": "table",
+    "Dataset": "dataset",
     "EMModel": "api",
     "FitResult": "api",
     "FitWarning": "infer.point",
@@ -32,12 +33,14 @@ _WHERE = {
     "Poisson": "distribution",
     "Positive": "transform",
     "Real": "transform",
+    "Recovery": "study",
     "Simulation": "simulation",
     "Status": "solve",
     "aic": "selection",
     "bic": "selection",
     "check": "validation",
     "compare_fits": "selection",
+    "confusion": "study",
     "fit_em": "infer.point",
     "fit_grid": "infer.grid",
     "fit_map": "infer.point",
@@ -48,13 +51,14 @@ _WHERE = {
     "load": "export",
     "pseudo_r2": "selection",
     "random_effects_bms": "selection",
+    "recovery": "study",
     "rollout": "model",
     "simulate": "simulation",
     "tie": "model",
     "with_lapse": "model",
     "with_stickiness": "model",
 }
-_MODULES = ("models", "plot", "selection", "task")
+_MODULES = ("models", "plot", "selection", "study", "task")
 _PYEM = ("compare", "em", "optim", "posterior", "priors")
 """Modules of the pyEM interface that are also found here."""
 

@@ -214,6 +214,47 @@ def recovery(*, title: str, names: Sequence[str], truth: np.ndarray, estimates: 
     return figure
 
 
+def confusion(*, title: str, names: Sequence[str], matrices: Sequence[tuple[str, np.ndarray]]) -> Figure:
+    """Matrices of shares (M, M) with what made the data in rows and the best model in columns."""
+    side = 1.1 + 0.55 * len(names)
+    figure, panels = canvas(len(matrices), size=(max(side, 2.6), max(side, 2.4)), columns=2)
+    for (_, values), panel in zip(matrices, panels, strict=True):
+        panel.imshow(np.nan_to_num(values), cmap="Blues", vmin=0.0, vmax=1.0)
+        for (i, j), value in np.ndenumerate(values):
+            shade = "white" if value > 0.6 else "black"
+            panel.text(
+                j, i, "-" if np.isnan(value) else f"{value:.2f}", ha="center", va="center", color=shade, fontsize=8
+            )
+        panel.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
+        panel.set_yticks(range(len(names)), names if panel is panels[0] else [""] * len(names), fontsize=8)
+        panel.set_xlabel("best model")
+        panel.spines[:].set_visible(False)
+        panel.tick_params(length=0)
+    panels[0].set_ylabel("model that made the data")
+    headings(figure, title, panels, [label for label, _ in matrices])
+    return figure
+
+
+def calibration(*, title: str, names: Sequence[str], below: Sequence[np.ndarray]) -> Figure:
+    """Cumulative distribution of sorted shares less the uniform, a panel for each parameter, with the band of chance."""
+    figure, panels = canvas(len(names), size=(2.8, 2.5))
+    for values, panel in zip(below, panels, strict=True):
+        n = max(len(values), 1)
+        panel.axhspan(
+            -1.358 / math.sqrt(n), 1.358 / math.sqrt(n), color=GREY, alpha=0.2, linewidth=0, label="95 of 100 studies"
+        )
+        panel.axhline(0, color=GREY, linewidth=0.9, linestyle="--")
+        panel.step(
+            values, np.arange(1, len(values) + 1) / n - values, where="post", color=BLUE, linewidth=1.2, label="people"
+        )
+        panel.set_xlim(0, 1)
+        panel.set_xlabel("share of posterior below truth")
+    panels[0].set_ylabel("share of people, less uniform")
+    headings(figure, title, panels, names)
+    legend_below(figure, panels[0])
+    return figure
+
+
 def comparison(
     *, title: str, models: Sequence[str], measures: Sequence[tuple[str, np.ndarray, np.ndarray | None]]
 ) -> Figure:
@@ -261,6 +302,8 @@ KINDS: dict[str, Callable[..., Figure]] = {
     "estimates": estimates,
     "choice_curves": choice_curves,
     "recovery": recovery,
+    "calibration": calibration,
+    "confusion": confusion,
     "comparison": comparison,
     "trace": trace,
 }

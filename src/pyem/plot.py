@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyem import draw
+from pyem.study import Recovery
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
     from pyem.result import PointFit
+    from pyem.study import Confusion, Unit
 
 Z95 = 1.959963984540054
 TRIALS_SHOWN = 40
@@ -101,14 +103,24 @@ def plot_choice_curves(fit: PointFit, *, option: Any = None, by_block: bool = Fa
     return draw.choice_curves(**choice_curve_numbers(fit, option=option, by_block=by_block))
 
 
-def plot_recovery(truth: Any, estimates: Any, names: Sequence[str]) -> Figure:
-    """True parameters against estimates, (S, P) each, with their correlation and root mean square error.
+def plot_recovery(truth: Any, estimates: Any = None, names: Sequence[str] | None = None) -> Figure:
+    """True parameters against estimates, with their correlation and root mean square error.
+
+    Parameters
+    ----------
+    truth, estimates, names
+        Parameters (S, P) and what they are called; or a `pyem.Recovery` alone, whose people of all rounds are shown.
 
     Examples
     --------
     >>> len(plot_recovery([[1.0, 2.0], [2.0, 3.0]], [[1.1, 2.0], [1.9, 3.2]], ["beta", "alpha"]).axes)
     2
     """
+    if isinstance(truth, Recovery):
+        names = truth.model.names
+        truth, estimates = (values.reshape(-1, len(names)) for values in (truth.truth, truth.estimate))
+    elif estimates is None or names is None:
+        raise ValueError("give the estimates and the names of the parameters too, or the result of pyem.recovery alone")
     truth, estimates = np.asarray(truth, float), np.asarray(estimates, float)
     if truth.ndim != 2 or truth.shape != estimates.shape or truth.shape[1] != len(names):
         raise ValueError(
@@ -117,6 +129,62 @@ def plot_recovery(truth: Any, estimates: Any, names: Sequence[str]) -> Figure:
         )
     title = f"Recovery of the parameters of {len(truth)} people"
     return draw.recovery(title=title, names=list(names), truth=truth, estimates=estimates)
+
+
+def plot_confusion(study: Confusion, *, unit: Unit = "group") -> Figure:
+    """Which model was the best for what each model made: the confusion matrix, and the inversion matrix beside it.
+
+    Parameters
+    ----------
+    study
+        A result of `pyem.confusion`.
+    unit
+        Count groups or single subjects.
+
+    Examples
+    --------
+    >>> from pyem.study import Confusion
+    >>> scores = np.array([[[0.0, -1.0]], [[-1.0, 0.0]]])
+    >>> len(plot_confusion(Confusion(("one", "other"), "lme", scores, scores[..., None])).axes)
+    2
+    """
+    n = int(study.wins(unit)[0].sum())
+    return draw.confusion(
+        title=f"Best by {study.by} of {n} {'groups' if unit == 'group' else 'people'} of each model",
+        names=list(study.names),
+        matrices=[
+            ("share of times that it was the best", study.matrix(unit).to_numpy()),
+            ("probability of who made the data", study.inversion(unit).to_numpy()),
+        ],
+    )
+
+
+def plot_calibration(study: Recovery) -> Figure:
+    """Share of the posterior below the truth, for each parameter: people's, against the uniform that it should be.
+
+    The curve is the difference of the cumulative distribution of people from the uniform; the band has it in 95 of 100
+    studies if intervals are right (Kolmogorov-Smirnov). A slope upward in the middle: intervals are too wide; downward: too
+    narrow; all above 0: truths are lower than thought.
+
+    Parameters
+    ----------
+    study
+        A result of `pyem.recovery`, with people drawn from the prior of the fit; see `pyem.Recovery.calibration`.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> study = pyem.recovery(pyem.models.get("rw1a1b"), key=1, subjects=50, fit=pyem.fit_map)
+    >>> len(plot_calibration(study).axes)
+    2
+    """
+    below = study.below()
+    p = study.calibration()["p"]
+    return draw.calibration(
+        title=f"Calibration of {study.model.name}",
+        names=[f"{name}: p = {p[name]:.2g}" for name in study.model.names],
+        below=[np.sort(values) for values in below],
+    )
 
 
 def plot_comparison(table: pd.DataFrame) -> Figure:
