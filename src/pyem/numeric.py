@@ -42,6 +42,8 @@ class Search:
         Random starts, at most, where a search fails.
     max_steps
         Newton steps of one call, at most.
+    quick
+        The start is a sensible place: the first call takes Newton steps from there, and gives up where they fail.
     stale
         The function changes with the prior, so that derivatives of an earlier call are of no use.
     """
@@ -50,6 +52,7 @@ class Search:
     options: tuple[tuple[str, Any], ...] = ()
     max_restarts: int = 2
     max_steps: int = 30
+    quick: bool = False
     stale: bool = False
 
 
@@ -127,12 +130,15 @@ def find_mode(
     """The mode of likelihood times prior, from `start` or, better, from what is `known` of an earlier mode."""
     # Differences cannot tell gains smaller than this.
     tol = max(tol, 1e-10)
-    if known is None:
+    quick = known is None and search.quick
+    if quick:
+        known = stencil(function, start, step_sizes(start, None))
+    elif known is None:
         known = _cold(function, prior, start, search)
     elif search.stale:
         known = stencil(function, known.x, step_sizes(known.x, None))
     found = _newton(function, prior, known, search, tol)
-    if _good(found, tol):
+    if quick or _good(found, tol):
         return found
     for attempt in range(search.max_restarts + 1):
         # First from where it got stuck, then from places that the prior finds likely.

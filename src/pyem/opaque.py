@@ -128,7 +128,8 @@ class OpaqueEStep:
         for where, digest, packed in self._blocks:
             mine = [(job[0] - where.start, *job[1:]) for job in jobs if where.start <= job[0] < where.stop]
             parts.append(delayed(_block)(digest, packed, self.search, mine))
-        return [one for part in Parallel(n_jobs=self.n_jobs, backend="loky")(parts) for one in part]
+        done: Any = Parallel(n_jobs=self.n_jobs, backend="loky")(parts)
+        return [one for part in done for one in part]
 
     def _pack(self) -> Any:
         """The function and its data, pickled once, in several blocks a process so that none waits long for the others."""

@@ -92,10 +92,11 @@ def _row(
     if "inv_h" in out and "NPL" in out and not out.get("individual_fit"):
         lme = calc_LME(out["inv_h"], out["NPL"])[1]
     group = out.get("posterior") or {"mu": out.get("posterior_mu"), "sigma": out.get("posterior_sigma")}
-    if group["mu"] is not None and all_data is not None and fit_func is not None and not out.get("individual_fit"):
+    mu, sigma = group["mu"], group["sigma"]
+    if mu is not None and all_data is not None and fit_func is not None and not out.get("individual_fit"):
         # One placeholder name a parameter: the penalty counts them.
-        placeholders = [f"parameter {k}" for k in range(len(group["mu"]))]
-        bic = calc_BICint(all_data, placeholders, group["mu"], group["sigma"], fit_func, **(bicint_kwargs or {}))
+        placeholders = [f"parameter {k}" for k in range(len(mu))]
+        bic = calc_BICint(all_data, placeholders, mu, sigma, fit_func, **(bicint_kwargs or {}))
     if r2_kwargs and "NLL" in out:
         r2 = pseudo_r2_from_nll(out["NLL"], **r2_kwargs)
     return ComparisonRow(name, lme, bic, r2)

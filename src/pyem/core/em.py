@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from pyem.core.engines import Engine, engine_of
+from pyem.core.engines import engine_of
 from pyem.core.groupdist import group_variance, make_group
 from pyem.core.optim import OptimConfig, as_gaussian
 from pyem.core.priors import GaussianPrior, default_prior
 from pyem.core.start import under_prior
 from pyem.group import Group, Population, populate
-from pyem.infer.em import run_em
-from pyem.laplace import Laplace
+from pyem.infer.em import EMRun, run_em, run_em_global
+from pyem.laplace import EStep, Laplace
 
 METHODS = {"sum": np.sum, "mean": np.mean, "median": np.median}
 CUSTOM = (None, "relative_npl", "running_average")
@@ -141,31 +141,36 @@ def fit_group(
     given = starting_prior(n_params, prior, prior_mu, prior_sigma, config.seed)
     moments = as_gaussian(given)
     engine = engine_of(fit_func, all_data, n_params)
-    start = np.tile(moments.mu, (len(all_data), 1))
     seed = 0 if config.seed is None else int(config.seed)
-    estep = engine.estep(start, search=optim.search, n_jobs=config.njobs, seed=seed)
     population = populate(
         make_group(config.mstep),
-        names=list(param_names),
+        names=[f"parameter {k}" for k in range(n_params)],
         mean=moments.mu,
         sd=np.sqrt(moments.sigma),
         covariates={},
         n_subjects=len(all_data),
     )
     progress = Progress(config, verbose, getattr(fit_func, "__name__", "EM"))
-    run = run_em(
-        under_prior(estep, given),
-        population,
-        max_iter=config.mstep_maxit,
-        tol=config.still(engine.exact),
-        settled=progress,
-    )
-    progress.end(run.converged, run.message)
+    first = True
+
+    def make(start: np.ndarray) -> EStep:
+        nonlocal first
+        first, begins = False, first
+        search = optim.search if begins else dataclasses.replace(optim.search, quick=True)
+        estep = engine.estep(start, search=search, n_jobs=config.njobs, seed=seed)
+        return under_prior(estep, given) if begins else estep
+
+    def run(estep: EStep, population: Population) -> EMRun:
+        left = max(1, config.mstep_maxit - len(progress.path))
+        return run_em(estep, population, max_iter=left, tol=config.still(engine.exact), settled=progress)
+
+    start = np.tile(moments.mu, (len(all_data), 1))
+    found = run_em_global(make, start, population, run)
+    progress.end(found.converged, found.message)
     assert progress.last is not None
-    used, laplace = progress.last
-    if run.converged:
-        laplace = run.laplace
-    return _output(run.population, used, laplace, run.converged)
+    # Short of the end, what belongs together is the last E-step and the group that it was made under.
+    used, laplace = (found.population, found.laplace) if found.converged else progress.last
+    return _output(found.population, used, laplace, found.converged)
 
 
 def starting_prior(n_params: int, prior: Any, mu: Any, sigma: Any, seed: int | None) -> Any:
@@ -269,6 +274,3 @@ def EMfit(
         prior_sigma=prior_sigma,
         verbose=verbose,
     )
-
-
-__all__ = ["EMConfig", "EMfit", "Engine", "fit_group"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,6 @@ import numpy as np
 from pyem.core.parts import Part
 from pyem.dataset import Dataset
 from pyem.model import Model, Parameter, Record
-from pyem.utils.math import log_density
 
 MAX_LEAVES = 64
 """Data in more pieces than this are lists of numbers rather than arrays."""
@@ -62,6 +62,11 @@ class _LogLikelihood:
         """The negative log-likelihood at x (P,)."""
         value = self.function(x, *self.layout.build(arrays), prior=None, output="nll")
         return jnp.asarray(value, float).reshape(())
+
+    def both(self, x: Any, arrays: Sequence[Any]) -> tuple[Any, Any]:
+        """That, and what the function makes of it with a standard normal prior."""
+        joint = self.function(x, *self.layout.build(arrays), prior=_STANDARD, output="npl")
+        return self.at(x, arrays), jnp.asarray(joint, float).reshape(())
 
 
 def _taken_apart(data: tuple[Any, ...]) -> tuple[_Layout, list[np.ndarray]] | None:
@@ -116,38 +121,57 @@ def traced_parts(function: Callable[..., Any], people: Sequence[tuple[Any, ...]]
     return parts
 
 
+_known: weakref.WeakKeyDictionary[Any, dict[Any, bool | None]] = weakref.WeakKeyDictionary()
+"""What was found out about each function, for each kind of data: True, False, or None for too long."""
+
+
 def _traces(likelihood: _LogLikelihood, arrays: list[np.ndarray], data: tuple[Any, ...], n_params: int) -> bool:
+    shapes = tuple((array.shape, array.dtype.str) for array in arrays)
+    key = (likelihood.layout, shapes, n_params)
+    try:
+        known = _known.setdefault(likelihood.function, {})
+    except TypeError:
+        # A function that cannot be referred to weakly is looked at every time.
+        known = {}
+    if key not in known:
+        known[key] = _found_out(likelihood, arrays, data, n_params)
+    answer = known[key]
+    if answer is None:
+        raise TooLong
+    return answer
+
+
+def _found_out(
+    likelihood: _LogLikelihood, arrays: list[np.ndarray], data: tuple[Any, ...], n_params: int
+) -> bool | None:
+    x = np.linspace(-0.4, 0.5, n_params)
     with jax.enable_x64(True):
         try:
-            found = jax.make_jaxpr(likelihood.at)(jnp.zeros(n_params), arrays)
+            traced = jax.make_jaxpr(likelihood.at)(x, arrays)
         except Exception:
             # Whatever a function of NumPy, DataFrames or strings raises here: it is for the other engine.
             return False
-        if _operations(found.jaxpr) > MAX_OPERATIONS:
-            raise TooLong
-        for x in (np.full(n_params, 0.1), np.linspace(-0.4, 0.5, n_params)):
-            traced = float(jax.jit(likelihood.at)(x, arrays))
-            plain = float(np.asarray(likelihood.function(x, *data, prior=None, output="nll")).reshape(()))
-            if not np.isclose(traced, plain, rtol=1e-8, atol=1e-8, equal_nan=True):
-                return False
-            if not _keeps_to_the_form(likelihood.function, x, data, plain):
-                return False
-    return True
+        if _operations(traced.jaxpr) > MAX_OPERATIONS:
+            return None
+        plain = np.asarray(likelihood.function(x, *data, prior=None, output="nll"), float)
+        try:
+            alone, joint = map(float, jax.jit(likelihood.both)(x, arrays))
+        except Exception:
+            # It can be traced for "nll" only.
+            return False
+        # A function with a prior of its own is for the other engine, which lets it have it.
+        in_form = alone >= 1e6 or np.isclose(joint, alone - _STANDARD.logpdf(x), rtol=1e-6, atol=1e-6)
+        return bool(
+            plain.size == 1 and np.isclose(alone, plain, rtol=1e-8, atol=1e-8, equal_nan=True).all() and in_form
+        )
 
 
 class _Standard:
     def logpdf(self, x: Any) -> Any:
-        return -0.5 * (jnp.asarray(x) ** 2).sum()
+        return -0.5 * (x**2).sum()
 
 
-def _keeps_to_the_form(function: Callable[..., Any], x: np.ndarray, data: tuple[Any, ...], nll: float) -> bool:
-    """Whether "npl" is "nll" minus the log prior; a function with a prior of its own is for the other engine."""
-    prior = _Standard()
-    try:
-        joint = float(np.asarray(function(x, *data, prior=prior, output="npl")).reshape(()))
-    except (TypeError, ValueError, KeyError):
-        return False
-    return nll >= 1e6 or bool(np.isclose(joint, nll - float(log_density(prior, x)), rtol=1e-6, atol=1e-6))
+_STANDARD = _Standard()
 
 
 def _operations(jaxpr: Any) -> int:
