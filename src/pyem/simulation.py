@@ -103,7 +103,8 @@ def simulate(
     Raises
     ------
     ValueError
-        If there is no task, it has another number of options than the model, or a parameter is outside its range.
+        If there is no task, it has another number of options than the model, a parameter is outside its range, or a covariate
+        has not one value for each subject.
 
     Examples
     --------
@@ -129,6 +130,11 @@ def simulate(
             f"give a task with {model.options}, or make the model with options={offered}"
         )
     x = _parameters(model, params, subjects, key)
+    for name, values in (covariates or {}).items():
+        if np.shape(values) != (len(x),):
+            raise ValueError(
+                f"covariate {name!r} has shape {np.shape(values)}, but there are {len(x)} subjects; give one value for each"
+            )
     given = None
     if isinstance(task, Design):
         task, given = REPLAYED, task.lanes(len(x), blocks, trials)
@@ -148,7 +154,7 @@ def simulate(
         lane_subject=np.repeat(np.arange(n), blocks),
         lane_block=np.tile(np.arange(blocks), n),
         subjects=np.arange(n),
-        covariates=dict(covariates or {}),
+        covariates={name: np.asarray(values, float) for name, values in (covariates or {}).items()},
         truth=x,
         model=model,
     )
