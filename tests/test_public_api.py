@@ -1,0 +1,154 @@
+"""The public names, and how little `import pyem` does."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import json
+import pkgutil
+import subprocess
+import sys
+import types
+
+import pytest
+
+import pyem
+
+API = {
+    "Categorical",
+    "Confusion",
+    "DataError",
+    "Dataset",
+    "EMModel",
+    "FitResult",
+    "FitWarning",
+    "GridFit",
+    "Group",
+    "Interval",
+    "Model",
+    "ModelError",
+    "Normal",
+    "Ordered",
+    "Parameter",
+    "PointFit",
+    "Poisson",
+    "Positive",
+    "Real",
+    "Recovery",
+    "Simulation",
+    "Status",
+    "__version__",
+    "aic",
+    "bic",
+    "check",
+    "compare",
+    "compare_fits",
+    "confusion",
+    "em",
+    "fit_em",
+    "fit_grid",
+    "fit_map",
+    "fit_mle",
+    "fix",
+    "integrated_bic",
+    "lme",
+    "load",
+    "models",
+    "optim",
+    "plot",
+    "posterior",
+    "priors",
+    "pseudo_r2",
+    "random_effects_bms",
+    "recovery",
+    "rollout",
+    "selection",
+    "simulate",
+    "study",
+    "task",
+    "tie",
+    "with_lapse",
+    "with_stickiness",
+}
+"""A change of this set is a change of the interface: say it in the changelog."""
+
+HEAVY = ["arviz", "joblib", "matplotlib", "narwhals", "numpyro", "pandas", "rich", "scipy.stats", "typer", "xarray"]
+
+
+def test_the_public_names_are_these():
+    assert set(pyem.__all__) == API
+    assert len(pyem.__all__) == len(API)
+    assert set(dir(pyem)) == API
+
+
+@pytest.mark.parametrize("name", sorted(API - {"__version__"}))
+def test_every_public_name_is_there_and_documented(name):
+    value = getattr(pyem, name)
+    assert value.__doc__, f"pyem.{name} has no docstring"
+    assert not value.__doc__.startswith(f"{name}("), f"pyem.{name} has only the docstring that dataclasses make"
+    assert len(value.__doc__.strip()) > 20
+    if isinstance(value, type):
+        own = [member for key, member in vars(value).items() if not key.startswith("_")]
+        methods = [member for member in own if inspect.isfunction(member) or isinstance(member, property | classmethod)]
+        assert all(inspect.getdoc(method) for method in methods)
+
+
+def has_a_signature(value: object) -> bool:
+    return callable(value) and not (isinstance(value, type) and issubclass(value, Exception))
+
+
+@pytest.mark.parametrize("name", sorted(name for name in API if has_a_signature(getattr(pyem, name))))
+def test_no_argument_swallows_a_misspelling(name):
+    kinds = [parameter.kind for parameter in inspect.signature(getattr(pyem, name)).parameters.values()]
+    # The names that `fix` and `tie` take are parameters of the model, which they check.
+    assert inspect.Parameter.VAR_KEYWORD not in kinds or name in ("fix", "tie")
+
+
+def test_no_module_hides_a_function():
+    modules = {module.name for module in pkgutil.iter_modules(pyem.__path__)}
+    values = {name for name in API if not isinstance(getattr(pyem, name), types.ModuleType)}
+    assert not modules & values
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'pyem' has no attribute 'fit_everything'"):
+        _ = pyem.fit_everything
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert pyem.__version__ == importlib.metadata.version("pyem-behavior")
+
+
+def in_a_fresh_process(code: str) -> dict:
+    """What `code` says of itself as the dict `seen`; it must print nothing else on either stream."""
+    script = f"import json, sys\nseen = {{}}\n{code}\nprint(json.dumps(seen))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1, f"something was printed: {lines[:-1]}"
+    return json.loads(lines[0])
+
+
+LOOK = f"""
+seen["heavy"] = [name for name in {HEAVY} if name in sys.modules]
+import logging
+seen["handlers"] = len(logging.getLogger().handlers) + len(logging.getLogger("pyem").handlers)
+seen["levels"] = [logging.getLogger().level, logging.getLogger("pyem").level]
+import jax
+seen["x64"] = bool(jax.config.jax_enable_x64)
+"""
+LIGHT = {"heavy": [], "handlers": 0, "levels": [30, 0], "x64": False}
+
+
+def test_import_loads_nothing_heavy_prints_nothing_and_sets_nothing_up():
+    assert in_a_fresh_process("import pyem" + LOOK) == LIGHT
+
+
+def test_models_and_the_fit_load_nothing_heavy_either():
+    code = """
+import pyem
+model = pyem.with_lapse(pyem.models.get("rw1a1b"))
+pyem.simulate, pyem.fit_em, pyem.check, pyem.Group, pyem.Dataset.from_arrays({"choice": [[[0, 1]]], "reward": [[[1, 0]]]})
+"""
+    assert in_a_fresh_process(code + LOOK) == LIGHT
