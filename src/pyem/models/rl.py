@@ -182,8 +182,8 @@ def rw4a1b(start: float = 0.0) -> Model:
     Each trial shows two of the options A-D (codes 0-3): columns ``option_left`` and ``option_right``. ``choice`` is 0 for
     the one on the left and 1 for the one on the right, which need not be sides of a screen: any two columns that say
     which options could be had will do. Where the table has the chosen option itself, make the column by
-    ``frame["choice"] = (frame["chosen"] == frame["option_right"]).astype(int)``. Values belong to the options, wherever
-    they are shown, and carry over within a lane.
+    ``(frame["chosen"] == frame["option_right"]).astype(float).where(frame["chosen"].notna())``. Values belong to the
+    options, wherever they are shown, and start afresh with each block.
 
     Parameters
     ----------
