@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -73,7 +73,7 @@ class EStep(Protocol):
 
 
 class _State(NamedTuple):
-    x: Array
+    x: Any
     at: Derivatives
 
 
