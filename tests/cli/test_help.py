@@ -76,3 +76,17 @@ def test_models_tells_all_about_one(name):
 
 def test_models_says_if_there_is_no_such_model():
     assert "there is no model 'rw9'; the models are rw1a1b" in pyem_command("models", "rw9", code=1).stderr
+
+
+def test_python_m_pyem_is_the_command():
+    done = python("import runpy, sys; sys.argv[0] = 'pyem'; runpy.run_module('pyem', run_name='__main__')", "--version")
+    assert (done.returncode, done.stdout.strip()) == (0, f"pyem {pyem.__version__}")
+
+
+def test_exit_codes_of_a_process(tmp_path):
+    main = "from pyem.cli import main; main()"
+    missing = python(main, "fit", tmp_path / "none.csv", "--model", "rw1a1b", "--out", tmp_path / "r")
+    assert missing.returncode == 1
+    assert missing.stderr == f"error: there is no file '{tmp_path / 'none.csv'}'; check the path\n"
+    assert python(main, "fit").returncode == 2
+    assert python(main, "--help").returncode == 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import os
 import signal
 import sys
@@ -45,6 +46,8 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the command ``pyem``."""
+    # Imports and traced functions allocate a lot and leave little to collect: looking for it would take a tenth of the time.
+    gc.set_threshold(1_000_000)
     # A polite request to end is treated like Ctrl-C: whatever is half written is removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     app()
@@ -291,9 +294,9 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
             fits: dict[str, PointFit] = {}
             for one in runs.run_fits(request, models, data, progress=sys.stderr.isatty()):
                 fits[one.model.name] = one
+                _ask_for_figures(artist, one, _folder(one, len(models)))
                 screen.print(terminal.fit_lines(one), markup=False)
                 screen.print(terminal.group_table(one))
-                _ask_for_figures(artist, one, _folder(one, len(models)))
             comparison = _compared(fits, request.seed) if len(fits) > 1 else None
             if comparison is not None:
                 screen.print(terminal.comparison_table(comparison))

@@ -81,7 +81,7 @@ def told_fit(fit: PointFit) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
-    packages = ("jax", "jaxlib", "numpy", "pandas")
+    packages = ("jax", "jaxlib", "numpy", "pandas", "scipy")
     return {"pyem": pyem.__version__, "python": platform.python_version()} | {name: version(name) for name in packages}
 
 

@@ -1,4 +1,4 @@
-"""``python -m pyem.cli`` is the command ``pyem``."""
+"""``python -m pyem`` is the command ``pyem``."""
 
 from pyem.cli.commands import main
 
