@@ -84,19 +84,18 @@ def group_table(fit: PointFit) -> Table:
     rows = []
     for row in fit.group_table().reset_index().to_dict("records"):
         kind, parameter = row["kind"], row["parameter"]
-        rows.append(
-            (
-                f"{kind} on {parameter}" if kind.startswith("effect") else f"{kind} of {parameter}",
-                number(row["estimate"]),
-                number(row["se"], 2),
-                interval(row["low"], row["high"]),
-                number(row["natural"], 3),
-                interval(row["natural_low"], row["natural_high"]),
-                number(row.get("p"), 2),
-            )
+        cells = (
+            f"{kind} on {parameter}" if kind.startswith("effect") else f"{kind} of {parameter}",
+            number(row["estimate"]),
+            number(row["se"], 2),
+            interval(row["low"], row["high"]),
+            number(row["natural"], 3),
+            interval(row["natural_low"], row["natural_high"]),
         )
+        # Only effects of covariates are tested.
+        rows.append((*cells, number(row["p"], 2)) if "p" in row else cells)
     columns = ("group", "estimate", "se", "95 % interval", "natural", "95 % interval", "p")
-    return table("", columns, rows)
+    return table("", columns[: len(rows[0])], rows)
 
 
 _SHOWN = {
