@@ -15,13 +15,19 @@ _CPU_OPTIONS: dict[str, Any] = {
 }
 
 
+_QUICK_OPTIONS: dict[str, Any] = {
+    # What runs a few times only is compiled in a third of the time without optimisation.
+    "xla_backend_optimization_level": 0,
+}
+
+
 @functools.cache
-def _options() -> dict[str, Any]:
+def _options(quick: bool) -> dict[str, Any]:
     """Those of the options that this version of the compiler knows."""
     if jax.default_backend() != "cpu":
         return {}
     known = {}
-    for name, value in _CPU_OPTIONS.items():
+    for name, value in (_CPU_OPTIONS | (_QUICK_OPTIONS if quick else {})).items():
         try:
             jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
         except (jax.errors.JaxRuntimeError, ValueError):
@@ -30,19 +36,24 @@ def _options() -> dict[str, Any]:
     return known
 
 
-def compiled(*static: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator like ``jax.jit``, with the arguments at the positions `static` taken as constants."""
+def compiled(*static: int, quick: bool | Callable[..., bool] = False) -> Callable[[Callable[..., Any]], Any]:
+    """A decorator like ``jax.jit``, with the arguments at the positions `static` taken as constants.
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    `quick` is for functions that run a few times only, or little each time: compiled in less time, and slower to run. It may
+    be a function of the arguments.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
         @functools.cache
-        def jitted() -> Callable[..., Any]:
+        def jitted(quickly: bool) -> Any:
             # Made on first use: the options depend on the backend, which an import must not start.
-            return jax.jit(function, static_argnums=static, compiler_options=_options())
+            return jax.jit(function, static_argnums=static, compiler_options=_options(quickly))
 
         @functools.wraps(function)
         def call(*args: Any) -> Any:
-            return jitted()(*args)
+            return jitted(quick(*args) if callable(quick) else quick)(*args)
 
+        call._cache_size = lambda: sum(jitted(quickly)._cache_size() for quickly in (False, True))  # type: ignore[attr-defined]
         return call
 
     return decorate

@@ -303,14 +303,16 @@ class Dataset:
         """Which trials count for each response of `model`, and which teach it something; (trial, lane)."""
         shown = self.valid.copy()
         for name in model.inputs:
-            shown &= self.present[name]
+            if name not in model.optional:
+                shown &= self.present[name]
         responded = {name: shown & self.present[name] for name in model.responses}
         if model.updates == "always":
             learn = self.valid.copy()
         else:
             learn = shown.copy() if model.updates == "shown" else responded[model.responses[0]].copy()
             for name in model.outcomes:
-                learn &= self.present[name]
+                if name not in model.optional:
+                    learn &= self.present[name]
         for name, lags in model.lagged:
             for lag in range(1, lags + 1):
                 for mask in responded.values():
@@ -324,6 +326,8 @@ class Dataset:
         for name, _ in model.coded:
             # A column with empty cells is read as floating-point numbers, but codes are indices.
             fields[name] = fields[name].astype(np.int32, copy=False)
+        if model.optional:
+            fields["seen"] = {name: self.present[name] & self.valid for name in model.optional}
         return Record(**fields, responded=responded, learn=learn)
 
     def n_responses(self, model: Model) -> np.ndarray:

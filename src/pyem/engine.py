@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from pyem import contexts
 from pyem.compiled import compiled
 from pyem.dataset import Dataset
 from pyem.model import Model, Record, rollout
@@ -81,7 +82,7 @@ class Chunk(NamedTuple):
     """Some subjects and all their lanes. In a shard, every array has the chunk as an extra first axis."""
 
     trials: Record
-    """Fields and masks, (trial, ..., lane)."""
+    """Fields and masks, (trial, ..., lane); or each subject's contexts as `pyem.contexts` lays them out, (..., lane)."""
     lane_subject: Array
     """Whose lane it is, as an index into the chunk's subjects, (lane,)."""
 
@@ -111,19 +112,30 @@ def n_cores() -> int:
 _batches: weakref.WeakKeyDictionary[Dataset, dict[Any, Batch]] = weakref.WeakKeyDictionary()
 
 
-def batch(model: Model, data: Dataset) -> Batch:
-    """The data laid out in chunks and shards for `model`; made once for each data set and kind of model."""
-    key = (model.columns, model.responses, model.outcomes, model.inputs, model.updates, model.lagged, model.coded)
+def batch(model: Model, data: Dataset, *, by_trial: bool = False) -> Batch:
+    """The data laid out in chunks and shards for `model`; made once for each data set and kind of model.
+
+    Contexts are shared where the model asks for it and it is worthwhile, unless every trial is needed.
+    """
+    key: Any = (model.columns, model.responses, model.outcomes, model.inputs, model.updates, model.lagged, model.coded)
+    key = model if model.share and not by_trial else (*key, model.optional)
     known = _batches.setdefault(data, {})
     if key not in known:
-        known[key] = _lay_out(model, data)
+        shared = contexts.shared(model, data, bucket) if key is model else None
+        if shared is None:
+            plain = data.trials(model)
+            known[key] = _lay_out(data, plain, data.lane_subject, data.valid.shape[0])
+        else:
+            known[key] = _lay_out(data, shared, np.arange(data.n_subjects), None)
     return known[key]
 
 
-def _lay_out(model: Model, data: Dataset) -> Batch:
+def _lay_out(data: Dataset, trials: Record, lane_subject: np.ndarray, n_trials: int | None) -> Batch:
+    """Chunks and shards of sequences (..., lane); the first axis is of trials if there are any."""
     on_cpu = jax.default_backend() == "cpu"
-    lanes_of = np.bincount(data.lane_subject, minlength=data.n_subjects)
-    limit = CHUNK_LANES if on_cpu else max(data.n_lanes, 1)
+    n_lanes = len(lane_subject)
+    lanes_of = np.bincount(lane_subject, minlength=data.n_subjects)
+    limit = CHUNK_LANES if on_cpu else max(n_lanes, 1)
     per_chunk = max(1, int(limit // max(lanes_of.mean(), 1)))
     n_chunks = -(-data.n_subjects // per_chunk)
     n_shards = min(n_cores(), n_chunks) if on_cpu else 1
@@ -139,7 +151,7 @@ def _lay_out(model: Model, data: Dataset) -> Batch:
     place_of = np.arange(data.n_subjects) % per_chunk
     index[row_of, place_of] = np.arange(data.n_subjects)
 
-    lane_chunk = row_of[data.lane_subject]
+    lane_chunk = row_of[lane_subject]
     order = np.argsort(lane_chunk, kind="stable")
     counts = np.bincount(lane_chunk, minlength=len(index))
     width = bucket(int(counts.max()))
@@ -148,23 +160,23 @@ def _lay_out(model: Model, data: Dataset) -> Batch:
     source[lane_chunk[order], position] = order
     real = source >= 0
 
-    n_trials = bucket(data.valid.shape[0])
-    extra = n_trials - data.valid.shape[0]
+    extra = bucket(n_trials) - n_trials if n_trials else 0
 
     def arrange(array: np.ndarray, fill: Any = None) -> np.ndarray:
         padded = np.concatenate([array, np.repeat(array[-1:], extra, axis=0)]) if extra else array
         out = np.moveaxis(padded[..., source], -2, 0)
-        if fill is not None:
-            out = np.where(real.reshape(len(real), *[1] * (array.ndim - 1), -1), out, fill)
-            out[:, array.shape[0] :] = fill
+        if fill is not None or array.dtype == bool:
+            # What is not there neither counts nor teaches.
+            out = np.where(real.reshape(len(real), *[1] * (array.ndim - 1), -1), out, fill or False)
+            out[:, array.shape[0] :] = fill or False
         return out
 
-    trials = data.trials(model)
     with jax.enable_x64(True):
-        laid: dict[str, Any] = {name: arrange(trials[name]) for name in model.columns}
-        laid["responded"] = {name: arrange(mask, False) for name, mask in trials.responded.items()}
-        laid["learn"] = arrange(trials.learn, False)
-        owner = np.where(real, place_of[data.lane_subject[source]], 0).astype(np.int32)
+        laid = {
+            name: jax.tree.map(partial(arrange, fill=0 if name == "counts" else None), part)
+            for name, part in trials.items()
+        }
+        owner = np.where(real, place_of[lane_subject[source]], 0).astype(np.int32)
         shards = []
         for s in range(n_shards):
             part = slice(s * chunks_per_shard, (s + 1) * chunks_per_shard)
@@ -215,15 +227,20 @@ def over_shards(function: Callable[..., Any], batch: Batch, *args: Sequence[Any]
 
 def chunk_log_lik(model: Model, chunk: Chunk, x: Array) -> Array:
     """Log-likelihood (S,) of a chunk's subjects at `x` (P, S)."""
-    lanes = rollout(model, x[:, chunk.lane_subject], chunk.trials)
+    lanes = _lane_log_lik(model, chunk, x[:, chunk.lane_subject])
     return jax.ops.segment_sum(lanes, chunk.lane_subject, x.shape[-1])
 
 
 def chunk_derivatives(model: Model, chunk: Chunk, x: Array) -> Derivatives:
     """Log-likelihood, gradient and Hessian of a chunk's subjects at `x` (P, S)."""
-    lanes = derivatives(lambda x: rollout(model, x, chunk.trials), x[:, chunk.lane_subject])
+    lanes = derivatives(lambda x: _lane_log_lik(model, chunk, x), x[:, chunk.lane_subject])
     to_subjects = lambda a: jax.ops.segment_sum(jnp.moveaxis(a, -1, 0), chunk.lane_subject, x.shape[-1])  # noqa: E731
     return Derivatives(*(jnp.moveaxis(to_subjects(a), 0, -1) for a in lanes))
+
+
+def _lane_log_lik(model: Model, chunk: Chunk, x: Array) -> Array:
+    evaluate = contexts.log_lik if "counts" in chunk.trials else rollout
+    return evaluate(model, x, chunk.trials)
 
 
 @compiled(0)
@@ -308,7 +325,7 @@ def value_grad_hess(model: Model, data: Dataset, x: np.ndarray) -> tuple[np.ndar
 
 def trial_values(model: Model, data: Dataset, x: np.ndarray) -> dict[str, Any]:
     """What `rollout` gives for every trial at unconstrained `x` (S, P): arrays (trial, ..., lane) as in the data."""
-    laid = batch(model, data)
+    laid = batch(model, data, by_trial=True)
     with jax.enable_x64(True):
         parts = over_shards(partial(_shard_rollout, model), laid, split(_checked(model, data, x), laid))
     return jax.tree.map(lambda *leaves: _unlay(data, laid, leaves), *parts)

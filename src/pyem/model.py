@@ -144,7 +144,13 @@ class Model:
         Columns of earlier trials of the block that the policy needs too: ``(("y", 1),)`` for the last trial's y. A
         trial counts no likelihood where they are missing.
     input_codes
-        Inputs that are codes, and how many codes each has: ``(("option_left", 4),)``.
+        Inputs and outcomes that are codes, and how many codes each has: ``(("option_left", 4),)``.
+    optional
+        Inputs and outcomes that may be missing: they keep no trial from counting or teaching. ``trial.seen[name]`` says
+        whether the value was there, and the model knows what to do without it.
+    share
+        Look for decisions that were made in the same state of mind, and evaluate each state once (see `pyem.contexts`). For
+        models with few different trials, and blocks that start afresh.
     task
         Default task for simulations.
     doc, reference
@@ -175,6 +181,8 @@ class Model:
     input_codes: tuple[tuple[str, int], ...] = ()
     updates: Literal["responded", "shown", "always"] = "responded"
     lagged: tuple[tuple[str, int], ...] = ()
+    optional: tuple[str, ...] = ()
+    share: bool = False
     task: Any = None
     doc: str = ""
     reference: str = ""
@@ -191,7 +199,9 @@ class Model:
                 f"model {self.name!r} has update= but no init=; give init=lambda p: <state before trial 1>"
             )
         if self.updates not in ("responded", "shown", "always"):
-            raise ValueError(f"model {self.name!r} has updates={self.updates!r}; choose 'responded', 'shown' or 'always'")
+            raise ValueError(
+                f"model {self.name!r} has updates={self.updates!r}; choose 'responded', 'shown' or 'always'"
+            )
         unknown = [name for name, _ in self.lagged if name not in self.columns]
         if unknown:
             raise ValueError(
@@ -499,11 +509,17 @@ def policies(model: Model, p: Record, state: Any, trial: Record) -> dict[str, An
     return dict(policy) if isinstance(policy, dict) else {model.responses[0]: policy}
 
 
-def updated(model: Model, p: Record, state: Any, trial: Record, learn: Array) -> tuple[Any, dict[str, Any]]:
-    """The state of one lane after one trial (unchanged where `learn` is False), and the trial's latents."""
+def updated(
+    model: Model, p: Record, state: Any, trial: Record, learn: Array, *, state_only: bool = False
+) -> tuple[Any, dict[str, Any]]:
+    """The state of one lane after one trial (unchanged where `learn` is False), and the trial's latents.
+
+    An update whose latents take much work may have a method `state_only`, called where they are not wanted.
+    """
     if model.update is None:
         return state, {}
-    new, latents = model.update(p, state, trial)
+    bare = getattr(model.update, "state_only", None) if state_only else None
+    new, latents = model.update(p, state, trial) if bare is None else (bare(p, state, trial), {})
     keep = lambda after, before: jnp.where(learn, after, before).astype(before.dtype)  # noqa: E731
     return jax.tree.map(keep, new, state), latents
 
@@ -535,7 +551,7 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
     def lane_step(p: Record, state: Any, trial: Record) -> Any:
         dists = policies(model, p, state, trial)
         terms = [jnp.where(trial.responded[k], d.log_prob(trial[k]), 0.0) for k, d in dists.items()]
-        new, latents = updated(model, p, state, trial, trial.learn)
+        new, latents = updated(model, p, state, trial, trial.learn, state_only=not full)
         shown = [jax.nn.log_softmax(d.logits) for d in list(dists.values())[:1] if full and hasattr(d, "logits")]
         return new, sum(terms), latents, shown
 

@@ -179,7 +179,11 @@ def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> 
     return model.unconstrained(params)
 
 
-@compiled(0, 1, 2)
+LITTLE = 50_000
+"""Up to so many trials in all, a simulation takes less time to run than its code takes to be optimised."""
+
+
+@compiled(0, 1, 2, quick=lambda model, task, trials, x, *_: x.shape[1] * trials <= LITTLE)
 def _play(
     model: Model, task: Any, trials: int, x: Array, key: Array, missed: Array, given: Any
 ) -> tuple[dict[str, Array], Array, dict[str, Array]]:
@@ -194,6 +198,8 @@ def _play(
         state, world = states
         show, act, answer, miss = jax.random.split(key, 4)
         trial = Record(**task.present(world, show))
+        if model.optional:
+            trial = trial.with_values(seen=dict.fromkeys(model.optional, jnp.ones((), bool)))
         dists = policies(model, p, state, trial)
         acts = jax.random.split(act, len(dists))
         responses = {name: d.sample(k) for (name, d), k in zip(dists.items(), acts, strict=True)}
@@ -205,7 +211,8 @@ def _play(
         learn = responded if model.updates == "responded" else jnp.ones_like(responded)
         masked = trial.with_values(responded=dict.fromkeys(dists, responded), learn=learn)
         state, _ = updated(model, p, state, masked, learn)
-        return (state, world), (dict(trial), responded, log_p)
+        played = {name: value for name, value in trial.items() if name != "seen"}
+        return (state, world), (played, responded, log_p)
 
     _, played = lax.scan(
         lambda states, key: over_lanes(lane_step)(p, states, key), over_lanes(start)(p, keys[0], given), keys[1:]
