@@ -183,6 +183,16 @@ def test_parameters_are_fixed_in_the_models_that_have_them(data_file, tmp_path):
     assert pyem.load(tmp_path / "r" / "rw1a1b_alpha_0.3" / "fit.nc").model.names == ("beta",)
 
 
+def test_one_model_with_other_options_is_another_fit(data_file, tmp_path):
+    models = ("--model", "rw1a1b", "--model", "rw1a1b:start=0")
+    result = pyem_command("fit", data_file, *models, *DATA_OPTIONS, "--out", tmp_path / "r", "--no-figures")
+    assert left(tmp_path / "r") == ["comparison.csv", "run.json", "rw1a1b", "rw1a1b_start_0"]
+    compared = table(tmp_path / "r" / "comparison.csv", 0)
+    assert sorted(compared.index) == ["rw1a1b", "rw1a1b:start=0"]
+    assert compared["log_lik"].nunique() == 2
+    assert "rw1a1b:start=0" in result.stdout
+
+
 def test_group_options(data_file, tmp_path):
     fit = fitted(data_file, tmp_path / "r", "--group", "student_t", "--df", 5, "--covariance", "full")
     assert fit.population.group == pyem.Group("student_t", df=5, covariance="full")

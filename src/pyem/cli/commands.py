@@ -288,13 +288,17 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
         log = logs.Log(request)
         with logs.told_warnings(log, warn):
             models = runs.make_models(request)
+            names = runs.names_of_fits(request, models)
+            folders = {name: "." if len(names) == 1 else report.folder_name(name) for name in names}
             data = runs.read_data(request, models)
             screen = console()
             screen.print(terminal.data_lines(request.data, data), markup=False)
             fits: dict[str, PointFit] = {}
-            for one in runs.run_fits(request, models, data, progress=sys.stderr.isatty()):
-                fits[one.model.name] = one
-                _ask_for_figures(artist, one, _folder(one, len(models)))
+            for name, one in zip(
+                names, runs.run_fits(request, models, data, progress=sys.stderr.isatty()), strict=True
+            ):
+                fits[name] = one
+                _ask_for_figures(artist, one, folders[name])
                 screen.print(terminal.fit_lines(one), markup=False)
                 screen.print(terminal.group_table(one))
             comparison = _compared(fits, request.seed) if len(fits) > 1 else None
@@ -302,7 +306,6 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
                 screen.print(terminal.comparison_table(comparison))
                 _ask_for_comparison(artist, comparison)
             with report.whole_folder(out, force=force) as folder:
-                folders = {name: _folder(one, len(fits)) for name, one in fits.items()}
                 for name, one in fits.items():
                     report.write_fit(folder / folders[name], one)
                 if comparison is not None:
@@ -311,11 +314,6 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
                     (folder / name).write_bytes(content)
                 report.write_log(folder, log.content(data, fits, folders))
             screen.print(terminal.written_lines(out), markup=False)
-
-
-def _folder(fit: PointFit, n_models: int) -> str:
-    """Where a fit goes within the results."""
-    return "." if n_models == 1 else report.folder_name(fit.model.name)
 
 
 def _ask_for_figures(artist: report.Artist | None, fit: PointFit, folder: str) -> None:

@@ -93,6 +93,8 @@ def whole_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     check_free(path, force=force)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Of a process that had the same number and was killed.
+    shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
         yield partial

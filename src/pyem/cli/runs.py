@@ -180,6 +180,12 @@ def make_models(request: Request) -> list[Model]:
     return [pyem.fix(model, **values) if values else model for model, values in zip(models, held, strict=True)]
 
 
+def names_of_fits(request: Request, models: Sequence[Model]) -> list[str]:
+    """A name for each fit: the model's, or what the command line calls it where two models have the same."""
+    names = [model.name for model in models]
+    return names if len(set(names)) == len(names) else list(request.models)
+
+
 def _parameters(model: Model) -> list[str]:
     return [parameter.name for parameter in model.parameters]
 
