@@ -186,7 +186,9 @@ def posterior_mode(name: str, prior: GaussianPrior, X: np.ndarray, Y: np.ndarray
     return optimize.minimize(objective, np.zeros(len(prior.mu)), method="BFGS", options={"gtol": 1e-7}).x
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if extra else []) for name, (*_, extra) in PARTS.items()]
+)
 def test_a_group_is_fitted(name):
     sim, fit, _, extra = PARTS[name]
     rng = np.random.default_rng(3)
@@ -205,6 +207,7 @@ def test_a_group_is_fitted(name):
         np.testing.assert_allclose(result.m[:, s], posterior_mode(name, prior, X[s], Y[s]), atol=2e-3)
 
 
+@pytest.mark.slow
 def test_an_option_of_a_fit_function_may_be_set_beforehand():
     X, Y = glm_decay_sim(np.tile([0.5, -1.0, 0.8, 0.7], (20, 1)), ntrials=T, decay="onestep", seed=5)
     data = [[x, y] for x, y in zip(X, Y, strict=True)]
