@@ -105,10 +105,7 @@ class Group:
         (4, 10, 2)
         """
         shape = (len(mean), n, mean.shape[1])
-        if self.family == "laplace":
-            z = rng.laplace(scale=math.sqrt(0.5), size=shape)
-        else:
-            z = rng.normal(size=shape)
+        z = rng.laplace(scale=math.sqrt(0.5), size=shape) if self.family == "laplace" else rng.normal(size=shape)
         if self.family in ("student_t", "cauchy"):
             df = 1.0 if self.family == "cauchy" else self.df
             # A multivariate t has one scale for all parameters; independent ones have their own.
@@ -319,10 +316,18 @@ def _design(
     design = np.stack(columns, axis=1)
     if not group.covariates:
         return design, np.stack(free)
-    scaled = design / np.sqrt((design**2).mean(0))
-    if n_subjects < design.shape[1] + 1 or np.linalg.svd(scaled, compute_uv=False)[-1] < 1e-8 * math.sqrt(n_subjects):
+    if n_subjects < design.shape[1] + 1:
         raise ValueError(
-            f"covariates {', '.join(name for name, _ in group.covariates)} are collinear for these {n_subjects} subjects: "
-            "one is a linear combination of the others; remove one"
+            f"{n_subjects} subjects are too few for the effects of {design.shape[1] - 1} covariates: at least "
+            f"{design.shape[1] + 1} are needed; leave covariates out"
+        )
+    _, sizes, directions = np.linalg.svd(design / np.sqrt((design**2).mean(0)), full_matrices=False)
+    if sizes[-1] < 1e-8 * math.sqrt(n_subjects):
+        involved = [
+            name for (name, _), part in zip(group.covariates, directions[-1, 1:], strict=True) if abs(part) > 1e-6
+        ]
+        raise ValueError(
+            f"covariates {', '.join(map(repr, involved))} are collinear for these {n_subjects} subjects: one is a linear "
+            "combination of the others, so that their effects cannot be told apart; remove one"
         )
     return design, np.stack(free)

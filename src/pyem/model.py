@@ -331,7 +331,9 @@ def fix(model: Model, **values: float) -> Model:
             raise ValueError(f"{name!r} of model {model.name!r} has several values; only single ones can be fixed")
         low, high = _free(model, name).transform.bounds
         if not (np.isfinite(value) and low <= value <= high):
-            raise ValueError(f"{name}={value} is outside the range ({low}, {high}) of model {model.name!r}")
+            raise ValueError(
+                f"{name}={value} is outside the range ({low:g}, {high:g}) of model {model.name!r}; give a value inside it"
+            )
     fixed = tuple((name, float(value)) for name, value in sorted(values.items()))
     label = ", ".join(f"{name}={value:g}" for name, value in fixed)
     return _derived(_without(model, values, label), "fix", fixed, fixed=model.fixed + fixed)
@@ -506,7 +508,30 @@ def _as_float(leaf: Array) -> Array:
 def policies(model: Model, p: Record, state: Any, trial: Record) -> dict[str, Any]:
     """The distribution of every response of one lane on one trial."""
     policy = model.policy(p, state, trial)  # type: ignore[misc]
-    return dict(policy) if isinstance(policy, dict) else {model.responses[0]: policy}
+    dists = dict(policy) if isinstance(policy, dict) else {model.responses[0]: policy}
+    if set(dists) != set(model.responses):
+        raise TypeError(
+            f"policy(p, state, trial) returned a distribution of {', '.join(map(str, dists))}, but the model's responses are "
+            f"{', '.join(model.responses)}; return a dict with a distribution for each"
+        )
+    for name, dist in dists.items():
+        if not hasattr(dist, "log_prob"):
+            raise TypeError(
+                f"policy(p, state, trial) returned {_kind(dist)} for {name!r}, but should return a distribution, such as "
+                "pyem.Categorical(logits=...) or one of NumPyro's"
+            )
+    shape = jnp.shape(getattr(dists[model.responses[0]], "logits", 0.0))
+    if model.options is not None and shape and shape[-1] != model.options:
+        raise TypeError(
+            f"policy(p, state, trial) returned a distribution of {shape[-1]} options, but the model has "
+            f"options={model.options}; make them agree"
+        )
+    return dists
+
+
+def _kind(value: Any) -> str:
+    """A value for messages: arrays by their shape, as their contents are tracers."""
+    return f"an array of shape {jnp.shape(value)}" if hasattr(value, "shape") else f"a {type(value).__name__}"
 
 
 def updated(
@@ -519,9 +544,28 @@ def updated(
     if model.update is None:
         return state, {}
     bare = getattr(model.update, "state_only", None) if state_only else None
-    new, latents = model.update(p, state, trial) if bare is None else (bare(p, state, trial), {})
+    out = model.update(p, state, trial) if bare is None else (bare(p, state, trial), {})
+    if not (isinstance(out, tuple) and len(out) == 2 and isinstance(out[1], dict)):
+        shown = f"({', '.join(map(_kind, out))})" if isinstance(out, tuple) else _kind(out)
+        raise TypeError(
+            f"update(p, state, trial) returned {shown}, but should return the new state and a dict of what is worth plotting: "
+            "return new_state, {}"
+        )
+    new, latents = out
+    _same_shapes(state, new)
     keep = lambda after, before: jnp.where(learn, after, before).astype(before.dtype)  # noqa: E731
     return jax.tree.map(keep, new, state), latents
+
+
+def _same_shapes(state: Any, new: Any) -> None:
+    before, after = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (state, new))
+    if before != after or jax.tree.structure(state) != jax.tree.structure(new):
+        # Without this look, a number would silently become an array of equal values.
+        before, after = (jax.tree.map(jnp.shape, tree) for tree in (state, new))
+        raise TypeError(
+            f"update(p, state, trial) returned a state of shape {after}, but that of init(p) has shape {before}; they must be "
+            "the same"
+        )
 
 
 def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> Any:
@@ -550,9 +594,11 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
 
     def lane_step(p: Record, state: Any, trial: Record) -> Any:
         dists = policies(model, p, state, trial)
-        terms = [jnp.where(trial.responded[k], d.log_prob(trial[k]), 0.0) for k, d in dists.items()]
+        terms = [_count_if(trial.responded[k], k, d.log_prob(trial[k])) for k, d in dists.items()]
         new, latents = updated(model, p, state, trial, trial.learn, state_only=not full)
-        shown = [jax.nn.log_softmax(d.logits) for d in list(dists.values())[:1] if full and hasattr(d, "logits")]
+        # The log-probability of every option, where the response is one of several.
+        first = getattr(dists[model.responses[0]], "logits", 0.0) if full else 0.0
+        shown = [jax.nn.log_softmax(first)] if jnp.ndim(first) else []
         return new, sum(terms), latents, shown
 
     def body(carry: Any, trial: Record) -> Any:
@@ -566,10 +612,24 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
     return out if full else total
 
 
+def _count_if(responded: Array, name: str, log_p: Array) -> Array:
+    if jnp.ndim(log_p):
+        raise TypeError(
+            f"the log-probability of {name!r} on one trial has shape {jnp.shape(log_p)}, but should be one number; policy(p, "
+            "state, trial) must return the distribution of one response"
+        )
+    return jnp.where(responded, log_p, 0.0)
+
+
 def _whole_lanes(model: Model, p: Record, trials: Record, full: bool) -> Any:
     def lane(p: Record, trials: Record) -> Array:
         mask = trials.responded[model.responses[0]]
         log_lik = jnp.asarray(model.log_likelihood(p, trials.with_values(responded=mask)))  # type: ignore[misc]
+        if log_lik.ndim and log_lik.shape != mask.shape:
+            raise TypeError(
+                f"log_likelihood(p, trials) returned an array of shape {log_lik.shape}, but should return a number for each of "
+                f"the {mask.shape[0]} trials of a block, or their sum"
+            )
         if log_lik.ndim:
             return jnp.where(mask, log_lik, 0.0)
         # A sum over the block is kept on its first trial, so that the total over trials is right.

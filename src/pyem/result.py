@@ -210,10 +210,16 @@ class PointFit:
             f"{'converged' if self.converged else 'NOT CONVERGED'}: {self.message}",
         ]
         sums = {"log-likelihood": self.log_lik, "log evidence (Laplace)": self.log_evidence}
-        lines.append(", ".join(f"{label} {value.sum():.3f}" for label, value in sums.items() if value is not None))
+        lines.append(", ".join(f"{label} {np.nansum(value):.3f}" for label, value in sums.items() if value is not None))
         failed = int((self.status != Status.CONVERGED).sum())
         if failed:
-            lines.append(f"{failed} subjects without a regular mode: see the column status of table()")
+            lost = int((self.status == Status.NOT_FINITE).sum())
+            left_out = (
+                f", of which {lost} without a finite likelihood are left out of all sums and of the group"
+                if lost
+                else ""
+            )
+            lines.append(f"{failed} subjects without a regular mode{left_out}: see the column status of table()")
         lines.append("")
         table = self.group_table() if self.population is not None else self.table().describe().T
         lines.append(table.to_string(float_format=lambda value: f"{value:.4g}", na_rep=""))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyem.evidence import IntegratedBIC, LogEvidence, UndefinedCriterion, integrated_bic, lme, n_group_params
+from pyem.fields import list_of
 from pyem.random_effects import ModelFrequencies, random_effects_bms
 from pyem.result import PointFit
 
@@ -188,7 +189,8 @@ def compare_fits(
     Raises
     ------
     ValueError
-        If the fits are of different data, a fit does not have the criterion asked for, or none suits all fits.
+        If the fits are of different data, a subject's likelihood is not finite in one of them, a fit does not have the
+        criterion asked for, or none suits all fits.
 
     Notes
     -----
@@ -210,6 +212,7 @@ def compare_fits(
     if by is not None and by not in CRITERIA:
         raise ValueError(f"by={by!r}; choose one of {', '.join(CRITERIA)}")
     _same_data(fits)
+    _all_finite(fits)
     rows, parts = {}, {}
     for name, fit in fits.items():
         rows[name], parts[name] = _described(fit, draws, key)
@@ -227,6 +230,17 @@ def compare_fits(
     table["weight"] = weight / weight.sum()
     table.attrs.update(by=by, method=CRITERIA[by])
     return table
+
+
+def _all_finite(fits: Mapping[str, PointFit]) -> None:
+    for name, fit in fits.items():
+        lost = np.flatnonzero(~np.isfinite(fit.log_lik))
+        if len(lost):
+            who = list_of(fit.data.subjects[lost].tolist())
+            raise ValueError(
+                f"fit {name!r} has no finite likelihood for {len(lost)} subjects ({who}), so that sums over subjects mean "
+                "nothing; fit all models to the data without them, data.select([<the others>])"
+            )
 
 
 def _same_data(fits: Mapping[str, PointFit]) -> None:

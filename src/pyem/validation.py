@@ -15,7 +15,7 @@ import numpy as np
 from pyem.dataset import Dataset
 from pyem.engine import batch, log_lik, value_grad_hess
 from pyem.model import Model, Record, initial_state, policies, rollout
-from pyem.table import DataError
+from pyem.table import DataError, shown
 
 
 class ModelError(ValueError):
@@ -23,6 +23,7 @@ class ModelError(ValueError):
 
 
 _valid: weakref.WeakKeyDictionary[Dataset, set[Model]] = weakref.WeakKeyDictionary()
+_tried: weakref.WeakSet[Model] = weakref.WeakSet()
 
 
 def validate(model: Model, data: Dataset) -> None:
@@ -42,18 +43,23 @@ def validate(model: Model, data: Dataset) -> None:
     if missing:
         raise DataError(
             f"model {model.name!r} needs the column {', '.join(map(repr, missing))}; the data has "
-            f"{', '.join(map(repr, data.fields))}: map a column of the table to it"
+            f"{', '.join(map(repr, data.fields))}: map a column of the table to it, as in "
+            f"columns={{{missing[0]!r}: <its name in the table>}}"
         )
     for name, n_codes in model.coded:
         _codes_in_range(model, data, name, n_codes)
     counts = data.n_responses(model)
     if not counts.all():
         empty = data.subjects[counts == 0]
+        needs = " and ".join(map(repr, model.inputs + model.responses))
         raise DataError(
-            f"subject {str(empty[0])!r} has no trial that counts for model {model.name!r} ({len(empty)} such in all): "
-            f"all of {', '.join(model.inputs + model.responses)} are missing somewhere; remove the subject or fill them in"
+            f"subject {shown(empty[0])} has no trial that counts for model {model.name!r} ({len(empty)} such subjects in "
+            f"all): no trial has a value of {needs}; fill them in, or leave the subject out with data.select"
         )
-    _dry_run(model, data)
+    n_options = _dry_run(model, data)
+    if n_options is not None and model.options is None:
+        # Indices beyond the last option would be clipped without a word.
+        _codes_in_range(model, data, model.responses[0], n_options)
     known.add(model)
 
 
@@ -70,24 +76,26 @@ def _codes_in_range(model: Model, data: Dataset, name: str, n_codes: int) -> Non
         code = int(codes[row, lane])
         label = data.codes[name][code] if name in data.codes else code
         raise DataError(
-            f"column {name!r} has code {label} for subject {str(data.subjects[data.lane_subject[lane]])!r}, but model "
+            f"column {name!r} has code {label} for subject {shown(data.subjects[data.lane_subject[lane]])}, but model "
             f"{model.name!r} has {n_codes} options; recode it"
             + (f" or make the model with options={int(codes.max()) + 1}" if name in model.responses else "")
         )
 
 
-def _dry_run(model: Model, data: Dataset) -> None:
+def _dry_run(model: Model, data: Dataset) -> int | None:
+    """Shapes only: nothing is computed. The number of options, if the response is one of several."""
     with jax.enable_x64(True):
         trials = jax.tree.map(lambda a: jax.ShapeDtypeStruct((2, *a.shape[1:-1], 2), a.dtype), data.trials(model))
         x = jax.ShapeDtypeStruct((model.n_params, 2), jnp.float64)
-        out = _guarded(
-            model, "evaluating the likelihood", lambda: jax.eval_shape(lambda x, t: rollout(model, x, t), x, trials)
-        )
-        if out.shape != (2,):
-            raise ModelError(
-                f"model {model.name!r}: the log-likelihood of one trial has shape {out.shape[:-1]}, but should be one "
-                "number; policy(p, state, trial) must return the distribution of one response"
+        # Of what a function keeps outside itself one hears when it runs again.
+        for _ in range(1 if model in _tried else 2):
+            out = _guarded(
+                model,
+                "evaluating the likelihood",
+                lambda: jax.eval_shape(lambda x, t: rollout(model, x, t, full=True), x, trials),
             )
+    _tried.add(model)
+    return out["log_probs"][0].shape[-2] if out["log_probs"] else None
 
 
 def _guarded(model: Model, doing: str, call: Callable[[], Any]) -> Any:
@@ -143,8 +151,8 @@ class CheckReport:
 def check(model: Model, data: Dataset) -> CheckReport:
     """A ladder of dry runs that stops at the first rung that fails.
 
-    Columns and shapes, a finite value at typical parameters, the gradient against finite differences, the same value twice (no
-    side effects), and a simulated trial whose probability agrees with the likelihood.
+    Columns and shapes, a finite value at typical parameters, the same value twice (no side effects), the gradient against
+    finite differences, and a simulated trial whose probability agrees with the likelihood.
 
     Examples
     --------
@@ -307,7 +315,7 @@ def _policy_before_response(model: Model, data: Dataset) -> None:
 _LADDER: tuple[tuple[str, Callable[[Model, Dataset], str]], ...] = (
     ("shapes", _rung_shapes),
     ("value", _rung_value),
-    ("gradient", _rung_gradient),
     ("purity", _rung_pure),
+    ("gradient", _rung_gradient),
     ("simulation", _rung_simulation),
 )

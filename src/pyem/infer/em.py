@@ -105,9 +105,9 @@ def run_em(
     assert laplace is not None
     trace = {"log_evidence": np.array(evidence), "change": np.array(changes), "vector": np.array(vectors)}
     trace["evaluated"] = np.array(iteration + 1)
-    if converged:
-        # What is reported belongs together: the group that the last E-step used, and its modes to full precision.
-        laplace = estep(population.prior, 1e-16)
+    # What is reported belongs together: a group, and the modes under it to full precision.
+    population = population if converged else plain
+    laplace = estep(population.prior, 1e-16)
     return EMRun(population, laplace, converged, message, trace)
 
 

@@ -13,13 +13,13 @@ import numpy as np
 
 from pyem.dataset import Dataset
 from pyem.group import Group, Population, populate
-from pyem.infer.em import Report, run_em
+from pyem.infer.em import EMRun, Report, run_em
 from pyem.infer.errors import information
 from pyem.laplace import GaussianPrior, JaxEStep, Laplace
 from pyem.model import Model
 from pyem.result import PointFit
 from pyem.solve import Status
-from pyem.validation import validate
+from pyem.validation import ModelError, validate
 
 
 class FitWarning(UserWarning):
@@ -73,6 +73,8 @@ def fit_em(
     """
     group = group or Group()
     validate(model, data)
+    if max_iter < 1:
+        raise ValueError(f"max_iter={max_iter}; at least one iteration is needed")
     if data.n_subjects < 2:
         raise ValueError(
             "fit_em estimates how people differ and needs at least 2 subjects; use fit_map or fit_mle for one"
@@ -89,9 +91,10 @@ def fit_em(
     estep = JaxEStep(model, data, np.tile(mean, (data.n_subjects, 1)))
     with _progress(progress, f"EM {model.name}", max_iter) as report:
         run = run_em(estep, start, max_iter=max_iter, tol=tol, accelerate=accelerate, report=report)
+    _some_finite(model, run.laplace)
     info = information(estep, run.population, run.laplace) if standard_errors else None
-    if not run.converged:
-        warnings.warn(f"fit_em of {model.name!r}: {run.message}; raise max_iter", FitWarning, stacklevel=2)
+    for text in _remarks(run, model.names):
+        warnings.warn(f"fit_em of {model.name!r}: {text}", FitWarning, stacklevel=2)
     return _result(
         "em", model, data, run.laplace, run.population, info, run.converged, run.message, run.trace, stacklevel=3
     )
@@ -248,6 +251,8 @@ def _result(
     log_prior: np.ndarray | None = None,
     stacklevel: int,
 ) -> PointFit:
+    _some_finite(model, laplace)
+    laplace = _without_lost(laplace)
     if log_prior is None and population is not None:
         log_prior = population.log_prior(laplace.mode)
     fit = PointFit(
@@ -269,6 +274,64 @@ def _result(
     )
     _warn_of_failures(fit, stacklevel + 1)
     return fit
+
+
+def _some_finite(model: Model, laplace: Laplace) -> None:
+    if not laplace.usable.any():
+        raise ModelError(
+            f"model {model.name!r} has no finite log-likelihood for any of the {len(laplace.status)} subjects where the search "
+            "starts; look for a logarithm or a division of 0, a root of a negative number, or data far out of scale, and see "
+            "what pyem.check(model, data) says"
+        )
+
+
+def _without_lost(laplace: Laplace) -> Laplace:
+    """NaN for subjects whose likelihood is not finite: no number that looks like an estimate."""
+    lost = ~laplace.usable
+    if not lost.any():
+        return laplace
+    hide = lambda values: np.where(lost.reshape(-1, *[1] * (values.ndim - 1)), np.nan, values)  # noqa: E731
+    mode, cov, log_lik, log_det = map(hide, laplace[:-1])
+    return Laplace(mode, cov, log_lik, log_det, laplace.status)
+
+
+def _remarks(run: EMRun, names: tuple[str, ...]) -> list[str]:
+    """What the user should know about how the iteration went."""
+    gained = _information_gained(run)
+    mute = [name for name, share in zip(names, gained, strict=True) if share == 0]
+    sd, before = _sd_now_and_before(run)
+    small = [k for k in range(len(names)) if 0 < gained[k] < 0.1 and sd[k] < before[k]]
+    remarks = []
+    if mute:
+        remarks.append(
+            f"the likelihood of these data does not depend on {', '.join(mute)}: the mean and sd of the group are what the "
+            "iteration started from, and mean nothing; fix it (pyem.fix), or use data in which it matters"
+        )
+    if not run.converged:
+        hardly = ", ".join(f"{names[k]} ({sd[k]:.2g})" for k in small)
+        remarks.append(
+            f"{run.message}: as far as these data say, people hardly differ in {hardly}, whose group sd goes on shrinking "
+            "towards 0; fix it (pyem.fix), tie it, or raise max_iter"
+            if small
+            else f"{run.message}; raise max_iter"
+        )
+    return remarks
+
+
+def _sd_now_and_before(run: EMRun) -> tuple[np.ndarray, np.ndarray]:
+    """The group's sds (P,) at the end and half-way."""
+    path = run.trace["vector"]
+    return tuple(np.sqrt(np.diag(run.population.with_vector(path[n]).cov)) for n in (-1, len(path) // 2))  # type: ignore[return-value]
+
+
+def _information_gained(run: EMRun) -> np.ndarray:
+    """(P,): how much narrower people's posteriors are than the group, on average, as a share; exactly 0 if all say nothing."""
+    use = run.laplace.usable
+    weight, prior = run.population.weight[use], run.population.cov
+    variance = np.diagonal(run.laplace.cov[use], axis1=1, axis2=2) * weight / np.diag(prior)
+    moved = np.abs(run.laplace.mode - run.population.mean)[use] / np.sqrt(np.diag(prior))
+    nothing = (np.abs(variance - 1).max(0) < 1e-9) & (moved.max(0) < 1e-9)
+    return np.where(nothing, 0.0, np.maximum(1 - variance.mean(0), 1e-12))
 
 
 def _warn_of_failures(fit: PointFit, stacklevel: int) -> None:
