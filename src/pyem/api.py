@@ -73,14 +73,14 @@ class EMModel:
     --------
     >>> from pyem.models.rl import rw1a1b_fit, rw1a1b_sim
     >>> from pyem.utils.math import norm2alpha, norm2beta
-    >>> params = np.column_stack([np.linspace(1, 8, 10), np.linspace(0.1, 0.9, 10)])
-    >>> sim = rw1a1b_sim(params, nblocks=2, ntrials=20, seed=1)
+    >>> params = np.column_stack([np.linspace(1, 8, 30), np.linspace(0.1, 0.9, 30)])
+    >>> sim = rw1a1b_sim(params, nblocks=4, ntrials=24, seed=1)
     >>> all_data = [[c, r] for c, r in zip(sim["choices"], sim["rewards"])]
     >>> model = EMModel(all_data, rw1a1b_fit, ["beta", "alpha"], [norm2beta, norm2alpha])
     >>> model.fit(verbose=0).convergence
     True
     >>> model.subject_params().shape
-    (10, 2)
+    (30, 2)
     """
 
     def __init__(

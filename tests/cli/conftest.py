@@ -16,7 +16,7 @@ def no_cache():
     os.environ["PYEM_CACHE_DIR"] = ""
     yield
     if before is None:
-        del os.environ["PYEM_CACHE_DIR"]
+        os.environ.pop("PYEM_CACHE_DIR", None)
     else:
         os.environ["PYEM_CACHE_DIR"] = before
 

@@ -22,11 +22,10 @@ def cache_folder() -> Path | None:
 
     Examples
     --------
-    >>> import os
-    >>> os.environ["PYEM_CACHE_DIR"] = "here"
-    >>> cache_folder()
+    >>> from unittest import mock
+    >>> with mock.patch.dict(os.environ, PYEM_CACHE_DIR="here"):
+    ...     cache_folder()
     PosixPath('here')
-    >>> del os.environ["PYEM_CACHE_DIR"]
     """
     if VARIABLE in os.environ:
         return Path(os.environ[VARIABLE]).expanduser() if os.environ[VARIABLE] else None
