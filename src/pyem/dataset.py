@@ -322,7 +322,7 @@ class Dataset:
     def trials(self, model: Model) -> Record:
         """The columns and masks of `model`, ready for `rollout`: (trial, ..., lane)."""
         responded, learn = self.masks(model)
-        fields = {name: self.fields[name] for name in model.columns}
+        fields: dict[str, Any] = {name: self.fields[name] for name in model.columns}
         for name, _ in model.coded:
             # A column with empty cells is read as floating-point numbers, but codes are indices.
             fields[name] = fields[name].astype(np.int32, copy=False)

@@ -1,0 +1,380 @@
+# pyright: reportArgumentType=false, reportReturnType=false, reportAssignmentType=false, reportOperatorIssue=false
+# pyright: reportIndexIssue=false, reportOptionalOperand=false
+"""The joint posterior of a group and its people, in coordinates in which samplers move freely.
+
+Every person's parameters are written as what a Gaussian approximation of their posterior *given the group* expects, plus a
+standard normal variable times its standard deviation. The approximation comes from a fit by EM; it is corrected exactly by
+the density, so that the posterior is that of the model whatever the coordinates are. In them the people and the group are
+nearly independent and nearly standard normal, and the funnels and the correlations of the usual coordinates are gone.
+Between the extremes, data that say nothing and data that say everything, these are the non-centred and the centred ones.
+
+References
+----------
+Papaspiliopoulos, O., Roberts, G. O., & Sköld, M. (2007). A general framework for the parametrization of hierarchical models.
+Statistical Science, 22(1), 59-73. https://doi.org/10.1214/088342307000000014
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from pyem.dataset import Dataset
+from pyem.group import Group, Population
+from pyem.infer.density import People, log_lik, people
+from pyem.infer.priors import HyperPriors, NaturalPriors, hyper_priors, natural_priors
+from pyem.laplace import JaxEStep
+from pyem.model import Model
+from pyem.result import PointFit
+from pyem.solve import UNROLLED, pivots
+
+Parametrization = Literal["standardized", "noncentered", "centered"]
+PARAMETRIZATIONS: tuple[Parametrization, ...] = ("standardized", "noncentered", "centered")
+Position = dict[str, Array]
+"""``group`` (G,), where there is one, and ``people`` (P, S): coordinates that are nearly standard normal."""
+
+
+class Anchor(NamedTuple):
+    """A Gaussian approximation of each person's likelihood. It shapes the coordinates, not the posterior."""
+
+    precision: Array
+    """(P, P, S), positive semidefinite."""
+    shift: Array
+    """The precision times the location, (P, S)."""
+    weight: Array
+    """Of the scale mixture of a heavy-tailed group, (P, S)."""
+
+
+class GroupArgs(NamedTuple):
+    """What the density of a `Hierarchy` depends on besides the position."""
+
+    people: People
+    design: Array
+    priors: HyperPriors
+    anchor: Anchor
+    center: Array
+    """Of the group's coordinates, (G,)."""
+    scale: Array
+    """(G,)"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Hierarchy:
+    """People drawn from a group. Static under jit; `GroupArgs` are traced.
+
+    Parameters
+    ----------
+    model, group
+        Likelihood and family of the population.
+    free
+        Which regression weights are estimated, (K, P), as nested tuples.
+    parametrization
+        ``"standardized"``, ``"noncentered"`` or ``"centered"``.
+    """
+
+    model: Model
+    group: Group
+    free: tuple[tuple[bool, ...], ...]
+    parametrization: Parametrization
+
+    @property
+    def n_group(self) -> int:
+        """Number of group parameters, G."""
+        p = self.model.n_params
+        n_corr = p * (p - 1) // 2 if self.group.covariance == "full" else 0
+        return int(np.sum(self.free)) + p + n_corr
+
+    # -- the group ----------------------------------------------------------------------------------------------------------
+
+    def unpack(self, v: Array) -> tuple[Array, Array, Array | None, Array]:
+        """Regression weights (K, P), sds (P,), Cholesky factor of the correlations or None, and log-Jacobian."""
+        free = np.array(self.free)
+        n, p = int(free.sum()), self.model.n_params
+        coef = jnp.zeros(free.shape, v.dtype).at[np.nonzero(free)].set(v[:n])
+        log_sd = v[n : n + p]
+        if self.group.covariance == "diagonal" or p == 1:
+            return coef, jnp.exp(log_sd), None, log_sd.sum()
+        chol, log_det = _corr_cholesky(v[n + p :])
+        return coef, jnp.exp(log_sd), chol, log_sd.sum() + log_det
+
+    def log_hyper_prior(self, priors: HyperPriors, coef: Array, sd: Array, chol: Array | None) -> Array:
+        """Log-density of the group's parameters."""
+        total = sum(prior.log_prob(value) for prior, value in zip(priors.mean, coef[0], strict=True))
+        total += sum(prior.log_prob(value) for prior, value in zip(priors.sd, sd, strict=True))
+        rows, columns = np.nonzero(np.array(self.free)[1:])
+        effects = [coef[1 + k, j] for k, j in zip(rows, columns, strict=True)]
+        total += sum(prior.log_prob(value) for prior, value in zip(priors.effect, effects, strict=True))
+        if chol is not None:
+            total += _lkj(chol, priors.concentration)
+        return total  # type: ignore[return-value]
+
+    def log_group(self, x: Array, mean: Array, sd: Array, chol: Array | None) -> Array:
+        """Log-density (S,) of people's parameters (P, S) in the group."""
+        z = (x - mean) / sd[:, None]
+        log_scale = jnp.log(sd).sum()
+        if chol is not None:
+            z = jax.scipy.linalg.solve_triangular(chol, z, lower=True)
+            log_scale += jnp.log(jnp.diag(chol)).sum()
+        return _standard_log_prob(self.group, z) - log_scale
+
+    # -- the people ---------------------------------------------------------------------------------------------------------
+
+    def place(
+        self, anchor: Anchor, mean: Array, sd: Array, chol: Array | None, z: Array, center: Any
+    ) -> tuple[Array, Array]:
+        """People's parameters (P, S) at coordinates `z` (P, S), and the log-Jacobian."""
+        if self.parametrization == "noncentered":
+            spread = sd[:, None] * (z if chol is None else chol @ z)
+            log_det = jnp.log(sd).sum() + (0.0 if chol is None else jnp.log(jnp.diag(chol)).sum())
+            return mean + spread, log_det * z.shape[1]
+        if self.parametrization == "centered":
+            mean, sd, chol, _ = center
+            return mean + sd[:, None] * z, jnp.zeros(())
+        precision = _inverse(sd, chol)
+        root = jnp.sqrt(anchor.weight)
+        prior = precision[:, :, None] * root[:, None] * root[None]
+        return standardized(anchor.precision + prior, anchor.shift + (prior * mean[None]).sum(1), z)
+
+    def log_density(self, args: GroupArgs, position: Position) -> Array:
+        """Log of the joint density of the data and the coordinates, up to a constant."""
+        out, log_det = self._values(args, position)
+        hyper = self.log_hyper_prior(args.priors, out["coef"], out["sd"], out.get("chol"))
+        prior = self.log_group(out["x"], out["mean"], out["sd"], out.get("chol"))
+        return log_lik(self.model, args.people, out["x"]).sum() + prior.sum() + hyper + log_det
+
+    def values(self, args: GroupArgs, position: Position) -> dict[str, Array]:
+        """Parameters of the people, ``x`` (S, P), and of the group: ``coef``, ``sd`` and, if full, ``corr``."""
+        out, _ = self._values(args, position)
+        kept = {"x": out["x"].T, "coef": out["coef"], "sd": out["sd"]}
+        return kept | ({"corr": out["chol"] @ out["chol"].T} if "chol" in out else {})
+
+    def _values(self, args: GroupArgs, position: Position) -> tuple[dict[str, Array], Array]:
+        coef, sd, chol, log_det = self.unpack(args.center + args.scale * position["group"])
+        mean = (args.design @ coef).T
+        center = None
+        if self.parametrization == "centered":
+            at, *rest = self.unpack(args.center)
+            center = ((args.design @ at).T, *rest)
+        x, more = self.place(args.anchor, mean, sd, chol, position["people"], center)
+        out = {"x": x, "coef": coef, "sd": sd, "mean": mean} | ({} if chol is None else {"chol": chol})
+        return out, log_det + more
+
+    def start(self, args: GroupArgs, key: Array, size: Any = 1.0) -> Position:
+        """A random position, from roughly the posterior."""
+        one, two = jax.random.split(key)
+        n_params, n_subjects = args.anchor.shift.shape
+        return {
+            "group": size * jax.random.normal(one, (self.n_group,)),
+            "people": size * jax.random.normal(two, (n_params, n_subjects)),
+        }
+
+
+def standardized(precision: Array, shift: Array, z: Array) -> tuple[Array, Array]:
+    """A draw (P, S) of Gaussians with given precision (P, P, S) and precision times mean, and the log-Jacobian."""
+    if precision.shape[0] <= UNROLLED:
+        low, diag = pivots(precision)
+        n = len(diag)
+        # x = inv(L') (inv(D) inv(L) shift + D^-1/2 z): one sweep down and one up.
+        down: list[Array] = []
+        for i in range(n):
+            down.append(shift[i] - sum((low[i][k] * down[k] for k in range(i)), jnp.zeros_like(shift[0])))
+        out = [down[i] / diag[i] + z[i] / jnp.sqrt(diag[i]) for i in range(n)]
+        for i in reversed(range(n)):
+            for k in range(i):
+                out[k] = out[k] - low[i][k] * out[i]
+        return jnp.stack(out), -0.5 * sum(jnp.log(d).sum() for d in diag)  # type: ignore[return-value]
+    chol = jnp.linalg.cholesky(jnp.moveaxis(precision, -1, 0))
+    solve = lambda a, b, trans: jax.scipy.linalg.solve_triangular(a, b, lower=True, trans=trans)  # noqa: E731
+    down = jax.vmap(lambda a, b: solve(a, b, 0))(chol, shift.T)
+    x = jax.vmap(lambda a, b: solve(a, b, 1))(chol, down + z.T)
+    return x.T, -jnp.log(jnp.diagonal(chol, axis1=1, axis2=2)).sum()
+
+
+def _inverse(sd: Array, chol: Array | None) -> Array:
+    """Inverse (P, P) of the covariance with given sds and Cholesky factor of the correlations."""
+    if chol is None:
+        return jnp.diag(sd**-2)
+    white = jax.scipy.linalg.solve_triangular(chol, jnp.diag(1 / sd), lower=True)
+    return white.T @ white
+
+
+def _standard_log_prob(group: Group, z: Array) -> Array:
+    p = z.shape[0]
+    if group.family == "gaussian":
+        return -0.5 * (z**2).sum(0) - 0.5 * p * math.log(2 * math.pi)
+    if group.family == "laplace":
+        return -math.sqrt(2) * jnp.abs(z).sum(0) - 0.5 * p * math.log(2)
+    df = 1.0 if group.family == "cauchy" else group.df
+    if group.covariance == "full":
+        return _log_t((z**2).sum(0), df, p)
+    return _log_t(z**2, df, 1).sum(0)
+
+
+def _log_t(squared: Array, df: float, dim: int) -> Array:
+    constant = math.lgamma((df + dim) / 2) - math.lgamma(df / 2) - 0.5 * dim * math.log(df * math.pi)
+    return constant - 0.5 * (df + dim) * jnp.log1p(squared / df)
+
+
+def _corr_cholesky(v: Array) -> tuple[Array, Array]:
+    """Cholesky factor of a correlation matrix from unconstrained numbers, and the log-Jacobian (Lewandowski et al.)."""
+    from numpyro.distributions.transforms import CorrCholeskyTransform
+
+    transform = CorrCholeskyTransform()
+    chol = transform(v)
+    return chol, transform.log_abs_det_jacobian(v, chol)
+
+
+def _lkj(chol: Array, concentration: Array) -> Array:
+    """Log-density, up to a constant, of the LKJ distribution at a Cholesky factor of correlations."""
+    p = chol.shape[0]
+    order = jnp.arange(p - 2, -1, -1)
+    return (jnp.log(jnp.diag(chol)[1:]) * (order + 2 * (concentration - 1))).sum()
+
+
+# -- where to start -----------------------------------------------------------------------------------------------------
+
+
+def group_args(
+    model: Model, data: Dataset, group: Group, priors: Any, fit: PointFit, parametrization: Parametrization
+) -> tuple[Hierarchy, GroupArgs]:
+    """The posterior of a group, in coordinates made from a fit by EM."""
+    pop = fit.population
+    assert pop is not None
+    spec = Hierarchy(model, group, tuple(tuple(map(bool, row)) for row in pop.free), parametrization)
+    n = data.n_subjects
+    typical = model.typical[1]
+    sd = np.sqrt(np.diag(pop.cov))
+    within = np.diagonal(fit.cov, axis1=1, axis2=2)
+    within = np.minimum(np.median(within, axis=0), (3 * typical) ** 2)
+    # A variance that EM finds to be zero is only small: start where the posterior has mass.
+    floor = np.sqrt(0.01 * typical**2 + 0.1 * within)
+    sd0 = np.maximum(sd, floor)
+    error = np.sqrt((sd0**2 + within) / n)
+    spread = np.where(pop.free, error / np.maximum(pop.design.std(0), 1e-12)[:, None], 1.0)
+    spread[0] = error
+    log_sd_error = np.minimum(np.sqrt((1 + within / sd0**2) / (2 * n)), 0.7)
+    corr = pop.cov / np.outer(sd, sd)
+    center = [pop.coef[pop.free], np.log(sd0)]
+    scale = [spread[pop.free], log_sd_error]
+    if group.covariance == "full" and model.n_params > 1:
+        center.append(_corr_vector(0.9 * corr + 0.1 * np.eye(len(corr))))
+        scale.append(np.full(len(center[-1]), min(1.0, 2 / math.sqrt(n))))
+    with jax.enable_x64(True):
+        return spec, GroupArgs(
+            people(model, data),
+            jnp.asarray(pop.design),
+            hyper_priors(model, pop, priors),
+            jax.tree.map(jnp.asarray, _anchor(model, data, fit.x, pop)),
+            jnp.asarray(np.concatenate(center)),
+            jnp.asarray(np.concatenate(scale)),
+        )
+
+
+def _anchor(model: Model, data: Dataset, x: np.ndarray, pop: Population) -> Anchor:
+    """The likelihood's curvature and location at each person's mode, under a group that is not narrow.
+
+    Where EM finds that people hardly differ, all modes are the group's mean, and the curvature there says little about where
+    a person may be. Under a group as wide as a typical one, modes are where the person's own data have them.
+    """
+    sd = np.sqrt(np.diag(pop.cov))
+    wide = np.maximum(sd, model.typical[1])
+    pop = dataclasses.replace(pop, cov=pop.cov * np.outer(wide / sd, wide / sd))
+    laplace = JaxEStep(model, data, x)(pop.prior, 1e-8)
+    root = np.sqrt(pop.weight)
+    prior = np.linalg.inv(pop.cov)[None] * root[:, :, None] * root[:, None]
+    known = laplace.usable & np.isfinite(laplace.cov).all((1, 2))
+    precision = np.linalg.inv(np.where(known[:, None, None], laplace.cov, np.linalg.inv(prior))) - prior
+    values, vectors = np.linalg.eigh((precision + np.swapaxes(precision, 1, 2)) / 2)
+    precision = np.einsum("spi,si,sqi->spq", vectors, np.maximum(values, 0.0), vectors)
+    # At the mode the pull of the likelihood balances that of the prior.
+    mode = np.where(known[:, None], laplace.mode, pop.mean)
+    pull = np.einsum("spq,sq->sp", prior, mode - pop.mean)
+    shift = np.einsum("spq,sq->sp", precision, mode) + pull
+    return Anchor(np.moveaxis(precision, 0, -1), shift.T, pop.weight.T.copy())  # type: ignore[arg-type]
+
+
+def _corr_vector(corr: np.ndarray) -> np.ndarray:
+    from numpyro.distributions.transforms import CorrCholeskyTransform
+
+    with jax.enable_x64(True):
+        return np.asarray(CorrCholeskyTransform()._inverse(jnp.asarray(np.linalg.cholesky(corr))))
+
+
+# -- people on their own --------------------------------------------------------------------------------------------------
+
+
+class AloneArgs(NamedTuple):
+    """What the density of `Alone` depends on besides the position."""
+
+    people: People
+    priors: NaturalPriors
+    center: Array
+    """(P, S)"""
+    chol: Array
+    """Cholesky factor of each person's covariance, (P, P, S)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Alone:
+    """Independent people with given priors. Static under jit; `AloneArgs` are traced."""
+
+    model: Model
+
+    def log_density(self, args: AloneArgs, position: Position) -> Array:
+        """Log of the joint density of the data and the coordinates, up to a constant."""
+        x = self._x(args, position)
+        return log_lik(self.model, args.people, x).sum() + args.priors.log_prob(self.model, x).sum()
+
+    def values(self, args: AloneArgs, position: Position) -> dict[str, Array]:
+        """Parameters of the people, ``x`` (S, P)."""
+        return {"x": self._x(args, position).T}
+
+    def _x(self, args: AloneArgs, position: Position) -> Array:
+        return args.center + (args.chol * position["people"][None]).sum(1)
+
+    def start(self, args: AloneArgs, key: Array, size: Any = 1.0) -> Position:
+        """A random position, from roughly the posterior."""
+        return {"people": size * jax.random.normal(key, args.center.shape)}
+
+
+class PriorFunction:
+    """`NaturalPriors` as a function of one person's unconstrained parameters, equal for equal priors."""
+
+    def __init__(self, model: Model, priors: NaturalPriors) -> None:
+        leaves, tree = jax.tree.flatten(priors)
+        self._key = (model, tree, tuple(np.asarray(leaf).tobytes() for leaf in leaves))
+        self._priors = priors
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PriorFunction) and self._key == other._key
+
+    def __call__(self, x: Array) -> Array:
+        """Log-density at (P,)."""
+        return self._priors.log_prob(self._key[0], x[:, None])[0]
+
+
+def alone_args(model: Model, data: Dataset, priors: Any) -> tuple[Alone, AloneArgs]:
+    """The posteriors of people on their own, in coordinates made from their modes."""
+    known = natural_priors(model, priors)
+    mean, sd = model.typical
+    estep = JaxEStep(model, data, np.tile(mean, (data.n_subjects, 1)), max_steps=50)
+    laplace = estep.general(PriorFunction(model, known), 1e-8)
+    usable = np.isfinite(laplace.mode).all(1) & np.isfinite(laplace.cov).all((1, 2))
+    mode = np.where(usable[:, None], laplace.mode, mean)
+    cov = np.where(usable[:, None, None], laplace.cov, np.diag(sd**2))
+    # No posterior is much wider than the prior; a curvature of almost nothing is a flat direction.
+    values, vectors = np.linalg.eigh((cov + np.swapaxes(cov, 1, 2)) / 2)
+    values = np.clip(values, 1e-8, (3 * sd.max()) ** 2)
+    chol = np.linalg.cholesky(np.einsum("spi,si,sqi->spq", vectors, values, vectors))
+    with jax.enable_x64(True):
+        args = AloneArgs(people(model, data), known, jnp.asarray(mode.T), jnp.asarray(np.moveaxis(chol, 0, -1)))
+    return Alone(model), args

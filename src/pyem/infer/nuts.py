@@ -1,0 +1,411 @@
+# pyright: reportArgumentType=false, reportReturnType=false, reportAssignmentType=false, reportOperatorIssue=false
+# pyright: reportIndexIssue=false, reportOptionalOperand=false
+"""The No-U-Turn sampler for whole groups."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from pyem.dataset import Dataset
+from pyem.engine import TRACES, n_cores
+from pyem.group import Group
+from pyem.infer.hierarchy import PARAMETRIZATIONS, Parametrization, alone_args, group_args
+from pyem.infer.point import FitWarning, fit_em
+from pyem.infer.priors import described
+from pyem.model import Model
+from pyem.result import PointFit
+from pyem.result_sample import SampleFit
+from pyem.simulation import as_key
+from pyem.validation import validate
+
+ChainMethod = Literal["auto", "parallel", "vectorized"]
+BLOCK = 50
+"""Iterations of one call of the compiled sampler; progress is reported after each."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is fixed when the sampler is compiled."""
+
+    warmup: int
+    target_accept: float
+    max_tree_depth: int
+
+
+def fit_nuts(
+    model: Model,
+    data: Dataset,
+    *,
+    group: Group | None = Group(),  # noqa: B008 (a Group is frozen)
+    priors: Mapping[str, Any] | None = None,
+    draws: int = 1000,
+    warmup: int = 1000,
+    chains: int = 4,
+    key: Any,
+    start: PointFit | None = None,
+    parametrization: Parametrization = "standardized",
+    target_accept: float = 0.8,
+    max_tree_depth: int = 10,
+    chain_method: ChainMethod = "auto",
+    progress: bool = False,
+) -> SampleFit:
+    """Draw from the joint posterior of a group and its people with the No-U-Turn sampler.
+
+    Parameters
+    ----------
+    model, data
+        What to fit to what.
+    group
+        The population distribution; Gaussian with independent parameters if not given. None: every person is on their own,
+        with the priors given (also for one person).
+    priors
+        With a group, of its parameters on the unconstrained scale, see `pyem.infer.priors.hyper_priors`:
+        ``{"mean": {"alpha": Normal(0, 1)}, "sd": HalfNormal(1)}``. With ``group=None``, NumPyro distributions of the natural
+        parameters by name: ``{"alpha": Beta(1, 1), "beta": HalfNormal(10)}`` (the Jacobian of the transforms is added; a
+        prior that goes beyond the range of its parameter is cut off there); the typical population of the model for the
+        others.
+    draws, warmup, chains
+        Draws of each chain that are kept, iterations before them that adapt the sampler, and number of chains.
+    key
+        Seed or JAX random key.
+    start
+        A fit of the same model and data by `fit_em`, to shape the coordinates and to start from. Without it one is made.
+    parametrization
+        Coordinates of the people. ``"standardized"``: non-centred around what a Gaussian approximation of each person's
+        posterior expects given the group; ``"noncentered"``: standard deviations from the group mean;
+        ``"centered"``: the parameters themselves. The posterior is the same, the speed is not.
+    target_accept, max_tree_depth
+        Of the sampler: raise the first if there are divergences.
+    chain_method
+        ``"parallel"``: as many chains at a time as there are cores, each in a thread of its own; ``"vectorized"``: all chains
+        in one program, which waits for the longest trajectory; ``"auto"``: the first on a CPU (it compiles twice as fast
+        and no chain waits for another), the second on a GPU.
+    progress
+        Show a progress bar.
+
+    Warns
+    -----
+    FitWarning
+        If chains disagree (Rhat), are too short (effective sample size) or diverged, with what to do.
+
+    Raises
+    ------
+    ValueError
+        If the data do not suit the model, a prior is not usable, or a number is out of range.
+
+    References
+    ----------
+    Hoffman, M. D., & Gelman, A. (2014). The No-U-Turn sampler: Adaptively setting path lengths in Hamiltonian Monte Carlo.
+    Journal of Machine Learning Research, 15, 1593-1623.
+
+    Phan, D., Pradhan, N., & Jankowiak, M. (2019). Composable effects for flexible and accelerated probabilistic programming
+    in NumPyro. https://doi.org/10.48550/arXiv.1912.11554
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> data = pyem.simulate(model, subjects=10, key=1, trials=40)
+    >>> fit = pyem.fit_nuts(model, data, draws=200, warmup=200, chains=2, key=2)  # doctest: +SKIP
+    >>> fit.group_table()  # doctest: +SKIP
+    """
+    key = as_key(key)
+    for name, value, least in (("draws", draws, 1), ("warmup", warmup, 20), ("chains", chains, 1)):
+        if value < least:
+            raise ValueError(f"{name}={value}; at least {least} is needed")
+    if chain_method not in ("auto", "parallel", "vectorized"):
+        raise ValueError(f"chain_method={chain_method!r}; choose 'auto', 'parallel' or 'vectorized'")
+    if not 0 < target_accept < 1:
+        raise ValueError(f"target_accept={target_accept}; an acceptance rate is between 0 and 1")
+    clock = Clock()
+    spec, args = prepare(model, data, group, priors, start, parametrization)
+    clock("start")
+    settings = Settings(warmup, target_accept, max_tree_depth)
+    with progress_bar(progress, f"NUTS {model.name}", chains * (warmup + draws)) as report:
+        run = sample(spec, settings, args, key=key, chains=chains, draws=draws, method=chain_method, report=report)
+    values = unpacked(spec, args, run.pop("position"))
+    seconds = clock.seconds | {"compile": run.pop("compile_seconds"), "sample": run.pop("sample_seconds")}
+    message = f"{chains} chains of {draws} draws after {warmup} iterations of warm-up"
+    fit = as_result("nuts", model, data, group, spec, args, values, run, seconds, {}, message)
+    for problem in fit.problems():
+        warnings.warn(f"fit_nuts of {model.name!r}: {problem}", FitWarning, stacklevel=2)
+    return fit
+
+
+def as_result(
+    method: str,
+    model: Model,
+    data: Dataset,
+    group: Group | None,
+    spec: Any,
+    args: Any,
+    values: dict[str, np.ndarray],
+    stats: dict[str, np.ndarray],
+    seconds: dict[str, float],
+    trace: dict[str, np.ndarray],
+    message: str,
+) -> SampleFit:
+    """Draws (chain, draw, ...) with all that a result needs."""
+    free = None if group is None else np.array(spec.free)
+    design = None if group is None else np.asarray(args.design)
+    priors = described(model, args.priors, group, free)
+    return SampleFit(method, model, data, group, priors, values, stats, design, free, seconds, trace, message)
+
+
+class Clock:
+    """Seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def __call__(self, stage: str) -> None:
+        """`stage` is over."""
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._last
+        self._last = now
+
+
+def prepare(
+    model: Model,
+    data: Dataset,
+    group: Group | None,
+    priors: Mapping[str, Any] | None,
+    start: PointFit | None,
+    parametrization: Parametrization,
+) -> tuple[Any, Any]:
+    """The posterior as a static specification and traced arguments, in good coordinates."""
+    if parametrization not in PARAMETRIZATIONS:
+        raise ValueError(f"parametrization={parametrization!r}; choose one of {', '.join(PARAMETRIZATIONS)}")
+    validate(model, data)
+    if group is None:
+        if start is not None:
+            raise ValueError("start is of use for a group only; leave it out with group=None")
+        return alone_args(model, data, priors)
+    if data.n_subjects < 2:
+        raise ValueError(
+            "how people differ cannot be told from one subject; pass group=None and priors of the parameters"
+        )
+    if start is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitWarning)
+            start = fit_em(model, data, group=group, tol=1e-4, max_iter=100, standard_errors=False)
+    elif start.population is None or start.model != model or start.data is not data or start.population.group != group:
+        raise ValueError(
+            "start must be a fit by fit_em of the same model, data and group; leave it out to have one made"
+        )
+    return group_args(model, data, group, priors, start, parametrization)
+
+
+# -- the sampler ----------------------------------------------------------------------------------------------------------
+
+
+def _kernel(spec: Any, settings: Settings, args: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    from numpyro.infer.hmc import hmc
+
+    init, step = hmc(potential_fn_gen=lambda args: lambda z: -spec.log_density(args, z), algo="NUTS")
+
+    def begin(position: Any, key: Array) -> Any:
+        size = sum(leaf.size for leaf in jax.tree.leaves(position))
+        # Dense for the group, or for a few people; the people of a group are nearly independent of each other.
+        dense = [("group",)] if "group" in position else [("people",)] if size <= 12 else []
+        return init(
+            position,
+            num_warmup=settings.warmup,
+            step_size=min(1.0, 1.5 * size**-0.25),
+            dense_mass=dense,
+            target_accept_prob=settings.target_accept,
+            max_tree_depth=settings.max_tree_depth,
+            trajectory_length=None,
+            model_args=(args,),
+            model_kwargs={},
+            rng_key=key,
+        )
+
+    return begin, lambda state: step(state, (args,), {})
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _begin(spec: Any, settings: Settings, args: Any, keys: Array) -> Any:
+    """States of several chains at random positions; nearer to the middle where the density is not finite."""
+    from numpyro.infer.util import ParamInfo
+
+    TRACES[spec.model.name, "nuts_begin"] += 1
+
+    def one(key: Array) -> Any:
+        where, go = jax.random.split(key)
+
+        def at(size: Array) -> tuple[Any, ...]:
+            position = spec.start(args, where, size)
+            return position, *jax.value_and_grad(lambda z: -spec.log_density(args, z))(position)
+
+        tried = lax.map(at, jnp.array([1.0, 0.5, 0.2, 0.0]))
+        slopes = [jnp.isfinite(leaf).reshape(len(leaf), -1).all(1) for leaf in jax.tree.leaves(tried[2])]
+        finite = jnp.isfinite(tried[1]) & jnp.stack(slopes).all(0)
+        first = jax.tree.map(lambda leaf: leaf[jnp.argmax(finite)], tried)
+        return _kernel(spec, settings, args)[0](ParamInfo(*first), go), finite.any()
+
+    return _over_chains(one, keys)
+
+
+def _over_chains(function: Callable[..., Any], tree: Any) -> Any:
+    """``vmap(function)(tree)``; a single chain is not mapped, which halves the time of compilation."""
+    if len(jax.tree.leaves(tree)[0]) > 1:
+        return jax.vmap(function)(tree)
+    return jax.tree.map(lambda leaf: leaf[None], function(jax.tree.map(lambda leaf: leaf[0], tree)))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _advance(spec: Any, settings: Settings, args: Any, states: Any, n: Array) -> tuple[Any, dict[str, Any]]:
+    """`n` (at most `BLOCK`) iterations of several chains, and what they gave, (iteration, chain, ...)."""
+    TRACES[spec.model.name, "nuts_advance"] += 1
+    begin, step = _kernel(spec, settings, args)
+    # The kernel learns its settings when it is initialised; nothing is computed here.
+    jax.eval_shape(begin, jax.tree.map(lambda leaf: leaf[0], states.z), jax.random.key(0))
+
+    def kept(states: Any) -> dict[str, Any]:
+        return {
+            "position": states.z,
+            "lp": -states.potential_energy,
+            "energy": states.energy,
+            "acceptance_rate": states.accept_prob,
+            "n_steps": states.num_steps,
+            "diverging": states.diverging,
+            "step_size": states.adapt_state.step_size,
+        }
+
+    def body(i: Array, carry: Any) -> Any:
+        states, buffer = carry
+        states = _over_chains(step, states)
+        return states, jax.tree.map(lambda rows, row: rows.at[i].set(row), buffer, kept(states))
+
+    buffer = jax.tree.map(lambda leaf: jnp.zeros((BLOCK, *leaf.shape), leaf.dtype), kept(states))
+    return lax.fori_loop(0, n, body, (states, buffer))
+
+
+Report = Callable[[int, dict[str, float]], None]
+"""Called after each block of a group of chains with its number of iterations and some statistics of them."""
+
+
+def sample(
+    spec: Any,
+    settings: Settings,
+    args: Any,
+    *,
+    key: Array,
+    chains: int,
+    draws: int,
+    method: ChainMethod = "auto",
+    report: Report | None = None,
+) -> dict[str, Any]:
+    """Draws of all chains, (chain, draw, ...): positions, statistics, and the seconds that it took."""
+    together = chains_together(chains, method)
+    begun = time.perf_counter()
+    with jax.enable_x64(True):
+        keys = jax.random.split(key, chains).reshape(-1, together)
+        groups = [_begin(spec, settings, args, some) for some in keys]
+        if not all(bool(finite.all()) for _, finite in groups):
+            raise ValueError(
+                f"model {spec.model.name!r}: the posterior is not finite anywhere near its mode; run pyem.check(model, data)"
+            )
+        # No iteration: this only compiles.
+        jax.block_until_ready(_advance(spec, settings, args, groups[0][0], jnp.asarray(0)))
+    compiled = time.perf_counter()
+    stop = threading.Event()
+    run = partial(_run_group, spec, settings, args, draws, report, stop)
+    try:
+        with ThreadPoolExecutor(min(len(groups), n_cores()), thread_name_prefix="pyem-nuts") as pool:
+            parts = list(pool.map(run, [states for states, _ in groups]))
+    finally:
+        stop.set()
+    out = jax.tree.map(lambda *leaves: np.swapaxes(np.concatenate(leaves, axis=1), 0, 1), *parts)
+    return out | {"compile_seconds": compiled - begun, "sample_seconds": time.perf_counter() - compiled}
+
+
+def chains_together(chains: int, method: ChainMethod) -> int:
+    """How many chains are vectorised in one call."""
+    if method == "auto":
+        method = "parallel" if jax.default_backend() == "cpu" else "vectorized"
+    return chains if method == "vectorized" else 1
+
+
+def _run_group(
+    spec: Any, settings: Settings, args: Any, draws: int, report: Report | None, stop: threading.Event, states: Any
+) -> dict[str, Any]:
+    blocks = []
+    with jax.enable_x64(True):
+        for stage, total in (("warm-up", settings.warmup), ("draws", draws)):
+            for done in range(0, total, BLOCK):
+                if stop.is_set():
+                    raise KeyboardInterrupt
+                n = min(BLOCK, total - done)
+                states, out = _advance(spec, settings, args, states, jnp.asarray(n))
+                out = jax.tree.map(lambda leaf, n=n: np.asarray(leaf)[:n], out)
+                if stage == "draws":
+                    blocks.append(out)
+                if report:
+                    report(n * out["lp"].shape[1], _news(stage, out))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *blocks)
+
+
+def _news(stage: str, out: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "stage": stage,
+        "steps": float(out["n_steps"].mean()),
+        "accept": float(out["acceptance_rate"].mean()),
+        "divergent": int(out["diverging"].sum()) if stage == "draws" else 0,
+    }
+
+
+@partial(jax.jit, static_argnums=0)
+def _values(spec: Any, args: Any, positions: Any) -> Any:
+    return lax.map(lambda position: spec.values(args, position), positions)
+
+
+def unpacked(spec: Any, args: Any, positions: Any) -> dict[str, np.ndarray]:
+    """Parameters of people and group, (chain, draw, ...), at positions (chain, draw, ...)."""
+    with jax.enable_x64(True):
+        chains = [
+            _values(spec, args, jax.tree.map(lambda leaf, c=c: leaf[c], positions)) for c in range(_n_chains(positions))
+        ]
+    return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *chains)
+
+
+def _n_chains(positions: Any) -> int:
+    return len(jax.tree.leaves(positions)[0])
+
+
+@contextlib.contextmanager
+def progress_bar(show: bool, label: str, total: int) -> Iterator[Report | None]:
+    """A progress bar on the error stream; the time of compilation is shown too."""
+    if not show:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    lock, divergent = threading.Lock(), [0]
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"{label}: compiling", total=total)
+
+        def report(n: int, news: Mapping[str, Any]) -> None:
+            with lock:
+                divergent[0] += int(news["divergent"])
+                text = f"{news['stage']}, {news['steps']:.0f} steps, acceptance {news['accept']:.2f}, {divergent[0]} divergent"
+                bar.update(task, advance=n, description=f"{label}: {text}")
+
+        yield report

@@ -1,0 +1,455 @@
+# pyright: reportArgumentType=false, reportReturnType=false, reportAssignmentType=false, reportOperatorIssue=false
+# pyright: reportIndexIssue=false, reportOptionalOperand=false
+"""Stochastic variational inference: the closest of a family of Gaussians to the posterior, in standardised coordinates."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import warnings
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.flatten_util import ravel_pytree
+
+from pyem.dataset import Dataset
+from pyem.engine import CHUNK_LANES, TRACES
+from pyem.group import Group, Population, _log_t
+from pyem.infer.nuts import Clock, as_result, prepare, unpacked
+from pyem.infer.point import FitWarning
+from pyem.information import pareto_smoothed
+from pyem.integration import DF, GroupDraws, alone, integrated, points_around
+from pyem.model import Model
+from pyem.result import PointFit
+from pyem.result_sample import SampleFit
+from pyem.simulation import as_key
+
+Guide = Literal["subject", "diagonal", "low_rank", "full"]
+GUIDES: tuple[Guide, ...] = ("subject", "diagonal", "low_rank", "full")
+BLOCK = 50
+"""Steps of one call of the compiled optimiser; the stopping rule looks at its mean after each."""
+WINDOW = 4
+"""Blocks that are compared with as many before them."""
+RATES = (1.0, 0.3, 0.1)
+"""The learning rate falls by these factors whenever the ELBO has stopped rising; after the last it stops."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is fixed when the optimiser is compiled."""
+
+    guide: Guide
+    rank: int
+    particles: int
+    vectorize: bool
+
+
+def fit_svi(
+    model: Model,
+    data: Dataset,
+    *,
+    group: Group | None = Group(),  # noqa: B008 (a Group is frozen)
+    priors: Mapping[str, Any] | None = None,
+    guide: Guide = "subject",
+    rank: int = 10,
+    draws: int = 2000,
+    max_steps: int = 10_000,
+    particles: int = 4,
+    learning_rate: float = 0.03,
+    correct: bool = True,
+    integration_draws: int = 512,
+    key: Any,
+    start: PointFit | None = None,
+    progress: bool = False,
+) -> SampleFit:
+    """Approximate the joint posterior of a group and its people by a Gaussian in standardised coordinates.
+
+    The coordinates are those of `fit_nuts`: people are written relative to what their data let expect *given the group*.
+    A Gaussian in these is no Gaussian in the parameters, and it has the dependence of people on the group built in.
+
+    Parameters
+    ----------
+    model, data, group, priors, start
+        As for `fit_nuts`.
+    guide
+        Which Gaussian. ``"subject"``: a full covariance for the group's parameters and one for each person's;
+        ``"diagonal"``: none (mean field); ``"low_rank"``: a diagonal and `rank` directions of all coordinates together;
+        ``"full"``: a full covariance of all coordinates, for few people.
+    rank
+        Of the low-rank guide.
+    draws
+        Draws from the approximation.
+    max_steps
+        Of the optimiser, at most.
+    particles
+        Draws for each estimate of the gradient.
+    learning_rate
+        Of Adam at first. It falls when the evidence lower bound (ELBO) has stopped rising, twice, and then the fit ends.
+    correct
+        Weight draws of the group's parameters by importance, with the people integrated out, and draw people anew given
+        the group. What is left of the approximation's error is then Monte-Carlo error. Without it, draws are from the
+        Gaussian, which tends to be too narrow.
+    integration_draws
+        For the correction: points for each person.
+    key
+        Seed or JAX random key.
+    progress
+        Show a progress bar.
+
+    Warns
+    -----
+    FitWarning
+        If the bound was still rising at `max_steps`, or the approximation does not cover the posterior well enough to be
+        corrected (Pareto k above 0.7; the draws are then those of the Gaussian).
+
+    Raises
+    ------
+    ValueError
+        As `fit_nuts`, and if the guide is unknown or too large.
+
+    Notes
+    -----
+    ``fit.trace`` has the bound (``elbo``, in nats, up to a constant of the coordinates) at ``step``, and ``pareto_k`` of the
+    correction.
+
+    References
+    ----------
+    Kucukelbir, A., Tran, D., Ranganath, R., Gelman, A., & Blei, D. M. (2017). Automatic differentiation variational inference.
+    Journal of Machine Learning Research, 18(14), 1-45.
+
+    Yao, Y., Vehtari, A., Simpson, D., & Gelman, A. (2018). Yes, but did it work? Evaluating variational inference.
+    Proceedings of Machine Learning Research, 80, 5581-5590.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> data = pyem.simulate(model, subjects=10, key=1, trials=40)
+    >>> fit = pyem.fit_svi(model, data, key=2)  # doctest: +SKIP
+    """
+    key = as_key(key)
+    for name, value in (("draws", draws), ("max_steps", max_steps), ("particles", particles), ("rank", rank)):
+        if value < 1:
+            raise ValueError(f"{name}={value}; at least 1 is needed")
+    if guide not in GUIDES:
+        raise ValueError(f"guide={guide!r}; choose one of {', '.join(GUIDES)}")
+    clock = Clock()
+    spec, args = prepare(model, data, group, priors, start, "standardized")
+    clock("start")
+    settings = Settings(guide, rank, particles, _lanes(args) * particles <= CHUNK_LANES)
+    with jax.enable_x64(True):
+        go, take = jax.random.split(key)
+        _check_size(guide, spec.start(args, take))
+        state = _begin(spec, settings, args, go)
+        state, _ = _advance(spec, settings, args, state, jnp.asarray(learning_rate), jnp.asarray(0))
+        jax.block_until_ready(state)
+        clock("compile")
+        with _progress(progress, f"SVI {model.name}") as report:
+            params, trace, done = _climb(spec, settings, args, state, learning_rate, max_steps, report)
+        clock("optimise")
+        positions = _drawn(spec, settings, args, params, jax.random.split(take, draws))
+        positions = jax.tree.map(lambda leaf: np.asarray(leaf)[None], positions)
+    values = unpacked(spec, args, positions)
+    problems = [] if done else [f"the evidence lower bound was still rising after {max_steps} steps; raise max_steps"]
+    if correct:
+        values, k = corrected(spec, args, data, values, positions, n=integration_draws, key=take)
+        trace["pareto_k"] = np.array(k)
+        if k > 0.7:
+            problems.append(
+                f"the approximation of the group does not cover its posterior (Pareto k {k:.2f}, should be below 0.7), so it "
+                "was not corrected; its intervals may be too narrow: use fit_nuts"
+            )
+    clock("draws")
+    trace["problems"] = np.array(problems, object)
+    how = "corrected by importance weights" if correct and trace["pareto_k"] <= 0.7 else "not corrected"
+    message = f"{guide} Gaussian, {len(trace['elbo']) * BLOCK} steps, ELBO {trace['elbo'][-WINDOW:].mean():.2f}, {how}"
+    fit = as_result("svi", model, data, group, spec, args, values, {}, clock.seconds, trace, message)
+    for problem in fit.problems():
+        warnings.warn(f"fit_svi of {model.name!r}: {problem}", FitWarning, stacklevel=2)
+    return fit
+
+
+def _lanes(args: Any) -> int:
+    return int(np.prod(args.people.chunks.lane_subject.shape))
+
+
+def _check_size(guide: Guide, position: Any) -> None:
+    size = sum(leaf.size for leaf in jax.tree.leaves(position))
+    if guide == "full" and size > 2000:
+        raise ValueError(
+            f"guide='full' of {size} coordinates has a covariance of {size**2} numbers; use 'subject' or 'low_rank'"
+        )
+
+
+# -- guides ---------------------------------------------------------------------------------------------------------------
+
+
+def _guide_sites(settings: Settings, position: Any) -> dict[str, Any]:
+    """The guide's distributions by site, with their parameters declared to NumPyro; sites are those of the program."""
+    import numpyro
+    import numpyro.distributions as dist
+    from numpyro.distributions import constraints
+    from numpyro.distributions.transforms import LowerCholeskyAffine
+
+    def gaussian(name: str, shape: tuple[int, ...]) -> Any:
+        """Full covariance of the last axis."""
+        n = shape[-1]
+        loc = numpyro.param(f"{name}_loc", jnp.zeros(shape))
+        start = jnp.broadcast_to(jnp.eye(n), (*shape, n))
+        scale = numpyro.param(f"{name}_scale", start, constraint=constraints.scaled_unit_lower_cholesky)
+        # As a transform of standard normals, its density at its own draws needs no inverse.
+        standard = dist.Normal(jnp.zeros(shape), 1.0).to_event(1)
+        return dist.TransformedDistribution(standard, LowerCholeskyAffine(loc, scale))
+
+    def independent(name: str, shape: tuple[int, ...]) -> Any:
+        loc = numpyro.param(f"{name}_loc", jnp.zeros(shape))
+        scale = numpyro.param(f"{name}_scale", jnp.ones(shape), constraint=constraints.softplus_positive)
+        return dist.Normal(loc, scale).to_event(len(shape))
+
+    if settings.guide in ("full", "low_rank"):
+        n = sum(leaf.size for leaf in jax.tree.leaves(position))
+        if settings.guide == "full":
+            return {"all": gaussian("all", (n,))}
+        loc = numpyro.param("all_loc", jnp.zeros(n))
+        diag = numpyro.param("all_scale", 0.9 * jnp.ones(n), constraint=constraints.softplus_positive)
+        # Small and unequal at first, so that directions can grow apart.
+        rng = np.random.default_rng(0).normal(size=(n, min(settings.rank, n)))
+        factor = numpyro.param("all_factor", 0.05 * jnp.asarray(rng))
+        return {"all": dist.LowRankMultivariateNormal(loc, factor, diag**2)}
+    out: dict[str, Any] = {}
+    for name, leaf in position.items():
+        if settings.guide == "diagonal":
+            out[name] = independent(name, leaf.shape)
+        elif name == "group":
+            out[name] = gaussian(name, leaf.shape)
+        else:
+            # People are independent given the group: a small covariance for each.
+            out[name] = gaussian(name, leaf.shape[::-1]).to_event(1)
+    return out
+
+
+def _shaped(settings: Settings, values: dict[str, Array], position: Any) -> Any:
+    """A position from the values of the guide's sites."""
+    if "all" in values:
+        return ravel_pytree(position)[1](values["all"])
+    if settings.guide == "diagonal":
+        return values
+    return values | {"people": values["people"].T}
+
+
+def _programs(spec: Any, settings: Settings, args: Any) -> tuple[Any, Any]:
+    """Model and guide as NumPyro programs."""
+    import numpyro
+    import numpyro.distributions as dist
+
+    prototype = jax.eval_shape(lambda key: spec.start(args, key), jax.random.key(0))
+    prototype = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), prototype)
+
+    def guide(args: Any) -> None:
+        for name, distribution in _guide_sites(settings, prototype).items():
+            numpyro.sample(name, distribution)
+
+    shapes = {name: site.event_shape for name, site in _guide_sites(settings, prototype).items()}
+
+    def program(args: Any) -> None:
+        values = {}
+        for name, shape in shapes.items():
+            flat = dist.ImproperUniform(dist.constraints.real, (), event_shape=shape)
+            values[name] = numpyro.sample(name, flat)
+        numpyro.factor("joint", spec.log_density(args, _shaped(settings, values, prototype)))
+
+    return program, guide
+
+
+def _svi(spec: Any, settings: Settings, args: Any, rate: Any) -> Any:
+    from numpyro.infer import SVI, Trace_ELBO
+    from numpyro.optim import Adam
+
+    program, guide = _programs(spec, settings, args)
+    loss = Trace_ELBO(num_particles=settings.particles, vectorize_particles=settings.vectorize)
+    return SVI(program, guide, Adam(step_size=lambda _: rate), loss)
+
+
+# -- the optimiser --------------------------------------------------------------------------------------------------------
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _begin(spec: Any, settings: Settings, args: Any, key: Array) -> Any:
+    return _svi(spec, settings, args, 0.0).init(key, args)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _advance(spec: Any, settings: Settings, args: Any, state: Any, rate: Array, n: Array) -> tuple[Any, Any]:
+    """`n` steps; their mean ELBO, its standard error, and the mean of the guide's parameters over the steps."""
+    TRACES[spec.model.name, "svi"] += 1
+    svi = _svi(spec, settings, args, rate)
+    # SVI learns the constraints of its parameters when it is initialised; nothing is computed here.
+    jax.eval_shape(lambda key: svi.init(key, args), jax.random.key(0))
+
+    def body(_: Array, carry: Any) -> Any:
+        state, total, squares, params = carry
+        state, loss = svi.update(state, args)
+        params = jax.tree.map(jnp.add, params, svi.optim.get_params(state.optim_state))
+        return state, total - loss, squares + loss**2, params
+
+    zero = jax.tree.map(jnp.zeros_like, svi.optim.get_params(state.optim_state))
+    state, total, squares, params = lax.fori_loop(0, n, body, (state, jnp.zeros(()), jnp.zeros(()), zero))
+    count = jnp.maximum(n, 1)
+    mean = total / count
+    error = jnp.sqrt(jnp.maximum(squares / count - mean**2, 0.0) / count)
+    return state, (mean, error, jax.tree.map(lambda leaf: leaf / count, params))
+
+
+def _climb(
+    spec: Any, settings: Settings, args: Any, state: Any, rate: float, max_steps: int, report: Any
+) -> tuple[Any, dict[str, np.ndarray], bool]:
+    """Steps until the ELBO stays the same, at falling rates; the parameters averaged over the last steps."""
+    elbo: list[float] = []
+    errors: list[float] = []
+    level, since = 0, 0
+    recent: list[Any] = []
+    while True:
+        state, (mean, error, params) = _advance(
+            spec, settings, args, state, jnp.asarray(rate * RATES[level]), jnp.asarray(BLOCK)
+        )
+        if not np.isfinite(float(mean)):
+            raise ValueError(
+                f"the evidence lower bound of {spec.model.name!r} is not finite after {(len(elbo) + 1) * BLOCK} steps; lower "
+                "learning_rate"
+            )
+        elbo.append(float(mean))
+        errors.append(float(error))
+        recent = [*recent, params][-WINDOW:]
+        if report:
+            report(len(elbo) * BLOCK, elbo[-1])
+        flat = len(elbo) - since >= 2 * WINDOW and _flat(elbo, errors)
+        if flat:
+            level, since = level + 1, len(elbo)
+        done = level == len(RATES)
+        if done or len(elbo) * BLOCK >= max_steps:
+            break
+    mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *recent)
+    steps = BLOCK * np.arange(1, len(elbo) + 1)
+    return mean, {"elbo": np.array(elbo), "elbo_se": np.array(errors), "step": steps}, done
+
+
+def _flat(elbo: list[float], errors: list[float]) -> bool:
+    """Whether the last window is no better than the one before, to within its noise."""
+    late, early = np.array(elbo[-WINDOW:]), np.array(elbo[-2 * WINDOW : -WINDOW])
+    noise = np.sqrt((np.array(errors[-2 * WINDOW :]) ** 2).sum()) / WINDOW
+    return bool(late.mean() - early.mean() < 2 * noise)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _drawn(spec: Any, settings: Settings, args: Any, params: Any, keys: Array) -> Any:
+    """Positions drawn from the guide."""
+    import numpyro
+
+    svi = _svi(spec, settings, args, 0.0)
+    jax.eval_shape(lambda key: svi.init(key, args), jax.random.key(0))
+    constrained = svi.constrain_fn(params)
+    prototype = jax.tree.map(jnp.zeros_like, spec.start(args, keys[0]))
+
+    def one(key: Array) -> Any:
+        with numpyro.handlers.substitute(data=constrained):
+            sites = _guide_sites(settings, prototype)
+        each = jax.random.split(key, len(sites))
+        values = {name: site.sample(k) for (name, site), k in zip(sites.items(), each, strict=True)}
+        return _shaped(settings, values, prototype)
+
+    return lax.map(one, keys)
+
+
+# -- correction -----------------------------------------------------------------------------------------------------------
+
+
+def corrected(
+    spec: Any, args: Any, data: Dataset, values: dict[str, np.ndarray], positions: Any, *, n: int, key: Array
+) -> tuple[dict[str, np.ndarray], float]:
+    """Draws from the posterior by importance, from draws of an approximation, and Pareto k; as they are if it is above 0.7.
+
+    The group's parameters are drawn from a Student-t with the mean and a somewhat larger covariance than the
+    approximation, and weighted by their marginal posterior: each person is integrated out over points around its own
+    approximation. Then people are drawn given the group. Without a group only the latter is left to do.
+    """
+    from pyem.chance import generator
+
+    rng = generator(key)
+    x = values["x"][0]
+    gap = x - x.mean(0)
+    around = (x.mean(0), np.einsum("dsp,dsq->spq", gap, gap) / len(x))
+    if "group" not in positions:
+        points = points_around(spec.model, data, *around, args.priors, n=n, rng=rng)
+        _, drawn = alone(spec.model, points, args.priors, len(x), rng)
+        return {"x": drawn[None]}, 0.0
+    means = {name: part[0].mean(0) for name, part in values.items()}
+    corr = means.get("corr", np.eye(len(means["sd"])))
+    design, free = np.asarray(args.design), np.array(spec.free)
+    wide = Population(
+        spec.group, design, free, means["coef"], corr * np.outer(means["sd"], means["sd"]), np.ones(around[0].shape)
+    )
+    points = points_around(spec.model, data, *around, wide, n=n, rng=rng)
+    v, log_q = _student_draws(positions["group"][0], len(x), rng)
+    coef, sd, chol, log_hyper = _unpacked_group(spec, args, v)
+    group = GroupDraws(coef, sd, chol)
+    marginal, _ = integrated(points, spec.group, design, group, rng)
+    log_weight, k = pareto_smoothed((marginal.sum(1) + log_hyper - log_q)[:, None])
+    if not k[0] <= 0.7:
+        return values, float(k[0])
+    picked = rng.permutation(_systematic(np.exp(log_weight[:, 0]), rng))
+    group = GroupDraws(*(part[picked] for part in group))
+    _, drawn = integrated(points, spec.group, design, group, rng)
+    out = {"x": drawn, "coef": group.coef, "sd": group.sd}
+    if "corr" in values:
+        out["corr"] = group.chol @ np.swapaxes(group.chol, 1, 2)
+    return {name: part[None] for name, part in out.items()}, float(k[0])
+
+
+def _student_draws(v: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draws (n, G) of a Student-t with the mean and 1.3 times the covariance of `v`, and their log-density."""
+    chol = np.linalg.cholesky(1.3 * np.atleast_2d(np.cov(v.T)) + 1e-10 * np.eye(v.shape[1]))
+    z = rng.normal(size=(n, v.shape[1])) / np.sqrt(rng.chisquare(DF, size=(n, 1)) / DF)
+    return v.mean(0) + z @ chol.T, _log_t((z**2).sum(1), DF, v.shape[1])
+
+
+def _systematic(weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Indices drawn in proportion to `weight`, as evenly as can be."""
+    at = (np.arange(len(weight)) + rng.uniform()) / len(weight)
+    return np.minimum(np.searchsorted(np.cumsum(weight) / weight.sum(), at), len(weight) - 1)
+
+
+def _unpacked_group(spec: Any, args: Any, v: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Weights, sds, Cholesky factors of the correlations, and log-density of the coordinates, at coordinates (D, G)."""
+    with jax.enable_x64(True):
+        coef, sd, chol, log_hyper = _group_at(spec, args.center, args.scale, args.priors, jnp.asarray(v))
+        p = sd.shape[1]
+        chol = np.broadcast_to(np.eye(p), (len(sd), p, p)) if chol is None else np.asarray(chol)
+        return np.asarray(coef), np.asarray(sd), chol, np.asarray(log_hyper)
+
+
+@partial(jax.jit, static_argnums=0)
+def _group_at(spec: Any, center: Array, scale: Array, priors: Any, v: Array) -> Any:
+    def one(v: Array) -> Any:
+        coef, sd, chol, log_det = spec.unpack(center + scale * v)
+        return coef, sd, chol, spec.log_hyper_prior(priors, coef, sd, chol) + log_det
+
+    return jax.vmap(one)(v)
+
+
+@contextlib.contextmanager
+def _progress(show: bool, label: str) -> Iterator[Any]:
+    if not show:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda n, elbo: bar.update(task, description=f"{label}: step {n}, ELBO {elbo:.2f}")
