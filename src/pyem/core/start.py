@@ -28,7 +28,7 @@ class TracedPrior:
 
     def __call__(self, x: Any) -> Any:
         """At x (P,)."""
-        terms = getattr(self.prior, "terms", None)
+        terms = getattr(self.prior, "smooth_terms", None) or getattr(self.prior, "terms", None)
         value = terms(x) if terms else log_density(self.prior, x)
         return jnp.sum(jnp.asarray(value))
 
