@@ -1,0 +1,39 @@
+"""Active inference: agents that infer hidden states and choose policies of least expected free energy.
+
+`DiscretePOMDP` makes such an agent a `pyem.Model`. `TMaze`, `POMDPTask` and `Episodes` are tasks for simulation. A first part:
+the names are not yet among those of `pyem`, and may still change.
+
+Examples
+--------
+>>> from pyem.aif import TMaze
+>>> TMaze().reward_probability
+0.8
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_WHERE = {
+    "DiscretePOMDP": "agent",
+    "Episodes": "tasks",
+    "Learning": "learning",
+    "POMDPTask": "tasks",
+    "TMaze": "tasks",
+    "join_blocks": "blocks",
+}
+
+__all__ = list(_WHERE)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'pyem.aif' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"pyem.aif.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

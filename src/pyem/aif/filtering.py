@@ -1,0 +1,285 @@
+"""State inference and prediction: exact on the joint state, or mean-field over factors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from pyem.aif.structure import LETTERS, Structure
+
+FLOOR = float(np.finfo(float).eps)
+"""Probabilities below this count as this in a logarithm, as in pymdp: what was thought impossible may happen."""
+
+
+class Generative(NamedTuple):
+    """An agent's model of the world at given parameters."""
+
+    A: tuple[Array, ...]
+    """Likelihood of each modality, (outcome, states of the factors it depends on)."""
+    B: tuple[Array, ...]
+    """Transition of each factor, (next state, states of the factors it depends on, control)."""
+    C: tuple[Array, ...]
+    """Preferences of each modality in nats, (outcome,) or (step, outcome)."""
+    D: tuple[Array, ...]
+    """Initial beliefs of each factor."""
+    log_E: Array
+    """Log prior of each policy."""
+    gamma: Array
+    """Precision of policies."""
+    alpha: Array
+    """Precision of actions."""
+
+
+def module_of(*arrays: Any) -> Any:
+    """NumPy if all arrays are NumPy's, so that constants are not compiled; else JAX's."""
+    return np if all(isinstance(a, np.ndarray) for a in arrays) else jnp
+
+
+def log_floored(x: Any) -> Any:
+    """Logarithm of at least `FLOOR`."""
+    xp = module_of(x)
+    return xp.log(xp.maximum(x, FLOOR))
+
+
+@jax.custom_jvp
+def x_log_x(x: Array) -> Array:
+    """``x log x``, 0 at 0; its derivative at 0 is that of a logarithm which stops at `FLOOR`."""
+    return x * log_floored(x)
+
+
+@x_log_x.defjvp
+def _x_log_x_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    (x,), (dx,) = primals, tangents
+    log_x = log_floored(x)
+    return x * log_x, dx * (log_x + (x > FLOOR))
+
+
+def normalised(x: Array, axis: Any = None) -> Array:
+    """`x` divided by its sum."""
+    return x / x.sum(axis, keepdims=True)
+
+
+def always(mask: Any) -> bool:
+    """Whether a mask is True before anything is known of the data."""
+    return isinstance(mask, np.bool_) and bool(mask)
+
+
+def _if(mask: Any, value: Array, other: Any) -> Array:
+    return value if always(mask) else jnp.where(mask, value, other)
+
+
+def _row(table: Any, index: Array) -> Array:
+    """One row of a table; codes are known to be in range."""
+    return jnp.asarray(table).at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+class Inference(Protocol):
+    """How beliefs are held and changed. A belief has a leading axis for nodes of a policy tree where `nodes` are named."""
+
+    def initial(self, g: Generative) -> Any:
+        """The belief before anything was observed."""
+        ...
+
+    def posterior(self, g: Generative, prior: Any, outcomes: Sequence[Array], seen: Sequence[Array]) -> Any:
+        """The belief after outcomes (one index for each modality); those not seen tell nothing."""
+        ...
+
+    def predict(self, g: Generative, belief: Any, weights: Array) -> Any:
+        """The belief after an action, given as probabilities of all actions (U,)."""
+        ...
+
+    def children(self, g: Generative, nodes: Any, parent: np.ndarray, action: np.ndarray) -> Any:
+        """Beliefs (child, ...) after the `action` of each child at its `parent` node."""
+        ...
+
+    def average(self, nodes: Any, tables: Sequence[Array]) -> Array:
+        """``tables[m]`` (k, states of the factors of modality m) averaged over the belief of each node, (node, all k)."""
+        ...
+
+    def add_up(self, nodes: Any, tables: Sequence[Array]) -> Array:
+        """The sum over modalities of tables of k rows each, averaged over the belief of each node, (node, k)."""
+        ...
+
+    def marginals(self, belief: Any) -> tuple[Array, ...]:
+        """The belief about each factor."""
+        ...
+
+
+class Exact(NamedTuple):
+    """Bayes' rule on the joint state, for problems of up to some hundred joint states. A belief is (S,), a node (n, S)."""
+
+    structure: Structure
+
+    def initial(self, g: Generative) -> Array:
+        """The product of the factors' initial beliefs."""
+        joint = np.ones(1)
+        for d in g.D:
+            joint = (joint[:, None] * d).reshape(-1)
+        return jnp.asarray(joint)
+
+    def posterior(self, g: Generative, prior: Array, outcomes: Sequence[Array], seen: Sequence[Array]) -> Array:
+        """Prior times likelihood, normalised."""
+        joint = prior.reshape(self.structure.num_states)
+        for m, (a, o, here) in enumerate(zip(g.A, outcomes, seen, strict=True)):
+            lik = jnp.maximum(_row(a, o), FLOOR)
+            if lik.dtype == jnp.float32:
+                # The scale does not matter; this one keeps products of several small numbers apart from zero.
+                lik = lik / lax.stop_gradient(lik.max())
+            joint = joint * _if(here, self._spread(m, lik), 1.0)
+        return normalised(joint.reshape(-1))
+
+    def predict(self, g: Generative, belief: Array, weights: Array) -> Array:
+        """The mixture over actions."""
+        return jnp.einsum("ust,t,u->s", self._transitions(g), belief, weights)
+
+    def children(self, g: Generative, nodes: Array, parent: np.ndarray, action: np.ndarray) -> Array:
+        """All actions at all nodes; then those that the tree has."""
+        moved = jnp.einsum("ust,nt->nus", self._transitions(g), nodes)
+        return _picked(moved, parent, action)
+
+    def average(self, nodes: Array, tables: Sequence[Array]) -> Array:
+        """All tables spread over the joint state, in one product."""
+        joint = [self._everywhere(m, table) for m, table in enumerate(tables)]
+        return nodes @ module_of(*joint).concatenate(joint).T
+
+    def add_up(self, nodes: Array, tables: Sequence[Array]) -> Array:
+        """The sum of the tables spread over the joint state, in one product."""
+        return nodes @ sum(self._everywhere(m, table) for m, table in enumerate(tables)).T  # type: ignore[union-attr]
+
+    def marginals(self, belief: Array) -> tuple[Array, ...]:
+        """Sums over the other factors."""
+        joint = belief.reshape(self.structure.num_states)
+        axes = range(joint.ndim)
+        return tuple(joint.sum([k for k in axes if k != f]) for f in axes)
+
+    def _spread(self, m: int, table: Array) -> Array:
+        """`table`, whose last axes are the factors of modality m, with an axis for every factor in order."""
+        depends = self.structure.A_dependencies[m]
+        lead = table.ndim - len(depends)
+        order = np.argsort(depends)
+        table = module_of(table).transpose(table, (*range(lead), *(lead + int(k) for k in order)))
+        shape = [n if f in depends else 1 for f, n in enumerate(self.structure.num_states)]
+        return table.reshape(*table.shape[:lead], *shape)
+
+    def _everywhere(self, m: int, table: Array) -> Array:
+        """`table` (k, states of the factors of modality m) as (k, joint state)."""
+        shape = (len(table), *self.structure.num_states)
+        return module_of(table).broadcast_to(self._spread(m, table), shape).reshape(len(table), -1)
+
+    def _transitions(self, g: Generative) -> Array:
+        """Transitions of the joint state, (U, next, now)."""
+        s, xp = self.structure, module_of(*g.B)
+        now = LETTERS[: len(s.num_states)]
+        after = now.upper()
+        labels, operands = [], []
+        for f, depends in enumerate(s.B_dependencies):
+            operands.append(xp.moveaxis(g.B[f], -1, 0)[s.actions[:, f]])
+            labels.append(f"u{after[f]}{''.join(now[k] for k in depends)}")
+        # A factor that nothing depends on has no axis yet.
+        reached = "".join(letter for letter in now if letter in "".join(labels))
+        joint = xp.einsum(f"{','.join(labels)}->u{after}{reached}", *operands)
+        joint = joint.reshape(
+            *joint.shape[: 1 + len(after)], *(n if k in reached else 1 for k, n in zip(now, s.num_states, strict=False))
+        )
+        joint = xp.broadcast_to(joint, (s.n_actions, *s.num_states, *s.num_states))
+        return joint.reshape(s.n_actions, s.n_joint, s.n_joint)
+
+
+def _picked(moved: Array, parent: np.ndarray, action: np.ndarray) -> Array:
+    """Entries (child, ...) of (node, action, ...): no gather for a full tree."""
+    n, u = moved.shape[:2]
+    place = parent * u + action
+    flat = moved.reshape(n * u, *moved.shape[2:])
+    return flat if np.array_equal(place, np.arange(n * u)) else flat[place]
+
+
+class MeanField(NamedTuple):
+    """Independent beliefs about the factors, by fixed-point iteration. A belief is a tuple of (states,), a node of (n, states).
+
+    References
+    ----------
+    Da Costa, L., et al. (2020). Active inference on discrete state-spaces: A synthesis. Journal of Mathematical Psychology,
+    99, 102447. https://doi.org/10.1016/j.jmp.2020.102447
+    """
+
+    structure: Structure
+    sweeps: int = 16
+
+    def initial(self, g: Generative) -> tuple[Array, ...]:
+        """The factors' initial beliefs."""
+        return tuple(g.D)
+
+    def posterior(
+        self, g: Generative, prior: tuple[Array, ...], outcomes: Sequence[Array], seen: Sequence[Array]
+    ) -> tuple[Array, ...]:
+        """Sweeps over all factors at once, from uniform beliefs, as pymdp does."""
+        tables = [_if(here, _row(log_floored(a), o), 0.0) for a, o, here in zip(g.A, outcomes, seen, strict=True)]
+        log_prior = tuple(log_floored(q) for q in prior)
+        if len(prior) == 1:
+            return (jax.nn.softmax(sum(tables, start=log_prior[0])),)
+
+        def sweep(log_q: tuple[Array, ...], _: None) -> tuple[tuple[Array, ...], None]:
+            q = tuple(jax.nn.softmax(v) for v in log_q)
+            return tuple(log_prior[f] + self._message(tables, q, f) for f in range(len(q))), None
+
+        start = tuple(jnp.zeros_like(v) for v in log_prior)
+        log_q, _ = lax.scan(sweep, start, None, length=self.sweeps)
+        return tuple(jax.nn.softmax(v) for v in log_q)
+
+    def _message(self, tables: list[Array], q: tuple[Array, ...], f: int) -> Array:
+        """Expected log-likelihood of each state of factor f."""
+        total = jnp.zeros_like(q[f])
+        for table, depends in zip(tables, self.structure.A_dependencies, strict=True):
+            if f in depends:
+                others = [k for k in depends if k != f]
+                labels = [LETTERS[k] for k in others]
+                terms = ",".join(["".join(LETTERS[k] for k in depends), *labels])
+                total = total + jnp.einsum(f"{terms}->{LETTERS[f]}", table, *(q[k] for k in others))
+        return total
+
+    def predict(self, g: Generative, belief: tuple[Array, ...], weights: Array) -> tuple[Array, ...]:
+        """The mixture over actions, of each factor."""
+        moved = self._moved(g, tuple(q[None] for q in belief))
+        actions = self.structure.actions
+        return tuple(jnp.einsum("us,u->s", after[0][actions[:, f]], weights) for f, after in enumerate(moved))
+
+    def _moved(self, g: Generative, nodes: tuple[Array, ...]) -> list[Array]:
+        """Each factor after each of its own controls, (node, control, state)."""
+        out = []
+        for f, depends in enumerate(self.structure.B_dependencies):
+            letters = "".join(LETTERS[k] for k in depends)
+            terms = ",".join([f"s{letters}u", *(f"n{LETTERS[k]}" for k in depends)])
+            out.append(jnp.einsum(f"{terms}->nus", g.B[f], *(nodes[k] for k in depends)))
+        return out
+
+    def children(
+        self, g: Generative, nodes: tuple[Array, ...], parent: np.ndarray, action: np.ndarray
+    ) -> tuple[Array, ...]:
+        """Each factor after its own control."""
+        controls = self.structure.actions[action]
+        return tuple(_picked(after, parent, controls[:, f]) for f, after in enumerate(self._moved(g, nodes)))
+
+    def average(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> Array:
+        """Each table averaged over its own factors."""
+        return jnp.concatenate(self._averages(nodes, tables), axis=1)
+
+    def add_up(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> Array:
+        """Each table averaged over its own factors, and added up."""
+        return sum(self._averages(nodes, tables))  # type: ignore[return-value]
+
+    def _averages(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> list[Array]:
+        out = []
+        for table, depends in zip(tables, self.structure.A_dependencies, strict=True):
+            letters = [LETTERS[k] for k in depends]
+            terms = ",".join([f"o{''.join(letters)}", *(f"n{letter}" for letter in letters)])
+            out.append(jnp.einsum(f"{terms}->no", table, *(nodes[k] for k in depends)))
+        return out
+
+    def marginals(self, belief: tuple[Array, ...]) -> tuple[Array, ...]:
+        """The belief itself."""
+        return belief

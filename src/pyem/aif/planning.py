@@ -1,0 +1,178 @@
+"""Planning: expected free energy of policies over a tree of shared prefixes, and the probabilities of actions."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from pyem.aif.filtering import FLOOR, Generative, Inference, log_floored, module_of, x_log_x
+from pyem.aif.structure import LETTERS, Structure
+
+
+class Plan(NamedTuple):
+    """What an agent thinks of its policies."""
+
+    neg_efe: Array
+    """Negative expected free energy of each policy, in nats, (policy,)."""
+    log_action: Array
+    """Log-probability of each action, (U,)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """Which terms the expected free energy has."""
+
+    utility: bool = True
+    states_info_gain: bool = True
+    param_info_gain: bool = False
+
+
+class Counts(NamedTuple):
+    """Dirichlet counts of what an agent learns; None for what it does not."""
+
+    A: tuple[Array | None, ...]
+    B: tuple[Array | None, ...]
+    D: tuple[Array | None, ...]
+
+
+def plan(
+    structure: Structure, inference: Inference, terms: Terms, g: Generative, belief: Any, counts: Counts | None = None
+) -> Plan:
+    """Score all policies from a belief, and weigh the actions that they begin with.
+
+    ``q(policy) ∝ exp(alpha (gamma G + ln E))`` with G the negative expected free energy, and the probability of an action is
+    that of the policies that begin with it. A prefix that policies share is evaluated once.
+
+    References
+    ----------
+    Friston, K., et al. (2015). Active inference and epistemic value. Cognitive Neuroscience, 6(4), 187-214.
+    https://doi.org/10.1080/17588928.2015.1020053
+
+    Heins, C., et al. (2022). pymdp: A Python library for active inference in discrete state spaces. Journal of Open
+    Source Software, 7(73), 4098. https://doi.org/10.21105/joss.04098
+    """
+    scores = _tree(structure, inference, terms, g, belief, counts)
+    logits = g.alpha * (g.gamma * scores + g.log_E)
+    return Plan(scores, _by_first_action(structure, logits) - jax.nn.logsumexp(logits))
+
+
+def _tree(
+    structure: Structure, inference: Inference, terms: Terms, g: Generative, belief: Any, counts: Counts | None
+) -> Array:
+    nodes: Any = jax.tree.map(lambda q: q[None], belief)
+    layers, novelty, sizes = [], [], []
+    for level in structure.tree:
+        children = inference.children(g, nodes, level.parent, level.action)
+        novelty.append(_transition_novelty(structure, inference, terms, nodes, children, level, counts))
+        layers.append(children)
+        sizes.append(len(level.parent))
+        nodes = children
+    everything = jax.tree.map(lambda *parts: jnp.concatenate(parts), *layers) if len(layers) > 1 else layers[0]
+    values = _values(inference, terms, g, everything, counts, np.repeat(np.arange(len(sizes)), sizes))
+    total: Any = jnp.zeros(1, values.dtype)
+    ends = np.cumsum(sizes)
+    for level, more, start, end in zip(structure.tree, novelty, ends - sizes, ends, strict=True):
+        total = _of_parents(total, level.parent) + values[start:end] + more
+    return total
+
+
+def _of_parents(values: Array, parent: np.ndarray) -> Array:
+    """``values[parent]``, without a gather where all nodes have as many children."""
+    times = len(parent) // len(values)
+    return (
+        jnp.repeat(values, times)
+        if np.array_equal(parent, np.repeat(np.arange(len(values)), times))
+        else values[parent]
+    )
+
+
+def _values(
+    inference: Inference, terms: Terms, g: Generative, nodes: Any, counts: Counts | None, step: np.ndarray
+) -> Array:
+    """What is expected at each node: preferred outcomes, and learning about the state (and the likelihood)."""
+    by_step = inference.add_up(nodes, [_linear(terms, g, m, int(step.max()) + 1) for m in range(len(g.A))])
+    total = by_step[:, 0] if by_step.shape[1] == 1 else by_step[np.arange(len(step)), step]
+    if terms.states_info_gain or terms.param_info_gain:
+        expected = inference.average(nodes, g.A)
+        if terms.states_info_gain:
+            total = total - x_log_x(expected).sum(-1)
+        if terms.param_info_gain and counts is not None:
+            weights = [
+                jnp.zeros_like(a) if c is None else information_weight(c) for a, c in zip(g.A, counts.A, strict=True)
+            ]
+            total = total + (expected * inference.average(nodes, weights)).sum(-1)
+    return total
+
+
+def _linear(terms: Terms, g: Generative, m: int, steps: int) -> Any:
+    """What is linear in the belief: preference and minus the ambiguity of each state, of modality m; (step or 1, states)."""
+    a, timed = g.A[m], any(c.ndim > 1 for c in g.C)
+    c = g.C[m] if g.C[m].ndim > 1 else g.C[m][None]
+    total: Any = np.zeros((steps if timed else 1, *a.shape[1:]))
+    if terms.utility:
+        total = total + module_of(a, c).tensordot(c, a, 1)
+    if terms.states_info_gain:
+        total = total + (a * log_floored(a) if isinstance(a, np.ndarray) else x_log_x(a)).sum(0)
+    return total
+
+
+def _transition_novelty(
+    structure: Structure,
+    inference: Inference,
+    terms: Terms,
+    parents: Any,
+    children: Any,
+    level: Any,
+    counts: Counts | None,
+) -> Array:
+    """Expected learning about transitions, of each child."""
+    total: Any = 0.0
+    if not terms.param_info_gain or counts is None:
+        return total
+    controls = structure.actions[level.action]
+    before = _node_marginals(inference, parents)
+    after = _node_marginals(inference, children)
+    for f, b in enumerate(counts.B):
+        if b is None:
+            continue
+        depends = structure.B_dependencies[f]
+        letters = LETTERS[: len(depends)]
+        weight = jnp.moveaxis(information_weight(b), -1, 0)[controls[:, f]]
+        names = ",".join([f"ns{letters}", "ns", *(f"n{letter}" for letter in letters)])
+        total = total + jnp.einsum(f"{names}->n", weight, after[f], *(before[k][level.parent] for k in depends))
+    return total
+
+
+def _node_marginals(inference: Inference, nodes: Any) -> tuple[Array, ...]:
+    return jax.vmap(inference.marginals)(nodes)
+
+
+def information_weight(counts: Array) -> Array:
+    """Expected information of one more outcome about a Dirichlet distribution over the first axis, in nats.
+
+    References
+    ----------
+    Da Costa, L., et al. (2020). Active inference on discrete state-spaces: A synthesis. Journal of Mathematical Psychology,
+    99, 102447, equation D.15. https://doi.org/10.1016/j.jmp.2020.102447
+    """
+    safe = jnp.maximum(counts, FLOOR)
+    total = safe.sum(0, keepdims=True)
+    digamma = jax.scipy.special.digamma
+    weight = jnp.log(total) - jnp.log(safe) + digamma(safe + 1) - digamma(total + 1)
+    return jnp.where(counts > 0, weight, 0.0)
+
+
+def _by_first_action(structure: Structure, logits: Array) -> Array:
+    first, u = structure.first_actions, structure.n_actions
+    if len(logits) % u == 0 and np.array_equal(first, np.repeat(np.eye(u, dtype=bool), len(logits) // u, axis=1)):
+        return jax.nn.logsumexp(logits.reshape(u, -1), axis=1)
+    # An action that no policy begins with is all but impossible.
+    begun = np.flatnonzero(first.any(1))
+    sums = jax.nn.logsumexp(jnp.where(first[begun], logits, -jnp.inf), axis=1)
+    return jnp.full(u, logits.max() + math.log(FLOOR), logits.dtype).at[begun].set(sums)
