@@ -112,25 +112,27 @@ def n_cores() -> int:
 _batches: weakref.WeakKeyDictionary[Dataset, dict[Any, Batch]] = weakref.WeakKeyDictionary()
 
 
-def batch(model: Model, data: Dataset, *, by_trial: bool = False) -> Batch:
+def batch(model: Model, data: Dataset, *, by_trial: bool = False, exact: bool = False) -> Batch:
     """The data laid out in chunks and shards for `model`; made once for each data set and kind of model.
 
-    Contexts are shared where the model asks for it and it is worthwhile, unless every trial is needed.
+    Contexts are shared where the model asks for it and it is worthwhile, unless every trial is needed. With `exact` there is
+    one shard, and sizes are not rounded up: for what evaluates the same data thousands of times.
     """
     key: Any = (model.columns, model.responses, model.outcomes, model.inputs, model.updates, model.lagged, model.coded)
-    key = model if model.share and not by_trial else (*key, model.optional)
+    key = (model if model.share and not by_trial else (*key, model.optional), exact)
     known = _batches.setdefault(data, {})
     if key not in known:
-        shared = contexts.shared(model, data, bucket) if key is model else None
+        size = int if exact else bucket
+        shared = contexts.shared(model, data, size) if key[0] is model else None
         if shared is None:
             plain = data.trials(model)
-            known[key] = _lay_out(data, plain, data.lane_subject, data.valid.shape[0])
+            known[key] = _lay_out(data, plain, data.lane_subject, data.valid.shape[0], exact)
         else:
-            known[key] = _lay_out(data, shared, np.arange(data.n_subjects), None)
+            known[key] = _lay_out(data, shared, np.arange(data.n_subjects), None, exact)
     return known[key]
 
 
-def _lay_out(data: Dataset, trials: Record, lane_subject: np.ndarray, n_trials: int | None) -> Batch:
+def _lay_out(data: Dataset, trials: Record, lane_subject: np.ndarray, n_trials: int | None, exact: bool) -> Batch:
     """Chunks and shards of sequences (..., lane); the first axis is of trials if there are any."""
     on_cpu = jax.default_backend() == "cpu"
     n_lanes = len(lane_subject)
@@ -138,11 +140,12 @@ def _lay_out(data: Dataset, trials: Record, lane_subject: np.ndarray, n_trials: 
     limit = CHUNK_LANES if on_cpu else max(n_lanes, 1)
     per_chunk = max(1, int(limit // max(lanes_of.mean(), 1)))
     n_chunks = -(-data.n_subjects // per_chunk)
-    n_shards = min(n_cores(), n_chunks) if on_cpu else 1
-    chunks_per_shard = bucket(-(-n_chunks // n_shards)) if n_chunks > 1 else 1
+    n_shards = min(n_cores(), n_chunks) if on_cpu and not exact else 1
+    size = int if exact else bucket
+    chunks_per_shard = size(-(-n_chunks // n_shards)) if n_chunks > 1 else 1
     # Even out the chunks, so that the last one is not nearly empty.
     per_chunk = -(-data.n_subjects // n_chunks)
-    places = bucket(per_chunk)
+    places = size(per_chunk)
 
     index = np.full((n_shards * chunks_per_shard, places), -1)
     chunk_of = np.arange(data.n_subjects) // per_chunk
@@ -154,13 +157,13 @@ def _lay_out(data: Dataset, trials: Record, lane_subject: np.ndarray, n_trials: 
     lane_chunk = row_of[lane_subject]
     order = np.argsort(lane_chunk, kind="stable")
     counts = np.bincount(lane_chunk, minlength=len(index))
-    width = bucket(int(counts.max()))
+    width = size(int(counts.max()))
     position = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
     source = np.full((len(index), width), -1)
     source[lane_chunk[order], position] = order
     real = source >= 0
 
-    extra = bucket(n_trials) - n_trials if n_trials else 0
+    extra = size(n_trials) - n_trials if n_trials else 0
 
     def arrange(array: np.ndarray, fill: Any = None) -> np.ndarray:
         padded = np.concatenate([array, np.repeat(array[-1:], extra, axis=0)]) if extra else array

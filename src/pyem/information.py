@@ -1,4 +1,3 @@
-# pyright: reportReturnType=false
 """Out-of-sample prediction: WAIC and leave-one-out cross-validation by Pareto-smoothed importance sampling.
 
 What is left out is a trial, a block or a whole subject, and the three answer different questions. A trial left out is
@@ -182,11 +181,11 @@ def _summed(method: str, unit: str, found: _Found, k: np.ndarray | None) -> Pred
 def _lppd(log_lik: np.ndarray) -> np.ndarray:
     from scipy.special import logsumexp
 
-    return logsumexp(log_lik, axis=0) - math.log(len(log_lik))
+    return np.asarray(logsumexp(log_lik, axis=0)) - math.log(len(log_lik))
 
 
 def _waic_of(log_lik: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    lppd, variance = _lppd(log_lik), log_lik.var(0, ddof=1)
+    lppd, variance = _lppd(log_lik), np.asarray(log_lik.var(0, ddof=1))
     return lppd - variance, lppd, variance
 
 
@@ -194,7 +193,7 @@ def _loo_of(log_lik: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from scipy.special import logsumexp
 
     log_weight, k = pareto_smoothed(-log_lik)
-    return logsumexp(log_weight + log_lik, axis=0), _lppd(log_lik), k
+    return np.asarray(logsumexp(log_weight + log_lik, axis=0)), _lppd(log_lik), k
 
 
 # -- pointwise values, a few subjects at a time ---------------------------------------------------------------------------
@@ -243,16 +242,17 @@ def trial_chunks(fit: SampleFit, unit: Unit) -> Any:
     x = fit.posterior["x"].reshape(fit.n_draws, *fit.posterior["x"].shape[2:])
     # Padded to the length of the longest block, that is what the compiled function works with.
     per_subject = np.bincount(fit.data.lane_subject).max() * fit.data.valid.shape[0]
-    together = max(1, WORKING_SET // (fit.n_draws * int(per_subject)))
+    n_chunks = -(-fit.n_draws * int(per_subject) * fit.data.n_subjects // WORKING_SET)
+    together = -(-fit.data.n_subjects // min(n_chunks, fit.data.n_subjects))
     for start in range(0, fit.data.n_subjects, together):
         # Another number of subjects would be compiled anew: the last ones are filled up with others.
         some = np.arange(start, start + together) % fit.data.n_subjects
         new = min(together, fit.data.n_subjects - start)
         lanes = np.flatnonzero(np.isin(fit.data.lane_subject, some[:new]))
-        part = fit.data.select(some[:new])
+        part = fit.data.select(some)
         mine = np.isin(observed.lane, lanes)
         local = np.searchsorted(lanes, observed.lane[mine])
-        values = trial_log_lik(fit.model, part, np.swapaxes(x[:, some[:new]], 0, 1), local, observed.row[mine])
+        values = trial_log_lik(fit.model, part, np.swapaxes(x[:, some], 0, 1), local, observed.row[mine])
         here = np.isin(lane, lanes)
         if unit == "block":
             starts = np.flatnonzero(np.diff(local, prepend=-1))
@@ -280,9 +280,10 @@ def marginal_log_lik(fit: SampleFit, *, draws: int = 256, key: Any = 0) -> np.nd
         raise ValueError(f"draws={draws}; at least 32 points are needed to integrate")
     rng = generator(key)
     if fit.population is None:
-        from pyem.infer.priors import rebuilt
+        from pyem.infer.priors import NaturalPriors, rebuilt
 
         priors = rebuilt(fit.model, fit.priors)
+        assert isinstance(priors, NaturalPriors)
         points = points_around(fit.model, fit.data, fit.x, fit.cov, priors, n=draws, rng=rng)
         once, _ = alone(fit.model, points, priors, 1, rng)
         return np.broadcast_to(once, (fit.n_draws, len(once))).copy()

@@ -1,10 +1,8 @@
-# pyright: reportReturnType=false
 """Subjects' parameters integrated out: one set of points for each subject, weighted anew for every draw of the group."""
 
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from pyem.compiled import compiled
 from pyem.dataset import Dataset
 from pyem.engine import TRACES, log_lik_draws
 from pyem.group import Group, Population, _log_t
@@ -99,7 +98,7 @@ def log_prior(model: Model, prior: Population | NaturalPriors, x: np.ndarray) ->
         return np.asarray(prior.log_prob(model, jnp.asarray(flat.T))).reshape(x.shape[:2])
 
 
-@partial(jax.jit, static_argnums=0)
+@compiled(0)
 def _over_draws(
     group: Group, x: Array, log_weight: Array, design: Array, draws: GroupDraws, u: Array
 ) -> tuple[Array, Array]:

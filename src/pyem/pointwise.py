@@ -77,7 +77,7 @@ def trial_log_lik(model: Model, data: Dataset, x: np.ndarray, lane: np.ndarray, 
             f"the log-likelihood of {draws} draws x {len(row)} observations takes {draws * len(row) * 8 / 2**30:.1f} GiB; "
             f"pass a smaller draws= (up to {LARGEST // (8 * len(row))}) or log_likelihood=False"
         )
-    laid = batch(model, data)
+    laid = batch(model, data, by_trial=True)
     together = min(draws, max(1, WORKING_SET // max(data.valid.size, 1)))
     out = np.empty((draws, len(row)))
     for start in range(0, draws, together):

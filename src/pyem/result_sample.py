@@ -352,6 +352,13 @@ class SampleFit:
 
         return to_arviz(self, **options)
 
+    def arviz_sections(self, *, log_likelihood: bool = False) -> Any:
+        """ArviZ's groups for files: those that cost nothing, and the log-likelihood if asked for."""
+        from pyem.export_sample import _log_likelihood, cheap_sections
+
+        extra = {"log_likelihood": _log_likelihood(self, "auto")} if log_likelihood else {}
+        return cheap_sections(self) | extra
+
     def save(self, path: str | Path) -> Path:
         """Write the fit, its data and the model's identity to a netCDF file that ArviZ opens; `pyem.load` reads it back.
 

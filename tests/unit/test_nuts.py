@@ -1,17 +1,312 @@
-"""Sampling against hierarchical EM on the same people."""
+"""NUTS against a fine grid, against closed forms, against EM, and its own calibration; the result it returns."""
 
+import warnings
+
+import jax
 import numpy as np
+import numpyro.distributions as dist
+import pytest
 
 import pyem
-from pyem.infer.nuts import fit_nuts
+from pyem.distribution import Normal
+from pyem.engine import TRACES
+from pyem.infer import nuts
+from tests.oracle.notebook import notebook_data, notebook_grid, notebook_model
+
+PRIORS = {"alpha": dist.Beta(1, 1), "beta": dist.HalfNormal(10)}
 
 
-def test_group_means_of_nuts_and_em_agree_within_a_posterior_sd():
+def error_of_mean(draws):
+    """Monte-Carlo standard error of the mean of draws (chain, draw)."""
+    return draws.std() / np.sqrt(pyem.diagnostics.ess(draws, "mean"))
+
+
+# -- one person: the notebook --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def notebook():
+    return pyem.fit_nuts(notebook_model(), notebook_data(), group=None, priors=PRIORS, key=1)
+
+
+def test_notebook_posterior_is_that_of_a_fine_grid(notebook):
+    exact = notebook_grid()
+    for k, name in enumerate(notebook.model.names):
+        draws = notebook.natural[:, :, 0, k]
+        assert abs(draws.mean() - exact[name]["mean"]) < 3 * error_of_mean(draws)
+        error_of_sd = error_of_mean((draws - draws.mean()) ** 2) / (2 * draws.std())
+        assert abs(draws.std() - exact[name]["sd"]) < 3 * error_of_sd
+    assert notebook.converged
+    assert notebook.stats["diverging"].sum() == 0
+
+
+def test_fit_of_one_person_has_tables(notebook):
+    table = notebook.table()
+    assert list(table.columns[:4]) == ["beta", "beta_sd", "beta_low", "beta_high"]
+    assert (table.beta_low < table.beta).all()
+    assert table.status.tolist() == ["ok"]
+    with pytest.raises(ValueError, match="there is no group"):
+        notebook.group_table()
+    assert "rw1a1b" in notebook.summary()
+    assert notebook.population is None
+
+
+# -- a closed form --------------------------------------------------------------
+
+NOISE = 0.5
+
+
+def _gaussian(p, state, trial):
+    return Normal(p.level, NOISE)
+
+
+def test_linear_gaussian_people_have_their_closed_form():
+    model = pyem.Model("level", (pyem.Parameter("level", mean=1.0, sd=2.0),), _gaussian, responses=("y",))
+    y = np.random.default_rng(0).normal(size=(6, 1, 10)) + np.arange(6)[:, None, None]
+    data = pyem.Dataset.from_arrays({"y": y})
+    fit = pyem.fit_nuts(model, data, group=None, draws=500, warmup=200, chains=2, key=0)
+    precision = 10 / NOISE**2 + 1 / 4
+    exact = (y.sum((1, 2)) / NOISE**2 + 1 / 4) / precision
+    for s in range(6):
+        draws = fit.posterior["x"][:, :, s, 0]
+        assert abs(draws.mean() - exact[s]) < 4 * error_of_mean(draws)
+    np.testing.assert_allclose(fit.posterior["x"].std((0, 1))[:, 0], precision**-0.5, rtol=0.12)
+
+
+# -- a group --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model():
+    return pyem.models.get("rw1a1b")
+
+
+@pytest.fixture(scope="module")
+def data(model):
+    return pyem.simulate(model, subjects=20, blocks=2, trials=20, key=5, missed=0.05)
+
+
+@pytest.fixture(scope="module")
+def group_fit(model, data):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        return pyem.fit_nuts(model, data, draws=400, warmup=300, chains=2, key=2)
+
+
+def test_group_table(group_fit, model):
+    table = group_fit.group_table()
+    assert list(table.index) == [("mean", "beta"), ("mean", "alpha"), ("sd", "beta"), ("sd", "alpha")]
+    natural = table.loc["mean", ["natural_low", "natural", "natural_high"]].to_numpy(float)
+    assert (np.diff(natural, axis=1) > 0).all()
+    draws = group_fit.posterior["coef"][..., 0, 1]
+    assert table.loc[("mean", "alpha"), "estimate"] == pytest.approx(draws.mean())
+    assert table.loc[("mean", "alpha"), "se"] == pytest.approx(draws.std())
+    assert (table.ess_bulk > 20).all()
+    assert group_fit.population.coef[0, 1] == pytest.approx(draws.mean())
+
+
+def test_people_are_shrunk_to_the_group(group_fit, model, data):
+    alone = pyem.fit_map(model, data, mean=model.typical[0], sd=3 * model.typical[1])
+    assert group_fit.x.std(0).max() < alone.x.std(0).max()
+    assert group_fit.cov.shape == (20, 2, 2)
+    assert (np.linalg.eigvalsh(group_fit.cov) > 0).all()
+
+
+def test_latents_have_uncertainty(group_fit, data):
+    frame = group_fit.latents(draws=10, key=0)
+    assert len(frame) == data.n_trials
+    first = frame.groupby(["subject", "block"]).head(1)
+    assert (first.value0_sd < 1e-12).all()
+    assert (frame.value0_sd.groupby(frame.trial).mean().iloc[5:] > 0).all()
+    np.testing.assert_allclose(np.exp(frame.log_prob), frame.probability)
+    assert frame.probability.isna().sum() == (~data.present["choice"]).sum()
+
+
+def test_diagnostics_name_every_parameter(group_fit):
+    table = group_fit.diagnostics()
+    assert len(table) == 4 + 20 * 2
+    assert "alpha[3]" in table.index
+    assert "sd of beta" in table.index
+
+
+def test_draws_are_reproducible(group_fit, model, data):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        again = pyem.fit_nuts(model, data, draws=400, warmup=300, chains=2, key=2)
+    np.testing.assert_array_equal(again.posterior["x"], group_fit.posterior["x"])
+    assert group_fit.draws(5, key=0).shape == (20, 5, 2)
+    np.testing.assert_array_equal(group_fit.draws(5, key=0), again.draws(5, key=0))
+
+
+def test_another_data_set_of_the_same_shape_compiles_nothing(group_fit, model):
+    before = TRACES[model.name, "nuts_advance"]
+    other = pyem.simulate(model, subjects=20, blocks=2, trials=20, key=6, missed=0.05)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        pyem.fit_nuts(model, other, draws=20, warmup=300, chains=2, key=3)
+    assert TRACES[model.name, "nuts_advance"] == before
+
+
+def test_program_does_not_grow_with_people(model):
+    def size(subjects):
+        data = pyem.simulate(model, subjects=subjects, blocks=2, trials=20, key=1)
+        spec, args = nuts.prepare(model, data, pyem.Group(), None, None, "standardized")
+        with jax.enable_x64(True):
+            position = spec.start(args, jax.random.key(0))
+            program = jax.make_jaxpr(jax.grad(lambda z: spec.log_density(args, z)))(position)
+        return str(program).count(" = ")
+
+    assert size(5) == size(50)
+
+
+# -- what goes wrong --------------------------------------------------------------
+
+
+def test_short_chains_are_told_of(model, data):
+    with pytest.warns(pyem.FitWarning, match="raise"):
+        fit = pyem.fit_nuts(model, data, draws=20, warmup=300, chains=2, key=2)
+    assert not fit.converged
+    assert "PROBLEM" in fit.summary()
+
+
+def test_problems_are_told_in_words(group_fit):
+    import dataclasses
+
+    bad = dict(group_fit.posterior)
+    bad["sd"] = bad["sd"] + np.array([0.0, 2.0])[:, None, None]
+    stats = dict(group_fit.stats)
+    stats["diverging"] = np.ones_like(stats["diverging"])
+    stats["energy"] = np.cumsum(np.ones_like(stats["energy"]), axis=1)
+    text = " ".join(dataclasses.replace(group_fit, posterior=bad, stats=stats).problems())
+    for words in ("800 of 800 draws diverged", "raise target_accept", "chains disagree", "sd of", "E-BFMI"):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"draws": 0}, "draws=0"),
+        ({"warmup": 5}, "warmup=5"),
+        ({"target_accept": 1.0}, "target_accept=1.0"),
+        ({"parametrization": "funnel"}, "parametrization='funnel'"),
+        ({"chain_method": "sequential"}, "chain_method='sequential'"),
+        ({"priors": {"alpha": dist.Beta(1, 1)}}, "group=None"),
+    ],
+)
+def test_options_that_cannot_be(model, data, options, message):
+    with pytest.raises(ValueError, match=message):
+        pyem.fit_nuts(model, data, key=0, **options)
+
+
+def test_group_of_one_is_refused(model, data):
+    with pytest.raises(ValueError, match="pass group=None"):
+        pyem.fit_nuts(model, data.select([0]), key=0)
+
+
+def test_start_must_be_of_the_same_fit(model, data):
+    other = pyem.fit_em(model, pyem.simulate(model, subjects=20, trials=20, key=9), max_iter=3, standard_errors=False)
+    with pytest.raises(ValueError, match="start must be"):
+        pyem.fit_nuts(model, data, key=0, start=other)
+
+
+def test_progress_goes_to_the_error_stream(model, data, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        pyem.fit_nuts(model, data, draws=20, warmup=300, chains=2, key=2, progress=True)
+    assert capsys.readouterr().out == ""
+
+
+# -- slow: agreement with other coordinates and other methods --------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options", [{"parametrization": "noncentered"}, {"parametrization": "centered"}, {"chain_method": "vectorized"}]
+)
+def test_same_posterior_in_other_coordinates(model, data, options):
+    def moments(fit):
+        draws = np.concatenate(
+            [fit.posterior["coef"][:, :, 0], fit.posterior["sd"], fit.posterior["x"][:, :, 3]], axis=2
+        )
+        return draws.mean((0, 1)), np.array([error_of_mean(draws[..., k]) for k in range(draws.shape[2])])
+
+    one, error_one = moments(pyem.fit_nuts(model, data, draws=1500, warmup=700, key=4))
+    other, error_other = moments(pyem.fit_nuts(model, data, draws=1500, warmup=700, key=5, **options))
+    # Six comparisons at 4 standard errors: a false alarm in 1 of 2600 runs.
+    assert (np.abs(one - other) < 4 * np.hypot(error_one, error_other)).all()
+
+
+@pytest.mark.slow
+def test_covariates_correlations_and_heavy_tails(model):
+    rng = np.random.default_rng(0)
+    age = rng.normal(size=80)
+    x = rng.multivariate_normal([0, 0], [[0.6, 0.35], [0.35, 0.6]], 80) + model.typical[0]
+    x[:, 1] += 0.9 * age
+    data = pyem.simulate(model, model.natural(x), blocks=2, trials=60, key=1, covariates={"age": age})
+    group = pyem.Group("student_t", covariance="full", covariates={"age": ["alpha"]})
+    fit = pyem.fit_nuts(model, data, group=group, key=2)
+    table = fit.group_table()
+    assert fit.converged, fit.problems()
+    for row, truth in (("mean", model.typical[0][1]), ("effect of age", 0.9)):
+        assert table.loc[(row, "alpha"), "low"] < truth < table.loc[(row, "alpha"), "high"]
+    assert table.loc[("effect of age", "alpha"), "above_0"] > 0.99
+    assert table.loc[("correlation", "beta, alpha"), "above_0"] > 0.9
+
+
+@pytest.mark.slow
+def test_many_people_three_parameters():
+    model = pyem.models.get("rw_forget")
+    data = pyem.simulate(model, subjects=97, blocks=4, trials=25, key=1, missed=0.05)
+    fit = pyem.fit_nuts(model, data, key=0)
+    assert fit.stats["diverging"].sum() == 0
+    assert fit.diagnostics().rhat.max() < 1.01
+    assert fit.converged, fit.problems()
+    assert ((data.truth - fit.x) / np.sqrt(np.diagonal(fit.cov, axis1=1, axis2=2))).std() < 1.2
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_real_group_agrees_with_em(pedersen):
     model = pyem.models.get("rw1a1b")
-    data = pyem.simulate(model, subjects=30, blocks=4, trials=24, key=1)
-    em = pyem.fit_em(model, data).group_table().loc["mean"]
-    nuts = fit_nuts(model, data, draws=500, warmup=500, chains=2, key=1)
-    table = nuts.group_table().loc["mean"]
-    assert (np.abs(table["estimate"] - em["estimate"]) < table["se"]).all()
-    assert int(nuts.stats["diverging"].sum()) == 0
-    assert (table["rhat"] < 1.02).all()
+    em = pyem.fit_em(model, pedersen)
+    fit = pyem.fit_nuts(model, pedersen, key=0, start=em)
+    assert fit.converged, fit.problems()
+    gap = np.abs(fit.posterior["coef"][:, :, 0].mean((0, 1)) - em.population.coef[0])
+    assert (gap < fit.posterior["coef"][:, :, 0].std((0, 1))).all()
+
+
+@pytest.mark.slow
+def test_simulation_based_calibration(model):
+    """Ranks of the truth among posterior draws are uniform when the truth is drawn from the prior.
+
+    Four group parameters and the two of person 0, a chi-square test of 100 ranks in 10 bins for each, each at 0.1/6 %: a false
+    alarm in one of 1000 runs.
+
+    Talts, S., Betancourt, M., Simpson, D., Vehtari, A., & Gelman, A. (2018). Validating Bayesian inference algorithms with
+    simulation-based calibration. https://doi.org/10.48550/arXiv.1804.06788
+    """
+    from scipy import stats
+
+    from pyem.predictive import _known, prior_draws
+
+    n_fits, n_bins, n_ranks = 100, 10, 99
+    shape = pyem.simulate(model, subjects=20, trials=40, key=0)
+    truth = prior_draws(model, shape, pyem.Group(), _known(model, shape, pyem.Group(), None), n_fits, 7)
+    ranks = []
+    for k in range(n_fits):
+        x = np.clip(truth["x"][k], -12, 12)
+        data = pyem.simulate(model, model.natural(x), trials=40, key=1000 + k)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pyem.FitWarning)
+            fit = pyem.fit_nuts(model, data, draws=1000, warmup=500, chains=2, key=k)
+        true = np.concatenate([truth["coef"][k, 0], truth["sd"][k], x[0]])
+        parts = [fit.posterior["coef"][:, :, 0], fit.posterior["sd"], fit.posterior["x"][:, :, 0]]
+        draws = np.concatenate(parts, axis=2).reshape(2000, -1)
+        # Thinned to nearly independent draws, that the ranks be uniform.
+        some = draws[np.linspace(0, 1999, n_ranks).astype(int)]
+        ranks.append((some < true).sum(0))
+    counts = np.stack(
+        [np.bincount(np.array(ranks)[:, j] * n_bins // (n_ranks + 1), minlength=n_bins) for j in range(6)]
+    )
+    p = stats.chisquare(counts, axis=1).pvalue
+    assert (p > 0.001 / 6).all(), (p, counts)

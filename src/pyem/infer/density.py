@@ -1,8 +1,8 @@
 """The log-likelihood of all people as one differentiable function, for samplers and variational inference.
 
-A lane depends on its own subject's parameters only, so a forward-mode pass for each parameter gives every partial derivative.
-They are computed together with the value and handed to JAX as the derivative, in either mode, so nothing is stored for a
-reverse sweep, and what is compiled does not depend on how many people there are.
+A lane depends on its own subject's parameters only, so the gradients of all subjects come in one pass. They are computed
+together with the value and handed to JAX as the derivative, in either mode, and what is compiled does not depend on how many
+people there are.
 """
 
 from __future__ import annotations
@@ -17,64 +17,39 @@ import numpy as np
 from jax import Array, lax
 
 from pyem.dataset import Dataset
-from pyem.engine import CHUNK_LANES, Chunk, chunk_log_lik, gradients
-from pyem.model import Model, Record, rollout
+from pyem.engine import Chunk, _reverse_gradients, batch, chunk_log_lik, gradients
+from pyem.model import Model, rollout
+
+FORWARD = 4
+"""Up to this many parameters gradients are made by forward mode, which stores nothing; beyond it by reverse mode."""
 
 
 class People(NamedTuple):
-    """Everybody's trials, laid out for one call."""
+    """Everybody's trials, laid out for one call; a pytree."""
 
     chunks: Chunk
-    """Trials (chunk, trial, ..., lane) and owners (chunk, lane); owners are places in the chunk."""
+    """Trials (chunk, ..., lane) and owners (chunk, lane); owners are places in the chunk."""
     subject: Array
-    """Who is in each place, (chunk, place); places left over repeat somebody and own no lane."""
+    """Who is in each place, (chunk, place); places left over repeat somebody and own no lane that counts."""
     place: Array
     """The place of each subject, counted over all chunks, (S,)."""
-    lane: Array
-    """For each lane of the data set, its chunk and its position there, (2, lane)."""
 
 
-_laid_out: weakref.WeakKeyDictionary[Dataset, dict[Model, People]] = weakref.WeakKeyDictionary()
+_laid_out: weakref.WeakKeyDictionary[Dataset, dict[Any, People]] = weakref.WeakKeyDictionary()
 
 
-def people(model: Model, data: Dataset) -> People:
-    """The data laid out for `model`: as many lanes in a chunk as stay in the cache, no padding within one chunk."""
+def people(model: Model, data: Dataset, *, by_trial: bool = False) -> People:
+    """The data laid out for `model`: chunks of as many lanes as stay in the cache. With `by_trial` every trial is kept."""
     known = _laid_out.setdefault(data, {})
-    if model not in known:
-        known[model] = _lay_out(model, data)
-    return known[model]
-
-
-def _lay_out(model: Model, data: Dataset) -> People:
-    on_cpu = jax.default_backend() == "cpu"
-    n_chunks = max(1, round(data.n_lanes / CHUNK_LANES)) if on_cpu else 1
-    n_places = -(-data.n_subjects // n_chunks)
-    n_chunks = -(-data.n_subjects // n_places)
-    chunk_of = data.lane_subject // n_places
-    counts = np.bincount(chunk_of, minlength=n_chunks)
-    position = np.arange(data.n_lanes) - np.repeat(np.cumsum(counts) - counts, counts)
-    source = np.zeros((n_chunks, int(counts.max())), int)
-    real = np.zeros(source.shape, bool)
-    source[chunk_of, position] = np.arange(data.n_lanes)
-    real[chunk_of, position] = True
-
-    def arrange(array: np.ndarray, mask: bool = False) -> Array:
-        out = np.moveaxis(array[..., source], -2, 0)
-        return jnp.asarray(out & real[:, None] if mask else out)
-
-    with jax.enable_x64(True):
-        trials = data.trials(model)
-        laid: dict[str, Any] = {name: arrange(trials[name]) for name in model.columns}
-        laid["responded"] = {name: arrange(mask, True) for name, mask in trials.responded.items()}
-        laid["learn"] = arrange(trials.learn, True)
-        owner = np.where(real, data.lane_subject[source] % n_places, n_places - 1)
-        everybody = np.arange(n_chunks * n_places)
-        return People(
-            Chunk(Record(**laid), jnp.asarray(owner, jnp.int32)),
-            jnp.asarray(np.where(everybody < data.n_subjects, everybody, 0).reshape(n_chunks, n_places), jnp.int32),
-            jnp.asarray(np.arange(data.n_subjects), jnp.int32),
-            jnp.asarray(np.stack([chunk_of, position]), jnp.int32),
-        )
+    if (model, by_trial) not in known:
+        laid = batch(model, data, by_trial=by_trial, exact=True)
+        index = laid.index[0]
+        place = np.empty(data.n_subjects, np.int32)
+        place[index[index >= 0]] = np.flatnonzero(index.ravel() >= 0)
+        subject = np.maximum(index, 0).astype(np.int32)
+        with jax.enable_x64(True):
+            known[model, by_trial] = People(laid.shards[0], jnp.asarray(subject), jnp.asarray(place))
+    return known[model, by_trial]
 
 
 def _over_chunks(function: Any, people: People, x: Array) -> Any:
@@ -88,26 +63,23 @@ def _over_chunks(function: Any, people: People, x: Array) -> Any:
 
 def _to_subjects(values: Array, people: People) -> Array:
     """(chunk, ..., place) to (..., S)."""
-    return _merged(values)[..., people.place]
-
-
-def _merged(values: Array) -> Array:
     moved = jnp.moveaxis(values, 0, -2)
-    return moved.reshape(*moved.shape[:-2], -1)
+    return moved.reshape(*moved.shape[:-2], -1)[..., people.place]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def log_lik(model: Model, people: People, x: Array) -> Array:
-    """Log-likelihood (S,), in nats, at unconstrained `x` (P, S); differentiable by `x`, in both modes."""
+    """Log-likelihood (S,), in nats, at unconstrained `x` (P, S); differentiable by `x` only, in both modes."""
     return _to_subjects(_over_chunks(partial(chunk_log_lik, model), people, x), people)
 
 
 @log_lik.defjvp
 def _log_lik_jvp(model: Model, primals: Any, tangents: Any) -> tuple[Array, Array]:
     people, x = primals
+    slope = gradients if model.n_params <= FORWARD else _reverse_gradients
 
     def both(chunk: Chunk, x: Array) -> tuple[Array, Array]:
-        return gradients(lambda x: chunk_log_lik(model, chunk, x), x)
+        return slope(lambda x: chunk_log_lik(model, chunk, x), x)
 
     value, grad = _over_chunks(both, people, x)
     return _to_subjects(value, people), (_to_subjects(grad, people) * tangents[1]).sum(0)
@@ -115,29 +87,28 @@ def _log_lik_jvp(model: Model, primals: Any, tangents: Any) -> tuple[Array, Arra
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def trial_log_lik(model: Model, people: People, x: Array) -> Array:
-    """Log-likelihood of every trial, (trial, lane of the data set), at unconstrained `x` (P, S), in nats."""
-    return _to_lanes(_over_chunks(partial(_chunk_trials, model), people, x), people)
+    """Log-likelihood of every trial, (chunk, trial, lane), in nats, at unconstrained `x` (P, S) of people laid out by trial."""
+    return _over_chunks(partial(_chunk_trials, model), people, x)
 
 
 @trial_log_lik.defjvp
 def _trial_log_lik_jvp(model: Model, primals: Any, tangents: Any) -> tuple[Array, Array]:
     people, x = primals
-
-    def both(chunk: Chunk, x: Array) -> tuple[Array, Array, Array]:
-        value, grad = gradients(lambda x: _chunk_trials(model, chunk, x), x)
-        return value, grad, chunk.lane_subject
-
-    value, grad, _ = _over_chunks(both, people, x)
-    # A tangent of a subject moves all lanes of that subject.
+    both = lambda chunk, x: gradients(lambda x: _chunk_trials(model, chunk, x), x)  # noqa: E731
+    value, grad = _over_chunks(both, people, x)
+    # A change of a subject's parameters moves all of its lanes.
     moved = _over_chunks(lambda chunk, dx: dx[:, chunk.lane_subject], people, tangents[1])
-    return _to_lanes(value, people), _to_lanes((grad * moved[:, :, None]).sum(1), people)
+    return value, (grad * moved[:, :, None]).sum(1)
 
 
 def _chunk_trials(model: Model, chunk: Chunk, x: Array) -> Array:
     return rollout(model, x[:, chunk.lane_subject], chunk.trials, full=True)["log_lik"]
 
 
-def _to_lanes(values: Array, people: People) -> Array:
-    """(chunk, trial, position) to (trial, lane)."""
-    chunk, position = people.lane
-    return jnp.moveaxis(values, 0, -1)[:, position, chunk]
+def lane_places(data: Dataset, people: People) -> tuple[np.ndarray, np.ndarray]:
+    """The chunk of each lane of the data, and its position there."""
+    flat = np.asarray(people.place)[data.lane_subject]
+    chunk = flat // people.subject.shape[1]
+    counts = np.bincount(chunk, minlength=people.subject.shape[0])
+    # Lanes are ordered by subject, and subjects by chunk.
+    return chunk, np.arange(len(chunk)) - np.repeat(np.cumsum(counts) - counts, counts)

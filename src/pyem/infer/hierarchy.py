@@ -1,5 +1,3 @@
-# pyright: reportArgumentType=false, reportReturnType=false, reportAssignmentType=false, reportOperatorIssue=false
-# pyright: reportIndexIssue=false, reportOptionalOperand=false
 """The joint posterior of a group and its people, in coordinates in which samplers move freely.
 
 Every person's parameters are written as what a Gaussian approximation of their posterior *given the group* expects, plus a
@@ -191,8 +189,8 @@ def standardized(precision: Array, shift: Array, z: Array) -> tuple[Array, Array
         return jnp.stack(out), -0.5 * sum(jnp.log(d).sum() for d in diag)  # type: ignore[return-value]
     chol = jnp.linalg.cholesky(jnp.moveaxis(precision, -1, 0))
     solve = lambda a, b, trans: jax.scipy.linalg.solve_triangular(a, b, lower=True, trans=trans)  # noqa: E731
-    down = jax.vmap(lambda a, b: solve(a, b, 0))(chol, shift.T)
-    x = jax.vmap(lambda a, b: solve(a, b, 1))(chol, down + z.T)
+    swept = jax.vmap(lambda a, b: solve(a, b, 0))(chol, shift.T)
+    x = jax.vmap(lambda a, b: solve(a, b, 1))(chol, swept + z.T)
     return x.T, -jnp.log(jnp.diagonal(chol, axis1=1, axis2=2)).sum()
 
 
@@ -225,7 +223,7 @@ def _corr_cholesky(v: Array) -> tuple[Array, Array]:
     """Cholesky factor of a correlation matrix from unconstrained numbers, and the log-Jacobian (Lewandowski et al.)."""
     from numpyro.distributions.transforms import CorrCholeskyTransform
 
-    transform = CorrCholeskyTransform()
+    transform: Any = CorrCholeskyTransform()
     chol = transform(v)
     return chol, transform.log_abs_det_jacobian(v, chol)
 
@@ -368,9 +366,11 @@ def alone_args(model: Model, data: Dataset, priors: Any) -> tuple[Alone, AloneAr
     mean, sd = model.typical
     estep = JaxEStep(model, data, np.tile(mean, (data.n_subjects, 1)), max_steps=50)
     laplace = estep.general(PriorFunction(model, known), 1e-8)
-    usable = np.isfinite(laplace.mode).all(1) & np.isfinite(laplace.cov).all((1, 2))
+    usable = np.isfinite(laplace.mode).all(axis=1)
+    usable = np.asarray(usable & np.isfinite(laplace.cov).all(axis=(1, 2)))
     mode = np.where(usable[:, None], laplace.mode, mean)
-    cov = np.where(usable[:, None, None], laplace.cov, np.diag(sd**2))
+    spread = np.diag(np.square(sd))
+    cov = np.where(usable[:, None, None], laplace.cov, spread)
     # No posterior is much wider than the prior; a curvature of almost nothing is a flat direction.
     values, vectors = np.linalg.eigh((cov + np.swapaxes(cov, 1, 2)) / 2)
     values = np.clip(values, 1e-8, (3 * sd.max()) ** 2)

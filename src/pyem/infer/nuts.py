@@ -1,5 +1,3 @@
-# pyright: reportArgumentType=false, reportReturnType=false, reportAssignmentType=false, reportOperatorIssue=false
-# pyright: reportIndexIssue=false, reportOptionalOperand=false
 """The No-U-Turn sampler for whole groups."""
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from pyem.compiled import compiled
 from pyem.dataset import Dataset
 from pyem.engine import TRACES, n_cores
 from pyem.group import Group
@@ -221,7 +220,7 @@ def _kernel(spec: Any, settings: Settings, args: Any) -> tuple[Callable[..., Any
     def begin(position: Any, key: Array) -> Any:
         size = sum(leaf.size for leaf in jax.tree.leaves(position))
         # Dense for the group, or for a few people; the people of a group are nearly independent of each other.
-        dense = [("group",)] if "group" in position else [("people",)] if size <= 12 else []
+        dense: Any = [("group",)] if "group" in position else [("people",)] if size <= 12 else []
         return init(
             position,
             num_warmup=settings.warmup,
@@ -229,7 +228,8 @@ def _kernel(spec: Any, settings: Settings, args: Any) -> tuple[Callable[..., Any
             dense_mass=dense,
             target_accept_prob=settings.target_accept,
             max_tree_depth=settings.max_tree_depth,
-            trajectory_length=None,
+            # NumPyro's own default is a number, which NUTS has no use for.
+            trajectory_length=None,  # pyright: ignore[reportArgumentType]
             model_args=(args,),
             model_kwargs={},
             rng_key=key,
@@ -238,7 +238,7 @@ def _kernel(spec: Any, settings: Settings, args: Any) -> tuple[Callable[..., Any
     return begin, lambda state: step(state, (args,), {})
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@compiled(0, 1, quick=True)
 def _begin(spec: Any, settings: Settings, args: Any, keys: Array) -> Any:
     """States of several chains at random positions; nearer to the middle where the density is not finite."""
     from numpyro.infer.util import ParamInfo
@@ -268,7 +268,7 @@ def _over_chains(function: Callable[..., Any], tree: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[None], function(jax.tree.map(lambda leaf: leaf[0], tree)))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@compiled(0, 1)
 def _advance(spec: Any, settings: Settings, args: Any, states: Any, n: Array) -> tuple[Any, dict[str, Any]]:
     """`n` (at most `BLOCK`) iterations of several chains, and what they gave, (iteration, chain, ...)."""
     TRACES[spec.model.name, "nuts_advance"] += 1
@@ -370,7 +370,7 @@ def _news(stage: str, out: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@partial(jax.jit, static_argnums=0)
+@compiled(0, quick=True)
 def _values(spec: Any, args: Any, positions: Any) -> Any:
     return lax.map(lambda position: spec.values(args, position), positions)
 

@@ -1,5 +1,3 @@
-# pyright: reportArgumentType=false, reportReturnType=false, reportAssignmentType=false, reportOperatorIssue=false
-# pyright: reportIndexIssue=false, reportOptionalOperand=false
 """Prior distributions: of natural parameters for people on their own, and of the group's parameters."""
 
 from __future__ import annotations
@@ -228,7 +226,8 @@ def natural_priors(model: Model, priors: Mapping[str, Any] | None) -> NaturalPri
         for k in range(block.start, block.stop):
             if given[k] is not None:
                 _require_mass(given[k], points, model.names[k])
-    return as_arrays(NaturalPriors(tuple(given), tuple(model.typical)))
+    mean, sd = model.typical
+    return as_arrays(NaturalPriors(tuple(given), (jnp.asarray(mean), jnp.asarray(sd))))
 
 
 # -- as text, for tables and files ----------------------------------------------------------------------------------------
@@ -251,11 +250,7 @@ def described(
     assert group is not None
     assert free is not None
     out = {f"mean of {name}": _described(prior) for name, prior in zip(model.names, priors.mean, strict=True)}
-    labels = [
-        f"effect of {covariate} on {model.names[j]}"
-        for k, (covariate, _) in enumerate(group.covariates, start=1)
-        for j in np.flatnonzero(free[k])
-    ]
+    labels = _effect_labels(model, group, free)
     out |= {label: _described(prior) for label, prior in zip(labels, priors.effect, strict=True)}
     out |= {f"sd of {name}": _described(prior) for name, prior in zip(model.names, priors.sd, strict=True)}
     if group.covariance == "full" and model.n_params > 1:
@@ -263,9 +258,17 @@ def described(
     return out
 
 
+def _effect_labels(model: Model, group: Group, free: np.ndarray) -> list[str]:
+    return [
+        f"effect of {covariate} on {model.names[j]}"
+        for (covariate, _), row in zip(group.covariates, free[1:], strict=True)
+        for j in np.flatnonzero(row)
+    ]
+
+
 def _described(prior: Any) -> tuple[str, dict[str, float]]:
     values = {name: getattr(prior, name, None) for name in prior.arg_constraints}
-    return type(prior).__name__, {name: float(value) for name, value in values.items() if np.ndim(value) == 0}
+    return type(prior).__name__, {k: float(v) for k, v in values.items() if v is not None and np.ndim(v) == 0}
 
 
 def prior_text(name: str, arguments: Mapping[str, float]) -> str:
@@ -280,24 +283,40 @@ def prior_text(name: str, arguments: Mapping[str, float]) -> str:
     return f"{name}({shown})" + (", unconstrained" if "unconstrained" in arguments else "")
 
 
-def rebuilt(model: Model, known: Described) -> NaturalPriors:
-    """Priors of natural parameters from their description.
+def rebuilt(
+    model: Model, known: Described, group: Group | None = None, free: np.ndarray | None = None
+) -> HyperPriors | NaturalPriors:
+    """The priors that `described` told of.
 
     Raises
     ------
     ValueError
         If NumPyro has no such distribution with these arguments.
     """
+    made = {name: _made(name, *prior) for name, prior in known.items() if "unconstrained" not in prior[1]}
+    if group is None:
+        return natural_priors(model, made)
+    assert free is not None
+    labels = _effect_labels(model, group, free)
+    concentration = known.get("correlations", ("LKJ", {"concentration": 2.0}))[1]["concentration"]
+    return as_arrays(
+        HyperPriors(
+            tuple(made[f"mean of {name}"] for name in model.names),
+            tuple(made[label] for label in labels),
+            tuple(made[f"sd of {name}"] for name in model.names),
+            concentration,
+        )
+    )
+
+
+def _made(name: str, kind: str, arguments: Mapping[str, float]) -> Any:
     import numpyro.distributions as dist
 
-    given: dict[str, Any] = {}
-    for name, (kind, arguments) in known.items():
-        if "unconstrained" in arguments:
-            continue
-        try:
-            given[name] = getattr(dist, kind)(**arguments)
-        except (AttributeError, TypeError):
-            raise ValueError(
-                f"the prior {prior_text(kind, arguments)} of {name!r} cannot be made again from its description"
-            ) from None
-    return natural_priors(model, given)
+    if kind == "LKJ":
+        return None
+    try:
+        return getattr(dist, kind)(**arguments)
+    except (AttributeError, TypeError):
+        raise ValueError(
+            f"the prior {prior_text(kind, arguments)} of {name!r} cannot be made again from its description"
+        ) from None

@@ -1,5 +1,3 @@
-# pyright: reportArgumentType=false, reportReturnType=false, reportAssignmentType=false, reportOperatorIssue=false
-# pyright: reportIndexIssue=false, reportOptionalOperand=false
 """Stochastic variational inference: the closest of a family of Gaussians to the posterior, in standardised coordinates."""
 
 from __future__ import annotations
@@ -8,7 +6,6 @@ import contextlib
 import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -17,6 +14,7 @@ import numpy as np
 from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 
+from pyem.compiled import compiled
 from pyem.dataset import Dataset
 from pyem.engine import CHUNK_LANES, TRACES
 from pyem.group import Group, Population, _log_t
@@ -199,9 +197,9 @@ def _guide_sites(settings: Settings, position: Any) -> dict[str, Any]:
     def gaussian(name: str, shape: tuple[int, ...]) -> Any:
         """Full covariance of the last axis."""
         n = shape[-1]
-        loc = numpyro.param(f"{name}_loc", jnp.zeros(shape))
+        loc: Any = numpyro.param(f"{name}_loc", jnp.zeros(shape))
         start = jnp.broadcast_to(jnp.eye(n), (*shape, n))
-        scale = numpyro.param(f"{name}_scale", start, constraint=constraints.scaled_unit_lower_cholesky)
+        scale: Any = numpyro.param(f"{name}_scale", start, constraint=constraints.scaled_unit_lower_cholesky)
         # As a transform of standard normals, its density at its own draws needs no inverse.
         standard = dist.Normal(jnp.zeros(shape), 1.0).to_event(1)
         return dist.TransformedDistribution(standard, LowerCholeskyAffine(loc, scale))
@@ -216,7 +214,7 @@ def _guide_sites(settings: Settings, position: Any) -> dict[str, Any]:
         if settings.guide == "full":
             return {"all": gaussian("all", (n,))}
         loc = numpyro.param("all_loc", jnp.zeros(n))
-        diag = numpyro.param("all_scale", 0.9 * jnp.ones(n), constraint=constraints.softplus_positive)
+        diag: Any = numpyro.param("all_scale", 0.9 * jnp.ones(n), constraint=constraints.softplus_positive)
         # Small and unequal at first, so that directions can grow apart.
         rng = np.random.default_rng(0).normal(size=(n, min(settings.rank, n)))
         factor = numpyro.param("all_factor", 0.05 * jnp.asarray(rng))
@@ -278,12 +276,12 @@ def _svi(spec: Any, settings: Settings, args: Any, rate: Any) -> Any:
 # -- the optimiser --------------------------------------------------------------------------------------------------------
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@compiled(0, 1, quick=True)
 def _begin(spec: Any, settings: Settings, args: Any, key: Array) -> Any:
     return _svi(spec, settings, args, 0.0).init(key, args)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@compiled(0, 1)
 def _advance(spec: Any, settings: Settings, args: Any, state: Any, rate: Array, n: Array) -> tuple[Any, Any]:
     """`n` steps; their mean ELBO, its standard error, and the mean of the guide's parameters over the steps."""
     TRACES[spec.model.name, "svi"] += 1
@@ -345,7 +343,7 @@ def _flat(elbo: list[float], errors: list[float]) -> bool:
     return bool(late.mean() - early.mean() < 2 * noise)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@compiled(0, 1, quick=True)
 def _drawn(spec: Any, settings: Settings, args: Any, params: Any, keys: Array) -> Any:
     """Positions drawn from the guide."""
     import numpyro
@@ -432,7 +430,7 @@ def _unpacked_group(spec: Any, args: Any, v: np.ndarray) -> tuple[np.ndarray, ..
         return np.asarray(coef), np.asarray(sd), chol, np.asarray(log_hyper)
 
 
-@partial(jax.jit, static_argnums=0)
+@compiled(0, quick=True)
 def _group_at(spec: Any, center: Array, scale: Array, priors: Any, v: Array) -> Any:
     def one(v: Array) -> Any:
         coef, sd, chol, log_det = spec.unpack(center + scale * v)
