@@ -1,0 +1,93 @@
+"""Full Bayesian inference: NUTS and SVI of 97 people, compilation by the number of people, agreement with EM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import pyem
+from benchmarks.measure import ROOT, fresh, row
+
+GROUP = """
+import json, time, warnings
+import numpy as np
+import pyem
+warnings.simplefilter("ignore", pyem.FitWarning)
+model = pyem.models.get("rw_forget")
+data = pyem.simulate(model, subjects={subjects}, blocks=4, trials=25, key=1, missed=0.05)
+t = time.perf_counter()
+fit = {call}
+seconds = time.perf_counter() - t
+sd = fit.posterior["sd"]
+out = {{"seconds": seconds, "stages": fit.seconds, "sd": sd.mean((0, 1)).tolist(), "sd_of_sd": sd.std((0, 1)).tolist()}}
+out |= {{"mean": fit.posterior["coef"][:, :, 0].mean((0, 1)).tolist(), "message": fit.message}}
+if fit.method == "nuts":
+    table = fit.diagnostics()
+    out |= {{"rhat": float(table.rhat.max()), "ess": float(table.ess_bulk.min()), "steps": float(fit.stats["n_steps"].mean())}}
+    out["divergences"] = int(fit.stats["diverging"].sum())
+print(json.dumps(out))
+"""
+NUTS = "pyem.fit_nuts(model, data, draws={draws}, warmup={draws}, key=0)"
+SVI = "pyem.fit_svi(model, data, key=0)"
+
+
+def shown(values: list[float]) -> str:
+    """Numbers with three digits."""
+    return ", ".join(f"{value:.3f}" for value in values)
+
+
+def group() -> None:
+    """97 people x 4 blocks x 25 trials, 5 % missed, three parameters, in fresh processes without a compilation cache."""
+    nuts = fresh(GROUP.format(subjects=97, call=NUTS.format(draws=1000)))
+    row(
+        "NUTS, 97 people x 100 trials x 3 parameters, 4 x (1000 + 1000), s, compilation included",
+        f"{nuts['seconds']:.1f}; Rhat {nuts['rhat']:.4f}, smallest ESS {nuts['ess']:.0f}, {nuts['divergences']} divergences, "
+        f"{nuts['steps']:.1f} steps a draw",
+        "<= 120; Rhat < 1.01, no divergences",
+    )
+    stages = nuts["stages"]
+    row("of which EM fit and coordinates; compilation, s", f"{stages['start']:.1f}; {stages['compile']:.1f}", "<= 15")
+    svi = fresh(GROUP.format(subjects=97, call=SVI))
+    row("SVI of the same, cold, s", f"{svi['seconds']:.1f}; {svi['message']}", "<= 15")
+    ratio = np.array(svi["sd"]) / np.array(nuts["sd"])
+    row("group sds of SVI / NUTS", f"{shown(ratio.tolist())}", "within 10 %")
+
+
+def compilation(subjects: tuple[int, ...] = (10, 97)) -> None:
+    """Seconds of compilation by the number of people."""
+    runs = [fresh(GROUP.format(subjects=n, call=NUTS.format(draws=20)))["stages"] for n in subjects]
+    times = [run["compile"] for run in runs]
+    row(f"compilation for {' and '.join(map(str, subjects))} people, s", shown(times), "within 20 %")
+
+
+def real() -> None:
+    """Group means of NUTS and EM on the probabilistic selection task, in posterior sds."""
+    path = ROOT.parent / "shared" / "data" / "pst_pedersen2020.csv"
+    if not path.exists():
+        row("probabilistic selection task, NUTS and EM", "the data are not beside this checkout", "within 1 sd")
+        return
+    model = pyem.models.get("rw1a1b")
+    columns = {"choice": "response", "reward": "feedback"}
+    data = pyem.Dataset.read(Path(path), subject="subj_idx", block="split_by", columns=columns)
+    em = pyem.fit_em(model, data)
+    nuts = pyem.fit_nuts(model, data, key=0)
+    assert em.population is not None
+    draws = nuts.posterior["coef"][:, :, 0]
+    gap = (em.population.coef[0] - draws.mean((0, 1))) / draws.std((0, 1))
+    row(
+        "probabilistic selection task, (EM - NUTS) / posterior sd of group means of beta and alpha",
+        f"{shown(gap.tolist())}; NUTS {sum(nuts.seconds.values()):.1f} s",
+        "within 1",
+    )
+
+
+def main() -> None:
+    """All rows."""
+    group()
+    compilation()
+    real()
+
+
+if __name__ == "__main__":
+    main()
