@@ -26,6 +26,8 @@ from pyem.model import Model, Record, initial_state, over_lanes, policies, updat
 
 WORTH = 0.7
 """Contexts are shared if there is less to compute than this share of the trials."""
+FEWEST = 200
+"""Trials of a data set below which nothing is gained by a search."""
 EQUAL = 1e-9
 """States are the same if they differ by less, relative to the size of each value, at all random parameters."""
 MARGIN = 1e-8
@@ -113,7 +115,7 @@ def shared(model: Model, data: Dataset, bucket: Callable[[int], int]) -> Record 
     bucket
         Rounds sizes up, so that similar data share a compilation.
     """
-    options = _options(model, data)
+    options = _options(model, data) if data.n_trials >= FEWEST else None
     if options is None:
         return None
     events = _events(model, data)

@@ -104,6 +104,9 @@ class Parameter:
         return (self.name,) if self.size is None else tuple(f"{self.name}{k}" for k in range(self.size))
 
 
+RESERVED = ("responded", "learn", "seen")
+"""Masks that come with every trial, so that no column can have their names."""
+
 Recipe = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
 """Steps, each a name and its keyword arguments."""
 
@@ -207,6 +210,12 @@ class Model:
             raise ValueError(
                 f"model {self.name!r} has lagged={unknown}, but its columns are {', '.join(self.columns)}; "
                 "name them among inputs=, responses= or outcomes="
+            )
+        taken = [name for name in self.columns if name in RESERVED]
+        if taken:
+            raise ValueError(
+                f"model {self.name!r} has a column {taken[0]!r}, but a trial has {', '.join(RESERVED)} of its own; name the "
+                "column otherwise"
             )
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"model {self.name!r} has parameters of the same name: {', '.join(self.names)}")

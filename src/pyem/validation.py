@@ -300,7 +300,9 @@ def _policy_before_response(model: Model, data: Dataset) -> None:
 
     with jax.enable_x64(True):
         trials = data.trials(model)
-        inputs = {n: jax.ShapeDtypeStruct(trials[n].shape[1:-1], trials[n].dtype) for n in model.inputs}
+        inputs: dict[str, Any] = {n: jax.ShapeDtypeStruct(trials[n].shape[1:-1], trials[n].dtype) for n in model.inputs}
+        # Whether an optional input was there is known as soon as the input is.
+        inputs["seen"] = {n: jax.ShapeDtypeStruct((), bool) for n in model.inputs if n in model.optional}
         try:
             jax.eval_shape(dry, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), inputs)
         except AttributeError as error:

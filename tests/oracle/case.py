@@ -31,6 +31,8 @@ class Case:
     log_lik: Callable[..., list[float]]
     draw: Callable[..., dict[str, np.ndarray]]
     settings: Sequence[dict[str, Any]] = ({},)
+    redundant: Sequence[str] = ()
+    """Columns that tell what follows from the others, so that nothing is lost where they are missing."""
 
 
 def log_softmax(values: Sequence[float]) -> list[float]:

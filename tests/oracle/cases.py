@@ -1,6 +1,12 @@
 """The case of every registered model, by name. A new family adds its module here; a model without a case fails the contract."""
 
-from tests.oracle import bayes, choice, glm, rl
+from tests.oracle import aif, bayes, choice, glm, rl
 from tests.oracle.case import Case
 
-CASES: dict[str, Case] = {**rl.CASES, **choice.CASES, **bayes.CASES, **glm.CASES}
+CASES: dict[str, Case] = {
+    **rl.CASES,
+    **choice.CASES,
+    **bayes.CASES,
+    **glm.CASES,
+    **aif.CASES,
+}

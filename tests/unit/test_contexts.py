@@ -99,7 +99,7 @@ def test_equal_states_are_found():
 
 def test_long_blocks_are_left_alone():
     rng = np.random.default_rng(1)
-    data = Dataset.from_arrays({"choice": rng.integers(0, 2, (3, 1, 60)), "reward": rng.integers(0, 2, (3, 1, 60))})
+    data = Dataset.from_arrays({"choice": rng.integers(0, 2, (3, 1, 80)), "reward": rng.integers(0, 2, (3, 1, 80))})
     model = dataclasses.replace(pyem.models.get("rw1a1b"), share=True)
     assert contexts.shared(model, data, bucket) is None
     assert "counts" not in batch(model, data).shards[0].trials
@@ -107,7 +107,7 @@ def test_long_blocks_are_left_alone():
 
 def test_a_response_that_is_a_number_is_left_alone():
     model = Model("rating", (Parameter("mean"),), lambda p, s, t: Normal(p.mean, 1.0), responses=("y",), share=True)
-    data = Dataset.from_arrays({"y": np.zeros((2, 5, 2))})
+    data = Dataset.from_arrays({"y": np.zeros((2, 5, 30))})
     assert contexts.shared(model, data, bucket) is None
 
 
@@ -129,3 +129,11 @@ def test_a_missing_optional_column_keeps_nothing_from_counting(data, x):
     assert (data.masks(strict)[1] < learns).any()
     seen = data.trials(PLAIN).seen["reward"]
     assert (seen == data.present["reward"]).all()
+
+
+def test_few_trials_are_not_worth_a_search(data):
+    few = data.select(np.array([0]))
+    fewer = dataclasses.replace(few, valid=few.valid & (np.arange(few.n_lanes) < 50))
+    assert fewer.n_trials < contexts.FEWEST < few.n_trials
+    assert contexts.shared(SHARED, fewer, bucket) is None
+    assert contexts.shared(SHARED, few, bucket) is not None

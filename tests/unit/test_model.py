@@ -96,6 +96,13 @@ def test_a_fixed_parameter_is_no_longer_free():
         fix(fix(models.get("rw1a1b"), alpha=0.1), alpha=0.2)
 
 
+def test_no_column_has_the_name_of_a_mask():
+    with pytest.raises(
+        ValueError, match="'masked' has a column 'seen', but a trial has responded, learn, seen of its own"
+    ):
+        pyem.Model("masked", (), policy=lambda p, q, trial: None, inputs=("seen",))
+
+
 def test_a_vector_cannot_be_fixed():
     with pytest.raises(ValueError, match="'b' of model 'glm' has several values"):
         fix(models.get("glm"), b=0.5)

@@ -1,12 +1,13 @@
 """Active inference: agents that infer hidden states and choose policies of least expected free energy.
 
-`DiscretePOMDP` makes such an agent a `pyem.Model`. `TMaze`, `POMDPTask` and `Episodes` are tasks for simulation. A first part:
-the names are not yet among those of `pyem`, and may still change.
+`DiscretePOMDP` makes such an agent a `pyem.Model`; `from_pymdp` does so with an agent written for pymdp. `TMaze`,
+`POMDPTask` and `Episodes` are tasks for simulation. Models that are ready: ``pyem.models.get("aif_tmaze")``,
+``"aif_bandit"``, ``"aif_reversal"``.
 
 Examples
 --------
->>> from pyem.aif import TMaze
->>> TMaze().reward_probability
+>>> import pyem
+>>> pyem.aif.TMaze().reward_probability
 0.8
 """
 
@@ -21,7 +22,10 @@ _WHERE = {
     "Learning": "learning",
     "POMDPTask": "tasks",
     "TMaze": "tasks",
+    "from_pymdp": "adapter",
     "join_blocks": "blocks",
+    "plot_posteriors": "figures",
+    "pymdp_data": "adapter",
 }
 
 __all__ = list(_WHERE)  # pyright: ignore[reportUnsupportedDunderAll]

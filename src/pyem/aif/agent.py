@@ -159,6 +159,7 @@ class DiscretePOMDP:
         action: str = "action",
         readouts: Callable[..., Mapping[str, Any]] | None = None,
         readout_columns: Sequence[str] = (),
+        share: bool = True,
         task: Any = None,
         doc: str = "",
         reference: str = "",
@@ -182,6 +183,9 @@ class DiscretePOMDP:
             log-probabilities of the actions, ``mind.log_action``.
         readout_columns
             Their columns.
+        share
+            Evaluate decisions made in the same state of mind once (see `pyem.contexts`), where that saves work. It does
+            for short blocks with few different outcomes, not for long ones; with learning it is not tried.
         task, doc, reference
             As of every model.
 
@@ -224,7 +228,7 @@ class DiscretePOMDP:
             input_codes=coded,
             optional=columns,
             updates="always",
-            share=self.learning is None,
+            share=share and self.learning is None,
             task=task,
             doc=doc,
             reference=reference,
@@ -233,9 +237,9 @@ class DiscretePOMDP:
     def generative(self, p: Any, structure: Structure | None = None) -> Generative:
         """The agent's model of the world at the parameters `p`."""
         A, B = tuple(self.A(p)), tuple(self.B(p))  # type: ignore[operator]
-        C = tuple(self.C(p)) if self.C else tuple(np.zeros(a.shape[0]) for a in A)  # type: ignore[operator]
-        D = tuple(self.D(p)) if self.D else tuple(np.full(b.shape[0], 1 / b.shape[0]) for b in B)  # type: ignore[operator]
-        log_E = np.zeros(len(structure.policies) if structure else 1)
+        C: Any = tuple(self.C(p)) if self.C else tuple(np.zeros(a.shape[0]) for a in A)  # type: ignore[operator]
+        D: Any = tuple(self.D(p)) if self.D else tuple(np.full(b.shape[0], 1 / b.shape[0]) for b in B)  # type: ignore[operator]
+        log_E: Any = np.zeros(len(structure.policies) if structure else 1)
         if self.E is not None:
             weights = self.E(p)
             log_E = log_floored(weights[0] if isinstance(weights, list) else weights)
@@ -384,7 +388,8 @@ class Agent:
         if self.pomdp.learning is None:
             return g, None
         counts = self._counts(p, state)
-        return expected(g, counts), counts
+        # At rate 0 nothing is learned: the counts only tell what would be news.
+        return (g if self.pomdp.learning.rate == 0.0 else expected(g, counts)), counts
 
     def _counts(self, p: Any, state: Any) -> Counts:
         return _with_none(self.pomdp.learning.counts(p, self.structure), state["counts"])  # type: ignore[union-attr]
@@ -447,7 +452,8 @@ class Agent:
             evidence_D(inference, counts, belief, state["first"]),
         )
         counts = learned(counts, prior, evidence, rate, forgetting)
-        after = now if self.after else inference.predict(expected(g, counts), belief, acted)
+        world = g if learning.rate == 0.0 else expected(g, counts)
+        after = now if self.after else inference.predict(world, belief, acted)
         return {
             "belief": after,
             "counts": _without_none(counts),

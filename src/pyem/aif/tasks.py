@@ -200,6 +200,12 @@ class TMaze(POMDPTask):
             A_dependencies=MAZE_DEPENDENCIES,
         )
 
+    def render(self, episode: Any, **options: Any) -> Any:
+        """A panel for each trial of an episode; see `pyem.aif.figures.render_maze`."""
+        from pyem.aif.figures import render_maze
+
+        return render_maze(episode, **options)
+
 
 MAZE_DEPENDENCIES = ((0,), (0, 1), (0, 1))
 

@@ -14,9 +14,15 @@ from collections.abc import Callable
 from typing import Any
 
 from pyem.model import Model
-from pyem.models import bayes, choice, glm, rl
+from pyem.models import aif, bayes, choice, glm, rl
 
-_FACTORIES: dict[str, Callable[..., Model]] = {**rl.MODELS, **choice.MODELS, **bayes.MODELS, **glm.MODELS}
+_FACTORIES: dict[str, Callable[..., Model]] = {
+    **rl.MODELS,
+    **choice.MODELS,
+    **bayes.MODELS,
+    **glm.MODELS,
+    **aif.MODELS,
+}
 
 
 def names() -> list[str]:
