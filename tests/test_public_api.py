@@ -40,6 +40,7 @@ API = {
     "Status",
     "__version__",
     "aic",
+    "aif",
     "bic",
     "check",
     "compare",
@@ -82,7 +83,33 @@ API = {
 }
 """A change of this set is a change of the interface: say it in the changelog."""
 
-HEAVY = ["arviz", "joblib", "matplotlib", "narwhals", "numpyro", "pandas", "rich", "scipy.stats", "typer", "xarray"]
+AIF = {
+    "DiscretePOMDP",
+    "Episodes",
+    "Learning",
+    "POMDPTask",
+    "TMaze",
+    "from_pymdp",
+    "join_blocks",
+    "plot_posteriors",
+    "pymdp_data",
+}
+"""Of `pyem.aif`, which is loaded on first use."""
+
+HEAVY = [
+    "arviz",
+    "equinox",
+    "joblib",
+    "matplotlib",
+    "narwhals",
+    "numpyro",
+    "pandas",
+    "pymdp",
+    "rich",
+    "scipy.stats",
+    "typer",
+    "xarray",
+]
 
 
 def test_the_public_names_are_these():
@@ -101,6 +128,14 @@ def test_every_public_name_is_there_and_documented(name):
         own = [member for key, member in vars(value).items() if not key.startswith("_")]
         methods = [member for member in own if inspect.isfunction(member) or isinstance(member, property | classmethod)]
         assert all(inspect.getdoc(method) for method in methods)
+
+
+def test_the_names_of_active_inference_are_these():
+    assert set(pyem.aif.__all__) == set(dir(pyem.aif)) == AIF
+    for name in AIF:
+        assert len((getattr(pyem.aif, name).__doc__ or "").strip()) > 20, f"pyem.aif.{name} has no docstring"
+    with pytest.raises(AttributeError, match=r"module 'pyem.aif' has no attribute 'Agent'"):
+        _ = pyem.aif.Agent
 
 
 def has_a_signature(value: object) -> bool:
@@ -159,6 +194,7 @@ def test_models_and_the_fit_load_nothing_heavy_either():
     code = """
 import pyem
 model = pyem.with_lapse(pyem.models.get("rw1a1b"))
+pyem.aif.DiscretePOMDP, pyem.aif.from_pymdp, pyem.models.get("aif_bandit")
 pyem.simulate, pyem.fit_em, pyem.check, pyem.Group, pyem.Dataset.from_arrays({"choice": [[[0, 1]]], "reward": [[[1, 0]]]})
 """
     assert in_a_fresh_process(code + LOOK) == LIGHT

@@ -68,7 +68,7 @@ _WHERE = {
     "with_lapse": "model",
     "with_stickiness": "model",
 }
-_MODULES = ("models", "plot", "selection", "study", "task")
+_MODULES = ("aif", "models", "plot", "selection", "study", "task")
 _PYEM = ("compare", "em", "optim", "posterior", "priors")
 """Modules of the pyEM interface that are also found here."""
 
