@@ -10,7 +10,7 @@ import pytest
 import pyem
 from pyem.distribution import Normal
 from pyem.engine import TRACES
-from pyem.infer import nuts
+from pyem.infer import setup
 from tests.oracle.notebook import notebook_data, notebook_grid, notebook_model
 
 PRIORS = {"alpha": dist.Beta(1, 1), "beta": dist.HalfNormal(10)}
@@ -150,7 +150,7 @@ def test_another_data_set_of_the_same_shape_compiles_nothing(group_fit, model):
 def test_program_does_not_grow_with_people(model):
     def size(subjects):
         data = pyem.simulate(model, subjects=subjects, blocks=2, trials=20, key=1)
-        spec, args = nuts.prepare(model, data, pyem.Group(), None, None, "standardized")
+        spec, args = setup.prepare(model, data, pyem.Group(), None, None, "standardized")
         with jax.enable_x64(True):
             position = spec.start(args, jax.random.key(0))
             program = jax.make_jaxpr(jax.grad(lambda z: spec.log_density(args, z)))(position)

@@ -238,40 +238,50 @@ def _lkj(chol: Array, concentration: Array) -> Array:
 # -- where to start -----------------------------------------------------------------------------------------------------
 
 
+def group_layout(
+    model: Model, data: Dataset, group: Group, priors: Any, pop: Population, parametrization: Parametrization
+) -> tuple[Hierarchy, GroupArgs]:
+    """The posterior of a group in coordinates that know nothing of the data yet, with the shapes of those of `group_args`."""
+    spec = Hierarchy(model, group, tuple(tuple(map(bool, row)) for row in pop.free), parametrization)
+    n, p = data.n_subjects, model.n_params
+    with jax.enable_x64(True):
+        anchor = Anchor(jnp.zeros((p, p, n)), jnp.zeros((p, n)), jnp.ones((p, n)))
+        center, scale = jnp.zeros(spec.n_group), jnp.ones(spec.n_group)
+        hyper = hyper_priors(model, pop, priors)
+        return spec, GroupArgs(people(model, data), jnp.asarray(pop.design), hyper, anchor, center, scale)
+
+
 def group_args(
     model: Model, data: Dataset, group: Group, priors: Any, fit: PointFit, parametrization: Parametrization
 ) -> tuple[Hierarchy, GroupArgs]:
     """The posterior of a group, in coordinates made from a fit by EM."""
     pop = fit.population
     assert pop is not None
-    spec = Hierarchy(model, group, tuple(tuple(map(bool, row)) for row in pop.free), parametrization)
-    n = data.n_subjects
-    typical = model.typical[1]
-    sd = np.sqrt(np.diag(pop.cov))
+    spec, args = group_layout(model, data, group, priors, pop, parametrization)
     within = np.diagonal(fit.cov, axis1=1, axis2=2)
-    within = np.minimum(np.median(within, axis=0), (3 * typical) ** 2)
+    center, scale = _group_coordinates(model, pop, np.median(within, axis=0))
+    with jax.enable_x64(True):
+        anchor = jax.tree.map(jnp.asarray, _anchor(model, data, fit.x, pop))
+        return spec, args._replace(anchor=anchor, center=jnp.asarray(center), scale=jnp.asarray(scale))
+
+
+def _group_coordinates(model: Model, pop: Population, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Roughly the posterior mean and sd of the group's coordinates (G,), from what is not known of a person, (P,)."""
+    n, typical = len(pop.design), model.typical[1]
+    sd = np.sqrt(np.diag(pop.cov))
+    within = np.minimum(within, (3 * typical) ** 2)
     # A variance that EM finds to be zero is only small: start where the posterior has mass.
-    floor = np.sqrt(0.01 * typical**2 + 0.1 * within)
-    sd0 = np.maximum(sd, floor)
+    sd0 = np.maximum(sd, np.sqrt(0.01 * typical**2 + 0.1 * within))
     error = np.sqrt((sd0**2 + within) / n)
     spread = np.where(pop.free, error / np.maximum(pop.design.std(0), 1e-12)[:, None], 1.0)
     spread[0] = error
-    log_sd_error = np.minimum(np.sqrt((1 + within / sd0**2) / (2 * n)), 0.7)
-    corr = pop.cov / np.outer(sd, sd)
     center = [pop.coef[pop.free], np.log(sd0)]
-    scale = [spread[pop.free], log_sd_error]
-    if group.covariance == "full" and model.n_params > 1:
+    scale = [spread[pop.free], np.minimum(np.sqrt((1 + within / sd0**2) / (2 * n)), 0.7)]
+    if pop.group.covariance == "full" and model.n_params > 1:
+        corr = pop.cov / np.outer(sd, sd)
         center.append(_corr_vector(0.9 * corr + 0.1 * np.eye(len(corr))))
         scale.append(np.full(len(center[-1]), min(1.0, 2 / math.sqrt(n))))
-    with jax.enable_x64(True):
-        return spec, GroupArgs(
-            people(model, data),
-            jnp.asarray(pop.design),
-            hyper_priors(model, pop, priors),
-            jax.tree.map(jnp.asarray, _anchor(model, data, fit.x, pop)),
-            jnp.asarray(np.concatenate(center)),
-            jnp.asarray(np.concatenate(scale)),
-        )
+    return np.concatenate(center), np.concatenate(scale)
 
 
 def _anchor(model: Model, data: Dataset, x: np.ndarray, pop: Population) -> Anchor:
@@ -360,12 +370,20 @@ class PriorFunction:
         return self._priors.log_prob(self._key[0], x[:, None])[0]
 
 
+def alone_layout(model: Model, data: Dataset, priors: Any) -> tuple[Alone, AloneArgs]:
+    """The posteriors of people on their own in coordinates that know nothing of the data yet, shaped as by `alone_args`."""
+    n, p = data.n_subjects, model.n_params
+    with jax.enable_x64(True):
+        chol = jnp.broadcast_to(jnp.eye(p)[:, :, None], (p, p, n))
+        return Alone(model), AloneArgs(people(model, data), natural_priors(model, priors), jnp.zeros((p, n)), chol)
+
+
 def alone_args(model: Model, data: Dataset, priors: Any) -> tuple[Alone, AloneArgs]:
     """The posteriors of people on their own, in coordinates made from their modes."""
-    known = natural_priors(model, priors)
+    spec, args = alone_layout(model, data, priors)
     mean, sd = model.typical
     estep = JaxEStep(model, data, np.tile(mean, (data.n_subjects, 1)), max_steps=50)
-    laplace = estep.general(PriorFunction(model, known), 1e-8)
+    laplace = estep.general(PriorFunction(model, args.priors), 1e-8)
     usable = np.isfinite(laplace.mode).all(axis=1)
     usable = np.asarray(usable & np.isfinite(laplace.cov).all(axis=(1, 2)))
     mode = np.where(usable[:, None], laplace.mode, mean)
@@ -376,5 +394,4 @@ def alone_args(model: Model, data: Dataset, priors: Any) -> tuple[Alone, AloneAr
     values = np.clip(values, 1e-8, (3 * sd.max()) ** 2)
     chol = np.linalg.cholesky(np.einsum("spi,si,sqi->spq", vectors, values, vectors))
     with jax.enable_x64(True):
-        args = AloneArgs(people(model, data), known, jnp.asarray(mode.T), jnp.asarray(np.moveaxis(chol, 0, -1)))
-    return Alone(model), args
+        return spec, args._replace(center=jnp.asarray(mode.T), chol=jnp.asarray(np.moveaxis(chol, 0, -1)))

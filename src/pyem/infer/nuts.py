@@ -21,14 +21,13 @@ from pyem.compiled import compiled
 from pyem.dataset import Dataset
 from pyem.engine import TRACES, n_cores
 from pyem.group import Group
-from pyem.infer.hierarchy import PARAMETRIZATIONS, Parametrization, alone_args, group_args
-from pyem.infer.point import FitWarning, fit_em
-from pyem.infer.priors import described
+from pyem.infer.hierarchy import Parametrization
+from pyem.infer.point import FitWarning
+from pyem.infer.setup import Clock, as_result, prepare
 from pyem.model import Model
 from pyem.result import PointFit
 from pyem.result_sample import SampleFit
 from pyem.simulation import as_key
-from pyem.validation import validate
 
 ChainMethod = Literal["auto", "parallel", "vectorized"]
 BLOCK = 50
@@ -130,11 +129,13 @@ def fit_nuts(
     if not 0 < target_accept < 1:
         raise ValueError(f"target_accept={target_accept}; an acceptance rate is between 0 and 1")
     clock = Clock()
-    spec, args = prepare(model, data, group, priors, start, parametrization)
-    clock("start")
     settings = Settings(warmup, target_accept, max_tree_depth)
+    together = chains_together(chains, chain_method)
+    ahead = partial(compile_ahead, settings=settings, together=together)
+    spec, args = prepare(model, data, group, priors, start, parametrization, ahead)
+    clock("start")
     with progress_bar(progress, f"NUTS {model.name}", chains * (warmup + draws)) as report:
-        run = sample(spec, settings, args, key=key, chains=chains, draws=draws, method=chain_method, report=report)
+        run = sample(spec, settings, args, key=key, chains=chains, draws=draws, together=together, report=report)
     values = unpacked(spec, args, run.pop("position"))
     seconds = clock.seconds | {"compile": run.pop("compile_seconds"), "sample": run.pop("sample_seconds")}
     message = f"{chains} chains of {draws} draws after {warmup} iterations of warm-up"
@@ -142,71 +143,6 @@ def fit_nuts(
     for problem in fit.problems():
         warnings.warn(f"fit_nuts of {model.name!r}: {problem}", FitWarning, stacklevel=2)
     return fit
-
-
-def as_result(
-    method: str,
-    model: Model,
-    data: Dataset,
-    group: Group | None,
-    spec: Any,
-    args: Any,
-    values: dict[str, np.ndarray],
-    stats: dict[str, np.ndarray],
-    seconds: dict[str, float],
-    trace: dict[str, np.ndarray],
-    message: str,
-) -> SampleFit:
-    """Draws (chain, draw, ...) with all that a result needs."""
-    free = None if group is None else np.array(spec.free)
-    design = None if group is None else np.asarray(args.design)
-    priors = described(model, args.priors, group, free)
-    return SampleFit(method, model, data, group, priors, values, stats, design, free, seconds, trace, message)
-
-
-class Clock:
-    """Seconds of each stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def __call__(self, stage: str) -> None:
-        """`stage` is over."""
-        now = time.perf_counter()
-        self.seconds[stage] = now - self._last
-        self._last = now
-
-
-def prepare(
-    model: Model,
-    data: Dataset,
-    group: Group | None,
-    priors: Mapping[str, Any] | None,
-    start: PointFit | None,
-    parametrization: Parametrization,
-) -> tuple[Any, Any]:
-    """The posterior as a static specification and traced arguments, in good coordinates."""
-    if parametrization not in PARAMETRIZATIONS:
-        raise ValueError(f"parametrization={parametrization!r}; choose one of {', '.join(PARAMETRIZATIONS)}")
-    validate(model, data)
-    if group is None:
-        if start is not None:
-            raise ValueError("start is of use for a group only; leave it out with group=None")
-        return alone_args(model, data, priors)
-    if data.n_subjects < 2:
-        raise ValueError(
-            "how people differ cannot be told from one subject; pass group=None and priors of the parameters"
-        )
-    if start is None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FitWarning)
-            start = fit_em(model, data, group=group, tol=1e-4, max_iter=100, standard_errors=False)
-    elif start.population is None or start.model != model or start.data is not data or start.population.group != group:
-        raise ValueError(
-            "start must be a fit by fit_em of the same model, data and group; leave it out to have one made"
-        )
-    return group_args(model, data, group, priors, start, parametrization)
 
 
 # -- the sampler ----------------------------------------------------------------------------------------------------------
@@ -308,11 +244,10 @@ def sample(
     key: Array,
     chains: int,
     draws: int,
-    method: ChainMethod = "auto",
+    together: int = 1,
     report: Report | None = None,
 ) -> dict[str, Any]:
-    """Draws of all chains, (chain, draw, ...): positions, statistics, and the seconds that it took."""
-    together = chains_together(chains, method)
+    """Draws of all chains, `together` in one program, (chain, draw, ...): positions, statistics, and the seconds it took."""
     begun = time.perf_counter()
     with jax.enable_x64(True):
         keys = jax.random.split(key, chains).reshape(-1, together)
@@ -321,8 +256,7 @@ def sample(
             raise ValueError(
                 f"model {spec.model.name!r}: the posterior is not finite anywhere near its mode; run pyem.check(model, data)"
             )
-        # No iteration: this only compiles.
-        jax.block_until_ready(_advance(spec, settings, args, groups[0][0], jnp.asarray(0)))
+        compile_sampler(spec, settings, args, groups[0][0])
     compiled = time.perf_counter()
     stop = threading.Event()
     run = partial(_run_group, spec, settings, args, draws, report, stop)
@@ -333,6 +267,19 @@ def sample(
         stop.set()
     out = jax.tree.map(lambda *leaves: np.swapaxes(np.concatenate(leaves, axis=1), 0, 1), *parts)
     return out | {"compile_seconds": compiled - begun, "sample_seconds": time.perf_counter() - compiled}
+
+
+def compile_sampler(spec: Any, settings: Settings, args: Any, states: Any) -> None:
+    """Compile the sampler, if it is not yet."""
+    # No iteration.
+    jax.block_until_ready(_advance(spec, settings, args, states, jnp.asarray(0)))
+
+
+def compile_ahead(spec: Any, args: Any, *, settings: Settings, together: int) -> None:
+    """Compile all that `sample` needs, for arguments of these shapes."""
+    with jax.enable_x64(True):
+        states, _ = _begin(spec, settings, args, jax.random.split(jax.random.key(0), together))
+        compile_sampler(spec, settings, args, states)
 
 
 def chains_together(chains: int, method: ChainMethod) -> int:

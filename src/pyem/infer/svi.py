@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -16,12 +17,12 @@ from jax.flatten_util import ravel_pytree
 
 from pyem.compiled import compiled
 from pyem.dataset import Dataset
-from pyem.engine import CHUNK_LANES, TRACES
-from pyem.group import Group, Population, _log_t
-from pyem.infer.nuts import Clock, as_result, prepare, unpacked
+from pyem.engine import TRACES
+from pyem.group import Group
+from pyem.infer.correction import corrected
+from pyem.infer.nuts import unpacked
 from pyem.infer.point import FitWarning
-from pyem.information import pareto_smoothed
-from pyem.integration import DF, GroupDraws, alone, integrated, points_around
+from pyem.infer.setup import Clock, as_result, prepare
 from pyem.model import Model
 from pyem.result import PointFit
 from pyem.result_sample import SampleFit
@@ -44,7 +45,6 @@ class Settings:
     guide: Guide
     rank: int
     particles: int
-    vectorize: bool
 
 
 def fit_svi(
@@ -137,15 +137,12 @@ def fit_svi(
     if guide not in GUIDES:
         raise ValueError(f"guide={guide!r}; choose one of {', '.join(GUIDES)}")
     clock = Clock()
-    spec, args = prepare(model, data, group, priors, start, "standardized")
+    settings = Settings(guide, rank, particles)
+    spec, args = prepare(model, data, group, priors, start, "standardized", partial(_compiled, settings=settings))
     clock("start")
-    settings = Settings(guide, rank, particles, _lanes(args) * particles <= CHUNK_LANES)
     with jax.enable_x64(True):
         go, take = jax.random.split(key)
-        _check_size(guide, spec.start(args, take))
-        state = _begin(spec, settings, args, go)
-        state, _ = _advance(spec, settings, args, state, jnp.asarray(learning_rate), jnp.asarray(0))
-        jax.block_until_ready(state)
+        state = _compiled(spec, args, settings=settings, key=go)
         clock("compile")
         with _progress(progress, f"SVI {model.name}") as report:
             params, trace, done = _climb(spec, settings, args, state, learning_rate, max_steps, report)
@@ -172,8 +169,14 @@ def fit_svi(
     return fit
 
 
-def _lanes(args: Any) -> int:
-    return int(np.prod(args.people.chunks.lane_subject.shape))
+def _compiled(spec: Any, args: Any, *, settings: Settings, key: Array | None = None) -> Any:
+    """The first state, with everything compiled that the optimiser needs."""
+    with jax.enable_x64(True):
+        key = jax.random.key(0) if key is None else key
+        _check_size(settings.guide, spec.start(args, key))
+        state = _begin(spec, settings, args, key)
+        jax.block_until_ready(_advance(spec, settings, args, state, jnp.asarray(0.0), jnp.asarray(0)))
+    return state
 
 
 def _check_size(guide: Guide, position: Any) -> None:
@@ -269,7 +272,7 @@ def _svi(spec: Any, settings: Settings, args: Any, rate: Any) -> Any:
     from numpyro.optim import Adam
 
     program, guide = _programs(spec, settings, args)
-    loss = Trace_ELBO(num_particles=settings.particles, vectorize_particles=settings.vectorize)
+    loss = Trace_ELBO(num_particles=settings.particles, vectorize_particles=True)
     return SVI(program, guide, Adam(step_size=lambda _: rate), loss)
 
 
@@ -361,82 +364,6 @@ def _drawn(spec: Any, settings: Settings, args: Any, params: Any, keys: Array) -
         return _shaped(settings, values, prototype)
 
     return lax.map(one, keys)
-
-
-# -- correction -----------------------------------------------------------------------------------------------------------
-
-
-def corrected(
-    spec: Any, args: Any, data: Dataset, values: dict[str, np.ndarray], positions: Any, *, n: int, key: Array
-) -> tuple[dict[str, np.ndarray], float]:
-    """Draws from the posterior by importance, from draws of an approximation, and Pareto k; as they are if it is above 0.7.
-
-    The group's parameters are drawn from a Student-t with the mean and a somewhat larger covariance than the
-    approximation, and weighted by their marginal posterior: each person is integrated out over points around its own
-    approximation. Then people are drawn given the group. Without a group only the latter is left to do.
-    """
-    from pyem.chance import generator
-
-    rng = generator(key)
-    x = values["x"][0]
-    gap = x - x.mean(0)
-    around = (x.mean(0), np.einsum("dsp,dsq->spq", gap, gap) / len(x))
-    if "group" not in positions:
-        points = points_around(spec.model, data, *around, args.priors, n=n, rng=rng)
-        _, drawn = alone(spec.model, points, args.priors, len(x), rng)
-        return {"x": drawn[None]}, 0.0
-    means = {name: part[0].mean(0) for name, part in values.items()}
-    corr = means.get("corr", np.eye(len(means["sd"])))
-    design, free = np.asarray(args.design), np.array(spec.free)
-    wide = Population(
-        spec.group, design, free, means["coef"], corr * np.outer(means["sd"], means["sd"]), np.ones(around[0].shape)
-    )
-    points = points_around(spec.model, data, *around, wide, n=n, rng=rng)
-    v, log_q = _student_draws(positions["group"][0], len(x), rng)
-    coef, sd, chol, log_hyper = _unpacked_group(spec, args, v)
-    group = GroupDraws(coef, sd, chol)
-    marginal, _ = integrated(points, spec.group, design, group, rng)
-    log_weight, k = pareto_smoothed((marginal.sum(1) + log_hyper - log_q)[:, None])
-    if not k[0] <= 0.7:
-        return values, float(k[0])
-    picked = rng.permutation(_systematic(np.exp(log_weight[:, 0]), rng))
-    group = GroupDraws(*(part[picked] for part in group))
-    _, drawn = integrated(points, spec.group, design, group, rng)
-    out = {"x": drawn, "coef": group.coef, "sd": group.sd}
-    if "corr" in values:
-        out["corr"] = group.chol @ np.swapaxes(group.chol, 1, 2)
-    return {name: part[None] for name, part in out.items()}, float(k[0])
-
-
-def _student_draws(v: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draws (n, G) of a Student-t with the mean and 1.3 times the covariance of `v`, and their log-density."""
-    chol = np.linalg.cholesky(1.3 * np.atleast_2d(np.cov(v.T)) + 1e-10 * np.eye(v.shape[1]))
-    z = rng.normal(size=(n, v.shape[1])) / np.sqrt(rng.chisquare(DF, size=(n, 1)) / DF)
-    return v.mean(0) + z @ chol.T, _log_t((z**2).sum(1), DF, v.shape[1])
-
-
-def _systematic(weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Indices drawn in proportion to `weight`, as evenly as can be."""
-    at = (np.arange(len(weight)) + rng.uniform()) / len(weight)
-    return np.minimum(np.searchsorted(np.cumsum(weight) / weight.sum(), at), len(weight) - 1)
-
-
-def _unpacked_group(spec: Any, args: Any, v: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Weights, sds, Cholesky factors of the correlations, and log-density of the coordinates, at coordinates (D, G)."""
-    with jax.enable_x64(True):
-        coef, sd, chol, log_hyper = _group_at(spec, args.center, args.scale, args.priors, jnp.asarray(v))
-        p = sd.shape[1]
-        chol = np.broadcast_to(np.eye(p), (len(sd), p, p)) if chol is None else np.asarray(chol)
-        return np.asarray(coef), np.asarray(sd), chol, np.asarray(log_hyper)
-
-
-@compiled(0, quick=True)
-def _group_at(spec: Any, center: Array, scale: Array, priors: Any, v: Array) -> Any:
-    def one(v: Array) -> Any:
-        coef, sd, chol, log_det = spec.unpack(center + scale * v)
-        return coef, sd, chol, spec.log_hyper_prior(priors, coef, sd, chol) + log_det
-
-    return jax.vmap(one)(v)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,120 @@
+"""What NUTS and SVI share: from a model and data to a posterior in good coordinates, and from draws to a result."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from pyem.dataset import Dataset
+from pyem.group import Group, populate
+from pyem.infer.hierarchy import PARAMETRIZATIONS, Parametrization, alone_args, alone_layout, group_args, group_layout
+from pyem.infer.point import FitWarning, fit_em
+from pyem.infer.priors import described
+from pyem.model import Model
+from pyem.result import PointFit
+from pyem.result_sample import SampleFit
+from pyem.validation import validate
+
+Ahead = Callable[[Any, Any], object]
+"""Compiles what will be needed, given a specification and arguments of the right shapes."""
+
+
+def prepare(
+    model: Model,
+    data: Dataset,
+    group: Group | None,
+    priors: Mapping[str, Any] | None,
+    start: PointFit | None,
+    parametrization: Parametrization,
+    ahead: Ahead | None = None,
+) -> tuple[Any, Any]:
+    """The posterior as a static specification and traced arguments, in good coordinates.
+
+    They take a fit by EM, or of the modes of people on their own. While that runs, `ahead` compiles in another thread: what is
+    compiled depends on shapes only.
+    """
+    if parametrization not in PARAMETRIZATIONS:
+        raise ValueError(f"parametrization={parametrization!r}; choose one of {', '.join(PARAMETRIZATIONS)}")
+    validate(model, data)
+    if group is None:
+        if start is not None:
+            raise ValueError("start is of use for a group only; leave it out with group=None")
+        layout = alone_layout(model, data, priors)
+        return _meanwhile(ahead, layout, lambda: alone_args(model, data, priors))
+    if data.n_subjects < 2:
+        raise ValueError(
+            "how people differ cannot be told from one subject; pass group=None and priors of the parameters"
+        )
+    if start is not None:
+        if (
+            start.population is None
+            or start.model != model
+            or start.data is not data
+            or start.population.group != group
+        ):
+            raise ValueError(
+                "start must be a fit by fit_em of the same model, data and group; leave it out to have one made"
+            )
+        return group_args(model, data, group, priors, start, parametrization)
+    mean, sd = model.typical
+    pop = populate(group, names=model.names, mean=mean, sd=sd, covariates=data.covariates, n_subjects=data.n_subjects)
+    layout = group_layout(model, data, group, priors, pop, parametrization)
+    return _meanwhile(
+        ahead, layout, lambda: group_args(model, data, group, priors, _quick_em(model, data, group), parametrization)
+    )
+
+
+def _quick_em(model: Model, data: Dataset, group: Group) -> PointFit:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        return fit_em(model, data, group=group, tol=1e-4, max_iter=100, standard_errors=False)
+
+
+def _meanwhile(ahead: Ahead | None, layout: tuple[Any, Any], function: Callable[[], Any]) -> Any:
+    """``function()``, while `ahead` compiles."""
+    if ahead is None:
+        return function()
+    with ThreadPoolExecutor(1, thread_name_prefix="pyem-compile") as pool:
+        compiling: Future[object] = pool.submit(ahead, *layout)
+        out = function()
+        compiling.result()
+    return out
+
+
+def as_result(
+    method: str,
+    model: Model,
+    data: Dataset,
+    group: Group | None,
+    spec: Any,
+    args: Any,
+    values: dict[str, np.ndarray],
+    stats: dict[str, np.ndarray],
+    seconds: dict[str, float],
+    trace: dict[str, np.ndarray],
+    message: str,
+) -> SampleFit:
+    """Draws (chain, draw, ...) with all that a result needs."""
+    free = None if group is None else np.array(spec.free)
+    design = None if group is None else np.asarray(args.design)
+    priors = described(model, args.priors, group, free)
+    return SampleFit(method, model, data, group, priors, values, stats, design, free, seconds, trace, message)
+
+
+class Clock:
+    """Seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def __call__(self, stage: str) -> None:
+        """`stage` is over."""
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._last
+        self._last = now
