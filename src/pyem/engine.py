@@ -183,9 +183,9 @@ def _lay_out(data: Dataset, trials: Record, lane_subject: np.ndarray, n_trials: 
         shards = []
         for s in range(n_shards):
             part = slice(s * chunks_per_shard, (s + 1) * chunks_per_shard)
-            shards.append(
-                Chunk(jax.tree.map(lambda a, part=part: jnp.asarray(a[part]), Record(**laid)), jnp.asarray(owner[part]))
-            )
+            mine = jax.tree.map(lambda a, part=part: a[part], Record(**laid))
+            # Unlike jnp.asarray, this compiles nothing for a new shape.
+            shards.append(Chunk(*jax.device_put((mine, owner[part]))))
     return Batch(tuple(shards), index.reshape(n_shards, chunks_per_shard, places), data.n_subjects)
 
 
@@ -275,7 +275,11 @@ def _shard_derivatives(model: Model, shard: Chunk, x: Array) -> Derivatives:
     return lax.map(lambda args: chunk_derivatives(model, *args), (shard, x))
 
 
-@compiled(0)
+LITTLE = 20_000
+"""The values of up to so many trials take less time to compute than the code for them takes to be optimised."""
+
+
+@compiled(0, quick=lambda model, shard, x: max(leaf.size for leaf in jax.tree.leaves(shard.trials)) <= LITTLE)
 def _shard_rollout(model: Model, shard: Chunk, x: Array) -> Any:
     TRACES[model.name, "rollout"] += 1
     return lax.map(lambda args: rollout(model, args[1][:, args[0].lane_subject], args[0].trials, full=True), (shard, x))

@@ -139,8 +139,8 @@ def simulate(
     if isinstance(task, Design):
         task, given = REPLAYED, task.lanes(len(x), blocks, trials)
     with jax.enable_x64(True):
-        lanes = jnp.repeat(jnp.asarray(x.T), blocks, axis=1)
-        fields, responded, log_p = _play(model, task, trials, lanes, key, jnp.asarray(missed), given)
+        lanes = np.repeat(x.T, blocks, axis=1)
+        fields, responded, log_p = _play(model, task, trials, lanes, key, np.asarray(missed), given)
     fields = {name: np.asarray(value) for name, value in fields.items()}
     responded = np.asarray(responded)
     n = len(x)
