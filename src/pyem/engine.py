@@ -315,11 +315,17 @@ def log_lik_draws(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
         raise ValueError(f"expected draws of shape (draw, subject, parameter), but was given {x.shape}")
     _checked(model, data, x[0])
     laid = batch(model, data)
+    n_shards = len(laid.shards)
     at_once = _draws_at_once(laid.shards[0].lane_subject.shape[-1])
-    filled = np.concatenate([x, np.repeat(x[-1:], -len(x) % at_once, axis=0)])
+    # The draws of data that are too few to be shared out are shared out themselves.
+    n_parts = min(n_cores() // n_shards, len(x) // at_once) or 1
+    filled = np.concatenate([x, np.repeat(x[-1:], -len(x) % (at_once * n_parts), axis=0)])
     with jax.enable_x64(True):
-        parts = over_shards(partial(_shard_log_lik_draws, model), laid, split(np.swapaxes(filled, 0, 1), laid))
-        return join(parts, laid).T[: len(x)]
+        each = [split(np.swapaxes(part, 0, 1), laid) for part in np.split(filled, n_parts)]
+        repeated = laid._replace(shards=laid.shards * n_parts)
+        done = over_shards(partial(_shard_log_lik_draws, model), repeated, [x for part in each for x in part])
+        parts = [join(done[k : k + n_shards], laid).T for k in range(0, len(done), n_shards)]
+        return np.concatenate(parts)[: len(x)]
 
 
 def value_grad_hess(model: Model, data: Dataset, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pyem import EMModel
+from pyem import EMModel, engine
 from pyem.core.engines import JaxEngine, ScipyEngine, engine_of
 from pyem.core.priors import GaussianPrior, LaplacePrior
 from pyem.group import Group, populate
@@ -331,6 +331,15 @@ def test_functions_of_a_script_run_in_other_processes(tmp_path):
         env={"PYTHONPATH": source, "PATH": "/usr/bin:/bin"},
     )
     assert done.stdout.split() == ["True", "3.0"], done.stderr
+
+
+def test_draws_that_are_shared_out_are_those_of_one_at_a_time(data, monkeypatch):
+    monkeypatch.setattr(engine, "n_cores", lambda: 3)
+    monkeypatch.setattr(engine, "CHUNK_LANES", 64)
+    (part,) = engine_of(rw1a1b_fit, data, 2).parts
+    x = np.random.default_rng(0).normal(size=(11, S, 2))
+    values = engine.log_lik_draws(part.model, part.data, x)
+    np.testing.assert_allclose(values, [engine.log_lik(part.model, part.data, one) for one in x], atol=1e-10)
 
 
 # -- one person's search ----------------------------------------------------------------------------------------------
