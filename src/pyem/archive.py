@@ -226,6 +226,10 @@ def _write_section(group: Any, section: Section) -> None:
         if array.dtype.kind in "UO":
             group.create_variable(name, dims, h5py.string_dtype(), data=array.astype(object))
             continue
+        if array.dtype.kind == "b":
+            # netCDF has no booleans; so they are written by xarray, which reads them back.
+            group.create_variable(name, dims, np.int8, data=array.astype(np.int8)).attrs["dtype"] = "bool"
+            continue
         small = array.nbytes < COMPRESSED_FROM or array.dtype.kind not in "iub"
         options = {} if small else {"compression": "gzip", "compression_opts": 1, "shuffle": True}
         group.create_variable(name, dims, array.dtype, data=array, **options)

@@ -74,6 +74,8 @@ def to_arviz(fit: Any, *, draws: int = 500, key: Any = 0, log_likelihood: bool =
     >>> dict(to_arviz(fit, draws=10).posterior["alpha"].sizes)
     {'chain': 1, 'draw': 10, 'subject': 5}
     """
+    if hasattr(fit, "arviz_sections"):
+        raise ValueError(f"a fit by {fit.method} has draws of its own; use its method to_arviz()")
     _warn_of_irregular(fit)
     return container(_sections(fit, draws, key, log_likelihood), attributes(fit))
 

@@ -93,7 +93,7 @@ class Predictive:
         return "; ".join(lines)
 
 
-def loo(fit: SampleFit, *, unit: Unit = "trial", key: Any = 0, integration_draws: int = 256) -> Predictive:
+def loo(fit: SampleFit, *, unit: Unit = "trial", key: Any = 0, integration_draws: int = 512) -> Predictive:
     """Leave-one-out cross-validation by Pareto-smoothed importance sampling.
 
     Parameters
@@ -144,7 +144,7 @@ def loo(fit: SampleFit, *, unit: Unit = "trial", key: Any = 0, integration_draws
     return _summed("loo", unit, found, k)
 
 
-def waic(fit: SampleFit, *, unit: Unit = "trial", key: Any = 0, integration_draws: int = 256) -> Predictive:
+def waic(fit: SampleFit, *, unit: Unit = "trial", key: Any = 0, integration_draws: int = 512) -> Predictive:
     """The widely applicable information criterion; arguments as for `loo`, which says when it fails and so is preferred.
 
     References
@@ -264,7 +264,7 @@ def trial_chunks(fit: SampleFit, unit: Unit) -> Any:
 # -- subjects integrated out ------------------------------------------------------------------------------------------------
 
 
-def marginal_log_lik(fit: SampleFit, *, draws: int = 256, key: Any = 0) -> np.ndarray:
+def marginal_log_lik(fit: SampleFit, *, draws: int = 512, key: Any = 0) -> np.ndarray:
     """Log-likelihood of every subject with its own parameters integrated out, (draw of the group, S), in nats.
 
     For people on their own (``group=None``) it does not depend on the draw: it is the log evidence under the given priors.
@@ -275,7 +275,8 @@ def marginal_log_lik(fit: SampleFit, *, draws: int = 256, key: Any = 0) -> np.nd
     the group, and weighted anew for every draw of the group's parameters.
     """
     from pyem.chance import generator
-    from pyem.integration import GroupDraws, alone, integrated, points_around
+    from pyem.infer.hierarchy import likelihood_anchor
+    from pyem.integration import GroupDraws, alone, integrated, points_with_priors
 
     if draws < 32:
         raise ValueError(f"draws={draws}; at least 32 points are needed to integrate")
@@ -285,11 +286,14 @@ def marginal_log_lik(fit: SampleFit, *, draws: int = 256, key: Any = 0) -> np.nd
 
         priors = rebuilt(fit.model, fit.priors)
         assert isinstance(priors, NaturalPriors)
-        points = points_around(fit.model, fit.data, fit.x, fit.cov, priors, n=draws, rng=rng)
+        points = points_with_priors(fit.model, fit.data, fit.x, fit.cov, priors, n=draws, rng=rng)
         once, _ = alone(fit.model, points, priors, 1, rng)
         return np.broadcast_to(once, (fit.n_draws, len(once))).copy()
     assert fit.design is not None
-    points = points_around(fit.model, fit.data, fit.x, fit.cov, fit.population, n=draws, rng=rng)
     flat = {name: values.reshape(fit.n_draws, *values.shape[2:]) for name, values in fit.posterior.items()}
     group = GroupDraws.of(flat["coef"], flat["sd"], flat.get("corr"))
-    return integrated(points, fit.population.group, fit.design, group, rng)[0]
+    anchor = likelihood_anchor(fit.model, fit.data, fit.x, fit.population)
+    precision, shift = np.moveaxis(np.asarray(anchor.precision), -1, 0), np.asarray(anchor.shift).T
+    family, around = fit.population.group, (fit.x, fit.cov)
+    value, _ = integrated(fit.model, fit.data, family, fit.design, group, (precision, shift), around, n=draws, rng=rng)
+    return value

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -346,11 +346,23 @@ class SampleFit:
 
     # -- other forms ------------------------------------------------------------------------------------------------------
 
-    def to_arviz(self, **options: Any) -> Any:
-        """The fit as ArviZ `InferenceData`, see `pyem.export.to_arviz` for the options."""
-        from pyem.export import to_arviz
+    def to_arviz(
+        self,
+        *,
+        log_likelihood: Literal["trial", "block", "subject", "auto"] | None = "auto",
+        prior: int = 500,
+        posterior_predictive: int = 100,
+        key: Any = 0,
+    ) -> Any:
+        """The fit as ArviZ `InferenceData`: posterior, prior, log-likelihood, predictions, sampler statistics, data.
 
-        return to_arviz(self, **options)
+        See `pyem.export_sample.to_arviz`.
+        """
+        from pyem.export_sample import to_arviz
+
+        return to_arviz(
+            self, log_likelihood=log_likelihood, prior=prior, posterior_predictive=posterior_predictive, key=key
+        )
 
     def arviz_sections(self, *, log_likelihood: bool = False) -> Any:
         """ArviZ's groups for files: those that cost nothing, and the log-likelihood if asked for."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,7 +17,10 @@ from pyem.result import PointFit
 if TYPE_CHECKING:
     import pandas as pd
 
+Unit = Literal["trial", "block", "subject"]
+
 __all__ = [
+    "BY_DRAWS",
     "CRITERIA",
     "Criterion",
     "IntegratedBIC",
@@ -41,6 +44,8 @@ CRITERIA = {
     "bic": "BIC summed over subjects, smallest is best",
 }
 """What fits can be sorted by."""
+BY_DRAWS = ("loo", "waic")
+"""What fits with draws can be sorted by."""
 
 
 # -- information criteria of each subject's estimates -------------------------------------------------------------------
@@ -163,7 +168,7 @@ def pseudo_r2(fit: PointFit) -> PseudoR2:
 
 
 def compare_fits(
-    fits: Mapping[str, PointFit], *, by: str | None = None, draws: int = 1000, key: Any = 0
+    fits: Mapping[str, Any], *, by: str | None = None, draws: int = 1000, key: Any = 0, unit: Unit = "trial"
 ) -> pd.DataFrame:
     """Compare fits of the same data, the best first.
 
@@ -173,9 +178,12 @@ def compare_fits(
         A name for each fit.
     by
         The criterion that decides: ``"integrated_bic"``, ``"lme"``, ``"aic"`` or ``"bic"``. If not given: the integrated
-        BIC, or LME, if every fit has it; BIC if all are by maximum likelihood.
+        BIC, or LME, if every fit has it; BIC if all are by maximum likelihood. Fits by `fit_nuts` or `fit_svi` are compared
+        by ``"loo"`` (the default for them) or ``"waic"``.
     draws, key
-        Of the integrated BIC; see there. With ``draws=0`` it is left out.
+        Of the integrated BIC; see there. With ``draws=0`` it is left out. `key` is the seed of LOO by subject too.
+    unit
+        For LOO and WAIC, what is left out: ``"trial"``, ``"block"`` or ``"subject"``; see `pyem.loo`.
 
     Returns
     -------
@@ -184,7 +192,9 @@ def compare_fits(
         ``log_lik`` at the estimates; the criteria, NaN where a fit has none; and of the criterion that decides: ``difference``
         from the best (0 or more; of LME in nats, else in units of deviance), ``difference_se`` its standard error across
         subjects, ``weight`` the share of a model's exp(evidence) among all. What decides is in ``.attrs["by"]``, in words in
-        ``.attrs["method"]``.
+        ``.attrs["method"]``. For LOO and WAIC the columns are ``method``, ``n_params``, ``unit``, ``n_units``, ``elpd`` in nats
+        with its ``se``, the effective number of parameters ``p``, ``deviance`` (-2 elpd), for LOO the number of units that it
+        fails for, ``k_above_0.7``, and ``difference``, ``difference_se`` and ``weight`` of elpd.
 
     Raises
     ------
@@ -209,9 +219,13 @@ def compare_fits(
     """
     import pandas as pd
 
-    if by is not None and by not in CRITERIA:
-        raise ValueError(f"by={by!r}; choose one of {', '.join(CRITERIA)}")
+    if by is not None and by not in (*CRITERIA, *BY_DRAWS):
+        raise ValueError(f"by={by!r}; choose one of {', '.join((*CRITERIA, *BY_DRAWS))}")
     _same_data(fits)
+    if _have_draws(fits, by):
+        from pyem.comparison import compare_draws
+
+        return compare_draws(fits, by=by or "loo", unit=unit, key=key)
     _all_finite(fits)
     rows, parts = {}, {}
     for name, fit in fits.items():
@@ -230,6 +244,21 @@ def compare_fits(
     table["weight"] = weight / weight.sum()
     table.attrs.update(by=by, method=CRITERIA[by])
     return table
+
+
+def _have_draws(fits: Mapping[str, Any], by: str | None) -> bool:
+    """Whether these are fits with draws, to be compared by what they predict."""
+    have = {name: hasattr(fit, "posterior") for name, fit in fits.items()}
+    said = ", ".join(f"{name!r} by {fit.method}" for name, fit in fits.items())
+    if any(have.values()) and not all(have.values()):
+        raise ValueError(f"fits with and without draws cannot be compared ({said}): fit all models by one method")
+    if any(have.values()) and by in CRITERIA:
+        raise ValueError(
+            f"by={by!r} is for point estimates, but these fits have draws ({said}); choose 'loo' or 'waic'"
+        )
+    if by in BY_DRAWS and not any(have.values()):
+        raise ValueError(f"by={by!r} needs draws from the posterior, but these fits have none ({said}); use fit_nuts")
+    return any(have.values())
 
 
 def _all_finite(fits: Mapping[str, PointFit]) -> None:

@@ -12,8 +12,8 @@ from jax import Array
 from pyem.chance import generator
 from pyem.compiled import compiled
 from pyem.dataset import Dataset
-from pyem.group import Population, _log_t
-from pyem.integration import DF, GroupDraws, alone, integrated, points_around
+from pyem.group import _log_t
+from pyem.integration import DF, GroupDraws, alone, integrated, points_with_priors
 from pyem.pareto import pareto_smoothed
 
 
@@ -31,27 +31,21 @@ def corrected(
     gap = x - x.mean(0)
     around = (x.mean(0), np.einsum("dsp,dsq->spq", gap, gap) / len(x))
     if "group" not in positions:
-        points = points_around(spec.model, data, *around, args.priors, n=n, rng=rng)
+        points = points_with_priors(spec.model, data, *around, args.priors, n=n, rng=rng)
         _, drawn = alone(spec.model, points, args.priors, len(x), rng)
         return {"x": drawn[None]}, 0.0
-    means = {name: part[0].mean(0) for name, part in values.items()}
-    corr = means.get("corr", np.eye(len(means["sd"])))
-    design, free = np.asarray(args.design), np.array(spec.free)
-    wide = Population(
-        spec.group, design, free, means["coef"], corr * np.outer(means["sd"], means["sd"]), np.ones(around[0].shape)
-    )
-    points = points_around(spec.model, data, *around, wide, n=n, rng=rng)
+    design = np.asarray(args.design)
     v, log_q = _student_draws(positions["group"][0], len(x), rng)
     coef, sd, chol, log_hyper = _unpacked_group(spec, args, v)
     group = GroupDraws(coef, sd, chol)
-    marginal, _ = integrated(points, spec.group, design, group, rng)
+    precision, shift = np.moveaxis(np.asarray(args.anchor.precision), -1, 0), np.asarray(args.anchor.shift).T
+    marginal, drawn = integrated(spec.model, data, spec.group, design, group, (precision, shift), around, n=n, rng=rng)
     log_weight, k = pareto_smoothed((marginal.sum(1) + log_hyper - log_q)[:, None])
     if not k[0] <= 0.7:
         return values, float(k[0])
     picked = rng.permutation(_systematic(np.exp(log_weight[:, 0]), rng))
     group = GroupDraws(*(part[picked] for part in group))
-    _, drawn = integrated(points, spec.group, design, group, rng)
-    out = {"x": drawn, "coef": group.coef, "sd": group.sd}
+    out = {"x": drawn[picked], "coef": group.coef, "sd": group.sd}
     if "corr" in values:
         out["corr"] = group.chol @ np.swapaxes(group.chol, 1, 2)
     return {name: part[None] for name, part in out.items()}, float(k[0])

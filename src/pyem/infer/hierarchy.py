@@ -261,7 +261,7 @@ def group_args(
     within = np.diagonal(fit.cov, axis1=1, axis2=2)
     center, scale = _group_coordinates(model, pop, np.median(within, axis=0))
     with jax.enable_x64(True):
-        anchor = jax.tree.map(jnp.asarray, _anchor(model, data, fit.x, pop))
+        anchor = jax.tree.map(jnp.asarray, likelihood_anchor(model, data, fit.x, pop))
         return spec, args._replace(anchor=anchor, center=jnp.asarray(center), scale=jnp.asarray(scale))
 
 
@@ -284,7 +284,7 @@ def _group_coordinates(model: Model, pop: Population, within: np.ndarray) -> tup
     return np.concatenate(center), np.concatenate(scale)
 
 
-def _anchor(model: Model, data: Dataset, x: np.ndarray, pop: Population) -> Anchor:
+def likelihood_anchor(model: Model, data: Dataset, x: np.ndarray, pop: Population) -> Anchor:
     """The likelihood's curvature and location at each person's mode, under a group that is not narrow.
 
     Where EM finds that people hardly differ, all modes are the group's mean, and the curvature there says little about where
