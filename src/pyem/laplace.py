@@ -28,6 +28,10 @@ from pyem.engine import (
 from pyem.model import Model
 from pyem.solve import Mode, Status, inverse_and_log_det, newton
 
+FEW_CONTEXTS = 4096
+"""Up to this many contexts of all subjects, an E-step that is not optimised takes a few milliseconds."""
+
+
 
 class GaussianPrior(NamedTuple):
     """Each subject's prior: ``N(mean_s, (precision * sqrt(weight_s weight_s'))^-1)``."""
@@ -111,7 +115,12 @@ def _finish(mode: Mode, prior: Callable[[Array], Derivatives]) -> _Outcome:
     return _Outcome(mode.x, mode.at, cov, log_det, positive, mode.decrement)
 
 
-@compiled(0)
+def _few_contexts(model: Model, shard: Chunk, *_: Any) -> bool:
+    """Whether there is so little to compute that compiling takes the time: few contexts that trials share."""
+    return "counts" in shard.trials and shard.trials.node.size <= FEW_CONTEXTS
+
+
+@compiled(0, quick=_few_contexts)
 def _gaussian_modes(
     model: Model,
     shard: Chunk,
