@@ -150,6 +150,62 @@ def test_a_missed_action_may_be_the_one_that_the_task_takes():
     np.testing.assert_allclose(trial_values(model, data, x)["log_lik"][:, 0], expected, atol=1e-10)
 
 
+def test_a_missed_action_is_marginalised_by_hand():
+    """What is believed after an action that is not known is the average over the actions it may have been.
+
+    Each action is weighed by the policy that it came from and by what is observed next.
+    """
+    model, plain = build(9)
+    observations, actions = random_trials(21, 3, (3, 2), 4)
+    x = np.array([[0.3, 0.1, -0.2]])
+    data = as_data([(observations, [None, *actions[1:]])])
+    agent = plain(x[0])
+    first = agent.observe(agent.start(), observations[0])
+    log_p = agent.plan(first)[1]
+    seen, weights = [], []
+    for u in range(4):
+        moved = agent.move(first, u)
+        like = np.array(
+            [
+                np.prod(
+                    [
+                        a[(o, *(s[f] for f in deps))]
+                        for a, o, deps in zip(agent.A, observations[1], agent.A_deps, strict=True)
+                    ]
+                )
+                for s in agent.states
+            ]
+        )
+        weights.append(np.exp(log_p[u]) * (moved @ like))
+        seen.append(moved * like / (moved @ like))
+    belief = np.average(seen, axis=0, weights=weights)
+    found = trial_values(model, data, x)
+    np.testing.assert_allclose(found["log_lik"][1, 0], agent.plan(belief)[1][actions[1]], atol=1e-10)
+    for f, marginal in enumerate(agent.marginals(belief)):
+        np.testing.assert_allclose(found["latents"][f"belief{f}"][1, :, 0], marginal, atol=1e-12)
+
+
+def test_a_missing_observation_is_marginalised_by_hand():
+    """Beliefs without an observation are those with each outcome, averaged by how likely the outcome is."""
+    model, plain = build(9)
+    observations, actions = random_trials(22, 1, (3, 2), 4)
+    x = np.array([[0.3, 0.1, -0.2]])
+    agent = plain(x[0])
+    each = [agent.observe(agent.start(), [o, observations[0][1]]) for o in range(3)]
+    given = agent.observe(agent.start(), [None, observations[0][1]])
+    chances = [agent.average(agent.A[0], agent.A_deps[0], given)[o] for o in range(3)]
+    expected = np.average(each, axis=0, weights=chances)
+    found = trial_values(model, as_data([([[None, observations[0][1]]], actions)]), x)
+    for f, marginal in enumerate(agent.marginals(expected)):
+        np.testing.assert_allclose(found["latents"][f"belief{f}"][0, :, 0], marginal, atol=1e-12)
+    np.testing.assert_allclose(found["log_lik"][0, 0], agent.plan(expected)[1][actions[0]], atol=1e-10)
+
+
+def test_blocks_of_unequal_length():
+    model, plain = build(2)
+    compare(model, plain, [random_trials(k, n, (3, 2), 4, missing=0.2) for k, n in ((1, 6), (2, 2), (3, 4))])
+
+
 def test_derivatives_are_those_of_finite_differences():
     model, _ = build(7)
     data, x, step = as_data(GAPS), np.full((3, 3), 0.2), 1e-5
