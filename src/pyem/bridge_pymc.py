@@ -85,15 +85,17 @@ class PyMCLikelihood:
         likelihood = self.likelihood
         op = _op(likelihood, True)
 
-        def random(x: np.ndarray, rng: np.random.Generator | None = None, size: Any = None) -> np.ndarray:
+        def random(x: np.ndarray, place: np.ndarray, rng: np.random.Generator | None = None, size: Any = None) -> np.ndarray:
             return _drawn(likelihood, np.asarray(x), rng or np.random.default_rng(), size)
 
         return pm.CustomDist(
             name or likelihood.model.responses[0],
             self._stacked(params),
-            logp=lambda value, x: op(x),
+            # PyMC learns the number of responses from an argument that has as many.
+            np.arange(likelihood.n_obs),
+            logp=lambda value, x, place: op(x),
             random=random,
-            signature="(p,s)->(n)",
+            signature="(p,s),(n)->(n)",
             dtype=str(likelihood.observed.dtype),
             observed=likelihood.observed,
         )
