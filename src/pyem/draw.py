@@ -297,6 +297,18 @@ def trace(*, title: str, log_evidence: np.ndarray, change: np.ndarray) -> Figure
     return figure
 
 
+def loss(*, title: str, step: np.ndarray, loss: np.ndarray) -> Figure:
+    """What an optimiser made smaller, by step; most of the axis is for where it ended."""
+    figure, (panel,) = canvas(1, size=(3.6, 2.6))
+    panel.plot(step, loss, color=BLUE, linewidth=1.2)
+    low, high = loss.min(), np.quantile(loss, 0.98)
+    panel.set_ylim(low - 0.05 * (high - low), high + 0.25 * (high - low) if high > low else None)
+    panel.set_xlabel("step")
+    panel.set_ylabel("loss: negative ELBO (nats)")
+    headings(figure, title, (panel,), ("",))
+    return figure
+
+
 KINDS: dict[str, Callable[..., Figure]] = {
     "parameters": parameters,
     "estimates": estimates,
@@ -306,6 +318,7 @@ KINDS: dict[str, Callable[..., Figure]] = {
     "confusion": confusion,
     "comparison": comparison,
     "trace": trace,
+    "loss": loss,
 }
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pyem.result import PointFit
+    from pyem.result_sample import SampleFit
     from pyem.study import Confusion, Unit
 
 Z95 = 1.959963984540054
@@ -206,8 +207,8 @@ def plot_comparison(table: pd.DataFrame) -> Figure:
     return draw.comparison(**comparison_numbers(table))
 
 
-def plot_trace(fit: PointFit) -> Figure:
-    """The path of an EM iteration: log evidence and change of the group's parameters.
+def plot_trace(fit: PointFit | SampleFit) -> Figure:
+    """The path of an EM iteration, log evidence and change of the group's parameters; or the loss of `fit_svi` by step.
 
     Examples
     --------
@@ -216,7 +217,10 @@ def plot_trace(fit: PointFit) -> Figure:
     >>> len(plot_trace(pyem.fit_em(model, pyem.simulate(model, subjects=10, key=1))).axes)
     2
     """
-    return draw.trace(**trace_numbers(fit))
+    if "elbo" in fit.trace:
+        step, loss = (np.asarray(fit.trace[name], float) for name in ("step", "elbo"))
+        return draw.loss(title=_title(fit, "Variational inference"), step=step, loss=-loss)  # type: ignore[arg-type]
+    return draw.trace(**trace_numbers(fit))  # type: ignore[arg-type]
 
 
 # -- from fits to numbers ---------------------------------------------------------------------------------------------
@@ -237,7 +241,7 @@ def all_numbers(fit: PointFit) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "trace", trace_numbers(fit)
 
 
-def _title(fit: PointFit, what: str) -> str:
+def _title(fit: PointFit | SampleFit, what: str) -> str:
     return f"{what}, {fit.model.name}, {fit.data.n_subjects} people"
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import pyem
+from pyem import draw
 from pyem.aif import Episodes, POMDPTask, TMaze, plot_posteriors
 from pyem.aif.tasks import PATHS
 
@@ -100,7 +101,31 @@ def test_posteriors_are_sorted_by_the_truth():
     assert [tick.get_text() for tick in above.get_xticklabels()] == ["b", "c", "a"]
     crosses = next(line for line in above.lines if line.get_label() == "truth")
     assert list(crosses.get_ydata()) == [0.5, 0.7, 0.9]
+    low, high = figure.axes[0].get_ylim()
+    assert low < 0.5 < 0.9 < high
     with pytest.raises(ValueError, match="pick one parameter"):
         plot_posteriors(np.zeros((3, 4, 2)))
     with pytest.raises(ValueError, match="there are 3 subjects"):
         plot_posteriors(np.zeros((3, 4)), np.zeros(2))
+
+
+def test_posteriors_of_a_fit_have_its_names_and_range():
+    model = pyem.models.get("aif_tmaze")
+    data = pyem.simulate(model, subjects=2, blocks=5, trials=5, key=1)
+    fit = pyem.fit_grid(model, data, mean=0, sd=1)
+    figure = plot_posteriors(fit, data.true_params[:, 0])
+    above = figure.axes[0]
+    assert above.get_ylabel() == "reward_probability"
+    assert above.get_ylim() == (0.5, 1.0)
+    medians = sorted(line.vertices[0, 1] for line in above.collections[-1].get_paths())
+    np.testing.assert_allclose(medians, sorted(fit.quantile(0.5)[:, 0]), atol=0.02)
+    with pytest.raises(ValueError, match="has no parameter 'alpha'; name one of reward_probability"):
+        plot_posteriors(fit, name="alpha")
+
+
+def test_the_loss_is_shown_where_it_ended():
+    loss = np.concatenate([[5000.0], 800 + np.exp(-np.arange(199) / 30)])
+    panel = draw.loss(title="loss", step=np.arange(200), loss=loss).axes[0]
+    assert panel.lines[0].get_ydata().tolist() == loss.tolist()
+    low, high = panel.get_ylim()
+    assert low < loss.min() < high < 810

@@ -88,13 +88,14 @@ def plot_posteriors(
     Parameters
     ----------
     draws
-        Draws of the natural parameter, (subject, draw): for instance ``fit.model.natural(fit.draws(500, key=1))[..., 0]``.
+        A fit with draws (`fit_nuts`, `fit_svi`, `fit_grid`) of a model with one parameter, or of the parameter `name`; or
+        draws of the natural parameter, (subject, draw).
     truth
         (subject,); without it, subjects are sorted by their posterior means.
     name, labels
-        Of the parameter, and of the subjects.
+        Of the parameter, and of the subjects; those of the fit if not given.
     bounds
-        Range of the parameter on paper; that of the draws if not given.
+        Range of the parameter on paper; that of the draws if not given (for a fit, the parameter's own if it is finite).
     bins
         Bins of the densities.
 
@@ -105,6 +106,10 @@ def plot_posteriors(
     """
     from matplotlib.figure import Figure
 
+    if hasattr(draws, "draws"):
+        fit, draws, name = draws, *_drawn(draws, name)
+        labels = fit.data.subjects if labels is None else labels
+        bounds = bounds or _finite(next(p for p in fit.model.parameters if name in p.names).transform.bounds)
     draws = np.asarray(draws, float)
     if draws.ndim != 2 or draws.shape[1] < 2:
         raise ValueError(f"draws should have the shape (subject, draw), but have {draws.shape}; pick one parameter")
@@ -135,3 +140,16 @@ def plot_posteriors(
         axis.set_ylabel(name)
     below.set_xlabel("subject" + ("" if known is None else ", sorted by the truth"))
     return figure
+
+
+def _drawn(fit: Any, name: str) -> tuple[np.ndarray, str]:
+    """Draws of one natural parameter of a fit, (subject, draw), and its name."""
+    names = fit.model.names
+    if name not in names and (name or len(names) > 1):
+        raise ValueError(f"model {fit.model.name!r} has no parameter {name!r}; name one of {', '.join(names)}")
+    k = names.index(name) if name else 0
+    return fit.model.natural(fit.draws(getattr(fit, "n_draws", 2000), key=0))[..., k], names[k]
+
+
+def _finite(bounds: tuple[float, float]) -> tuple[float, float] | None:
+    return bounds if np.isfinite(bounds).all() else None
