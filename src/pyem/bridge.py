@@ -81,8 +81,12 @@ class Likelihood:
         Raises
         ------
         ValueError
-            If a parameter is missing or unknown, or has the wrong shape.
+            If a parameter is missing or unknown, or has the wrong shape, or JAX works in single precision.
         """
+        if jnp.result_type(float) != jnp.float64:
+            raise ValueError(
+                "likelihoods are computed in double precision; call numpyro.enable_x64() before anything else"
+            )
         names = [parameter.name for parameter in self.model.parameters]
         missing, unknown = [n for n in names if n not in params], [n for n in params if n not in names]
         if missing or unknown:
