@@ -5,6 +5,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 ENV := .venv/.installed
 DOCS_ENV := .venv/.installed-docs
+AIF_ENV := .venv/.installed-aif
 UV := .lock-venv/bin/uv
 LOCKS := aif dask docs pymc
 COMPILE = $(UV) pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 \
@@ -34,6 +35,10 @@ $(ENV): requirements/dev.txt pyproject.toml | $(BIN)/python
 	@-$(BIN)/python -m compileall -q -j 0 .venv/lib
 	@touch $@
 
+$(AIF_ENV): requirements/aif.txt $(ENV)
+	$(BIN)/python -m pip install --quiet -r requirements/aif.txt
+	@touch $@
+
 $(DOCS_ENV): requirements/docs.txt $(ENV)
 	$(BIN)/python -m pip install --quiet -r requirements/docs.txt
 	@touch $@
@@ -46,8 +51,9 @@ demo: $(ENV) ## fit two models to the example data; results go to results/demo
 test: lint type ## check format, lint and types, then run the unit tests and doctests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-test-slow: $(ENV) ## run the tests marked slow
+test-slow: $(AIF_ENV) ## run the tests marked slow, and those that compare with pymdp
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
+	$(BIN)/python -m pytest tests/aif/test_pymdp.py
 
 lint: $(ENV) ## check format and lint
 	$(BIN)/ruff format --check .

@@ -304,6 +304,7 @@ def loss(*, title: str, step: np.ndarray, loss: np.ndarray) -> Figure:
     low, high = loss.min(), np.quantile(loss, 0.98)
     panel.set_ylim(low - 0.05 * (high - low), high + 0.25 * (high - low) if high > low else None)
     panel.set_xlabel("step")
+    panel.ticklabel_format(axis="y", useOffset=False)
     panel.set_ylabel("loss: negative ELBO (nats)")
     headings(figure, title, (panel,), ("",))
     return figure

@@ -13,7 +13,7 @@ from pyem.dataset import Dataset
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PLACES = {0: (1.5, 1.3), 1: (0.5, 2.5), 2: (2.5, 2.5), 3: (1.5, 0.4), 4: (1.5, 2.5)}
+PLACES = {0: (1.5, 1.4), 1: (0.5, 2.5), 2: (2.5, 2.5), 3: (1.5, 0.4), 4: (1.5, 2.5)}
 """Middle of each place of the maze on paper."""
 LEFT, RIGHT, NEUTRAL = "tab:orange", "tab:purple", "0.6"
 
@@ -58,9 +58,18 @@ def _draw_maze(axis: Any, place: int, outcome: int, cue: int) -> None:
 
     colours = {1: LEFT, 2: RIGHT}
     for k, (x, y) in PLACES.items():
-        height = 0.8 if k == 3 else 1.0
-        face = colours.get(k, "0.93")
-        axis.add_patch(Rectangle((x - 0.5, y - height / 2), 1.0, height, facecolor=face, alpha=0.35, edgecolor="white"))
+        height = {3: 0.8, 0: 1.2}.get(k, 1.0)
+        axis.add_patch(
+            Rectangle(
+                (x - 0.5, y - height / 2),
+                1.0,
+                height,
+                facecolor=colours.get(k, "0.6"),
+                alpha=0.35,
+                edgecolor="white",
+                linewidth=2,
+            )
+        )
     axis.add_patch(Circle(PLACES[3], 0.3, facecolor=colours.get(cue, NEUTRAL), edgecolor="0.3", linewidth=1))
     if place >= 0:
         x, y = PLACES[place]
