@@ -238,20 +238,48 @@ class Population:
         return dataclasses.replace(self, coef=coef, cov=chol @ chol.T)
 
     @property
+    def is_diagonal(self) -> np.ndarray:
+        """Which entries of `vector` belong to the diagonal of the Cholesky factor."""
+        rows, columns = self.lower
+        return np.concatenate([np.zeros(int(self.free.sum()), bool), np.asarray(rows) == np.asarray(columns)])
+
+    @property
+    def roots(self) -> np.ndarray:
+        """Free regression weights, then the Cholesky factor itself; see `vector`."""
+        return np.concatenate([self.coef[self.free], np.linalg.cholesky(self.cov)[self.lower]])
+
+    @property
+    def root_slope(self) -> np.ndarray:
+        """The derivative of each of `roots` by its entry of `vector`."""
+        return np.where(self.is_diagonal, self.roots, 1.0)
+
+    def with_roots(self, roots: np.ndarray) -> Population:
+        """The population of other `roots`."""
+        logs = self.is_diagonal
+        return self.with_vector(np.where(logs, np.log(np.where(logs, roots, 1.0)), roots))
+
+    @property
     def at_floor(self) -> np.ndarray:
-        """Which entries of `vector` belong to a standard deviation that is as small as it may be."""
+        """Which entries of `vector` are of a standard deviation that is as small as it may be, or of a correlation of 1."""
+        rows, columns = self.lower
         tiny = np.sqrt(np.diag(self.cov)) < 1.5 * MIN_SD
-        return np.concatenate([np.zeros(int(self.free.sum()), bool), tiny[self.lower[0]] | tiny[self.lower[1]]])
+        ends = (np.asarray(rows) == np.asarray(columns)) & (np.diag(np.linalg.cholesky(self.cov))[rows] < 1.5 * MIN_SD)
+        return np.concatenate([np.zeros(int(self.free.sum()), bool), tiny[rows] | tiny[columns] | ends])
 
     def distance(self, other: Population) -> float:
-        """Largest difference of a regression weight or an entry of the covariance's Cholesky factor (in sd units)."""
-        chol = np.abs(np.linalg.cholesky(self.cov) - np.linalg.cholesky(other.cov)).max()
-        return float(max(np.abs(self.coef - other.coef).max(), chol))
+        """Largest difference of a regression weight or an entry of the covariance's symmetric root (in sd units)."""
+        root = np.abs(_root(self.cov) - _root(other.cov)).max()
+        return float(max(np.abs(self.coef - other.coef).max(), root))
 
-    def score(self, laplace: Laplace) -> np.ndarray:
-        """Gradient of the expected complete-data log-density by `vector`, given the subjects' posteriors."""
+    def reordered(self, order: np.ndarray) -> Population:
+        """The same population with its parameters in another order."""
+        columns = {name: getattr(self, name)[:, order] for name in ("free", "coef", "weight")}
+        return dataclasses.replace(self, cov=self.cov[np.ix_(order, order)], **columns)
+
+    def score(self, laplace: Laplace, weight: np.ndarray | None = None) -> np.ndarray:
+        """Gradient of the expected complete-data log-density by `vector`, given the subjects' posteriors (and weights)."""
         use = laplace.usable
-        root = np.sqrt(self.weights(laplace)[use])
+        root = np.sqrt((self.weights(laplace) if weight is None else weight)[use])
         design = self.design[use]
         precision = np.linalg.inv(self.cov)
         gap = root * (laplace.mode[use] - design @ self.coef)
@@ -262,6 +290,11 @@ class Population:
         diagonal = np.diag_indices_from(chol)
         by_chol[diagonal] *= chol[diagonal]
         return np.concatenate([by_coef[self.free], by_chol[self.lower]])
+
+
+def _root(cov: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(cov)
+    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
 def _floored(cov: np.ndarray, covariance: str) -> np.ndarray:

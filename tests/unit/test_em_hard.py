@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import pyem
+from pyem.engine import log_lik
 from pyem.group import Group, populate
 from pyem.infer.em import run_em, run_em_global
 from pyem.laplace import JaxEStep
@@ -51,3 +52,42 @@ def test_nobody_is_left_in_the_lesser_of_two_modes():
     # Without another look somebody would be better off elsewhere: otherwise this data set tests nothing.
     assert gain(data, warm, elsewhere).max() > 0.1
     assert gain(data, looked, elsewhere).max() < 1e-4
+
+
+def small_group(seed, covariates=None):
+    """People who hardly differ, as far as a few trials tell."""
+    x = np.array([0.0, 0.7]) + np.array([0.05, 0.5]) * np.random.default_rng(seed).normal(size=(30, 2))
+    return pyem.simulate(MODEL, MODEL.natural(x), key=seed, blocks=2, trials=30, covariates=covariates)
+
+
+@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
+@pytest.mark.parametrize("seed", range(6))
+def test_people_who_hardly_differ_are_fitted_in_few_iterations(seed):
+    data = small_group(seed)
+    fast = pyem.fit_em(MODEL, data)
+    assert fast.converged
+    assert len(fast.trace["change"]) < 60
+    # Plain steps get ever shorter, and closer.
+    plain = [pyem.fit_em(MODEL, data, accelerate=False, max_iter=n, tol=1e-12).population for n in (100, 1600)]
+    far, near = (one.distance(fast.population) for one in plain)
+    assert near < 1e-5 or near < 0.6 * far
+
+
+@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
+def test_the_mean_of_people_who_do_not_differ_is_that_of_one_person_with_all_data():
+    truth = np.tile(MODEL.natural(np.array([0.0, 0.7])), (20, 1))
+    data = next(d for d in (pyem.simulate(MODEL, truth, key=k, trials=60) for k in range(50)) if collapsed(d))
+    fit = pyem.fit_em(MODEL, data)
+    pooled = fit.x[0]
+    step = 1e-3 * np.eye(2)
+
+    def total(x):
+        return float(log_lik(MODEL, data, np.tile(x, (20, 1))).sum())
+
+    for h in step:
+        # The group's mean is where the likelihood of all data together is highest.
+        assert total(pooled) >= max(total(pooled + h), total(pooled - h))
+
+
+def collapsed(data):
+    return (np.diag(pyem.fit_em(MODEL, data).population.cov) < 1e-6).all()

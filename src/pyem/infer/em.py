@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pyem.group import Population
+from pyem.group import Group, Population
+from pyem.infer.ascent import Ascent
 from pyem.laplace import EStep, GaussianPrior, Laplace
 
 
@@ -51,12 +52,12 @@ def run_em(
     max_iter
         Iterations at most.
     tol
-        Stop when one plain iteration changes no regression weight and no entry of the covariance's Cholesky factor by
-        more than this, or when the log evidence stays the same to rounding for five iterations.
+        Stop when no regression weight and no entry of the covariance's root is farther than this from where the next step
+        leads, before it is extrapolated, or when the log evidence stays the same to rounding for five iterations.
     accelerate
-        Extrapolate the sequence of group parameters (Anderson acceleration) once it moves slowly, with a return to the plain
-        step whenever the next plain change grows, and for good where extrapolation makes no headway. Fixed points are the
-        same, and where there are several the plain beginning decides between them.
+        Once plain steps are small, take extrapolated Newton steps (`pyem.infer.ascent`) instead, with a return to a plain step
+        whenever the next one grows; where they make no headway, extrapolated plain steps. Fixed points are the same, and where
+        there are several the plain beginning decides between them.
     report
         Told of every iteration.
     settled
@@ -70,7 +71,7 @@ def run_em(
     Walker, H. F., & Ni, P. (2011). Anderson acceleration for fixed-point iterations. SIAM Journal on Numerical Analysis,
     49(4), 1715-1735. https://doi.org/10.1137/10078356X
     """
-    anderson, pace = Anderson(), _Pace(accelerate)
+    ascent, tried, pace = None, False, _Pace(accelerate, _close(population.group))
     evidence, changes, vectors = [], [], []
     plain, change, still = population, np.inf, 0
     converged, message = False, f"not converged after {max_iter} iterations"
@@ -79,12 +80,19 @@ def run_em(
         laplace = estep(population.prior, float(np.clip((0.03 * change) ** 2, 1e-16, 1e-4)))
         value = float(laplace.log_evidence(population.log_prior(laplace.mode))[laplace.usable].sum())
         image = population.update(laplace)
-        if anderson.active and not image.distance(population) < 2 * change:
-            # The extrapolation overshot: go on from the last plain step instead.
-            population, anderson = plain, Anderson()
+        moved = image.distance(population)
+        following = image
+        if way := pace.way(moved):
+            ascent = (
+                ascent if ascent and ascent.newton == (way == "newton") else Ascent(population, newton=way == "newton")
+            )
+            following, moved = ascent(population, image, laplace)
+        if tried and not moved < 1.5 * change:
+            # The fast step overshot: go on from the last plain one instead.
+            population, ascent, tried = plain, None, False
             pace.overshot()
             continue
-        plain, change = image, image.distance(population)
+        plain, change = image, moved
         still = still + 1 if evidence and abs(value - evidence[-1]) < 1e-12 * abs(value) else 0
         evidence.append(value)
         changes.append(change)
@@ -98,10 +106,8 @@ def run_em(
         if agreed and still >= 5:
             converged, message = True, "log evidence stayed the same to rounding"
             break
-        fast = pace.extrapolate(change)
-        population = plain.with_vector(anderson(population.vector, plain.vector)) if fast else plain
-        if not fast:
-            anderson = Anderson()
+        population, tried = following, ascent is not None and ascent.extrapolated
+        pace.headway(change)
     assert laplace is not None
     trace = {"log_evidence": np.array(evidence), "change": np.array(changes), "vector": np.array(vectors)}
     trace["evaluated"] = np.array(iteration + 1)
@@ -166,61 +172,50 @@ def _joint(laplace: Laplace, prior: GaussianPrior) -> np.ndarray:
 
 
 class _Pace:
-    """When to extrapolate: not in the first, large steps, and no more where it does not help.
+    """Which steps to take: plain ones while they are large; then Newton's; where those do not help, extrapolated ones.
 
-    A Laplace approximation can have several fixed points, some of them unstable. Plain steps leave an unstable one, while
-    extrapolation stays near it, as a Newton step would; large extrapolations can end in a collapsed variance.
+    A Laplace approximation can have several fixed points, some of them unstable. Plain steps leave an unstable one, while a
+    Newton step stays near it; large steps can end in a collapsed variance. And where posteriors are far from Gaussian, Newton
+    steps may circle around the fixed point.
     """
 
-    def __init__(self, wanted: bool, below: float = 0.1, patience: int = 15) -> None:
+    def __init__(self, wanted: bool, below: float, patience: int = 15, overshots: int = 10) -> None:
         self.below = below
-        self.patience = patience if wanted else 0
+        self.patience = patience
+        self.overshots = overshots
+        self._ways = ["extrapolated", "newton"] if wanted else []
         self._begun = False
         self._best = np.inf
-        self._waited = 0
+        self._waited = self._overshot = 0
 
-    def overshot(self) -> None:
-        """An extrapolation had to be taken back."""
-        self._waited += 1
+    def way(self, moved: float) -> str | None:
+        """The kind of the next step, None for a plain one, where a plain one would move by `moved`."""
+        self._begun = self._begun or moved < self.below
+        return self._ways[-1] if self._begun and self._ways else None
 
-    def extrapolate(self, change: float) -> bool:
-        """Whether to extrapolate after a plain step of size `change`."""
-        self._begun = self._begun or change < self.below
-        if not self._begun:
-            return False
+    def headway(self, change: float) -> None:
+        """A step begins at this distance from the fixed point."""
+        if not (self._begun and self._ways):
+            return
         if change < 0.7 * self._best:
             self._best, self._waited = change, 0
         else:
             self._waited += 1
-        if self._waited >= self.patience:
-            self.patience = 0
-        return self.patience > 0
+        self._next_way(self._waited >= self.patience)
+
+    def overshot(self) -> None:
+        """A step had to be taken back."""
+        self._overshot += 1
+        self._next_way(self._overshot >= self.overshots)
+
+    def _next_way(self, over: bool) -> None:
+        if over:
+            self._ways.pop()
+            self._best, self._waited, self._overshot = np.inf, 0, 0
 
 
-class Anderson:
-    """Anderson acceleration of a fixed-point iteration, with a short memory and a bounded step."""
-
-    def __init__(self, memory: int = 5, longest: float = 20.0) -> None:
-        self.memory = memory
-        self.longest = longest
-        self.active = False
-        self._points: list[np.ndarray] = []
-        self._images: list[np.ndarray] = []
-
-    def __call__(self, point: np.ndarray, image: np.ndarray) -> np.ndarray:
-        """The next point to try, from a point and what the plain iteration makes of it."""
-        self._points = [*self._points, point][-self.memory - 1 :]
-        self._images = [*self._images, image][-self.memory - 1 :]
-        self.active = len(self._points) > 1
-        if not self.active:
-            return image
-        residuals = np.array(self._images) - np.array(self._points)
-        by_step = np.diff(residuals, axis=0).T
-        weights, *_ = np.linalg.lstsq(by_step, residuals[-1], rcond=1e-10)
-        step = image - np.diff(self._images, axis=0).T @ weights - point
-        limit = self.longest * np.linalg.norm(residuals[-1])
-        size = np.linalg.norm(step)
-        if not np.isfinite(size):
-            self.active = False
-            return image
-        return point + step * min(1.0, limit / max(size, 1e-300))
+def _close(group: Group) -> float:
+    """Change of a plain step that is small enough for fast ones: likelihoods of rich families have more than one maximum."""
+    if group.family != "gaussian":
+        return 0.01
+    return 0.03

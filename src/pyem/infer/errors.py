@@ -40,29 +40,76 @@ def louis_information(population: Population, laplace: Laplace) -> np.ndarray:
     Louis, T. A. (1982). Finding the observed information matrix when using the EM algorithm. Journal of the Royal
     Statistical Society B, 44(2), 226-233. https://doi.org/10.1111/j.2517-6161.1982.tb01203.x
     """
-    laplace = laplace._replace(cov=_no_wider(laplace.cov, population.cov))
+    score, complete, missing = louis_parts(population, laplace)
+    slope = population.root_slope
+    # By the logarithms of the factor's diagonal, of which the second derivative counts as well.
+    logs = population.is_diagonal
+    return slope[:, None] * (complete - missing) * slope - np.diag(np.where(logs, score * slope, 0.0))
+
+
+def louis_parts(population: Population, laplace: Laplace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By the group's `roots`: the score, the information that complete data would give, and the part of it that is missing.
+
+    The weights of a heavy-tailed family are taken as known, so that for such a family too little is missing.
+    """
     use = laplace.usable
-    linear, quadratic = _score_terms(population, laplace.mode[use], use)
-    cov = laplace.cov[use]
-    spread = np.einsum("ipq,sqr->ispr", quadratic, cov)
-    missing = np.einsum("isp,spq,jsq->ij", linear, cov, linear, optimize=True)
-    missing += 2 * np.einsum("ispq,jsqp->ij", spread, spread, optimize=True)
-    complete = -_slope(population, lambda moved: moved.score(laplace), step=1e-5)
-    return (complete + complete.T) / 2 - missing
-
-
-def _score_terms(population: Population, mode: np.ndarray, use: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Linear (n, S, P) and quadratic (n, P, P) terms of each entry of the score, as a function of x - mode."""
+    root = np.sqrt(population.weights(laplace)[use])
+    both = root[:, :, None] * root[:, None]
+    cov = _no_wider(both * laplace.cov[use], population.cov)
     design = population.design[use]
+    gap = root * (laplace.mode[use] - design @ population.coef)
+    scaled = design[:, :, None] * root[:, None]
+    by_coef = np.einsum("skp,sq->kpq", scaled, gap)
+    scatter = gap.T @ gap + cov.sum(0)
+    linear, quadratic = _score_terms(population, scaled, gap)
+    spread = np.einsum("ipq,sqr->ispr", quadratic, cov)
+    missing = np.einsum("isp,jsp->ij", np.einsum("isp,spq->isq", linear, cov), linear)
+    missing += 2 * np.einsum("ispq,jsqp->ij", spread, spread)
+    complete = _complete(population, np.einsum("skp,slq->kplq", scaled, scaled), by_coef, scatter, len(gap))
+    return population.score(laplace) / population.root_slope, complete, missing
+
+
+def _complete(
+    population: Population, normal: np.ndarray, by_coef: np.ndarray, scatter: np.ndarray, n: int
+) -> np.ndarray:
+    """Minus the Hessian of the expected complete-data log-density by `roots`.
+
+    Parameters
+    ----------
+    normal, by_coef, scatter
+        (K, P, K, P), (K, P, P), (P, P): products of the design with itself, of it with the gaps, and of these with themselves.
+    n
+        Number of subjects.
+    """
     precision = np.linalg.inv(population.cov)
     chol = np.linalg.cholesky(population.cov)
     upper = np.linalg.inv(chol).T
-    gap = mode - design @ population.coef
+    free, rows, columns = population.free, *population.lower
+    middle = precision @ scatter @ precision - n * precision
+    corner = (normal * precision[:, None, :])[free][:, free]
+    sides, block = [], []
+    for a, b in zip(rows, columns, strict=True):
+        # The derivative of the precision by one entry of the factor, with the opposite sign.
+        fall = np.outer(precision[:, a], upper[:, b])
+        fall = fall + fall.T
+        sides.append(np.einsum("pq,kpq->kp", fall, by_coef)[free])
+        moved = fall @ scatter @ precision + precision @ scatter @ fall - n * fall
+        slope = moved @ chol
+        slope[:, b] -= middle[:, a]
+        block.append(slope[rows, columns])
+    side, block = np.array(sides), np.array(block)
+    return np.block([[corner, side.T], [side, (block + block.T) / 2]])
+
+
+def _score_terms(population: Population, scaled: np.ndarray, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Linear (n, S, P) and quadratic (n, P, P) terms of each entry of the score, as a function of root * (x - mode)."""
+    precision = np.linalg.inv(population.cov)
+    upper = np.linalg.inv(np.linalg.cholesky(population.cov)).T
     none = np.zeros_like(precision)
-    linear = [design[:, k, None] * precision[p] for k, p in np.argwhere(population.free)]
+    linear = [scaled[:, k, p, None] * precision[p] for k, p in np.argwhere(population.free)]
     quadratic = [none for _ in linear]
-    for k, j in zip(*population.lower, strict=True):
-        outer = np.outer(precision[k], upper[:, j]) * (chol[k, k] if k == j else 1.0)
+    for a, b in zip(*population.lower, strict=True):
+        outer = np.outer(precision[a], upper[:, b])
         quadratic.append((outer + outer.T) / 2)
         linear.append(2 * gap @ quadratic[-1])
     return np.array(linear), np.array(quadratic)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyem.dataset import Dataset
-from pyem.group import Group, Population, populate
+from pyem.group import MIN_SD, Group, Population, populate
 from pyem.infer.em import EMRun, Report, run_em
 from pyem.infer.errors import information
 from pyem.laplace import GaussianPrior, JaxEStep, Laplace
@@ -299,29 +299,24 @@ def _remarks(run: EMRun, names: tuple[str, ...]) -> list[str]:
     """What the user should know about how the iteration went."""
     gained = _information_gained(run)
     mute = [name for name, share in zip(names, gained, strict=True) if share == 0]
-    sd, before = _sd_now_and_before(run)
-    small = [k for k in range(len(names)) if 0 < gained[k] < 0.1 and sd[k] < before[k]]
+    same = [name for name, floor in zip(names, np.diag(run.population.cov) < (1.5 * MIN_SD) ** 2, strict=True) if floor]
     remarks = []
     if mute:
         remarks.append(
             f"the likelihood of these data does not depend on {', '.join(mute)}: the mean and sd of the group are what the "
             "iteration started from, and mean nothing; fix it (pyem.fix), or use data in which it matters"
         )
-    if not run.converged:
-        hardly = ", ".join(f"{names[k]} ({sd[k]:.2g})" for k in small)
+    if same:
         remarks.append(
-            f"{run.message}: as far as these data say, people hardly differ in {hardly}, whose group sd goes on shrinking "
-            "towards 0; fix it (pyem.fix), tie it, or raise max_iter"
-            if small
-            else f"{run.message}; raise max_iter"
+            f"as far as these data say, people do not differ in {', '.join(same)}: the sd of the group is 0 (and has no "
+            "standard error), and everybody's estimate is the mean of the group"
+        )
+    if not run.converged:
+        remarks.append(
+            f"{run.message}; raise max_iter, or ask less of the data: fix or tie parameters (pyem.fix, pyem.tie), or choose "
+            "covariance='diagonal' if it was 'full'"
         )
     return remarks
-
-
-def _sd_now_and_before(run: EMRun) -> tuple[np.ndarray, np.ndarray]:
-    """The group's sds (P,) at the end and half-way."""
-    path = run.trace["vector"]
-    return tuple(np.sqrt(np.diag(run.population.with_vector(path[n]).cov)) for n in (-1, len(path) // 2))  # type: ignore[return-value]
 
 
 def _information_gained(run: EMRun) -> np.ndarray:
