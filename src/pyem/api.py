@@ -383,7 +383,7 @@ class EMModel:
         n = true.shape[1]
         rows, columns = -(-n // 3), min(n, 3)
         size = figsize or (3.6 * columns, 3.6 * rows)
-        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="compressed")
         for k, ax in enumerate(axes.flat):
             if k < n:
                 name = self.param_names[k] if k < len(self.param_names) else f"parameter {k}"

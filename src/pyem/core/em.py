@@ -13,8 +13,10 @@ from pyem.core.groupdist import group_variance, make_group
 from pyem.core.optim import OptimConfig, as_gaussian
 from pyem.core.priors import GaussianPrior, default_prior
 from pyem.core.start import under_prior
+from pyem.engine import n_cores
 from pyem.group import Group, Population, populate
-from pyem.infer.em import EMRun, run_em, run_em_global
+from pyem.infer.em import EMRun, run_em
+from pyem.infer.modes import run_em_global
 from pyem.laplace import EStep, Laplace
 
 METHODS = {"sum": np.sum, "mean": np.mean, "median": np.median}
@@ -85,6 +87,8 @@ class Progress:
         self.config = config
         self.verbose = int(verbose)
         self.label = label
+        self.final = True
+        """Whether the rule counts, rather than the group's parameters alone."""
         self.path: list[float] = []
         self.last: tuple[Population, Laplace] | None = None
 
@@ -98,7 +102,7 @@ class Progress:
         if self.verbose > 1 or (self.verbose and n % 10 == 1):
             name = self.config.convergence_method
             print(f"{self.label}: iteration {n}, {name} of NPL {self.path[-1]:.4f}, change {change:.2g}", flush=True)
-        return bool(round(change, self.config.convergence_precision) < self.config.convergence_crit)
+        return not self.final or bool(round(change, self.config.convergence_precision) < self.config.convergence_crit)
 
     def _change(self) -> float:
         path = self.path
@@ -153,19 +157,20 @@ def fit_group(
     progress = Progress(config, verbose, getattr(fit_func, "__name__", "EM"))
     first = True
 
-    def make(start: np.ndarray) -> EStep:
+    def make(start: np.ndarray, *, short: bool = False) -> EStep:
         nonlocal first
         first, begins = False, first
         search = optim.search if begins else dataclasses.replace(optim.search, quick=True)
-        estep = engine.estep(start, search=search, n_jobs=config.njobs, seed=seed)
+        estep = engine.estep(start, search=search, n_jobs=config.njobs, seed=seed, short=short)
         return under_prior(estep, given) if begins else estep
 
-    def run(estep: EStep, population: Population) -> EMRun:
+    def run(estep: EStep, population: Population, *, tol: float | None) -> EMRun:
         left = max(1, config.mstep_maxit - len(progress.path))
-        return run_em(estep, population, max_iter=left, tol=config.still(engine.exact), settled=progress)
+        progress.final = tol is None
+        return run_em(estep, population, max_iter=left, tol=tol or config.still(engine.exact), settled=progress)
 
     start = np.tile(moments.mu, (len(all_data), 1))
-    found = run_em_global(make, start, population, run)
+    found = run_em_global(make, start, population, run, at_once=n_cores() if engine.exact else 1)
     progress.end(found.converged, found.message)
     assert progress.last is not None
     # Short of the end, what belongs together is the last E-step and the group that it was made under.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -15,6 +16,9 @@ from pyem.laplace import EStep
 from pyem.numeric import Search
 from pyem.opaque import OpaqueEStep, PyEMLikelihood, negative_log_liks
 
+SHORT = 15
+"""Steps of a short E-step, at most. Kinks, as where learning from gains and from losses differ, can take a hundred."""
+
 
 class Engine(Protocol):
     """What the facade asks of an engine."""
@@ -22,8 +26,8 @@ class Engine(Protocol):
     exact: bool
     """Whether derivatives are exact."""
 
-    def estep(self, start: np.ndarray, *, search: Search, n_jobs: int, seed: int) -> EStep:
-        """The E-step, from `start` (S, P)."""
+    def estep(self, start: np.ndarray, *, search: Search, n_jobs: int, seed: int, short: bool = False) -> EStep:
+        """The E-step, from `start` (S, P); a short one gives up on those who take many steps."""
         ...
 
     def nll(self, x: np.ndarray) -> np.ndarray:
@@ -39,9 +43,9 @@ class JaxEngine:
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = parts
 
-    def estep(self, start: np.ndarray, *, search: Search, n_jobs: int, seed: int) -> EStep:
-        """The E-step, from `start` (S, P)."""
-        return PartsEStep(self.parts, start)
+    def estep(self, start: np.ndarray, *, search: Search, n_jobs: int, seed: int, short: bool = False) -> EStep:
+        """The E-step, from `start` (S, P); a short one gives up on those who take many steps."""
+        return PartsEStep(self.parts, start, max_steps=SHORT if short else 100)
 
     def nll(self, x: np.ndarray) -> np.ndarray:
         """Negative log-likelihood (K, S) at draws (K, S, P)."""
@@ -60,9 +64,10 @@ class ScipyEngine:
         self.people = people
         self.one_process = one_process
 
-    def estep(self, start: np.ndarray, *, search: Search, n_jobs: int, seed: int) -> EStep:
-        """The E-step, from `start` (S, P)."""
+    def estep(self, start: np.ndarray, *, search: Search, n_jobs: int, seed: int, short: bool = False) -> EStep:
+        """The E-step, from `start` (S, P); a short one gives up on those who take many steps."""
         n_jobs = 1 if self.one_process else n_jobs
+        search = dataclasses.replace(search, max_steps=SHORT) if short else search
         return OpaqueEStep(self.likelihood, self.people, start, search=search, n_jobs=n_jobs, seed=seed)
 
     def nll(self, x: np.ndarray) -> np.ndarray:
