@@ -85,7 +85,9 @@ class PyMCLikelihood:
         likelihood = self.likelihood
         op = _op(likelihood, True)
 
-        def random(x: np.ndarray, place: np.ndarray, rng: np.random.Generator | None = None, size: Any = None) -> np.ndarray:
+        def random(
+            x: np.ndarray, place: np.ndarray, rng: np.random.Generator | None = None, size: Any = None
+        ) -> np.ndarray:
             return _drawn(likelihood, np.asarray(x), rng or np.random.default_rng(), size)
 
         return pm.CustomDist(

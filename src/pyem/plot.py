@@ -329,6 +329,7 @@ _MEASURES = {
     "lme": (-1, "log model evidence below the best (nats)"),
     "bic": (1, "BIC above the best"),
     "aic": (1, "AIC above the best"),
+    "elpd": (-1, "expected log predictive density below the best (nats)"),
 }
 
 
@@ -341,7 +342,8 @@ def comparison_numbers(table: pd.DataFrame) -> dict[str, Any]:
     for name in known[:2]:
         sign, label = _MEASURES[name]
         values = sign * table[name].to_numpy(float)
-        decides = table.attrs.get("by") == name and "difference_se" in table
+        by = table.attrs.get("by")
+        decides = (name == by or (name == "elpd" and by in ("loo", "waic"))) and "difference_se" in table
         measures.append((label, values - values.min(), table["difference_se"].to_numpy(float) if decides else None))
     return {"title": "Comparison", "models": [str(name) for name in table.index], "measures": measures}
 

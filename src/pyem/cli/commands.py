@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -186,6 +187,7 @@ def simulate(
     "pyem fit data.csv --model rw1a1b --subject id --block run --column choice=response --column reward=feedback\n\n"
     "pyem fit data.csv --model rw1a1b --model rw2a1b --covariate age --out results\n\n"
     "pyem fit data.csv --model rw1a1b+lapse --covariate age:alpha --codes choice=left,right --covariance full\n\n"
+    "pyem fit data.csv --model rw1a1b --method nuts --out posterior\n\n"
     "[bold]What is written[/bold]\n\n"
     "group.csv (the group's parameters), subjects.csv (a row for each person), latents.csv (a row for each trial), fit.nc "
     "(everything; `pyem.load` in Python, or ArviZ), figures, and run.json (what was asked for, versions, seeds and the digest "
@@ -214,6 +216,9 @@ def fit(
     max_iter: opt.MaxIter = 500,
     tol: opt.Tol = 1e-7,
     starts: opt.Starts = 5,
+    draws: opt.Draws = 1000,
+    warmup: opt.Warmup = 1000,
+    chains: opt.Chains = 4,
     seed: opt.Seed = 0,
     out: opt.Out = Path("results"),
     force: opt.Force = False,
@@ -244,6 +249,9 @@ def fit(
         max_iter=max_iter,
         tol=tol,
         starts=starts,
+        draws=draws,
+        warmup=warmup,
+        chains=chains,
         seed=seed,
     )
     _run(request, out, force=force, figures=figures)
@@ -355,9 +363,11 @@ def compare(
     by: Annotated[
         str | None,
         typer.Option(
-            metavar="CRITERION", help="What decides: integrated_bic, lme, aic or bic; the best that all have."
+            metavar="CRITERION",
+            help="What decides: integrated_bic, lme, aic or bic; loo or waic for nuts and svi. The best that all have.",
         ),
     ] = None,
+    unit: Annotated[opt.Unit, typer.Option(help="What loo and waic leave out.")] = opt.Unit.trial,
     seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of the draws for the integrated BIC.")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV file for the comparison.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -366,7 +376,11 @@ def compare(
     if out is not None:
         report.check_file(out, force=force)
     fits = _loaded(results, at_least=2)
-    table = pyem.compare_fits(fits, by=by, key=seed)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", pyem.FitWarning)
+        table = pyem.compare_fits(fits, by=by, key=seed, unit=unit.value)
+    for told in caught:
+        warn(str(told.message))
     console().print(terminal.comparison_table(table))
     if out is not None:
         report.whole_file(out, report.csv_bytes(table, index=True), force=force)
@@ -413,6 +427,46 @@ def plot(
     for path, content in changed.items():
         report.whole_file(path, content, force=force)
     for path in done:
+        typer.echo(str(path))
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\npyem ppc results\n\npyem ppc results --draws 500 --option left --out checks"
+)
+@plainly
+def ppc(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder that `pyem fit` wrote, or a fit.nc file.")],
+    *,
+    draws: Annotated[int, typer.Option(metavar="NUMBER", min=20, help="Simulated data sets.")] = 200,
+    option: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="The option whose curve is drawn; the one chosen most often.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of the simulations.")] = 0,
+    figures: opt.Figures = True,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where results go; beside each fit if not given.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace earlier checks.")] = False,
+) -> None:
+    """Check whether people with the fitted parameters would have behaved like those in the data.
+
+    Responses are simulated one step ahead, given what a person had really chosen and earned before.
+    """
+    from pyem.cli import checks
+
+    paths = report.find_fits([results])
+    fits = _loaded(paths, at_least=1)
+    done: dict[Path, bytes] = {}
+    for path, fitted in zip(paths, fits.values(), strict=True):
+        folder = path.parent if out is None else out if len(fits) == 1 else out / report.folder_name(fitted.model.name)
+        check = checks.checked(fitted, draws=draws, option=option, seed=seed)
+        console().print(terminal.check_table(check))
+        done |= {folder / name: content for name, content in checks.files(check, figures=figures).items()}
+    for path in done:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        report.check_file(path, force=force)
+    for path, content in done.items():
+        report.whole_file(path, content, force=force)
         typer.echo(str(path))
 
 

@@ -16,6 +16,8 @@ class Method(StrEnum):
     em = "em"
     map = "map"
     mle = "mle"
+    nuts = "nuts"
+    svi = "svi"
 
 
 class Family(StrEnum):
@@ -32,6 +34,14 @@ class Covariance(StrEnum):
 
     diagonal = "diagonal"
     full = "full"
+
+
+class Unit(StrEnum):
+    """What is left out in cross-validation."""
+
+    trial = "trial"
+    block = "block"
+    subject = "subject"
 
 
 class MissingOutcome(StrEnum):
@@ -129,11 +139,20 @@ CovarianceOption = Annotated[Covariance, _option(GROUP, "Full: with correlations
 Df = Annotated[float, _option(GROUP, "Degrees of freedom of a student_t group.", metavar="NUMBER")]
 
 MethodOption = Annotated[
-    Method, _option(SEARCH, "Hierarchical; each person under a typical prior; each person alone.", "--method")
+    Method,
+    _option(
+        SEARCH,
+        "em: hierarchical, a point estimate of the group; map: each person under a typical prior; mle: each person alone; "
+        "nuts, svi: hierarchical, draws from the posterior and an approximation of it.",
+        "--method",
+    ),
 ]
 MaxIter = Annotated[int, _option(SEARCH, "EM iterations at most.", metavar="NUMBER", min=1)]
 Tol = Annotated[float, _option(SEARCH, "EM stops when the group changes by less.", metavar="NUMBER")]
 Starts = Annotated[int, _option(SEARCH, "Starting points of mle.", metavar="NUMBER", min=1)]
+Draws = Annotated[int, _option(SEARCH, "Draws of each chain of nuts that are kept.", metavar="NUMBER", min=4)]
+Warmup = Annotated[int, _option(SEARCH, "Draws before them that adapt nuts.", metavar="NUMBER", min=20)]
+Chains = Annotated[int, _option(SEARCH, "Chains of nuts.", metavar="NUMBER", min=1)]
 Seed = Annotated[int, _option(SEARCH, "Of whatever is random.", metavar="NUMBER", min=0)]
 
 Out = Annotated[Path, _option(OUTPUT, "Where results go; made when all is done.", metavar="FOLDER")]
@@ -201,6 +220,17 @@ def numbers(values: Sequence[str], option: str, example: str) -> dict[str, float
         except ValueError:
             raise typer.BadParameter(f"{name}={value}: {value!r} is not a number", param_hint=option) from None
     return out
+
+
+def parse_label(text: str, labels: Sequence[object]) -> object:
+    """The label that a text on the command line stands for; the text itself if there is none.
+
+    Examples
+    --------
+    >>> parse_label("1", [0, 1]), parse_label("left", ["left", "right"])
+    (1, 'left')
+    """
+    return next((label for label in labels if str(label) == text), text)
 
 
 def effect(text: str) -> tuple[str, str | None, float]:

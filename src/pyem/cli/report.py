@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 LOG = "run.json"
 FIT = "fit.nc"
-FIGURES = ("parameters", "estimates", "choice_curves", "choice_curves_by_block", "trace", "comparison")
+FIGURES = ("parameters", "estimates", "choice_curves", "choice_curves_by_block", "trace", "comparison", "ppc")
+CHECKS = ("ppc.csv", "ppc_curves.csv", "ppc_group.csv")
 FIGURE_FORMATS = ("png", "pdf", "svg")
 
 
@@ -71,6 +72,7 @@ def _foreign(path: Path) -> list[Path]:
         known = set()
     # `pyem plot` adds figures later, in other formats too.
     drawn = {file.parent / f"{name}.{kind}" for file in known for name in FIGURES for kind in FIGURE_FORMATS}
+    drawn |= {file.parent / name for file in known for name in CHECKS}
     return [file for file in path.rglob("*") if not file.is_dir() and file not in known | drawn]
 
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from pyem.dataset import Dataset
     from pyem.model import Model
-    from pyem.result import PointFit
     from pyem.simulation import Simulation
 
-METHODS = ("em", "map", "mle")
+METHODS = ("em", "map", "mle", "nuts", "svi")
+HIERARCHICAL = ("em", "nuts", "svi")
 MODIFIERS = ("lapse", "stickiness")
 
 
@@ -53,6 +53,9 @@ class Request:
     max_iter: int = 500
     tol: float = 1e-7
     starts: int = 5
+    draws: int = 1000
+    warmup: int = 1000
+    chains: int = 4
     seed: int = 0
 
     @classmethod
@@ -106,6 +109,9 @@ _OPTIONAL = (
     "max_iter",
     "tol",
     "starts",
+    "draws",
+    "warmup",
+    "chains",
 )
 
 
@@ -264,12 +270,17 @@ def _labels(frame: pd.DataFrame, column: Any, labels: Sequence[str]) -> list[Any
 # -- fits ---------------------------------------------------------------------------------------------------------------
 
 
-def run_fits(request: Request, models: Sequence[Model], data: Dataset, *, progress: bool = False) -> Iterator[PointFit]:
+def run_fits(request: Request, models: Sequence[Model], data: Dataset, *, progress: bool = False) -> Iterator[Any]:
     """Fit every model in turn."""
     groups = [make_group(request, model) for model in models]
     for model, group in zip(models, groups, strict=True):
         if request.method == "em":
             yield pyem.fit_em(model, data, group=group, max_iter=request.max_iter, tol=request.tol, progress=progress)
+        elif request.method == "nuts":
+            size = {"draws": request.draws, "warmup": request.warmup, "chains": request.chains}
+            yield pyem.fit_nuts(model, data, group=group, key=request.seed, progress=progress, **size)
+        elif request.method == "svi":
+            yield pyem.fit_svi(model, data, group=group, key=request.seed, progress=progress)
         elif request.method == "map":
             yield pyem.fit_map(model, data)
         else:
@@ -289,7 +300,7 @@ def check_request(request: Request) -> None:
     default = Request(request.data, request.models)
     about_group = ("covariates", "group", "covariance", "df")
     of_group = [name for name in about_group if getattr(request, name) != getattr(default, name)]
-    if request.method != "em" and of_group:
+    if request.method not in HIERARCHICAL and of_group:
         option = "covariate" if of_group[0] == "covariates" else of_group[0]
         raise ValueError(
             f"--{option} is about the group, which --method {request.method} does not have; use --method em"

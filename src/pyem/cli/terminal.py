@@ -92,10 +92,37 @@ def group_table(fit: PointFit) -> Table:
             number(row["natural"], 3),
             interval(row["natural_low"], row["natural_high"]),
         )
-        # Only effects of covariates are tested.
-        rows.append((*cells, number(row["p"], 2)) if "p" in row else cells)
-    columns = ("group", "estimate", "se", "95 % interval", "natural", "95 % interval", "p")
-    return table("", columns[: len(rows[0])], rows)
+        rows.append((*cells, *(number(row[name], digits) for name, (_, digits) in _MORE.items() if name in row)))
+    more = [label for name, (label, _) in _MORE.items() if name in fit.group_table()]
+    columns = ("group", "estimate", "se", "95 % interval", "natural", "95 % interval", *more)
+    return table("", columns, rows)
+
+
+_MORE = {
+    "p": ("p", 2),
+    "above_0": ("P(> 0)", 2),
+    "rhat": ("Rhat", 4),
+    "ess_bulk": ("ESS", 3),
+    "ess_tail": ("tail ESS", 3),
+}
+"""Columns that some group tables have: tests of effects; diagnostics of draws."""
+
+
+def check_table(check: Any) -> Table:
+    """A predictive check: means over people, and how many people are outside their simulations."""
+    rows, surprising = [], check.surprising().statistic
+    for name, row in check.group.iterrows():
+        some = int(check.people.p[check.people.statistic == name].notna().sum())
+        cells = (
+            number(row["observed"], 3),
+            number(row["mean"], 3),
+            interval(row["low"], row["high"]),
+            number(row["p"], 2),
+        )
+        rows.append((str(name), *cells, f"{int((surprising == name).sum())} of {some}"))
+    title = check.summary().splitlines()[0]
+    columns = ("mean over people", "observed", "simulated", "95 % of simulations", "p", "people outside theirs")
+    return table(title[0].upper() + title[1:], columns, rows)
 
 
 _SHOWN = {
@@ -106,6 +133,9 @@ _SHOWN = {
     "aic": "AIC",
     "bic": "BIC",
     "pseudo_r2": "pseudo-R2",
+    "elpd": "elpd",
+    "p": "effective parameters",
+    "k_above_0.7": "Pareto k > 0.7",
     "difference": "difference",
     "difference_se": "se",
     "weight": "weight",
@@ -114,7 +144,7 @@ _SHOWN = {
 
 def comparison_table(frame: pd.DataFrame) -> Table:
     """A table of `compare_fits`: the criteria that all fits have, evidence rather than AIC and BIC."""
-    known = [name for name in _SHOWN if any(value == value for value in frame[name].tolist())]
+    known = [name for name in _SHOWN if name in frame and any(value == value for value in frame[name].tolist())]
     hidden = ("aic", "bic") if "lme" in known else ()
     names = [name for name in known if name not in hidden]
     rows = [
