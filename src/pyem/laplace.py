@@ -32,7 +32,6 @@ FEW_CONTEXTS = 4096
 """Up to this many contexts of all subjects, an E-step that is not optimised takes a few milliseconds."""
 
 
-
 class GaussianPrior(NamedTuple):
     """Each subject's prior: ``N(mean_s, (precision * sqrt(weight_s weight_s'))^-1)``."""
 
@@ -62,6 +61,10 @@ class Laplace(NamedTuple):
     def usable(self) -> np.ndarray:
         """(S,): subjects that inform the group: the likelihood and its derivatives are finite."""
         return self.status != Status.NOT_FINITE
+
+    def reordered(self, order: np.ndarray) -> Laplace:
+        """The same with the parameters in another order."""
+        return self._replace(mode=self.mode[:, order], cov=self.cov[:, order][:, :, order])
 
     def log_evidence(self, log_prior: np.ndarray) -> np.ndarray:
         """(S,), in nats: Laplace approximation of the log marginal likelihood, from the log prior at the mode."""
