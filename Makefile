@@ -6,6 +6,7 @@ BIN := .venv/bin
 ENV := .venv/.installed
 DOCS_ENV := .venv/.installed-docs
 AIF_ENV := .venv/.installed-aif
+PYMC_ENV := .venv/.installed-pymc
 UV := .lock-venv/bin/uv
 LOCKS := aif dask docs pymc
 COMPILE = $(UV) pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 \
@@ -39,6 +40,10 @@ $(AIF_ENV): requirements/aif.txt $(ENV)
 	$(BIN)/python -m pip install --quiet -r requirements/aif.txt
 	@touch $@
 
+$(PYMC_ENV): requirements/pymc.txt $(ENV)
+	$(BIN)/python -m pip install --quiet -r requirements/pymc.txt
+	@touch $@
+
 $(DOCS_ENV): requirements/docs.txt $(ENV)
 	$(BIN)/python -m pip install --quiet -r requirements/docs.txt
 	@touch $@
@@ -51,7 +56,7 @@ demo: $(ENV) ## fit two models to the example data; results go to results/demo
 test: lint type ## check format, lint and types, then run the unit tests and doctests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-test-slow: $(AIF_ENV) ## run the tests marked slow, and those that compare with pymdp
+test-slow: $(AIF_ENV) $(PYMC_ENV) ## run the tests marked slow, and those that compare with pymdp and PyMC
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
 	$(BIN)/python -m pytest tests/aif/test_pymdp.py
 
