@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 
 import jax
@@ -308,14 +307,6 @@ def test_transforms_that_do_not_fit():
         from_pymdp(Transform(), task=object())
     with pytest.raises(ValueError, match="choose 'auto', 'own' or 'pymdp'"):
         from_pymdp(Transform(), kernel="fast")
-
-
-def test_without_pymdp_it_says_what_to_install(monkeypatch):
-    for name in [name for name in sys.modules if name.split(".")[0] == "pymdp"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "pymdp", None)
-    with pytest.raises(ImportError, match=r'pip install "pyem-behavior\[aif\]"'):
-        from_pymdp(Transform())
 
 
 # -- learning -----------------------------------------------------------------------------------------------------------
