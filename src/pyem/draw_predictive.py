@@ -40,9 +40,12 @@ def predictive(
                 linewidth=0.6,
                 alpha=0.6,
             )
-        low, high = panel.get_xlim()
-        panel.axline((low, low), slope=1, color=GREY, linewidth=0.8)
-        panel.set_xlim(low, high)
+        ends = np.concatenate([part[name] for name in ("observed", "low", "high")])
+        low, high = (float(end) for end in (np.nanmin(ends), np.nanmax(ends)))
+        margin = 0.05 * (high - low) or 0.05
+        panel.plot([low, high], [low, high], color=GREY, linewidth=0.8)
+        panel.set_xlim(low - margin, high + margin)
+        panel.set_ylim(low - margin, high + margin)
         panel.set_xlabel("observed")
         panel.set_ylabel("simulated, mean and 95 %")
     names = [f"block {name}" for name in curves] if len(curves) > 1 else ["choices by trial"]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+ROWS = 40
+"""Of a block's curve, at most."""
 Statistic = Callable[[np.ndarray, "Context"], np.ndarray]
 """From responses (..., trial, lane) and what else is known to a value for each trial, NaN where it has none."""
 
@@ -106,8 +108,8 @@ class PredictiveCheck:
     predicted
         The simulations.
     curves
-        A row for each block and trial: mean over people of the first statistic, ``observed``, and ``mean``, ``low``, ``high``
-        (95 %) of the simulations.
+        A row for each block and trial (in long blocks, for some consecutive trials: at most 40 rows): mean over people of the
+        first statistic, ``observed``, and ``mean``, ``low``, ``high`` (95 %) of the simulations.
     people
         A row for each person and statistic: ``observed``, ``mean``, ``low``, ``high``, and ``p``, the part of simulations
         with a value as high as the observed one (equal ones count half): near 0 or 1 the model is wrong about this
@@ -155,11 +157,12 @@ class PredictiveCheck:
     def numbers(self) -> dict[str, Any]:
         """What `pyem.draw_predictive.predictive` needs."""
         model, data = self.predicted.model, self.predicted.data
+        who = "1 person" if data.n_subjects == 1 else f"{data.n_subjects} people"
         blocks = [(str(name), part) for name, part in self.curves.groupby("block", sort=False)]
         statistics = [(str(name), part) for name, part in self.people.groupby("statistic", sort=False)]
         columns = lambda part, names: {name: part[name].to_numpy(float) for name in names}  # noqa: E731
         return {
-            "title": f"{self.predicted.source.capitalize()} predictive check, {model.name}, {data.n_subjects} people",
+            "title": f"{self.predicted.source.capitalize()} predictive check, {model.name}, {who}",
             "what": self.what,
             "curves": {name: columns(part, ("trial", "observed", "mean", "low", "high")) for name, part in blocks[:8]},
             "people": {name: columns(part, ("observed", "mean", "low", "high", "p")) for name, part in statistics},
@@ -285,17 +288,25 @@ def _against(observed: np.ndarray, simulated: np.ndarray) -> dict[str, np.ndarra
 
 
 def _curves(data: Dataset, observed: np.ndarray, simulated: list[np.ndarray]) -> pd.DataFrame:
-    """Means over people by block and trial."""
+    """Means over people by block and trial, or runs of trials."""
     import pandas as pd
+
+    def means(values: np.ndarray, lanes: np.ndarray, runs: list[np.ndarray]) -> np.ndarray:
+        return np.array([np.nanmean(values[np.ix_(run, lanes)]) for run in runs])
 
     parts = []
     for block in pd.unique(data.lane_block):
         lanes = np.flatnonzero(data.lane_block == block)
         here = np.isfinite(observed[:, lanes])
         rows = np.flatnonzero(here.any(1))
-        mean = lambda values, lanes=lanes, rows=rows: np.nanmean(values[np.ix_(rows, lanes)], axis=1)  # noqa: E731
-        drawn = np.array([mean(values) for values in simulated])
+        width = -(-len(rows) // ROWS)
+        runs = np.split(rows, range(width, len(rows), width))
+        drawn = np.array([means(values, lanes, runs) for values in simulated])
         low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-        columns = {"observed": mean(observed), "mean": drawn.mean(0), "low": low, "high": high}
-        parts.append(pd.DataFrame({"block": block, "trial": rows + 1, "n": here.sum(1)[rows]} | columns))
+        columns: dict[str, Any] = {
+            "trial": [run.mean() + 1 for run in runs],
+            "n": [int(here[run].sum()) for run in runs],
+        }
+        columns |= {"observed": means(observed, lanes, runs), "mean": drawn.mean(0), "low": low, "high": high}
+        parts.append(pd.DataFrame({"block": block} | columns))
     return pd.concat(parts, ignore_index=True)
