@@ -1,12 +1,13 @@
 """`pyem fit --method nuts|svi`, `pyem compare` of such fits, and `pyem ppc`."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
 
 import pyem
-from tests.cli.run import DATA_OPTIONS, pyem_command
+from tests.cli.run import DATA_OPTIONS, ROOT, pyem_command
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +76,15 @@ def test_ppc_replaces_nothing_unless_told(nuts, tmp_path):
     pyem_command(*again, "--force")
     wrong = pyem_command("ppc", nuts[0], "--option", "left", "--out", tmp_path / "other", code=1)
     assert "there is no option 'left'" in wrong.output
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
+def test_the_python_of_the_page_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs/bayesian.md").read_text(), flags=re.DOTALL):
+        exec(compile(block, "bayesian.md", "exec"), names)
+    assert names["alone"].data.n_subjects == 1
+    assert names["sampler"].get_samples()["alpha"].shape == (200, 30)
+    assert {path.name for path in tmp_path.iterdir()} == {"fit.nc", "check.png"}

@@ -76,7 +76,9 @@ def test_the_files_of_the_documentation_are_those_of_a_run(checkout):
 @pytest.mark.parametrize("page", PAGES)
 def test_options_that_a_page_names_exist(page):
     text = (ROOT / page).read_text()
-    known = " ".join(pyem_command(name, "--help").stdout for name in ("fit", "simulate", "compare", "plot", "repeat"))
+    known = " ".join(
+        pyem_command(name, "--help").stdout for name in ("fit", "simulate", "compare", "plot", "ppc", "repeat")
+    )
     for option in set(re.findall(r"--[a-z][a-z-]+", text)):
         assert option in known, f"{page} names {option}"
 
