@@ -25,7 +25,7 @@ _WHERE = {
     "from_pymdp": "adapter",
     "join_blocks": "blocks",
     "plot_posteriors": "figures",
-    "pymdp_data": "adapter",
+    "pymdp_data": "measurements",
 }
 
 __all__ = list(_WHERE)  # pyright: ignore[reportUnsupportedDunderAll]

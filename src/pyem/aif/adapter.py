@@ -1,10 +1,10 @@
-"""Agents written for pymdp as models, and data in the layout of its fits."""
+"""Agents written for pymdp as models."""
 
 from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -15,9 +15,8 @@ from jax import Array
 from pyem.aif.agent import Constant, DiscretePOMDP
 from pyem.aif.filtering import Generative, always, log_floored
 from pyem.aif.learning import Learning
+from pyem.aif.measurements import as_task
 from pyem.aif.structure import Structure, all_actions
-from pyem.aif.tasks import POMDPTask
-from pyem.dataset import Dataset
 from pyem.distribution import Categorical
 from pyem.model import Model, Parameter, Record
 
@@ -391,91 +390,3 @@ def _theirs(
         doc=doc,
         reference="https://doi.org/10.21105/joss.04098",
     )
-
-
-# -- tasks and data -----------------------------------------------------------------------------------------------------
-
-
-def as_task(task: Any, observations: Sequence[str], action: str = "action") -> Any:
-    """A pymdp environment given by arrays as a task of this library; tasks of this library stay what they are.
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
-    if task is None or (hasattr(task, "present") and hasattr(task, "respond")):
-        return task
-    arrays: list[Any] = [getattr(task, kind, None) for kind in "ABD"]
-    if any(part is None for part in arrays):
-        raise ValueError(
-            f"the task {type(task).__name__} has no arrays A, B and D; give one that has, or write a task (see pyem.task.Task)"
-        )
-    return POMDPTask(
-        *arrays,
-        A_dependencies=task.A_dependencies,
-        B_dependencies=task.B_dependencies,
-        observations=observations,
-        action=action,
-    )
-
-
-def pymdp_data(measurements: Mapping[str, Any], model: Model, *, subjects: Sequence[Any] | None = None) -> Dataset:
-    """Data in the layout of pymdp's fits as a `Dataset`.
-
-    Parameters
-    ----------
-    measurements
-        ``"outcomes"``: for each modality an array (block, agent, step), -1 where nothing was observed; ``"multiactions"``
-        (or ``"actions"``): controls (block, agent, step, factor), -1 where an action is missing. Observations may have one
-        step more than actions; nothing is decided there, so it is left out.
-    model
-        A model of `from_pymdp` or `DiscretePOMDP.model`, whose columns the data get.
-    subjects
-        Labels of the agents.
-
-    Raises
-    ------
-    ValueError
-        If arrays are missing or their shapes do not belong together.
-
-    Examples
-    --------
-    >>> import pyem
-    >>> blocks, agents, steps = 4, 2, 5
-    >>> outcomes = [np.zeros((blocks, agents, steps + 1), int)] * 3
-    >>> made = {"outcomes": outcomes, "multiactions": np.zeros((blocks, agents, steps, 2), int)}
-    >>> pymdp_data(made, pyem.models.get("aif_tmaze")).n_trials
-    40
-    """
-    outcomes = measurements.get("outcomes", measurements.get("observations"))
-    actions = measurements.get("multiactions", measurements.get("actions"))
-    if outcomes is None or actions is None:
-        raise ValueError(
-            f"expected 'outcomes' and 'multiactions', but was given {', '.join(measurements) or 'nothing'}"
-        )
-    columns = model.inputs
-    controls = getattr(model.policy, "controls", None) or model.policy.agent.structure.num_controls  # type: ignore[union-attr]
-    actions = np.asarray(actions)
-    if actions.ndim != 4 or actions.shape[3] != len(controls):
-        raise ValueError(
-            f"'multiactions' has shape {actions.shape}, but should be (block, agent, step, {len(controls)} factors)"
-        )
-    if len(outcomes) != len(columns):
-        raise ValueError(f"there are {len(outcomes)} arrays of outcomes, but the model has {len(columns)} modalities")
-    steps = actions.shape[2]
-    fields = {}
-    for column, array in zip(columns, outcomes, strict=True):
-        array = np.asarray(array)
-        array = array[..., 0] if array.ndim == 4 and array.shape[3] == 1 else array
-        if array.shape[:2] != actions.shape[:2] or array.ndim != 3 or array.shape[2] not in (steps, steps + 1):
-            raise ValueError(
-                f"outcomes of {column!r} have shape {array.shape}, but should be {actions.shape[:2]} + ({steps} or {steps + 1} "
-                "steps,), as 'multiactions' has"
-            )
-        fields[column] = array[:, :, :steps]
-    missing = (actions < 0).any(-1)
-    index = np.ravel_multi_index(tuple(np.moveaxis(np.maximum(actions, 0).astype(int), -1, 0)), controls)
-    fields[model.responses[0]] = np.where(missing, -1, index)
-    by_agent = {name: np.where(a < 0, np.nan, a).swapaxes(0, 1) for name, a in fields.items()}
-    return Dataset.from_arrays(by_agent, subjects=subjects)
