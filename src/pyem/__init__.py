@@ -48,7 +48,7 @@ _WHERE = {
     "fit_mle": "infer.point",
     "fit_nuts": "infer.nuts",
     "fit_svi": "infer.svi",
-    "fix": "model",
+    "fix": "derived",
     "integrated_bic": "selection",
     "lme": "selection",
     "load": "export",
@@ -61,12 +61,12 @@ _WHERE = {
     "pymc_logp": "bridge_pymc",
     "random_effects_bms": "selection",
     "recovery": "study",
-    "rollout": "model",
+    "rollout": "scan",
     "simulate": "simulation",
-    "tie": "model",
+    "tie": "derived",
     "waic": "information",
-    "with_lapse": "model",
-    "with_stickiness": "model",
+    "with_lapse": "derived",
+    "with_stickiness": "derived",
 }
 _MODULES = ("aif", "models", "plot", "selection", "study", "task")
 _PYEM = ("compare", "em", "optim", "posterior", "priors")

@@ -22,7 +22,8 @@ from jax import Array, lax
 
 from pyem.compiled import compiled
 from pyem.dataset import Dataset
-from pyem.model import Model, Record, initial_state, over_lanes, policies, updated
+from pyem.model import Model, Record
+from pyem.scan import initial_state, over_lanes, policies, updated
 
 WORTH = 0.7
 """Contexts are shared if there is less to compute than this share of the trials."""

@@ -23,7 +23,8 @@ from jax import Array, lax
 from pyem import contexts
 from pyem.compiled import compiled
 from pyem.dataset import Dataset
-from pyem.model import Model, Record, rollout
+from pyem.model import Model, Record
+from pyem.scan import rollout
 
 CHUNK_LANES = 512
 """Lanes worked on together on a CPU: few enough to stay in the cache, enough to amortise the loop over trials."""

@@ -13,7 +13,8 @@ from jax import Array, lax
 from pyem.compiled import compiled
 from pyem.dataset import Dataset
 from pyem.engine import TRACES, Chunk, _unlay, batch, over_shards, split
-from pyem.model import Model, rollout
+from pyem.model import Model
+from pyem.scan import rollout
 
 LARGEST = 2**31
 """Bytes of the result, at most."""

@@ -14,7 +14,8 @@ from jax import Array, lax
 from pyem.compiled import compiled
 from pyem.dataset import Dataset
 from pyem.group import Group, Population, populate
-from pyem.model import Model, Record, initial_state, over_lanes, policies, updated
+from pyem.model import Model, Record
+from pyem.scan import initial_state, over_lanes, policies, updated
 from pyem.simulation import as_key
 
 

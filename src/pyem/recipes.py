@@ -7,7 +7,8 @@ from typing import Any
 
 from pyem import models
 from pyem.archive import Packer, unpack
-from pyem.model import DERIVATIONS, Model, Recipe
+from pyem.derived import DERIVATIONS
+from pyem.model import Model, Recipe
 
 NOT_COMPARED = {"parameters", "policy", "init", "update", "log_likelihood", "task", "doc", "reference", "recipe"}
 """Parameters are compared apart; functions cannot be; the rest does not change what a fit means."""

@@ -13,7 +13,8 @@ from jax import Array, lax
 
 from pyem.compiled import compiled
 from pyem.dataset import Dataset
-from pyem.model import Model, Record, initial_state, over_lanes, policies, updated
+from pyem.model import Model, Record
+from pyem.scan import initial_state, over_lanes, policies, updated
 from pyem.task import REPLAYED, Design
 
 

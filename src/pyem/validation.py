@@ -14,7 +14,8 @@ import numpy as np
 
 from pyem.dataset import Dataset
 from pyem.engine import batch, log_lik, value_grad_hess
-from pyem.model import Model, Record, initial_state, policies, rollout
+from pyem.model import Model, Record
+from pyem.scan import initial_state, policies, rollout
 from pyem.table import DataError, shown
 
 

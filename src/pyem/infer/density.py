@@ -18,7 +18,8 @@ from jax import Array, lax
 
 from pyem.dataset import Dataset
 from pyem.engine import Chunk, _reverse_gradients, batch, chunk_log_lik, gradients
-from pyem.model import Model, rollout
+from pyem.model import Model
+from pyem.scan import rollout
 
 FORWARD = 4
 """Up to this many parameters gradients are made by forward mode, which stores nothing; beyond it by reverse mode."""
