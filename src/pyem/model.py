@@ -86,6 +86,7 @@ class Parameter:
 
     Examples
     --------
+    >>> from pyem.transform import Interval
     >>> Parameter("alpha", Interval(0, 1), "learning rate").name
     'alpha'
     """
