@@ -211,6 +211,7 @@ def test_another_environment_of_pymdp():
 # -- from_pymdp ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["own", "pymdp"])
 def test_a_transform_becomes_a_model(played, kernel):
     data, x = played[0.8], np.array([[0.3, 0.2], [-0.8, 0.5]])
