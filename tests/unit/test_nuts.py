@@ -187,6 +187,10 @@ def test_problems_are_told_in_words(group_fit):
     [
         ({"draws": 0}, "draws=0"),
         ({"warmup": 5}, "warmup=5"),
+        ({"draws": 10.5}, "draws=10.5; a whole number"),
+        ({"group": "gaussian"}, "a pyem.Group is expected"),
+        ({"priors": [1]}, "a mapping is expected"),
+        ({"priors": {"sd": {"alfa": dist.HalfNormal(1)}}}, "names 'alfa'"),
         ({"target_accept": 1.0}, "target_accept=1.0"),
         ({"parametrization": "funnel"}, "parametrization='funnel'"),
         ({"chain_method": "sequential"}, "chain_method='sequential'"),
@@ -201,6 +205,27 @@ def test_options_that_cannot_be(model, data, options, message):
 def test_group_of_one_is_refused(model, data):
     with pytest.raises(ValueError, match="pass group=None"):
         pyem.fit_nuts(model, data.select([0]), key=0)
+
+
+@pytest.mark.parametrize("group", [None, pyem.Group()])
+def test_likelihoods_that_are_never_finite_are_told_of(model, data, group):
+    import dataclasses
+
+    policy = lambda p, q, trial: pyem.Categorical(p.beta * q + np.nan)  # noqa: E731
+    with pytest.raises(ValueError, match="no finite log-likelihood"):
+        pyem.fit_nuts(dataclasses.replace(model, name="nan", policy=policy, recipe=()), data, group=group, key=0)
+
+
+def test_a_single_trial_is_the_prior_nearly(model):
+    one = pyem.simulate(model, subjects=3, trials=1, key=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        fit = pyem.fit_nuts(model, one, group=None, draws=400, warmup=200, chains=2, key=0)
+    # The first choice is between equal values: the posterior is the typical population.
+    np.testing.assert_allclose(fit.x, np.tile(model.typical[0], (3, 1)), atol=0.35)
+    np.testing.assert_allclose(
+        np.sqrt(np.diagonal(fit.cov, axis1=1, axis2=2)), np.tile(model.typical[1], (3, 1)), rtol=0.25
+    )
 
 
 def test_start_must_be_of_the_same_fit(model, data):

@@ -386,6 +386,11 @@ def alone_args(model: Model, data: Dataset, priors: Any) -> tuple[Alone, AloneAr
     laplace = estep.general(PriorFunction(model, args.priors), 1e-8)
     usable = np.isfinite(laplace.mode).all(axis=1)
     usable = np.asarray(usable & np.isfinite(laplace.cov).all(axis=(1, 2)))
+    if not laplace.usable.any():
+        raise ValueError(
+            f"model {model.name!r} has no finite log-likelihood for any of the {data.n_subjects} subjects; see what "
+            "pyem.check(model, data) says"
+        )
     mode = np.where(usable[:, None], laplace.mode, mean)
     spread = np.diag(np.square(sd))
     cov = np.where(usable[:, None, None], laplace.cov, spread)

@@ -23,7 +23,7 @@ from pyem.engine import TRACES, n_cores
 from pyem.group import Group
 from pyem.infer.hierarchy import Parametrization
 from pyem.infer.point import FitWarning
-from pyem.infer.setup import Clock, as_result, prepare
+from pyem.infer.setup import Clock, as_result, prepare, require_whole
 from pyem.model import Model
 from pyem.result import PointFit
 from pyem.result_sample import SampleFit
@@ -121,9 +121,7 @@ def fit_nuts(
     >>> fit.group_table()  # doctest: +SKIP
     """
     key = as_key(key)
-    for name, value, least in (("draws", draws, 1), ("warmup", warmup, 20), ("chains", chains, 1)):
-        if value < least:
-            raise ValueError(f"{name}={value}; at least {least} is needed")
+    require_whole(draws=(draws, 1), warmup=(warmup, 20), chains=(chains, 1), max_tree_depth=(max_tree_depth, 1))
     if chain_method not in ("auto", "parallel", "vectorized"):
         raise ValueError(f"chain_method={chain_method!r}; choose 'auto', 'parallel' or 'vectorized'")
     if not 0 < target_accept < 1:

@@ -40,6 +40,12 @@ def prepare(
     """
     if parametrization not in PARAMETRIZATIONS:
         raise ValueError(f"parametrization={parametrization!r}; choose one of {', '.join(PARAMETRIZATIONS)}")
+    if not (group is None or isinstance(group, Group)):
+        raise ValueError(f"group={group!r}; a pyem.Group is expected, such as Group('student_t'), or None for no group")
+    if not (priors is None or isinstance(priors, Mapping)):
+        raise ValueError(
+            f"priors={priors!r:.60}; a mapping is expected, such as {{'alpha': numpyro.distributions.Beta(1, 1)}}"
+        )
     validate(model, data)
     if group is None:
         if start is not None:
@@ -104,6 +110,15 @@ def as_result(
     design = None if group is None else np.asarray(args.design)
     priors = described(model, args.priors, group, free)
     return SampleFit(method, model, data, group, priors, values, stats, design, free, seconds, trace, message)
+
+
+def require_whole(**numbers: tuple[Any, int]) -> None:
+    """Raise unless each of the values is a whole number, and no less than the number beside it."""
+    for name, (value, least) in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise ValueError(f"{name}={value!r}; a whole number is expected")
+        if value < least:
+            raise ValueError(f"{name}={value}; at least {least} is needed")
 
 
 class Clock:

@@ -22,7 +22,7 @@ from pyem.group import Group
 from pyem.infer.correction import corrected
 from pyem.infer.nuts import unpacked
 from pyem.infer.point import FitWarning
-from pyem.infer.setup import Clock, as_result, prepare
+from pyem.infer.setup import Clock, as_result, prepare, require_whole
 from pyem.model import Model
 from pyem.result import PointFit
 from pyem.result_sample import SampleFit
@@ -131,9 +131,7 @@ def fit_svi(
     >>> fit = pyem.fit_svi(model, data, key=2)  # doctest: +SKIP
     """
     key = as_key(key)
-    for name, value in (("draws", draws), ("max_steps", max_steps), ("particles", particles), ("rank", rank)):
-        if value < 1:
-            raise ValueError(f"{name}={value}; at least 1 is needed")
+    require_whole(draws=(draws, 1), max_steps=(max_steps, 1), particles=(particles, 1), rank=(rank, 1))
     if guide not in GUIDES:
         raise ValueError(f"guide={guide!r}; choose one of {', '.join(GUIDES)}")
     clock = Clock()
