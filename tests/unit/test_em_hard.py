@@ -6,7 +6,8 @@ import pytest
 import pyem
 from pyem.engine import log_lik
 from pyem.group import Group, populate
-from pyem.infer.em import run_em, run_em_global
+from pyem.infer.em import run_em
+from pyem.infer.modes import run_em_global
 from pyem.laplace import JaxEStep
 
 MODEL = pyem.models.get("rw1a1b")
@@ -24,8 +25,14 @@ def group(seed):
 def fit(data, *, accelerate, max_iter, looks=5):
     start = np.zeros((90, 2))
     population = populate(Group(), names=MODEL.names, mean=start[0], sd=np.full(2, 10.0), covariates={}, n_subjects=90)
-    run = lambda estep, population: run_em(estep, population, accelerate=accelerate, max_iter=max_iter)  # noqa: E731
-    return run_em_global(lambda x: JaxEStep(MODEL, data, x), start, population, run, looks=looks)
+
+    def run(estep, population, *, tol):
+        return run_em(estep, population, accelerate=accelerate, max_iter=max_iter, tol=tol or 1e-7)
+
+    def make(x, *, short=False):
+        return JaxEStep(MODEL, data, x, max_steps=15 if short else 100)
+
+    return run_em_global(make, start, population, run, looks=looks)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyem.group import Group, Population
 from pyem.infer.ascent import Ascent
-from pyem.laplace import EStep, GaussianPrior, Laplace
+from pyem.laplace import EStep, Laplace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,60 +115,6 @@ def run_em(
     population = population if converged else plain
     laplace = estep(population.prior, 1e-16)
     return EMRun(population, laplace, converged, message, trace)
-
-
-def run_em_global(
-    make: Callable[[np.ndarray], EStep],
-    start: np.ndarray,
-    population: Population,
-    run: Callable[[EStep, Population], EMRun],
-    *,
-    looks: int = 5,
-) -> EMRun:
-    """A run of EM that looks again, from other places, for better modes of people whose likelihood has several.
-
-    A warm-started E-step stays with the mode it found first. Where the iteration has converged, every person's mode is
-    sought again from both sides of the group's mean along each parameter; the iteration goes on from those that are better.
-
-    Parameters
-    ----------
-    make
-        Makes an E-step that starts from given parameters (S, P).
-    start
-        Where the first E-step starts, (S, P).
-    population
-        Where to start.
-    run
-        The iteration, such as `run_em`.
-    looks
-        At most so many times.
-    """
-    found = run(make(start), population)
-    for _ in range(looks):
-        better = _better_modes(make, found) if found.converged else None
-        if better is None:
-            break
-        found = run(make(better), found.population)
-    return found
-
-
-def _better_modes(make: Callable[[np.ndarray], EStep], found: EMRun) -> np.ndarray | None:
-    prior = found.population.prior
-    best, value = found.laplace.mode, _joint(found.laplace, prior)
-    first = value
-    for way in np.concatenate([np.eye(best.shape[1]), -np.eye(best.shape[1])]):
-        side = prior.mean + 1.5 * way * np.sqrt(np.diag(found.population.cov))
-        laplace = make(side)(prior, 1e-6)
-        there = np.where(laplace.usable, _joint(laplace, prior), -np.inf)
-        take = there > value + 1e-4
-        best, value = np.where(take[:, None], laplace.mode, best), np.where(take, there, value)
-    return best if (value > first).any() else None
-
-
-def _joint(laplace: Laplace, prior: GaussianPrior) -> np.ndarray:
-    """(S,): what an E-step maximises, at its modes, up to a constant."""
-    gap = np.sqrt(prior.weight) * (laplace.mode - prior.mean)
-    return laplace.log_lik - 0.5 * np.einsum("sp,pq,sq->s", gap, prior.precision, gap)
 
 
 class _Pace:

@@ -13,6 +13,8 @@ from pyem.laplace import EStep, GaussianPrior, Laplace
 
 ROUGHLY = 1e-3
 """Change of the group's parameters below which modes are looked for: those of some people move little after it."""
+NEAR = 0.1
+"""Change of the group's parameters since the last look, in sd units, below which another would see the same."""
 BETTER = 1e-4
 """Nats by which a mode has to be better than the one that is known."""
 
@@ -56,12 +58,15 @@ def run_em_global(
     at_once
         Threads that look; E-steps of compiled code run side by side.
     """
-    estep = make(start)
+    estep, looked = make(start), None
     for _ in range(looks):
         found = run(estep, population, tol=ROUGHLY)
         population = found.population
         if not found.converged:
             return found
+        if looked is not None and population.distance(looked) < NEAR:
+            break
+        looked = population
         better = _better_modes(make, found, at_once)
         if better is None:
             break
