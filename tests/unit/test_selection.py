@@ -310,8 +310,8 @@ def test_what_is_not_a_comparison_is_refused(fit):
         compare_fits([fit])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected fits by name"):
         compare_fits({})
-    with pytest.raises(ValueError, match="by='waic'; choose one of integrated_bic, lme, aic, bic"):
-        compare_fits({"one": fit}, by="waic")
+    with pytest.raises(ValueError, match="by='dic'; choose one of integrated_bic, lme, aic, bic"):
+        compare_fits({"one": fit}, by="dic")
 
 
 # -- random-effects selection -------------------------------------------------------------------------------------------
