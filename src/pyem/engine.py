@@ -29,6 +29,9 @@ from pyem.scan import rollout
 CHUNK_LANES = 512
 """Lanes worked on together on a CPU: few enough to stay in the cache, enough to amortise the loop over trials."""
 
+WORTH_SHARING = 4096
+"""Trials from which on two threads are faster than one."""
+
 TRACES: Counter[tuple[str, str]] = Counter()
 """How often each compiled function was traced for each model, for tests."""
 
@@ -141,6 +144,8 @@ def _lay_out(data: Dataset, trials: Record, lane_subject: np.ndarray, n_trials: 
     limit = CHUNK_LANES if on_cpu else max(n_lanes, 1)
     per_chunk = max(1, int(limit // max(lanes_of.mean(), 1)))
     n_chunks = -(-data.n_subjects // per_chunk)
+    if on_cpu and not exact and n_lanes * (n_trials or 1) >= WORTH_SHARING:
+        n_chunks = max(n_chunks, min(n_cores(), data.n_subjects))
     n_shards = min(n_cores(), n_chunks) if on_cpu and not exact else 1
     size = int if exact else bucket
     chunks_per_shard = size(-(-n_chunks // n_shards)) if n_chunks > 1 else 1

@@ -16,7 +16,7 @@ from pyem.laplace import EStep
 from pyem.numeric import Search
 from pyem.opaque import OpaqueEStep, PyEMLikelihood, negative_log_liks
 
-SHORT = 15
+SHORT = 10
 """Steps of a short E-step, at most. Kinks, as where learning from gains and from losses differ, can take a hundred."""
 
 

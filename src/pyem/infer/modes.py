@@ -60,16 +60,16 @@ def run_em_global(
     """
     estep, looked = make(start), None
     for _ in range(looks):
-        found = run(estep, population, tol=ROUGHLY)
+        # The first run need not be exact, as the modes of some people will change.
+        again = looked is not None
+        found = run(estep, population, tol=None if again else ROUGHLY)
         population = found.population
-        if not found.converged:
+        if not found.converged or (looked is not None and population.distance(looked) < NEAR):
             return found
-        if looked is not None and population.distance(looked) < NEAR:
-            break
         looked = population
         better = _better_modes(make, found, at_once)
         if better is None:
-            break
+            return found if again else run(estep, population, tol=None)
         estep = make(better)
     return run(estep, population, tol=None)
 
@@ -79,7 +79,7 @@ def _better_modes(make: Make, found: EMRun, at_once: int) -> np.ndarray | None:
     best, value = found.laplace.mode, _joint(found.laplace, prior)
     first, sd = value, np.sqrt(np.diag(found.population.cov))
     ways = np.concatenate([np.eye(best.shape[1]), -np.eye(best.shape[1])])
-    look = lambda way: make(prior.mean + 1.5 * way * sd, short=True)(prior, 1e-5)  # noqa: E731
+    look = lambda way: make(prior.mean + 1.5 * way * sd, short=True)(prior, 1e-3)  # noqa: E731
     if at_once > 1:
         with ThreadPoolExecutor(at_once) as pool:
             seen = list(pool.map(look, ways))
