@@ -73,7 +73,7 @@ def from_pymdp(
     Source Software, 7(73), 4098. https://doi.org/10.21105/joss.04098
     """
     try:
-        import pymdp.agent  # noqa: F401
+        import pymdp.agent  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ImportError(f"{MISSING} ({error})") from None
     if kernel not in ("auto", "own", "pymdp"):
@@ -337,7 +337,7 @@ class _Theirs:
         return tuple(jnp.where(responded, a, b) for a, b in zip(known, unknown, strict=True)), latents
 
     def _posterior(self, agent: Any, state: Any, trial: Record) -> Any:
-        import equinox
+        import equinox  # pyright: ignore[reportMissingImports]
 
         blank = [
             a if always(trial.seen[c]) else jnp.where(trial.seen[c], a, 1 / a.shape[1])
