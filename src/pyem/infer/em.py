@@ -77,7 +77,7 @@ def run_em(
     converged, message = False, f"not converged after {max_iter} iterations"
     laplace = None
     for iteration in range(max_iter):
-        laplace = estep(population.prior, float(np.clip((0.03 * change) ** 2, 1e-16, 1e-2)))
+        laplace = estep(population.prior, float(np.clip((0.03 * change) ** 2, 1e-16, 1e-4)))
         value = float(laplace.log_evidence(population.log_prior(laplace.mode))[laplace.usable].sum())
         image = population.update(laplace)
         moved = image.distance(population)
