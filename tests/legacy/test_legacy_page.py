@@ -14,7 +14,7 @@ from pyem.fitting import EMfit, expectation_step, minimize_negLL
 from pyem.math import calc_fval, norm2alpha, norm2beta
 from pyem.models.rl import rw1a1b_fit, rw1a1b_sim
 
-S, B, T = 16, 2, 20
+S, B, T = 16, 2, 40
 
 PATHS = {
     "pyem": "EMModel FitResult compare em optim posterior priors",
@@ -97,7 +97,8 @@ def fit_frame(params, data, prior=None, output="npl"):
 @pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(3)
-    params = np.column_stack([rng.uniform(1, 9, S), rng.choice([0.05, 0.9], S)])
+    # With few trials of people of two kinds, EM has several fixed points; which of them is found is not what is tested here.
+    params = np.column_stack([rng.uniform(2, 9, S), rng.uniform(0.1, 0.9, S)])
     sim = rw1a1b_sim(params, nblocks=B, ntrials=T, seed=2)
     return [[c, r] for c, r in zip(sim["choices"], sim["rewards"], strict=True)]
 
