@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 import pyem
-from benchmarks.measure import ROOT, fresh, row
+from benchmarks.measure import fresh, real_people, row, shown
 
 GROUP = """
 import json, time, warnings
@@ -32,11 +30,6 @@ print(json.dumps(out))
 """
 NUTS = "pyem.fit_nuts(model, data, draws={draws}, warmup={draws}, key=0)"
 SVI = "pyem.fit_svi(model, data, key=0)"
-
-
-def shown(values: list[float]) -> str:
-    """Numbers with three digits."""
-    return ", ".join(f"{value:.3f}" for value in values)
 
 
 def group() -> None:
@@ -65,13 +58,11 @@ def compilation(subjects: tuple[int, ...] = (10, 97)) -> None:
 
 def real() -> None:
     """Group means of NUTS and EM on the probabilistic selection task, in posterior sds."""
-    path = ROOT.parent / "shared" / "data" / "pst_pedersen2020.csv"
-    if not path.exists():
+    data = real_people()
+    if data is None:
         row("probabilistic selection task, NUTS and EM", "the data are not beside this checkout", "within 1 sd")
         return
     model = pyem.models.get("rw1a1b")
-    columns = {"choice": "response", "reward": "feedback"}
-    data = pyem.Dataset.read(Path(path), subject="subj_idx", block="split_by", columns=columns)
     em = pyem.fit_em(model, data)
     nuts = pyem.fit_nuts(model, data, key=0)
     assert em.population is not None

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 import pyem
-from benchmarks.measure import ROOT, fresh, row
+from benchmarks.measure import fresh, real_people, row, shown
 
 ONE = """
 import json, time, warnings
@@ -36,35 +34,30 @@ print(json.dumps(out))
 METHODS = {"mle": "", "map": "", "em": "", "svi": ", key=0", "nuts": ", key=0"}
 
 
-def shown(values: list[float], digits: int = 2) -> str:
-    """Numbers in one cell."""
-    return ", ".join(f"{value:.{digits}f}" for value in values)
-
-
 def methods() -> None:
     """97 people x 100 trials x 3 parameters."""
     model = pyem.models.get("rw_forget")
     truth = pyem.simulate(model, subjects=97, blocks=4, trials=25, key=1, missed=0.05).truth
-    row("people's true means; sds", f"{shown(truth.mean(0).tolist())}; {shown(truth.std(0, ddof=1).tolist())}", "")
+    row(
+        "people's true means; sds", f"{shown(truth.mean(0).tolist(), 2)}; {shown(truth.std(0, ddof=1).tolist(), 2)}", ""
+    )
     for method, options in METHODS.items():
         run = fresh(ONE.format(method=method, options=options))
         cells = [f"{run['cold']:.1f} s cold, {run['warm']:.2f} s warm, {run['MiB']:.0f} MiB"]
-        cells += [f"RMSE {shown(run['rmse'])}", f"intervals cover {run['covered']:.0f} %"]
+        cells += [f"RMSE {shown(run['rmse'], 2)}", f"intervals cover {run['covered']:.0f} %"]
         if "mean" in run:
             means = [f"{mean:.2f} ({se:.2f})" for mean, se in zip(run["mean"], run["se"], strict=True)]
-            cells += [f"means {', '.join(means)}", f"sds {shown(run['sd'])}"]
+            cells += [f"means {', '.join(means)}", f"sds {shown(run['sd'], 2)}"]
         row(f"fit_{method}: {', '.join(model.names)}", "; ".join(cells), "")
 
 
 def real() -> None:
     """The group of the probabilistic selection task by EM, SVI and NUTS."""
-    path = ROOT.parent / "shared" / "data" / "pst_pedersen2020.csv"
-    if not path.exists():
+    data = real_people()
+    if data is None:
         row("probabilistic selection task", "the data are not beside this checkout", "")
         return
     model = pyem.models.get("rw1a1b")
-    columns = {"choice": "response", "reward": "feedback"}
-    data = pyem.Dataset.read(Path(path), subject="subj_idx", block="split_by", columns=columns)
     for fit in (
         pyem.fit_em(model, data),
         pyem.fit_svi(model, data, key=0),

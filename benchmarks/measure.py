@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
@@ -71,3 +72,19 @@ def machine() -> str:
 def row(work: str, measured: str, aim: str) -> None:
     """One line of a Markdown table."""
     print(f"| {work} | {measured} | {aim} |", flush=True)
+
+
+def real_people() -> Any:
+    """The probabilistic selection task of Pedersen and Frank (2020) as a `Dataset`; None if it is not beside the checkout."""
+    import pyem
+
+    path = ROOT.parent / "shared" / "data" / "pst_pedersen2020.csv"
+    if not path.exists():
+        return None
+    columns = {"choice": "response", "reward": "feedback"}
+    return pyem.Dataset.read(path, subject="subj_idx", block="split_by", columns=columns)
+
+
+def shown(values: list[float], digits: int = 3) -> str:
+    """Numbers in one cell."""
+    return ", ".join(f"{value:.{digits}f}" for value in values)

@@ -276,10 +276,10 @@ class Population:
         columns = {name: getattr(self, name)[:, order] for name in ("free", "coef", "weight")}
         return dataclasses.replace(self, cov=self.cov[np.ix_(order, order)], **columns)
 
-    def score(self, laplace: Laplace, weight: np.ndarray | None = None) -> np.ndarray:
-        """Gradient of the expected complete-data log-density by `vector`, given the subjects' posteriors (and weights)."""
+    def score(self, laplace: Laplace) -> np.ndarray:
+        """Gradient of the expected complete-data log-density by `vector`, given the subjects' posteriors."""
         use = laplace.usable
-        root = np.sqrt((self.weights(laplace) if weight is None else weight)[use])
+        root = np.sqrt(self.weights(laplace)[use])
         design = self.design[use]
         precision = np.linalg.inv(self.cov)
         gap = root * (laplace.mode[use] - design @ self.coef)

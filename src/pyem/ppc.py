@@ -139,7 +139,7 @@ class PredictiveCheck:
             self.group.to_string(float_format="{:.3f}".format),
         ]
         for name, part in self.people.groupby("statistic", sort=False):
-            low = int((2 * np.minimum(part.p, 1 - part.p) < 0.05).sum())
+            low = int((self.surprising().statistic == name).sum())
             lines.append(
                 f"{name}: {low} of {part.p.notna().sum()} people outside the central 95 % of their simulations"
             )

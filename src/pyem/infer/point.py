@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -13,8 +12,9 @@ import numpy as np
 
 from pyem.dataset import Dataset
 from pyem.group import MIN_SD, Group, Population, populate
-from pyem.infer.em import EMRun, Report, run_em
+from pyem.infer.em import EMRun, run_em
 from pyem.infer.errors import information
+from pyem.infer.progress import progress_line
 from pyem.laplace import GaussianPrior, JaxEStep, Laplace
 from pyem.model import Model
 from pyem.result import PointFit
@@ -89,7 +89,10 @@ def fit_em(
         n_subjects=data.n_subjects,
     )
     estep = JaxEStep(model, data, np.tile(mean, (data.n_subjects, 1)))
-    with _progress(progress, f"EM {model.name}", max_iter) as report:
+    with progress_line(progress, f"EM {model.name}", max_iter) as say:
+        report = say and (
+            lambda n, value, change: say(n, f"iteration {n}, log evidence {value:.3f}, change {change:.1e}")
+        )
         run = run_em(estep, start, max_iter=max_iter, tol=tol, accelerate=accelerate, report=report)
     _some_finite(model, run.laplace)
     info = information(estep, run.population, run.laplace) if standard_errors else None
@@ -341,20 +344,3 @@ def _warn_of_failures(fit: PointFit, stacklevel: int) -> None:
         FitWarning,
         stacklevel=stacklevel,
     )
-
-
-@contextlib.contextmanager
-def _progress(show: bool, label: str, total: int) -> Iterator[Report | None]:
-    """A progress bar on the error stream that tells the change still to go."""
-    if not show:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda n, value, change: bar.update(
-            task, completed=n, description=f"{label}: iteration {n}, log evidence {value:.3f}, change {change:.1e}"
-        )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from pyem.group import Group
 from pyem.infer.correction import corrected
 from pyem.infer.nuts import unpacked
 from pyem.infer.point import FitWarning
+from pyem.infer.progress import progress_line
 from pyem.infer.setup import Clock, as_result, prepare, require_whole
 from pyem.model import Model
 from pyem.result import PointFit
@@ -142,7 +142,7 @@ def fit_svi(
         go, take = jax.random.split(key)
         state = _compiled(spec, args, settings=settings, key=go)
         clock("compile")
-        with _progress(progress, f"SVI {model.name}") as report:
+        with progress_line(progress, f"SVI {model.name}") as report:
             params, trace, done = _climb(spec, settings, args, state, learning_rate, max_steps, report)
         clock("optimise")
         positions = _drawn(spec, settings, args, params, jax.random.split(take, draws))
@@ -325,7 +325,7 @@ def _climb(
         errors.append(float(error))
         recent = [*recent, params][-WINDOW:]
         if report:
-            report(len(elbo) * BLOCK, elbo[-1])
+            report(len(elbo) * BLOCK, f"step {len(elbo) * BLOCK}, ELBO {elbo[-1]:.2f}")
         flat = len(elbo) - since >= 2 * WINDOW and _flat(elbo, errors)
         if flat:
             level, since = level + 1, len(elbo)
@@ -362,17 +362,3 @@ def _drawn(spec: Any, settings: Settings, args: Any, params: Any, keys: Array) -
         return _shaped(settings, values, prototype)
 
     return lax.map(one, keys)
-
-
-@contextlib.contextmanager
-def _progress(show: bool, label: str) -> Iterator[Any]:
-    if not show:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda n, elbo: bar.update(task, description=f"{label}: step {n}, ELBO {elbo:.2f}")
