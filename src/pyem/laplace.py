@@ -114,7 +114,7 @@ def unknown(shape: tuple[int, ...]) -> Derivatives:
 
 
 def _finish(mode: Mode, prior: Callable[[Array], Derivatives]) -> _Outcome:
-    cov, log_det, positive = inverse_and_log_det(-(mode.at.hess + prior(mode.x).hess))
+    cov, log_det, positive = inverse_and_log_det(-(mode.hess + prior(mode.x).hess))
     return _Outcome(mode.x, mode.at, cov, log_det, positive, mode.decrement)
 
 

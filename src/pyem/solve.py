@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -38,11 +40,16 @@ class Status(enum.IntEnum):
 
 
 class Mode(NamedTuple):
-    """Where the search stands, for each subject: x (P, S), likelihood derivatives there, what is left to gain (S,)."""
+    """What the search found for each subject."""
 
     x: Array
+    """(P, S)"""
     at: Derivatives
+    """Of the likelihood, there."""
+    hess: Array
+    """(P, P, S), of the likelihood: the same as in `at` unless there is a kink, where it is that of both sides, weighted."""
     decrement: Array
+    """(S,): what is left to gain, in nats."""
 
 
 def pivots(h: Array) -> tuple[list[list[Array]], list[Array]]:
@@ -63,14 +70,15 @@ def _away_from_zero(d: Array) -> Array:
     return jnp.where(jnp.abs(d) < 1e-10, 1e-10, d)
 
 
-def solve_positive(h: Array, g: Array) -> Array:
-    """``h^-1 g`` (P, S) with negative curvature turned positive, so that the result is always an ascent of `g`."""
+def positive_solver(h: Array) -> Callable[[Array], Array]:
+    """``g -> h^-1 g`` (P, S) with negative curvature turned positive, so that the result is always an ascent of `g`."""
     if h.shape[0] > UNROLLED:
         values, vectors = jnp.linalg.eigh(jnp.moveaxis(h, -1, 0))
-        inner = jnp.einsum("spi,ps->si", vectors, g) / jnp.maximum(jnp.abs(values), 1e-10)
-        return jnp.einsum("spi,si->ps", vectors, inner)
+        kept = jnp.maximum(jnp.abs(values), 1e-10)
+        return lambda g: jnp.einsum("spi,si->ps", vectors, jnp.einsum("spi,ps->si", vectors, g) / kept)
     low, diag = pivots(h)
-    return _substitute(low, [jnp.abs(d) for d in diag], g)
+    sizes = [jnp.abs(d) for d in diag]
+    return lambda g: _substitute(low, sizes, g)
 
 
 def _substitute(low: list[list[Array]], diag: list[Array], g: Array) -> Array:
@@ -101,9 +109,138 @@ def inverse_and_log_det(h: Array) -> tuple[Array, Array, Array]:
     return inverse, sum(jnp.log(d) for d in kept), positive  # type: ignore[return-value]
 
 
+REACH = 0.02
+"""How far away, as a part of the longest step, a point may be that tells of the other side of a kink."""
+PROBE = 1e-5
+"""The same for the point that confirms it."""
+
+
+Smooth = Callable[[Array], Derivatives]
+"""Value, gradient and Hessian at (P, S)."""
+
+
+class _Side(NamedTuple):
+    """The other side of a kink: a point (P, S) that was tried, the likelihood's derivatives there, and whether there is one."""
+
+    x: Array
+    at: Derivatives
+    known: Array
+
+
+class _Plan(NamedTuple):
+    """The next step from where a search stands."""
+
+    value: Array
+    """(S,): what is maximised, where the search stands."""
+    grad: Array
+    """(P, S), of that."""
+    step: Array
+    """(P, S)"""
+    decrement: Array
+    """(S,): what the step should gain."""
+    here: Array
+    """(S,): weight of this side of a kink, 1 where there is none."""
+    probes: Array
+    """(S,): whether the step is only to confirm a kink."""
+
+
+def _choose(keep: Array, one: Any, other: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(keep, a, b), one, other)
+
+
+def _along(h: Array, d: Array) -> Array:
+    """``h d`` (P, S)."""
+    return (h * d[None]).sum(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Search:
+    """What is maximised, and how exactly; lengths of steps are in units of the longest that is allowed, (P, 1)."""
+
+    likelihood: Smooth
+    prior: Smooth
+    tol: Array | float
+    bound: np.ndarray
+    unit: np.ndarray
+
+    def length(self, step: Array) -> Array:
+        return (jnp.abs(step) / self.unit).max(0)
+
+    def joint(self, x: Array, at: Derivatives) -> Derivatives:
+        """Value, gradient and *negative* Hessian of what is maximised."""
+        p = self.prior(x)
+        return Derivatives(at.value + p.value, at.grad + p.grad, -(at.hess + p.hess))
+
+    def plan(self, x: Array, at: Derivatives, side: _Side, here: Array, radius: Array) -> _Plan:
+        """The step to the maximum of the lesser of the models of both sides, no longer than `radius`."""
+        value, g, h = self.joint(x, at)
+        there = self.joint(side.x, side.at)
+        away = side.x - x
+        curved = _along(there.hess, away)
+        # The other side's model, carried on to x. It cannot be less there than the value, which is the lesser of both.
+        gap = jnp.maximum(there.value - (there.grad * away).sum(0) - 0.5 * (away * curved).sum(0) - value, 0.0)
+        g_there = there.grad + curved
+        solve = positive_solver(here * h + (1 - here) * there.hess)
+        # The barrier keeps the compiler from repeating all that in each of what follows.
+        both = solve(g), solve(g_there), g, g_there, gap, value, away
+        s, s_there, g, g_there, gap, value, away = lax.optimization_barrier(both)
+        jump = g - g_there
+        weight = (gap - (jump * s_there).sum(0)) / ((jump * (s - s_there)).sum(0) + 1e-300)
+        here = jnp.where(side.known, jnp.clip(weight, 0.0, 1.0), 1.0)
+        step = here * s + (1 - here) * s_there
+        decrement = 0.5 * ((here * g + (1 - here) * g_there) * step).sum(0)
+        # A kink is believed in only where a point at hand shows it.
+        far = self.length(away)
+        probes = side.known & (here < 1) & (decrement <= self.tol) & (far > 2 * PROBE)
+        bounded = step * jnp.minimum(1.0, radius / (self.length(step) + 1e-300))
+        step = jnp.where(probes, away * (PROBE / (far + 1e-300)), bounded)
+        decrement = jnp.where(probes, 2 * self.tol + 1e-300, decrement)
+        # Where the likelihood is not known yet, the first step stays in place and looks.
+        known = value > -jnp.inf
+        return _Plan(value, g, jnp.where(known, step, 0.0), jnp.where(known, decrement, jnp.inf), here, probes)
+
+    def other_side(self, x: Array, at: Derivatives, side: _Side, tried: _Side, accept: Array, probes: Array) -> _Side:
+        """What is known of the other side after a step was tried, or taken: that may have led there."""
+        as_here = at.grad + _along(at.hess, tried.x - x)
+        as_there = side.at.grad + _along(side.at.hess, tried.x - side.x)
+        crossed = jnp.abs(tried.at.grad - as_there).sum(0) < jnp.abs(tried.at.grad - as_here).sum(0)
+        left = accept & side.known & crossed
+        hit = ~accept & (~side.known | crossed | probes) & tried.known
+        kept = side.known & ~(accept & probes & ~crossed)
+        left_or_kept = _choose(left, _Side(x, at, left), side._replace(known=kept))
+        found = _choose(hit, tried._replace(known=hit), left_or_kept)
+        now = jnp.where(accept, tried.x, x)
+        return found._replace(known=found.known & (self.length(found.x - now) < REACH))
+
+    def advance(self, carry: tuple) -> tuple:
+        """Try the planned step, and plan the next."""
+        n, x, at, side, radius, last = carry
+        active = last.decrement > self.tol
+        tried = jnp.where(active, jnp.clip(x + last.step, -self.bound, self.bound), x)
+        new = self.likelihood(tried)
+        new_value = new.value + self.prior(tried).value
+        better = new_value >= last.value - 1e-10 * (1 + jnp.abs(last.value))
+        accept = active & better & jnp.isfinite(new_value)
+        usable = jnp.isfinite(new.value) & jnp.isfinite(new.grad).all(0) & jnp.isfinite(new.hess).all((0, 1))
+        seen = self.other_side(x, at, side, _Side(tried, new, usable), accept, last.probes)
+        size = self.length(last.step)
+        # A side that has just become known is a reason to try again before steps become shorter.
+        shorter = jnp.where(seen.known & ~side.known, size, 0.25 * size)
+        moved = jnp.where(accept, jnp.clip(2 * size, radius, 1.0), shorter)
+        radius = jnp.where(active & ~last.probes, moved, radius)
+        side = _choose(active, seen, side)
+        x, at = _choose(accept, (tried, new), (x, at))
+        following = self.plan(x, at, side, last.here, radius)
+        # At the bound, what is left to gain lies outside.
+        stuck = ((jnp.abs(x) >= self.bound) & (x * following.grad > 0)).any(0)
+        # No step however short is better: rounding, or a start where the likelihood is not finite.
+        decrement = jnp.where(stuck | (radius < 1e-13), 0.0, following.decrement)
+        return n + 1, x, at, side, radius, following._replace(decrement=decrement)
+
+
 def newton(
-    likelihood: Callable[[Array], Derivatives],
-    prior: Callable[[Array], Derivatives],
+    likelihood: Smooth,
+    prior: Smooth,
     x: Array,
     at: Derivatives,
     *,
@@ -112,6 +249,11 @@ def newton(
     limits: np.ndarray,
 ) -> Mode:
     """Maximise ``likelihood + prior`` for all subjects together, from `x` where the likelihood is known to be `at`.
+
+    A likelihood may have kinks, as where a learning rate depends on the sign of the prediction error. The mode is then often on
+    one: no step from either side is better. A point of the other side that was tried is therefore kept, and steps maximise the
+    lesser of two quadratic models, one of each side (a bundle of two). The weights of the sides at the mode, which add to 1,
+    weight their curvature, too, so that it depends continuously on the prior.
 
     Parameters
     ----------
@@ -125,44 +267,18 @@ def newton(
         At most so many evaluations.
     limits
         Largest absolute value of each parameter, (P,); one step changes it by a tenth of that at most.
+
+    References
+    ----------
+    Luksan, L., & Vlcek, J. (1998). A bundle-Newton method for nonsmooth unconstrained minimization. Mathematical Programming,
+    83, 373-391. https://doi.org/10.1007/BF02680566
     """
     bound = limits[:, None]
-    # Lengths of steps are in units of the longest that is allowed.
-    unit = np.where(np.isfinite(bound), bound / 10, 1e6)
-
-    def plan(x: Array, at: Derivatives, radius: Array) -> tuple[Array, Array, Array, Array]:
-        p = prior(x)
-        value, g, h = at.value + p.value, at.grad + p.grad, -(at.hess + p.hess)
-        step = solve_positive(h, g)
-        decrement = 0.5 * (g * step).sum(0)
-        step = step * jnp.minimum(1.0, radius / ((jnp.abs(step) / unit).max(0) + 1e-300))
-        # Where the likelihood is not known yet, the first step stays in place and looks.
-        known = value > -jnp.inf
-        return value, jnp.where(known, step, 0.0), jnp.where(known, decrement, jnp.inf), g
-
-    def going(carry: tuple) -> Array:
-        n, _, _, _, _, _, decrement = carry
-        return (n < max_steps) & (decrement > tol).any()
-
-    def body(carry: tuple) -> tuple:
-        n, x, at, radius, value, step, decrement = carry
-        active = decrement > tol
-        candidate = jnp.where(active, jnp.clip(x + step, -bound, bound), x)
-        new = likelihood(candidate)
-        new_value = new.value + prior(candidate).value
-        better = new_value >= value - 1e-10 * (1 + jnp.abs(value))
-        accept = active & better & jnp.isfinite(new_value)
-        x = jnp.where(accept, candidate, x)
-        at = Derivatives(*(jnp.where(accept, a, b) for a, b in zip(new, at, strict=True)))
-        length = (jnp.abs(step) / unit).max(0)
-        radius = jnp.where(accept, jnp.clip(2 * length, radius, 1.0), jnp.where(active, 0.25 * length, radius))
-        value, step, decrement, g = plan(x, at, radius)
-        # At the bound, what is left to gain lies outside.
-        stuck = ((jnp.abs(x) >= bound) & (x * g > 0)).any(0)
-        # No step however short is better: rounding, a kink, or a start where the likelihood is not finite.
-        return n + 1, x, at, radius, value, step, jnp.where(stuck | (radius < 1e-13), 0.0, decrement)
-
-    radius = jnp.ones(x.shape[-1], x.dtype)
-    value, step, decrement, _ = plan(x, at, radius)
-    carry = lax.while_loop(going, body, (0, x, at, radius, value, step, decrement))
-    return Mode(carry[1], carry[2], carry[6])
+    search = _Search(likelihood, prior, tol, bound, np.where(np.isfinite(bound), bound / 10, 1e6))
+    ones = jnp.ones(x.shape[-1], x.dtype)
+    side = _Side(x, at, jnp.zeros(x.shape[-1], bool))
+    start = (0, x, at, side, ones, search.plan(x, at, side, ones, ones))
+    going = lambda carry: (carry[0] < max_steps) & (carry[-1].decrement > tol).any()  # noqa: E731
+    _, x, at, side, _, end = lax.while_loop(going, search.advance, start)
+    hess = jnp.where(end.here < 1, end.here * at.hess + (1 - end.here) * side.at.hess, at.hess)
+    return Mode(x, at, hess, end.decrement)

@@ -17,7 +17,7 @@ from pyem.numeric import Search
 from pyem.opaque import OpaqueEStep, PyEMLikelihood, negative_log_liks
 
 SHORT = 10
-"""Steps of a short E-step, at most. Kinks, as where learning from gains and from losses differ, can take a hundred."""
+"""Steps of a short E-step, at most. From far away and over many kinks a search can take a hundred."""
 
 
 class Engine(Protocol):

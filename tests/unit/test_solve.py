@@ -1,0 +1,147 @@
+"""The search for modes: smooth likelihoods, and those with kinks."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+import pyem
+from pyem.engine import Derivatives, derivatives, log_lik_draws, value_grad_hess
+from pyem.models.rl import rw4a1b_fit, rw4a1b_sim
+from pyem.solve import Mode, Status, newton
+
+LIMITS = np.full(3, np.inf)
+
+
+def flat(x):
+    """No prior."""
+    return Derivatives(jnp.zeros(x.shape[1]), jnp.zeros_like(x), jnp.zeros((len(x), *x.shape)))
+
+
+def search(value, start, *, max_steps=100, tol=1e-16):
+    """The mode from `start` (P, S), and how often the likelihood was evaluated."""
+    count = 0
+
+    def counted(x):
+        nonlocal count
+        count += 1
+        return derivatives(value, x)
+
+    with jax.enable_x64(True), jax.disable_jit():
+        start = jnp.asarray(start)
+        at = derivatives(value, start)
+        mode = newton(counted, flat, start, at, tol=tol, max_steps=max_steps, limits=LIMITS[: len(start)])
+        return Mode(*jax.tree.map(np.asarray, mode)), count
+
+
+def pieces(random, people):
+    """Two concave quadratics for each person, so that the lesser of them has its mode on one side or on the kink."""
+    root = random.normal(size=(2, people, 3, 3))
+    curvature = root @ np.swapaxes(root, -1, -2) + np.eye(3)
+    centre = random.normal(size=(2, people, 3))
+    height = random.normal(0, 8, size=(2, people))
+    return curvature, centre, height
+
+
+def lesser(x, curvature, centre, height):
+    """The lesser of both quadratics at x (P, S), and which it is."""
+    gap = x.T - centre
+    both = height - 0.5 * jnp.einsum("csp,cspq,csq->cs", gap, curvature, gap)
+    return both.min(0)
+
+
+def exact(curvature, centre, height):
+    """The mode of the lesser of both for one person: the highest level that both reach."""
+    one = lambda k, x: height[k] - 0.5 * (x - centre[k]) @ curvature[k] @ (x - centre[k])  # noqa: E731
+    slope = lambda k, x: -curvature[k] @ (x - centre[k])  # noqa: E731
+    found = minimize(
+        lambda z: -z[3],
+        np.append(centre.mean(0), -10.0),
+        jac=lambda z: np.array([0, 0, 0, -1.0]),
+        constraints=[
+            {
+                "type": "ineq",
+                "fun": lambda z, k=k: one(k, z[:3]) - z[3],
+                "jac": lambda z, k=k: np.append(slope(k, z[:3]), -1.0),
+            }
+            for k in range(2)
+        ],
+        options={"ftol": 1e-15, "maxiter": 500},
+    )
+    x = found.x[:3]
+    values, slopes = [one(k, x) for k in range(2)], np.column_stack([slope(k, x) for k in range(2)])
+    if abs(values[0] - values[1]) > 1e-6:
+        return x, curvature[int(values[1] < values[0])], False
+    weight = np.linalg.lstsq(np.vstack([slopes, np.ones(2)]), np.array([0, 0, 0, 1.0]), rcond=None)[0]
+    return x, np.tensordot(weight, curvature, 1), True
+
+
+def test_a_mode_on_a_kink_is_found_with_the_curvature_of_both_sides():
+    people = 40
+    curvature, centre, height = pieces(np.random.default_rng(1), people)
+    start = np.random.default_rng(2).normal(0, 3, (3, people))
+    mode, count = search(lambda x: lesser(x, curvature, centre, height), start)
+    on_kink = 0
+    for s in range(people):
+        x, hess, kinked = exact(curvature[:, s], centre[:, s], height[:, s])
+        on_kink += kinked
+        np.testing.assert_allclose(mode.x[:, s], x, atol=2e-6)
+        np.testing.assert_allclose(-mode.hess[:, :, s], hess, rtol=1e-4, atol=1e-4)
+    assert 10 < on_kink < 35
+    assert (mode.decrement <= 1e-16).all()
+    assert count <= 40
+
+
+def test_a_smooth_mode_costs_what_newton_costs():
+    shift = np.linspace(-3, 3, 9)
+    mode, count = search(
+        lambda x: -jnp.cosh(x[0] - shift) - 0.5 * x[1] ** 4 - x[1] ** 2 + x[0] * x[1], np.zeros((2, 9))
+    )
+    slope = np.sinh(mode.x[0] - shift) - mode.x[1], 2 * mode.x[1] ** 3 + 2 * mode.x[1] - mode.x[0]
+    np.testing.assert_allclose(slope, 0, atol=1e-7)
+    np.testing.assert_array_equal(mode.hess, mode.at.hess)
+    assert count <= 12
+
+
+@pytest.fixture(scope="module")
+def learners():
+    """People who learn at other rates from gains and losses, their own and others'; the modes of some lie on kinks."""
+    random = np.random.default_rng(7)
+    params = np.column_stack([random.uniform(2, 9, 24), *random.uniform(0.1, 0.6, (4, 24))])
+    sim = rw4a1b_sim(params, nblocks=12, ntrials=40, seed=5)
+    names = ("choices", "outcomes_self", "outcomes_other", "option_pairs")
+    people = [list(one) for one in zip(*(sim[name] for name in names), strict=True)]
+    return rw4a1b_fit.layout(people, 5)
+
+
+def test_people_whose_modes_lie_on_kinks_have_a_fixed_point(learners):
+    model, data = learners
+    fit = pyem.fit_em(model, data)
+    assert fit.converged
+    assert (fit.status == Status.CONVERGED).all()
+    gap = np.linalg.norm(slope(model, data, fit), axis=1)
+    assert (gap > 1e-3).sum() >= 2
+    assert (gap < 1e-6).sum() >= 12
+    plain = pyem.fit_em(model, data, accelerate=False)
+    np.testing.assert_allclose(fit.population.coef, plain.population.coef, atol=1e-4)
+    np.testing.assert_allclose(fit.population.cov, plain.population.cov, atol=1e-4)
+
+
+def slope(model, data, fit):
+    """Gradient of the log posterior at the modes, (S, P)."""
+    grad = value_grad_hess(model, data, fit.x)[1]
+    gap = fit.x - fit.population.coef[0]
+    return grad - gap @ np.linalg.inv(fit.population.cov)
+
+
+def test_no_point_near_a_mode_on_a_kink_is_better(learners):
+    model, data = learners
+    fit = pyem.fit_em(model, data)
+    random = np.random.default_rng(1)
+    moves = random.normal(size=(2000, *fit.x.shape)) * 10.0 ** random.uniform(-6, -1, (2000, 1, 1))
+    value = lambda x: log_lik_draws(model, data, x) + np.array([fit.population.log_prior(one) for one in x])  # noqa: E731
+    best = value(fit.x[None])[0]
+    assert (value(fit.x + moves) - best).max() < 1e-9
