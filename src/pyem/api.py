@@ -12,6 +12,7 @@ from pyem.core.em import EMConfig, fit_group
 from pyem.core.engines import our_function, subject_args
 from pyem.core.optim import OptimConfig, maximum_likelihood
 from pyem.core.posterior import parameter_recovery
+from pyem.opaque import Reporter
 from pyem.solve import Status
 from pyem.utils.stats import calc_BICint, calc_LME
 
@@ -423,7 +424,8 @@ def reports(fit_func: Callable[..., Any], all_data: Sequence[Any], x: np.ndarray
     ours, options = our_function(fit_func)
     if ours is not None:
         return ours.reports(all_data, x, **options)
-    out = [fit_func(row, *subject_args(data), output="all") for row, data in zip(x, all_data, strict=True)]
+    report = Reporter(fit_func)
+    out = [report(row, subject_args(data), "all") for row, data in zip(x, all_data, strict=True)]
     for s, one in enumerate(out):
         if not isinstance(one, Mapping):
             raise TypeError(f'fit_func(..., output="all") gave {type(one).__name__} for subject {s}; expected a dict')

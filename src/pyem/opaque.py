@@ -280,13 +280,34 @@ class PyEMLikelihood:
         return self.function(x, *data, prior, output)
 
 
+class Reporter:
+    """What a fit function says without a prior, whether it takes `prior` and `output` by name or in their places."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        taken = _parameters(function)
+        self.by_name = _takes_names(function) or any(p.name == "output" for p in taken)
+        without = any(p.name == "prior" and p.default is p.empty for p in taken)
+        self.settings = {"prior": None} if without else {}
+
+    def __call__(self, x: np.ndarray, data: tuple[Any, ...], output: str) -> Any:
+        """At x (P,)."""
+        if self.by_name:
+            return self.function(x, *data, **self.settings, output=output)
+        return self.function(x, *data, None, output)
+
+
 def _takes_names(function: Callable[..., Any]) -> bool:
+    taken = _parameters(function)
+    return not taken or {"prior", "output"} <= {p.name for p in taken} or any(p.kind is p.VAR_KEYWORD for p in taken)
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The function's parameters; none if it does not tell."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
-        return True
-    names = {p.name for p in parameters}
-    return {"prior", "output"} <= names or any(p.kind is p.VAR_KEYWORD for p in parameters)
+        return []
 
 
 def _number(value: Any) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pyem.opaque import Reporter
 from pyem.utils.math import LARGE
 
 
@@ -138,13 +139,13 @@ class Reported:
     """The negative log-likelihood that a fit function reports."""
 
     def __init__(self, fit_func: Callable[..., Any], output: str, key: str) -> None:
-        self.fit_func = fit_func
+        self.report = Reporter(fit_func)
         self.output = output
         self.key = key
 
     def __call__(self, x: np.ndarray, data: tuple[Any, ...], prior: Any) -> float:
         """At x (P,); the prior plays no part."""
-        out = self.fit_func(x, *data, output=self.output)
+        out = self.report(x, data, self.output)
         # Outside its range a function returns a large number instead of a dict.
         value = float(np.sum(out[self.key] if isinstance(out, dict) else out))
         return value if np.isfinite(value) else LARGE
