@@ -109,10 +109,14 @@ def inverse_and_log_det(h: Array) -> tuple[Array, Array, Array]:
     return inverse, sum(jnp.log(d) for d in kept), positive  # type: ignore[return-value]
 
 
-REACH = 0.02
-"""How far away, as a part of the longest step, a point may be that tells of the other side of a kink."""
-PROBE = 1e-5
-"""The same for the point that confirms it."""
+ABRUPT = 0.5
+"""A slope has a jump, rather than a bend, if at a quarter of the distance this part of its change is left: of a bend, 1/16."""
+REACH = 4.0
+"""A point tells of the other side up to this distance, as a multiple of the step that led to it."""
+STALE = 0.05
+"""A point is too far to tell of the other side when steps are shorter than this part of its distance."""
+PROBE = 1e-3
+"""How near, as a part of that step, a point has to be that confirms a kink: across a smooth bend, slopes would agree there."""
 
 
 Smooth = Callable[[Array], Derivatives]
@@ -120,11 +124,18 @@ Smooth = Callable[[Array], Derivatives]
 
 
 class _Side(NamedTuple):
-    """The other side of a kink: a point (P, S) that was tried, the likelihood's derivatives there, and whether there is one."""
+    """The other side of a kink."""
 
     x: Array
+    """(P, S): a point that was tried."""
     at: Derivatives
+    """Of the likelihood, there."""
     known: Array
+    """(S,): whether there is one."""
+    size: Array
+    """(S,): length of the step that led there."""
+    jump: Array
+    """(S,): by how much the slope along the last step fell that was not taken, beyond what the Hessian says; else 0."""
 
 
 class _Plan(NamedTuple):
@@ -191,26 +202,36 @@ class _Search:
         decrement = 0.5 * ((here * g + (1 - here) * g_there) * step).sum(0)
         # A kink is believed in only where a point at hand shows it.
         far = self.length(away)
-        probes = side.known & (here < 1) & (decrement <= self.tol) & (far > 2 * PROBE)
-        bounded = step * jnp.minimum(1.0, radius / (self.length(step) + 1e-300))
-        step = jnp.where(probes, away * (PROBE / (far + 1e-300)), bounded)
+        size = self.length(step)
+        step = step * jnp.minimum(1.0, radius / (size + 1e-300))
+        size = jnp.minimum(size, radius)
+        stale = (decrement <= self.tol) | (size < STALE * far)
+        probes = side.known & (here < 1) & stale & (far > 2 * PROBE * side.size)
+        nearer = jnp.where(decrement <= self.tol, PROBE, jnp.maximum(2 * size / (far + 1e-300), PROBE))
+        step = jnp.where(probes, nearer * away, step)
         decrement = jnp.where(probes, 2 * self.tol + 1e-300, decrement)
         # Where the likelihood is not known yet, the first step stays in place and looks.
         known = value > -jnp.inf
         return _Plan(value, g, jnp.where(known, step, 0.0), jnp.where(known, decrement, jnp.inf), here, probes)
 
-    def other_side(self, x: Array, at: Derivatives, side: _Side, tried: _Side, accept: Array, probes: Array) -> _Side:
+    def other_side(self, x: Array, at: Derivatives, side: _Side, tried: _Side, accept: Array, plan: _Plan) -> _Side:
         """What is known of the other side after a step was tried, or taken: that may have led there."""
         as_here = at.grad + _along(at.hess, tried.x - x)
         as_there = side.at.grad + _along(side.at.hess, tried.x - side.x)
         crossed = jnp.abs(tried.at.grad - as_there).sum(0) < jnp.abs(tried.at.grad - as_here).sum(0)
+        jump = ((tried.at.grad - as_here) * (tried.x - x)).sum(0) / (tried.size + 1e-300)
+        abrupt = (side.jump < 0) & (jump < ABRUPT * side.jump)
+        hit = ~accept & jnp.where(side.known, crossed | plan.probes, abrupt) & tried.known
         left = accept & side.known & crossed
-        hit = ~accept & (~side.known | crossed | probes) & tried.known
-        kept = side.known & ~(accept & probes & ~crossed)
-        left_or_kept = _choose(left, _Side(x, at, left), side._replace(known=kept))
-        found = _choose(hit, tried._replace(known=hit), left_or_kept)
+        kept = side.known & ~(accept & plan.probes & ~crossed)
+        size = jnp.where(side.known, jnp.where(plan.probes, side.size, jnp.minimum(side.size, tried.size)), tried.size)
+        found = _choose(left, _Side(x, at, left, side.size, side.jump), side._replace(known=kept))
+        found = _choose(hit, tried._replace(known=hit, size=size), found)
         now = jnp.where(accept, tried.x, x)
-        return found._replace(known=found.known & (self.length(found.x - now) < REACH))
+        return found._replace(
+            known=found.known & (self.length(found.x - now) < REACH * found.size),
+            jump=jnp.where(accept | ~tried.known, 0.0, jump),
+        )
 
     def advance(self, carry: tuple) -> tuple:
         """Try the planned step, and plan the next."""
@@ -222,8 +243,8 @@ class _Search:
         better = new_value >= last.value - 1e-10 * (1 + jnp.abs(last.value))
         accept = active & better & jnp.isfinite(new_value)
         usable = jnp.isfinite(new.value) & jnp.isfinite(new.grad).all(0) & jnp.isfinite(new.hess).all((0, 1))
-        seen = self.other_side(x, at, side, _Side(tried, new, usable), accept, last.probes)
         size = self.length(last.step)
+        seen = self.other_side(x, at, side, _Side(tried, new, usable, size, size), accept, last)
         # A side that has just become known is a reason to try again before steps become shorter.
         shorter = jnp.where(seen.known & ~side.known, size, 0.25 * size)
         moved = jnp.where(accept, jnp.clip(2 * size, radius, 1.0), shorter)
@@ -234,7 +255,8 @@ class _Search:
         # At the bound, what is left to gain lies outside.
         stuck = ((jnp.abs(x) >= self.bound) & (x * following.grad > 0)).any(0)
         # No step however short is better: rounding, or a start where the likelihood is not finite.
-        decrement = jnp.where(stuck | (radius < 1e-13), 0.0, following.decrement)
+        spent = (radius * self.unit < 1e-13 * (1 + jnp.abs(x))).all(0)
+        decrement = jnp.where(stuck | spent, 0.0, following.decrement)
         return n + 1, x, at, side, radius, following._replace(decrement=decrement)
 
 
@@ -276,7 +298,7 @@ def newton(
     bound = limits[:, None]
     search = _Search(likelihood, prior, tol, bound, np.where(np.isfinite(bound), bound / 10, 1e6))
     ones = jnp.ones(x.shape[-1], x.dtype)
-    side = _Side(x, at, jnp.zeros(x.shape[-1], bool))
+    side = _Side(x, at, jnp.zeros(x.shape[-1], bool), ones, jnp.zeros_like(ones))
     start = (0, x, at, side, ones, search.plan(x, at, side, ones, ones))
     going = lambda carry: (carry[0] < max_steps) & (carry[-1].decrement > tol).any()  # noqa: E731
     _, x, at, side, _, end = lax.while_loop(going, search.advance, start)

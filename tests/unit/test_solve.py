@@ -106,6 +106,20 @@ def test_a_smooth_mode_costs_what_newton_costs():
     assert count <= 12
 
 
+def test_bends_are_no_kinks():
+    """The likelihood of a straight line, its sd profiled out, from far away: long steps overshoot again and again."""
+    random = np.random.default_rng(4)
+    x = np.concatenate([np.ones((12, 50, 1)), random.normal(size=(12, 50, 2))], axis=2)
+    truth = random.normal(0, 2, (12, 3))
+    y = np.einsum("stp,sp->st", x, truth) + 0.3 * random.normal(size=(12, 50))
+    value = lambda b: -25 * jnp.log(((y - jnp.einsum("stp,ps->st", x, b)) ** 2).sum(1))  # noqa: E731
+    exact = np.array([np.linalg.lstsq(one, two, rcond=None)[0] for one, two in zip(x, y, strict=True)])
+    mode, count = search(value, random.normal(0, 30, (3, 12)))
+    np.testing.assert_allclose(mode.x.T, exact, atol=1e-7)
+    np.testing.assert_array_equal(mode.hess, mode.at.hess)
+    assert count <= 40
+
+
 @pytest.fixture(scope="module")
 def learners():
     """People who learn at other rates from gains and losses, their own and others'; the modes of some lie on kinks."""
