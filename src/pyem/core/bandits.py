@@ -7,18 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pyem.core.adapt import (
-    Bundle,
-    Fields,
-    Values,
-    bundle,
-    by_person,
-    inside,
-    letters,
-    numbers,
-    seed_of,
-    subject_values,
-)
+from pyem.core.adapt import Bundle, bundle
+from pyem.core.fields import Fields, Values, by_person, inside, letters, numbers, seed_of, subject_values
 from pyem.model import Model
 from pyem.simulation import Simulation
 from pyem.simulation import simulate as simulate_task

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pyem.core.adapt import Bundle, Fields, Values, bundle, by_person, letters
+from pyem.core.adapt import Bundle, bundle
 from pyem.core.bandits import played
+from pyem.core.fields import Fields, Values, by_person, letters
 from pyem.model import Model
 
 PONDS = "ABC"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.api import EMModel, data_of
+from pyem.api import EMModel
+from pyem.core.outputs import data_of
 from pyem.utils.stats import calc_BICint, calc_LME, pseudo_r2_from_nll
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from pyem.core.adapt import Bundle, Fields, Values, bundle, inside, seed_of
+from pyem.core.adapt import Bundle, bundle
+from pyem.core.fields import Fields, Values, inside, seed_of
 from pyem.model import Model, Parameter, Record
 from pyem.simulation import simulate as simulate_task
 from pyem.transform import Interval, Real
