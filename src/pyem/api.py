@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,7 @@ class EMModel:
     param_names
         One name for each parameter, in order.
     param_xform
-        For each parameter a function from the unconstrained to the natural scale.
+        For each parameter a function from the unconstrained to the natural scale, or None where they are the same.
     simulate_func
         ``f(params, ...)`` with natural parameters (S, P), for `simulate` and `recover`.
 
@@ -109,6 +110,9 @@ class EMModel:
 
     @_out.setter
     def _out(self, out: dict[str, Any] | None) -> None:
+        if out is not None and "posterior" not in out and "posterior_mu" in out:
+            # The `__dict__` of a `FitResult`.
+            out = {**out, "posterior": {"mu": out["posterior_mu"], "sigma": out["posterior_sigma"]}}
         self._fitted, self._outfit = out, None
 
     # -- fitting --------------------------------------------------------------------------------------------------------
@@ -171,8 +175,9 @@ class EMModel:
             prior_sigma=prior_sigma,
             verbose=verbose,
         )
-        out = {name: value for name, value in self._out.items() if name != "posterior"}
-        posterior = self._out["posterior"]
+        # A copy, so that what is done to the result is not done to the model.
+        out = copy.deepcopy(self._out)
+        posterior = out.pop("posterior")
         return FitResult(posterior_mu=posterior["mu"], posterior_sigma=posterior["sigma"], **out)
 
     def EMfit(self, **settings: Any) -> dict[str, Any]:
@@ -256,7 +261,7 @@ class EMModel:
     def _natural(self, x: np.ndarray) -> np.ndarray:
         if self.param_xform is None:
             return x.copy()
-        return np.column_stack([np.asarray(f(column), float) for f, column in zip(self.param_xform, x.T, strict=True)])
+        return np.column_stack([_transformed(f, column) for f, column in zip(self.param_xform, x.T, strict=True)])
 
     @property
     def outfit(self) -> dict[str, Any] | None:
@@ -393,3 +398,14 @@ class EMModel:
         if show:
             show_figure(figure)
         return figure
+
+
+def _transformed(function: Callable[[Any], Any] | None, column: np.ndarray) -> np.ndarray:
+    """One parameter of all subjects, also by a function of one number, such as those of `math`."""
+    if function is None:
+        return column
+    try:
+        values = np.asarray(function(column), float)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    return values if values.shape == column.shape else np.array([float(function(value)) for value in column])

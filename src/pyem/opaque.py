@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import inspect
 import itertools
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -275,9 +277,10 @@ class PyEMLikelihood:
         return _number(self._call(x, data, view, "npl")) + view.logpdf(x)
 
     def _call(self, x: np.ndarray, data: tuple[Any, ...], prior: Any, output: str) -> Any:
-        if self.by_name:
-            return self.function(x, *data, prior=prior, output=output)
-        return self.function(x, *data, prior, output)
+        with _double_precision():
+            if self.by_name:
+                return self.function(x, *data, prior=prior, output=output)
+            return self.function(x, *data, prior, output)
 
 
 class Reporter:
@@ -292,9 +295,16 @@ class Reporter:
 
     def __call__(self, x: np.ndarray, data: tuple[Any, ...], output: str) -> Any:
         """At x (P,)."""
-        if self.by_name:
-            return self.function(x, *data, **self.settings, output=output)
-        return self.function(x, *data, None, output)
+        with _double_precision():
+            if self.by_name:
+                return self.function(x, *data, **self.settings, output=output)
+            return self.function(x, *data, None, output)
+
+
+def _double_precision() -> Any:
+    """For what a function computes with JAX, if it does: differences of single precision tell nothing."""
+    jax = sys.modules.get("jax")
+    return jax.enable_x64(True) if jax else contextlib.nullcontext()
 
 
 def _takes_names(function: Callable[..., Any]) -> bool:
@@ -311,6 +321,8 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _number(value: Any) -> float:
+    if value is None:
+        raise ValueError("a fit function should return one number, but returned None; has it a return statement?")
     array = np.asarray(value, float)
     if array.size != 1:
         raise ValueError(f"a fit function should return one number, but returned an array of shape {array.shape}")

@@ -315,7 +315,7 @@ def test_maximum_likelihood_of_each_subject_alone(fitted, data):
     assert out["m"].shape == (2, S)
     assert (out["NLL"] <= result.NLL + 1e-9).all()
     np.testing.assert_array_equal(out["NLPrior"], 0)
-    assert model._out["m"] is result.m
+    np.testing.assert_array_equal(model._out["m"], result.m)
 
 
 # -- simulation and recovery ------------------------------------------------------------------------------------------

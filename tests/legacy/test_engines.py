@@ -17,6 +17,7 @@ from pyem import EMModel, engine
 from pyem.core.engines import JaxEngine, ScipyEngine, engine_of
 from pyem.core.priors import GaussianPrior, LaplacePrior
 from pyem.group import Group, populate
+from pyem.infer.point import FitWarning
 from pyem.laplace import GaussianPrior as PriorOfEach
 from pyem.models.rl import rw1a1b_fit, rw1a1b_sim
 from pyem.numeric import Quadratic, Search, find_mode, stencil, step_sizes
@@ -250,7 +251,8 @@ def test_walls_and_failing_people_do_not_stop_the_rest():
         return calc_fval(nll, params, prior=prior, output=output)
 
     broken = [*Y, [np.array([np.nan, 1.0])]]
-    result = EMModel(broken, walled, ["mean"]).fit(verbose=0)
+    with pytest.warns(FitWarning, match="at 6 in all_data"):
+        result = EMModel(broken, walled, ["mean"]).fit(verbose=0)
     reference = EMModel(Y, gaussian_fit, ["mean"]).fit(verbose=0)
     np.testing.assert_allclose(result.posterior_mu, reference.posterior_mu, atol=1e-3)
     np.testing.assert_allclose(result.m[0, :6], reference.m[0], atol=1e-3)

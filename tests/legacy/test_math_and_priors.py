@@ -185,7 +185,7 @@ def test_the_default_prior_is_wide_and_near_zero():
         (lambda: priors.StudentTPrior([0.0], [1.0], df=np.nan), "df"),
         (lambda: priors.CauchyPrior([0.0], [-2.0]), "scale"),
         (lambda: priors.IndependentPrior([]), "at least one"),
-        (lambda: priors.IndependentPrior([3.0]), "no logpdf"),
+        (lambda: priors.IndependentPrior([3.0]), "needs logpdf"),
         (lambda: priors.IndependentPrior([priors.GaussianPrior([0.0, 0.0], [1.0, 1.0])]), "for 2 parameters"),
         (lambda: priors.default_prior(0), "nparams=0"),
         (lambda: priors.GaussianPrior([0.0], [1.0]).logpdf([0.0, 1.0]), "for 1 parameters, but was given 2"),

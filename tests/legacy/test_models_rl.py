@@ -195,7 +195,7 @@ def test_changed_data_are_not_mistaken_for_those_before(people):
 
 @pytest.mark.parametrize("params", [[[21.0, 0.5]], [[-1.0, 0.5]], [[5.0, 1.2]], [[5.0, -0.1]], [[5.0, np.nan]]])
 def test_simulations_refuse_parameters_outside_their_range(params):
-    with pytest.raises(ValueError, match="outside the open range"):
+    with pytest.raises(ValueError, match="outside its range"):
         rl.rw1a1b_sim(np.array(params), nblocks=B, ntrials=T)
 
 

@@ -165,7 +165,7 @@ def test_parameters_on_their_bounds_can_be_simulated():
     X, Y = logit_decay_sim([[0.5, -1.0, 0.8, 0.0], [0.5, -1.0, 0.8, 1.0]], ntrials=T, seed=6)
     assert X.shape == (2, T, 3)
     assert not np.array_equal(Y[0], Y[1])
-    with pytest.raises(ValueError, match=r"gamma = 1\.5 is outside"):
+    with pytest.raises(ValueError, match=r"gamma = 1\.5 of subject 0 is outside its range, 0 to 1"):
         logit_decay_sim([[0.5, -1.0, 0.8, 1.5]])
 
 

@@ -150,7 +150,7 @@ class FitFunction(Named):
         return found
 
 
-def _digest(data: Any, n_params: int) -> bytes:
+def _digest(data: tuple[Any, ...], n_params: int) -> bytes:
     digest = hashlib.blake2b(str(n_params).encode(), digest_size=16)
 
     def add(value: Any) -> None:
@@ -158,7 +158,8 @@ def _digest(data: Any, n_params: int) -> bytes:
             for name, part in value.items():
                 digest.update(str(name).encode())
                 add(part)
-        elif isinstance(value, list | tuple) and any(isinstance(part, np.ndarray | Mapping) for part in value):
+        elif isinstance(value, list | tuple) and any(isinstance(p, np.ndarray | Mapping | list | tuple) for p in value):
+            digest.update(f"{len(value)}".encode())
             for part in value:
                 add(part)
         else:
@@ -167,7 +168,8 @@ def _digest(data: Any, n_params: int) -> bytes:
             digest.update(f"{array.shape}{array.dtype}".encode())
             digest.update("\x1f".join(map(repr, array.ravel().tolist())).encode() if text else array.tobytes())
 
-    add(data)
+    for part in data:
+        add(part)
     return digest.digest()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyem.core.adapt import Bundle, bundle
-from pyem.core.fields import Fields, Values, by_person, inside, letters, numbers, seed_of, subject_values
+from pyem.core.fields import Fields, Values, by_person, inside, letters, numbers, seed_of, subject_values, whole
 from pyem.model import Model
 from pyem.simulation import Simulation
 from pyem.simulation import simulate as simulate_task
@@ -21,7 +21,7 @@ def two_options(factory: Callable[..., Model], desc: str, spec: dict[str, Any]) 
     """``_sim, _fit, _model`` of a model of choices between A and B that learns from one reward."""
 
     def fields(choices: Any, rewards: Any) -> Fields:
-        return {"choice": letters("choices", choices, "AB"), "reward": numbers(rewards)}
+        return {"choice": letters("choices", choices, "AB"), "reward": numbers("rewards", rewards)}
 
     def report(values: Values, choices: Any, rewards: Any) -> dict[str, Any]:
         return {"choices": choices, "rewards": rewards, **_learning(values, letters("choices", choices, "AB"))}
@@ -48,7 +48,8 @@ def two_options(factory: Callable[..., Model], desc: str, spec: dict[str, Any]) 
             ``params`` (S, P); ``choices`` "A" or "B", ``rewards``, ``choices_A``, ``PE`` (S, B, T); ``EV`` (S, B, T+1, 2);
             ``ch_prob`` (S, B, T, 2); ``nll`` (S,).
         """
-        task = None if outcomes is None else Design(payoffs={"reward": np.asarray(outcomes, float)[None]})
+        given = None if outcomes is None else _given(outcomes, (nblocks, ntrials, 2))
+        task = None if given is None else Design(payoffs={"reward": given[None]})
         people, values = played(factory(), params, nblocks, ntrials, seed, task)
         choices = by_person(people, "choice")
         return {
@@ -101,7 +102,8 @@ def three_recipients(factory: Callable[..., Model], desc: str, spec: dict[str, A
             shape = (n, nblocks, ntrials, 2, len(RECIPIENTS))
             outcomes = (np.random.default_rng(seed).random(shape) < 0.5).astype(float)
         else:
-            outcomes = np.broadcast_to(np.asarray(outcomes, float), (n, *np.shape(outcomes)))
+            given = _given(outcomes, (nblocks, ntrials, 2, len(RECIPIENTS)))
+            outcomes = np.broadcast_to(given, (n, *given.shape))
         task = Design(payoffs={f"reward_{who}": outcomes[..., k] for k, who in enumerate(RECIPIENTS)})
         people, values = played(factory(), params, nblocks, ntrials, seed, task)
         choices = by_person(people, "choice")
@@ -133,8 +135,8 @@ def paired_options(factory: Callable[..., Model], desc: str, spec: dict[str, Any
             "option_left": pairs[..., 0],
             "option_right": pairs[..., 1],
             "choice": np.where(chosen < 0, -1, chosen == pairs[..., 1]),
-            "outcome_self": numbers(outcomes_self),
-            "outcome_other": numbers(outcomes_other),
+            "outcome_self": numbers("outcomes_self", outcomes_self),
+            "outcome_other": numbers("outcomes_other", outcomes_other),
         }
 
     def report(
@@ -269,5 +271,15 @@ def played(
     model: Model, params: Any, nblocks: int, ntrials: int, seed: int | None, task: Any = None
 ) -> tuple[Simulation, Sequence[Values]]:
     """Simulated people, and what the model gives for each of them."""
-    people = simulate_task(model, inside(model, params), key=seed_of(seed), blocks=nblocks, trials=ntrials, task=task)
+    sizes = {"blocks": whole("nblocks", nblocks), "trials": whole("ntrials", ntrials)}
+    people = simulate_task(model, inside(model, params), key=seed_of(seed), task=task, **sizes)
     return people, subject_values(model, people, people.truth)
+
+
+def _given(outcomes: Any, shape: tuple[int, ...]) -> np.ndarray:
+    values = np.asarray(outcomes, float)
+    if values.shape != shape:
+        raise ValueError(
+            f"outcomes has shape {values.shape}, but nblocks={shape[0]} and ntrials={shape[1]} ask for {shape}; make them agree"
+        )
+    return values

@@ -47,7 +47,7 @@ def ponds(factory: Callable[..., Model], desc: str, spec: dict[str, Any]) -> Bun
         """
         people, values = played(factory(), params, nblocks, ntrials, seed)
         return {
-            "params": np.asarray(params, float),
+            "params": np.array(params, float),
             "choices": by_person(people, "choice"),
             "observations": by_person(people, "observation"),
             "probabilities": np.stack([_beliefs(v)["probabilities"] for v in values]),

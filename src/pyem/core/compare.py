@@ -10,7 +10,7 @@ import numpy as np
 
 from pyem.api import EMModel
 from pyem.core.outputs import data_of
-from pyem.utils.stats import calc_BICint, calc_LME, pseudo_r2_from_nll
+from pyem.utils.stats import calc_BICint, calc_LME, pseudo_r2_from_nll, trials_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,8 @@ def compare_models(
     bicint_kwargs
         Settings of `calc_BICint`.
     r2_kwargs
-        ``ntrials_total`` and ``noptions`` of `pseudo_r2_from_nll`; without them there is no pseudo R2.
+        ``noptions`` of `pseudo_r2_from_nll`, and ``ntrials_total`` if it is not the size of the first subject's first field;
+        without them there is no pseudo R2.
     """
     names = list(model_names) if model_names is not None else []
     if model_names is not None and len(names) != len(models):
@@ -99,7 +100,8 @@ def _row(
         placeholders = [f"parameter {k}" for k in range(len(mu))]
         bic = calc_BICint(all_data, placeholders, mu, sigma, fit_func, **(bicint_kwargs or {}))
     if r2_kwargs and "NLL" in out:
-        r2 = pseudo_r2_from_nll(out["NLL"], **r2_kwargs)
+        trials = {} if all_data is None else {"ntrials_total": trials_of(all_data[0])}
+        r2 = pseudo_r2_from_nll(out["NLL"], **{**trials, **r2_kwargs})
     return ComparisonRow(name, lme, bic, r2)
 
 
@@ -120,6 +122,8 @@ class ModelComparison:
         self.model_names = [str(name) for name in names]
         if len(self.model_names) != len(self.models):
             raise ValueError(f"there are {len(self.models)} models, but {len(self.model_names)} names")
+        if len(set(self.model_names)) < len(self.model_names):
+            raise ValueError(f"model_names {self.model_names} has a name twice; give each model its own")
         self.identifiability: pd.DataFrame | None = None
 
     def compare(
@@ -165,7 +169,7 @@ class ModelComparison:
         sim_kwargs, fit_kwargs, bicint_kwargs, r2_kwargs
             Settings of the simulations, of `EMModel.fit`, and of the scores.
         seed
-            Of the parameters, and of simulations that take a ``seed``.
+            Of the parameters, of simulations that take a ``seed``, and of the integrated BIC.
         verbose
             1 prints a line a round.
 
@@ -189,7 +193,8 @@ class ModelComparison:
         for k, (name, simulated) in enumerate(zip(self.model_names, self.models, strict=True)):
             for r in range(nrounds):
                 data = _simulated(simulated, name, mi_inputs, nsubjects, sim_kwargs, rng)
-                rows = self._fitted(data, fit_kwargs, bicint_kwargs, r2_kwargs)
+                draws = {"seed": int(rng.integers(2**31 - 1)), **(bicint_kwargs or {})}
+                rows = self._fitted(data, fit_kwargs, draws, r2_kwargs)
                 scores[:, k, r] = np.array([(row.LME, row.BICint, row.R2) for row in rows]).T
                 if verbose:
                     best = self.model_names[int(np.argmax(scores[0, k, r]))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,9 @@ from pyem.engine import n_cores
 from pyem.group import Group, Population, populate
 from pyem.infer.em import EMRun, run_em
 from pyem.infer.modes import run_em_global
+from pyem.infer.point import FitWarning
 from pyem.laplace import EStep, Laplace
+from pyem.numeric import WALL
 
 METHODS = {"sum": np.sum, "mean": np.mean, "median": np.median}
 CUSTOM = (None, "relative_npl", "running_average")
@@ -171,11 +174,31 @@ def fit_group(
 
     start = np.tile(moments.mu, (len(all_data), 1))
     found = run_em_global(make, start, population, run, at_once=n_cores() if engine.exact else 1)
+    _tell_of_lost(found.laplace, progress.label)
     progress.end(found.converged, found.message)
     assert progress.last is not None
     # Short of the end, what belongs together is the last E-step and the group that it was made under.
     used, laplace = (found.population, found.laplace) if found.converged else progress.last
     return _output(found.population, used, laplace, found.converged)
+
+
+def _tell_of_lost(laplace: Laplace, label: str) -> None:
+    """Subjects without a finite likelihood take no part in the group."""
+    lost, n = np.flatnonzero(~laplace.usable), len(laplace.usable)
+    if (~laplace.usable | (laplace.log_lik <= -WALL)).all():
+        raise ValueError(
+            f"{label} has no finite negative log-likelihood (a number below 1e6) for any of the {n} subjects; see what it "
+            "returns for one of them at parameters of 0"
+        )
+    if not len(lost):
+        return
+    named = ", ".join(map(str, lost[:10])) + (f" and {len(lost) - 10} more" if len(lost) > 10 else "")
+    warnings.warn(
+        f"{label} has no finite negative log-likelihood for {len(lost)} of {n} subjects (at {named} in all_data); they are "
+        "left out of the group, and scores of the group mean little until they are removed or mended",
+        FitWarning,
+        stacklevel=4,
+    )
 
 
 def starting_prior(n_params: int, prior: Any, mu: Any, sigma: Any, seed: int | None) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pyem.core.adapt import FitFunction
 from pyem.core.parts import Part, PartsEStep, parts_log_lik
-from pyem.core.traceable import Jitted, TooLong, traced_parts
+from pyem.core.traceable import TooLong, jitted, traced_parts
 from pyem.laplace import EStep
 from pyem.numeric import Search
 from pyem.opaque import OpaqueEStep, PyEMLikelihood, negative_log_liks
@@ -90,7 +90,8 @@ def batched_engine(fit_func: Callable[..., Any], all_data: Sequence[Any], n_para
     try:
         parts = traced_parts(fit_func, people, n_params)
     except TooLong:
-        return ScipyEngine(Jitted(fit_func), people, one_process=True)
+        whole = jitted(fit_func, people[0], n_params)
+        return whole and ScipyEngine(whole, people, one_process=True)
     return None if parts is None else JaxEngine(parts)
 
 

@@ -60,29 +60,68 @@ def letters(name: str, values: Any, options: str) -> np.ndarray:
     >>> letters("choices", [["A", "B", None]], "AB")
     array([[ 0,  1, -1]])
     """
-    array = np.atleast_2d(np.asarray(values))
+    array = np.atleast_2d(_rectangle(name, values))
     if array.dtype.kind in "iufb":
         codes = np.where(np.isnan(array.astype(float)), -1, array).astype(int)
         bad = array[(codes >= len(options)) | ((codes != array) & (codes >= 0))]
     else:
-        array = array.astype(object)
+        array = np.where(_missing(array), None, array.astype(object))
         codes = np.full(array.shape, -1)
         for code, letter in enumerate(options):
             codes[(array == letter) | (array == code)] = code
-        bad = [value for value in array[codes < 0] if not (value is None or value == "" or value != value)]
+        bad = [value for value in array[codes < 0] if not (value is None or value == "")]
     if len(bad):
         raise ValueError(f"{name} has {bad[0]!r}; expected {', '.join(map(repr, options))}, or None where missing")
     return codes
 
 
-def numbers(values: Any) -> np.ndarray:
-    """Values as floats (block, trial, ...), NaN where missing; one block may be given as (trial,)."""
-    return np.atleast_2d(np.asarray(values, float))
+def numbers(name: str, values: Any) -> np.ndarray:
+    """Values as floats (block, trial, ...), NaN where missing; one block may be given as (trial,).
+
+    Examples
+    --------
+    >>> numbers("rewards", [1, None, 0])
+    array([[ 1., nan,  0.]])
+    """
+    array = _rectangle(name, values)
+    if array.dtype.kind == "O":
+        array = np.where(_missing(array), np.nan, array)
+    return np.atleast_2d(array.astype(float))
+
+
+def _rectangle(name: str, values: Any) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        array = np.empty((), object)
+    if array.ndim == 0 or any(isinstance(value, list | tuple | np.ndarray) for value in array.flat[:1]):
+        raise ValueError(f"{name} has blocks of different lengths; fill the shorter ones up with None, at their end")
+    return array
+
+
+def _missing(array: np.ndarray) -> np.ndarray:
+    """Where there is None, NaN or the NA of pandas."""
+    return np.frompyfunc(lambda value: value is None or type(value).__name__ == "NAType" or value != value, 1, 1)(
+        array
+    ).astype(bool)
 
 
 def seed_of(seed: int | None) -> int:
     """A seed: the given one, or one from NumPy's global generator, so that ``np.random.seed`` governs a script."""
     return int(np.random.randint(2**31 - 1)) if seed is None else int(seed)  # noqa: NPY002
+
+
+def whole(name: str, value: Any) -> int:
+    """A number of blocks or trials.
+
+    Raises
+    ------
+    ValueError
+        If it is not a whole number of at least 1.
+    """
+    if not (isinstance(value, int | float | np.number) and float(value).is_integer() and value >= 1):
+        raise ValueError(f"{name}={value!r}; expected a whole number of at least 1")
+    return int(value)
 
 
 def inside(model: Model, params: Any) -> np.ndarray:
@@ -91,7 +130,7 @@ def inside(model: Model, params: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If they have another shape.
+        If they have another shape, or a value is outside its range.
     """
     values = np.array(params, float)
     if values.ndim != 2 or values.shape[1] != model.n_params:
@@ -100,6 +139,12 @@ def inside(model: Model, params: Any) -> np.ndarray:
         )
     bounds = [parameter.transform.bounds for parameter in model.parameters for _ in parameter.names]
     for k, (low, high) in enumerate(bounds):
+        outside = ~((values[:, k] >= low) & (values[:, k] <= high))
+        if outside.any():
+            s = int(np.argmax(outside))
+            raise ValueError(
+                f"{model.names[k]} = {values[s, k]:g} of subject {s} is outside its range, {low:g} to {high:g}"
+            )
         hair = 1e-12 * (high - low) if np.isfinite(high - low) else 1e-12
         values[values[:, k] == low, k] += hair
         values[values[:, k] == high, k] -= hair

@@ -15,6 +15,24 @@ from pyem.laplace import Laplace
 from pyem.numeric import Search
 from pyem.solve import Status
 
+METHODS = (
+    *(
+        "nelder-mead",
+        "powell",
+        "cg",
+        "bfgs",
+        "newton-cg",
+        "l-bfgs-b",
+        "tnc",
+        "cobyla",
+        "cobyqa",
+        "slsqp",
+        "trust-constr",
+    ),
+    *("dogleg", "trust-ncg", "trust-exact", "trust-krylov"),
+)
+"""Of `scipy.optimize.minimize`, in any case of letters."""
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
@@ -36,6 +54,12 @@ class OptimConfig:
     method: str = "BFGS"
     options: Mapping[str, Any] | None = None
     max_restarts: int = 2
+
+    def __post_init__(self) -> None:
+        if isinstance(self.method, str) and self.method.lower() not in METHODS:
+            raise ValueError(
+                f"method={self.method!r}; choose a method of scipy.optimize.minimize: {', '.join(METHODS)}"
+            )
 
     @property
     def search(self) -> Search:

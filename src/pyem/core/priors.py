@@ -237,8 +237,10 @@ class IndependentPrior(_Independent):
         if not self.priors:
             raise ValueError("IndependentPrior needs at least one prior")
         for k, prior in enumerate(self.priors):
-            if not hasattr(prior, "logpdf"):
-                raise ValueError(f"prior {k} is {prior!r}, which has no logpdf")
+            if not (hasattr(prior, "logpdf") and hasattr(prior, "init_moments")):
+                raise ValueError(
+                    f"prior {k} is {prior!r}; it needs logpdf(x) and init_moments(), as those of pyem.core.priors"
+                )
             if getattr(prior, "n", 1) != 1:
                 raise ValueError(f"prior {k} is for {prior.n} parameters, but should be for one")
         self.n = len(self.priors)

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from pyem.core.adapt import Bundle, bundle
-from pyem.core.fields import Fields, Values, inside, seed_of
+from pyem.core.fields import Fields, Values, inside, seed_of, whole
 from pyem.model import Model, Parameter, Record
 from pyem.simulation import simulate as simulate_task
 from pyem.transform import Interval, Real
@@ -153,7 +153,12 @@ def regression(factory: Callable[..., Model], desc: str, spec: dict[str, Any], *
         model = factory(params.shape[1] - bool(extra), **options)
         if family == "gaussian":
             params = np.column_stack([params, np.ones(len(params))])
-        people = simulate_task(model, inside(model, params), key=seed_of(seed), trials=nblocks * ntrials)
+        people = simulate_task(
+            model,
+            inside(model, params),
+            key=seed_of(seed),
+            trials=whole("nblocks", nblocks) * whole("ntrials", ntrials),
+        )
         return np.moveaxis(people.fields["predictors"], -1, 0), people.fields["y"].T.astype(float)
 
     def model(subjects: Sequence[Fields], n_params: int) -> Model:

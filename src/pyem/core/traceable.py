@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -52,6 +53,8 @@ class _LogLikelihood:
     function: Callable[..., Any]
     layout: _Layout
     n_arrays: int
+    program: str = ""
+    """What it was traced to: a function that reads a variable from outside is another one when that has changed."""
 
     def __call__(self, p: Record, trials: Record) -> Any:
         # The whole of a person's data is one "trial", whatever its shape.
@@ -87,7 +90,7 @@ def _taken_apart(data: tuple[Any, ...]) -> tuple[_Layout, list[np.ndarray]] | No
 
 
 class TooLong(Exception):
-    """The function can be traced, but has too many operations to be differentiated twice."""
+    """The function can be traced, but has too many operations to be differentiated twice, or data of too many shapes."""
 
 
 def traced_parts(function: Callable[..., Any], people: Sequence[tuple[Any, ...]], n_params: int) -> list[Part] | None:
@@ -99,7 +102,7 @@ def traced_parts(function: Callable[..., Any], people: Sequence[tuple[Any, ...]]
     Raises
     ------
     TooLong
-        If it can be traced, but would take too long to compile with its derivatives.
+        If it may be traceable, but would take too long to compile with its derivatives.
     """
     groups: dict[Any, list[int]] = {}
     pieces = []
@@ -111,12 +114,14 @@ def traced_parts(function: Callable[..., Any], people: Sequence[tuple[Any, ...]]
         layout, arrays = piece
         groups.setdefault((layout, tuple((a.shape, a.dtype.str) for a in arrays)), []).append(s)
         if len(groups) > MAX_SHAPES:
-            return None
+            raise TooLong
     parts = []
     for (layout, shapes), who in groups.items():
         likelihood = _LogLikelihood(function, layout, len(shapes))
-        if not _traces(likelihood, pieces[who[0]][1], people[who[0]], n_params):
+        arrays = pieces[who[0]][1]
+        if not _traces(likelihood, arrays, people[who[0]], n_params):
             return None
+        likelihood = dataclasses.replace(likelihood, program=_program(_traced(likelihood, arrays, n_params)))
         parts.append(_part(likelihood, np.array(who), [pieces[s][1] for s in who], n_params))
     return parts
 
@@ -144,15 +149,15 @@ def _traces(likelihood: _LogLikelihood, arrays: list[np.ndarray], data: tuple[An
 def _found_out(
     likelihood: _LogLikelihood, arrays: list[np.ndarray], data: tuple[Any, ...], n_params: int
 ) -> bool | None:
-    x = np.linspace(-0.4, 0.5, n_params)
+    x = _somewhere(n_params)
+    try:
+        traced = _traced(likelihood, arrays, n_params)
+    except Exception:
+        # Whatever a function of NumPy, DataFrames or strings raises here: it is for the other engine.
+        return False
+    if _operations(traced.jaxpr) > MAX_OPERATIONS:
+        return None
     with jax.enable_x64(True):
-        try:
-            traced = jax.make_jaxpr(likelihood.at)(x, arrays)
-        except Exception:
-            # Whatever a function of NumPy, DataFrames or strings raises here: it is for the other engine.
-            return False
-        if _operations(traced.jaxpr) > MAX_OPERATIONS:
-            return None
         plain = np.asarray(likelihood.function(x, *data, prior=None, output="nll"), float)
         try:
             alone, joint = map(float, jax.jit(likelihood.both)(x, arrays))
@@ -164,6 +169,24 @@ def _found_out(
         return bool(
             plain.size == 1 and np.isclose(alone, plain, rtol=1e-8, atol=1e-8, equal_nan=True).all() and in_form
         )
+
+
+def _somewhere(n_params: int) -> np.ndarray:
+    return np.linspace(-0.4, 0.5, n_params)
+
+
+def _traced(likelihood: _LogLikelihood, arrays: list[np.ndarray], n_params: int) -> Any:
+    with jax.enable_x64(True):
+        return jax.make_jaxpr(likelihood.at)(_somewhere(n_params), arrays)
+
+
+def _program(traced: Any) -> str:
+    """A digest of the operations and of the constants in them."""
+    digest = hashlib.blake2b(str(traced.jaxpr).encode(), digest_size=16)
+    for value in traced.consts:
+        array = np.asarray(value)
+        digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 class _Standard:
@@ -208,6 +231,24 @@ def _part(likelihood: _LogLikelihood, who: np.ndarray, arrays: list[list[np.ndar
 
 def _float(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def jitted(function: Callable[..., Any], data: tuple[Any, ...], n_params: int) -> Jitted | None:
+    """The function compiled for its value alone, if it is written in ``jax.numpy``: plain Python is quicker as it is."""
+    x = _somewhere(n_params)
+    with jax.enable_x64(True):
+        plain = function(x, *data, prior=None, output="nll")
+        if not isinstance(plain, jax.Array):
+            return None
+        try:
+            whole = Jitted(function)
+            same = np.isclose(whole(x, data, None), float(plain), rtol=1e-8, atol=1e-8, equal_nan=True)
+            joint = float(function(x, *data, prior=_STANDARD, output="npl"))
+        except Exception:
+            # Only plain values go through it: text, tables, branches.
+            return None
+        in_form = float(plain) >= 1e6 or np.isclose(joint, float(plain) - _STANDARD.logpdf(x), rtol=1e-6, atol=1e-6)
+    return whole if same and in_form else None
 
 
 class Jitted:

@@ -95,7 +95,7 @@ def plot_choices(
     Parameters
     ----------
     choices_A
-        1 where A was chosen, (S, B, T), as simulations and fits report it; NaN where missed.
+        1 where A was chosen, (S, B, T), as simulations and fits report it, or the letters themselves; NaN or None where missed.
     ax
         Where to draw; a new figure if None.
     ylabel
@@ -110,7 +110,10 @@ def plot_choices(
     >>> plot_choices(np.ones((5, 2, 10))).get_xlabel()
     'trial'
     """
-    choices = np.asarray(choices_A, float)
+    choices = np.asarray(choices_A)
+    if choices.dtype.kind in "OUS":
+        choices = np.where(choices == "A", 1.0, np.where(choices == "B", 0.0, np.nan))
+    choices = choices.astype(float)
     if choices.ndim not in (2, 3):
         raise ValueError(f"choices_A has shape {choices.shape}; expected (subjects, blocks, trials)")
     by_person = choices if choices.ndim == 2 else np.nanmean(choices, axis=1)

@@ -56,6 +56,7 @@ def calc_BICint(
     func_output: str = "all",
     nll_key: str = "nll",
     ntrials_total: int | None = None,
+    seed: int | None = None,
 ) -> float:
     """Integrated BIC: minus twice the log-likelihood of each subject, averaged over the group's distribution.
 
@@ -71,12 +72,14 @@ def calc_BICint(
         ``fit_func(params, *data, output=func_output)[nll_key]`` is the negative log-likelihood. Models of this library and
         functions of ``jax.numpy`` are evaluated at all draws of all subjects together.
     nsamples
-        Draws for each subject. ``np.random.seed`` makes them reproducible.
+        Draws for each subject.
     func_output, nll_key
         See `fit_func`.
     ntrials_total
         Trials of one subject, for the penalty: number of parameters times its logarithm. If not given, the size of the first
         field of the first subject.
+    seed
+        Of the draws; without it ``np.random.seed`` makes them reproducible.
 
     References
     ----------
@@ -100,7 +103,8 @@ def calc_BICint(
     if nsamples < 1 or not (sigma >= 0).all():
         raise ValueError(f"nsamples={nsamples} must be at least 1, and sigma={sigma} a variance")
     n_trials = trials_of(all_data[0]) if ntrials_total is None else int(ntrials_total)
-    rng = np.random.default_rng(np.random.randint(2**31 - 1))  # noqa: NPY002 - np.random.seed governs a script
+    # Without a seed, np.random.seed governs a script.
+    rng = np.random.default_rng(np.random.randint(2**31 - 1) if seed is None else seed)  # noqa: NPY002
     at_once = max(1, int(2e7) // (len(all_data) * n_params))
     nll = _evaluator(fit_func, all_data, n_params, func_output, nll_key)
     parts = []
