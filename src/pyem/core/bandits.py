@@ -271,8 +271,8 @@ def played(
     model: Model, params: Any, nblocks: int, ntrials: int, seed: int | None, task: Any = None
 ) -> tuple[Simulation, Sequence[Values]]:
     """Simulated people, and what the model gives for each of them."""
-    sizes = {"blocks": whole("nblocks", nblocks), "trials": whole("ntrials", ntrials)}
-    people = simulate_task(model, inside(model, params), key=seed_of(seed), task=task, **sizes)
+    blocks, trials = whole("nblocks", nblocks), whole("ntrials", ntrials)
+    people = simulate_task(model, inside(model, params), key=seed_of(seed), blocks=blocks, trials=trials, task=task)
     return people, subject_values(model, people, people.truth)
 
 

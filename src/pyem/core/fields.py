@@ -65,7 +65,8 @@ def letters(name: str, values: Any, options: str) -> np.ndarray:
         codes = np.where(np.isnan(array.astype(float)), -1, array).astype(int)
         bad = array[(codes >= len(options)) | ((codes != array) & (codes >= 0))]
     else:
-        array = np.where(_missing(array), None, array.astype(object))
+        array = array.astype(object)
+        array[_missing(array)] = None
         codes = np.full(array.shape, -1)
         for code, letter in enumerate(options):
             codes[(array == letter) | (array == code)] = code
@@ -101,9 +102,8 @@ def _rectangle(name: str, values: Any) -> np.ndarray:
 
 def _missing(array: np.ndarray) -> np.ndarray:
     """Where there is None, NaN or the NA of pandas."""
-    return np.frompyfunc(lambda value: value is None or type(value).__name__ == "NAType" or value != value, 1, 1)(
-        array
-    ).astype(bool)
+    gone = [value is None or type(value).__name__ == "NAType" or value != value for value in array.flat]
+    return np.array(gone, bool).reshape(array.shape)
 
 
 def seed_of(seed: int | None) -> int:
