@@ -66,13 +66,22 @@ def letters(name: str, values: Any, options: str) -> np.ndarray:
         bad = array[(codes >= len(options)) | ((codes != array) & (codes >= 0))]
     else:
         array = array.astype(object)
-        array[_missing(array)] = None
-        codes = np.full(array.shape, -1)
-        for code, letter in enumerate(options):
-            codes[(array == letter) | (array == code)] = code
-        bad = [value for value in array[codes < 0] if not (value is None or value == "")]
+        try:
+            codes = _coded(array, options)
+        except TypeError:
+            # The NA of pandas equals nothing, and says so by an error.
+            array[_missing(array)] = None
+            codes = _coded(array, options)
+        bad = [value for value in array[codes < 0] if not (value is None or value == "" or value != value)]
     if len(bad):
         raise ValueError(f"{name} has {bad[0]!r}; expected {', '.join(map(repr, options))}, or None where missing")
+    return codes
+
+
+def _coded(array: np.ndarray, options: str) -> np.ndarray:
+    codes = np.full(array.shape, -1)
+    for code, letter in enumerate(options):
+        codes[(array == letter) | (array == code)] = code
     return codes
 
 
