@@ -257,7 +257,9 @@ class _Search:
         # No step however short is better: rounding, or a start where the likelihood is not finite.
         spent = (radius * self.unit < 1e-13 * (1 + jnp.abs(x))).all(0)
         decrement = jnp.where(stuck | spent, 0.0, following.decrement)
-        return n + 1, x, at, side, radius, following._replace(decrement=decrement)
+        # Those who are there stay as they are, however long others take.
+        following = _choose(active, following._replace(decrement=decrement), last)
+        return n + 1, x, at, side, radius, following
 
 
 def newton(

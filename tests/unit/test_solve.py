@@ -106,6 +106,17 @@ def test_a_smooth_mode_costs_what_newton_costs():
     assert count <= 12
 
 
+def test_a_person_s_mode_does_not_depend_on_the_others():
+    curvature, centre, height = pieces(np.random.default_rng(3), 6)
+    start = np.random.default_rng(4).normal(0, 3, (3, 6))
+    together, _ = search(lambda x: lesser(x, curvature, centre, height), start)
+    for s in range(6):
+        one = np.array([s])
+        alone, _ = search(lambda x, s=one: lesser(x, curvature[:, s], centre[:, s], height[:, s]), start[:, one])
+        np.testing.assert_allclose(alone.x[:, 0], together.x[:, s], atol=1e-8)
+        np.testing.assert_allclose(alone.hess[..., 0], together.hess[..., s], atol=1e-6)
+
+
 def test_bends_are_no_kinks():
     """The likelihood of a straight line, its sd profiled out, from far away: long steps overshoot again and again."""
     random = np.random.default_rng(4)
