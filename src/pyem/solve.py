@@ -206,7 +206,10 @@ class _Search:
         step = step * jnp.minimum(1.0, radius / (size + 1e-300))
         size = jnp.minimum(size, radius)
         stale = (decrement <= self.tol) | (size < STALE * far)
-        probes = side.known & (here < 1) & stale & (far > 2 * PROBE * side.size)
+        # Nor where the fall of the slope on the way there is no more than what curvature makes of it.
+        bent = jnp.abs((away * (_along(h, away) - curved)).sum(0))
+        bends = (decrement <= self.tol) & (10 * bent > jnp.abs((jump * away).sum(0))) & (far > 1e-13)
+        probes = side.known & (here < 1) & stale & ((far > 2 * PROBE * side.size) | bends)
         nearer = jnp.where(decrement <= self.tol, PROBE, jnp.maximum(2 * size / (far + 1e-300), PROBE))
         step = jnp.where(probes, nearer * away, step)
         decrement = jnp.where(probes, 2 * self.tol + 1e-300, decrement)

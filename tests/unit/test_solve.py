@@ -95,6 +95,15 @@ def test_a_mode_on_a_kink_is_found_with_the_curvature_of_both_sides():
     assert count <= 40
 
 
+def test_a_steep_bend_is_no_kink():
+    """A long first step overshoots; the search must not end where a gradient is left."""
+    mode, count = search(lambda x: 40 * jax.nn.log_sigmoid(4 * (x[0] - 3)) - x[0] ** 2 / 2, np.ones((1, 1)))
+    np.testing.assert_allclose(mode.at.grad, 0, atol=1e-6)
+    np.testing.assert_allclose(mode.x, 3.92100, atol=1e-5)
+    np.testing.assert_array_equal(mode.hess, mode.at.hess)
+    assert count <= 40
+
+
 def test_a_smooth_mode_costs_what_newton_costs():
     shift = np.linspace(-3, 3, 9)
     mode, count = search(
