@@ -11,7 +11,7 @@ import numpy as np
 
 from pyem.core.em import EMConfig, fit_group
 from pyem.core.optim import OptimConfig, maximum_likelihood
-from pyem.core.outputs import data_of, reports, stacked
+from pyem.core.outputs import data_of, reports, stacked, with_posterior
 from pyem.core.posterior import parameter_recovery
 from pyem.solve import Status
 from pyem.utils.stats import calc_BICint, calc_LME
@@ -110,10 +110,7 @@ class EMModel:
 
     @_out.setter
     def _out(self, out: dict[str, Any] | None) -> None:
-        if out is not None and "posterior" not in out and "posterior_mu" in out:
-            # The `__dict__` of a `FitResult`.
-            out = {**out, "posterior": {"mu": out["posterior_mu"], "sigma": out["posterior_sigma"]}}
-        self._fitted, self._outfit = out, None
+        self._fitted, self._outfit = None if out is None else with_posterior(out), None
 
     # -- fitting --------------------------------------------------------------------------------------------------------
 

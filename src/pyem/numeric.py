@@ -93,19 +93,14 @@ def stencil(function: Value, x: np.ndarray, steps: np.ndarray, value: float | No
     return out
 
 
+# Beyond a wall values are infinite, and so are their differences.
+@np.errstate(invalid="ignore")
 def _stencil(function: Value, x: np.ndarray, h: np.ndarray, value: float | None) -> Stencil:
     n = len(x)
     centre = function(x) if value is None else value
     if not centre < WALL:
         return Stencil(x, centre, np.zeros(n), np.zeros((n, n)), False)
     moves = np.diag(h)
-    # Beyond a wall values are infinite, and so are their differences.
-    with np.errstate(invalid="ignore"):
-        return _differences(function, x, h, centre, moves)
-
-
-def _differences(function: Value, x: np.ndarray, h: np.ndarray, centre: float, moves: np.ndarray) -> Stencil:
-    n = len(x)
     up = np.array([function(x + move) for move in moves])
     down = np.array([function(x - move) for move in moves])
     hess = np.diag((up - 2 * centre + down) / h**2)

@@ -16,7 +16,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from pyem.numeric import Found, Quadratic, Search, Stencil, find_mode
+from pyem.numeric import WALL, Found, Quadratic, Search, Stencil, find_mode
 
 Likelihood = Callable[..., float]
 """``f(x, data, prior)``: one person's negative log-likelihood; only some functions look at the prior."""
@@ -211,7 +211,7 @@ def _laplace(found: list[Found], precisions: list[np.ndarray], tol: float) -> An
         values, vectors = np.linalg.eigh((one.at.hess if one.at.clean else 0.0) + precision)
         kept = np.maximum(values, 1e-10)
         cov[s], log_det[s] = (vectors / kept) @ vectors.T, np.log(kept).sum()
-        if not np.isfinite(one.at.value) or one.at.value >= 1e6:
+        if not np.isfinite(one.at.value) or one.at.value >= WALL:
             status[s] = Status.NOT_FINITE
         elif not one.positive or not one.at.clean:
             status[s] = Status.FLAT
@@ -266,7 +266,7 @@ class PyEMLikelihood:
             self.own_prior = True
             return self
         kept = np.isclose(joint, alone - view.logpdf(x), rtol=1e-6, atol=1e-6)
-        self.own_prior = not (kept or max(joint, alone) >= 1e6)
+        self.own_prior = not (kept or max(joint, alone) >= WALL)
         return self
 
     def __call__(self, x: np.ndarray, data: tuple[Any, ...], prior: Quadratic) -> float:

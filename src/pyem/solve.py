@@ -205,12 +205,13 @@ class _Search:
         size = self.length(step)
         step = step * jnp.minimum(1.0, radius / (size + 1e-300))
         size = jnp.minimum(size, radius)
-        stale = (decrement <= self.tol) | (size < STALE * far)
+        over = decrement <= self.tol
+        stale = over | (size < STALE * far)
         # Nor where the fall of the slope on the way there is no more than what curvature makes of it.
         bent = jnp.abs((away * (_along(h, away) - curved)).sum(0))
-        bends = (decrement <= self.tol) & (10 * bent > jnp.abs((jump * away).sum(0))) & (far > 1e-13)
+        bends = over & (10 * bent > jnp.abs((jump * away).sum(0))) & (far > 1e-13)
         probes = side.known & (here < 1) & stale & ((far > 2 * PROBE * side.size) | bends)
-        nearer = jnp.where(decrement <= self.tol, PROBE, jnp.maximum(2 * size / (far + 1e-300), PROBE))
+        nearer = jnp.where(over, PROBE, jnp.maximum(2 * size / (far + 1e-300), PROBE))
         step = jnp.where(probes, nearer * away, step)
         decrement = jnp.where(probes, 2 * self.tol + 1e-300, decrement)
         # Where the likelihood is not known yet, the first step stays in place and looks.

@@ -240,6 +240,13 @@ def test_letters_are_plotted(people):
     letters = np.stack([choices for choices, _ in people])
     lines = [plot_choices(data).lines[0].get_ydata() for data in (letters, (letters == "A").astype(float))]
     np.testing.assert_array_equal(*lines)
+    missed = (letters == "A").astype(object)
+    missed[0, 0, 3] = None
+    drawn = plot_choices(missed).lines[0].get_ydata()
+    np.testing.assert_array_equal(np.delete(drawn, 3), np.delete(lines[0], 3))
+    assert drawn[3] == pytest.approx(np.nanmean(np.nanmean(missed.astype(float), axis=1), axis=0)[3])
+    with pytest.raises(ValueError, match="'C'"):
+        plot_choices(np.where(letters == "B", "C", "A"))
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

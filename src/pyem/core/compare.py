@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyem.api import EMModel
-from pyem.core.outputs import data_of
+from pyem.core.fields import seed_of
+from pyem.core.outputs import data_of, with_posterior
 from pyem.utils.stats import calc_BICint, calc_LME, pseudo_r2_from_nll, trials_of
 
 if TYPE_CHECKING:
@@ -93,12 +94,11 @@ def _row(
     lme = bic = r2 = float("nan")
     if "inv_h" in out and "NPL" in out and not out.get("individual_fit"):
         lme = calc_LME(out["inv_h"], out["NPL"])[1]
-    group = out.get("posterior") or {"mu": out.get("posterior_mu"), "sigma": out.get("posterior_sigma")}
-    mu, sigma = group["mu"], group["sigma"]
-    if mu is not None and all_data is not None and fit_func is not None and not out.get("individual_fit"):
+    group = with_posterior(out).get("posterior")
+    if group is not None and all_data is not None and fit_func is not None and not out.get("individual_fit"):
         # One placeholder name a parameter: the penalty counts them.
-        placeholders = [f"parameter {k}" for k in range(len(mu))]
-        bic = calc_BICint(all_data, placeholders, mu, sigma, fit_func, **(bicint_kwargs or {}))
+        placeholders = [f"parameter {k}" for k in range(len(group["mu"]))]
+        bic = calc_BICint(all_data, placeholders, group["mu"], group["sigma"], fit_func, **(bicint_kwargs or {}))
     if r2_kwargs and "NLL" in out:
         trials = {} if all_data is None else {"ntrials_total": trials_of(all_data[0])}
         r2 = pseudo_r2_from_nll(out["NLL"], **{**trials, **r2_kwargs})
@@ -188,7 +188,7 @@ class ModelComparison:
 
         if nrounds < 1 or nsubjects < 1:
             raise ValueError(f"nrounds={nrounds}, nsubjects={nsubjects}; at least one of each is needed")
-        rng = np.random.default_rng(np.random.randint(2**31 - 1) if seed is None else seed)  # noqa: NPY002
+        rng = np.random.default_rng(seed_of(seed))
         scores = np.full((3, len(self.models), nrounds, len(self.models)), np.nan)
         for k, (name, simulated) in enumerate(zip(self.model_names, self.models, strict=True)):
             for r in range(nrounds):

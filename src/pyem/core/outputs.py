@@ -34,6 +34,13 @@ def data_of(sim: Any, inputs: Sequence[str]) -> list[list[Any]]:
     return [list(fields) for fields in zip(*(sim[name] for name in inputs), strict=True)]
 
 
+def with_posterior(out: Mapping[str, Any]) -> dict[str, Any]:
+    """An output with ``posterior``, also from the ``__dict__`` of a `FitResult`, which has its two parts."""
+    if "posterior" in out or "posterior_mu" not in out:
+        return dict(out)
+    return {**out, "posterior": {"mu": out["posterior_mu"], "sigma": out["posterior_sigma"]}}
+
+
 def reports(fit_func: Callable[..., Any], all_data: Sequence[Any], x: np.ndarray) -> list[dict[str, Any]]:
     """What a fit function reports with ``output="all"`` for every subject at unconstrained `x` (S, P)."""
     ours, options = our_function(fit_func)

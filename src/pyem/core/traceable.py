@@ -15,6 +15,7 @@ import numpy as np
 from pyem.core.parts import Part
 from pyem.dataset import Dataset
 from pyem.model import Model, Parameter, Record
+from pyem.numeric import WALL
 
 MAX_LEAVES = 64
 """Data in more pieces than this are lists of numbers rather than arrays."""
@@ -118,10 +119,10 @@ def traced_parts(function: Callable[..., Any], people: Sequence[tuple[Any, ...]]
     parts = []
     for (layout, shapes), who in groups.items():
         likelihood = _LogLikelihood(function, layout, len(shapes))
-        arrays = pieces[who[0]][1]
-        if not _traces(likelihood, arrays, people[who[0]], n_params):
+        traced = _traced(likelihood, pieces[who[0]][1], people[who[0]], n_params)
+        if traced is None:
             return None
-        likelihood = dataclasses.replace(likelihood, program=_program(_traced(likelihood, arrays, n_params)))
+        likelihood = dataclasses.replace(likelihood, program=_program(traced))
         parts.append(_part(likelihood, np.array(who), [pieces[s][1] for s in who], n_params))
     return parts
 
@@ -130,7 +131,8 @@ _known: weakref.WeakKeyDictionary[Any, dict[Any, bool | None]] = weakref.WeakKey
 """What was found out about each function, for each kind of data: True, False, or None for too long."""
 
 
-def _traces(likelihood: _LogLikelihood, arrays: list[np.ndarray], data: tuple[Any, ...], n_params: int) -> bool:
+def _traced(likelihood: _LogLikelihood, arrays: list[np.ndarray], data: tuple[Any, ...], n_params: int) -> Any:
+    """The operations that the function consists of; None if it is for the other engine."""
     shapes = tuple((array.shape, array.dtype.str) for array in arrays)
     key = (likelihood.layout, shapes, n_params)
     try:
@@ -138,25 +140,27 @@ def _traces(likelihood: _LogLikelihood, arrays: list[np.ndarray], data: tuple[An
     except TypeError:
         # A function that cannot be referred to weakly is looked at every time.
         known = {}
+    traced = None
+    if known.get(key, True):
+        try:
+            with jax.enable_x64(True):
+                traced = jax.make_jaxpr(likelihood.at)(_somewhere(n_params), arrays)
+        except Exception:
+            # Whatever a function of NumPy, DataFrames or strings raises here: it is for the other engine.
+            known[key] = False
     if key not in known:
-        known[key] = _found_out(likelihood, arrays, data, n_params)
-    answer = known[key]
-    if answer is None:
+        known[key] = _found_out(likelihood, traced, arrays, data, n_params)
+    if known[key] is None:
         raise TooLong
-    return answer
+    return traced if known[key] else None
 
 
 def _found_out(
-    likelihood: _LogLikelihood, arrays: list[np.ndarray], data: tuple[Any, ...], n_params: int
+    likelihood: _LogLikelihood, traced: Any, arrays: list[np.ndarray], data: tuple[Any, ...], n_params: int
 ) -> bool | None:
-    x = _somewhere(n_params)
-    try:
-        traced = _traced(likelihood, arrays, n_params)
-    except Exception:
-        # Whatever a function of NumPy, DataFrames or strings raises here: it is for the other engine.
-        return False
     if _operations(traced.jaxpr) > MAX_OPERATIONS:
         return None
+    x = _somewhere(n_params)
     with jax.enable_x64(True):
         plain = np.asarray(likelihood.function(x, *data, prior=None, output="nll"), float)
         try:
@@ -164,20 +168,20 @@ def _found_out(
         except Exception:
             # It can be traced for "nll" only.
             return False
-        # A function with a prior of its own is for the other engine, which lets it have it.
-        in_form = alone >= 1e6 or np.isclose(joint, alone - _STANDARD.logpdf(x), rtol=1e-6, atol=1e-6)
-        return bool(
-            plain.size == 1 and np.isclose(alone, plain, rtol=1e-8, atol=1e-8, equal_nan=True).all() and in_form
-        )
+    return bool(plain.size == 1 and _same(alone, plain) and _in_form(alone, joint, x))
 
 
 def _somewhere(n_params: int) -> np.ndarray:
     return np.linspace(-0.4, 0.5, n_params)
 
 
-def _traced(likelihood: _LogLikelihood, arrays: list[np.ndarray], n_params: int) -> Any:
-    with jax.enable_x64(True):
-        return jax.make_jaxpr(likelihood.at)(_somewhere(n_params), arrays)
+def _same(compiled: float, plain: Any) -> bool:
+    return bool(np.isclose(compiled, plain, rtol=1e-8, atol=1e-8, equal_nan=True).all())
+
+
+def _in_form(alone: float, joint: float, x: np.ndarray) -> bool:
+    """Whether a prior is only added; a function with a prior of its own is for the engine that lets it have it."""
+    return bool(alone >= WALL or np.isclose(joint, alone - _STANDARD.logpdf(x), rtol=1e-6, atol=1e-6))
 
 
 def _program(traced: Any) -> str:
@@ -242,13 +246,12 @@ def jitted(function: Callable[..., Any], data: tuple[Any, ...], n_params: int) -
             return None
         try:
             whole = Jitted(function)
-            same = np.isclose(whole(x, data, None), float(plain), rtol=1e-8, atol=1e-8, equal_nan=True)
+            compiled = whole(x, data, None)
             joint = float(function(x, *data, prior=_STANDARD, output="npl"))
         except Exception:
             # Only plain values go through it: text, tables, branches.
             return None
-        in_form = float(plain) >= 1e6 or np.isclose(joint, float(plain) - _STANDARD.logpdf(x), rtol=1e-6, atol=1e-6)
-    return whole if same and in_form else None
+    return whole if _same(compiled, plain) and _in_form(float(plain), joint, x) else None
 
 
 class Jitted:

@@ -110,9 +110,10 @@ def plot_choices(
     >>> plot_choices(np.ones((5, 2, 10))).get_xlabel()
     'trial'
     """
-    choices = np.asarray(choices_A)
+    choices = np.array(choices_A)
     if choices.dtype.kind in "OUS":
-        choices = np.where(choices == "A", 1.0, np.where(choices == "B", 0.0, np.nan))
+        choices = choices.astype(object)
+        choices[choices == "A"], choices[choices == "B"] = 1.0, 0.0
     choices = choices.astype(float)
     if choices.ndim not in (2, 3):
         raise ValueError(f"choices_A has shape {choices.shape}; expected (subjects, blocks, trials)")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pyem.core.fields import seed_of
 from pyem.opaque import Reporter
 from pyem.utils.math import LARGE
 
@@ -103,8 +104,7 @@ def calc_BICint(
     if nsamples < 1 or not (sigma >= 0).all():
         raise ValueError(f"nsamples={nsamples} must be at least 1, and sigma={sigma} a variance")
     n_trials = trials_of(all_data[0]) if ntrials_total is None else int(ntrials_total)
-    # Without a seed, np.random.seed governs a script.
-    rng = np.random.default_rng(np.random.randint(2**31 - 1) if seed is None else seed)  # noqa: NPY002
+    rng = np.random.default_rng(seed_of(seed))
     at_once = max(1, int(2e7) // (len(all_data) * n_params))
     nll = _evaluator(fit_func, all_data, n_params, func_output, nll_key)
     parts = []
