@@ -37,7 +37,7 @@ FITS = {
 
 DENSITY = """
 import jax
-from pyem.infer import density
+from pyem.engine import differentiable as density
 def value_and_grad(model, data):
     with jax.enable_x64(True):
         people = density.people(model, data)
@@ -62,7 +62,7 @@ import jax.numpy as jnp
 from jax import nn
 from pymdp.agent import Agent
 from pyem.aif import TMaze, from_pymdp
-from pyem.aif.tasks import MAZE_DEPENDENCIES, maze_outcomes
+from pyem.aif.maze import MAZE_DEPENDENCIES, maze_outcomes
 task = TMaze()
 def transform(z):
     n = z.shape[0]

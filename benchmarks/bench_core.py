@@ -13,7 +13,7 @@ import numpy as np
 
 import pyem
 from benchmarks.measure import ROOT, best, fresh, median_fresh, row
-from pyem.engine import value_grad_hess
+from pyem.engine.evaluate import value_grad_hess
 
 C_LOOP = r"""
 #include <math.h>

@@ -21,7 +21,7 @@ import numpy as np
 
 import pyem
 from pyem.aif import DiscretePOMDP, TMaze, plot_posteriors
-from pyem.aif.tasks import MAZE_DEPENDENCIES, maze_cues, maze_moves, maze_outcomes
+from pyem.aif.maze import MAZE_DEPENDENCIES, maze_cues, maze_moves, maze_outcomes
 
 # %% [markdown]
 # ## The task

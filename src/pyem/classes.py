@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pyem.api import EMModel
+from pyem.compat.api import EMModel
 
 __all__ = ["EMModel"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pyem.utils.math import alpha2norm, beta2norm, calc_fval, norm2alpha, norm2beta, softmax
-from pyem.utils.stats import calc_BICint, calc_LME, pseudo_r2_from_nll
+from pyem.compat.math import alpha2norm, beta2norm, calc_fval, norm2alpha, norm2beta, softmax
+from pyem.compat.stats import calc_BICint, calc_LME, pseudo_r2_from_nll
 
 __all__ = [
     "alpha2norm",

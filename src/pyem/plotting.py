@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pyem.utils.plotting import plot_choices, plot_scatter
+from pyem.compat.plotting import plot_choices, plot_scatter
 
 __all__ = ["plot_choices", "plot_scatter"]

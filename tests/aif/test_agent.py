@@ -11,7 +11,8 @@ import pytest
 import pyem
 from pyem import Dataset, Interval, Normal, Parameter, Positive, Real
 from pyem.aif import DiscretePOMDP, TMaze
-from pyem.engine import batch, log_lik, trial_values, value_grad_hess
+from pyem.engine.evaluate import log_lik, trial_values, value_grad_hess
+from pyem.engine.layout import batch
 from tests.aif.plain import Plain, random_pomdp, random_trials
 
 MIX = Parameter("mix", Interval(0, 1), "how far the agent's likelihood is from the given one")

@@ -10,7 +10,8 @@ import pytest
 import pyem
 from pyem import Dataset, Interval, Parameter, Positive
 from pyem.aif import DiscretePOMDP, Episodes, Learning, TMaze, join_blocks
-from pyem.engine import batch, log_lik, trial_values
+from pyem.engine.evaluate import log_lik, trial_values
+from pyem.engine.layout import batch
 from tests.aif.plain import Plain, columns, random_trials, weight
 
 RATE = Parameter("rate", Positive())

@@ -4,9 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 
 import pyem
-from pyem.aif.agent import DiscretePOMDP
-from pyem.aif.tasks import MAZE_DEPENDENCIES, TMaze, maze_cues, maze_outcomes
-from pyem.engine import log_lik, value_grad_hess
+from pyem.aif.maze import MAZE_DEPENDENCIES, TMaze, maze_cues, maze_outcomes
+from pyem.aif.pomdp import DiscretePOMDP
+from pyem.engine.evaluate import log_lik, value_grad_hess
 
 PREFERENCE = 1.2
 TASK = TMaze()

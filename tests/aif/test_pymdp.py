@@ -12,8 +12,9 @@ import pytest
 import pyem
 from pyem import Interval, Parameter, Positive, rollout
 from pyem.aif import DiscretePOMDP, TMaze, from_pymdp, pymdp_data
-from pyem.aif.tasks import MAZE_DEPENDENCIES, maze_cues, maze_outcomes
-from pyem.engine import batch, log_lik, trial_values, value_grad_hess
+from pyem.aif.maze import MAZE_DEPENDENCIES, maze_cues, maze_outcomes
+from pyem.engine.evaluate import log_lik, trial_values, value_grad_hess
+from pyem.engine.layout import batch
 
 pytest.importorskip("pymdp", reason="pymdp is not installed (the extra [aif])")
 pytestmark = pytest.mark.filterwarnings("ignore:A JAX array is being set as static")

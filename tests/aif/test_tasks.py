@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import pyem
-from pyem import draw
 from pyem.aif import Episodes, POMDPTask, TMaze, plot_posteriors
-from pyem.aif.tasks import PATHS
+from pyem.aif.maze import PATHS
+from pyem.draw import figures as draw
 
 
 def test_arrays_of_the_maze():

@@ -21,7 +21,7 @@ except ImportError as error:
     seen["message"] = str(error)
 model = pyem.models.get("aif_tmaze")
 data = pyem.simulate(model, subjects=2, blocks=3, trials=5, key=1)
-seen["same"] = bool(np.allclose(pyem.engine.log_lik(model, data, data.truth), data.log_lik))
+seen["same"] = bool(np.allclose(pyem.engine.evaluate.log_lik(model, data, data.truth), data.log_lik))
 made = {"outcomes": [np.zeros((4, 2, 6), int)] * 3, "multiactions": np.zeros((4, 2, 5, 2), int)}
 seen["trials"] = pyem.aif.pymdp_data(made, model).n_trials
 print(json.dumps(seen))

@@ -9,7 +9,8 @@ from matplotlib.text import Text
 from scipy.stats import multivariate_t, norm
 
 import pyem
-from pyem import draw, plot
+from pyem import plot
+from pyem.draw import figures as draw
 
 
 @pytest.fixture(scope="module")

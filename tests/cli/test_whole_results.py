@@ -171,7 +171,7 @@ def test_figures_are_drawn_here_if_the_other_process_dies():
 
 
 def test_figures_of_the_other_process_are_the_same_as_here():
-    from pyem import draw
+    from pyem.draw import figures as draw
 
     numbers = {"title": "x", "log_evidence": [1.0, 2.0], "change": [0.1, 0.01]}
     with report.Artist() as artist:

@@ -15,7 +15,8 @@ import pytest
 from jax.test_util import check_grads
 
 import pyem
-from pyem import Dataset, Model, engine, models
+from pyem import Dataset, Model, models
+from pyem.engine import evaluate as engine
 from tests.contract.people import BLOCKS, draw_people, draw_x, oracle, to_dataset, totals, with_missing
 from tests.oracle.cases import CASES
 

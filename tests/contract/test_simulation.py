@@ -14,7 +14,8 @@ import pytest
 from scipy import stats
 
 import pyem
-from pyem import engine, models
+from pyem import models
+from pyem.engine import evaluate as engine
 from tests.contract.people import by_fives, draw_people, draw_x, from_table, oracle, plain, to_dataset, totals
 from tests.oracle.cases import CASES
 

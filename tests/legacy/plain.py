@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pyem.engine import value_grad_hess
+from pyem.engine.evaluate import value_grad_hess
 
 
 def modes(model, data, x, mu, var):

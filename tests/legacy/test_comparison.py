@@ -11,8 +11,8 @@ import pyem
 from pyem import EMModel
 from pyem.core import compare
 from pyem.core.compare import ComparisonRow, ModelComparison, compare_models
-from pyem.engine import TRACES
 from pyem.models.rl import rw1a1b_fit, rw1a1b_sim, rw2a1b_fit, rw2a1b_sim
+from pyem.numerics.jit import TRACES
 from pyem.utils.math import norm2alpha, norm2beta
 from pyem.utils.stats import calc_BICint, calc_LME, pseudo_r2_from_nll
 

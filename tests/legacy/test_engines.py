@@ -13,16 +13,18 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pyem import EMModel, engine
+from pyem import EMModel
 from pyem.core.engines import JaxEngine, ScipyEngine, engine_of
 from pyem.core.priors import GaussianPrior, LaplacePrior
-from pyem.group import Group, populate
-from pyem.infer.point import FitWarning
-from pyem.laplace import GaussianPrior as PriorOfEach
+from pyem.engine import evaluate as engine
+from pyem.errors import FitWarning
+from pyem.infer.differences import Quadratic, Search, find_mode, stencil, step_sizes
+from pyem.infer.opaque import OpaqueEStep
 from pyem.models.rl import rw1a1b_fit, rw1a1b_sim
-from pyem.numeric import Quadratic, Search, find_mode, stencil, step_sizes
-from pyem.opaque import OpaqueEStep
-from pyem.solve import Status
+from pyem.population.group import Group
+from pyem.population.population import populate
+from pyem.population.posterior import GaussianPrior as PriorOfEach
+from pyem.population.posterior import Status
 from pyem.utils.math import calc_fval, norm2alpha
 from tests.legacy.writings import codes, jax_fit, loop_fit
 

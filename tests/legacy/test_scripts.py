@@ -14,7 +14,7 @@ from pyem import EMModel
 from pyem.core.compare import ModelComparison
 from pyem.core.engines import JaxEngine, ScipyEngine, engine_of
 from pyem.core.priors import IndependentPrior, UniformPrior
-from pyem.infer.point import FitWarning
+from pyem.errors import FitWarning
 from pyem.models.bayes import bayes_sim
 from pyem.models.glm import glm_fit, glm_sim
 from pyem.models.rl import rw1a1b_fit, rw1a1b_model, rw1a1b_sim, rw3a1b_sim, rw4a1b_fit, rw4a1b_sim

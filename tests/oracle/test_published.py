@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import pyem
-from pyem.engine import log_lik
+from pyem.engine.evaluate import log_lik
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 pytestmark = [

@@ -8,8 +8,9 @@ import pytest
 from scipy import stats
 
 import pyem
-from pyem import Dataset, engine, models, task
-from pyem.table import DataError
+from pyem import Dataset, models, task
+from pyem.engine import evaluate as engine
+from pyem.errors import DataError
 
 MODEL = models.get("bayes")
 

@@ -11,9 +11,9 @@ import pytest
 from numpyro.infer import MCMC, NUTS, Predictive, log_likelihood
 
 import pyem
-from pyem.bridge import Likelihood
-from pyem.diagnostics import ess
-from pyem.engine import trial_values
+from pyem.bridge.numpyro import Likelihood
+from pyem.engine.evaluate import trial_values
+from pyem.numerics.diagnostics import ess
 from tests.oracle.notebook import negative_log_likelihood, notebook_data, notebook_grid, notebook_model
 
 

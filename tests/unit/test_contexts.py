@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import pyem
-from pyem import Categorical, Dataset, Interval, Model, Normal, Parameter, contexts
-from pyem.engine import batch, bucket, log_lik, trial_values, value_grad_hess
+from pyem import Categorical, Dataset, Interval, Model, Normal, Parameter
+from pyem.engine import contexts
+from pyem.engine.evaluate import log_lik, trial_values, value_grad_hess
+from pyem.engine.layout import batch, bucket
 
 RATE = Parameter("rate", Interval(0, 1))
 BETA = Parameter("beta", Interval(0, 10))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import pyem
-from pyem import engine
-from pyem.infer import density
+from pyem.engine import differentiable as density
+from pyem.engine import evaluate as engine
 
 
 @pytest.fixture(scope="module")

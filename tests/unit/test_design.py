@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import pyem
-from pyem.engine import log_lik
-from pyem.task import Design
+from pyem.engine.evaluate import log_lik
+from pyem.task.designs import Design
 
 MODEL = pyem.models.get("rw1a1b")
 
@@ -27,7 +27,7 @@ def test_outcomes_are_those_of_the_design(of_each):
 
 
 def test_another_design_of_the_same_shape_is_played_without_another_compilation():
-    from pyem.simulation import _play
+    from pyem.simulation.play import _play
 
     shape = (1, 2, 7, 2)
     play = lambda value: pyem.simulate(  # noqa: E731

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from pyem import diagnostics
+from pyem.numerics import diagnostics
 
 
 def chains(phi, n_draws, seed=0, shift=0.0):

@@ -10,7 +10,7 @@ from numpyro import distributions as numpyro
 from scipy import stats
 
 from pyem import Categorical, Normal, Poisson
-from pyem.distribution import log_probs
+from pyem.model.distribution import log_probs
 
 N = 20_000
 FALSE_ALARM = 1e-3

@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import pyem
-from pyem.distribution import Normal
-from pyem.group import FAMILIES
+from pyem.model.distribution import Normal
+from pyem.population.group import FAMILIES
 
 NOISE = 0.7
 SUBJECTS, TRIALS = 60, 12
@@ -180,8 +180,8 @@ def test_m_step_of_a_family_is_its_maximum_likelihood_when_people_are_known_exac
     rng = np.random.default_rng(11)
     values = rng.standard_t(4, size=(3000, 1)) * 0.8 + 1.5
     group = pyem.Group(family, df=4)
-    from pyem.group import populate
-    from pyem.laplace import Laplace
+    from pyem.population.population import populate
+    from pyem.population.posterior import Laplace
 
     pop = populate(group, names=["b"], mean=np.zeros(1), sd=np.ones(1), covariates={}, n_subjects=len(values))
     n = len(values)
@@ -223,7 +223,7 @@ def test_natural_prior_adds_the_jacobian():
     data = pyem.simulate(model, subjects=4, trials=40, key=14)
     natural = pyem.fit_map(model, data, log_prior=lambda p: jnp.zeros(()))
     grid = np.linspace(-8, 8, 4001)
-    from pyem.engine import log_lik
+    from pyem.engine.evaluate import log_lik
 
     joint = np.array([log_lik(model, data, np.full((4, 1), z)) for z in grid[::20]])
     joint += -np.logaddexp(0, grid[::20, None]) - np.logaddexp(0, -grid[::20, None])

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 import pyem
-from pyem.engine import log_lik
-from pyem.group import Group, populate
-from pyem.infer.em import run_em
-from pyem.infer.modes import run_em_global
-from pyem.laplace import JaxEStep
+from pyem.engine.evaluate import log_lik
+from pyem.infer.em_loop import run_em
+from pyem.infer.laplace import JaxEStep
+from pyem.infer.multimodal import run_em_global
+from pyem.population.group import Group
+from pyem.population.population import populate
 
 MODEL = pyem.models.get("rw1a1b")
 

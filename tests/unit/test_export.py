@@ -13,12 +13,16 @@ import pandas as pd
 import pytest
 
 import pyem
-from pyem import Dataset, Group, Model, Parameter, archive, export, models, pointwise, sections
-from pyem.archive import Packer, unpack
-from pyem.engine import log_lik_draws
-from pyem.export import load, to_arviz
-from pyem.infer.point import FitWarning
-from pyem.recipes import follow, identity
+from pyem import Dataset, Group, Model, Parameter, models
+from pyem.engine import pointwise
+from pyem.engine.evaluate import log_lik_draws
+from pyem.errors import FitWarning
+from pyem.results import archive, sections
+from pyem.results import files as export
+from pyem.results.archive import Packer, unpack
+from pyem.results.arviz_point import to_arviz
+from pyem.results.files import load
+from pyem.results.identity import follow, identity
 
 RW = models.get("rw1a1b")
 
@@ -91,7 +95,7 @@ FITS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::pyem.infer.point.FitWarning")
+@pytest.mark.filterwarnings("ignore::pyem.errors.FitWarning")
 @pytest.mark.parametrize("kind", list(FITS))
 def test_a_fit_comes_back_bit_for_bit(data, tmp_path, kind):
     fit = FITS[kind](data)
@@ -194,7 +198,7 @@ def test_every_registered_model_is_made_again(name):
 
 
 def test_a_model_made_by_its_factory_is_found_in_the_registry():
-    from pyem.models import rl
+    from pyem.models import learning as rl
 
     assert identity(rl.rw1a1b(), Packer(identity))["recipe"] is not None
     assert identity(rl.rw1a1b(start=0.1), Packer(identity))["recipe"] is None

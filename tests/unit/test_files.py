@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pyem import DataError, Dataset
-from pyem.files import read_table
+from pyem.data.files import read_table
 
 TABLE = pd.DataFrame(
     {

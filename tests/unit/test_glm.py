@@ -8,9 +8,9 @@ import pytest
 from scipy import optimize, special, stats
 
 import pyem
-from pyem import Dataset, engine, models
-from pyem.table import DataError
-from pyem.validation import ModelError
+from pyem import Dataset, models
+from pyem.engine import evaluate as engine
+from pyem.errors import DataError, ModelError
 
 SUBJECTS, TRIALS, K = 4, 60, 3
 

@@ -8,7 +8,7 @@ import pytest
 
 import pyem
 from pyem import Dataset, Group, Model, Normal, Parameter, Status
-from pyem.derived import fix
+from pyem.model.modifiers import fix
 
 LINE = Model(
     "line",

@@ -8,8 +8,9 @@ import pytest
 from scipy import integrate, stats
 
 import pyem
-from pyem.engine import log_lik
-from pyem.infer import hierarchy, priors
+from pyem.engine.evaluate import log_lik
+from pyem.infer import hierarchy
+from pyem.population import priors
 
 SUBJECTS = 4
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import pyem
-from pyem import Categorical, Interval, Model, Normal, Parameter, Positive, engine, fix, models, tie, with_lapse
+from pyem import Categorical, Interval, Model, Normal, Parameter, Positive, fix, models, tie, with_lapse
 from pyem import with_stickiness as sticky
-from pyem.model import Record
+from pyem.engine import evaluate as engine
+from pyem.model.record import Record
 from tests.contract.people import draw_people, draw_x, named, oracle, to_dataset, totals, with_missing
 from tests.oracle.case import log_softmax
 from tests.oracle.cases import CASES

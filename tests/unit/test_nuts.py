@@ -8,9 +8,9 @@ import numpyro.distributions as dist
 import pytest
 
 import pyem
-from pyem.distribution import Normal
-from pyem.engine import TRACES
 from pyem.infer import setup
+from pyem.model.distribution import Normal
+from pyem.numerics.jit import TRACES
 from tests.oracle.notebook import notebook_data, notebook_grid, notebook_model
 
 PRIORS = {"alpha": dist.Beta(1, 1), "beta": dist.HalfNormal(10)}
@@ -18,7 +18,7 @@ PRIORS = {"alpha": dist.Beta(1, 1), "beta": dist.HalfNormal(10)}
 
 def error_of_mean(draws):
     """Monte-Carlo standard error of the mean of draws (chain, draw)."""
-    return draws.std() / np.sqrt(pyem.diagnostics.ess(draws, "mean"))
+    return draws.std() / np.sqrt(pyem.numerics.diagnostics.ess(draws, "mean"))
 
 
 # -- one person: the notebook --------------------------------------------------------------
@@ -316,7 +316,7 @@ def test_simulation_based_calibration(model):
     """
     from scipy import stats
 
-    from pyem.predictive import _known, prior_draws
+    from pyem.simulation.predictive import _known, prior_draws
 
     n_fits, n_bins, n_ranks = 100, 10, 99
     shape = pyem.simulate(model, subjects=20, trials=40, key=0)

@@ -9,10 +9,11 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import pyem
-from pyem import information, integration
-from pyem.distribution import Normal
-from pyem.engine import trial_values
-from pyem.pareto import pareto_smoothed
+from pyem.engine import integrals as integration
+from pyem.engine.evaluate import trial_values
+from pyem.model.distribution import Normal
+from pyem.numerics.pareto import pareto_smoothed
+from pyem.selection import cross_validation as information
 
 SUBJECTS, BLOCKS = 12, 2
 

@@ -10,10 +10,10 @@ from scipy import stats
 
 import pyem
 from pyem import Dataset, Group, Model, Normal, Parameter
-from pyem.engine import log_lik_draws
-from pyem.importance import log_evidence
-from pyem.infer.point import FitWarning
-from pyem.random_effects import exceedance
+from pyem.engine.evaluate import log_lik_draws
+from pyem.engine.importance import log_evidence
+from pyem.errors import FitWarning
+from pyem.numerics.dirichlet import exceedance
 from pyem.selection import aic, bic, compare_fits, integrated_bic, lme, pseudo_r2, random_effects_bms
 
 BOTH = pyem.models.get("rw1a1b")
@@ -125,7 +125,7 @@ def test_every_parameter_of_the_group_counts(fit):
 
 def test_the_number_of_blocks_of_draws_does_not_matter(data, fit, monkeypatch):
     whole = integrated_bic(fit, draws=960, key=1)
-    monkeypatch.setattr("pyem.importance.WORKING_SET", 200 * fit.x.size)
+    monkeypatch.setattr("pyem.engine.importance.WORKING_SET", 200 * fit.x.size)
     parts = integrated_bic(fit, draws=960, key=1)
     assert parts.draws == whole.draws == 960
     assert abs(parts.value - whole.value) < 4 * math.hypot(parts.se, whole.se)

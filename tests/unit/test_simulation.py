@@ -8,8 +8,9 @@ import pytest
 
 import pyem
 from pyem import models
-from pyem.simulation import as_key
-from pyem.task import Bandit, DriftingBandit, PairedBandit
+from pyem.numerics.rng import as_key
+from pyem.task.bandits import Bandit, DriftingBandit
+from pyem.task.social import PairedBandit
 
 MODEL = models.get("rw1a1b")
 PARAMS = np.array([[3.0, 0.3], [5.0, 0.6], [1.0, 0.1]])

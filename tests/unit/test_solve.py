@@ -9,9 +9,11 @@ import pytest
 from scipy.optimize import minimize
 
 import pyem
-from pyem.engine import Derivatives, derivatives, log_lik_draws, value_grad_hess
+from pyem.engine.derivatives import Derivatives, derivatives
+from pyem.engine.evaluate import log_lik_draws, value_grad_hess
+from pyem.infer.newton import Mode, newton
 from pyem.models.rl import rw4a1b_fit, rw4a1b_sim
-from pyem.solve import Mode, Status, newton
+from pyem.population.posterior import Status
 
 LIMITS = np.full(3, np.inf)
 

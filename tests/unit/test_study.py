@@ -12,9 +12,10 @@ from scipy import stats
 
 import pyem
 from pyem import models, plot, study
-from pyem.engine import TRACES
-from pyem.infer.point import FitWarning
-from pyem.study import Confusion, confusion, recovery
+from pyem.errors import FitWarning
+from pyem.numerics.jit import TRACES
+from pyem.study.model_recovery import Confusion, confusion
+from pyem.study.parameter_recovery import recovery
 
 MEAN = models.get("glm", predictors=1)
 """A mean and a residual sd."""

@@ -7,7 +7,7 @@ import numpyro.distributions as dist
 import pytest
 
 import pyem
-from pyem.distribution import Normal
+from pyem.model.distribution import Normal
 from tests.oracle.notebook import notebook_data, notebook_grid, notebook_model
 
 NOISE = 0.5

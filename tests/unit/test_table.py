@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from pyem import DataError
-from pyem.table import Column, as_codes, as_labels, as_numbers, natural, read_columns
+from pyem.data.columns import Column, as_codes, as_labels, as_numbers, natural, read_columns
 
 NAN = float("nan")
 

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pyem.model import Record
-from pyem.task import PAIRS, Bandit, DriftingBandit, PairedBandit, ProsocialBandit, Replay, Reversal
+from pyem.model.record import Record
+from pyem.task.bandits import Bandit, DriftingBandit, Reversal
+from pyem.task.designs import Replay
+from pyem.task.social import PAIRS, PairedBandit, ProsocialBandit
 
 FALSE_ALARM = 1e-3
 """Of each statistical test, if its seed had not been fixed."""

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import pyem
-from pyem import Categorical, Dataset, Interval, Model, Parameter, models, validation
-from pyem.models import rl
+from pyem import Categorical, Dataset, Interval, Model, Parameter, models
+from pyem.models import learning as rl
+from pyem.study import dry_runs
 
-RUNGS = [name for name, _ in validation._LADDER]
+RUNGS = [name for name, _ in dry_runs._LADDER]
 GOOD = models.get("rw1a1b")
 RNG = np.random.default_rng(50)
 DATA = Dataset.from_arrays({"choice": RNG.integers(2, size=(3, 2, 12)), "reward": RNG.integers(2, size=(3, 2, 12))})
@@ -211,7 +212,7 @@ def test_a_policy_that_depends_on_the_response(task):
 
 
 def test_a_task_without_the_outcome():
-    message = fails_at("simulation", model(task=pyem.task.Bandit(outcome="points")))
+    message = fails_at("simulation", model(task=pyem.task.bandits.Bandit(outcome="points")))
     assert "'reward'" in message
 
 

@@ -17,11 +17,11 @@ import importlib
 from typing import Any
 
 _WHERE = {
-    "DiscretePOMDP": "agent",
+    "DiscretePOMDP": "pomdp",
     "Episodes": "tasks",
     "Learning": "learning",
     "POMDPTask": "tasks",
-    "TMaze": "tasks",
+    "TMaze": "maze",
     "from_pymdp": "adapter",
     "join_blocks": "blocks",
     "plot_posteriors": "figures",

@@ -12,13 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from pyem.aif.agent import Constant, DiscretePOMDP
 from pyem.aif.filtering import Generative, always, log_floored
 from pyem.aif.learning import Learning
 from pyem.aif.measurements import as_task
+from pyem.aif.pomdp import Constant, DiscretePOMDP
 from pyem.aif.structure import Structure, all_actions
-from pyem.distribution import Categorical
-from pyem.model import Model, Parameter, Record
+from pyem.model.distribution import Categorical
+from pyem.model.model import Model
+from pyem.model.parameter import Parameter
+from pyem.model.record import Record
 
 MISSING = 'from_pymdp needs pymdp; install it with: pip install "pyem-behavior[aif]"'
 ARRAYS = ("A", "B", "C", "D", "E")

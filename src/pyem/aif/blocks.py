@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from pyem.dataset import Dataset
+from pyem.data.dataset import Dataset
 
 
 def join_blocks(data: Dataset) -> Dataset:

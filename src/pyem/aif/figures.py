@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.aif.tasks import LOCATIONS
-from pyem.dataset import Dataset
+from pyem.aif.maze import LOCATIONS
+from pyem.data.dataset import Dataset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

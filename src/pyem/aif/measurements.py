@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pyem.aif.tasks import POMDPTask
-from pyem.dataset import Dataset
-from pyem.model import Model
+from pyem.data.dataset import Dataset
+from pyem.model.model import Model
 
 
 def as_task(task: Any, observations: Sequence[str], action: str = "action") -> Any:

@@ -10,12 +10,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from pyem.aif.agent import DiscretePOMDP
 from pyem.aif.learning import Learning
-from pyem.aif.tasks import MAZE_DEPENDENCIES, TMaze, maze_cues, maze_moves, maze_outcomes
-from pyem.model import Model, Parameter, Record
-from pyem.task import Bandit, Reversal
-from pyem.transform import Interval, Positive
+from pyem.aif.maze import MAZE_DEPENDENCIES, TMaze, maze_cues, maze_moves, maze_outcomes
+from pyem.aif.pomdp import DiscretePOMDP
+from pyem.model.model import Model
+from pyem.model.parameter import Parameter
+from pyem.model.record import Record
+from pyem.model.transform import Interval, Positive
+from pyem.task.bandits import Bandit, Reversal
 
 REWARD_PROBABILITY = Parameter(
     "reward_probability", Interval(0.5, 1), "believed probability of a reward in the better arm"
@@ -83,7 +85,7 @@ def tmaze(
     alpha: float = 1.0,
     missed: Any = "marginalise",
 ) -> Model:
-    """See `pyem.models.aif.aif_tmaze`."""
+    """See `pyem.models.active_inference.aif_tmaze`."""
     free = (free,) if isinstance(free, str) else tuple(free)
     unknown = [name for name in free if name not in MAZE]
     if unknown or not free:
@@ -140,7 +142,7 @@ def _forgetting(p: Record) -> Any:
 
 @functools.lru_cache
 def bandit(options: int = 2, novelty: bool = True) -> Model:
-    """See `pyem.models.aif.aif_bandit`."""
+    """See `pyem.models.active_inference.aif_bandit`."""
     if options < 2:
         raise ValueError(f"options={options}; a bandit has at least 2 options")
     agent = DiscretePOMDP(
@@ -183,7 +185,7 @@ def _reversal_moves(p: Record) -> Any:
 
 @functools.lru_cache
 def reversal(reward_probability: float = 0.8, every: int = 20) -> Model:
-    """See `pyem.models.aif.aif_reversal`."""
+    """See `pyem.models.active_inference.aif_reversal`."""
     if not 0.5 < reward_probability < 1:
         raise ValueError(f"reward_probability={reward_probability}; the better option's is above .5 and below 1")
     agent = DiscretePOMDP(A=_ReversalA(reward_probability), B=_reversal_moves, C=_wins)

@@ -10,7 +10,7 @@ from pyem.cli.options import parse_label
 from pyem.cli.report import csv_bytes
 
 if TYPE_CHECKING:
-    from pyem.ppc import PredictiveCheck
+    from pyem.study.predictive_checks import PredictiveCheck
 
 
 def checked(fit: Any, *, draws: int, option: str | None, seed: int) -> PredictiveCheck:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pyem.cli.runs import Request
-    from pyem.result import PointFit
+    from pyem.results.point import PointFit
 
 app = typer.Typer(
     name="pyem",
@@ -325,7 +325,7 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
 
 
 def _ask_for_figures(artist: report.Artist | None, fit: PointFit, folder: str) -> None:
-    from pyem.plot import figure_numbers
+    from pyem.plot.numbers import figure_numbers
 
     if artist is not None:
         for kind, content in figure_numbers(fit):
@@ -333,7 +333,7 @@ def _ask_for_figures(artist: report.Artist | None, fit: PointFit, folder: str) -
 
 
 def _ask_for_comparison(artist: report.Artist | None, comparison: pd.DataFrame) -> None:
-    from pyem.plot import comparison_numbers
+    from pyem.plot.numbers import comparison_numbers
 
     if artist is not None:
         artist.draw("comparison.png", "comparison", comparison_numbers(comparison))
@@ -402,8 +402,8 @@ def plot(
     force: Annotated[bool, typer.Option("--force", help="Replace existing figures.")] = False,
 ) -> None:
     """Draw the figures of saved fits: parameters, estimates, choice curves, the path of EM."""
-    from pyem import draw
-    from pyem.plot import all_numbers, choice_curve_numbers
+    from pyem.draw import figures as draw
+    from pyem.plot.numbers import all_numbers, choice_curve_numbers
 
     paths = report.find_fits([results])
     fits = _loaded(paths, at_least=1)

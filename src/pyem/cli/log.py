@@ -22,8 +22,8 @@ from pyem.cli.report import LOG
 from pyem.cli.runs import Request
 
 if TYPE_CHECKING:
-    from pyem.dataset import Dataset
-    from pyem.result import PointFit
+    from pyem.data.dataset import Dataset
+    from pyem.results.point import PointFit
 
 FORMAT = 1
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pyem.result import PointFit
+    from pyem.results.point import PointFit
 
 LOG = "run.json"
 FIT = "fit.nc"
@@ -177,7 +177,7 @@ class Artist:
     def __init__(self) -> None:
         self._jobs: dict[str, tuple[str, dict[str, Any], str]] = {}
         self._answer = b""
-        command = [sys.executable, "-P", "-m", "pyem.draw"]
+        command = [sys.executable, "-P", "-m", "pyem.draw.figures"]
         # In a session of its own, so that Ctrl-C is handled here only; it ends when its input does.
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
@@ -208,7 +208,7 @@ class Artist:
 
     def figures(self) -> dict[str, bytes]:
         """All figures that were asked for, by name, as the bytes of files."""
-        from pyem import draw
+        from pyem.draw import figures as draw
 
         with contextlib.suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]

@@ -15,9 +15,9 @@ import pyem
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pyem.dataset import Dataset
-    from pyem.model import Model
-    from pyem.simulation import Simulation
+    from pyem.data.dataset import Dataset
+    from pyem.model.model import Model
+    from pyem.simulation.play import Simulation
 
 METHODS = ("em", "map", "mle", "nuts", "svi")
 HIERARCHICAL = ("em", "nuts", "svi")
@@ -237,7 +237,7 @@ def read_data(request: Request, models: Sequence[Model]) -> Dataset:
     DataError
         If the file or a column is not what was expected.
     """
-    from pyem.files import read_table
+    from pyem.data.files import read_table
 
     frame = read_table(request.data, separator=request.separator, encoding=request.encoding)
     needed = dict.fromkeys(name for model in models for name in model.columns)

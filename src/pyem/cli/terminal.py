@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-    from pyem.dataset import Dataset
-    from pyem.result import PointFit
+    from pyem.data.dataset import Dataset
+    from pyem.results.point import PointFit
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:

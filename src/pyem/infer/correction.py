@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from pyem.chance import generator
-from pyem.compiled import compiled
-from pyem.dataset import Dataset
-from pyem.group import _log_t
-from pyem.integration import DF, GroupDraws, alone, integrated, points_with_priors
-from pyem.pareto import pareto_smoothed
+from pyem.data.dataset import Dataset
+from pyem.engine.integrals import DF, GroupDraws, alone, integrated, points_with_priors
+from pyem.numerics.jit import compiled
+from pyem.numerics.pareto import pareto_smoothed
+from pyem.numerics.rng import generator
+from pyem.numerics.student_t import log_t
 
 
 def corrected(
@@ -55,7 +55,7 @@ def _student_draws(v: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.
     """Draws (n, G) of a Student-t with the mean and 1.3 times the covariance of `v`, and their log-density."""
     chol = np.linalg.cholesky(1.3 * np.atleast_2d(np.cov(v.T)) + 1e-10 * np.eye(v.shape[1]))
     z = rng.normal(size=(n, v.shape[1])) / np.sqrt(rng.chisquare(DF, size=(n, 1)) / DF)
-    return v.mean(0) + z @ chol.T, _log_t((z**2).sum(1), DF, v.shape[1])
+    return v.mean(0) + z @ chol.T, log_t((z**2).sum(1), DF, v.shape[1])
 
 
 def _systematic(weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pyem.dataset import Dataset
-from pyem.gridfit import GridFit
-from pyem.group import Group, Population, populate
-from pyem.infer.em import run_em
-from pyem.infer.errors import oakes_information
-from pyem.infer.point import NaturalPrior, fit_em
+from pyem.data.dataset import Dataset
+from pyem.engine.validate import validate
+from pyem.infer.em import fit_em
+from pyem.infer.em_loop import run_em
+from pyem.infer.laplace import JaxEStep
+from pyem.infer.natural_prior import NaturalPrior
 from pyem.infer.quadrature import (
     FARTHEST,
     GridEStep,
@@ -25,11 +25,13 @@ from pyem.infer.quadrature import (
     make_grids,
     moments,
 )
-from pyem.laplace import JaxEStep
-from pyem.model import Model
-from pyem.result import PointFit
-from pyem.solve import Status
-from pyem.validation import validate
+from pyem.infer.standard_errors import oakes_information
+from pyem.model.model import Model
+from pyem.population.group import Group
+from pyem.population.population import Population, populate
+from pyem.population.posterior import Status
+from pyem.results.grid import GridFit
+from pyem.results.point import PointFit
 
 
 def fit_grid(

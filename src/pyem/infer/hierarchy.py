@@ -23,14 +23,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from pyem.dataset import Dataset
-from pyem.group import Group, Population
-from pyem.infer.density import People, log_lik, people
-from pyem.infer.priors import HyperPriors, NaturalPriors, hyper_priors, natural_priors
-from pyem.laplace import JaxEStep
-from pyem.model import Model
-from pyem.result import PointFit
-from pyem.solve import UNROLLED, pivots
+from pyem.data.dataset import Dataset
+from pyem.engine.differentiable import People, log_lik, people
+from pyem.infer.laplace import JaxEStep
+from pyem.model.model import Model
+from pyem.numerics.linalg import UNROLLED, pivots
+from pyem.population.group import Group
+from pyem.population.population import Population
+from pyem.population.priors import HyperPriors, NaturalPriors, hyper_priors, natural_priors
+from pyem.results.point import PointFit
 
 Parametrization = Literal["standardized", "noncentered", "centered"]
 PARAMETRIZATIONS: tuple[Parametrization, ...] = ("standardized", "noncentered", "centered")
@@ -119,7 +120,7 @@ class Hierarchy:
         if chol is not None:
             z = jax.scipy.linalg.solve_triangular(chol, z, lower=True)
             log_scale += jnp.log(jnp.diag(chol)).sum()
-        return _standard_log_prob(self.group, z) - log_scale
+        return self.group.standard_log_prob(z) - log_scale
 
     # -- the people ---------------------------------------------------------------------------------------------------------
 
@@ -200,23 +201,6 @@ def _inverse(sd: Array, chol: Array | None) -> Array:
         return jnp.diag(sd**-2)
     white = jax.scipy.linalg.solve_triangular(chol, jnp.diag(1 / sd), lower=True)
     return white.T @ white
-
-
-def _standard_log_prob(group: Group, z: Array) -> Array:
-    p = z.shape[0]
-    if group.family == "gaussian":
-        return -0.5 * (z**2).sum(0) - 0.5 * p * math.log(2 * math.pi)
-    if group.family == "laplace":
-        return -math.sqrt(2) * jnp.abs(z).sum(0) - 0.5 * p * math.log(2)
-    df = 1.0 if group.family == "cauchy" else group.df
-    if group.covariance == "full":
-        return _log_t((z**2).sum(0), df, p)
-    return _log_t(z**2, df, 1).sum(0)
-
-
-def _log_t(squared: Array, df: float, dim: int) -> Array:
-    constant = math.lgamma((df + dim) / 2) - math.lgamma(df / 2) - 0.5 * dim * math.log(df * math.pi)
-    return constant - 0.5 * (df + dim) * jnp.log1p(squared / df)
 
 
 def _corr_cholesky(v: Array) -> tuple[Array, Array]:

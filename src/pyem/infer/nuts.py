@@ -17,17 +17,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from pyem.compiled import compiled
-from pyem.dataset import Dataset
-from pyem.engine import TRACES, n_cores
-from pyem.group import Group
+from pyem.data.dataset import Dataset
+from pyem.engine.layout import n_cores
+from pyem.errors import FitWarning
 from pyem.infer.hierarchy import Parametrization
-from pyem.infer.point import FitWarning
 from pyem.infer.setup import Clock, as_result, prepare, require_whole
-from pyem.model import Model
-from pyem.result import PointFit
-from pyem.result_sample import SampleFit
-from pyem.simulation import as_key
+from pyem.model.model import Model
+from pyem.numerics.jit import TRACES, compiled
+from pyem.numerics.rng import as_key
+from pyem.population.group import Group
+from pyem.results.point import PointFit
+from pyem.results.sample import SampleFit
 
 ChainMethod = Literal["auto", "parallel", "vectorized"]
 BLOCK = 50
@@ -70,7 +70,7 @@ def fit_nuts(
         The population distribution; Gaussian with independent parameters if not given. None: every person is on their own,
         with the priors given (also for one person).
     priors
-        With a group, of its parameters on the unconstrained scale, see `pyem.infer.priors.hyper_priors`:
+        With a group, of its parameters on the unconstrained scale, see `pyem.population.priors.hyper_priors`:
         ``{"mean": {"alpha": Normal(0, 1)}, "sd": HalfNormal(1)}``. With ``group=None``, NumPyro distributions of the natural
         parameters by name: ``{"alpha": Beta(1, 1), "beta": HalfNormal(10)}`` (the Jacobian of the transforms is added; a
         prior that goes beyond the range of its parameter is cut off there); the typical population of the model for the

@@ -11,13 +11,13 @@ import jax
 import numpy as np
 from jax import Array, lax
 
-from pyem.compiled import compiled
-from pyem.dataset import Dataset
-from pyem.engine import TRACES, Chunk, batch, chunk_log_lik, join, over_shards, split
-from pyem.group import Population
-from pyem.laplace import GaussianPrior, Laplace
-from pyem.model import Model
-from pyem.solve import Status
+from pyem.data.dataset import Dataset
+from pyem.engine.evaluate import chunk_log_lik
+from pyem.engine.layout import Chunk, batch, join, over_shards, split
+from pyem.model.model import Model
+from pyem.numerics.jit import TRACES, compiled
+from pyem.population.population import Population
+from pyem.population.posterior import GaussianPrior, Laplace, Status
 
 BLOCK = 128
 """Grid points of every subject evaluated by one call of the compiled likelihood."""

@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from pyem.dataset import Dataset
-from pyem.group import Group, populate
+from pyem.data.dataset import Dataset
+from pyem.engine.validate import validate
+from pyem.errors import FitWarning
+from pyem.infer.em import fit_em
 from pyem.infer.hierarchy import PARAMETRIZATIONS, Parametrization, alone_args, alone_layout, group_args, group_layout
-from pyem.infer.point import FitWarning, fit_em
-from pyem.infer.priors import described
-from pyem.model import Model
-from pyem.result import PointFit
-from pyem.result_sample import SampleFit
-from pyem.validation import validate
+from pyem.model.model import Model
+from pyem.population.group import Group
+from pyem.population.population import populate
+from pyem.population.priors import described
+from pyem.results.point import PointFit
+from pyem.results.sample import SampleFit
 
 Ahead = Callable[[Any, Any], object]
 """Compiles what will be needed, given a specification and arguments of the right shapes."""

@@ -14,19 +14,18 @@ import numpy as np
 from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 
-from pyem.compiled import compiled
-from pyem.dataset import Dataset
-from pyem.engine import TRACES
-from pyem.group import Group
+from pyem.data.dataset import Dataset
+from pyem.errors import FitWarning
 from pyem.infer.correction import corrected
 from pyem.infer.nuts import unpacked
-from pyem.infer.point import FitWarning
 from pyem.infer.progress import progress_line
 from pyem.infer.setup import Clock, as_result, prepare, require_whole
-from pyem.model import Model
-from pyem.result import PointFit
-from pyem.result_sample import SampleFit
-from pyem.simulation import as_key
+from pyem.model.model import Model
+from pyem.numerics.jit import TRACES, compiled
+from pyem.numerics.rng import as_key
+from pyem.population.group import Group
+from pyem.results.point import PointFit
+from pyem.results.sample import SampleFit
 
 Guide = Literal["subject", "diagonal", "low_rank", "full"]
 GUIDES: tuple[Guide, ...] = ("subject", "diagonal", "low_rank", "full")

@@ -13,15 +13,15 @@ import difflib
 from collections.abc import Callable
 from typing import Any
 
-from pyem.model import Model
-from pyem.models import aif, bayes, choice, glm, rl
+from pyem.model.model import Model
+from pyem.models import active_inference, beliefs, choice, learning, regression
 
 _FACTORIES: dict[str, Callable[..., Model]] = {
-    **rl.MODELS,
+    **learning.MODELS,
     **choice.MODELS,
-    **bayes.MODELS,
-    **glm.MODELS,
-    **aif.MODELS,
+    **beliefs.MODELS,
+    **regression.MODELS,
+    **active_inference.MODELS,
 }
 
 

@@ -1,6 +1,6 @@
 """Models of choice after Wilson & Collins (2019): from responding at random to values, habits and forgetting.
 
-Their third model, Rescorla-Wagner learning, is `pyem.models.rl.rw1a1b`.
+Their third model, Rescorla-Wagner learning, is `pyem.models.learning.rw1a1b`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from pyem.distribution import Categorical
-from pyem.model import Model, Parameter, Record
-from pyem.models.rl import ALPHA, BETA, Start, bandit, softmax
-from pyem.transform import Interval
+from pyem.model.distribution import Categorical
+from pyem.model.model import Model
+from pyem.model.parameter import Parameter
+from pyem.model.record import Record
+from pyem.model.transform import Interval
+from pyem.models.learning import ALPHA, BETA, Start, bandit, softmax
 
 WILSON_COLLINS = "https://doi.org/10.7554/eLife.49547"
 BETA_C = Parameter("beta_c", Interval(0, 20), "inverse temperature of the choice kernel", mean=-2.0)

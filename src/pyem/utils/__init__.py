@@ -1,1 +1,1 @@
-"""Helpers of the pyEM interface: transforms, scores and plots."""
+"""The older path of helpers in `pyem.compat`."""

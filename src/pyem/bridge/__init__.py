@@ -1,0 +1,1 @@
+"""The likelihood in programs of one's own: NumPyro and PyMC."""

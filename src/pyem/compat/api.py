@@ -1,0 +1,408 @@
+"""`EMModel`: fit, simulate, recover and score a model of the pyEM form."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyem.compat.em import EMConfig, fit_group
+from pyem.compat.optim import OptimConfig, maximum_likelihood
+from pyem.compat.outputs import data_of, reports, stacked, with_posterior
+from pyem.compat.posterior import parameter_recovery
+from pyem.compat.stats import calc_BICint, calc_LME
+from pyem.population.posterior import Status
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class NotFittedError(ValueError, RuntimeError):
+    """The model has not been fitted yet."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FitResult:
+    """A fit by hierarchical EM.
+
+    Parameters
+    ----------
+    m
+        Every subject's mode, unconstrained, (P, S).
+    inv_h
+        Inverse Hessian of every subject's negative log-posterior at the mode, (P, P, S).
+    posterior_mu, posterior_sigma
+        Mean and *variance* of the group, (P,).
+    NPL, NLPrior, NLL
+        Negative log-posterior, minus the log prior density, and negative log-likelihood of each subject, (S,), in nats.
+    convergence
+        Whether the iteration came to its end.
+    """
+
+    m: np.ndarray
+    inv_h: np.ndarray
+    posterior_mu: np.ndarray
+    posterior_sigma: np.ndarray
+    NPL: np.ndarray
+    NLPrior: np.ndarray
+    NLL: np.ndarray
+    convergence: bool
+
+
+class EMModel:
+    """A model of the pyEM form with its data.
+
+    Parameters
+    ----------
+    all_data
+        For each subject a list of arrays that `fit_func` takes, or one DataFrame. May be None until `fit`.
+    fit_func
+        ``f(params, *data, prior=None, output="npl"|"nll"|"all")`` with unconstrained parameters (P,). Models of this library,
+        and functions of ``jax.numpy``, are fitted with exact derivatives, all subjects at once; any other Python
+        function with differences.
+    param_names
+        One name for each parameter, in order.
+    param_xform
+        For each parameter a function from the unconstrained to the natural scale, or None where they are the same.
+    simulate_func
+        ``f(params, ...)`` with natural parameters (S, P), for `simulate` and `recover`.
+
+    Examples
+    --------
+    >>> from pyem.models.learning import rw1a1b_fit, rw1a1b_sim
+    >>> from pyem.compat.math import norm2alpha, norm2beta
+    >>> params = np.column_stack([np.linspace(1, 8, 30), np.linspace(0.1, 0.9, 30)])
+    >>> sim = rw1a1b_sim(params, nblocks=4, ntrials=24, seed=1)
+    >>> all_data = [[c, r] for c, r in zip(sim["choices"], sim["rewards"])]
+    >>> model = EMModel(all_data, rw1a1b_fit, ["beta", "alpha"], [norm2beta, norm2alpha])
+    >>> model.fit(verbose=0).convergence
+    True
+    >>> model.subject_params().shape
+    (30, 2)
+    """
+
+    def __init__(
+        self,
+        all_data: Sequence[Any] | None,
+        fit_func: Callable[..., Any],
+        param_names: Sequence[str],
+        param_xform: Sequence[Callable[[Any], Any]] | None = None,
+        simulate_func: Callable[..., Any] | None = None,
+    ) -> None:
+        names = [param_names] if isinstance(param_names, str) else list(param_names)
+        xform = None if param_xform is None else list(param_xform)
+        if xform is not None and len(xform) != len(names):
+            raise ValueError(f"param_xform length ({len(xform)}) must match param_names length ({len(names)})")
+        self.all_data = all_data
+        self.fit_func = fit_func
+        self.param_names = names
+        self.param_xform = xform
+        self.simulate_func = simulate_func
+        self._fitted: dict[str, Any] | None = None
+        self._outfit: dict[str, Any] | None = None
+
+    @property
+    def _out(self) -> dict[str, Any] | None:
+        return self._fitted
+
+    @_out.setter
+    def _out(self, out: dict[str, Any] | None) -> None:
+        self._fitted, self._outfit = None if out is None else with_posterior(out), None
+
+    # -- fitting --------------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        *,
+        verbose: int = 1,
+        mstep_maxit: int = 200,
+        convergence_method: str = "sum",
+        convergence_custom: str | None = None,
+        convergence_crit: float = 1e-3,
+        convergence_precision: int = 6,
+        njobs: int = -2,
+        optim_method: str = "BFGS",
+        optim_options: Mapping[str, Any] | None = None,
+        max_restarts: int = 2,
+        seed: int | None = None,
+        prior_mu: Any = None,
+        prior_sigma: Any = None,
+        prior: Any = None,
+        mstep: Any = "gaussian",
+    ) -> FitResult:
+        """Fit all subjects and their group by hierarchical EM.
+
+        Parameters
+        ----------
+        verbose
+            0 prints nothing, 1 every tenth iteration, 2 all.
+        mstep_maxit, convergence_method, convergence_custom, convergence_crit, convergence_precision, njobs, seed, mstep
+            See `pyem.compat.em.EMConfig`.
+        optim_method, optim_options, max_restarts
+            See `pyem.compat.optim.OptimConfig`.
+        prior, prior_mu, prior_sigma
+            The prior of the first E-step: an object of `pyem.compat.priors`, or its mean and *variance* (P,). If not given,
+            variance 100 and a mean near 0. It is a start: M-steps replace it.
+
+        Raises
+        ------
+        ValueError
+            If there are no data or parameters, a setting is unknown, or the prior is given twice or by halves.
+        """
+        self._out = fit_group(
+            self.all_data,
+            self.fit_func,
+            self.param_names,
+            config=EMConfig(
+                mstep_maxit=mstep_maxit,
+                convergence_method=convergence_method,
+                convergence_custom=convergence_custom,
+                convergence_crit=convergence_crit,
+                convergence_precision=convergence_precision,
+                njobs=njobs,
+                seed=seed,
+                mstep=mstep,
+            ),
+            optim=OptimConfig(optim_method, optim_options, max_restarts),
+            prior=prior,
+            prior_mu=prior_mu,
+            prior_sigma=prior_sigma,
+            verbose=verbose,
+        )
+        # A copy, so that what is done to the result is not done to the model.
+        out = copy.deepcopy(self._out)
+        posterior = out.pop("posterior")
+        return FitResult(posterior_mu=posterior["mu"], posterior_sigma=posterior["sigma"], **out)
+
+    def EMfit(self, **settings: Any) -> dict[str, Any]:
+        """`fit`, as a dict."""
+        return self.fit(**settings).__dict__
+
+    def scipy_minimize(self, seed: int | None = None) -> dict[str, Any]:
+        """Maximum-likelihood estimates of each subject alone, the best of several starts.
+
+        Returns
+        -------
+        dict
+            As ``_out`` after `fit`, with ``individual_fit`` True; ``posterior`` has the mean and variance of the estimates. The
+            model itself stays as it is.
+        """
+        data = self._data()
+        best = maximum_likelihood(self.fit_func, data, len(self.param_names), seed=seed)
+        m, nll = best.mode.T.copy(), -best.log_lik
+        return {
+            "m": m,
+            "inv_h": np.moveaxis(best.cov, 0, -1).copy(),
+            "posterior": {"mu": m.mean(1), "sigma": m.var(1)},
+            "NPL": nll.copy(),
+            "NLPrior": np.zeros(len(nll)),
+            "NLL": nll,
+            "convergence": bool((best.status == Status.CONVERGED).all()),
+            "individual_fit": True,
+        }
+
+    def simulate(self, *args: Any, **kwargs: Any) -> Any:
+        """What `simulate_func` returns.
+
+        Raises
+        ------
+        ValueError
+            If the model was made without one.
+        """
+        if self.simulate_func is None:
+            raise ValueError("simulate_func was not provided to the model; pass simulate_func= when making it")
+        return self.simulate_func(*args, **kwargs)
+
+    # -- what was fitted ------------------------------------------------------------------------------------------------
+
+    def _data(self) -> Sequence[Any]:
+        if self.all_data is None or len(self.all_data) == 0:
+            raise ValueError(f"there are no data: all_data is {self.all_data!r}; give it an entry for each subject")
+        return self.all_data
+
+    def _result(self) -> dict[str, Any]:
+        if self._out is None:
+            raise NotFittedError("the model has not been fitted yet; call fit() first")
+        return self._out
+
+    def posterior(self) -> dict[str, np.ndarray]:
+        """Mean ``mu`` and variance ``sigma`` of the group, (P,) each, copies."""
+        return {name: np.array(value) for name, value in self._result()["posterior"].items()}
+
+    def get_param_transform(self, param: str | int) -> Callable[[Any], Any]:
+        """The function of `param_xform` of a parameter, by name or index.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if self.param_xform is None:
+            raise ValueError("param_xform was not provided to the model")
+        if isinstance(param, str):
+            if param not in self.param_names:
+                raise ValueError(f"Parameter '{param}' not found in param_names")
+            param = self.param_names.index(param)
+        if not 0 <= param < len(self.param_xform):
+            raise ValueError(f"Index {param} out of range for param_xform")
+        return self.param_xform[param]
+
+    def subject_params(self) -> np.ndarray:
+        """Every subject's estimates, (S, P): natural if the model has `param_xform`, else unconstrained. A copy."""
+        x = np.array(self._result()["m"], float).T
+        return self._natural(x)
+
+    def _natural(self, x: np.ndarray) -> np.ndarray:
+        if self.param_xform is None:
+            return x.copy()
+        return np.column_stack([_transformed(f, column) for f, column in zip(self.param_xform, x.T, strict=True)])
+
+    @property
+    def outfit(self) -> dict[str, Any] | None:
+        """What `get_outfit` returns, None before a fit."""
+        return None if self._out is None else self.get_outfit()
+
+    def get_outfit(self) -> dict[str, Any]:
+        """What the fit function reports at every subject's estimates, stacked over subjects.
+
+        Returns
+        -------
+        dict
+            Each entry of ``fit_func(..., output="all")`` with the subject as the first axis; an object array where subjects
+            have different shapes. Kept until the next fit.
+        """
+        x = np.asarray(self._result()["m"], float).T
+        if self._outfit is None:
+            self._outfit = stacked(reports(self.fit_func, self._data(), x))
+        return self._outfit
+
+    def compute_lme(self) -> tuple[np.ndarray, float, np.ndarray]:
+        """Laplace-approximated log evidence: of each subject (S,), their sum less a penalty, and which are good (S,).
+
+        See `pyem.compat.stats.calc_LME`.
+        """
+        out = self._result()
+        return calc_LME(out["inv_h"], out["NPL"])
+
+    def compute_integrated_bic(
+        self,
+        nsamples: int = 500,
+        func_output: str = "all",
+        nll_key: str = "nll",
+        ntrials_total: int | None = None,
+    ) -> float:
+        """Integrated BIC of the fit; smaller is better. See `pyem.compat.stats.calc_BICint`."""
+        group = self._result()["posterior"]
+        return calc_BICint(
+            self._data(),
+            self.param_names,
+            group["mu"],
+            group["sigma"],
+            self.fit_func,
+            nsamples=nsamples,
+            func_output=func_output,
+            nll_key=nll_key,
+            ntrials_total=ntrials_total,
+        )
+
+    # -- recovery -------------------------------------------------------------------------------------------------------
+
+    def recover(
+        self,
+        true_params: Any,
+        pr_inputs: Sequence[str],
+        simulate_func: Callable[..., Any] | None = None,
+        fit_kwargs: Mapping[str, Any] | None = None,
+        **sim_kwargs: Any,
+    ) -> dict[str, Any]:
+        """Simulate people with known parameters, fit them, and compare.
+
+        The model then has the simulated data and their fit.
+
+        Parameters
+        ----------
+        true_params
+            Natural parameters, (S, P).
+        pr_inputs
+            Which entries of the simulation the fit function takes, in order.
+        simulate_func
+            Instead of the model's own.
+        fit_kwargs
+            Settings of `fit`; it prints nothing unless they say so.
+        **sim_kwargs
+            Settings of the simulation.
+
+        Returns
+        -------
+        dict
+            ``true_params, estimated_params`` (S, P), ``sim``, ``fit_result``, ``correlation`` (P,), ``recovery_model``.
+
+        Raises
+        ------
+        TypeError
+            If the simulation gives no dict.
+        ValueError
+            If it lacks an entry of `pr_inputs`, or these are of unequal length.
+        """
+        true_params = np.asarray(true_params, float)
+        simulate = simulate_func or self.simulate
+        sim = simulate(true_params, **sim_kwargs)
+        model = EMModel(
+            data_of(sim, pr_inputs),
+            self.fit_func,
+            self.param_names,
+            self.param_xform,
+            simulate_func or self.simulate_func,
+        )
+        result = model.fit(**{"verbose": 0, **(fit_kwargs or {})})
+        estimated = model.subject_params()
+        self.all_data, self._out = model.all_data, model._out
+        return {
+            "true_params": true_params,
+            "estimated_params": estimated,
+            "sim": sim,
+            "fit_result": result,
+            "correlation": parameter_recovery(true_params, estimated).corr,
+            "recovery_model": model,
+        }
+
+    def plot_recovery(
+        self,
+        recovery_dict: Mapping[str, Any],
+        show_line: bool = True,
+        figsize: tuple[float, float] | None = None,
+        show: bool = True,
+    ) -> Figure:
+        """True against estimated parameters, a panel for each and three panels a row."""
+        import matplotlib.pyplot as plt
+
+        from pyem.compat.plotting import plot_scatter, show_figure
+
+        true, estimated = (np.asarray(recovery_dict[key]) for key in ("true_params", "estimated_params"))
+        n = true.shape[1]
+        rows, columns = -(-n // 3), min(n, 3)
+        size = figsize or (3.6 * columns, 3.6 * rows)
+        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="compressed")
+        for k, ax in enumerate(axes.flat):
+            if k < n:
+                name = self.param_names[k] if k < len(self.param_names) else f"parameter {k}"
+                plot_scatter(true[:, k], f"true {name}", estimated[:, k], f"estimated {name}", show_line, ax=ax)
+            else:
+                ax.set_axis_off()
+        if show:
+            show_figure(figure)
+        return figure
+
+
+def _transformed(function: Callable[[Any], Any] | None, column: np.ndarray) -> np.ndarray:
+    """One parameter of all subjects, also by a function of one number, such as those of `math`."""
+    if function is None:
+        return column
+    try:
+        values = np.asarray(function(column), float)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    return values if values.shape == column.shape else np.array([float(function(value)) for value in column])

@@ -1,0 +1,305 @@
+"""Hierarchical EM with the settings and the output of the pyEM interface. It iterates by `pyem.infer.em_loop.run_em`."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyem.compat.engines import engine_of
+from pyem.compat.groupdist import group_variance, make_group
+from pyem.compat.optim import OptimConfig, as_gaussian
+from pyem.compat.priors import GaussianPrior, default_prior
+from pyem.compat.start import under_prior
+from pyem.engine.layout import n_cores
+from pyem.errors import FitWarning
+from pyem.infer.differences import WALL
+from pyem.infer.em_loop import EMRun, run_em
+from pyem.infer.multimodal import run_em_global
+from pyem.population.group import Group
+from pyem.population.population import Population, populate
+from pyem.population.posterior import EStep, Laplace
+
+METHODS = {"sum": np.sum, "mean": np.mean, "median": np.median}
+CUSTOM = (None, "relative_npl", "running_average")
+WINDOW = 5
+"""Iterations that are averaged by the rule "running_average"."""
+USUAL_CRIT = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class EMConfig:
+    """Settings of hierarchical EM.
+
+    Parameters
+    ----------
+    mstep_maxit
+        Iterations, at most.
+    convergence_method
+        How the people's negative log-posteriors are put into one number: ``"sum"``, ``"mean"`` or ``"median"``.
+    convergence_custom
+        None: that number changes by less than `convergence_crit`. ``"relative_npl"``: its relative change does.
+        ``"running_average"``: its mean over the last five iterations does.
+    convergence_crit
+        In nats (a proportion for ``"relative_npl"``). Beyond the rule, the group's parameters have to stand still; values above
+        1e-3 ease that too, in proportion.
+    convergence_precision
+        Decimals to which changes are rounded first.
+    njobs
+        Processes of the SciPy engine, as in joblib.
+    seed
+        Of the default prior's mean and of random restarts.
+    mstep
+        Family of the group distribution, see `make_group`.
+
+    Examples
+    --------
+    >>> EMConfig(mstep_maxit=50).convergence_method
+    'sum'
+    """
+
+    mstep_maxit: int = 200
+    convergence_method: str = "sum"
+    convergence_custom: str | None = None
+    convergence_crit: float = USUAL_CRIT
+    convergence_precision: int = 6
+    njobs: int = -2
+    seed: int | None = None
+    mstep: str | Group = "gaussian"
+
+    def __post_init__(self) -> None:
+        if self.mstep_maxit < 1:
+            raise ValueError(f"mstep_maxit={self.mstep_maxit}; at least 1 iteration is needed")
+        if self.convergence_method not in METHODS:
+            raise ValueError(f"convergence_method={self.convergence_method!r}; choose one of {', '.join(METHODS)}")
+        if self.convergence_custom not in CUSTOM:
+            raise ValueError(f"convergence_custom={self.convergence_custom!r}; choose one of {CUSTOM}")
+        make_group(self.mstep)
+
+    def still(self, exact: bool) -> float:
+        """Change of a group parameter below which the group stands still."""
+        return (1e-6 if exact else 1e-5) * max(1.0, self.convergence_crit / USUAL_CRIT)
+
+
+class Progress:
+    """The convergence rule, and what is printed on the way."""
+
+    def __init__(self, config: EMConfig, verbose: int, label: str) -> None:
+        self.config = config
+        self.verbose = int(verbose)
+        self.label = label
+        self.final = True
+        """Whether the rule counts, rather than the group's parameters alone."""
+        self.path: list[float] = []
+        self.last: tuple[Population, Laplace] | None = None
+
+    def __call__(self, population: Population, laplace: Laplace) -> bool:
+        """Whether the rule holds after this iteration."""
+        self.last = population, laplace
+        npl = -(laplace.log_lik + population.log_prior(laplace.mode))
+        self.path.append(float(METHODS[self.config.convergence_method](npl[laplace.usable])))
+        change = self._change()
+        n = len(self.path)
+        if self.verbose > 1 or (self.verbose and n % 10 == 1):
+            name = self.config.convergence_method
+            print(f"{self.label}: iteration {n}, {name} of NPL {self.path[-1]:.4f}, change {change:.2g}", flush=True)
+        return not self.final or bool(round(change, self.config.convergence_precision) < self.config.convergence_crit)
+
+    def _change(self) -> float:
+        path = self.path
+        if self.config.convergence_custom == "running_average":
+            if len(path) <= WINDOW:
+                return np.inf
+            return abs(float(np.mean(path[-WINDOW:]) - np.mean(path[-WINDOW - 1 : -1])))
+        if len(path) < 2:
+            return np.inf
+        change = abs(path[-1] - path[-2])
+        relative = self.config.convergence_custom == "relative_npl"
+        return change / max(abs(path[-2]), 1e-300) if relative else change
+
+    def end(self, converged: bool, message: str) -> None:
+        """Say how it ended."""
+        if self.verbose:
+            print(f"{self.label}: {'converged' if converged else 'NOT CONVERGED'}, {message}", flush=True)
+
+
+def fit_group(
+    all_data: Sequence[Any] | None,
+    fit_func: Callable[..., Any],
+    param_names: Sequence[str],
+    *,
+    config: EMConfig,
+    optim: OptimConfig,
+    prior: Any = None,
+    prior_mu: Any = None,
+    prior_sigma: Any = None,
+    verbose: int = 0,
+) -> dict[str, Any]:
+    """Fit a group; the result has the names and shapes of the pyEM interface."""
+    n_params = len(param_names)
+    if all_data is None:
+        raise ValueError("there are no data: all_data is None; give all_data to the model before fit")
+    if len(all_data) == 0:
+        raise ValueError("there are no data: all_data is empty; it needs an entry for each subject")
+    if n_params == 0:
+        raise ValueError("there are no parameters: param_names is empty")
+    given = starting_prior(n_params, prior, prior_mu, prior_sigma, config.seed)
+    moments = as_gaussian(given)
+    engine = engine_of(fit_func, all_data, n_params)
+    seed = 0 if config.seed is None else int(config.seed)
+    population = populate(
+        make_group(config.mstep),
+        names=[f"parameter {k}" for k in range(n_params)],
+        mean=moments.mu,
+        sd=np.sqrt(moments.sigma),
+        covariates={},
+        n_subjects=len(all_data),
+    )
+    progress = Progress(config, verbose, getattr(fit_func, "__name__", "EM"))
+    first = True
+
+    def make(start: np.ndarray, *, short: bool = False) -> EStep:
+        nonlocal first
+        first, begins = False, first
+        search = optim.search if begins else dataclasses.replace(optim.search, quick=True)
+        estep = engine.estep(start, search=search, n_jobs=config.njobs, seed=seed, short=short)
+        return under_prior(estep, given) if begins else estep
+
+    def run(estep: EStep, population: Population, *, tol: float | None) -> EMRun:
+        left = max(1, config.mstep_maxit - len(progress.path))
+        progress.final = tol is None
+        return run_em(estep, population, max_iter=left, tol=tol or config.still(engine.exact), settled=progress)
+
+    start = np.tile(moments.mu, (len(all_data), 1))
+    found = run_em_global(make, start, population, run, at_once=n_cores() if engine.exact else 1)
+    _tell_of_lost(found.laplace, progress.label)
+    progress.end(found.converged, found.message)
+    assert progress.last is not None
+    # Short of the end, what belongs together is the last E-step and the group that it was made under.
+    used, laplace = (found.population, found.laplace) if found.converged else progress.last
+    return _output(found.population, used, laplace, found.converged)
+
+
+def _tell_of_lost(laplace: Laplace, label: str) -> None:
+    """Subjects without a finite likelihood take no part in the group."""
+    lost, n = np.flatnonzero(~laplace.usable), len(laplace.usable)
+    if (~laplace.usable | (laplace.log_lik <= -WALL)).all():
+        raise ValueError(
+            f"{label} has no finite negative log-likelihood (a number below 1e6) for any of the {n} subjects; see what it "
+            "returns for one of them at parameters of 0"
+        )
+    if not len(lost):
+        return
+    named = ", ".join(map(str, lost[:10])) + (f" and {len(lost) - 10} more" if len(lost) > 10 else "")
+    warnings.warn(
+        f"{label} has no finite negative log-likelihood for {len(lost)} of {n} subjects (at {named} in all_data); they are "
+        "left out of the group, and scores of the group mean little until they are removed or mended",
+        FitWarning,
+        stacklevel=4,
+    )
+
+
+def starting_prior(n_params: int, prior: Any, mu: Any, sigma: Any, seed: int | None) -> Any:
+    """The prior of the first E-step.
+
+    Raises
+    ------
+    ValueError
+        If it is given in two ways, by halves, or for another number of parameters.
+    """
+    if prior is not None and (mu is not None or sigma is not None):
+        raise ValueError("give either prior or prior_mu and prior_sigma, not both")
+    if (mu is None) != (sigma is None):
+        raise ValueError("prior_mu and prior_sigma belong together; give both or neither")
+    if mu is not None:
+        prior = GaussianPrior(mu, sigma)
+    if prior is None:
+        # A fit gives the same result each time it is called.
+        return default_prior(n_params, 0 if seed is None else seed)
+    moments = as_gaussian(prior)
+    if moments.n != n_params:
+        raise ValueError(f"the prior is for {moments.n} parameters, but the model has {n_params}")
+    return prior
+
+
+def _output(population: Population, used: Population, laplace: Laplace, converged: bool) -> dict[str, Any]:
+    log_prior = used.log_prior(laplace.mode)
+    return {
+        "m": laplace.mode.T.copy(),
+        "inv_h": np.moveaxis(laplace.cov, 0, -1).copy(),
+        "posterior": {"mu": population.coef[0].copy(), "sigma": group_variance(population)},
+        "NPL": -(laplace.log_lik + log_prior),
+        "NLPrior": -log_prior,
+        "NLL": -laplace.log_lik,
+        "convergence": bool(converged),
+    }
+
+
+def EMfit(
+    all_data: Sequence[Any],
+    objfunc: Callable[..., Any],
+    param_names: Sequence[str],
+    verbose: int = 1,
+    *,
+    prior: Any = None,
+    prior_mu: Any = None,
+    prior_sigma: Any = None,
+    config: EMConfig | None = None,
+    optim_config: OptimConfig | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Fit a group by hierarchical EM.
+
+    Parameters
+    ----------
+    all_data
+        For each subject a list of what `objfunc` takes, or a DataFrame.
+    objfunc
+        A fit function, ``f(params, *data, prior=None, output="npl"|"nll"|"all")``.
+    param_names
+        One name for each parameter, in order.
+    verbose
+        0 prints nothing, 1 every tenth iteration, 2 all.
+    prior, prior_mu, prior_sigma
+        The prior of the first E-step: an object or a dict with ``mu`` and ``sigma`` (a variance); or these two.
+    config, optim_config
+        Settings of the iteration and of searches.
+    **settings
+        Instead of `config`, any of its fields by name, and ``optim_method, optim_options, max_restarts``.
+
+    Returns
+    -------
+    dict
+        ``m`` (P, S) modes; ``inv_h`` (P, P, S); ``posterior`` with ``mu`` and ``sigma`` (variance), (P,); ``NPL, NLPrior, NLL``
+        (S,), in nats; ``convergence``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def fit(params, y, prior=None, output="npl"):
+    ...     nll = 0.5 * np.sum((y - params[0]) ** 2)
+    ...     return nll if output == "nll" or prior is None else nll - prior.logpdf(params)
+    >>> out = EMfit([[np.array([1.0, 2.0])], [np.array([3.0, 5.0])], [np.array([-2.0, 0.0])]], fit, ["mean"], verbose=0)
+    >>> round(float(out["posterior"]["mu"][0]), 3)
+    1.5
+    """
+    if config is not None and settings:
+        raise ValueError(f"give either config or its fields ({', '.join(settings)}), not both")
+    names = {"optim_method": "method", "optim_options": "options", "max_restarts": "max_restarts"}
+    optim = {new: settings.pop(old) for old, new in names.items() if old in settings}
+    if optim_config is not None and optim:
+        raise ValueError(f"give either optim_config or its fields ({', '.join(optim)}), not both")
+    return fit_group(
+        all_data,
+        objfunc,
+        param_names,
+        config=config or EMConfig(**settings),
+        optim=optim_config or OptimConfig(**optim),
+        prior=prior,
+        prior_mu=prior_mu,
+        prior_sigma=prior_sigma,
+        verbose=verbose,
+    )

@@ -1,0 +1,69 @@
+"""A first E-step under any prior; those that follow are under the group's distribution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pyem.compat.math import log_density
+from pyem.compat.priors import GaussianPrior
+from pyem.population.posterior import EStep, Laplace
+from pyem.population.posterior import GaussianPrior as PriorOfEach
+
+
+class TracedPrior:
+    """A prior's log-density as a traceable function; equal for the same prior object."""
+
+    def __init__(self, prior: Any) -> None:
+        self.prior = prior
+
+    def __hash__(self) -> int:
+        return id(self.prior)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TracedPrior) and self.prior is other.prior
+
+    def __call__(self, x: Any) -> Any:
+        """At x (P,)."""
+        terms = getattr(self.prior, "smooth_terms", None) or getattr(self.prior, "terms", None)
+        value = terms(x) if terms else log_density(self.prior, x)
+        return jnp.sum(jnp.asarray(value))
+
+    def traces(self, n: int) -> bool:
+        """Whether JAX can differentiate it."""
+        with jax.enable_x64(True):
+            try:
+                out = jax.eval_shape(self, jax.ShapeDtypeStruct((n,), np.float64))
+            except Exception:
+                # A prior of SciPy or plain Python: its moments have to do.
+                return False
+        return out.shape == ()
+
+
+class _FirstUnder:
+    """An E-step whose first call is under a given log-density."""
+
+    def __init__(self, estep: Any, log_density: Any) -> None:
+        self._estep = estep
+        self._first: Any = log_density
+
+    def __call__(self, prior: PriorOfEach, tol: float) -> Laplace:
+        """Every person's mode and curvature."""
+        if self._first is None:
+            return self._estep(prior, tol)
+        first, self._first = self._first, None
+        return self._estep.general(first, tol)
+
+
+def under_prior(estep: Any, prior: Any) -> EStep:
+    """`estep`, with `prior` itself in its first call unless that is Gaussian anyway."""
+    if isinstance(prior, GaussianPrior | dict):
+        return estep
+    traced = TracedPrior(prior)
+    if not getattr(estep, "exact", True):
+        return _FirstUnder(estep, lambda x: float(np.sum(log_density(prior, x))))
+    n = len(np.atleast_1d(prior.init_moments()[0]))
+    return _FirstUnder(estep, traced) if traced.traces(n) else estep

@@ -1,0 +1,1 @@
+"""The data of a group of people, validated once at the edge and kept as lanes."""

@@ -1,0 +1,405 @@
+"""The data of a group of people, validated once at the edge and kept as lanes.
+
+A lane is one independent sequence of trials: one block of one subject, or the whole subject where what was learned carries
+over. Arrays are ``(trial, lane)``, padded at the end with valid values and masked. Nothing is ever dropped: a trial
+with a missing response stays where it was and counts no likelihood.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pyem.data.arrays import lanes_from_arrays
+from pyem.data.files import read_table
+from pyem.data.long_table import lanes_from_frame
+from pyem.errors import DataError, list_of
+from pyem.model.model import Model
+from pyem.model.record import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """Trials of a group of people, as lanes.
+
+    Make one with `from_frame`, `read` or `from_arrays`.
+
+    Parameters
+    ----------
+    fields
+        One array for each column of the model, (trial, ..., lane).
+    present
+        For each field, where it was observed, (trial, lane); False for missing values and for padding.
+    valid
+        True for real trials, False for padding, (trial, lane).
+    lane_subject
+        Index of each lane's subject, ascending, (lane,).
+    lane_block
+        Label of each lane's block, (lane,).
+    subjects
+        Label of each subject, (subject,).
+    covariates
+        One array for each covariate, (subject,).
+    codes
+        For each coded field, the labels of its codes 0, 1, ...
+    trial
+        Label of each trial, (trial, lane).
+    notes
+        What was inferred or deserves attention when the data were read.
+    """
+
+    fields: Mapping[str, np.ndarray]
+    present: Mapping[str, np.ndarray]
+    valid: np.ndarray
+    lane_subject: np.ndarray
+    lane_block: np.ndarray
+    subjects: np.ndarray
+    covariates: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    codes: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
+    trial: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+
+    # -- making one ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        subject: str,
+        columns: Mapping[str, str | Sequence[str]],
+        block: str | Sequence[str] | None = None,
+        trial: str | None = None,
+        codes: Mapping[str, Sequence[Any] | None] | None = None,
+        covariates: str | Sequence[str] = (),
+        missing_outcome: Literal["skip", "error"] = "skip",
+    ) -> Dataset:
+        """Data from a long table, a row for each trial.
+
+        Parameters
+        ----------
+        frame
+            A pandas, polars or Arrow table.
+        subject
+            Column that says whose trial it is.
+        columns
+            The model's columns and the table's: ``{"choice": "response", "reward": "feedback"}``. A list of columns
+            makes one vector-valued field, missing where one of its values is.
+        block
+            Column, or columns, that start a new independent sequence. Rows of different blocks may be interleaved;
+            blocks are sorted by their labels.
+        trial
+            Column of numbers that order the trials of a block, each there once. Without it, the order of the rows counts.
+        codes
+            Labels of options, in order, for coded fields: ``{"choice": ["left", "right"]}``. ``choice``, ``action``,
+            fields that begin with ``option_`` and text columns are coded in any case. Without labels, numbers that start
+            at 0 or 1 are taken in their order, text is sorted, an ordered categorical has its own order; the mapping is
+            in `codes` and `notes` and is printed. Fields that begin with ``option_`` (which option was shown where)
+            share one mapping.
+        covariates
+            Columns with one value for each subject, such as age or diagnosis (two text values are coded as 0 and 1). The
+            value may be in any of the subject's rows, or all.
+        missing_outcome
+            ``"skip"``: a trial with a response but without a value in another column stays: models that learn from that
+            column learn nothing on it, and for models that are shown it or explain it it counts no likelihood.
+            ``"error"``: such a trial is an error.
+
+        Raises
+        ------
+        DataError
+            (a ValueError) that names the column, the subject and the remedy.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"id": ["a", "a", "b", "b"], "resp": [0, 1, 1, 0], "win": [1, 0, 1, 1]})
+        >>> data = Dataset.from_frame(frame, subject="id", columns={"choice": "resp", "reward": "win"})
+        >>> data.n_subjects, data.n_trials
+        (2, 4)
+        """
+        return cls(
+            **lanes_from_frame(
+                frame,
+                subject=subject,
+                columns=columns,
+                block=[block] if isinstance(block, str) else list(block or ()),
+                trial=trial,
+                codes=dict(codes or {}),
+                covariates=[covariates] if isinstance(covariates, str) else list(covariates),
+                missing_outcome=missing_outcome,
+            )
+        )
+
+    @classmethod
+    def read(
+        cls, path: str | Path, *, separator: str | None = None, encoding: str | None = None, **options: Any
+    ) -> Dataset:
+        """Data from a CSV, TSV or Parquet file.
+
+        Parameters
+        ----------
+        path, separator, encoding
+            See `pyem.data.files.read_table`.
+        options
+            Those of `from_frame`.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be read, is empty, seems to have another separator, or its table is not as expected.
+
+        Examples
+        --------
+        >>> Dataset.read("no such file.csv", subject="id", columns={"choice": "response"})
+        Traceback (most recent call last):
+        pyem.errors.DataError: there is no file 'no such file.csv'; check the path
+        """
+        return cls.from_frame(read_table(path, separator=separator, encoding=encoding), **options)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        fields: Mapping[str, Any],
+        *,
+        subjects: Sequence[Any] | None = None,
+        covariates: Mapping[str, Any] | None = None,
+        codes: Mapping[str, Sequence[Any]] | None = None,
+    ) -> Dataset:
+        """Data from arrays (subject, block, trial, ...), NaN (or a code below 0) where missing.
+
+        Parameters
+        ----------
+        fields
+            One array for each column of the model. A missing number in a vector makes the vector missing.
+        subjects
+            A label for each subject; 0, 1, ... if not given.
+        covariates
+            One array (subject,) for each.
+        codes
+            Labels of the codes 0, 1, ... of a field.
+
+        Raises
+        ------
+        DataError
+            If shapes differ, or values are not what they should be.
+
+        Examples
+        --------
+        >>> data = Dataset.from_arrays({"choice": np.zeros((3, 2, 5)), "reward": np.ones((3, 2, 5))})
+        >>> data.n_subjects, data.n_lanes
+        (3, 6)
+        """
+        return cls(**lanes_from_arrays(fields, subjects, covariates or {}, codes or {}))
+
+    # -- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def n_subjects(self) -> int:
+        """Number of subjects, S."""
+        return len(self.subjects)
+
+    @property
+    def n_lanes(self) -> int:
+        """Number of independent sequences."""
+        return len(self.lane_subject)
+
+    @property
+    def n_trials(self) -> int:
+        """Number of trials of all subjects, missed ones included."""
+        return int(self.valid.sum())
+
+    def __repr__(self) -> str:
+        lengths = self.valid.sum(0)
+        span = f"{lengths.min()}" if np.ptp(lengths) == 0 else f"{lengths.min()} to {lengths.max()}"
+        lines = [
+            f"{type(self).__name__}: {self.n_subjects} subjects, {self.n_lanes} blocks, {self.n_trials} trials "
+            f"({span} in a block)",
+            *(f"  {name}: {self._described(name)}" for name in self.fields),
+            *(f"  {name}: covariate, {_range(values)}" for name, values in self.covariates.items()),
+            *(f"  note: {note}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
+    def _described(self, name: str) -> str:
+        here = self.present[name]
+        values = np.moveaxis(self.fields[name], -1, 1)[here]
+        missing = int(self.valid.sum() - here.sum())
+        size = "" if values.ndim == 1 else f"{' x '.join(map(str, values.shape[1:]))} values, "
+        kind = list_of(self.codes[name]) if name in self.codes else _range(values)
+        return size + kind + (f", {missing} missing" if missing else "")
+
+    def describe(self) -> pd.DataFrame:
+        """A row for each subject: blocks, trials, missing values of each field, and the covariates.
+
+        The mapping of codes and the notes are in ``.attrs["codes"]`` and ``.attrs["notes"]``.
+
+        Examples
+        --------
+        >>> Dataset.from_arrays({"choice": [[[0, 1, -1]]]}).describe()
+                 blocks  trials  missing_choice
+        subject
+        0             1       3               1
+        """
+        import pandas as pd
+
+        per_subject = lambda lanes: np.bincount(self.lane_subject, lanes, self.n_subjects).astype(int)  # noqa: E731
+        rows: dict[str, Any] = {
+            "blocks": per_subject(self.valid.any(0)),
+            "trials": per_subject(self.valid.sum(0)),
+        }
+        rows |= {f"missing_{name}": per_subject((self.valid & ~here).sum(0)) for name, here in self.present.items()}
+        frame = pd.DataFrame(rows | dict(self.covariates), index=pd.Index(self.subjects, name="subject"))
+        frame.attrs.update(codes={name: list(labels) for name, labels in self.codes.items()}, notes=list(self.notes))
+        return frame
+
+    def to_frame(self, *, labels: bool = True) -> pd.DataFrame:
+        """The long table again: a row for each trial, missing values as NaN.
+
+        The columns are ``subject``, ``block``, ``trial``, the fields (``name0``, ``name1``, ... for a vector) and the
+        covariates. `from_frame` makes the same arrays of it, given the same codes.
+
+        Parameters
+        ----------
+        labels
+            Write coded fields with the labels of their codes, as in the table that was read, and not as 0, 1, ...
+
+        Examples
+        --------
+        >>> Dataset.from_arrays({"choice": [[[0, 1]]]}, codes={"choice": ["left", "right"]}).to_frame()
+           subject  block  trial choice
+        0        0      0      0   left
+        1        0      0      1  right
+        """
+        import pandas as pd
+
+        lane, row = np.nonzero(self.valid.T)
+        columns = self.index_columns(lane, row)
+        for name, array in self.fields.items():
+            values = np.moveaxis(array, -1, 1)[row, lane]
+            here = self.present[name][row, lane]
+            known = _labelled(self.codes[name]) if labels and name in self.codes else None
+            for k, column in enumerate(values.reshape(len(row), -1).T):
+                column = column if known is None else known[column]
+                missing = None if column.dtype == object else np.nan
+                label = name if values.ndim == 1 else f"{name}{k}"
+                columns[label] = column if here.all() else np.where(here, column, missing)  # type: ignore[call-overload]
+        columns |= {name: value[self.lane_subject[lane]] for name, value in self.covariates.items()}
+        return pd.DataFrame(columns)
+
+    def index_columns(self, lane: np.ndarray, row: np.ndarray) -> dict[str, np.ndarray]:
+        """Labels of subject, block and trial at positions of the lanes."""
+        trial = row if self.trial is None else self.trial[row, lane]
+        return {"subject": self.subjects[self.lane_subject[lane]], "block": self.lane_block[lane], "trial": trial}
+
+    def masks(self, model: Model) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Which trials count for each response of `model`, and which teach it something; (trial, lane)."""
+        shown = self.valid.copy()
+        for name in model.inputs:
+            if name not in model.optional:
+                shown &= self.present[name]
+        responded = {name: shown & self.present[name] for name in model.responses}
+        if model.updates == "always":
+            learn = self.valid.copy()
+        else:
+            learn = shown.copy() if model.updates == "shown" else responded[model.responses[0]].copy()
+            for name in model.outcomes:
+                if name not in model.optional:
+                    learn &= self.present[name]
+        for name, lags in model.lagged:
+            for lag in range(1, lags + 1):
+                for mask in responded.values():
+                    mask[lag:] &= self.present[name][:-lag]
+        return responded, learn
+
+    def trials(self, model: Model) -> Record:
+        """The columns and masks of `model`, ready for `rollout`: (trial, ..., lane)."""
+        responded, learn = self.masks(model)
+        fields: dict[str, Any] = {name: self.fields[name] for name in model.columns}
+        for name, _ in model.coded:
+            # A column with empty cells is read as floating-point numbers, but codes are indices.
+            fields[name] = fields[name].astype(np.int32, copy=False)
+        if model.optional:
+            fields["seen"] = {name: self.present[name] & self.valid for name in model.optional}
+        return Record(**fields, responded=responded, learn=learn)
+
+    def n_responses(self, model: Model) -> np.ndarray:
+        """Number of trials of each subject that count in the likelihood, (S,); one with a choice and a time counts once."""
+        responded, _ = self.masks(model)
+        counts = np.any(list(responded.values()), axis=0).sum(0)
+        return np.bincount(self.lane_subject, counts, self.n_subjects).astype(int)
+
+    def fingerprint(self, model: Model) -> str:
+        """A digest of who responded what, the same for all models of the same responses."""
+        responded, _ = self.masks(model)
+        digest = hashlib.sha256()
+        digest.update("\x1f".join(map(str, self.subjects)).encode())
+        digest.update(self.lane_subject.astype("<i8").tobytes())
+        for name in sorted(model.responses):
+            mask = responded[name]
+            values = np.moveaxis(self.fields[name], -1, 1)[mask].astype("<f8")
+            digest.update(name.encode() + mask.tobytes() + values.tobytes())
+        return digest.hexdigest()
+
+    def select(self, subjects: Sequence[Any] | np.ndarray) -> Dataset:
+        """The data of some of the subjects, by index (or a mask), in the given order; an index may come more than once.
+
+        Raises
+        ------
+        DataError
+            If there is no such subject, or none is selected.
+
+        Examples
+        --------
+        >>> data = Dataset.from_arrays({"choice": np.zeros((3, 2, 5))}, subjects=["a", "b", "c"])
+        >>> data.select([2, 0]).subjects.tolist()
+        ['c', 'a']
+        """
+        order = self._chosen(subjects)
+        starts = np.searchsorted(self.lane_subject, order)
+        counts = np.searchsorted(self.lane_subject, order, side="right") - starts
+        lanes = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        return dataclasses.replace(
+            self,
+            fields={name: array[..., lanes] for name, array in self.fields.items()},
+            present={name: array[..., lanes] for name, array in self.present.items()},
+            valid=self.valid[:, lanes],
+            lane_subject=np.repeat(np.arange(len(order)), counts),
+            lane_block=self.lane_block[lanes],
+            subjects=self.subjects[order],
+            covariates={name: value[order] for name, value in self.covariates.items()},
+            trial=None if self.trial is None else self.trial[:, lanes],
+        )
+
+    def _chosen(self, subjects: Sequence[Any] | np.ndarray) -> np.ndarray:
+        order = np.asarray(subjects)
+        if order.dtype == bool and order.shape == (self.n_subjects,):
+            order = np.flatnonzero(order)
+        if order.ndim != 1 or not len(order):
+            raise DataError(f"expected the indices of some subjects, but was given {subjects!r}")
+        if order.dtype.kind not in "iu" or order.min() < -self.n_subjects or order.max() >= self.n_subjects:
+            raise DataError(
+                f"expected indices of subjects from 0 to {self.n_subjects - 1}, but was given {order.tolist()[:10]}; the "
+                "labels are in .subjects"
+            )
+        return order % self.n_subjects
+
+
+def _labelled(labels: Sequence[Any]) -> np.ndarray:
+    """Labels as an array, of numbers if all are numbers."""
+    if all(isinstance(label, int | float) for label in labels):
+        return np.array(labels)
+    out = np.empty(len(labels), object)
+    out[:] = labels
+    return out
+
+
+def _range(values: np.ndarray) -> str:
+    return f"{values.min():g} to {values.max():g}" if values.size else "no values"

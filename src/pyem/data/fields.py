@@ -1,0 +1,206 @@
+"""Fields and covariates of a data set from the columns of a table, and what deserves attention in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyem.data.columns import OPTION, Column, Where, as_codes, as_numbers, is_coded, parse
+from pyem.errors import DataError, list_of, shown
+
+RESPONSES = ("choice", "action", "response", "rt", "y")
+"""Usual names of what a model explains: a trial without the first of these that is mapped is a missed one."""
+RESERVED = ("subject", "block", "trial", "responded", "learn")
+"""Names that fields cannot have: they index tables, or are the masks that models see beside their columns."""
+
+
+def check_names(fields: Sequence[str], codes: Sequence[str], covariates: Sequence[str]) -> None:
+    """Raise a DataError unless the names of fields and covariates can be told apart, and codes belong to fields."""
+    if not fields:
+        raise DataError("no column is mapped; say which are the model's, as in columns={'choice': 'response'}")
+    reserved = [name for name in fields if name in RESERVED]
+    if reserved:
+        raise DataError(
+            f"a column of the model cannot be named {reserved[0]!r}, which has a meaning of its own; rename it"
+        )
+    unknown = [name for name in codes if name not in fields]
+    if unknown:
+        raise DataError(
+            f"codes are given for {', '.join(map(repr, unknown))}, but the mapped columns are {list(fields)}"
+        )
+    both = [name for name in covariates if name in fields or name in RESERVED]
+    if both:
+        raise DataError(f"a covariate cannot be named {both[0]!r}, like a column of the model or an index; rename it")
+
+
+def check_request(
+    sources: Mapping[str, list[str]], codes: Mapping[str, Any], covariates: Sequence[str], missing_outcome: str
+) -> None:
+    """Raise a DataError unless what is asked of a table can be done."""
+    check_names(list(sources), list(codes), covariates)
+    if missing_outcome not in ("skip", "error"):
+        raise DataError(f"missing_outcome={missing_outcome!r}; expected 'skip' or 'error'")
+    empty = [name for name, source in sources.items() if not source]
+    if empty:
+        raise DataError(f"no column of the table is given for {empty[0]!r}; name one or more")
+    for name, given in codes.items():
+        if isinstance(given, str | Mapping):
+            raise DataError(
+                f"codes of {name!r} are {given!r}; expected a list of labels in order, as in ['left', 'right']"
+            )
+
+
+# -- fields -------------------------------------------------------------------------------------------------------------
+
+
+def read_fields(
+    table: Mapping[str, Column],
+    sources: Mapping[str, list[str]],
+    codes: Mapping[str, Sequence[Any] | None],
+    where: Where,
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, tuple[Any, ...]]]:
+    """For each field, values (row, column) and where all of them are present (row,); and the labels of coded fields."""
+    found, labels = {}, {}
+    shared = [name for name in sources if name.startswith(OPTION)]
+    for name, source in sources.items():
+        columns = [table[column] for column in source]
+        if name in shared:
+            # The same option may be shown in several places: it has one code.
+            given = next((codes[other] for other in shared if codes.get(other) is not None), None)
+            everywhere = [table[column] for other in shared for column in sources[other]]
+            _, labels[name] = as_codes(everywhere, name, given, where)
+            values, _ = as_codes(columns, name, labels[name], where)
+        elif name in codes or is_coded(name) or any(_is_text(column) for column in columns):
+            values, labels[name] = as_codes(columns, name, codes.get(name), where)
+        else:
+            found[name] = _numbers(columns, where)
+            continue
+        found[name] = values, (values >= 0).all(1)
+    return found, labels
+
+
+def _numbers(columns: Sequence[Column], where: Where) -> tuple[np.ndarray, np.ndarray]:
+    parts, whole = zip(*(as_numbers(column, where) for column in columns), strict=True)
+    values = np.stack(parts, axis=1)
+    gone = np.isnan(values)
+    values[gone] = 0
+    # Whole numbers stay whole: a model may use them as indices.
+    small = all(whole) and np.abs(values).max(initial=0) < 2**31
+    return values.astype(np.int32 if small else np.float64), np.logical_not(gone.any(1))
+
+
+def _is_text(column: Column) -> bool:
+    """Text of which nothing is a number; a word among numbers is an error, not a code."""
+    return bool(column.labels) and bool(np.isnan(parse(column.labels)).all())
+
+
+def covariate(column: Column, who: np.ndarray, subjects: np.ndarray, where: Where, notes: list[str]) -> np.ndarray:
+    """One number for each subject; the second of two text values is 1."""
+    name = column.name
+    if _is_text(column):
+        codes, labels = as_codes([column], name, None, where)
+        if len(labels) > 2:
+            raise DataError(
+                f"covariate {name!r} has {len(labels)} values as text ({list_of(labels, 4)}), where numbers or two values are "
+                "expected; make a 0/1 column for each but one of them"
+            )
+        notes.append(f"covariate {name}: {mapping(labels)}")
+        values = np.where(codes[:, 0] >= 0, codes[:, 0], np.nan)
+    else:
+        values, _ = as_numbers(column, where)
+    here = np.flatnonzero(~np.isnan(values))
+    out = np.full(len(subjects), np.nan)
+    # The first value of each subject: of several assignments the last one stays.
+    out[who[here[::-1]]] = values[here[::-1]]
+    gone = subjects[np.isnan(out)]
+    if len(gone):
+        raise DataError(
+            f"covariate {name!r} is missing for subject {shown(gone[0])} ({len(gone)} subjects in all); fill it in, or leave "
+            "these subjects out of the table"
+        )
+    varies = here[values[here] != out[who[here]]]
+    if len(varies):
+        row = int(varies[0])
+        raise DataError(
+            f"covariate {name!r} varies within a subject: it is {values[row]:g} {where(row)}, and {out[who[row]]:g} before; a "
+            "covariate has one value for each subject: correct it, or map it as a column of the model"
+        )
+    if len(here) < len(who):
+        notes.append(
+            f"covariate {name}: {len(who) - len(here)} empty cells took the value that the subject has elsewhere"
+        )
+    return out
+
+
+# -- what deserves attention --------------------------------------------------------------------------------------------
+
+
+def column_names(names: Sequence[str]) -> str:
+    """Columns of a table, for messages."""
+    return f"column{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))}"
+
+
+def mapping(labels: Sequence[Any], most: int = 8) -> str:
+    """Which label has which code, for notes.
+
+    Examples
+    --------
+    >>> mapping(["left", "right"])
+    "'left' is 0, 'right' is 1"
+    """
+    pairs = [f"{label!r} is {code}" for code, label in enumerate(labels[:most])]
+    return ", ".join(pairs) + (f", ... {labels[-1]!r} is {len(labels) - 1}" if len(labels) > most else "")
+
+
+def _response(fields: Mapping[str, Any]) -> str | None:
+    return next((name for name in RESPONSES if name in fields), None)
+
+
+def missing_notes(
+    sources: Mapping[str, list[str]], present: Mapping[str, np.ndarray], missing_outcome: str, where: Where
+) -> list[str]:
+    """What is missing, where there is a response; an error if `missing_outcome` says so."""
+    response = _response(present)
+    notes = []
+    for name, here in present.items():
+        gone = ~here
+        if not gone.any():
+            continue
+        what = f"{name} ({column_names(sources[name])})"
+        if name == response:
+            notes.append(f"{what} is missing in {gone.sum()} of {len(gone)} trials: they count no likelihood")
+            continue
+        among = gone if response is None else gone & present[response]
+        if not among.any():
+            continue
+        having = "" if response is None else f" that have a {response}"
+        trials = f"{'all ' if gone.all() else ''}{among.sum()} trials{having}"
+        if missing_outcome == "error":
+            raise DataError(
+                f"{what} is missing in {trials}, first {where(int(np.argmax(among)))}; fill it in, or pass "
+                "missing_outcome='skip' to keep these trials: a model that learns from it then learns nothing from them"
+            )
+        notes.append(
+            f"{what} is missing in {trials}: a model that learns from it learns nothing from them, and for a model that "
+            "explains it or is shown it they count no likelihood"
+        )
+    return notes
+
+
+def no_empty_subject(
+    sources: Mapping[str, list[str]], present: Mapping[str, np.ndarray], who: np.ndarray, subjects: np.ndarray
+) -> None:
+    """Raise a DataError if a subject has no response at all."""
+    response = _response(present)
+    if response is None:
+        # Which column a model explains is not known here; `validate` looks again, with the model.
+        return
+    counts = np.bincount(who, present[response], len(subjects))
+    empty = subjects[counts == 0]
+    if len(empty):
+        raise DataError(
+            f"subject {shown(empty[0])} has no trial with a value of {response!r} ({column_names(sources[response])}; "
+            f"{len(empty)} such subjects in all); remove the subject from the table, or correct the column"
+        )

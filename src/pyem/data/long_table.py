@@ -1,0 +1,178 @@
+"""From the rows of a long table to lanes: order, padding, masks, and notes on what was inferred or deserves attention."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyem.data.columns import Column, Where, as_labels, as_numbers, natural, read_columns
+from pyem.data.fields import (
+    check_request,
+    column_names,
+    covariate,
+    mapping,
+    missing_notes,
+    no_empty_subject,
+    read_fields,
+)
+from pyem.errors import DataError, shown
+
+
+def lanes_from_frame(
+    frame: Any,
+    *,
+    subject: str,
+    columns: Mapping[str, str | Sequence[str]],
+    block: Sequence[str],
+    trial: str | None,
+    codes: Mapping[str, Sequence[Any] | None],
+    covariates: Sequence[str],
+    missing_outcome: str,
+) -> dict[str, Any]:
+    """The parts of a `Dataset`, from a long table. See `Dataset.from_frame`."""
+    sources = {name: [source] if isinstance(source, str) else list(source) for name, source in columns.items()}
+    check_request(sources, codes, covariates, missing_outcome)
+    names = [subject, *block, *([trial] if trial else []), *(c for source in sources.values() for c in source)]
+    table = read_columns(frame, [*names, *covariates])
+
+    subjects, who = as_labels(table[subject])
+    where: Where = lambda row: f"for subject {shown(subjects[who[row]])} (row {row + 1})"  # noqa: E731
+    blocks, which = _blocks([table[name] for name in block], len(who))
+    number = None if trial is None else _trial_numbers(table[trial], where)
+    layout, notes = _lay_out(who, which, number, where, block=list(block), trial=trial)
+
+    found, labels = read_fields(table, sources, codes, where)
+    notes += [f"{name} ({column_names(sources[name])}): {mapping(known)}" for name, known in labels.items()]
+    fields, present = {}, {}
+    for name, (values, here) in found.items():
+        values = values[:, 0] if isinstance(columns[name], str) else values
+        # Padding and missing values are filled with a value that was seen, so that every function of them is finite.
+        fill = values[layout.rows[np.argmax(here[layout.rows])]] if here.any() else np.zeros_like(values[0])
+        values[~here] = fill
+        fields[name], present[name] = layout.scatter(values, fill), here
+    notes += missing_notes(sources, present, missing_outcome, where)
+    no_empty_subject(sources, present, who, subjects)
+    known = {name: covariate(table[name], who, subjects, where, notes) for name in covariates}
+    return {
+        "fields": fields,
+        "present": {name: layout.scatter(here) for name, here in present.items()},
+        "valid": layout.scatter(np.ones(len(who), bool)),
+        "lane_subject": who[layout.first],
+        "lane_block": blocks[which[layout.first]],
+        "subjects": subjects,
+        "covariates": known,
+        "codes": labels,
+        "trial": None if number is None else layout.scatter(number),
+        "notes": tuple(notes),
+    }
+
+
+# -- layout -------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Layout:
+    """Where each row goes: `rows` are sorted by lane and trial; they land at `position` of `lane`."""
+
+    rows: np.ndarray
+    position: np.ndarray
+    lane: np.ndarray
+    first: np.ndarray
+    """First row of each lane."""
+    shape: tuple[int, int]
+
+    def scatter(self, values: np.ndarray, fill: Any = 0) -> np.ndarray:
+        """Values (row, ...) as (trial, ..., lane)."""
+        out = np.empty((self.shape[0], *values.shape[1:], self.shape[1]), values.dtype)
+        lanes_second = np.moveaxis(out, -1, 1)
+        lanes_second[...] = fill
+        lanes_second[self.position, self.lane] = values[self.rows]
+        return out
+
+
+def _blocks(columns: Sequence[Column], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct blocks in the order of their labels, and the index of each row's."""
+    labels, index = np.zeros(1, int), np.zeros(n, int)
+    for k, column in enumerate(columns):
+        found, place = as_labels(column)
+        if k == 0:
+            labels, index = found, place
+        else:
+            pairs, index = np.unique(index * len(found) + place, return_inverse=True)
+            labels = np.array([f"{labels[p // len(found)]}/{found[p % len(found)]}" for p in pairs], object)
+    if len(columns) == 1 and columns[0].ordered:
+        return labels, index
+    text = labels.dtype == object
+    order = np.array(sorted(range(len(labels)), key=lambda k: natural(labels[k]))) if text else np.argsort(labels)
+    rank = np.empty(len(order), int)
+    rank[order] = np.arange(len(order))
+    return labels[order], rank[index]
+
+
+def _trial_numbers(column: Column, where: Where) -> np.ndarray:
+    values, whole = as_numbers(column, where)
+    missing = np.flatnonzero(np.isnan(values))
+    if len(missing):
+        raise DataError(f"column {column.name!r} has no value {where(int(missing[0]))}; number every trial")
+    return values.astype(int) if whole or (values % 1 == 0).all() else values
+
+
+def _lay_out(
+    who: np.ndarray,
+    which: np.ndarray,
+    number: np.ndarray | None,
+    where: Where,
+    *,
+    block: list[str],
+    trial: str | None,
+) -> tuple[_Layout, list[str]]:
+    key = who * (int(which.max()) + 1) + which
+    notes = []
+    ascending = bool((np.diff(key) >= 0).all())
+    by_lane = np.arange(len(key)) if ascending else np.argsort(key, kind="stable")
+    if not ascending:
+        notes += _block_notes(who, which, where, block)
+    order = by_lane
+    if number is not None:
+        same = np.diff(key[by_lane]) == 0
+        back = by_lane[1:][same & (np.diff(number[by_lane]) < 0)]
+        if len(back):
+            order = np.lexsort((number, key))
+            notes.append(
+                f"trials were sorted by {trial!r} within their block: those {where(int(back.min()))} and after "
+                f"({len(np.unique(who[back]))} subjects in all) are out of order in the table"
+            )
+        _no_duplicates(key, number, order, where, block, trial)
+    ordered = key[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    lengths = np.diff(starts, append=len(ordered))
+    lane = np.repeat(np.arange(len(starts)), lengths)
+    position = np.arange(len(ordered)) - np.repeat(starts, lengths)
+    return _Layout(order, position, lane, order[starts], (int(lengths.max()), len(starts))), notes
+
+
+def _block_notes(who: np.ndarray, which: np.ndarray, where: Where, block: list[str]) -> list[str]:
+    by_subject = np.argsort(who, kind="stable")
+    back = by_subject[1:][(np.diff(who[by_subject]) == 0) & (np.diff(which[by_subject]) < 0)]
+    if not len(back):
+        return []
+    return [
+        f"blocks were sorted by {column_names(block)}: those {where(int(back.min()))} ({len(np.unique(who[back]))} subjects in "
+        "all) are interleaved or out of order in the table"
+    ]
+
+
+def _no_duplicates(
+    key: np.ndarray, number: np.ndarray, order: np.ndarray, where: Where, block: list[str], trial: str | None
+) -> None:
+    same = np.flatnonzero((np.diff(key[order]) == 0) & (np.diff(number[order]) == 0))
+    if len(same):
+        one, other = sorted(int(row) for row in order[same[0] : same[0] + 2])
+        blocks = "" if block else ", or name the column of the blocks with block="
+        raise DataError(
+            f"trial {number[one]} (column {trial!r}) is there twice {where(other)}, first in row {one + 1}; every subject "
+            f"has a trial once in a block: remove the duplicate{blocks}"
+        )

@@ -1,0 +1,1 @@
+"""Drawing numbers with matplotlib, which knows nothing of models and fits."""

@@ -1,0 +1,152 @@
+"""Log-likelihood, gradient and Hessian of all subjects at once.
+
+A lane depends on its own subject's parameters only, so the Jacobian of all lanes is block diagonal: one forward-mode pass with
+the same basis vector in every lane gives that partial derivative of every lane. Lanes are worked through in chunks that
+stay in the processor's cache, and chunks are shared among the cores.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from pyem.data.dataset import Dataset
+from pyem.engine import contexts
+from pyem.engine.derivatives import Derivatives, derivatives
+from pyem.engine.layout import CHUNK_LANES, Chunk, batch, join, n_cores, over_shards, split, unlay
+from pyem.model.model import Model
+from pyem.model.rollout import rollout
+from pyem.numerics.jit import TRACES, compiled
+
+# -- evaluation ---------------------------------------------------------------------------------------------------------
+
+
+def chunk_log_lik(model: Model, chunk: Chunk, x: Array) -> Array:
+    """Log-likelihood (S,) of a chunk's subjects at `x` (P, S)."""
+    lanes = _lane_log_lik(model, chunk, x[:, chunk.lane_subject])
+    return jax.ops.segment_sum(lanes, chunk.lane_subject, x.shape[-1])
+
+
+def chunk_derivatives(model: Model, chunk: Chunk, x: Array) -> Derivatives:
+    """Log-likelihood, gradient and Hessian of a chunk's subjects at `x` (P, S)."""
+    lanes = derivatives(lambda x: _lane_log_lik(model, chunk, x), x[:, chunk.lane_subject])
+    to_subjects = lambda a: jax.ops.segment_sum(jnp.moveaxis(a, -1, 0), chunk.lane_subject, x.shape[-1])  # noqa: E731
+    return Derivatives(*(jnp.moveaxis(to_subjects(a), 0, -1) for a in lanes))
+
+
+def _lane_log_lik(model: Model, chunk: Chunk, x: Array) -> Array:
+    evaluate = contexts.log_lik if "counts" in chunk.trials else rollout
+    return evaluate(model, x, chunk.trials)
+
+
+@compiled(0)
+def _shard_log_lik(model: Model, shard: Chunk, x: Array) -> Array:
+    TRACES[model.name, "log_lik"] += 1
+    return lax.map(lambda args: chunk_log_lik(model, *args), (shard, x))
+
+
+@compiled(0)
+def _shard_log_lik_draws(model: Model, shard: Chunk, x: Array) -> Array:
+    TRACES[model.name, "log_lik_draws"] += 1
+    at_once = _draws_at_once(shard.lane_subject.shape[-1])
+
+    def one(args: tuple[Chunk, Array]) -> Array:
+        chunk, x = args
+        return lax.map(lambda x: chunk_log_lik(model, chunk, x), x, batch_size=at_once)
+
+    return lax.map(one, (shard, x))
+
+
+def _draws_at_once(lanes: int) -> int:
+    # Draws of a small group are worked on together, as many as keep the lanes in the cache.
+    return max(1, CHUNK_LANES // lanes)
+
+
+@compiled(0)
+def _shard_derivatives(model: Model, shard: Chunk, x: Array) -> Derivatives:
+    TRACES[model.name, "derivatives"] += 1
+    return lax.map(lambda args: chunk_derivatives(model, *args), (shard, x))
+
+
+LITTLE = 20_000
+"""The values of up to so many trials take less time to compute than the code for them takes to be optimised."""
+
+
+@compiled(0, quick=lambda model, shard, x: max(leaf.size for leaf in jax.tree.leaves(shard.trials)) <= LITTLE)
+def _shard_rollout(model: Model, shard: Chunk, x: Array) -> Any:
+    TRACES[model.name, "rollout"] += 1
+    return lax.map(lambda args: rollout(model, args[1][:, args[0].lane_subject], args[0].trials, full=True), (shard, x))
+
+
+def log_lik(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
+    """Log-likelihood of each subject, (S,), in nats, at unconstrained `x` (S, P).
+
+    Examples
+    --------
+    >>> from pyem import models
+    >>> data = Dataset.from_arrays({"choice": np.zeros((2, 1, 3)), "reward": np.ones((2, 1, 3))})
+    >>> log_lik(models.get("rw1a1b"), data, np.zeros((2, 2))).shape
+    (2,)
+    """
+    laid = batch(model, data)
+    with jax.enable_x64(True):
+        return join(over_shards(partial(_shard_log_lik, model), laid, split(_checked(model, data, x), laid)), laid)
+
+
+def log_lik_draws(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
+    """Log-likelihood (K, S), in nats, of each subject at K draws of its unconstrained parameters (K, S, P).
+
+    Examples
+    --------
+    >>> from pyem import models
+    >>> data = Dataset.from_arrays({"choice": np.zeros((2, 1, 3)), "reward": np.ones((2, 1, 3))})
+    >>> log_lik_draws(models.get("rw1a1b"), data, np.zeros((5, 2, 2))).shape
+    (5, 2)
+    """
+    x = np.asarray(x, float)
+    if x.ndim != 3 or not len(x):
+        raise ValueError(f"expected draws of shape (draw, subject, parameter), but was given {x.shape}")
+    _checked(model, data, x[0])
+    laid = batch(model, data)
+    n_shards = len(laid.shards)
+    at_once = _draws_at_once(laid.shards[0].lane_subject.shape[-1])
+    # The draws of data that are too few to be shared out are shared out themselves.
+    n_parts = min(n_cores() // n_shards, len(x) // at_once) or 1
+    filled = np.concatenate([x, np.repeat(x[-1:], -len(x) % (at_once * n_parts), axis=0)])
+    with jax.enable_x64(True):
+        each = [split(np.swapaxes(part, 0, 1), laid) for part in np.split(filled, n_parts)]
+        repeated = laid._replace(shards=laid.shards * n_parts)
+        done = over_shards(partial(_shard_log_lik_draws, model), repeated, [x for part in each for x in part])
+        parts = [join(done[k : k + n_shards], laid).T for k in range(0, len(done), n_shards)]
+        return np.concatenate(parts)[: len(x)]
+
+
+def value_grad_hess(model: Model, data: Dataset, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log-likelihood (S,), gradient (S, P) and Hessian (S, P, P) of each subject at unconstrained `x` (S, P)."""
+    laid = batch(model, data)
+    with jax.enable_x64(True):
+        parts = over_shards(partial(_shard_derivatives, model), laid, split(_checked(model, data, x), laid))
+        return tuple(join(parts, laid))  # type: ignore[return-value]
+
+
+def trial_values(model: Model, data: Dataset, x: np.ndarray) -> dict[str, Any]:
+    """What `rollout` gives for every trial at unconstrained `x` (S, P): arrays (trial, ..., lane) as in the data."""
+    laid = batch(model, data, by_trial=True)
+    with jax.enable_x64(True):
+        parts = over_shards(partial(_shard_rollout, model), laid, split(_checked(model, data, x), laid))
+    return jax.tree.map(lambda *leaves: unlay(data, laid, leaves), *parts)
+
+
+def _checked(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
+    x = np.asarray(x, float)
+    if x.shape != (data.n_subjects, model.n_params):
+        raise ValueError(
+            f"model {model.name!r} needs parameters of shape ({data.n_subjects} subjects, {model.n_params}), but was given "
+            f"{x.shape}"
+        )
+    return x

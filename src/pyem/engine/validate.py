@@ -1,0 +1,120 @@
+"""Does a model suit its data? A quick look before every fit."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.errors import DataError, ModelError, shown
+from pyem.model.model import Model
+from pyem.model.rollout import rollout
+
+_valid: weakref.WeakKeyDictionary[Dataset, set[Model]] = weakref.WeakKeyDictionary()
+
+
+_tried: weakref.WeakSet[Model] = weakref.WeakSet()
+
+
+def validate(model: Model, data: Dataset) -> None:
+    """Raise unless `data` has what `model` needs and the model can be evaluated on it.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, a code is out of range, or a subject has no trial that counts.
+    ModelError
+        If the model's functions fail or return the wrong shapes.
+    """
+    known = _valid.setdefault(data, set())
+    if model in known:
+        return
+    missing = [name for name in model.columns if name not in data.fields]
+    if missing:
+        raise DataError(
+            f"model {model.name!r} needs the column {', '.join(map(repr, missing))}; the data has "
+            f"{', '.join(map(repr, data.fields))}: map a column of the table to it, as in "
+            f"columns={{{missing[0]!r}: <its name in the table>}}"
+        )
+    for name, n_codes in model.coded:
+        _codes_in_range(model, data, name, n_codes)
+    counts = data.n_responses(model)
+    if not counts.all():
+        empty = data.subjects[counts == 0]
+        needs = " and ".join(map(repr, model.inputs + model.responses))
+        raise DataError(
+            f"subject {shown(empty[0])} has no trial that counts for model {model.name!r} ({len(empty)} such subjects in "
+            f"all): no trial has a value of {needs}; fill them in, or leave the subject out with data.select"
+        )
+    n_options = _dry_run(model, data)
+    if n_options is not None and model.options is None:
+        # Indices beyond the last option would be clipped without a word.
+        _codes_in_range(model, data, model.responses[0], n_options)
+    known.add(model)
+
+
+def _codes_in_range(model: Model, data: Dataset, name: str, n_codes: int) -> None:
+    codes = data.fields[name]
+    if (codes[data.present[name]] % 1 != 0).any():
+        raise DataError(
+            f"column {name!r} has numbers, but model {model.name!r} needs codes of {n_codes} options from 0; "
+            f"pass codes={{{name!r}: [<the value of each option, in order>]}}"
+        )
+    bad = np.argwhere(data.present[name] & ((codes < 0) | (codes >= n_codes)))
+    if len(bad):
+        row, lane = bad[0]
+        code = int(codes[row, lane])
+        label = data.codes[name][code] if name in data.codes else code
+        raise DataError(
+            f"column {name!r} has code {label} for subject {shown(data.subjects[data.lane_subject[lane]])}, but model "
+            f"{model.name!r} has {n_codes} options; recode it"
+            + (f" or make the model with options={int(codes.max()) + 1}" if name in model.responses else "")
+        )
+
+
+def _dry_run(model: Model, data: Dataset) -> int | None:
+    """Shapes only: nothing is computed. The number of options, if the response is one of several."""
+    with jax.enable_x64(True):
+        trials = jax.tree.map(lambda a: jax.ShapeDtypeStruct((2, *a.shape[1:-1], 2), a.dtype), data.trials(model))
+        x = jax.ShapeDtypeStruct((model.n_params, 2), jnp.float64)
+        # Of what a function keeps outside itself one hears when it runs again.
+        for _ in range(1 if model in _tried else 2):
+            out = guarded(
+                model,
+                "evaluating the likelihood",
+                lambda: jax.eval_shape(lambda x, t: rollout(model, x, t, full=True), x, trials),
+            )
+    _tried.add(model)
+    return out["log_probs"][0].shape[-2] if out["log_probs"] else None
+
+
+def guarded(model: Model, doing: str, call: Callable[[], Any]) -> Any:
+    """`call()`, with what goes wrong inside the user's functions said in words."""
+    try:
+        return call()
+    except (DataError, ModelError):
+        raise
+    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+        raise ModelError(
+            f"model {model.name!r}, {doing}: a value that depends on parameters or data was used like a plain Python "
+            "number (in an `if`, a loop, int() or NumPy). Use jnp.where instead of if, and jax.numpy instead of numpy"
+            f" [{first_line(error)}]"
+        ) from None
+    except jax.errors.UnexpectedTracerError as error:
+        raise ModelError(
+            f"model {model.name!r}, {doing}: a function kept a value outside itself (a list, a global). The three functions "
+            f"must be pure: return what should be kept, as the state or the latents [{first_line(error)}]"
+        ) from None
+    except (TypeError, ValueError, IndexError, AttributeError, KeyError) as error:
+        raise ModelError(f"model {model.name!r}, {doing}: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,142 @@
+"""Steps of the group's parameters towards the maximum of the marginal likelihood that do not slow down near its edge.
+
+A step of EM is short wherever the data say little about how people differ: the step of a variance shrinks with its square, and
+that of a mean with the variance. Where people hardly differ, plain EM, however accelerated, therefore takes thousands of steps.
+A Newton step from the same E-step, with Louis' information, is as long as it has to be. Covariances move by their Cholesky
+factor: as a function of it the likelihood is smooth at a standard deviation of 0, and stationary there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyem.infer.standard_errors import louis_parts
+from pyem.population.population import MIN_SD, Population
+from pyem.population.posterior import Laplace
+
+LONGEST = 0.5
+"""No regression weight or entry of the Cholesky factor moves farther in one step."""
+SHRINK = 0.1
+"""A standard deviation falls to no less than this share of what it was in one step."""
+KNOWN = 1e-10
+"""A combination of parameters about which a smaller share of the complete information is observed stays where it is."""
+
+
+class Ascent:
+    """Newton steps or steps of EM, extrapolated, in coordinates that are fixed when it is made.
+
+    Parameters
+    ----------
+    population
+        Where it begins. The most variable parameters come first in the Cholesky factor: when a variance vanishes, or a
+        correlation reaches 1, only entries of its end do, and the others remain well defined.
+    newton
+        Whether to take Newton steps, or those of EM.
+    """
+
+    def __init__(self, population: Population, *, newton: bool = True) -> None:
+        self.newton = newton
+        self._order = _pivots(population.cov)
+        self._back = np.argsort(self._order)
+        self._anderson = Anderson()
+
+    @property
+    def extrapolated(self) -> bool:
+        """Whether the last step was more than the Newton step, or the step of EM, itself."""
+        return self._anderson.active
+
+    def __call__(self, population: Population, image: Population, laplace: Laplace) -> tuple[Population, float]:
+        """The next population to try, and how far the step leads from the present one before it is extrapolated.
+
+        Parameters
+        ----------
+        population, image
+            Where the iteration is, and what the M-step makes of it: the weights of a heavy-tailed family are taken from there.
+        laplace
+            The subjects' posteriors under `population`.
+
+        Returns
+        -------
+        Population, float
+            The largest change is of a regression weight or an entry of the Cholesky factor, in sd units, or of the logarithm of
+            a weight.
+        """
+        reweighted = np.abs(np.log(image.weight / population.weight)).max()
+        population, laplace = population.reordered(self._order), laplace.reordered(self._order)
+        image = image.reordered(self._order)
+        roots = population.roots
+        target = limited(roots, newton_step(population, laplace), population) if self.newton else image.roots
+        after = limited(roots, self._anderson(roots, target), population)
+        return image.with_roots(after).reordered(self._back), float(max(np.abs(target - roots).max(), reweighted))
+
+
+def newton_step(population: Population, laplace: Laplace) -> np.ndarray:
+    """Where a Newton step from a population leads, as its `roots`, given the subjects' posteriors under it."""
+    score, complete, missing = louis_parts(population, laplace)
+    scale = 1 / np.sqrt(np.maximum(_expected(population, int(laplace.usable.sum())), 1e-300))
+    share, axes = np.linalg.eigh(scale[:, None] * (complete - missing) * scale)
+    along = axes.T @ (scale * score)
+    # Where the curvature has the wrong sign a step of the same length still leads uphill.
+    known = np.abs(share) > KNOWN
+    return population.roots + scale * (axes @ np.where(known, along / np.where(known, np.abs(share), 1.0), 0.0))
+
+
+def _expected(population: Population, n: int) -> np.ndarray:
+    """Diagonal of the information of `roots` that is expected of `n` people who are known exactly."""
+    precision = np.diag(np.linalg.inv(population.cov))
+    squares = (population.design**2).mean(0)
+    of_coef = (squares[:, None] * precision)[population.free]
+    of_chol = precision[population.lower[0]]
+    ends = np.where(population.is_diagonal, 1 / population.root_slope**2, 0.0)
+    return n * (np.concatenate([of_coef, of_chol]) + ends)
+
+
+def limited(before: np.ndarray, after: np.ndarray, population: Population) -> np.ndarray:
+    """`after`, or on the way there, so that no step is too long and no standard deviation vanishes at once."""
+    step = after - before
+    size = np.abs(step).max()
+    if not np.isfinite(size):
+        return before
+    after = before + step * min(1.0, LONGEST / max(size, 1e-300))
+    return np.where(population.is_diagonal, np.maximum(after, np.maximum(SHRINK * before, MIN_SD)), after)
+
+
+def _pivots(cov: np.ndarray) -> np.ndarray:
+    """Parameters in the order of their variance, given those before them."""
+    order, rest = [], cov.copy()
+    for _ in range(len(cov)):
+        variance = np.diag(rest).copy()
+        variance[order] = -np.inf
+        pick = int(np.argmax(variance))
+        order.append(pick)
+        rest = rest - np.outer(rest[:, pick], rest[pick]) / max(rest[pick, pick], 1e-300)
+    return np.array(order)
+
+
+class Anderson:
+    """Anderson acceleration of a fixed-point iteration, with a short memory and a bounded step."""
+
+    def __init__(self, memory: int = 5, longest: float = 20.0) -> None:
+        self.memory = memory
+        self.longest = longest
+        self.active = False
+        self._points: list[np.ndarray] = []
+        self._images: list[np.ndarray] = []
+
+    def __call__(self, point: np.ndarray, image: np.ndarray) -> np.ndarray:
+        """The next point to try, from a point and what the plain iteration makes of it."""
+        self._points = [*self._points, point][-self.memory - 1 :]
+        self._images = [*self._images, image][-self.memory - 1 :]
+        self.active = len(self._points) > 1
+        if not self.active:
+            return image
+        residuals = np.array(self._images) - np.array(self._points)
+        by_step = np.diff(residuals, axis=0).T
+        weights, *_ = np.linalg.lstsq(by_step, residuals[-1], rcond=1e-10)
+        step = image - np.diff(self._images, axis=0).T @ weights - point
+        limit = self.longest * np.linalg.norm(residuals[-1])
+        size = np.linalg.norm(step)
+        if not np.isfinite(size):
+            self.active = False
+            return image
+        return point + step * min(1.0, limit / max(size, 1e-300))

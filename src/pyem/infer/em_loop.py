@@ -1,0 +1,168 @@
+"""Hierarchical expectation maximisation: one loop for every engine that offers an E-step."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from pyem.infer.acceleration import Ascent
+from pyem.population.group import Group
+from pyem.population.population import Population
+from pyem.population.posterior import EStep, Laplace
+
+
+@dataclasses.dataclass(frozen=True)
+class EMRun:
+    """What the loop found, and the path to it."""
+
+    population: Population
+    laplace: Laplace
+    converged: bool
+    message: str
+    trace: dict[str, np.ndarray]
+    """``log_evidence``, ``change`` and ``vector`` of the group at every iteration."""
+
+
+Report = Callable[[int, float, float], None]
+"""Called after each iteration with its number, the log evidence and the change of the group."""
+
+Settled = Callable[[Population, Laplace], bool]
+"""Called after each iteration with the group and what the E-step found under it."""
+
+
+def run_em(
+    estep: EStep,
+    population: Population,
+    *,
+    max_iter: int = 500,
+    tol: float = 1e-7,
+    accelerate: bool = True,
+    report: Report | None = None,
+    settled: Settled | None = None,
+) -> EMRun:
+    """Alternate E-steps and M-steps to a fixed point.
+
+    Parameters
+    ----------
+    estep
+        The Laplace approximation of all subjects under a prior, warm-started.
+    population
+        Where to start.
+    max_iter
+        Iterations at most.
+    tol
+        Stop when no regression weight and no entry of the covariance's root is farther than this from where the next step
+        leads, before it is extrapolated, or when the log evidence stays the same to rounding for five iterations.
+    accelerate
+        Once plain steps are small, take extrapolated Newton steps (`pyem.infer.acceleration`) instead, with a return to a plain
+        step whenever the next one grows; where they make no headway, extrapolated plain steps. Fixed points are the same, and
+        where there are several the plain beginning decides between them.
+    report
+        Told of every iteration.
+    settled
+        A further rule: the iteration goes on as long as it says False.
+
+    References
+    ----------
+    Huys, Q. J. M., et al. (2011). Disentangling the roles of approach, activation and valence in instrumental and
+    pavlovian responding. PLoS Computational Biology, 7(4), e1002028. https://doi.org/10.1371/journal.pcbi.1002028
+
+    Walker, H. F., & Ni, P. (2011). Anderson acceleration for fixed-point iterations. SIAM Journal on Numerical Analysis,
+    49(4), 1715-1735. https://doi.org/10.1137/10078356X
+    """
+    ascent, tried, pace = None, False, _Pace(accelerate, _close(population.group))
+    evidence, changes, vectors = [], [], []
+    plain, change, still = population, np.inf, 0
+    converged, message = False, f"not converged after {max_iter} iterations"
+    laplace = None
+    for iteration in range(max_iter):
+        laplace = estep(population.prior, float(np.clip((0.03 * change) ** 2, 1e-16, 1e-4)))
+        value = float(laplace.log_evidence(population.log_prior(laplace.mode))[laplace.usable].sum())
+        image = population.update(laplace)
+        moved = image.distance(population)
+        following = image
+        if way := pace.way(moved):
+            ascent = (
+                ascent if ascent and ascent.newton == (way == "newton") else Ascent(population, newton=way == "newton")
+            )
+            following, moved = ascent(population, image, laplace)
+        if tried and not moved < 1.5 * change:
+            # The fast step overshot: go on from the last plain one instead.
+            population, ascent, tried = plain, None, False
+            pace.overshot()
+            continue
+        plain, change = image, moved
+        still = still + 1 if evidence and abs(value - evidence[-1]) < 1e-12 * abs(value) else 0
+        evidence.append(value)
+        changes.append(change)
+        vectors.append(population.vector)
+        if report:
+            report(iteration + 1, value, change)
+        agreed = settled is None or settled(population, laplace)
+        if agreed and change < tol:
+            converged, message = True, f"group parameters changed by less than {tol:g}"
+            break
+        if agreed and still >= 5:
+            converged, message = True, "log evidence stayed the same to rounding"
+            break
+        population, tried = following, ascent is not None and ascent.extrapolated
+        pace.headway(change)
+    assert laplace is not None
+    trace = {"log_evidence": np.array(evidence), "change": np.array(changes), "vector": np.array(vectors)}
+    trace["evaluated"] = np.array(iteration + 1)
+    # What is reported belongs together: a group, and the modes under it to full precision.
+    population = population if converged else plain
+    laplace = estep(population.prior, 1e-16)
+    return EMRun(population, laplace, converged, message, trace)
+
+
+class _Pace:
+    """Which steps to take: plain ones while they are large; then Newton's; where those do not help, extrapolated ones.
+
+    A Laplace approximation can have several fixed points, some of them unstable. Plain steps leave an unstable one, while a
+    Newton step stays near it; large steps can end in a collapsed variance. And where posteriors are far from Gaussian, Newton
+    steps may circle around the fixed point.
+    """
+
+    def __init__(self, wanted: bool, below: float, patience: int = 15, overshots: int = 10) -> None:
+        self.below = below
+        self.patience = patience
+        self.overshots = overshots
+        self._ways = ["extrapolated", "newton"] if wanted else []
+        self._begun = False
+        self._best = np.inf
+        self._waited = self._overshot = 0
+
+    def way(self, moved: float) -> str | None:
+        """The kind of the next step, None for a plain one, where a plain one would move by `moved`."""
+        self._begun = self._begun or moved < self.below
+        return self._ways[-1] if self._begun and self._ways else None
+
+    def headway(self, change: float) -> None:
+        """A step begins at this distance from the fixed point."""
+        if not (self._begun and self._ways):
+            return
+        if change < 0.7 * self._best:
+            self._best, self._waited = change, 0
+        else:
+            self._waited += 1
+        self._next_way(self._waited >= self.patience)
+
+    def overshot(self) -> None:
+        """A step had to be taken back."""
+        self._overshot += 1
+        self._next_way(self._overshot >= self.overshots)
+
+    def _next_way(self, over: bool) -> None:
+        if over:
+            self._ways.pop()
+            self._best, self._waited, self._overshot = np.inf, 0, 0
+
+
+def _close(group: Group) -> float:
+    """Change of a plain step that is small enough for fast ones: likelihoods of rich families have more than one maximum."""
+    if group.family != "gaussian":
+        return 0.01
+    return 0.03

@@ -1,0 +1,328 @@
+"""The E-step of a Python function that JAX cannot trace: one search for each person, in parallel processes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import inspect
+import itertools
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cloudpickle
+import numpy as np
+
+from pyem.infer.differences import WALL, Found, Quadratic, Search, Stencil, find_mode
+
+Likelihood = Callable[..., float]
+"""``f(x, data, prior)``: one person's negative log-likelihood; only some functions look at the prior."""
+
+SMALL = 0.25
+"""Seconds of work below which starting processes costs more than it saves."""
+
+Job = tuple[int, np.ndarray, Stencil | None, np.ndarray, np.ndarray, float, tuple[int, ...]]
+"""Place in the block, start, what is known, the prior's mean and precision, tolerance, seed."""
+
+
+class OpaqueEStep:
+    """The E-step of any function of one person's parameters and data, warm-started from the last call.
+
+    Derivatives are central differences, and curvature is the Hessian at the mode. Where a search fails, it is repeated from
+    random starts. The result does not depend on the number of processes.
+
+    Parameters
+    ----------
+    likelihood
+        ``likelihood(x, data, prior) -> float``, the negative log-likelihood in nats. It may be defined anywhere, also in
+        a notebook.
+    people
+        What it takes as `data`, for each person.
+    start
+        First guess, (S, P), unconstrained.
+    search
+        How each person's mode is looked for.
+    n_jobs
+        Processes, as in joblib: -1 for all cores, -2 for all but one. A negative number is a limit: little work is done in
+        this process.
+    seed
+        Of the random starts.
+    """
+
+    exact = False
+
+    def __init__(
+        self,
+        likelihood: Likelihood,
+        people: Sequence[Any],
+        start: np.ndarray,
+        *,
+        search: Search = Search(),  # noqa: B008 - immutable
+        n_jobs: int = -2,
+        seed: int = 0,
+    ) -> None:
+        from joblib import effective_n_jobs
+
+        self.likelihood = likelihood
+        self.people = list(people)
+        self.search = dataclasses.replace(search, stale=getattr(likelihood, "own_prior", False))
+        self.seed = seed
+        self.n_jobs = min(effective_n_jobs(n_jobs), len(self.people))
+        self.optional = n_jobs < 0
+        self._x = np.array(start, float)
+        self._known: list[Stencil | None] = [None] * len(self.people)
+        self._calls = 0
+        self._blocks: list[tuple[slice, bytes, bytes]] = []
+
+    def __call__(self, prior: Any, tol: float = 1e-16) -> Any:
+        """Every person's mode and curvature under a `GaussianPrior`."""
+        root = np.sqrt(prior.weight)
+        precisions = [prior.precision * np.outer(r, r) for r in root]
+        found = self._search(prior.mean, precisions, self._known, tol)
+        self._known = [one.at if one.at.clean else None for one in found]
+        return _laplace(found, precisions, tol)
+
+    def general(self, log_prior: Callable[[np.ndarray], float], tol: float = 1e-16) -> Any:
+        """The same under any log prior density of one person's parameters."""
+        joint = OpaqueEStep.__new__(OpaqueEStep)
+        joint.__dict__ |= self.__dict__ | {"likelihood": _Joint(self.likelihood, log_prior), "_blocks": []}
+        n = self._x.shape[1]
+        flat = [np.zeros((n, n))] * len(self.people)
+        found = joint._search(np.zeros_like(self._x), flat, [None] * len(self.people), tol)
+        self._x = joint._x
+        laplace = _laplace(found, flat, tol)
+        return laplace._replace(log_lik=laplace.log_lik - np.array([log_prior(x) for x in self._x]))
+
+    def _search(
+        self, means: np.ndarray, precisions: list[np.ndarray], known: list[Stencil | None], tol: float
+    ) -> list[Found]:
+        self._calls += 1
+        jobs: list[Job] = [
+            (s, self._x[s], known[s], means[s], precisions[s], tol, (self.seed, self._calls, s))
+            for s in range(len(self.people))
+        ]
+        found = self._run(jobs)
+        self._x = np.array([one.at.x for one in found])
+        return found
+
+    def _run(self, jobs: list[Job]) -> list[Found]:
+        if self.n_jobs == 1:
+            return [_one(self.likelihood, self.people[job[0]], self.search, job) for job in jobs]
+        done: list[Found] = []
+        if self.optional and self._calls == 1:
+            # Try a person, and hand out the rest only if that is worth it.
+            began = time.perf_counter()
+            done = [_one(self.likelihood, self.people[0], self.search, jobs[0])]
+            if (time.perf_counter() - began) * len(jobs) < SMALL:
+                self.n_jobs = 1
+                return done + self._run(jobs[1:])
+        return done + self._share(jobs[len(done) :])
+
+    def _share(self, jobs: list[Job]) -> list[Found]:
+        from joblib import Parallel, delayed
+
+        if not self._blocks:
+            self._blocks = list(self._pack())
+        parts = []
+        for where, digest, packed in self._blocks:
+            mine = [(job[0] - where.start, *job[1:]) for job in jobs if where.start <= job[0] < where.stop]
+            parts.append(delayed(_block)(digest, packed, self.search, mine))
+        done: Any = Parallel(n_jobs=self.n_jobs, backend="loky")(parts)
+        return [one for part in done for one in part]
+
+    def _pack(self) -> Any:
+        """The function and its data, pickled once, in several blocks a process so that none waits long for the others."""
+        edges = np.linspace(0, len(self.people), min(len(self.people), 4 * self.n_jobs) + 1).astype(int)
+        for a, b in itertools.pairwise(edges):
+            packed = cloudpickle.dumps((self.likelihood, self.people[a:b]))
+            yield slice(int(a), int(b)), hashlib.blake2b(packed, digest_size=16).digest(), packed
+
+
+class _Joint:
+    """Likelihood times a prior of any form."""
+
+    def __init__(self, likelihood: Likelihood, log_prior: Callable[[np.ndarray], float]) -> None:
+        self.likelihood = likelihood
+        self.log_prior = log_prior
+
+    def __call__(self, x: np.ndarray, data: Any, prior: Quadratic) -> float:
+        """Negative log-joint at x (P,)."""
+        return self.likelihood(x, data, prior) - self.log_prior(x)
+
+
+def _one(likelihood: Likelihood, data: Any, search: Search, job: Job) -> Found:
+    place, start, known, mean, precision, tol, seed = job
+    prior = Quadratic(mean, precision)
+
+    def value(x: np.ndarray) -> float:
+        out = likelihood(x, data, prior)
+        return out if np.isfinite(out) else np.inf
+
+    try:
+        return find_mode(value, prior, start, known, search, tol, np.random.default_rng(seed))
+    except Exception as error:
+        error.add_note(f"in the fit function, for person {place} of those worked on together")
+        raise
+
+
+@functools.lru_cache(maxsize=64)
+def _unpacked(digest: bytes, packed: bytes) -> tuple[Likelihood, list[Any]]:
+    return cloudpickle.loads(packed)
+
+
+def _block(digest: bytes, packed: bytes, search: Search, jobs: list[Job]) -> list[Found]:
+    """Runs in a worker process, which unpickles a block once."""
+    likelihood, people = _unpacked(digest, packed)
+    return [_one(likelihood, people[job[0]], search, job) for job in jobs]
+
+
+def negative_log_liks(likelihood: Likelihood, people: Sequence[Any], x: np.ndarray, *, n_jobs: int = -2) -> np.ndarray:
+    """Negative log-likelihood (K, S) at draws (K, S, P); infinite where it is not finite."""
+    from joblib import Parallel, delayed, effective_n_jobs
+
+    began = time.perf_counter()
+    first = _column(likelihood, people[0], x[:, 0])
+    work = (time.perf_counter() - began) * (len(people) - 1)
+    rest = [(likelihood, person, x[:, s]) for s, person in enumerate(people) if s]
+    if work < SMALL or effective_n_jobs(n_jobs) == 1:
+        columns = [_column(*args) for args in rest]
+    else:
+        columns = Parallel(n_jobs=n_jobs, backend="loky")(delayed(_column)(*args) for args in rest)
+    return np.array([first, *columns]).T
+
+
+def _column(likelihood: Likelihood, data: Any, x: np.ndarray) -> np.ndarray:
+    prior = Quadratic(np.zeros(x.shape[1]), np.eye(x.shape[1]))
+    values = np.array([likelihood(row, data, prior) for row in x])
+    return np.where(np.isfinite(values), values, np.inf)
+
+
+def _laplace(found: list[Found], precisions: list[np.ndarray], tol: float) -> Any:
+    from pyem.population.posterior import Laplace, Status
+
+    n = len(found[0].at.x)
+    cov, log_det = np.empty((len(found), n, n)), np.empty(len(found))
+    status = np.full(len(found), int(Status.CONVERGED))
+    for s, (one, precision) in enumerate(zip(found, precisions, strict=True)):
+        values, vectors = np.linalg.eigh((one.at.hess if one.at.clean else 0.0) + precision)
+        kept = np.maximum(values, 1e-10)
+        cov[s], log_det[s] = (vectors / kept) @ vectors.T, np.log(kept).sum()
+        if not np.isfinite(one.at.value) or one.at.value >= WALL:
+            status[s] = Status.NOT_FINITE
+        elif not one.positive or not one.at.clean:
+            status[s] = Status.FLAT
+        elif one.decrement > max(100 * tol, 1e-6):
+            status[s] = Status.MAX_STEPS
+    log_lik = -np.array([one.at.value for one in found])
+    return Laplace(np.array([one.at.x for one in found]), cov, log_lik, log_det, status)
+
+
+# -- functions of the pyEM form -----------------------------------------------------------------------------------------
+
+
+class PriorView:
+    """The prior as functions of the pyEM form see it: ``prior.logpdf(x)``, and ``prior["logpdf"]`` of the older form."""
+
+    def __init__(self, prior: Quadratic) -> None:
+        self._quadratic = prior
+        self.mu = prior.mean
+        self.sigma = 1 / np.maximum(np.diag(prior.precision), 1e-300)
+        _, log_det = np.linalg.slogdet(prior.precision)
+        self._constant = 0.5 * (log_det - len(self.mu) * np.log(2 * np.pi))
+
+    def logpdf(self, x: Any) -> float:
+        """Log-density at x (P,), in nats."""
+        return self._constant - self._quadratic.value(np.asarray(x, float).ravel())
+
+    def __getitem__(self, name: str) -> Any:
+        return {"logpdf": self.logpdf, "mu": self.mu, "sigma": self.sigma}[name]
+
+
+class PyEMLikelihood:
+    """The negative log-likelihood of a function ``f(params, *data, prior=None, output="npl"|"nll"|"all")``.
+
+    Functions that do not keep to the form (their "npl" is not "nll" minus the log prior) are evaluated with the prior, which is
+    then taken away again: what is minimised is what the function says.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.by_name = _takes_names(function)
+        self.own_prior = False
+
+    def checked(self, data: tuple[Any, ...], x: np.ndarray) -> PyEMLikelihood:
+        """Itself, after finding out on one person's data whether the function keeps to the form."""
+        prior = Quadratic(np.zeros(len(x)), np.eye(len(x)))
+        view = PriorView(prior)
+        joint = _number(self._call(x, data, view, "npl"))
+        try:
+            alone = _number(self._call(x, data, None, "nll"))
+        except Exception:
+            # It works with a prior, and not without one.
+            self.own_prior = True
+            return self
+        kept = np.isclose(joint, alone - view.logpdf(x), rtol=1e-6, atol=1e-6)
+        self.own_prior = not (kept or max(joint, alone) >= WALL)
+        return self
+
+    def __call__(self, x: np.ndarray, data: tuple[Any, ...], prior: Quadratic) -> float:
+        """At unconstrained x (P,)."""
+        if not self.own_prior:
+            return _number(self._call(x, data, None, "nll"))
+        view = PriorView(prior)
+        return _number(self._call(x, data, view, "npl")) + view.logpdf(x)
+
+    def _call(self, x: np.ndarray, data: tuple[Any, ...], prior: Any, output: str) -> Any:
+        with _double_precision():
+            if self.by_name:
+                return self.function(x, *data, prior=prior, output=output)
+            return self.function(x, *data, prior, output)
+
+
+class Reporter:
+    """What a fit function says without a prior, whether it takes `prior` and `output` by name or in their places."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        taken = _parameters(function)
+        self.by_name = _takes_names(function) or any(p.name == "output" for p in taken)
+        without = any(p.name == "prior" and p.default is p.empty for p in taken)
+        self.settings = {"prior": None} if without else {}
+
+    def __call__(self, x: np.ndarray, data: tuple[Any, ...], output: str) -> Any:
+        """At x (P,)."""
+        with _double_precision():
+            if self.by_name:
+                return self.function(x, *data, **self.settings, output=output)
+            return self.function(x, *data, None, output)
+
+
+def _double_precision() -> Any:
+    """For what a function computes with JAX, if it does: differences of single precision tell nothing."""
+    jax = sys.modules.get("jax")
+    return jax.enable_x64(True) if jax else contextlib.nullcontext()
+
+
+def _takes_names(function: Callable[..., Any]) -> bool:
+    taken = _parameters(function)
+    return not taken or {"prior", "output"} <= {p.name for p in taken} or any(p.kind is p.VAR_KEYWORD for p in taken)
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The function's parameters; none if it does not tell."""
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return []
+
+
+def _number(value: Any) -> float:
+    if value is None:
+        raise ValueError("a fit function should return one number, but returned None; has it a return statement?")
+    array = np.asarray(value, float)
+    if array.size != 1:
+        raise ValueError(f"a fit function should return one number, but returned an array of shape {array.shape}")
+    return float(array.reshape(()))

@@ -1,0 +1,95 @@
+"""From what a search found to a result, with a word about those who have no regular mode."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.errors import FitWarning, ModelError
+from pyem.model.model import Model
+from pyem.population.population import Population
+from pyem.population.posterior import Laplace, Status
+from pyem.results.point import PointFit
+
+
+def ended(laplace: Laplace) -> tuple[bool, str]:
+    """Whether everybody has a regular mode, and how many have, in words."""
+    done = laplace.status == Status.CONVERGED
+    return bool(done.all()), f"{int(done.sum())} of {len(done)} subjects converged"
+
+
+def as_point_fit(
+    method: str,
+    model: Model,
+    data: Dataset,
+    laplace: Laplace,
+    population: Population | None,
+    info: np.ndarray | None,
+    converged: bool,
+    message: str,
+    trace: Mapping[str, np.ndarray],
+    *,
+    log_prior: np.ndarray | None = None,
+    stacklevel: int,
+) -> PointFit:
+    """The result of a fit from its Laplace approximations, with a warning that names people without a regular mode."""
+    some_finite(model, laplace)
+    laplace = _without_lost(laplace)
+    if log_prior is None and population is not None:
+        log_prior = population.log_prior(laplace.mode)
+    fit = PointFit(
+        method=method,
+        model=model,
+        data=data,
+        x=laplace.mode,
+        cov=laplace.cov,
+        log_lik=laplace.log_lik,
+        log_prior=log_prior,
+        log_evidence=None if log_prior is None else laplace.log_evidence(log_prior),
+        status=laplace.status,
+        population=population if method == "em" else None,
+        prior=(population.coef[0], population.cov) if method == "map" and population is not None else None,
+        information=info,
+        converged=converged,
+        message=message,
+        trace=dict(trace),
+    )
+    _warn_of_failures(fit, stacklevel + 1)
+    return fit
+
+
+def some_finite(model: Model, laplace: Laplace) -> None:
+    """Raise a ModelError unless somebody has a finite likelihood."""
+    if not laplace.usable.any():
+        raise ModelError(
+            f"model {model.name!r} has no finite log-likelihood for any of the {len(laplace.status)} subjects where the search "
+            "starts; look for a logarithm or a division of 0, a root of a negative number, or data far out of scale, and see "
+            "what pyem.check(model, data) says"
+        )
+
+
+def _without_lost(laplace: Laplace) -> Laplace:
+    """NaN for subjects whose likelihood is not finite: no number that looks like an estimate."""
+    lost = ~laplace.usable
+    if not lost.any():
+        return laplace
+    hide = lambda values: np.where(lost.reshape(-1, *[1] * (values.ndim - 1)), np.nan, values)  # noqa: E731
+    mode, cov, log_lik, log_det = map(hide, laplace[:-1])
+    return Laplace(mode, cov, log_lik, log_det, laplace.status)
+
+
+def _warn_of_failures(fit: PointFit, stacklevel: int) -> None:
+    failed = np.flatnonzero(fit.status != Status.CONVERGED)
+    if not len(failed):
+        return
+    named = [f"{fit.data.subjects[s]} ({Status(fit.status[s]).text})" for s in failed[:10]]
+    more = f" and {len(failed) - 10} more" if len(failed) > 10 else ""
+    warnings.warn(
+        f"fit_{fit.method} of {fit.model.name!r}: {len(failed)} of {len(fit.status)} subjects have no regular mode: "
+        f"{', '.join(named)}{more}; see the column status of table()",
+        FitWarning,
+        stacklevel=stacklevel,
+    )

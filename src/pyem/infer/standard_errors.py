@@ -1,0 +1,155 @@
+"""Standard errors of a fitted group: the observed information of its parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from pyem.population.population import Population
+from pyem.population.posterior import EStep, Laplace
+
+
+def information(estep: EStep, population: Population, laplace: Laplace) -> np.ndarray:
+    """Observed information of the group's `vector`: minus the curvature of the Laplace-approximated marginal likelihood.
+
+    Parameters
+    ----------
+    estep
+        The E-step that the group was fitted with; used for heavy-tailed families only.
+    population, laplace
+        The fixed point of EM and the subjects' posteriors there.
+    """
+    if population.group.family == "gaussian":
+        return louis_information(population, laplace)
+    return oakes_information(estep, population)
+
+
+def louis_information(population: Population, laplace: Laplace) -> np.ndarray:
+    """Information that complete data would give, less what is missing because people are known with error only.
+
+    By Louis' identity the missing part is the variance of each subject's score over their posterior, which has a closed form
+    for a Gaussian posterior, as the score of a Gaussian group is quadratic.
+
+    A posterior is taken to be no wider than the population in any direction: where the likelihood is locally convex, the
+    Laplace approximation says otherwise, and one such subject could make the whole information indefinite.
+
+    References
+    ----------
+    Louis, T. A. (1982). Finding the observed information matrix when using the EM algorithm. Journal of the Royal
+    Statistical Society B, 44(2), 226-233. https://doi.org/10.1111/j.2517-6161.1982.tb01203.x
+    """
+    score, complete, missing = louis_parts(population, laplace)
+    slope = population.root_slope
+    # By the logarithms of the factor's diagonal, of which the second derivative counts as well.
+    logs = population.is_diagonal
+    return slope[:, None] * (complete - missing) * slope - np.diag(np.where(logs, score * slope, 0.0))
+
+
+def louis_parts(population: Population, laplace: Laplace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By the group's `roots`: the score, the information that complete data would give, and the part of it that is missing.
+
+    The weights of a heavy-tailed family are taken as known, so that for such a family too little is missing.
+    """
+    use = laplace.usable
+    root = np.sqrt(population.weights(laplace)[use])
+    both = root[:, :, None] * root[:, None]
+    cov = _no_wider(both * laplace.cov[use], population.cov)
+    design = population.design[use]
+    gap = root * (laplace.mode[use] - design @ population.coef)
+    scaled = design[:, :, None] * root[:, None]
+    by_coef = np.einsum("skp,sq->kpq", scaled, gap)
+    scatter = gap.T @ gap + cov.sum(0)
+    linear, quadratic = _score_terms(population, scaled, gap)
+    spread = np.einsum("ipq,sqr->ispr", quadratic, cov)
+    missing = np.einsum("isp,jsp->ij", np.einsum("isp,spq->isq", linear, cov), linear)
+    missing += 2 * np.einsum("ispq,jsqp->ij", spread, spread)
+    complete = _complete(population, np.einsum("skp,slq->kplq", scaled, scaled), by_coef, scatter, len(gap))
+    return population.score(laplace) / population.root_slope, complete, missing
+
+
+def _complete(
+    population: Population, normal: np.ndarray, by_coef: np.ndarray, scatter: np.ndarray, n: int
+) -> np.ndarray:
+    """Minus the Hessian of the expected complete-data log-density by `roots`.
+
+    Parameters
+    ----------
+    normal, by_coef, scatter
+        (K, P, K, P), (K, P, P), (P, P): products of the design with itself, of it with the gaps, and of these with themselves.
+    n
+        Number of subjects.
+    """
+    precision = np.linalg.inv(population.cov)
+    chol = np.linalg.cholesky(population.cov)
+    upper = np.linalg.inv(chol).T
+    free, rows, columns = population.free, *population.lower
+    middle = precision @ scatter @ precision - n * precision
+    corner = (normal * precision[:, None, :])[free][:, free]
+    sides, block = [], []
+    for a, b in zip(rows, columns, strict=True):
+        # The derivative of the precision by one entry of the factor, with the opposite sign.
+        fall = np.outer(precision[:, a], upper[:, b])
+        fall = fall + fall.T
+        sides.append(np.einsum("pq,kpq->kp", fall, by_coef)[free])
+        moved = fall @ scatter @ precision + precision @ scatter @ fall - n * fall
+        slope = moved @ chol
+        slope[:, b] -= middle[:, a]
+        block.append(slope[rows, columns])
+    side, block = np.array(sides), np.array(block)
+    return np.block([[corner, side.T], [side, (block + block.T) / 2]])
+
+
+def _score_terms(population: Population, scaled: np.ndarray, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Linear (n, S, P) and quadratic (n, P, P) terms of each entry of the score, as a function of root * (x - mode)."""
+    precision = np.linalg.inv(population.cov)
+    upper = np.linalg.inv(np.linalg.cholesky(population.cov)).T
+    none = np.zeros_like(precision)
+    linear = [scaled[:, k, p, None] * precision[p] for k, p in np.argwhere(population.free)]
+    quadratic = [none for _ in linear]
+    for a, b in zip(*population.lower, strict=True):
+        outer = np.outer(precision[a], upper[:, b])
+        quadratic.append((outer + outer.T) / 2)
+        linear.append(2 * gap @ quadratic[-1])
+    return np.array(linear), np.array(quadratic)
+
+
+def _no_wider(cov: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """Covariances (S, P, P) with no direction in which they exceed `limit` (P, P)."""
+    chol = np.linalg.cholesky(limit)
+    white = np.linalg.inv(chol)
+    values, vectors = np.linalg.eigh(white @ cov @ white.T)
+    axes = chol @ vectors
+    return np.einsum("spi,si,sqi->spq", axes, np.minimum(values, 1.0), axes)
+
+
+def oakes_information(estep: EStep, population: Population, *, step: float = 1e-4) -> np.ndarray:
+    """Information as minus the derivative of the score when the posteriors move with the group, by central differences.
+
+    This also counts what is missing about the weights of a heavy-tailed family, and is exact for exact posteriors.
+
+    References
+    ----------
+    Oakes, D. (1999). Direct calculation of the information matrix via the EM algorithm. Journal of the Royal Statistical
+    Society B, 61(2), 479-482. https://doi.org/10.1111/1467-9868.00188
+    """
+
+    def score(moved: Population) -> np.ndarray:
+        laplace = estep(moved.prior, 1e-16)
+        for _ in range(0 if moved.group.family == "gaussian" else 5):
+            # The weights move with the posteriors, and they with the weights.
+            moved = dataclasses.replace(moved, weight=moved.weights(laplace))
+            laplace = estep(moved.prior, 1e-16)
+        return moved.score(laplace)
+
+    matrix = -_slope(population, score, step=step)
+    return (matrix + matrix.T) / 2
+
+
+def _slope(population: Population, function: Callable[[Population], np.ndarray], *, step: float) -> np.ndarray:
+    """Derivative of a function of the population by its `vector`."""
+    vector = population.vector
+    moves = step * np.eye(len(vector))
+    ends = [[function(population.with_vector(vector + sign * move)) for sign in (1, -1)] for move in moves]
+    return np.array([(up - down) / (2 * step) for up, down in ends])

@@ -1,0 +1,27 @@
+"""What a model is: parameters and their transforms, distributions of responses, modifiers, and the scan over trials."""
+
+from pyem.model.distribution import Categorical, Normal, Poisson
+from pyem.model.model import Model
+from pyem.model.modifiers import fix, tie, with_lapse, with_stickiness
+from pyem.model.parameter import Parameter
+from pyem.model.record import Record
+from pyem.model.rollout import rollout
+from pyem.model.transform import Interval, Ordered, Positive, Real
+
+__all__ = [
+    "Categorical",
+    "Interval",
+    "Model",
+    "Normal",
+    "Ordered",
+    "Parameter",
+    "Poisson",
+    "Positive",
+    "Real",
+    "Record",
+    "fix",
+    "rollout",
+    "tie",
+    "with_lapse",
+    "with_stickiness",
+]

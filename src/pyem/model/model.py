@@ -1,0 +1,228 @@
+"""Models of behaviour: three pure functions of one trial, from which everything else is derived."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from pyem.model.parameter import Parameter
+from pyem.model.record import Record
+from pyem.model.transform import Transform
+
+RESERVED = ("responded", "learn", "seen")
+"""Masks that come with every trial, so that no column can have their names."""
+
+
+Recipe = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+"""Steps, each a name and its keyword arguments."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A model of what one subject does, one trial at a time.
+
+    Give either `policy` (with `init` and `update` where there is something to learn) or `log_likelihood`.
+    Instances are hashable and compare by value: two equal models share one compilation.
+
+    Parameters
+    ----------
+    name
+        Identifier, for example ``"rw1a1b"``.
+    parameters
+        The free parameters, in order.
+    policy
+        ``policy(p, state, trial)`` returns the distribution of the response on this trial (an object with
+        ``log_prob`` and ``sample``), or a dict of them by response column.
+    init
+        ``init(p)`` returns the state before the first trial of a block: an array, or a tuple or dict of arrays.
+    update
+        ``update(p, state, trial)`` returns the state after the trial and a dict of what is worth plotting.
+    log_likelihood
+        ``log_likelihood(p, trials)`` returns the log-likelihood of each trial of a block, or their sum, in nats, for
+        models without trial structure. ``trials`` has each field with the trials along the first axis and
+        ``trials.responded``, False where a trial must not count.
+    options
+        Number of options of a categorical response.
+    responses, outcomes, inputs
+        Columns that the model explains, learns from, and is shown before it responds. A trial with a missing input or
+        response counts no likelihood.
+    updates
+        On which trials the state moves on: those ``"responded"`` to whose outcomes are known (a missed trial teaches
+        nothing); all those ``"shown"``, answered or not, for what is learned without a response; or ``"always"``.
+    lagged
+        Columns of earlier trials of the block that the policy needs too: ``(("y", 1),)`` for the last trial's y. A
+        trial counts no likelihood where they are missing.
+    input_codes
+        Inputs and outcomes that are codes, and how many codes each has: ``(("option_left", 4),)``.
+    optional
+        Inputs and outcomes that may be missing: they keep no trial from counting or teaching. ``trial.seen[name]`` says
+        whether the value was there, and the model knows what to do without it.
+    share
+        Look for decisions that were made in the same state of mind, and evaluate each state once (see `pyem.engine.contexts`).
+        For models with few different trials, and blocks that start afresh.
+    task
+        Default task for simulations.
+    doc, reference
+        What the model says, and where it is published.
+    fixed, tied
+        Parameters held at a value, and parameters that copy another (see `fix` and `tie`).
+    recipe
+        How `pyem.models.get` and functions such as `fix` made this model, so that a saved fit can name it: the registered
+        name with its options, then each function with its arguments. Empty for models made otherwise.
+
+    Examples
+    --------
+    >>> from pyem.models import get
+    >>> get("rw1a1b").names
+    ('beta', 'alpha')
+    """
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    policy: Callable[..., Any] | None = None
+    init: Callable[..., Any] | None = None
+    update: Callable[..., Any] | None = None
+    log_likelihood: Callable[..., Any] | None = None
+    options: int | None = None
+    responses: tuple[str, ...] = ("choice",)
+    outcomes: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    input_codes: tuple[tuple[str, int], ...] = ()
+    updates: Literal["responded", "shown", "always"] = "responded"
+    lagged: tuple[tuple[str, int], ...] = ()
+    optional: tuple[str, ...] = ()
+    share: bool = False
+    task: Any = None
+    doc: str = ""
+    reference: str = ""
+    fixed: tuple[tuple[str, float], ...] = ()
+    tied: tuple[tuple[str, str], ...] = ()
+    recipe: Recipe = dataclasses.field(default=(), compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", tuple(self.parameters))
+        if (self.policy is None) == (self.log_likelihood is None):
+            raise ValueError(f"model {self.name!r} needs either policy= or log_likelihood=, and not both")
+        if self.update is not None and self.init is None:
+            raise ValueError(
+                f"model {self.name!r} has update= but no init=; give init=lambda p: <state before trial 1>"
+            )
+        if self.updates not in ("responded", "shown", "always"):
+            raise ValueError(
+                f"model {self.name!r} has updates={self.updates!r}; choose 'responded', 'shown' or 'always'"
+            )
+        unknown = [name for name, _ in self.lagged if name not in self.columns]
+        if unknown:
+            raise ValueError(
+                f"model {self.name!r} has lagged={unknown}, but its columns are {', '.join(self.columns)}; "
+                "name them among inputs=, responses= or outcomes="
+            )
+        taken = [name for name in self.columns if name in RESERVED]
+        if taken:
+            raise ValueError(
+                f"model {self.name!r} has a column {taken[0]!r}, but a trial has {', '.join(RESERVED)} of its own; name the "
+                "column otherwise"
+            )
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"model {self.name!r} has parameters of the same name: {', '.join(self.names)}")
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, parameters=({', '.join(self.names)}))"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each free value, in the order of the unconstrained vector."""
+        return tuple(name for parameter in self.parameters for name in parameter.names)
+
+    @property
+    def n_params(self) -> int:
+        """Number of free values, P."""
+        return len(self.names)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that a data set must have."""
+        return (*self.inputs, *self.responses, *self.outcomes)
+
+    @property
+    def coded(self) -> tuple[tuple[str, int], ...]:
+        """Columns that are codes 0, 1, ..., and how many codes each has."""
+        response = () if self.options is None else ((self.responses[0], self.options),)
+        return self.input_codes + response
+
+    @property
+    def typical(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and sd (P,) of a typical population on the unconstrained scale."""
+        sizes = [len(parameter.names) for parameter in self.parameters]
+        return (
+            np.repeat([p.mean for p in self.parameters], sizes).astype(float),
+            np.repeat([p.sd for p in self.parameters], sizes).astype(float),
+        )
+
+    @property
+    def limits(self) -> np.ndarray:
+        """Largest absolute unconstrained value of each parameter that a search may visit, (P,)."""
+        return np.array([parameter.transform.limit for parameter in self.parameters for _ in parameter.names])
+
+    def record(self, x: Array) -> Record:
+        """Natural parameters by name from unconstrained `x`, whose first axis is the parameter."""
+        values: dict[str, Any] = {}
+        start = 0
+        for parameter in self.parameters:
+            block = x[start : start + len(parameter.names)]
+            values[parameter.name] = parameter.transform(block[0] if parameter.size is None else block)
+            start += len(parameter.names)
+        values |= {name: jnp.full(x.shape[1:], value, x.dtype) for name, value in self.fixed}
+        # The newest first: what a parameter is tied to may have been tied itself later on.
+        for name, source in reversed(self.tied):
+            values[name] = values[source]
+        return Record(**values)
+
+    def natural(self, x: np.ndarray) -> np.ndarray:
+        """Natural from unconstrained values; the last axis is the parameter."""
+        return self._along_parameters(x, lambda transform, block: transform(block))
+
+    def unconstrained(self, values: np.ndarray) -> np.ndarray:
+        """Unconstrained from natural values; the last axis is the parameter.
+
+        Raises
+        ------
+        ValueError
+            If a value is outside the range of its parameter.
+        """
+        values = np.asarray(values, float)
+        x = self._along_parameters(values, lambda transform, block: transform.inv(block))
+        bad = ~np.isfinite(x)
+        if bad.any():
+            index = tuple(np.argwhere(bad)[0])
+            parameter = self._parameter_at(index[-1])
+            raise ValueError(
+                f"{self.names[index[-1]]} = {values[index]:g} is outside the open range {parameter.transform.bounds} "
+                f"of model {self.name!r}; give a value inside it"
+            )
+        return x
+
+    def log_det(self, x: np.ndarray) -> np.ndarray:
+        """Log derivative of each natural value by its unconstrained one; the last axis is the parameter."""
+        return self._along_parameters(x, lambda transform, block: transform.log_det(block))
+
+    def _parameter_at(self, index: int) -> Parameter:
+        return [parameter for parameter in self.parameters for _ in parameter.names][index]
+
+    def _along_parameters(self, x: np.ndarray, apply: Callable[[Transform, np.ndarray], Any]) -> np.ndarray:
+        x = np.moveaxis(np.asarray(x, float), -1, 0)
+        if len(x) != self.n_params:
+            raise ValueError(f"model {self.name!r} has {self.n_params} parameters, but was given {len(x)} values")
+        out, start = np.empty_like(x), 0
+        with jax.enable_x64(True), np.errstate(all="ignore"):
+            for parameter in self.parameters:
+                block = slice(start, start + len(parameter.names))
+                out[block] = np.asarray(apply(parameter.transform, x[block]))
+                start = block.stop
+        return np.moveaxis(out, 0, -1)

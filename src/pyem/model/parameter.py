@@ -1,0 +1,45 @@
+"""Free parameters of models."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pyem.model.transform import Real, Transform
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A free parameter of a model.
+
+    Parameters
+    ----------
+    name
+        The field's usual name, for example ``"alpha"``.
+    transform
+        Bijection from the real line to the natural range.
+    doc
+        One line on what it means, with its unit.
+    mean, sd
+        A typical population on the unconstrained scale. Simulations without given values draw from it and fits start
+        at its mean; no fit uses it as a prior unless asked.
+    size
+        Number of values, for vector parameters such as regression weights; None for a single number.
+
+    Examples
+    --------
+    >>> from pyem.model.transform import Interval
+    >>> Parameter("alpha", Interval(0, 1), "learning rate").name
+    'alpha'
+    """
+
+    name: str
+    transform: Transform = dataclasses.field(default_factory=Real)
+    doc: str = ""
+    mean: float = 0.0
+    sd: float = 1.0
+    size: int | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One name for each value."""
+        return (self.name,) if self.size is None else tuple(f"{self.name}{k}" for k in range(self.size))

@@ -1,0 +1,163 @@
+"""The scan over trials. Lanes are the last axis of every array, so that the fastest axis is the longest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from pyem.model.model import Model
+from pyem.model.record import Record
+
+
+def over_lanes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of one lane, applied to arrays whose last axis is the lane."""
+    return jax.vmap(function, in_axes=-1, out_axes=-1)
+
+
+def initial_state(model: Model, p: Record) -> Any:
+    """The state of one lane before its first trial, with the floating-point type that updates will have."""
+    state = model.init(p) if model.init else ()
+    return jax.tree.map(lambda leaf: _as_float(jnp.asarray(leaf)), state)
+
+
+def _as_float(leaf: Array) -> Array:
+    # A counter that an update turns into a float would change the type of the scan's carry.
+    return leaf if jnp.issubdtype(leaf.dtype, jnp.inexact) else leaf.astype(jnp.result_type(float))
+
+
+def policies(model: Model, p: Record, state: Any, trial: Record) -> dict[str, Any]:
+    """The distribution of every response of one lane on one trial."""
+    policy = model.policy(p, state, trial)  # type: ignore[misc]
+    dists = dict(policy) if isinstance(policy, dict) else {model.responses[0]: policy}
+    if set(dists) != set(model.responses):
+        raise TypeError(
+            f"policy(p, state, trial) returned a distribution of {', '.join(map(str, dists))}, but the model's responses are "
+            f"{', '.join(model.responses)}; return a dict with a distribution for each"
+        )
+    for name, dist in dists.items():
+        if not hasattr(dist, "log_prob"):
+            raise TypeError(
+                f"policy(p, state, trial) returned {_kind(dist)} for {name!r}, but should return a distribution, such as "
+                "pyem.Categorical(logits=...) or one of NumPyro's"
+            )
+    shape = jnp.shape(getattr(dists[model.responses[0]], "logits", 0.0))
+    if model.options is not None and shape and shape[-1] != model.options:
+        raise TypeError(
+            f"policy(p, state, trial) returned a distribution of {shape[-1]} options, but the model has "
+            f"options={model.options}; make them agree"
+        )
+    return dists
+
+
+def _kind(value: Any) -> str:
+    """A value for messages: arrays by their shape, as their contents are tracers."""
+    return f"an array of shape {jnp.shape(value)}" if hasattr(value, "shape") else f"a {type(value).__name__}"
+
+
+def updated(
+    model: Model, p: Record, state: Any, trial: Record, learn: Array, *, state_only: bool = False
+) -> tuple[Any, dict[str, Any]]:
+    """The state of one lane after one trial (unchanged where `learn` is False), and the trial's latents.
+
+    An update whose latents take much work may have a method `state_only`, called where they are not wanted.
+    """
+    if model.update is None:
+        return state, {}
+    bare = getattr(model.update, "state_only", None) if state_only else None
+    out = model.update(p, state, trial) if bare is None else (bare(p, state, trial), {})
+    if not (isinstance(out, tuple) and len(out) == 2 and isinstance(out[1], dict)):
+        shown = f"({', '.join(map(_kind, out))})" if isinstance(out, tuple) else _kind(out)
+        raise TypeError(
+            f"update(p, state, trial) returned {shown}, but should return the new state and a dict of what is worth plotting: "
+            "return new_state, {}"
+        )
+    new, latents = out
+    _same_shapes(state, new)
+    keep = lambda after, before: jnp.where(learn, after, before).astype(before.dtype)  # noqa: E731
+    return jax.tree.map(keep, new, state), latents
+
+
+def _same_shapes(state: Any, new: Any) -> None:
+    before, after = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (state, new))
+    if before != after or jax.tree.structure(state) != jax.tree.structure(new):
+        # Without this look, a number would silently become an array of equal values.
+        before, after = (jax.tree.map(jnp.shape, tree) for tree in (state, new))
+        raise TypeError(
+            f"update(p, state, trial) returned a state of shape {after}, but that of init(p) has shape {before}; they must be "
+            "the same"
+        )
+
+
+def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> Any:
+    """Log-likelihood of every lane; with `full`, of every trial, and its states and latents.
+
+    Parameters
+    ----------
+    model
+        The model.
+    x
+        Unconstrained parameters of each lane, (P, lane).
+    trials
+        The model's columns, (trial, ..., lane), with ``responded`` (one mask for each response column, a dict) and
+        ``learn``, boolean (trial, lane).
+    full
+        Return what each trial gave instead of the sum.
+
+    Returns
+    -------
+    Array or dict
+        (lane,) in nats; or ``{"log_lik": (trial, lane), "state": ..., "latents": {...}, "log_probs": ...}``.
+    """
+    p = over_lanes(model.record)(x)
+    if model.log_likelihood is not None:
+        return _whole_lanes(model, p, trials, full)
+
+    def lane_step(p: Record, state: Any, trial: Record) -> Any:
+        dists = policies(model, p, state, trial)
+        terms = [_count_if(trial.responded[k], k, d.log_prob(trial[k])) for k, d in dists.items()]
+        new, latents = updated(model, p, state, trial, trial.learn, state_only=not full)
+        # The log-probability of every option, where the response is one of several.
+        first = getattr(dists[model.responses[0]], "logits", 0.0) if full else 0.0
+        shown = [jax.nn.log_softmax(first)] if jnp.ndim(first) else []
+        return new, sum(terms), latents, shown
+
+    def body(carry: Any, trial: Record) -> Any:
+        state, total = carry
+        new, log_lik, latents, shown = over_lanes(lane_step)(p, state, trial)
+        out = {"log_lik": log_lik, "state": state, "latents": latents, "log_probs": shown} if full else None
+        return (new, total + log_lik), out
+
+    state = over_lanes(lambda p: initial_state(model, p))(p)
+    (_, total), out = lax.scan(body, (state, jnp.zeros(x.shape[-1], x.dtype)), trials)
+    return out if full else total
+
+
+def _count_if(responded: Array, name: str, log_p: Array) -> Array:
+    if jnp.ndim(log_p):
+        raise TypeError(
+            f"the log-probability of {name!r} on one trial has shape {jnp.shape(log_p)}, but should be one number; policy(p, "
+            "state, trial) must return the distribution of one response"
+        )
+    return jnp.where(responded, log_p, 0.0)
+
+
+def _whole_lanes(model: Model, p: Record, trials: Record, full: bool) -> Any:
+    def lane(p: Record, trials: Record) -> Array:
+        mask = trials.responded[model.responses[0]]
+        log_lik = jnp.asarray(model.log_likelihood(p, trials.with_values(responded=mask)))  # type: ignore[misc]
+        if log_lik.ndim and log_lik.shape != mask.shape:
+            raise TypeError(
+                f"log_likelihood(p, trials) returned an array of shape {log_lik.shape}, but should return a number for each of "
+                f"the {mask.shape[0]} trials of a block, or their sum"
+            )
+        if log_lik.ndim:
+            return jnp.where(mask, log_lik, 0.0)
+        # A sum over the block is kept on its first trial, so that the total over trials is right.
+        return jnp.zeros(mask.shape, log_lik.dtype).at[0].set(log_lik)
+
+    log_lik = over_lanes(lane)(p, trials)
+    return {"log_lik": log_lik, "state": (), "latents": {}, "log_probs": []} if full else log_lik.sum(0)

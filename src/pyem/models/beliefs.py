@@ -1,0 +1,94 @@
+"""Belief updating: where does what is seen come from, without feedback."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from pyem.model.distribution import Categorical
+from pyem.model.model import Model
+from pyem.model.parameter import Parameter
+from pyem.model.record import Record
+from pyem.model.transform import Interval
+from pyem.task.ponds import Ponds
+
+LAMBDA = Parameter(
+    "lambda1", Interval(0, 1), "probability that a pond shows its own colour, as the subject believes", mean=0.5
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Uniform:
+    ponds: int
+
+    def __call__(self, p: Record) -> dict[str, Array]:
+        return {"log_belief": jnp.full(self.ponds, -jnp.log(self.ponds))}
+
+
+def _joint(p: Record, state: dict[str, Array], trial: Record) -> Array:
+    """Log of belief times likelihood of what is seen, for each pond. As logs, beliefs near 0 keep their derivative."""
+    belief = state["log_belief"]
+    ponds = belief.shape[-1]
+    own = jnp.arange(ponds) == trial.observation
+    return belief + jnp.where(own, jnp.log(p.lambda1), jnp.log1p(-p.lambda1) - jnp.log(ponds - 1.0))
+
+
+def match_belief(p: Record, state: dict[str, Array], trial: Record) -> Categorical:
+    """Choose each pond with the probability that it is the one, after what was seen."""
+    return Categorical(_joint(p, state, trial))
+
+
+def update_belief(p: Record, state: dict[str, Array], trial: Record) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Bayes' rule; how much the observation surprised (in nats) is worth plotting."""
+    joint = _joint(p, state, trial)
+    seen = jax.nn.logsumexp(joint)
+    return {"log_belief": joint - seen}, {"surprise": -seen}
+
+
+@functools.lru_cache
+def bayes(ponds: int = 3) -> Model:
+    """Bayesian updating of the belief which of several ponds the fish come from, one block for each hidden pond.
+
+    On each trial a fish of some colour is seen (``observation``: 0, 1, ...), and the subject says which pond it is. A fish of
+    the pond's own colour is believed to have the probability ``lambda1``, the others share the rest; after Bayes' rule, choices
+    match the belief. Fish teach something also where no answer was given.
+
+    Parameters
+    ----------
+    ponds
+        Number of ponds, and of colours.
+
+    References
+    ----------
+    Huq, S. F., Garety, P. A., & Hemsley, D. R. (1988). Probabilistic judgements in deluded and non-deluded subjects.
+    Quarterly Journal of Experimental Psychology A, 40(4), 801-812.
+    https://doi.org/10.1080/14640748808402300
+
+    Examples
+    --------
+    >>> bayes().names
+    ('lambda1',)
+    """
+    if ponds < 2:
+        raise ValueError(f"ponds={ponds}; there must be at least 2 to tell apart")
+    return Model(
+        "bayes",
+        (LAMBDA,),
+        match_belief,
+        init=_Uniform(ponds),
+        update=update_belief,
+        options=ponds,
+        inputs=("observation",),
+        input_codes=(("observation", ponds),),
+        updates="shown",
+        task=Ponds(ponds),
+        doc="Bayesian belief updating about hidden sources",
+        reference="https://doi.org/10.1080/14640748808402300",
+    )
+
+
+MODELS = {"bayes": bayes}

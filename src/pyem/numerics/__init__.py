@@ -1,0 +1,1 @@
+"""Compilation, random numbers, linear algebra and distributions that the rest of the library stands on."""

@@ -1,0 +1,64 @@
+"""Compilation for the loops over trials, with the options that suit their many small operations."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+_CPU_OPTIONS: dict[str, Any] = {
+    # Calls into a library of kernels cost more than operations on a few hundred lanes themselves: without them value,
+    # gradient and Hessian of a model with three parameters take a third of the time.
+    "xla_cpu_experimental_ynn_fusion_type": "",
+}
+
+
+_QUICK_OPTIONS: dict[str, Any] = {
+    # What runs a few times only is compiled in a third of the time without optimisation.
+    "xla_backend_optimization_level": 0,
+}
+
+
+@functools.cache
+def _options(quick: bool) -> dict[str, Any]:
+    """Those of the options that this version of the compiler knows."""
+    if jax.default_backend() != "cpu":
+        return {}
+    known = {}
+    for name, value in (_CPU_OPTIONS | (_QUICK_OPTIONS if quick else {})).items():
+        try:
+            jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
+        except (jax.errors.JaxRuntimeError, ValueError):
+            continue
+        known[name] = value
+    return known
+
+
+def compiled(*static: int, quick: bool | Callable[..., bool] = False) -> Callable[[Callable[..., Any]], Any]:
+    """A decorator like ``jax.jit``, with the arguments at the positions `static` taken as constants.
+
+    `quick` is for functions that run a few times only, or little each time: compiled in less time, and slower to run. It may
+    be a function of the arguments.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        @functools.cache
+        def jitted(quickly: bool) -> Any:
+            # Made on first use: the options depend on the backend, which an import must not start.
+            return jax.jit(function, static_argnums=static, compiler_options=_options(quickly))
+
+        @functools.wraps(function)
+        def call(*args: Any) -> Any:
+            return jitted(quick(*args) if callable(quick) else quick)(*args)
+
+        call._cache_size = lambda: sum(jitted(quickly)._cache_size() for quickly in (False, True))  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+TRACES: Counter[tuple[str, str]] = Counter()
+"""How often each compiled function was traced for each model, for tests."""

@@ -1,0 +1,211 @@
+"""Figures from fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyem.draw import figures as draw
+from pyem.plot.numbers import (
+    choice_curve_numbers,
+    comparison_numbers,
+    estimate_numbers,
+    parameter_numbers,
+    trace_numbers,
+)
+from pyem.study.parameter_recovery import Recovery
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from pyem.results.point import PointFit
+    from pyem.results.sample import SampleFit
+    from pyem.study.model_recovery import Confusion, Unit
+
+
+def plot_parameters(fit: PointFit) -> Figure:
+    """How people differ: a histogram of their estimates for each parameter, and the fitted group.
+
+    Parameters
+    ----------
+    fit
+        Of any method. The density and median of the group are drawn where there is a group (EM). Estimates are drawn
+        towards the group's mean, the more the less a person's data say, so they spread less than the group does.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> plot_parameters(pyem.fit_map(model, pyem.simulate(model, subjects=10, key=1))).axes[0].get_title()
+    'beta'
+    """
+    return draw.parameters(**parameter_numbers(fit))
+
+
+def plot_estimates(fit: PointFit) -> Figure:
+    """Every person's estimate with its 95 % interval, sorted, on the natural scale.
+
+    Intervals come from the Laplace approximation on the unconstrained scale, so they stay within the parameter's range.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> plot_estimates(pyem.fit_map(model, pyem.simulate(model, subjects=10, key=1))).axes[0].get_title()
+    'beta'
+    """
+    return draw.estimates(**estimate_numbers(fit))
+
+
+def plot_choice_curves(fit: PointFit, *, option: Any = None, by_block: bool = False) -> Figure:
+    """Proportion of choosing one option by trial of the block: people, with a band, and the fitted model.
+
+    The model's curve is the mean of its probabilities for the trials that people responded to, each given what this person
+    had chosen and earned before (one step ahead). It is no simulation of new people.
+
+    Parameters
+    ----------
+    fit
+        Of a model with a categorical response.
+    option
+        Label of the option; by default the one whose outcomes were best on average, or the first where there is no
+        outcome.
+    by_block
+        A panel for each block (by its label) instead of the mean over blocks.
+
+    Raises
+    ------
+    ValueError
+        If the response is not categorical, or there is no such option.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> data = pyem.simulate(model, subjects=10, blocks=2, key=1)
+    >>> len(plot_choice_curves(pyem.fit_map(model, data), by_block=True).axes)
+    2
+    """
+    return draw.choice_curves(**choice_curve_numbers(fit, option=option, by_block=by_block))
+
+
+def plot_recovery(truth: Any, estimates: Any = None, names: Sequence[str] | None = None) -> Figure:
+    """True parameters against estimates, with their correlation and root mean square error.
+
+    Parameters
+    ----------
+    truth, estimates, names
+        Parameters (S, P) and what they are called; or a `pyem.Recovery` alone, whose people of all rounds are shown.
+
+    Examples
+    --------
+    >>> len(plot_recovery([[1.0, 2.0], [2.0, 3.0]], [[1.1, 2.0], [1.9, 3.2]], ["beta", "alpha"]).axes)
+    2
+    """
+    if isinstance(truth, Recovery):
+        names = truth.model.names
+        truth, estimates = (values.reshape(-1, len(names)) for values in (truth.truth, truth.estimate))
+    elif estimates is None or names is None:
+        raise ValueError("give the estimates and the names of the parameters too, or the result of pyem.recovery alone")
+    truth, estimates = np.asarray(truth, float), np.asarray(estimates, float)
+    if truth.ndim != 2 or truth.shape != estimates.shape or truth.shape[1] != len(names):
+        raise ValueError(
+            f"truth has shape {truth.shape} and estimates {estimates.shape}; expected (subjects, {len(names)} parameters) "
+            "for both"
+        )
+    title = f"Recovery of the parameters of {len(truth)} people"
+    return draw.recovery(title=title, names=list(names), truth=truth, estimates=estimates)
+
+
+def plot_confusion(study: Confusion, *, unit: Unit = "group") -> Figure:
+    """Which model was the best for what each model made: the confusion matrix, and the inversion matrix beside it.
+
+    Parameters
+    ----------
+    study
+        A result of `pyem.confusion`.
+    unit
+        Count groups or single subjects.
+
+    Examples
+    --------
+    >>> from pyem.study.model_recovery import Confusion
+    >>> scores = np.array([[[0.0, -1.0]], [[-1.0, 0.0]]])
+    >>> len(plot_confusion(Confusion(("one", "other"), "lme", scores, scores[..., None])).axes)
+    2
+    """
+    n = int(study.wins(unit)[0].sum())
+    return draw.confusion(
+        title=f"Best by {study.by} of {n} {'groups' if unit == 'group' else 'people'} of each model",
+        names=list(study.names),
+        matrices=[
+            ("share of times that it was the best", study.matrix(unit).to_numpy()),
+            ("probability of who made the data", study.inversion(unit).to_numpy()),
+        ],
+    )
+
+
+def plot_calibration(study: Recovery) -> Figure:
+    """Share of the posterior below the truth, for each parameter: people's, against the uniform that it should be.
+
+    The curve is the difference of the cumulative distribution of people from the uniform; the band has it in 95 of 100
+    studies if intervals are right (Kolmogorov-Smirnov). A slope upward in the middle: intervals are too wide; downward: too
+    narrow; all above 0: truths are lower than thought.
+
+    Parameters
+    ----------
+    study
+        A result of `pyem.recovery`, with people drawn from the prior of the fit; see `pyem.Recovery.calibration`.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> study = pyem.recovery(pyem.models.get("rw1a1b"), key=1, subjects=50, fit=pyem.fit_map)
+    >>> len(plot_calibration(study).axes)
+    2
+    """
+    below = study.below()
+    p = study.calibration()["p"]
+    return draw.calibration(
+        title=f"Calibration of {study.model.name}",
+        names=[f"{name}: p = {p[name]:.2g}" for name in study.model.names],
+        below=[np.sort(values) for values in below],
+    )
+
+
+def plot_comparison(table: pd.DataFrame) -> Figure:
+    """How far each model is behind the best, by each measure of a table of `compare_fits`; 0 is best.
+
+    Parameters
+    ----------
+    table
+        A row for each model.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> data = pyem.simulate(pyem.models.get("rw1a1b"), subjects=10, key=1)
+    >>> fits = {name: pyem.fit_em(pyem.models.get(name), data) for name in ("rw1a1b", "rw2a1b")}
+    >>> len(plot_comparison(pyem.compare_fits(fits)).axes) > 0
+    True
+    """
+    return draw.comparison(**comparison_numbers(table))
+
+
+def plot_trace(fit: PointFit | SampleFit) -> Figure:
+    """The path of an EM iteration, log evidence and change of the group's parameters; or the loss of `fit_svi` by step.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> len(plot_trace(pyem.fit_em(model, pyem.simulate(model, subjects=10, key=1))).axes)
+    2
+    """
+    if "elbo" in fit.trace:
+        step, loss = (np.asarray(fit.trace[name], float) for name in ("step", "elbo"))
+        return draw.loss(title=title_of(fit, "Variational inference"), step=step, loss=-loss)  # type: ignore[arg-type]
+    return draw.trace(**trace_numbers(fit))  # type: ignore[arg-type]

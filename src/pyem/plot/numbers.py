@@ -1,0 +1,237 @@
+"""The numbers that figures show."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pyem.results.point import PointFit
+    from pyem.results.sample import SampleFit
+
+Z95 = 1.959963984540054
+TRIALS_SHOWN = 40
+"""Longer blocks are shown as means of consecutive trials, so that a curve has at most this many points."""
+PEOPLE_SHOWN = 0.25
+"""Curves end where fewer than this part of the people have trials: the mean of the rest says little, and of other people."""
+
+
+# -- from fits to numbers ---------------------------------------------------------------------------------------------
+
+
+def figure_numbers(fit: PointFit) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Kind of figure and what `pyem.draw.figures` needs for it, for every figure of people that suits `fit`."""
+    yield "parameters", parameter_numbers(fit)
+    yield "estimates", estimate_numbers(fit)
+    if _is_categorical(fit):
+        yield "choice_curves", choice_curve_numbers(fit)
+
+
+def all_numbers(fit: PointFit) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same, and the path of EM where there is one."""
+    yield from figure_numbers(fit)
+    if "log_evidence" in fit.trace:
+        yield "trace", trace_numbers(fit)
+
+
+def _middle(fit: PointFit) -> np.ndarray | None:
+    """Median of the group with its 95 % interval, natural, (P, 3)."""
+    if fit.population is None:
+        return None
+    table = fit.group_table().loc["mean"]
+    return table.loc[list(fit.model.names), ["natural", "natural_low", "natural_high"]].to_numpy(float)
+
+
+def parameter_numbers(fit: PointFit) -> dict[str, Any]:
+    """What `draw.parameters` needs."""
+    return {
+        "title": title_of(fit, "Parameters"),
+        "names": fit.model.names,
+        "labels": labels_of(fit),
+        "values": fit.params,
+        "density": None if fit.population is None else _densities(fit),
+        "middle": _middle(fit),
+    }
+
+
+def _densities(fit: PointFit) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The group's marginal density of each natural parameter, at points across its range."""
+    from pyem.population.group import Group
+
+    pop = fit.population
+    assert pop is not None
+    # A univariate marginal of the same family; with covariates, its mean over (at most 200) people.
+    alone = Group(pop.group.family, df=pop.group.df)
+    mean = np.unique(pop.mean, axis=0)
+    mean = mean[np.linspace(0, len(mean) - 1, min(len(mean), 200)).astype(int)]
+    scale = np.sqrt(np.diag(pop.cov))
+    reach = (4 if pop.group.family == "gaussian" else 6) * scale
+    low, high = mean.min(0) - reach, mean.max(0) + reach
+    # Close enough together for the narrowest peak.
+    x = np.linspace(low, high, int(np.clip(5 * np.max((high - low) / scale), 301, 5001)))
+    natural, log_det = fit.model.natural(x), fit.model.log_det(x)
+    out = []
+    for j in range(x.shape[1]):
+        points = np.repeat(x[:, j], len(mean))[:, None]
+        around = np.tile(mean[:, j], len(x))[:, None]
+        log_p = alone.log_prob(points, around, np.array([[scale[j] ** 2]])).reshape(len(x), -1)
+        out.append((natural[:, j], np.exp(log_p).mean(1) * np.exp(-log_det[:, j])))
+    return out
+
+
+def estimate_numbers(fit: PointFit) -> dict[str, Any]:
+    """What `draw.estimates` needs."""
+    spread = np.sqrt(np.maximum(np.diagonal(fit.cov, axis1=1, axis2=2), 0))
+    low, high = (fit.model.natural(fit.x + sign * Z95 * spread) for sign in (-1, 1))
+    return {
+        "title": title_of(fit, "Estimates"),
+        "names": fit.model.names,
+        "labels": labels_of(fit),
+        "subjects": [str(label) for label in fit.data.subjects],
+        "values": fit.params,
+        "low": low,
+        "high": high,
+        "middle": _middle(fit),
+    }
+
+
+def trace_numbers(fit: PointFit) -> dict[str, Any]:
+    """What `draw.trace` needs."""
+    if "log_evidence" not in fit.trace:
+        raise ValueError(f"a fit by {fit.method} has no path; only fit_em iterates over the group")
+    return {
+        "title": title_of(fit, "Path of EM"),
+        "log_evidence": np.asarray(fit.trace["log_evidence"]),
+        "change": np.asarray(fit.trace["change"]),
+    }
+
+
+_MEASURES = {
+    "integrated_bic": (1, "integrated BIC above the best"),
+    "lme": (-1, "log model evidence below the best (nats)"),
+    "bic": (1, "BIC above the best"),
+    "aic": (1, "AIC above the best"),
+    "elpd": (-1, "expected log predictive density below the best (nats)"),
+}
+
+
+def comparison_numbers(table: pd.DataFrame) -> dict[str, Any]:
+    """What `draw.comparison` needs: the evidence where there is some, else AIC and BIC."""
+    known = [name for name in _MEASURES if name in table and not np.isnan(table[name].to_numpy(float)).any()]
+    if not known:
+        raise ValueError(f"the table has none of {', '.join(_MEASURES)}; give a table of compare_fits")
+    measures = []
+    for name in known[:2]:
+        sign, label = _MEASURES[name]
+        values = sign * table[name].to_numpy(float)
+        by = table.attrs.get("by")
+        decides = (name == by or (name == "elpd" and by in ("loo", "waic"))) and "difference_se" in table
+        measures.append((label, values - values.min(), table["difference_se"].to_numpy(float) if decides else None))
+    return {"title": "Comparison", "models": [str(name) for name in table.index], "measures": measures}
+
+
+def _is_categorical(fit: PointFit) -> bool:
+    return fit.model.policy is not None and fit.model.options is not None
+
+
+def choice_curve_numbers(fit: PointFit, *, option: Any = None, by_block: bool = False) -> dict[str, Any]:
+    """What `draw.choice_curves` needs."""
+    from pyem.engine.evaluate import trial_values
+
+    if not _is_categorical(fit):
+        raise ValueError(
+            f"model {fit.model.name!r} has no categorical response, so there is no proportion of choices to draw"
+        )
+    name = fit.model.responses[0]
+    code, label = _option(fit, name, option)
+    responded = fit.data.masks(fit.model)[0][name]
+    chosen = np.where(responded, fit.data.fields[name] == code, np.nan)
+    predicted = np.where(responded, np.exp(trial_values(fit.model, fit.data, fit.x)["log_probs"][0][:, code]), np.nan)
+    width = -(-len(responded) // TRIALS_SHOWN)
+    lanes = fit.data.lane_block.astype(str)
+    blocks = list(dict.fromkeys(lanes)) if by_block else [None]
+    panels, whole = [], True
+    for block in blocks:
+        mine = np.ones(len(lanes), bool) if block is None else lanes == block
+        data, model = (_by_person(part[:, mine], fit.data.lane_subject[mine], width) for part in (chosen, predicted))
+        n_blocks = len(set(lanes))
+        head = f"block {block}" if block is not None else "" if n_blocks == 1 else f"mean of {n_blocks} blocks"
+        curve, complete = _curve(data, model, width, len(responded))
+        whole &= complete
+        panels.append({"name": head, "chance": 1 / fit.model.options} | curve)  # type: ignore[operator]
+    notes = [f"means of {width} trials"] if width > 1 else []
+    notes += [] if whole else ["as far as a quarter of the people got"]
+    return {
+        "title": title_of(fit, "Choices") + (f" ({', '.join(notes)})" if notes else ""),
+        "x_label": "trial of the block",
+        "y_label": f"proportion choosing {label}",
+        "blocks": panels,
+    }
+
+
+def _option(fit: PointFit, name: str, option: Any) -> tuple[int, str]:
+    """Code and description of the option to draw."""
+    labels = [str(label) for label in fit.data.codes.get(name, range(fit.model.options))]  # type: ignore[arg-type]
+    if option is not None:
+        if str(option) not in labels:
+            raise ValueError(f"there is no option {str(option)!r}; the options are {', '.join(labels)}")
+        code = labels.index(str(option))
+        return code, f"option {labels[code]}"
+    here = fit.data.masks(fit.model)[1]
+    outcomes = [fit.data.fields[column] for column in fit.model.outcomes]
+    if not outcomes or outcomes[0].ndim > 2 or not here.any():
+        return 0, f"option {labels[0]} (the first)"
+    codes = fit.data.fields[name][here]
+    count = np.bincount(codes)
+    means = np.bincount(codes, outcomes[0][here]) / np.maximum(count, 1)
+    code = int(np.argmax(np.where(count > 0, means, -np.inf)))
+    return code, f"option {labels[code]}\n(the best on average)"
+
+
+def _by_person(values: np.ndarray, lane_subject: np.ndarray, width: int) -> np.ndarray:
+    """Means (bin, person) of values (trial, lane), NaN where there is none."""
+    extra = -len(values) % width
+    padded = np.concatenate([values, np.full((extra, values.shape[1]), np.nan)])
+    stacked = padded.reshape(-1, width, values.shape[1])
+    people, who = np.unique(lane_subject, return_inverse=True)
+    sums = lambda rows: np.array([np.bincount(who, row, len(people)) for row in rows])  # noqa: E731
+    total, count = sums(np.nansum(stacked, 1)), sums(np.isfinite(stacked).sum(1))
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _curve(chosen: np.ndarray, predicted: np.ndarray, width: int, n_trials: int) -> tuple[dict[str, np.ndarray], bool]:
+    """Means over people (bin,) with the 95 % interval of the mean, and whether they go to the end."""
+    count = np.isfinite(chosen).sum(1)
+    kept = count >= max(1, PEOPLE_SHOWN * count.max())
+    n = count[kept]
+    data = np.nansum(chosen[kept], 1) / n
+    gap = np.nansum((chosen[kept] - data[:, None]) ** 2, 1)
+    # One person alone has no spread to tell the error from.
+    half = np.where(n > 1, Z95 * np.sqrt(gap / np.maximum(n - 1, 1) / n), 0.0)
+    first = 1 + width * np.flatnonzero(kept)
+    trial = (first + np.minimum(first + width - 1, n_trials)) / 2
+    curve = {
+        "trial": trial,
+        "data": data,
+        "low": np.clip(data - half, 0, 1),
+        "high": np.clip(data + half, 0, 1),
+        "model": np.nansum(predicted[kept], 1) / n,
+    }
+    return curve, bool(kept.sum() == (count > 0).sum())
+
+
+def title_of(fit: PointFit | SampleFit, what: str) -> str:
+    """The title of a figure."""
+    return f"{what}, {fit.model.name}, {fit.data.n_subjects} people"
+
+
+def labels_of(fit: PointFit) -> list[str]:
+    """What each parameter means, for an axis; a long explanation stops at its first clause, or after two lines."""
+    docs = [parameter.doc.split(":")[0].split(";")[0] for parameter in fit.model.parameters for _ in parameter.names]
+    lines = [textwrap.wrap(doc or name, 30, max_lines=2) for doc, name in zip(docs, fit.model.names, strict=True)]
+    return ["\n".join(part) for part in lines]

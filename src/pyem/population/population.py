@@ -1,0 +1,250 @@
+"""A group with its values for the people of one data set, and the M-step."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyem.population.group import Group
+from pyem.population.posterior import GaussianPrior, Laplace
+
+MIN_SD = 1e-4
+"""Group standard deviations do not fall below this: at zero the curvature of the prior would be infinite."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Population:
+    """A `Group` with its values, for the people of one data set.
+
+    Parameters
+    ----------
+    group
+        The family.
+    design
+        (S, K): a column of ones and the centred covariates.
+    free
+        (K, P): which regression weights are estimated; the others are 0.
+    coef
+        (K, P): the group mean in the first row, effects of the covariates below it.
+    cov
+        (P, P): covariance (scale matrix, for a heavy-tailed family) around the mean.
+    weight
+        (S, P): the weights of the scale mixture, 1 for a Gaussian group.
+    """
+
+    group: Group
+    design: np.ndarray
+    free: np.ndarray
+    coef: np.ndarray
+    cov: np.ndarray
+    weight: np.ndarray
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(S, P): the mean of the population that each subject is drawn from."""
+        return self.design @ self.coef
+
+    @property
+    def prior(self) -> GaussianPrior:
+        """The Gaussian prior of each subject, given the weights."""
+        return GaussianPrior(self.mean, np.linalg.inv(self.cov), self.weight)
+
+    def log_prior(self, x: np.ndarray) -> np.ndarray:
+        """(S,): log-density of the subjects' parameters (S, P) in the population."""
+        return self.group.log_prob(x, self.mean, self.cov)
+
+    def update(self, laplace: Laplace) -> Population:
+        """The M-step: the population that maximises the expected log-density of the subjects' parameters."""
+        use = laplace.usable
+        if not use.any():
+            return self
+        weight = np.ones_like(self.weight)
+        weight[use] = self.weights(laplace)[use]
+        mean, var = laplace.mode[use], laplace.cov[use]
+        design, w = self.design[use], weight[use]
+        coef = self._regress(design, mean, w)
+        root = np.sqrt(w)
+        gap = root * (mean - design @ coef)
+        scatter = (gap.T @ gap + np.einsum("sp,sq,spq->pq", root, root, var)) / len(mean)
+        return dataclasses.replace(self, coef=coef, cov=_floored(scatter, self.group.covariance), weight=weight)
+
+    def weights(self, laplace: Laplace) -> np.ndarray:
+        """(S, P): weights of the scale mixture, given the subjects' posteriors."""
+        if self.group.family == "gaussian":
+            return self.weight
+        white = np.linalg.inv(np.linalg.cholesky(self.cov))
+        z = (laplace.mode - self.mean) @ white.T
+        spread = np.einsum("ip,spq,iq->si", white, laplace.cov, white)
+        return self.group.weights(z**2 + spread)
+
+    def _regress(self, design: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Generalised least squares of every parameter on its own columns."""
+        precision = np.linalg.inv(self.cov)
+        root = np.sqrt(weight)
+        k, p = self.free.shape
+        if k == 1 and self.group.family == "gaussian":
+            return target.mean(0, keepdims=True)
+        normal = np.einsum("sk,sp,pq,sq,sl->kplq", design, root, precision, root, design, optimize=True)
+        right = np.einsum("sk,sp,pq,sq,sq->kp", design, root, precision, root, target, optimize=True)
+        keep = self.free.ravel()
+        solved = np.zeros(k * p)
+        solved[keep] = np.linalg.solve(normal.reshape(k * p, k * p)[np.ix_(keep, keep)], right.ravel()[keep])
+        return solved.reshape(k, p)
+
+    # -- as a vector, for acceleration and standard errors ----------------------------------------------------------------
+
+    @property
+    def lower(self) -> Any:
+        """Row and column of each free entry of the covariance's Cholesky factor."""
+        p = self.cov.shape[0]
+        return np.diag_indices(p) if self.group.covariance == "diagonal" else np.tril_indices(p)
+
+    @property
+    def vector(self) -> np.ndarray:
+        """Free regression weights, then the Cholesky factor of the covariance with its diagonal as logs."""
+        chol = np.linalg.cholesky(self.cov)
+        chol[np.diag_indices_from(chol)] = np.log(np.diag(chol))
+        return np.concatenate([self.coef[self.free], chol[self.lower]])
+
+    def with_vector(self, vector: np.ndarray) -> Population:
+        """The population of another `vector`."""
+        n = int(self.free.sum())
+        coef = np.zeros_like(self.coef)
+        coef[self.free] = vector[:n]
+        chol = np.zeros_like(self.cov)
+        chol[self.lower] = vector[n:]
+        diagonal = np.diag_indices_from(chol)
+        chol[diagonal] = np.exp(np.clip(chol[diagonal], math.log(MIN_SD), 20.0))
+        return dataclasses.replace(self, coef=coef, cov=chol @ chol.T)
+
+    @property
+    def is_diagonal(self) -> np.ndarray:
+        """Which entries of `vector` belong to the diagonal of the Cholesky factor."""
+        rows, columns = self.lower
+        return np.concatenate([np.zeros(int(self.free.sum()), bool), np.asarray(rows) == np.asarray(columns)])
+
+    @property
+    def roots(self) -> np.ndarray:
+        """Free regression weights, then the Cholesky factor itself; see `vector`."""
+        return np.concatenate([self.coef[self.free], np.linalg.cholesky(self.cov)[self.lower]])
+
+    @property
+    def root_slope(self) -> np.ndarray:
+        """The derivative of each of `roots` by its entry of `vector`."""
+        return np.where(self.is_diagonal, self.roots, 1.0)
+
+    def with_roots(self, roots: np.ndarray) -> Population:
+        """The population of other `roots`."""
+        logs = self.is_diagonal
+        return self.with_vector(np.where(logs, np.log(np.where(logs, roots, 1.0)), roots))
+
+    @property
+    def at_floor(self) -> np.ndarray:
+        """Which entries of `vector` are of a standard deviation that is as small as it may be, or of a correlation of 1."""
+        rows, columns = self.lower
+        tiny = np.sqrt(np.diag(self.cov)) < 1.5 * MIN_SD
+        ends = (np.asarray(rows) == np.asarray(columns)) & (np.diag(np.linalg.cholesky(self.cov))[rows] < 1.5 * MIN_SD)
+        return np.concatenate([np.zeros(int(self.free.sum()), bool), tiny[rows] | tiny[columns] | ends])
+
+    def distance(self, other: Population) -> float:
+        """Largest difference of a regression weight or an entry of the covariance's symmetric root (in sd units)."""
+        root = np.abs(_root(self.cov) - _root(other.cov)).max()
+        return float(max(np.abs(self.coef - other.coef).max(), root))
+
+    def reordered(self, order: np.ndarray) -> Population:
+        """The same population with its parameters in another order."""
+        columns = {name: getattr(self, name)[:, order] for name in ("free", "coef", "weight")}
+        return dataclasses.replace(self, cov=self.cov[np.ix_(order, order)], **columns)
+
+    def score(self, laplace: Laplace) -> np.ndarray:
+        """Gradient of the expected complete-data log-density by `vector`, given the subjects' posteriors."""
+        use = laplace.usable
+        root = np.sqrt(self.weights(laplace)[use])
+        design = self.design[use]
+        precision = np.linalg.inv(self.cov)
+        gap = root * (laplace.mode[use] - design @ self.coef)
+        by_coef = np.einsum("sk,sp,sp->kp", design, root, gap @ precision)
+        scatter = gap.T @ gap + np.einsum("sp,sq,spq->pq", root, root, laplace.cov[use])
+        chol = np.linalg.cholesky(self.cov)
+        by_chol = (precision @ scatter @ precision - len(gap) * precision) @ chol
+        diagonal = np.diag_indices_from(chol)
+        by_chol[diagonal] *= chol[diagonal]
+        return np.concatenate([by_coef[self.free], by_chol[self.lower]])
+
+
+def _root(cov: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(cov)
+    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+
+
+def _floored(cov: np.ndarray, covariance: str) -> np.ndarray:
+    if covariance == "diagonal":
+        return np.diag(np.maximum(np.diag(cov), MIN_SD**2))
+    values, vectors = np.linalg.eigh((cov + cov.T) / 2)
+    return (vectors * np.maximum(values, MIN_SD**2)) @ vectors.T
+
+
+def populate(
+    group: Group,
+    *,
+    names: Sequence[str],
+    mean: np.ndarray,
+    sd: np.ndarray,
+    covariates: Mapping[str, np.ndarray],
+    n_subjects: int,
+) -> Population:
+    """A population to start from: `mean` and `sd` (P,), no effects.
+
+    Raises
+    ------
+    ValueError
+        If a covariate is unknown, constant or collinear with others, or shifts an unknown parameter.
+    """
+    design, free = _design(group, list(names), covariates, n_subjects)
+    coef = np.zeros((design.shape[1], len(names)))
+    coef[0] = mean
+    return Population(group, design, free, coef, np.diag(np.asarray(sd, float) ** 2), np.ones((n_subjects, len(names))))
+
+
+def _design(
+    group: Group, names: list[str], covariates: Mapping[str, np.ndarray], n_subjects: int
+) -> tuple[np.ndarray, np.ndarray]:
+    columns, free = [np.ones(n_subjects)], [np.ones(len(names), bool)]
+    for name, on in group.covariates:
+        if name not in covariates:
+            raise ValueError(
+                f"there is no covariate {name!r} in the data (it has {', '.join(covariates) or 'none'}); "
+                f"pass covariates=[{name!r}] when making the Dataset"
+            )
+        unknown = [parameter for parameter in on if parameter not in names]
+        if unknown:
+            raise ValueError(f"covariate {name!r} is to shift {unknown}, but the model has {', '.join(names)}")
+        values = np.asarray(covariates[name], float)
+        if np.ptp(values) == 0:
+            raise ValueError(
+                f"covariate {name!r} is {values[0]:g} for every subject; a constant has no effect, remove it"
+            )
+        columns.append(values - values.mean())
+        free.append(np.array([not on or parameter in on for parameter in names]))
+    design = np.stack(columns, axis=1)
+    if not group.covariates:
+        return design, np.stack(free)
+    if n_subjects < design.shape[1] + 1:
+        raise ValueError(
+            f"{n_subjects} subjects are too few for the effects of {design.shape[1] - 1} covariates: at least "
+            f"{design.shape[1] + 1} are needed; leave covariates out"
+        )
+    _, sizes, directions = np.linalg.svd(design / np.sqrt((design**2).mean(0)), full_matrices=False)
+    if sizes[-1] < 1e-8 * math.sqrt(n_subjects):
+        involved = [
+            name for (name, _), part in zip(group.covariates, directions[-1, 1:], strict=True) if abs(part) > 1e-6
+        ]
+        raise ValueError(
+            f"covariates {', '.join(map(repr, involved))} are collinear for these {n_subjects} subjects: one is a linear "
+            "combination of the others, so that their effects cannot be told apart; remove one"
+        )
+    return design, np.stack(free)

@@ -1,0 +1,77 @@
+"""What an E-step takes and gives: each person's prior, the Laplace approximation of the posterior, how the search ended."""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+
+class GaussianPrior(NamedTuple):
+    """Each subject's prior: ``N(mean_s, (precision * sqrt(weight_s weight_s'))^-1)``."""
+
+    mean: np.ndarray
+    """(S, P)"""
+    precision: np.ndarray
+    """(P, P), shared."""
+    weight: np.ndarray
+    """(S, P): 1 for a Gaussian group; a heavy-tailed group gives outlying people less."""
+
+
+class Laplace(NamedTuple):
+    """The Laplace approximation of every subject's posterior."""
+
+    mode: np.ndarray
+    """(S, P), unconstrained."""
+    cov: np.ndarray
+    """(S, P, P): inverse Hessian of the negative log joint at the mode."""
+    log_lik: np.ndarray
+    """(S,), in nats, at the mode."""
+    log_det: np.ndarray
+    """(S,): log-determinant of that Hessian."""
+    status: np.ndarray
+    """(S,): a `Status` for each subject."""
+
+    @property
+    def usable(self) -> np.ndarray:
+        """(S,): subjects that inform the group: the likelihood and its derivatives are finite."""
+        return self.status != Status.NOT_FINITE
+
+    def reordered(self, order: np.ndarray) -> Laplace:
+        """The same with the parameters in another order."""
+        return self._replace(mode=self.mode[:, order], cov=self.cov[:, order][:, :, order])
+
+    def log_evidence(self, log_prior: np.ndarray) -> np.ndarray:
+        """(S,), in nats: Laplace approximation of the log marginal likelihood, from the log prior at the mode."""
+        return self.log_lik + log_prior + 0.5 * self.mode.shape[1] * math.log(2 * math.pi) - 0.5 * self.log_det
+
+
+class EStep(Protocol):
+    """What an engine offers: the Laplace approximation under a prior, started from the last one."""
+
+    def __call__(self, prior: GaussianPrior, tol: float) -> Laplace:
+        """All subjects' modes, to within `tol` nats."""
+        ...
+
+
+class Status(enum.IntEnum):
+    """How the search for one subject's mode ended."""
+
+    CONVERGED = 0
+    MAX_STEPS = 1
+    NOT_FINITE = 2
+    FLAT = 3
+    AT_BOUND = 4
+
+    @property
+    def text(self) -> str:
+        """A few words for tables."""
+        return {
+            Status.CONVERGED: "ok",
+            Status.MAX_STEPS: "not converged",
+            Status.NOT_FINITE: "likelihood not finite",
+            Status.FLAT: "flat likelihood",
+            Status.AT_BOUND: "at the boundary",
+        }[self]

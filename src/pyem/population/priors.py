@@ -1,0 +1,323 @@
+"""Prior distributions: of natural parameters for people on their own, and of the group's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from pyem.model.model import Model
+from pyem.population.group import Group
+from pyem.population.population import Population
+
+if TYPE_CHECKING:
+    from numpyro.distributions import Distribution
+
+GROUP_PRIORS = ("mean", "effect", "sd", "correlation")
+"""What a prior can be given for, in a hierarchical fit."""
+_PROBES = np.linspace(-6.0, 6.0, 25)
+
+
+class HyperPriors(NamedTuple):
+    """Priors of the group's parameters, on the unconstrained scale of the model's parameters; a pytree.
+
+    The defaults state no more than the units of the model: with ``m`` and ``s`` the mean and sd of its typical population,
+
+    - group mean ~ Normal(m, 2 s),
+    - effect of a covariate ~ Normal(0, s) for each sd of the covariate,
+    - group sd ~ HalfNormal(s),
+    - correlations ~ LKJ(2).
+    """
+
+    mean: tuple[Distribution, ...]
+    """Of each parameter, (P,)."""
+    effect: tuple[Distribution, ...]
+    """Of each regression weight that is estimated, in the order of ``Population.free[1:]``."""
+    sd: tuple[Distribution, ...]
+    """Of each parameter, (P,)."""
+    concentration: Any
+    """Of the LKJ distribution of correlations (1 is uniform, more is closer to none)."""
+
+
+def hyper_priors(model: Model, population: Population, priors: Mapping[str, Any] | None) -> HyperPriors:
+    """The default priors of the group's parameters, with some replaced.
+
+    Parameters
+    ----------
+    model, population
+        Whose group it is.
+    priors
+        ``{"mean": ..., "effect": ..., "sd": ..., "correlation": 2.0}``; each a NumPyro distribution for all
+        parameters, or a mapping from the name of a parameter (of a covariate, for effects) to a distribution.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or the prior of an sd allows negative values only or mostly.
+    """
+    import numpyro.distributions as dist
+
+    priors = dict(priors or {})
+    unknown = [name for name in priors if name not in GROUP_PRIORS]
+    if unknown:
+        raise ValueError(
+            f"priors has {', '.join(map(repr, unknown))}, but a group has {', '.join(GROUP_PRIORS)}; give priors of natural "
+            "parameters with group=None"
+        )
+    typical_mean, typical_sd = model.typical
+    means = [dist.Normal(m, 2 * s) for m, s in zip(typical_mean, typical_sd, strict=True)]
+    sds = [dist.HalfNormal(s) for s in typical_sd]
+    effects, owners = [], []
+    for k, (covariate, _) in enumerate(population.group.covariates, start=1):
+        for j in np.flatnonzero(population.free[k]):
+            effects.append(dist.Normal(0.0, typical_sd[j] / population.design[:, k].std()))
+            owners.append(covariate)
+    means = _replaced(means, priors.get("mean"), _labels(model), "mean")
+    sds = _replaced(sds, priors.get("sd"), _labels(model), "sd")
+    effects = _replaced(effects, priors.get("effect"), [(owner,) for owner in owners], "effect")
+    for name, prior in zip(model.names, sds, strict=True):
+        _require_mass(prior, np.array([0.05, 0.2, 1.0]) * float(np.max(typical_sd)), f"the group sd of {name}")
+    concentration = priors.get("correlation", 2.0)
+    if not (isinstance(concentration, int | float) and concentration > 0):
+        raise ValueError(
+            f"priors['correlation'] is the concentration of an LKJ prior, a number above 0, not {concentration!r}"
+        )
+    return as_arrays(HyperPriors(tuple(means), tuple(effects), tuple(sds), float(concentration)))
+
+
+def _labels(model: Model) -> list[tuple[str, ...]]:
+    """For each value, the names by which it may be called: its own and its parameter's."""
+    return [(name, parameter.name) for parameter in model.parameters for name in parameter.names]
+
+
+def _replaced(defaults: list[Any], given: Any, labels: list[tuple[str, ...]], what: str) -> list[Any]:
+    if given is None:
+        return defaults
+    if not isinstance(given, Mapping):
+        _require_distribution(given, f"priors[{what!r}]")
+        return [given] * len(defaults)
+    known = {name for names in labels for name in names}
+    for name, prior in given.items():
+        if name not in known:
+            raise ValueError(f"priors[{what!r}] names {name!r}, but there is {', '.join(sorted(known)) or 'none'}")
+        _require_distribution(prior, f"priors[{what!r}][{name!r}]")
+    return [
+        next((given[name] for name in names if name in given), default)
+        for names, default in zip(labels, defaults, strict=True)
+    ]
+
+
+def _require_distribution(prior: Any, what: str) -> None:
+    if not (hasattr(prior, "log_prob") and hasattr(prior, "sample") and hasattr(prior, "event_shape")):
+        raise ValueError(
+            f"{what} is {prior!r}, but a NumPyro distribution is expected, such as numpyro.distributions.Beta(1, 1)"
+        )
+    if prior.batch_shape or prior.event_shape:
+        raise ValueError(
+            f"{what} is a distribution of shape {(*prior.batch_shape, *prior.event_shape)}, but one of a single number is "
+            "expected; name the parameters, each with its own"
+        )
+
+
+def _require_mass(prior: Any, points: np.ndarray, what: str) -> None:
+    """Raise where the density is zero at values that must be possible: a sampler could not move there."""
+    with jax.enable_x64(True):
+        density = np.asarray(prior.log_prob(jnp.asarray(points)))
+        inside = np.asarray(prior.support(jnp.asarray(points)))
+    bad = ~inside | ~np.isfinite(density)
+    if bad.any():
+        raise ValueError(
+            f"the prior {type(prior).__name__} of {what} excludes {points[np.argmax(bad)]:.4g}, which is in its range; choose "
+            "a distribution over the whole range, or give the parameter a transform with the range of the prior"
+        )
+
+
+def as_arrays(tree: Any) -> Any:
+    """The same pytree with float64 arrays as leaves, so that equal kinds of priors share a compilation."""
+    with jax.enable_x64(True):
+        return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf, float)), tree)
+
+
+# -- natural parameters --------------------------------------------------------------------------------------------------
+
+
+class NaturalPriors(NamedTuple):
+    """Priors of one person's parameters; a pytree. None stands for the model's typical population."""
+
+    given: tuple[Distribution | None, ...]
+    """Over the natural scale, for each value, (P,)."""
+    typical: tuple[Array, Array]
+    """Mean and sd of a Gaussian over the unconstrained scale, (P,), for the others."""
+
+    def log_prob(self, model: Model, x: Array) -> Array:
+        """Log-density of unconstrained `x` (P, S) for each subject, (S,): the transforms' Jacobian is included."""
+        mean, sd = self.typical
+        total = jnp.zeros(x.shape[1:], x.dtype)
+        for parameter, block in _blocks(model):
+            natural, log_det = parameter.transform(x[block]), parameter.transform.log_det(x[block])
+            for row, k in enumerate(range(block.start, block.stop)):
+                prior = self.given[k]
+                if prior is None:
+                    total = total - 0.5 * ((x[k] - mean[k]) / sd[k]) ** 2 - jnp.log(sd[k]) - 0.5 * np.log(2 * np.pi)
+                else:
+                    total = total + prior.log_prob(natural[row]) + log_det[row]
+        return total
+
+    def sample(self, model: Model, key: Array, n: int) -> np.ndarray:
+        """`n` draws of natural parameters, (n, P), from the priors cut off at the range of each parameter."""
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+        mean, sd = (np.asarray(part) for part in self.typical)
+        x = mean + sd * rng.normal(size=(n, model.n_params))
+        out = model.natural(x)
+        for parameter, block in _blocks(model):
+            low, high = parameter.transform.bounds
+            for k in range(block.start, block.stop):
+                if self.given[k] is not None:
+                    out[:, k] = _within(self.given[k], rng, n, low, high, model.names[k])
+            if hasattr(parameter.transform, "bounds") and type(parameter.transform).__name__ == "Ordered":
+                out[:, block] = np.sort(out[:, block], axis=1)
+        return out
+
+
+def _blocks(model: Model) -> list[tuple[Any, slice]]:
+    stops = np.cumsum([len(parameter.names) for parameter in model.parameters])
+    return [
+        (parameter, slice(int(stop) - len(parameter.names), int(stop)))
+        for parameter, stop in zip(model.parameters, stops, strict=True)
+    ]
+
+
+def _within(prior: Any, rng: np.random.Generator, n: int, low: float, high: float, name: str) -> np.ndarray:
+    kept = np.empty(0)
+    for _ in range(100):
+        key = jax.random.key(int(rng.integers(2**31)))
+        with jax.enable_x64(True):
+            draws = np.asarray(prior.sample(key, (2 * n,)), float)
+        kept = np.concatenate([kept, draws[(draws > low) & (draws < high)]])
+        if len(kept) >= n:
+            return kept[:n]
+    raise ValueError(f"hardly any draw of the prior of {name} is within its range ({low:g}, {high:g}); choose another")
+
+
+def natural_priors(model: Model, priors: Mapping[str, Any] | None) -> NaturalPriors:
+    """Priors of natural parameters by name; those that are not named have the model's typical population.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or a prior excludes part of its parameter's range.
+
+    Examples
+    --------
+    >>> import numpyro.distributions as dist
+    >>> from pyem.models import get
+    >>> priors = natural_priors(get("rw1a1b"), {"alpha": dist.Beta(1, 1)})
+    >>> priors.given[0] is None
+    True
+    """
+    labels = _labels(model)
+    given = _replaced([None] * model.n_params, dict(priors or {}), labels, "parameter")
+    for parameter, block in _blocks(model):
+        with jax.enable_x64(True):
+            points = np.asarray(parameter.transform(jnp.asarray(_PROBES)[None]))[0]
+        for k in range(block.start, block.stop):
+            if given[k] is not None:
+                _require_mass(given[k], points, model.names[k])
+    mean, sd = model.typical
+    return as_arrays(NaturalPriors(tuple(given), (jnp.asarray(mean), jnp.asarray(sd))))
+
+
+# -- as text, for tables and files ----------------------------------------------------------------------------------------
+
+Described = dict[str, tuple[str, dict[str, float]]]
+"""For each parameter, the name of a distribution and its arguments: ``{"alpha": ("Beta", {...})}``."""
+
+
+def described(
+    model: Model, priors: HyperPriors | NaturalPriors, group: Group | None, free: np.ndarray | None
+) -> Described:
+    """Priors as names and numbers: of the group's parameters, or of the natural ones."""
+    if isinstance(priors, NaturalPriors):
+        mean, sd = (np.asarray(part) for part in priors.typical)
+        typical = lambda k: ("Normal", {"loc": float(mean[k]), "scale": float(sd[k]), "unconstrained": 1.0})  # noqa: E731
+        return {
+            name: typical(k) if prior is None else _described(prior)
+            for k, (name, prior) in enumerate(zip(model.names, priors.given, strict=True))
+        }
+    assert group is not None
+    assert free is not None
+    out = {f"mean of {name}": _described(prior) for name, prior in zip(model.names, priors.mean, strict=True)}
+    labels = _effect_labels(model, group, free)
+    out |= {label: _described(prior) for label, prior in zip(labels, priors.effect, strict=True)}
+    out |= {f"sd of {name}": _described(prior) for name, prior in zip(model.names, priors.sd, strict=True)}
+    if group.covariance == "full" and model.n_params > 1:
+        out["correlations"] = ("LKJ", {"concentration": float(priors.concentration)})
+    return out
+
+
+def _effect_labels(model: Model, group: Group, free: np.ndarray) -> list[str]:
+    return [
+        f"effect of {covariate} on {model.names[j]}"
+        for (covariate, _), row in zip(group.covariates, free[1:], strict=True)
+        for j in np.flatnonzero(row)
+    ]
+
+
+def _described(prior: Any) -> tuple[str, dict[str, float]]:
+    values = {name: getattr(prior, name, None) for name in prior.arg_constraints}
+    return type(prior).__name__, {k: float(v) for k, v in values.items() if v is not None and np.ndim(v) == 0}
+
+
+def prior_text(name: str, arguments: Mapping[str, float]) -> str:
+    """A described prior in one line.
+
+    Examples
+    --------
+    >>> prior_text("Normal", {"loc": 0.0, "scale": 2.0})
+    'Normal(loc=0, scale=2)'
+    """
+    shown = ", ".join(f"{key}={value:g}" for key, value in arguments.items() if key != "unconstrained")
+    return f"{name}({shown})" + (", unconstrained" if "unconstrained" in arguments else "")
+
+
+def rebuilt(
+    model: Model, known: Described, group: Group | None = None, free: np.ndarray | None = None
+) -> HyperPriors | NaturalPriors:
+    """The priors that `described` told of.
+
+    Raises
+    ------
+    ValueError
+        If NumPyro has no such distribution with these arguments.
+    """
+    made = {name: _made(name, *prior) for name, prior in known.items() if "unconstrained" not in prior[1]}
+    if group is None:
+        return natural_priors(model, made)
+    assert free is not None
+    labels = _effect_labels(model, group, free)
+    concentration = known.get("correlations", ("LKJ", {"concentration": 2.0}))[1]["concentration"]
+    return as_arrays(
+        HyperPriors(
+            tuple(made[f"mean of {name}"] for name in model.names),
+            tuple(made[label] for label in labels),
+            tuple(made[f"sd of {name}"] for name in model.names),
+            concentration,
+        )
+    )
+
+
+def _made(name: str, kind: str, arguments: Mapping[str, float]) -> Any:
+    import numpyro.distributions as dist
+
+    if kind == "LKJ":
+        return None
+    try:
+        return getattr(dist, kind)(**arguments)
+    except (AttributeError, TypeError):
+        raise ValueError(
+            f"the prior {prior_text(kind, arguments)} of {name!r} cannot be made again from its description"
+        ) from None

@@ -1,0 +1,1 @@
+"""What fits find: frozen results, their tables, and their files."""

@@ -1,0 +1,115 @@
+"""Which model a file is about: what is written of it, how it is made again, and how another is told from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from pyem import models
+from pyem.model.model import Model, Recipe
+from pyem.model.modifiers import DERIVATIONS
+from pyem.results.archive import Packer, unpack
+
+NOT_COMPARED = {"parameters", "policy", "init", "update", "log_likelihood", "task", "doc", "reference", "recipe"}
+"""Parameters are compared apart; functions cannot be; the rest does not change what a fit means."""
+
+
+def identity(model: Model, pack: Packer) -> dict[str, Any]:
+    """What a file says of `model`: enough to tell another model from it and, if it has a recipe, to make it again."""
+    compared = {
+        field.name: pack(getattr(model, field.name), field.name)
+        for field in dataclasses.fields(model)
+        if field.name not in NOT_COMPARED
+    }
+    parameters = [
+        {"name": p.name, "transform": _transform(p.transform, pack), "size": p.size} for p in model.parameters
+    ]
+    return {"compared": compared | {"parameters": parameters}, "recipe": _recipe(model, pack)}
+
+
+def _transform(transform: Any, pack: Packer) -> Any:
+    try:
+        return pack(transform)
+    except ValueError:
+        return repr(transform)
+
+
+def _recipe(model: Model, pack: Packer) -> Any:
+    """The recipe, packed, if following it gives this very model; else None."""
+    recipe = model.recipe or ((model.name, ()),)
+    try:
+        return pack(recipe) if follow(recipe) == model else None
+    except ValueError:
+        return None
+
+
+def follow(recipe: Recipe) -> Model:
+    """The model that a recipe makes.
+
+    Raises
+    ------
+    ValueError
+        If this version has no such model, or no such function.
+
+    Examples
+    --------
+    >>> follow((("rw1a1b", (("options", 3),)), ("fix", (("alpha", 0.1),)))).names
+    ('beta',)
+    """
+    (name, options), *steps = recipe
+    model = models.get(name, **dict(options))
+    for step, arguments in steps:
+        if step not in DERIVATIONS:
+            raise ValueError(f"there is no function {step!r} that makes a model of a model")
+        model = DERIVATIONS[step](model, **dict(arguments))
+    return model
+
+
+def recover(stored: dict[str, Any], given: Model | None, path: str) -> Model:
+    """The model of the file `path`: `given` if that is it, else what the recipe makes.
+
+    Raises
+    ------
+    ValueError
+        If `given` is another model, or none is given and there is no recipe or it makes another model.
+    """
+    described = describe(stored)
+    if given is not None:
+        gap = difference(stored, given)
+        if gap:
+            raise ValueError(f"{path!r} holds a fit of {described}, but model={given!r} was given: {gap}")
+        return given
+    if stored["recipe"] is None:
+        raise ValueError(
+            f"{path!r} holds a fit of {described}, which is not a registered model or a derivation of one; "
+            "pass the model that was fitted: load(path, model)"
+        )
+    try:
+        model = follow(unpack(stored["recipe"], {}, lambda _: None))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path!r} holds a fit of {described}, which this version cannot make again: {error}; pass it: load(path, model)"
+        ) from None
+    gap = difference(stored, model)
+    if gap:
+        raise ValueError(
+            f"{path!r} holds a fit of {described}, and the model of that name in this version is another: {gap}; "
+            "use the version that wrote the file, or pass the model: load(path, model)"
+        )
+    return model
+
+
+def describe(stored: dict[str, Any]) -> str:
+    """A model of a file in words."""
+    names = ", ".join(parameter["name"] for parameter in stored["compared"]["parameters"])
+    return f"model {stored['compared']['name']!r} (parameters {names})"
+
+
+def difference(stored: dict[str, Any], model: Model) -> str:
+    """In what `model` differs from the model of a file; empty if in nothing."""
+    mine = identity(model, Packer(lambda *_: None))["compared"]
+    for name, expected in stored["compared"].items():
+        # Lists, as JSON has them: tuples were packed already.
+        if name not in mine or mine[name] != expected:
+            return f"{name} differ" if name.endswith("s") else f"{name} differs"
+    return ""

@@ -1,0 +1,150 @@
+"""netCDF files that appear under their names only when they are complete."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+COMPRESSED_FROM = 4096
+"""Bytes above which arrays of whole numbers, which compress well, are compressed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """One group of a netCDF file; a variable with the name of its dimension is that dimension's coordinate."""
+
+    variables: Mapping[str, tuple[tuple[str, ...], np.ndarray]]
+    attrs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+# -- files --------------------------------------------------------------------------------------------------------------
+
+
+def packed_section(text: str, arrays: Mapping[str, np.ndarray]) -> Section:
+    """A group with a JSON text, arrays, and a digest of both."""
+    variables: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
+        # Each array has dimensions of its own: xarray wants those of one array to differ.
+        name: (tuple(f"{name}_dim_{k}" for k in range(array.ndim)), array)
+        for name, array in arrays.items()
+    }
+    variables["contents"] = ((), np.array(text, object))
+    return Section(variables, {"digest": digest(text, arrays)})
+
+
+def digest(text: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """A digest of a text and arrays."""
+    out = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        out.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}".encode())
+        out.update(np.ascontiguousarray(arrays[name]).data)
+    return out.hexdigest()
+
+
+def write_sections(path: Path, sections: Mapping[str, Section], attrs: Mapping[str, Any]) -> None:
+    """Write a netCDF file that appears under its name only when it is complete.
+
+    Raises
+    ------
+    ValueError
+        If there is no such folder, or `path` is a folder.
+    OSError
+        If the file cannot be written (rights, a full disk).
+    """
+    import h5netcdf
+
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no folder {str(path.parent)!r} to write {path.name!r} to; make it first")
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder; give the name of a file, such as fit.nc")
+    # In the same folder, because a file can be renamed in one step only within one file system.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with h5netcdf.File(temporary, "w") as file:
+            file.attrs.update(attrs)
+            for name, section in sections.items():
+                _write_section(file.create_group(name), section)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(f"{str(path)!r} could not be written: {error}; check the rights and the space left") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_section(group: Any, section: Section) -> None:
+    import h5py
+
+    group.attrs.update(section.attrs)
+    for name, (dims, array) in section.variables.items():
+        for dim, size in zip(dims, array.shape, strict=True):
+            if dim not in group.dimensions:
+                group.dimensions[dim] = size
+        if array.dtype.kind in "UO":
+            group.create_variable(name, dims, h5py.string_dtype(), data=array.astype(object))
+            continue
+        if array.dtype.kind == "b":
+            # netCDF has no booleans; so they are written by xarray, which reads them back.
+            group.create_variable(name, dims, np.int8, data=array.astype(np.int8)).attrs["dtype"] = "bool"
+            continue
+        small = array.nbytes < COMPRESSED_FROM or array.dtype.kind not in "iub"
+        options = {} if small else {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+        group.create_variable(name, dims, array.dtype, data=array, **options)
+
+
+def read_attrs(path: Path) -> dict[str, Any]:
+    """Attributes of a netCDF file.
+
+    Raises
+    ------
+    ValueError
+        If the file does not exist, is no netCDF file, or was cut short.
+    """
+    if not path.exists():
+        raise ValueError(f"there is no file {str(path)!r}; check the path")
+    return _reading(path, lambda file: dict(file.attrs))
+
+
+def read_section(path: Path, name: str) -> tuple[str, dict[str, np.ndarray]]:
+    """The text and the arrays of a group that `packed_section` made.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+
+    def read(file: Any) -> tuple[dict[str, np.ndarray], str]:
+        group = file[name]
+        return {key: np.asarray(variable[...]) for key, variable in group.variables.items()}, group.attrs["digest"]
+
+    arrays, expected = _reading(path, read)
+    contents = arrays.pop("contents").item()
+    text = contents.decode() if isinstance(contents, bytes) else str(contents)
+    if digest(text, arrays) != expected:
+        raise ValueError(f"{str(path)!r} is damaged: its contents do not match their digest; save the fit again")
+    return text, arrays
+
+
+def _reading(path: Path, read: Callable[[Any], Any]) -> Any:
+    import h5netcdf
+
+    try:
+        with h5netcdf.File(path, "r") as file:
+            return read(file)
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            f"{str(path)!r} is not a netCDF file, or was cut short or damaged ({first}); save the fit again"
+        ) from None
+
+
+def to_json(value: Any) -> str:
+    """JSON text on one line; floating-point numbers keep every bit."""
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))

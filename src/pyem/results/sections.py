@@ -1,0 +1,106 @@
+"""The groups of ArviZ's schema, from arrays: what every kind of fit is exported as."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import importlib.metadata
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyem import __version__
+from pyem.data.dataset import Dataset
+from pyem.engine.pointwise import Observed, by_trial, trial_log_lik
+from pyem.model.model import Model
+from pyem.results.netcdf import Section
+
+
+def attributes(fit: Any) -> dict[str, Any]:
+    """What every group says of where it comes from."""
+    return {
+        "model": fit.model.name,
+        "method": fit.method,
+        "inference_library": "pyem",
+        "inference_library_version": __version__,
+        "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def posterior_section(model: Model, data: Dataset, x: np.ndarray) -> Section:
+    """Natural parameters (chain, draw, subject), and the unconstrained `x` (chain, draw, subject, parameter)."""
+    natural = model.natural(x)
+    dims = ("chain", "draw", "subject")
+    variables: dict[str, Any] = {name: (dims, natural[..., k]) for k, name in enumerate(model.names)}
+    variables["unconstrained" if "x" in model.names else "x"] = ((*dims, "parameter"), x)
+    variables["subject"] = (("subject",), as_labels(data.subjects))
+    variables["parameter"] = (("parameter",), np.array(model.names, object))
+    return Section(variables | chain_coordinates(x))
+
+
+def log_likelihood_section(model: Model, data: Dataset, x: np.ndarray) -> Section:
+    """The log-likelihood of every observation, named after the response, at `x` (chain, draw, subject, parameter)."""
+    name = model.responses[0] if len(model.responses) == 1 else "response"
+    observed = Observed(model, data)
+    lane, row = observed.lane, observed.row
+    coordinate: dict[str, Any] = {"obs": (("obs",), np.arange(len(row)))}
+    if not by_trial(model, data):
+        # The model gives one number for each sequence of trials, which `rollout` keeps on the first.
+        lane = np.unique(lane)
+        row = np.zeros_like(lane)
+        texts = [f"{data.subjects[data.lane_subject[k]]}/{data.lane_block[k]}" for k in lane]
+        coordinate = {"sequence": (("sequence",), np.array(texts, object))}
+    flat = np.moveaxis(x.reshape(-1, *x.shape[2:]), 1, 0)
+    values = trial_log_lik(model, data, flat, lane, row).reshape(*x.shape[:2], len(row))
+    return Section({name: (("chain", "draw", *coordinate), values)} | coordinate | chain_coordinates(x))
+
+
+def data_sections(model: Model, data: Dataset) -> dict[str, Section]:
+    """``observed_data`` and ``constant_data`` (obs): the trials that count in the likelihood."""
+    observed = Observed(model, data)
+    labels = data.index_columns(observed.lane, observed.row)
+    index = {name: (("obs",), as_labels(values)) for name, values in labels.items()}
+    owner = data.lane_subject[observed.lane]
+    covariates = {name.replace("/", "_"): (("obs",), value[owner]) for name, value in data.covariates.items()}
+    return {
+        "observed_data": Section(observed.columns(model.responses)),
+        "constant_data": Section(covariates | observed.columns((*model.inputs, *model.outcomes)) | index),
+    }
+
+
+def chain_coordinates(x: np.ndarray) -> dict[str, Any]:
+    """Coordinates of the first two axes of `x`, chain and draw."""
+    return {"chain": (("chain",), np.arange(x.shape[0])), "draw": (("draw",), np.arange(x.shape[1]))}
+
+
+def as_labels(values: np.ndarray) -> np.ndarray:
+    """Labels as netCDF knows them: numbers or text."""
+    if values.dtype.kind in "iuf":
+        return values
+    return np.array([str(value) for value in values.tolist()], object)
+
+
+def with_attributes(sections: Mapping[str, Section], attrs: Mapping[str, Any]) -> dict[str, Section]:
+    """The sections, each saying where it comes from."""
+    return {name: dataclasses.replace(one, attrs={**attrs, **one.attrs}) for name, one in sections.items()}
+
+
+def container(sections: Mapping[str, Section], attrs: Mapping[str, Any]) -> Any:
+    """The sections as ArviZ `InferenceData`; with ArviZ 1 or later, as an xarray `DataTree`."""
+    import xarray as xr
+
+    datasets: dict[str, Any] = {
+        name: xr.Dataset(dict(one.variables), attrs=dict(one.attrs))
+        for name, one in with_attributes(sections, attrs).items()
+    }
+    if int(importlib.metadata.version("arviz").split(".")[0]) >= 1:
+        tree = xr.DataTree.from_dict(datasets)
+        tree.attrs.update(attrs)
+        return tree
+    with warnings.catch_warnings():
+        # ArviZ announces its next version once a day; that is not about what the user does.
+        warnings.simplefilter("ignore", FutureWarning)
+        import arviz
+    return arviz.InferenceData(attrs=dict(attrs), **datasets)

@@ -1,0 +1,206 @@
+"""Simulated people: the same policy and update that the likelihood uses, playing a task."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from pyem.data.dataset import Dataset
+from pyem.model.model import Model
+from pyem.model.record import Record
+from pyem.model.rollout import initial_state, over_lanes, policies, updated
+from pyem.numerics.jit import compiled
+from pyem.numerics.rng import as_key
+from pyem.task.designs import REPLAYED, Design
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Simulation(Dataset):
+    """A `Dataset` of simulated people, with the truth.
+
+    Parameters
+    ----------
+    truth
+        Unconstrained parameters of each subject, (S, P).
+    log_lik
+        Log-probability of each subject's simulated responses, (S,), in nats.
+    model
+        The model that made them.
+    """
+
+    truth: np.ndarray = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
+    log_lik: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0))
+    model: Model | None = None
+
+    @property
+    def true_params(self) -> np.ndarray:
+        """Natural parameters of each subject, (S, P)."""
+        assert self.model is not None
+        return self.model.natural(self.truth)
+
+    def select(self, subjects: Sequence[Any] | np.ndarray) -> Simulation:
+        """The data and the truth of some of the subjects, by index; see `Dataset.select`."""
+        order = self._chosen(subjects)
+        return dataclasses.replace(super().select(order), truth=self.truth[order], log_lik=self.log_lik[order])  # type: ignore[return-value]
+
+
+def simulate(
+    model: Model,
+    params: Any = None,
+    *,
+    key: Any,
+    subjects: int | None = None,
+    blocks: int = 1,
+    trials: int = 100,
+    task: Any = None,
+    missed: float = 0.0,
+    covariates: dict[str, np.ndarray] | None = None,
+) -> Simulation:
+    """Let simulated people do a task.
+
+    Parameters
+    ----------
+    model
+        How they choose and learn.
+    params
+        Natural parameters, (S, P). Without them, `subjects` people are drawn from the model's typical population.
+    key
+        Seed (a whole number) or a JAX random key.
+    subjects, blocks, trials
+        How many; a block starts afresh.
+    task
+        What they do; the model's own task if not given. With a `Design` everyone has their own course of the experiment.
+    missed
+        Probability that a response is missed.
+    covariates
+        Values (S,) to keep with the data.
+
+    Returns
+    -------
+    Simulation
+        A data set that also knows the truth.
+
+    Raises
+    ------
+    ValueError
+        If there is no task, it has another number of options than the model, a parameter is outside its range, or a covariate
+        has not one value for each subject.
+
+    Examples
+    --------
+    >>> from pyem import models
+    >>> data = simulate(models.get("rw1a1b"), [[5.0, 0.3], [2.0, 0.5]], key=1, blocks=4, trials=24)
+    >>> data.n_trials
+    192
+    """
+    key = as_key(key)
+    task = task or model.task
+    if task is None or model.policy is None:
+        raise ValueError(
+            f"model {model.name!r} has no {'task' if task is None else 'policy'}, so it cannot be simulated"
+        )
+    if min(blocks, trials) < 1 or not 0 <= missed < 1:
+        raise ValueError(
+            f"blocks={blocks}, trials={trials}, missed={missed}: at least one of each, and 0 <= missed < 1"
+        )
+    offered = getattr(task, "n_options", model.options)
+    if model.options is not None and offered != model.options:
+        raise ValueError(
+            f"the task {type(task).__name__} has {offered} options, but model {model.name!r} chooses among {model.options}; "
+            f"give a task with {model.options}, or make the model with options={offered}"
+        )
+    x = _parameters(model, params, subjects, key)
+    for name, values in (covariates or {}).items():
+        if np.shape(values) != (len(x),):
+            raise ValueError(
+                f"covariate {name!r} has shape {np.shape(values)}, but there are {len(x)} subjects; give one value for each"
+            )
+    given = None
+    if isinstance(task, Design):
+        task, given = REPLAYED, task.lanes(len(x), blocks, trials)
+    with jax.enable_x64(True):
+        lanes = np.repeat(x.T, blocks, axis=1)
+        fields, responded, log_p = _play(model, task, trials, lanes, key, np.asarray(missed), given)
+    fields = {name: np.asarray(value) for name, value in fields.items()}
+    responded = np.asarray(responded)
+    n = len(x)
+    present = {name: np.ones((trials, n * blocks), bool) for name in fields}
+    for name in model.responses:
+        present[name] = responded
+    simulation = Simulation(
+        fields=fields,
+        present=present,
+        valid=np.ones((trials, n * blocks), bool),
+        lane_subject=np.repeat(np.arange(n), blocks),
+        lane_block=np.tile(np.arange(blocks), n),
+        subjects=np.arange(n),
+        covariates={name: np.asarray(values, float) for name, values in (covariates or {}).items()},
+        truth=x,
+        model=model,
+    )
+    # A trial may count for nothing because of what was missed before it.
+    counts, _ = simulation.masks(model)
+    log_lik = sum(np.where(counts[name], part, 0.0).sum(0) for name, part in log_p.items())
+    return dataclasses.replace(simulation, log_lik=np.asarray(log_lik).reshape(n, blocks).sum(1))
+
+
+def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> np.ndarray:
+    if params is None:
+        if subjects is None or subjects < 1:
+            raise ValueError(f"subjects={subjects}; say how many people to simulate, or give their params")
+        mean, sd = model.typical
+        seed = np.asarray(jax.random.key_data(key)).ravel()
+        return mean + sd * np.random.default_rng(seed).normal(size=(subjects, model.n_params))
+    params = np.asarray(params, float)
+    if params.ndim != 2:
+        raise ValueError(f"params has shape {params.shape}; expected (subjects, {model.n_params} parameters)")
+    if subjects not in (None, len(params)):
+        raise ValueError(f"subjects={subjects}, but params has {len(params)} rows; leave subjects out")
+    return model.unconstrained(params)
+
+
+LITTLE = 50_000
+"""Up to so many trials in all, a simulation takes less time to run than its code takes to be optimised."""
+
+
+@compiled(0, 1, 2, quick=lambda model, task, trials, x, *_: x.shape[1] * trials <= LITTLE)
+def _play(
+    model: Model, task: Any, trials: int, x: Array, key: Array, missed: Array, given: Any
+) -> tuple[dict[str, Array], Array, dict[str, Array]]:
+    """The columns, whether there was a response, and the log-probability of each response; (trial, ..., lane)."""
+    p = over_lanes(model.record)(x)
+    keys = jax.random.split(jax.random.fold_in(key, 1), (trials + 1, x.shape[-1]))
+
+    def start(p: Record, key: Array, given: Any) -> Any:
+        return initial_state(model, p), task.init(key if given is None else given)
+
+    def lane_step(p: Record, states: Any, key: Array) -> Any:
+        state, world = states
+        show, act, answer, miss = jax.random.split(key, 4)
+        trial = Record(**task.present(world, show))
+        if model.optional:
+            trial = trial.with_values(seen=dict.fromkeys(model.optional, jnp.ones((), bool)))
+        dists = policies(model, p, state, trial)
+        acts = jax.random.split(act, len(dists))
+        responses = {name: d.sample(k) for (name, d), k in zip(dists.items(), acts, strict=True)}
+        responded = ~jax.random.bernoulli(miss, missed)
+        log_p = {name: d.log_prob(responses[name]) for name, d in dists.items()}
+        trial = trial.with_values(**responses)
+        world, outcome = task.respond(world, trial, answer)
+        trial = trial.with_values(**outcome)
+        learn = responded if model.updates == "responded" else jnp.ones_like(responded)
+        masked = trial.with_values(responded=dict.fromkeys(dists, responded), learn=learn)
+        state, _ = updated(model, p, state, masked, learn)
+        played = {name: value for name, value in trial.items() if name != "seen"}
+        return (state, world), (played, responded, log_p)
+
+    _, played = lax.scan(
+        lambda states, key: over_lanes(lane_step)(p, states, key), over_lanes(start)(p, keys[0], given), keys[1:]
+    )
+    return played

@@ -1,0 +1,295 @@
+"""Behaviour simulated with parameters drawn from the posterior or the prior."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from pyem.data.dataset import Dataset
+from pyem.model.model import Model
+from pyem.model.record import Record
+from pyem.model.rollout import initial_state, over_lanes, policies, updated
+from pyem.numerics.jit import compiled
+from pyem.numerics.rng import as_key
+from pyem.population.group import Group
+from pyem.population.population import Population, populate
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predicted:
+    """Responses that were simulated for the trials of a data set.
+
+    Parameters
+    ----------
+    model, data
+        Whose responses, in which trials.
+    source
+        ``"posterior"`` or ``"prior"``.
+    one_step
+        Whether each response was drawn given what the person had really chosen and earned before.
+    x
+        Unconstrained parameters of each draw, (draw, S, P).
+    responses
+        By column, (draw, trial, lane); to be read where a response counts only.
+    outcomes
+        Simulated outcomes, (draw, trial, lane); empty where they are the observed ones.
+    """
+
+    model: Model
+    data: Dataset
+    source: str
+    one_step: bool
+    x: np.ndarray = dataclasses.field(repr=False)
+    responses: dict[str, np.ndarray] = dataclasses.field(repr=False)
+    outcomes: dict[str, np.ndarray] = dataclasses.field(repr=False)
+
+    @property
+    def n_draws(self) -> int:
+        """Number of simulated data sets."""
+        return len(self.x)
+
+    @property
+    def params(self) -> np.ndarray:
+        """Natural parameters of each draw, (draw, S, P)."""
+        return self.model.natural(self.x)
+
+
+def posterior_predictive(
+    fit: Any, *, draws: int = 200, key: Any, task: Any = None, payoffs: Mapping[str, str] | None = None
+) -> Predicted:
+    """Simulate every person's responses with parameters drawn from the posterior.
+
+    Parameters
+    ----------
+    fit
+        Of any method: draws where it has some, else its Laplace approximation.
+    draws
+        Number of simulated data sets.
+    key
+        Seed or JAX random key.
+    task
+        Play this task (one that is not tied to a person), for as many trials as each person had and with the same trials
+        missed. Columns that it presents replace those of the data.
+    payoffs
+        Play each person's own trials: for each outcome, the field of the data that has what every option would have paid,
+        ``{"reward": "payoff"}`` with ``payoff`` a field of one value for each option.
+
+    Notes
+    -----
+    Without `task` and `payoffs` every response is predicted one step ahead, given what the person had really chosen and
+    earned before: nothing needs to be known about the task, but errors of the model do not add up over trials, so it is the
+    milder check (Palminteri, Wyart & Koechlin, 2017).
+
+    References
+    ----------
+    Palminteri, S., Wyart, V., & Koechlin, E. (2017). The importance of falsification in computational cognitive modeling.
+    Trends in Cognitive Sciences, 21(6), 425-433. https://doi.org/10.1016/j.tics.2017.03.011
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> data = pyem.simulate(model, subjects=5, trials=20, key=1)
+    >>> predicted = posterior_predictive(pyem.fit_em(model, data), draws=10, key=2)
+    >>> predicted.responses["choice"].shape
+    (10, 20, 5)
+    """
+    from pyem.results.arviz_point import posterior_draws
+
+    if draws < 1:
+        raise ValueError(f"draws={draws}; at least 1 is needed")
+    x = np.swapaxes(posterior_draws(fit, draws, key), 0, 1)
+    # People without a regular posterior are shown where the fit has them.
+    x = np.where(np.isfinite(x), x, fit.x)
+    return _predicted(fit.model, fit.data, x, "posterior", as_key(key), task, payoffs)
+
+
+def prior_predictive(
+    model: Model,
+    data: Dataset,
+    *,
+    group: Group | None = Group(),  # noqa: B008 (a Group is frozen)
+    priors: Mapping[str, Any] | None = None,
+    draws: int = 200,
+    key: Any,
+    task: Any = None,
+    payoffs: Mapping[str, str] | None = None,
+) -> Predicted:
+    """Simulate people drawn from the priors of `fit_nuts`, to see what is assumed before the data are looked at.
+
+    Parameters
+    ----------
+    model, data, group, priors
+        As for `fit_nuts`; of the data only the trials are used (and, without a task, what each response is drawn given).
+    draws, key, task, payoffs
+        As for `posterior_predictive`.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> data = pyem.simulate(model, subjects=5, trials=20, key=1)
+    >>> prior_predictive(model, data, draws=10, key=2).params.shape
+    (10, 5, 2)
+    """
+    from pyem.engine.validate import validate
+
+    validate(model, data)
+    if draws < 1:
+        raise ValueError(f"draws={draws}; at least 1 is needed")
+    x = prior_draws(model, data, group, _known(model, data, group, priors), draws, key)["x"]
+    return _predicted(model, data, x, "prior", as_key(key), task, payoffs)
+
+
+def _known(model: Model, data: Dataset, group: Group | None, priors: Mapping[str, Any] | None) -> Any:
+    from pyem.population.priors import hyper_priors, natural_priors
+
+    return natural_priors(model, priors) if group is None else hyper_priors(model, _typical(model, data, group), priors)
+
+
+def _typical(model: Model, data: Dataset, group: Group) -> Population:
+    mean, sd = model.typical
+    return populate(group, names=model.names, mean=mean, sd=sd, covariates=data.covariates, n_subjects=data.n_subjects)
+
+
+def prior_draws(
+    model: Model, data: Dataset, group: Group | None, known: Any, draws: int, key: Any
+) -> dict[str, np.ndarray]:
+    """Draws from `HyperPriors` or `NaturalPriors`, draw first: ``x`` (draw, S, P), the group's ``coef``, ``sd``, ``corr``."""
+    from pyem.numerics.rng import generator
+
+    if group is None:
+        natural = known.sample(model, as_key(key), draws * data.n_subjects)
+        return {"x": model.unconstrained(natural).reshape(draws, data.n_subjects, -1)}
+    rng = generator(key)
+    pop, n_params = _typical(model, data, group), model.n_params
+
+    def draw(distributions: Any) -> np.ndarray:
+        seeds = rng.integers(2**31, size=len(distributions))
+        with jax.enable_x64(True):
+            columns = [d.sample(jax.random.key(int(s)), (draws,)) for d, s in zip(distributions, seeds, strict=True)]
+        return np.stack([np.asarray(column, float) for column in columns], axis=1) if columns else np.empty((draws, 0))
+
+    coef = np.zeros((draws, *pop.coef.shape))
+    coef[:, 0] = draw(known.mean)
+    coef[:, np.r_[False, np.ones(len(pop.free) - 1, bool)][:, None] & pop.free] = draw(known.effect)
+    sds = draw(known.sd)
+    out = {"coef": coef, "sd": sds}
+    corr = np.broadcast_to(np.eye(n_params), (draws, n_params, n_params))
+    if group.covariance == "full" and n_params > 1:
+        import numpyro.distributions as dist
+
+        with jax.enable_x64(True):
+            lkj = dist.LKJ(n_params, known.concentration)
+            corr = np.asarray(lkj.sample(jax.random.key(int(rng.integers(2**31))), (draws,)), float)
+        out["corr"] = corr
+    people = [
+        group.sample(pop.design @ b, c * np.outer(s, s) + 1e-12 * np.eye(len(s)), 1, rng)[:, 0]
+        for b, s, c in zip(coef, sds, corr, strict=True)
+    ]
+    return out | {"x": np.stack(people)}
+
+
+# -- simulation -----------------------------------------------------------------------------------------------------------
+
+
+def _predicted(
+    model: Model, data: Dataset, x: np.ndarray, source: str, key: Array, task: Any, payoffs: Mapping[str, str] | None
+) -> Predicted:
+    if model.policy is None:
+        raise ValueError(f"model {model.name!r} is defined by log_likelihood=, so nothing can be simulated from it")
+    if task is not None and payoffs is not None:
+        raise ValueError("give a task or the payoffs of people's own trials, not both")
+    paid = _payoffs(model, data, payoffs)
+    one_step = task is None and payoffs is None
+    with jax.enable_x64(True):
+        trials = jax.tree.map(jnp.asarray, data.trials(model))
+        lanes = jnp.asarray(np.moveaxis(x, 2, 1)[:, :, data.lane_subject])
+        keys = jax.random.split(jax.random.fold_in(key, 2), len(x))
+        responses, outcomes = _play(model, task, one_step, trials, paid, lanes, keys)
+    small = {name: _small(np.asarray(values), model) for name, values in responses.items()}
+    return Predicted(model, data, source, one_step, x, small, {n: np.asarray(v) for n, v in outcomes.items()})
+
+
+def _small(values: np.ndarray, model: Model) -> np.ndarray:
+    return values.astype(np.int8) if model.options is not None and model.options < 128 else values
+
+
+def _payoffs(model: Model, data: Dataset, payoffs: Mapping[str, str] | None) -> dict[str, Array]:
+    """What each option would have paid, (trial, option, ..., lane), for each outcome."""
+    if payoffs is None:
+        return {}
+    missing = [name for name in model.outcomes if name not in payoffs]
+    if missing:
+        raise ValueError(f"payoffs says nothing of {', '.join(map(repr, missing))}, which the model learns from")
+    out = {}
+    for name, field in payoffs.items():
+        if field not in data.fields:
+            raise ValueError(
+                f"the data have no field {field!r} with the payoffs of {name!r}; they have {', '.join(data.fields)}"
+            )
+        values = data.fields[field]
+        if values.ndim < 3 or values.shape[1] != model.options:
+            raise ValueError(
+                f"field {field!r} has values of shape {values.shape[1:-1]} in each trial, but {model.options} are expected, "
+                "one for each option; map a list of columns to it"
+            )
+        with jax.enable_x64(True):
+            out[name] = jnp.asarray(values)
+    return out
+
+
+@compiled(0, 1, 2)
+def _play(
+    model: Model, task: Any, one_step: bool, trials: Record, payoffs: dict[str, Array], x: Array, keys: Array
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Responses and outcomes (draw, trial, lane) at parameters (draw, P, lane)."""
+    n_lanes = x.shape[-1]
+
+    def respond(trial: Record, world: Any, paid: dict[str, Array], key: Array) -> tuple[Any, dict[str, Any]]:
+        if task is not None:
+            return task.respond(world, trial, key)
+        chosen = trial[model.responses[0]]
+        return world, {name: values[chosen] for name, values in paid.items()}
+
+    def lane_step(p: Record, states: Any, trial: Record, paid: dict[str, Array], key: Array) -> Any:
+        state, world = states
+        show, act, answer = jax.random.split(key, 3)
+        if task is not None:
+            trial = trial.with_values(**task.present(world, show))
+        dists = policies(model, p, state, trial)
+        acts = jax.random.split(act, len(dists))
+        drawn = {name: d.sample(k) for (name, d), k in zip(dists.items(), acts, strict=True)}
+        if one_step:
+            state, _ = updated(model, p, state, trial, trial.learn)
+            return (state, world), (drawn, {})
+        trial = trial.with_values(**{name: _like(drawn[name], trial[name]) for name in drawn})
+        world, outcome = respond(trial, world, paid, answer)
+        trial = trial.with_values(**outcome)
+        learn = trial.responded[model.responses[0]] if model.updates == "responded" else trial.learn
+        state, _ = updated(model, p, state, trial.with_values(learn=learn), learn)
+        return (state, world), (drawn, outcome)
+
+    def one(args: tuple[Array, Array]) -> Any:
+        x, key = args
+        p = over_lanes(model.record)(x)
+        first, *each = jax.random.split(key, 2)
+        begin = jax.random.split(first, n_lanes)
+        world = () if task is None else over_lanes(task.init)(begin)
+        state = over_lanes(lambda p: initial_state(model, p))(p)
+        n_trials = trials.learn.shape[0]
+        keys = jax.random.split(each[0], (n_trials, n_lanes))
+        body = lambda states, args: over_lanes(lane_step)(p, states, *args)  # noqa: E731
+        return lax.scan(body, (state, world), (trials, payoffs, keys))[1]
+
+    return lax.map(one, (x, keys))
+
+
+def _like(value: Any, column: Array) -> Array:
+    return jnp.asarray(value).astype(column.dtype)

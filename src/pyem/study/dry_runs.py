@@ -1,0 +1,220 @@
+"""A ladder of dry runs for people who write models."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.engine.evaluate import log_lik, value_grad_hess
+from pyem.engine.layout import batch
+from pyem.engine.validate import first_line, guarded, validate
+from pyem.errors import DataError, ModelError
+from pyem.model.model import Model
+from pyem.model.record import Record
+from pyem.model.rollout import initial_state, policies, rollout
+
+
+@dataclasses.dataclass(frozen=True)
+class Rung:
+    """One dry run of `check`."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckReport:
+    """What `check` found, rung by rung; true if all passed."""
+
+    model: str
+    rungs: tuple[Rung, ...]
+
+    def __bool__(self) -> bool:
+        return all(rung.passed for rung in self.rungs)
+
+    def __str__(self) -> str:
+        lines = [f"{'ok  ' if rung.passed else 'FAIL'} {rung.name}: {rung.detail}" for rung in self.rungs]
+        return f"check of {self.model}\n" + "\n".join(lines)
+
+
+def check(model: Model, data: Dataset) -> CheckReport:
+    """A ladder of dry runs that stops at the first rung that fails.
+
+    Columns and shapes, a finite value at typical parameters, the same value twice (no side effects), the gradient against
+    finite differences, and a simulated trial whose probability agrees with the likelihood.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> bool(check(model, pyem.simulate(model, subjects=2, key=1)))
+    True
+    """
+    rungs: list[Rung] = []
+    for name, climb in _LADDER:
+        try:
+            detail = guarded(model, f"checking the {name}", lambda climb=climb: climb(model, data))
+            rungs.append(Rung(name, True, detail))
+        except (DataError, ModelError) as error:
+            rungs.append(Rung(name, False, str(error)))
+            break
+    return CheckReport(model.name, tuple(rungs))
+
+
+def _typical(model: Model, data: Dataset) -> np.ndarray:
+    mean, _ = model.typical
+    # Off the exact mean, where a derivative may be zero by symmetry.
+    return np.tile(mean + 0.1, (data.n_subjects, 1))
+
+
+def _rung_shapes(model: Model, data: Dataset) -> str:
+    validate(model, data)
+    with jax.enable_x64(True):
+        p = jax.eval_shape(model.record, jax.ShapeDtypeStruct((model.n_params,), jnp.float64))
+        if model.log_likelihood is None:
+            guarded(model, "init(p)", lambda: jax.eval_shape(lambda p: initial_state(model, p), p))
+    return f"columns {', '.join(model.columns)}; parameters {', '.join(model.names)}"
+
+
+def _rung_value(model: Model, data: Dataset) -> str:
+    value = log_lik(model, data, _typical(model, data))
+    bad = np.flatnonzero(~np.isfinite(value))
+    if len(bad):
+        raise ModelError(
+            f"model {model.name!r}: the log-likelihood of subject {str(data.subjects[bad[0]])!r} is {value[bad[0]]} at "
+            "typical parameters; look for a logarithm or a division of 0, or an outcome far out of scale"
+        )
+    return f"log-likelihood {value.sum():.3f} at typical parameters"
+
+
+def _rung_gradient(model: Model, data: Dataset) -> str:
+    x, step = _typical(model, data), 1e-5
+    _, grad, hess = value_grad_hess(model, data, x)
+    if not (np.isfinite(grad).all() and np.isfinite(hess).all()):
+        raise ModelError(
+            f"model {model.name!r}: the value is finite but a derivative is not; look for sqrt or log at 0 inside "
+            "jnp.where (make its argument safe first)"
+        )
+    for k, name in enumerate(model.names):
+        shift = step * np.eye(model.n_params)[k]
+        slope = (log_lik(model, data, x + shift) - log_lik(model, data, x - shift)) / (2 * step)
+        gap = np.abs(slope - grad[:, k]) / (1 + np.abs(slope))
+        if gap.max() > 1e-4:
+            raise ModelError(
+                f"model {model.name!r}: the derivative by {name} is {grad[gap.argmax(), k]:.6g}, but finite differences give "
+                f"{slope[gap.argmax()]:.6g}; the likelihood jumps there (a rounding, an argmax, a stop_gradient)"
+            )
+    few = data if data.n_subjects <= 50 else data.select(np.arange(50))
+    for k, name in enumerate(model.names):
+        size, where = _jump(model, few, x[: few.n_subjects], k)
+        if size.max() > 1e-3:
+            s = int(size.argmax())
+            raise ModelError(
+                f"model {model.name!r}: the log-likelihood of subject {str(few.subjects[s])!r} jumps by {size[s]:.3g} where "
+                f"{name} passes {model.natural(where[s])[k]:.4g}; a rounding, an argmax or a comparison makes steps that no "
+                "derivative can see: use a smooth function instead, such as a softmax"
+            )
+    flat = [name for k, name in enumerate(model.names) if not grad[:, k].any() and not hess[:, k].any()]
+    return "agrees with finite differences" + (f"; no effect on these data: {', '.join(flat)}" if flat else "")
+
+
+def _jump(model: Model, data: Dataset, x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The largest step (S,) in the log-likelihood of each subject within 3 sd of `x` along parameter `k`, and where (S, P)."""
+    subjects, direction = np.arange(len(x)), np.eye(model.n_params)[k]
+
+    def at(t: np.ndarray) -> np.ndarray:
+        value, grad, _ = value_grad_hess(model, data, x + t[:, None] * direction)
+        return np.stack([value, grad[:, k]])
+
+    def gap(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
+        # What the slopes at both ends do not explain: of third order in the width, unless there is a step between them.
+        with np.errstate(invalid="ignore"):
+            return np.nan_to_num(np.abs(b[0] - a[0] - width * (a[1] + b[1]) / 2), posinf=0.0)
+
+    grid = np.linspace(-3, 3, 49) * model.typical[1][k]
+    points = np.stack([at(np.full(len(x), t)) for t in grid])
+    width = grid[1] - grid[0]
+    worst = np.stack([gap(a, b, width) for a, b in itertools.pairwise(points)]).argmax(0)
+    low, below, above = grid[worst], points[worst, :, subjects].T, points[worst + 1, :, subjects].T
+    for _ in range(30):
+        width /= 2
+        middle = at(low + width)
+        right = gap(middle, above, width) > gap(below, middle, width)
+        low = np.where(right, low + width, low)
+        below, above = np.where(right, middle, below), np.where(right, above, middle)
+    return gap(below, above, width), x + low[:, None] * direction
+
+
+def _rung_pure(model: Model, data: Dataset) -> str:
+    x = _typical(model, data)
+    first = log_lik(model, data, x)
+    counted = batch(model, data).n_subjects
+    with jax.enable_x64(True):
+        trials = jax.tree.map(jnp.asarray, data.trials(model))
+        # A new lambda is traced anew, so that the model's functions run again.
+        fresh = jax.jit(lambda x, trials: rollout(model, x, trials))(x.T[:, data.lane_subject], trials)
+    again = np.bincount(data.lane_subject, np.asarray(fresh), counted)
+    if not np.allclose(first, again, rtol=1e-9, atol=1e-9):
+        raise ModelError(
+            f"model {model.name!r} gives different values when evaluated twice; its functions must depend on their arguments "
+            "only (no random numbers, no globals that change)"
+        )
+    return "the same value when evaluated again"
+
+
+def _rung_simulation(model: Model, data: Dataset) -> str:
+    from pyem.simulation.play import simulate
+
+    if model.policy is None:
+        return "skipped: the model has no policy to simulate"
+    _policy_before_response(model, data)
+    if model.task is None:
+        return "skipped: the model has no task to simulate"
+    simulated = guarded(model, "simulating", lambda: simulate(model, subjects=2, trials=10, key=0))
+    validate(model, simulated)
+    value = log_lik(model, simulated, simulated.truth)
+    if not np.allclose(value, simulated.log_lik, rtol=1e-8, atol=1e-8):
+        raise ModelError(
+            f"model {model.name!r}: simulated choices had log-probability {simulated.log_lik[0]:.6f}, but the likelihood says "
+            f"{value[0]:.6f}; policy or update uses the response before it is made, or the task's columns differ"
+        )
+    return "simulated choices have the probability that the likelihood says"
+
+
+def _policy_before_response(model: Model, data: Dataset) -> None:
+    def dry(x: Any, inputs: dict[str, Any]) -> int:
+        p = model.record(x)
+        policies(model, p, initial_state(model, p), Record(**inputs))
+        return 0
+
+    with jax.enable_x64(True):
+        trials = data.trials(model)
+        inputs: dict[str, Any] = {n: jax.ShapeDtypeStruct(trials[n].shape[1:-1], trials[n].dtype) for n in model.inputs}
+        # Whether an optional input was there is known as soon as the input is.
+        inputs["seen"] = {n: jax.ShapeDtypeStruct((), bool) for n in model.inputs if n in model.optional}
+        try:
+            jax.eval_shape(dry, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), inputs)
+        except AttributeError as error:
+            asks = first_line(error).partition(", but")[0].removeprefix("the model ")
+            raise ModelError(
+                f"model {model.name!r}: policy(p, state, trial) comes before the response and is shown the inputs only "
+                f"({', '.join(model.inputs) or 'none'}), but {asks}; name that column among inputs= if it is shown before the "
+                "response; what depends on earlier responses and outcomes belongs into the state"
+            ) from None
+
+
+_LADDER: tuple[tuple[str, Callable[[Model, Dataset], str]], ...] = (
+    ("shapes", _rung_shapes),
+    ("value", _rung_value),
+    ("purity", _rung_pure),
+    ("gradient", _rung_gradient),
+    ("simulation", _rung_simulation),
+)

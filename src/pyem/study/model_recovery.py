@@ -1,0 +1,228 @@
+"""Recovery of models by simulation: confusion and inversion matrices."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import jax
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.errors import FitWarning
+from pyem.model.model import Model
+from pyem.numerics.rng import as_key
+from pyem.results.point import PointFit
+from pyem.study.experiment import Experiment, Fit, Silence, at_least_one, fit_quickly
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Unit = Literal["group", "subject"]
+
+
+# -- models -------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Confusion:
+    """Which model explains best what each model made. M models, R rounds, S subjects.
+
+    Parameters
+    ----------
+    names
+        Of the models, (M,).
+    by
+        The criterion, as in `compare_fits`.
+    group
+        Scores (simulated, round, fitted), in nats, larger is better: log evidence, or minus half the criterion.
+    subject
+        Each subject's part of it, without the price of the group's parameters, (simulated, round, fitted, subject).
+    """
+
+    names: tuple[str, ...]
+    by: str
+    group: np.ndarray
+    subject: np.ndarray
+
+    def wins(self, unit: Unit = "group") -> np.ndarray:
+        """How often each model (columns) was the best for what each model (rows) made, (M, M).
+
+        Counted over rounds, by the score of the whole group, or over all subjects, by their own (which suits criteria that
+        price the parameters of each subject, such as the BIC of `fit_mle`).
+        """
+        if unit not in ("group", "subject"):
+            raise ValueError(f"unit={unit!r}; choose 'group' or 'subject'")
+        best = self.group.argmax(2) if unit == "group" else self.subject.argmax(2)
+        flat = best.reshape(len(self.names), -1)
+        return np.stack([(flat == j).sum(1) for j in range(len(self.names))], axis=1)
+
+    def matrix(self, unit: Unit = "group") -> pd.DataFrame:
+        """Confusion matrix: share of times that a model (columns) was the best for what a model (rows) made."""
+        wins = self.wins(unit)
+        return self._frame(wins / wins.sum(1, keepdims=True))
+
+    def inversion(self, unit: Unit = "group") -> pd.DataFrame:
+        """Inversion matrix: probability that a model (rows) made the data if a model (columns) is the best for them.
+
+        All models are as likely beforehand. NaN for a model that never was the best.
+        """
+        share = self.matrix(unit).to_numpy()
+        with np.errstate(invalid="ignore"):
+            return self._frame(share / share.sum(0, keepdims=True))
+
+    def _frame(self, values: np.ndarray) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(
+            values, index=pd.Index(self.names, name="simulated"), columns=pd.Index(self.names, name="best")
+        )
+
+    def table(self, unit: Unit = "group") -> pd.DataFrame:
+        """A row for each pair of a model that made the data and a model that was fitted.
+
+        ``wins`` of ``n``; ``share`` with its 95 % interval ``low``, ``high`` (Clopper-Pearson); ``inversion``; ``advantage``:
+        mean score over that of the model that made the data, in nats (of a group, or a subject).
+        """
+        import pandas as pd
+        from scipy import stats
+
+        wins = self.wins(unit)
+        n = np.broadcast_to(wins.sum(1, keepdims=True), wins.shape)
+        scores = self.group.mean(1) if unit == "group" else self.subject.mean((1, 3))
+        columns = {
+            "wins": wins,
+            "n": n,
+            "share": wins / n,
+            "low": np.where(wins > 0, stats.beta.ppf(0.025, wins, n - wins + 1), 0.0),
+            "high": np.where(wins < n, stats.beta.ppf(0.975, wins + 1, n - wins), 1.0),
+            "inversion": self.inversion(unit).to_numpy(),
+            "advantage": scores - np.diag(scores)[:, None],
+        }
+        index = pd.MultiIndex.from_product([self.names, self.names], names=["simulated", "fitted"])
+        return pd.DataFrame({name: values.ravel() for name, values in columns.items()}, index=index)
+
+    def __repr__(self) -> str:
+        rounds, subjects = self.group.shape[1], self.subject.shape[-1]
+        head = f"Best by {self.by} in {rounds} rounds of {subjects} people"
+        return f"{head}\n{self.matrix().to_string(float_format='{:.2f}'.format)}"
+
+
+def confusion(
+    models: Sequence[Model] | Mapping[str, Model],
+    params: Mapping[str, Any] | None = None,
+    *,
+    key: Any,
+    rounds: int = 10,
+    subjects: int = 50,
+    blocks: int = 1,
+    trials: int = 100,
+    task: Any = None,
+    missed: float = 0.0,
+    fit: Fit = fit_quickly,
+    by: str | None = None,
+    draws: int = 500,
+) -> Confusion:
+    """Let every model make data, fit all models to them, and count which one is the best.
+
+    Parameters
+    ----------
+    models
+        At least two, for the same responses; with names of your own if given as a mapping.
+    params
+        By the name of a model, who takes part; see `recovery`. The typical population of a model that is not named.
+    key
+        Seed or JAX random key.
+    rounds, subjects, blocks, trials
+        How many groups each model makes, and of what size.
+    task
+        What people do; each model's own task if not given. The data have to have the columns of all models.
+    missed
+        Probability that a response is missed.
+    fit
+        ``fit(model, data)``; `fit_em` if not given.
+    by
+        ``"integrated_bic"``, ``"lme"``, ``"bic"`` or ``"aic"``; if not given, the first if fits have a prior, else ``"bic"``.
+    draws
+        Of the integrated BIC.
+
+    Warns
+    -----
+    FitWarning
+        Once, if fits did not converge or people had no regular mode.
+
+    References
+    ----------
+    Wilson, R. C., & Collins, A. G. E. (2019). Ten simple rules for the computational modeling of behavioral data. eLife,
+    8, e49547. https://doi.org/10.7554/eLife.49547
+
+    Examples
+    --------
+    >>> import pyem
+    >>> pair = [pyem.models.get("rw1a1b"), pyem.models.get("bias")]
+    >>> study = confusion(pair, key=1, rounds=2, subjects=20, trials=40, by="lme")
+    >>> study.wins().sum(axis=1).tolist()
+    [2, 2]
+    """
+    named = dict(models) if isinstance(models, Mapping) else {model.name: model for model in models}
+    _distinct(models, named)
+    unknown = [name for name in params or {} if name not in named]
+    if unknown:
+        raise ValueError(f"params are given for {', '.join(unknown)}, but the models are {', '.join(named)}")
+    experiment = Experiment(at_least_one(subjects, "subjects"), blocks, trials, task, missed)
+    silent, key = Silence(fit), as_key(key)
+    scores = []
+    for m, (name, model) in enumerate(named.items()):
+        groups = experiment.rounds(model, (params or {}).get(name), at_least_one(rounds), jax.random.fold_in(key, m))
+        for data in groups:
+            _same_responses(named, data)
+            # The same draws for all models: their scores are compared.
+            scores.append([score(silent(other, data), by, draws, 0) for other in named.values()])
+    silent.report(f"confusion of {', '.join(named)}", stacklevel=2)
+    n = len(named)
+    group = np.array([[one for _, one, _ in row] for row in scores]).reshape(n, rounds, n)
+    subject = np.array([[one for _, _, one in row] for row in scores]).reshape(n, rounds, n, subjects)
+    return Confusion(tuple(named), scores[0][0][0], group, subject)
+
+
+def _distinct(models: Sequence[Model] | Mapping[str, Model], named: Mapping[str, Model]) -> None:
+    if len(named) != len(models):
+        raise ValueError(
+            f"several models have the same name: {', '.join(model.name for model in models)}; give a mapping of names"  # type: ignore[union-attr]
+        )
+    if len(named) < 2:
+        raise ValueError(f"{len(named)} model was given; a comparison needs at least two")
+    responses = {model.responses for model in named.values()}
+    if len(responses) > 1:
+        raise ValueError(
+            f"the models explain different columns: {', '.join(map(str, sorted(responses)))}; their evidence cannot be compared"
+        )
+
+
+def _same_responses(named: Mapping[str, Model], data: Dataset) -> None:
+    if len({data.fingerprint(model) for model in named.values()}) > 1:
+        raise ValueError(
+            f"after missed trials, other responses count for some of {', '.join(named)} than for others, so that their "
+            "evidence cannot be compared; use missed=0"
+        )
+
+
+def score(fit: PointFit, by: str | None, draws: int, key: Any) -> tuple[str, float, np.ndarray]:
+    """The criterion, the score of the group and of each subject (S,): in nats, larger is better."""
+    from pyem.selection import comparison as selection
+
+    by = by or ("bic" if fit.log_evidence is None else "integrated_bic")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        if by == "integrated_bic":
+            found = selection.integrated_bic(fit, draws=draws, key=key)
+            return by, -0.5 * found.value, found.log_evidence
+        if by == "lme":
+            evidence = selection.lme(fit)
+            return by, evidence.value, evidence.subject
+        if by in ("aic", "bic"):
+            criterion = getattr(selection, by)(fit)
+            return by, -0.5 * criterion.total, -0.5 * criterion.subject
+    raise ValueError(f"by={by!r}; choose one of {', '.join(selection.CRITERIA)}")

@@ -1,0 +1,200 @@
+"""Recovery of parameters, and calibration of their intervals, by simulation."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyem.model.model import Model
+from pyem.numerics.rng import as_key
+from pyem.population.posterior import Status
+from pyem.results.point import PointFit
+from pyem.study.experiment import Z95, Experiment, Fit, Silence, at_least_one, fit_quickly, n_subjects_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+# -- parameters ---------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recovery:
+    """True and estimated parameters of simulated people. R rounds of S people with P parameters.
+
+    Parameters
+    ----------
+    model
+        The model.
+    truth, estimate
+        Natural parameters, (R, S, P).
+    z
+        How far the truth is from the estimate, in posterior standard deviations on the unconstrained scale, (R, S, P).
+    status
+        A `pyem.Status` for each person, (R, S).
+    """
+
+    model: Model
+    truth: np.ndarray
+    estimate: np.ndarray
+    z: np.ndarray
+    status: np.ndarray
+
+    def table(self) -> pd.DataFrame:
+        """A row for each parameter.
+
+        ``r``: correlation of truth and estimate, the mean over rounds, and its range ``r_low``, ``r_high``; ``bias`` and
+        ``rmse`` of the estimate and the true standard deviation ``sd`` between people, in natural units; ``coverage``: the
+        share of people whose 95 % interval contains the truth.
+        """
+        import pandas as pd
+
+        gap = self.estimate - self.truth
+        r = np.array([_correlations(t, e) for t, e in zip(self.truth, self.estimate, strict=True)])
+        rows = {
+            "r": r.mean(0),
+            "r_low": r.min(0),
+            "r_high": r.max(0),
+            "bias": gap.mean((0, 1)),
+            "rmse": np.sqrt((gap**2).mean((0, 1))),
+            "sd": self.truth.std(1).mean(0),
+            "coverage": np.nanmean(np.where(np.isnan(self.z), np.nan, np.abs(self.z) < Z95), axis=(0, 1)),
+        }
+        return pd.DataFrame(rows, index=pd.Index(self.model.names, name="parameter"))
+
+    def cross(self) -> pd.DataFrame:
+        """Correlation of every true parameter (rows) with every estimate (columns), over all people.
+
+        Off the diagonal, values far from those of `true_correlations` say that an estimate mixes parameters up.
+        """
+        import pandas as pd
+
+        p = self.model.n_params
+        both = np.concatenate([self.truth, self.estimate], axis=2).reshape(-1, 2 * p)
+        names = list(self.model.names)
+        with np.errstate(invalid="ignore"):
+            return pd.DataFrame(
+                np.corrcoef(both.T)[:p, p:], pd.Index(names, name="true"), pd.Index(names, name="estimate")
+            )
+
+    def below(self) -> list[np.ndarray]:
+        """Share of the posterior below the truth, for each parameter and all people with a regular mode."""
+        from scipy.special import ndtr
+
+        regular = self.status == Status.CONVERGED
+        return [ndtr(self.z[..., j][regular]) for j in range(self.model.n_params)]
+
+    def calibration(self) -> pd.DataFrame:
+        """Are the intervals what they claim? Simulation-based calibration: a row for each parameter.
+
+        If people are drawn from the very prior that the fit uses, the share of the posterior below the truth is uniform
+        (exactly for the exact posterior; the Laplace approximation is judged by the same rule). ``coverage_50``, ``_80``,
+        ``_95``: shares of people in the central intervals; ``ks``, ``p``: Kolmogorov-Smirnov test of uniformity over all
+        people, which supposes that they are independent, as they are in `fit_map`; ``n``: people with a regular mode.
+
+        References
+        ----------
+        Talts, S., Betancourt, M., Simpson, D., Vehtari, A., & Gelman, A. (2018). Validating Bayesian inference algorithms
+        with simulation-based calibration. https://doi.org/10.48550/arXiv.1804.06788
+        """
+        import pandas as pd
+        from scipy import stats
+
+        rows = []
+        for u in self.below():
+            test = stats.kstest(u, "uniform") if len(u) else None
+            shares = {f"coverage_{c}": np.mean(np.abs(u - 0.5) < c / 200) if len(u) else np.nan for c in (50, 80, 95)}
+            rows.append(
+                {"n": len(u), **shares, "ks": test.statistic if test else np.nan, "p": test.pvalue if test else np.nan}
+            )
+        return pd.DataFrame(rows, index=pd.Index(self.model.names, name="parameter"))
+
+    def __repr__(self) -> str:
+        rounds, subjects, _ = self.truth.shape
+        head = f"Recovery of {self.model.name}: {rounds} rounds of {subjects} people"
+        return f"{head}\n{self.table().to_string(float_format='{:.3g}'.format)}"
+
+
+def _correlations(truth: np.ndarray, estimate: np.ndarray) -> np.ndarray:
+    """Of each parameter over people, (P,); NaN where one of them is constant."""
+    a, b = (_centred(values) for values in (truth, estimate))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (a * b).sum(0) / np.sqrt((a**2).sum(0) * (b**2).sum(0))
+
+
+def _centred(values: np.ndarray) -> np.ndarray:
+    """Differences from the mean over people, without those that are rounding."""
+    gap = values - values.mean(0)
+    return np.where(np.abs(gap).max(0) > 1e-12 * np.abs(values).max(0), gap, 0.0)
+
+
+def recovery(
+    model: Model,
+    params: Any = None,
+    *,
+    key: Any,
+    rounds: int = 1,
+    subjects: int | None = None,
+    blocks: int = 1,
+    trials: int = 100,
+    task: Any = None,
+    missed: float = 0.0,
+    fit: Fit = fit_quickly,
+) -> Recovery:
+    """Simulate people, fit them, and compare estimates with the truth.
+
+    Parameters
+    ----------
+    model
+        The model.
+    params
+        Who takes part: natural parameters (S, P), the same people in every round; a fit by `fit_em`, from whose group
+        people are drawn; or None, for the model's typical population.
+    key
+        Seed or JAX random key.
+    rounds, subjects, blocks, trials
+        How many; 100 subjects unless `params` say.
+    task, missed
+        See `pyem.simulate`.
+    fit
+        ``fit(model, data)``; `fit_em` if not given.
+
+    Warns
+    -----
+    FitWarning
+        Once, if fits did not converge or people had no regular mode.
+
+    References
+    ----------
+    Wilson, R. C., & Collins, A. G. E. (2019). Ten simple rules for the computational modeling of behavioral data. eLife,
+    8, e49547. https://doi.org/10.7554/eLife.49547
+
+    Examples
+    --------
+    >>> import pyem
+    >>> study = recovery(pyem.models.get("rw1a1b"), key=1, subjects=30, blocks=4, trials=24)
+    >>> bool(study.table().r["beta"] > 0.5)
+    True
+    """
+    subjects = n_subjects_of(params, subjects)
+    experiment = Experiment(subjects, blocks, trials, task, missed)
+    silent = Silence(fit)
+    pairs = [
+        (data, silent(model, data)) for data in experiment.rounds(model, params, at_least_one(rounds), as_key(key))
+    ]
+    silent.report(f"recovery of {model.name!r}", stacklevel=2)
+    return Recovery(
+        model=model,
+        truth=np.stack([data.true_params for data, _ in pairs]),
+        estimate=np.stack([found.params for _, found in pairs]),
+        z=np.stack([_standardized(data.truth, found) for data, found in pairs]),
+        status=np.stack([found.status for _, found in pairs]),
+    )
+
+
+def _standardized(truth: np.ndarray, found: PointFit) -> np.ndarray:
+    variance = np.diagonal(found.cov, axis1=1, axis2=2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(variance > 0, (truth - found.x) / np.sqrt(variance), np.nan)

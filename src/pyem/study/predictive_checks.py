@@ -1,0 +1,312 @@
+"""Predictive checks: observed against simulated behaviour, by block and trial and person by person."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.model.model import Model
+from pyem.simulation.predictive import Predicted
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+ROWS = 40
+"""Of a block's curve, at most."""
+Statistic = Callable[[np.ndarray, "Context"], np.ndarray]
+"""From responses (..., trial, lane) and what else is known to a value for each trial, NaN where it has none."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Context:
+    """What a statistic may use besides the responses.
+
+    Parameters
+    ----------
+    responded
+        Where a response counts, (trial, lane).
+    before
+        The responses that those of this trial were drawn given: observed ones, one step ahead, else the same simulation's;
+        (..., trial, lane).
+    outcome
+        The first outcome of the model, likewise, or None.
+    option
+        Code of the option that ``choice`` counts, or None where responses are not categorical.
+    threshold
+        An outcome above this is a win.
+    """
+
+    responded: np.ndarray
+    before: np.ndarray
+    outcome: np.ndarray | None
+    option: int | None
+    threshold: float
+
+
+def _choice(responses: np.ndarray, context: Context) -> np.ndarray:
+    """Whether the option was taken."""
+    return np.where(context.responded, responses == context.option, np.nan)
+
+
+def _value(responses: np.ndarray, context: Context) -> np.ndarray:
+    return np.where(context.responded, responses, np.nan)
+
+
+def _stay(responses: np.ndarray, context: Context) -> np.ndarray:
+    """Whether the last response was repeated, where there were both."""
+    out = np.full(responses.shape, np.nan)
+    both = context.responded[1:] & context.responded[:-1]
+    out[..., 1:, :] = np.where(both, responses[..., 1:, :] == context.before[..., :-1, :], np.nan)
+    return out
+
+
+def _after(responses: np.ndarray, context: Context, win: bool) -> np.ndarray:
+    stay = _stay(responses, context)
+    assert context.outcome is not None
+    won = np.zeros(np.broadcast_shapes(stay.shape, context.outcome.shape), bool)
+    won[..., 1:, :] = context.outcome[..., :-1, :] > context.threshold
+    return np.where(won == win, stay, np.nan)
+
+
+def _win_stay(responses: np.ndarray, context: Context) -> np.ndarray:
+    """Whether a response that won was repeated."""
+    return _after(responses, context, True)
+
+
+def _lose_shift(responses: np.ndarray, context: Context) -> np.ndarray:
+    """Whether a response that did not win was not repeated."""
+    return 1 - _after(responses, context, False)
+
+
+def _change(responses: np.ndarray, context: Context) -> np.ndarray:
+    """How far the response is from the last one."""
+    out = np.full(responses.shape, np.nan)
+    both = context.responded[1:] & context.responded[:-1]
+    out[..., 1:, :] = np.where(both, np.abs(responses[..., 1:, :] - context.before[..., :-1, :]), np.nan)
+    return out
+
+
+def default_statistics(model: Model) -> dict[str, Statistic]:
+    """What is looked at if nothing else is asked for."""
+    if model.options is None:
+        return {"value": _value, "change": _change}
+    some: dict[str, Statistic] = {"choice": _choice, "stay": _stay}
+    return some | ({"win_stay": _win_stay, "lose_shift": _lose_shift} if model.outcomes else {})
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PredictiveCheck:
+    """Observed against simulated behaviour.
+
+    Parameters
+    ----------
+    predicted
+        The simulations.
+    curves
+        A row for each block and trial (in long blocks, for some consecutive trials: at most 40 rows): mean over people of the
+        first statistic, ``observed``, and ``mean``, ``low``, ``high`` (95 %) of the simulations.
+    people
+        A row for each person and statistic: ``observed``, ``mean``, ``low``, ``high``, and ``p``, the part of simulations
+        with a value as high as the observed one (equal ones count half): near 0 or 1 the model is wrong about this
+        person.
+    group
+        The same for the mean over people of each statistic.
+    what
+        What the curves show, in words.
+    """
+
+    predicted: Predicted
+    curves: pd.DataFrame
+    people: pd.DataFrame
+    group: pd.DataFrame
+    what: str
+
+    def surprising(self, level: float = 0.05) -> pd.DataFrame:
+        """People and statistics whose two-sided p-value is below `level`; so many are expected by chance."""
+        return self.people.loc[2 * np.minimum(self.people.p, 1 - self.people.p) < level]
+
+    def summary(self) -> str:
+        """What was found, as text."""
+        how = "one step ahead" if self.predicted.one_step else "by playing the task"
+        lines = [
+            f"{self.predicted.source} predictive check of {self.predicted.model.name}, {self.predicted.n_draws} simulations "
+            f"{how}",
+            self.group.to_string(float_format="{:.3f}".format),
+        ]
+        for name, part in self.people.groupby("statistic", sort=False):
+            low = int((self.surprising().statistic == name).sum())
+            lines.append(
+                f"{name}: {low} of {part.p.notna().sum()} people outside the central 95 % of their simulations"
+            )
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def plot(self) -> Figure:
+        """Curves by block and trial with bands, and every person's statistics against their simulations."""
+        from pyem.draw.predictive import predictive
+
+        return predictive(**self.numbers())
+
+    def numbers(self) -> dict[str, Any]:
+        """What `pyem.draw.predictive.predictive` needs."""
+        model, data = self.predicted.model, self.predicted.data
+        who = "1 person" if data.n_subjects == 1 else f"{data.n_subjects} people"
+        blocks = [(str(name), part) for name, part in self.curves.groupby("block", sort=False)]
+        statistics = [(str(name), part) for name, part in self.people.groupby("statistic", sort=False)]
+        columns = lambda part, names: {name: part[name].to_numpy(float) for name in names}  # noqa: E731
+        return {
+            "title": f"{self.predicted.source.capitalize()} predictive check, {model.name}, {who}",
+            "what": self.what,
+            "curves": {name: columns(part, ("trial", "observed", "mean", "low", "high")) for name, part in blocks[:8]},
+            "people": {name: columns(part, ("observed", "mean", "low", "high", "p")) for name, part in statistics},
+        }
+
+
+def predictive_check(
+    predicted: Predicted, *, option: Any = None, statistics: Mapping[str, Statistic] | None = None
+) -> PredictiveCheck:
+    """Compare simulated with observed behaviour, by block and trial and person by person.
+
+    Parameters
+    ----------
+    predicted
+        Of `posterior_predictive` or `prior_predictive`.
+    option
+        Label of the option whose curve is drawn; the one that people took most often if not given.
+    statistics
+        Functions of responses (..., trial, lane) and a `Context` that give a value for each trial, NaN where there is none. A
+        person's statistic is their mean over trials; the first is drawn as a curve. By default how often the option is taken,
+        the last response repeated, repeated after a win, and not repeated after no win (for numbers: their value and change).
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> data = pyem.simulate(model, subjects=5, trials=20, key=1)
+    >>> predicted = pyem.posterior_predictive(pyem.fit_em(model, data), draws=50, key=2)
+    >>> check = predictive_check(predicted)
+    >>> list(check.group.index)
+    ['choice', 'stay', 'win_stay', 'lose_shift']
+    """
+    import pandas as pd
+
+    model, data = predicted.model, predicted.data
+    name = model.responses[0]
+    code, label = _option(predicted, option)
+    chosen = _defined(dict(statistics or default_statistics(model)), model, data)
+    observed = data.fields[name]
+    responded = data.masks(model)[0][name]
+    outcome = _outcome(model, data)
+    threshold = 0.0 if outcome is None else float(outcome[responded].mean())
+    context = Context(responded, observed, outcome, code, threshold)
+    lanes = _sums(chosen, observed, context)
+    simulated = []
+    for d in range(predicted.n_draws):
+        responses = predicted.responses[name][d]
+        if not predicted.one_step:
+            paid = predicted.outcomes.get(model.outcomes[0]) if model.outcomes else None
+            context = Context(responded, responses, None if paid is None else paid[d], code, threshold)
+        simulated.append(_sums(chosen, responses, context))
+    first = next(iter(chosen))
+    curves = _curves(data, lanes[first], [part[first] for part in simulated])
+    people, group = [], []
+    for statistic in chosen:
+        seen, drawn = _people(data, lanes[statistic]), np.array([_people(data, part[statistic]) for part in simulated])
+        rows = _against(seen, drawn)
+        people.append(pd.DataFrame({"subject": data.subjects, "statistic": statistic} | rows))
+        with np.errstate(invalid="ignore"):
+            means = _against(np.atleast_1d(np.nanmean(seen)), np.nanmean(drawn, axis=1)[:, None])
+        group.append(pd.DataFrame({"statistic": [statistic]} | means))
+    what = first if label is None else f"proportion of choices of {label}" if first == "choice" else first
+    return PredictiveCheck(
+        predicted, curves, pd.concat(people, ignore_index=True), pd.concat(group).set_index("statistic"), what
+    )
+
+
+def _option(predicted: Predicted, option: Any) -> tuple[int | None, str | None]:
+    model, data = predicted.model, predicted.data
+    if model.options is None:
+        if option is not None:
+            raise ValueError(f"model {model.name!r} has no options, but option={option!r} was given; leave it out")
+        return None, None
+    name = model.responses[0]
+    labels = list(data.codes.get(name, range(model.options)))
+    if option is None:
+        counts = np.bincount(data.fields[name][data.masks(model)[0][name]].astype(int), minlength=model.options)
+        return int(counts.argmax()), str(labels[int(counts.argmax())])
+    if option not in labels:
+        raise ValueError(f"there is no option {option!r}; the labels of {name!r} are {', '.join(map(str, labels))}")
+    return labels.index(option), str(option)
+
+
+def _outcome(model: Model, data: Dataset) -> np.ndarray | None:
+    if not model.outcomes or data.fields[model.outcomes[0]].ndim != 2:
+        return None
+    return data.fields[model.outcomes[0]].astype(float)
+
+
+def _defined(statistics: dict[str, Statistic], model: Model, data: Dataset) -> dict[str, Statistic]:
+    """Those that the data have what it takes for."""
+    if _outcome(model, data) is not None:
+        return statistics
+    return {name: function for name, function in statistics.items() if function not in (_win_stay, _lose_shift)}
+
+
+def _sums(statistics: Mapping[str, Statistic], responses: np.ndarray, context: Context) -> dict[str, np.ndarray]:
+    """Values of each trial, (trial, lane), small enough to keep."""
+    return {name: np.asarray(function(responses, context), np.float32) for name, function in statistics.items()}
+
+
+def _people(data: Dataset, values: np.ndarray) -> np.ndarray:
+    """Mean over each person's trials, (S,)."""
+    here = np.isfinite(values)
+    total = np.bincount(data.lane_subject, np.where(here, values, 0.0).sum(0), data.n_subjects)
+    count = np.bincount(data.lane_subject, here.sum(0), data.n_subjects)
+    with np.errstate(invalid="ignore"):
+        return total / count
+
+
+def _against(observed: np.ndarray, simulated: np.ndarray) -> dict[str, np.ndarray]:
+    """Observed values (n,) against simulated ones (draw, n)."""
+    known = np.isfinite(simulated)
+    n = known.sum(0)
+    # Sums of single precision differ in the last digit; such values are equal.
+    gap = np.where(known, simulated - observed, np.nan)
+    more, same = (gap > 1e-6).sum(0), (np.abs(gap) <= 1e-6).sum(0)
+    with np.errstate(invalid="ignore"):
+        p = np.where(np.isfinite(observed) & (n > 0), (more + 0.5 * same) / n, np.nan)
+    filled = np.where(n > 0, simulated, 0.0)
+    low, high = np.nanquantile(filled, [0.025, 0.975], axis=0)
+    return {"observed": observed, "mean": np.nanmean(filled, axis=0), "low": low, "high": high, "p": p}
+
+
+def _curves(data: Dataset, observed: np.ndarray, simulated: list[np.ndarray]) -> pd.DataFrame:
+    """Means over people by block and trial, or runs of trials."""
+    import pandas as pd
+
+    def means(values: np.ndarray, lanes: np.ndarray, runs: list[np.ndarray]) -> np.ndarray:
+        return np.array([np.nanmean(values[np.ix_(run, lanes)]) for run in runs])
+
+    parts = []
+    for block in pd.unique(data.lane_block):
+        lanes = np.flatnonzero(data.lane_block == block)
+        here = np.isfinite(observed[:, lanes])
+        rows = np.flatnonzero(here.any(1))
+        width = -(-len(rows) // ROWS)
+        runs = np.split(rows, range(width, len(rows), width))
+        drawn = np.array([means(values, lanes, runs) for values in simulated])
+        low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+        columns: dict[str, Any] = {
+            "trial": [run.mean() + 1 for run in runs],
+            "n": [int(here[run].sum()) for run in runs],
+        }
+        columns |= {"observed": means(observed, lanes, runs), "mean": drawn.mean(0), "low": low, "high": high}
+        parts.append(pd.DataFrame({"block": block} | columns))
+    return pd.concat(parts, ignore_index=True)

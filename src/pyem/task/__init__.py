@@ -1,0 +1,21 @@
+"""Tasks, for simulation: what a subject is shown on a trial, and what comes of the response."""
+
+from pyem.task.bandits import Bandit, DriftingBandit, Reversal
+from pyem.task.designs import Design, Replay
+from pyem.task.ponds import Ponds
+from pyem.task.regressors import Regressors
+from pyem.task.social import PairedBandit, ProsocialBandit
+from pyem.task.task import Task
+
+__all__ = [
+    "Bandit",
+    "Design",
+    "DriftingBandit",
+    "PairedBandit",
+    "Ponds",
+    "ProsocialBandit",
+    "Regressors",
+    "Replay",
+    "Reversal",
+    "Task",
+]
