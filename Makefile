@@ -8,7 +8,7 @@ DOCS_ENV := .venv/.installed-docs
 AIF_ENV := .venv/.installed-aif
 PYMC_ENV := .venv/.installed-pymc
 UV := .lock-venv/bin/uv
-LOCKS := aif dask docs pymc
+LOCKS := aif docs pymc
 COMPILE = $(UV) pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml
 
@@ -53,16 +53,17 @@ demo: $(ENV) ## fit two models to the example data; results go to results/demo
 		--subject subject --block block --trial trial --column choice=choice --column reward=reward \
 		--covariate age --out results/demo --force
 
-test: lint type ## check format, lint and types, then run the unit tests and doctests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+test: lint type ## check format, lint, layers and types, then run the unit tests and doctests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 10
 
 test-slow: $(AIF_ENV) $(PYMC_ENV) ## run the tests marked slow, and those that compare with pymdp and PyMC
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
 	$(BIN)/python -m pytest tests/aif/test_pymdp.py
 
-lint: $(ENV) ## check format and lint
+lint: $(ENV) ## check format, lint, and that imports only go down
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache --no-logo
 
 format: $(ENV) ## format the code and apply the safe lint fixes
 	$(BIN)/ruff check --fix .

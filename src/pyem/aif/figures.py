@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.aif.maze import LOCATIONS
+from pyem.aif.maze_constants import LOCATIONS
 from pyem.data.dataset import Dataset
 
 if TYPE_CHECKING:

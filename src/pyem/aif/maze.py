@@ -1,4 +1,4 @@
-"""The T-maze and its constants."""
+"""The T-maze: where one can go, what is seen there, and what it pays."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from pyem.aif.maze_constants import PATHS
 from pyem.aif.tasks import POMDPTask
-
-LOCATIONS = ("centre", "left", "right", "cue", "middle")
-PATHS = ((0, 3), (0, 4), (4, 1), (4, 2))
 
 
 class TMaze(POMDPTask):

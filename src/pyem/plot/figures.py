@@ -13,6 +13,7 @@ from pyem.plot.numbers import (
     comparison_numbers,
     estimate_numbers,
     parameter_numbers,
+    title_of,
     trace_numbers,
 )
 from pyem.study.parameter_recovery import Recovery

@@ -1,0 +1,97 @@
+"""The house is in order: sizes of files and functions, no private names across modules, shims that are only shims."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from pathlib import Path
+
+import pytest
+
+import pyem
+
+SOURCE = Path(pyem.__file__).parent
+SHIMS = {"api", "classes", "core", "fitting", "math", "plotting", "utils"}
+"""Older paths of the pyEM interface."""
+FILES = sorted(SOURCE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+RESULTS = {"fit", "found", "result", "other", "fits", "self.fit"}
+"""What results are called in the code."""
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(SOURCE))
+
+
+def functions() -> list[tuple[int, str]]:
+    """Lines of every function without its docstring, and where it is."""
+    out = []
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            assert node.end_lineno is not None
+            lines = node.end_lineno - node.lineno + 1
+            if ast.get_docstring(node) is not None:
+                first = node.body[0]
+                assert first.end_lineno is not None
+                lines -= first.end_lineno - first.lineno + 1
+            out.append((lines, f"{name_of(path)}: {node.name}"))
+    return out
+
+
+def test_there_are_twenty_rooms_at_most():
+    entries = {path.name.removesuffix(".py") for path in SOURCE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    entries -= {"__pycache__", "__main__", *SHIMS}
+    assert len(entries) <= 20, sorted(entries)
+
+
+def test_no_file_is_longer_than_400_lines():
+    long = [(name_of(path), n) for path in FILES if (n := len(path.read_text(encoding="utf-8").splitlines())) > 400]
+    assert not long
+
+
+def test_functions_are_short():
+    lengths = sorted(functions())
+    counts = [n for n, _ in lengths]
+    assert statistics.median(counts) <= 8
+    assert counts[int(0.9 * len(counts))] <= 30
+    assert not [each for each in lengths if each[0] > 80]
+
+
+def test_no_private_name_is_imported_from_another_module():
+    bad = [
+        f"{name_of(path)}: {node.module}.{alias.name}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pyem")
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    ]
+    assert not bad
+
+
+def test_no_result_is_guessed_by_its_attributes():
+    bad = [
+        f"{name_of(path)}:{node.lineno}: {ast.unparse(node)}"
+        for path, tree in TREES.items()
+        if path.relative_to(SOURCE).parts[0] != "compat"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and (node.func.id == "hasattr" or (node.func.id == "getattr" and len(node.args) == 3))
+        and ast.unparse(node.args[0]) in RESULTS
+    ]
+    assert not bad
+
+
+def older_paths() -> list[Path]:
+    core = [path for path in FILES if path.relative_to(SOURCE).parts[0].removesuffix(".py") in SHIMS]
+    return core + [SOURCE / "models" / f"{name}.py" for name in ("bayes", "glm", "rl")]
+
+
+@pytest.mark.parametrize("path", older_paths(), ids=name_of)
+def test_an_older_path_holds_no_code(path):
+    kinds = {type(node) for node in TREES[path].body}
+    assert kinds <= {ast.Expr, ast.Import, ast.ImportFrom, ast.Assign}
+    assert len(TREES[path].body) <= 5
