@@ -82,7 +82,7 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = importlib.import_module(f"pyem.{name}")
     elif name in _PYEM:
-        value = importlib.import_module(f"pyem.compat.{name}")
+        value = importlib.import_module(f"pyem.core.{name}")
     else:
         raise AttributeError(f"module 'pyem' has no attribute {name!r}")
     globals()[name] = value

@@ -11,6 +11,7 @@ from scipy.stats import multivariate_t, norm
 import pyem
 from pyem import plot
 from pyem.draw import figures as draw
+from pyem.plot import numbers as numbers_of
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def texts(figure):
 
 
 def test_choice_curves_are_the_means_of_people(fit):
-    numbers = plot.choice_curve_numbers(fit)
+    numbers = numbers_of.choice_curve_numbers(fit)
     (panel,) = numbers["blocks"]
     latents = fit.latents().dropna(subset="choice")
     latents["chose"] = latents["choice"] == 0
@@ -41,7 +42,7 @@ def test_choice_curves_are_the_means_of_people(fit):
 
 
 def test_choice_curves_by_block(fit):
-    numbers = plot.choice_curve_numbers(fit, by_block=True)
+    numbers = numbers_of.choice_curve_numbers(fit, by_block=True)
     latents = fit.latents().dropna(subset="choice")
     for block, panel in enumerate(numbers["blocks"]):
         mine = latents[latents["block"] == block]
@@ -55,7 +56,7 @@ def test_long_blocks_are_shown_as_means_of_trials_and_end_with_most_people():
     # Of the eight people, one goes on for three times as long as the others.
     table = table[(table["trial"] < 30) | (table["subject"] == 0)]
     data = pyem.Dataset.from_frame(table, subject="subject", columns={"choice": "choice", "reward": "reward"})
-    numbers = plot.choice_curve_numbers(pyem.fit_map(model, data), option=1)
+    numbers = numbers_of.choice_curve_numbers(pyem.fit_map(model, data), option=1)
     (panel,) = numbers["blocks"]
     np.testing.assert_array_equal(panel["trial"], np.arange(2, 30, 3))
     first = table[table["trial"] < 3].groupby("subject")["choice"].mean().mean()
@@ -65,21 +66,21 @@ def test_long_blocks_are_shown_as_means_of_trials_and_end_with_most_people():
 
 def test_the_last_mean_is_drawn_in_the_middle_of_its_trials():
     ones = np.ones((3, 2))
-    curve, complete = plot._curve(ones, ones, 3, 8)
+    curve, complete = numbers_of._curve(ones, ones, 3, 8)
     np.testing.assert_array_equal(curve["trial"], [2, 5, 7.5])
     assert complete
 
 
 def test_the_option_is_the_best_paid_or_the_one_asked_for(fit):
-    assert "option 0\n(the best on average)" in plot.choice_curve_numbers(fit)["y_label"]
-    assert plot.choice_curve_numbers(fit, option=1)["y_label"] == "proportion choosing option 1"
+    assert "option 0\n(the best on average)" in numbers_of.choice_curve_numbers(fit)["y_label"]
+    assert numbers_of.choice_curve_numbers(fit, option=1)["y_label"] == "proportion choosing option 1"
     with pytest.raises(ValueError, match="there is no option '7'; the options are 0, 1"):
-        plot.choice_curve_numbers(fit, option=7)
+        numbers_of.choice_curve_numbers(fit, option=7)
 
 
 def test_choice_curves_need_choices():
     model = pyem.models.get("glm")
-    assert not plot._is_categorical(pyem.fit_map(model, pyem.simulate(model, subjects=4, trials=20, key=1)))
+    assert not numbers_of._is_categorical(pyem.fit_map(model, pyem.simulate(model, subjects=4, trials=20, key=1)))
     fitted = pyem.fit_map(model, pyem.simulate(model, subjects=4, trials=20, key=1))
     with pytest.raises(ValueError, match="no categorical response"):
         plot.plot_choice_curves(fitted)
@@ -90,7 +91,7 @@ def test_choice_curves_need_choices():
 def test_the_drawn_density_is_that_of_the_group(fit, group):
     fitted = fit if group == pyem.Group() else pyem.fit_em(fit.model, fit.data, group=group)
     pop = fitted.population
-    for j, (x, height) in enumerate(plot.parameter_numbers(fitted)["density"]):
+    for j, (x, height) in enumerate(numbers_of.parameter_numbers(fitted)["density"]):
         # Nearly all of the mass is in the picture.
         assert 0.98 < np.trapezoid(height, x) <= 1.001
         mean, scale = pop.coef[0, j], np.sqrt(pop.cov[j, j])
@@ -105,7 +106,7 @@ def test_the_density_with_a_covariate_is_the_mean_over_people(fit):
     age = np.random.default_rng(2).normal(size=16)
     data = dataclasses.replace(fit.data, covariates={"age": age})
     fitted = pyem.fit_em(fit.model, data, group=pyem.Group(covariates=["age"]))
-    x, height = plot.parameter_numbers(fitted)["density"][1]
+    x, height = numbers_of.parameter_numbers(fitted)["density"][1]
     pop = fitted.population
     points = np.log(x / (1 - x))[:, None]
     mean = norm(pop.mean[:, 1], np.sqrt(pop.cov[1, 1])).pdf(points).mean(1)
@@ -113,7 +114,7 @@ def test_the_density_with_a_covariate_is_the_mean_over_people(fit):
 
 
 def test_intervals_of_people_are_symmetric_before_the_transform(fit):
-    numbers = plot.estimate_numbers(fit)
+    numbers = numbers_of.estimate_numbers(fit)
     model = fit.model
     centre = (model.unconstrained(numbers["low"]) + model.unconstrained(numbers["high"])) / 2
     np.testing.assert_allclose(centre, fit.x, atol=1e-8)
@@ -129,14 +130,14 @@ def test_people_are_sorted_by_their_estimates_and_named(fit):
 
 def test_the_group_is_drawn_where_the_table_has_it(fit):
     row = fit.group_table().loc[("mean", "alpha")]
-    middle = plot.parameter_numbers(fit)["middle"][1]
+    middle = numbers_of.parameter_numbers(fit)["middle"][1]
     np.testing.assert_array_equal(middle, row[["natural", "natural_low", "natural_high"]])
 
 
 def test_comparison_is_the_distance_from_the_best(fit):
     fits = {"one": fit, "other": pyem.fit_em(pyem.models.get("rw2a1b"), fit.data)}
     table = pyem.compare_fits(fits, draws=200)
-    numbers = plot.comparison_numbers(table)
+    numbers = numbers_of.comparison_numbers(table)
     behind = {label: dict(zip(numbers["models"], values, strict=True)) for label, values, _ in numbers["measures"]}
     bic = table["integrated_bic"]
     assert behind["integrated BIC above the best"] == (bic - bic.min()).to_dict()
@@ -178,14 +179,14 @@ def test_equal_figures_are_equal_files(fit, file_format):
 
 
 def test_people_who_are_all_the_same_can_be_drawn(fit):
-    numbers = plot.parameter_numbers(fit) | {"values": np.ones((16, 2)), "density": None, "middle": None}
+    numbers = numbers_of.parameter_numbers(fit) | {"values": np.ones((16, 2)), "density": None, "middle": None}
     assert draw.render("parameters", numbers).startswith(b"\x89PNG")
 
 
 def test_values_that_are_not_finite_are_left_out_of_histograms(fit):
     values = fit.params.copy()
     values[3] = np.nan
-    numbers = plot.parameter_numbers(fit) | {"values": values}
+    numbers = numbers_of.parameter_numbers(fit) | {"values": values}
     heights = [bar.get_height() for bar in draw.parameters(**numbers).axes[0].patches if bar.get_width() < 5]
     assert sum(heights[: len(draw._bins(np.delete(values[:, 0], 3))) - 1]) == 15
 

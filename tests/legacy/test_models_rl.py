@@ -10,7 +10,7 @@ import pytest
 
 from pyem.core.modelspec import ModelSpec
 from pyem.core.priors import GaussianPrior
-from pyem.models import learning as rl
+from pyem.models import rl
 from pyem.utils.math import alpha2norm, beta2norm
 
 S, B, T = 6, 3, 20

@@ -8,6 +8,7 @@ import pytest
 import pyem
 from pyem.engine import differentiable as density
 from pyem.engine import evaluate as engine
+from pyem.engine import layout
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +23,8 @@ def data(model):
 
 @pytest.fixture(params=[512, 9], ids=["one chunk", "several chunks"])
 def laid(request, model, data, monkeypatch):
-    monkeypatch.setattr(engine, "CHUNK_LANES", request.param)
-    monkeypatch.setattr(engine, "_batches", type(engine._batches)())
+    monkeypatch.setattr(layout, "CHUNK_LANES", request.param)
+    monkeypatch.setattr(layout, "_batches", type(layout._batches)())
     monkeypatch.setattr(density, "_laid_out", type(density._laid_out)())
     out = density.people(model, data)
     assert (out.subject.shape[0] > 1) == (request.param == 9)

@@ -17,7 +17,7 @@ from pyem import Dataset, Group, Model, Parameter, models
 from pyem.engine import pointwise
 from pyem.engine.evaluate import log_lik_draws
 from pyem.errors import FitWarning
-from pyem.results import archive, sections
+from pyem.results import archive, netcdf, sections
 from pyem.results import files as export
 from pyem.results.archive import Packer, unpack
 from pyem.results.arviz_point import to_arviz
@@ -129,7 +129,7 @@ def test_grid_fits_are_written_by_the_same_functions(tmp_path):
 
 
 def test_two_files_of_one_fit_hold_the_same(fit, tmp_path):
-    texts = [archive.read_section(fit.save(tmp_path / name), "pyem") for name in ("a.nc", "b.nc")]
+    texts = [netcdf.read_section(fit.save(tmp_path / name), "pyem") for name in ("a.nc", "b.nc")]
     assert texts[0][0] == texts[1][0]
     assert_same(texts[0][1], texts[1][1])
 
@@ -165,7 +165,7 @@ def test_two_files_of_one_fit_hold_the_same(fit, tmp_path):
 )
 def test_values_come_back(value):
     pack = Packer(identity)
-    text = archive.to_json(pack(value, "a/value"))
+    text = netcdf.to_json(pack(value, "a/value"))
     assert_same(unpack(json.loads(text), pack.arrays, lambda _: None), value)
     assert all("/" not in name for name in pack.arrays)
 
@@ -312,7 +312,7 @@ def test_an_unknown_kind_of_result_is_refused(path, monkeypatch):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("no space left on device"), MemoryError])
 def test_an_interrupted_write_leaves_what_was_there(fit, path, monkeypatch, error):
     before = path.read_bytes()
-    write, calls = archive._write_section, []
+    write, calls = netcdf._write_section, []
 
     def interrupted(group, section):
         calls.append(section)
@@ -320,7 +320,7 @@ def test_an_interrupted_write_leaves_what_was_there(fit, path, monkeypatch, erro
             raise error
         write(group, section)
 
-    monkeypatch.setattr(archive, "_write_section", interrupted)
+    monkeypatch.setattr(netcdf, "_write_section", interrupted)
     with pytest.raises(error if isinstance(error, type) else type(error)) as raised:
         fit.save(path)
     assert len(calls) == 3

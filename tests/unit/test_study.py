@@ -14,6 +14,7 @@ import pyem
 from pyem import models, plot, study
 from pyem.errors import FitWarning
 from pyem.numerics.jit import TRACES
+from pyem.study import experiment, model_recovery
 from pyem.study.model_recovery import Confusion, confusion
 from pyem.study.parameter_recovery import recovery
 
@@ -87,7 +88,7 @@ def test_people_are_drawn_from_the_group_of_a_fit():
     fit = pyem.fit_em(LEVEL, data, group=group)
     found = recovery(LEVEL, fit, key=6, subjects=300, trials=12, fit=partial(pyem.fit_em, group=group))
     np.testing.assert_allclose(found.truth.std(), truth.std(), rtol=0.15)
-    values, covariates = study.people(LEVEL, fit, 500, np.random.default_rng(7))
+    values, covariates = experiment.people(LEVEL, fit, 500, np.random.default_rng(7))
     assert np.isin(covariates["age"], age).all()
     slope = np.polyfit(covariates["age"], values[:, 0], 1)[0]
     np.testing.assert_allclose(slope, 0.1, atol=0.01)
@@ -240,8 +241,8 @@ def test_wrong_confusions(given, options, message):
 def test_an_unknown_criterion():
     fit = pyem.fit_map(LEVEL, pyem.simulate(LEVEL, subjects=40, trials=12, key=1))
     with pytest.raises(ValueError, match="by='waic'; choose one of"):
-        study.score(fit, "waic", 10, 0)
-    by, total, subject = study.score(fit, "integrated_bic", 200, 0)
+        model_recovery.score(fit, "waic", 10, 0)
+    by, total, subject = model_recovery.score(fit, "integrated_bic", 200, 0)
     assert by == "integrated_bic"
     # Nothing of the group was estimated, and the Laplace approximation of a Gaussian is exact.
     np.testing.assert_allclose(total, subject.sum(), rtol=1e-12)

@@ -109,6 +109,7 @@ class Episodes:
 
     Examples
     --------
+    >>> from pyem.aif import TMaze
     >>> Episodes(TMaze(), trials=5).trials
     5
     """

@@ -87,8 +87,7 @@ def model_catalogue() -> list[dict[str, Any]]:
 
 def _source_digest() -> str:
     here = Path(__file__).parents[1]
-    kernel = [here / f"{name}.py" for name in ("model", "derived", "scan", "transform")]
-    sources = sorted([*kernel, Path(__file__), *(here / "models").glob("*.py")])
+    sources = sorted([Path(__file__), *(here / "model").glob("*.py"), *(here / "models").glob("*.py")])
     digest = hashlib.sha256()
     for source in sources:
         digest.update(source.read_bytes())

@@ -1,4 +1,4 @@
-"""Figures from fits."""
+"""Figures from fits, and the numbers that they show."""
 
 from pyem.plot.figures import (
     plot_calibration,
