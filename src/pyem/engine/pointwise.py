@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,8 @@ LARGEST = 2**31
 """Bytes of the result, at most."""
 WORKING_SET = 2**22
 """Values computed together."""
+IN_MEMORY = 2**23
+"""Pointwise values of some subjects that are in memory together."""
 
 
 class Observed:
@@ -91,3 +94,61 @@ def trial_log_lik(model: Model, data: Dataset, x: np.ndarray, lane: np.ndarray, 
         values = unlay(data, laid, shards)
         out[start : start + together] = values[row, :, lane].T[: draws - start]
     return out
+
+
+# -- some subjects at a time ----------------------------------------------------------------------------------------------
+
+
+def units(model: Model, data: Dataset, unit: Literal["trial", "block"]) -> tuple[np.ndarray, np.ndarray]:
+    """Lane and row of every unit that counts: each trial with a response, or each block with its first.
+
+    Raises
+    ------
+    ValueError
+        If the unit is the trial, but the model gives no value for single trials.
+    """
+    if unit == "trial" and not by_trial(model, data):
+        raise ValueError(
+            f"model {model.name!r} gives the log-likelihood of a block, not of single trials; pass unit='block'"
+        )
+    observed = Observed(model, data)
+    if unit == "trial":
+        return observed.lane, observed.row
+    lane, first = np.unique(observed.lane, return_index=True)
+    return lane, observed.row[first]
+
+
+def chunks_of(
+    model: Model, data: Dataset, x: np.ndarray, unit: Literal["trial", "block"]
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Log-likelihood (draw, unit) of some units at a time, with their lanes and rows; subjects one after another.
+
+    Parameters
+    ----------
+    model, data
+        Whose log-likelihood, of what.
+    x
+        Draws of the unconstrained parameters, (draw, S, P).
+    unit
+        What has one value.
+    """
+    lane, row = units(model, data, unit)
+    observed = Observed(model, data)
+    n_subjects = data.n_subjects
+    # Padded to the length of the longest block, that is what the compiled function works with.
+    per_subject = int(np.bincount(data.lane_subject).max() * data.valid.shape[0])
+    n_chunks = -(-len(x) * per_subject * n_subjects // IN_MEMORY)
+    together = -(-n_subjects // min(n_chunks, n_subjects))
+    for start in range(0, n_subjects, together):
+        # Another number of subjects would be compiled anew: the last ones are filled up with others.
+        some = np.arange(start, start + together) % n_subjects
+        new = min(together, n_subjects - start)
+        lanes = np.flatnonzero(np.isin(data.lane_subject, some[:new]))
+        mine = np.isin(observed.lane, lanes)
+        local = np.searchsorted(lanes, observed.lane[mine])
+        part = data if len(some) == n_subjects else data.select(some)
+        values = trial_log_lik(model, part, np.swapaxes(x[:, some], 0, 1), local, observed.row[mine])
+        here = np.isin(lane, lanes)
+        if unit == "block":
+            values = np.add.reduceat(values, np.flatnonzero(np.diff(local, prepend=-1)), axis=1)
+        yield values, lane[here], row[here]

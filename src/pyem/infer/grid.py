@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -31,7 +31,6 @@ from pyem.population.group import Group
 from pyem.population.population import Population, populate
 from pyem.population.posterior import Status
 from pyem.results.grid import GridFit
-from pyem.results.point import PointFit
 
 
 def fit_grid(
@@ -172,6 +171,7 @@ def _result(
     info: np.ndarray | None,
     is_group: bool,
     message: str = "",
+    settings: Mapping[str, Any] | None = None,
 ) -> GridFit:
     found, weight = moments(grids, log_prior)
     status = found.status.copy()
@@ -179,8 +179,7 @@ def _result(
     edge = np.abs(grids.axes[:, :, [0, -1]]).max((1, 2)) >= FARTHEST
     status[edge & (status == Status.CONVERGED)] = Status.FLAT
     cell = np.exp(grids.log_cell).reshape(-1, *[1] * grids.axes.shape[1])
-    point = PointFit(
-        method="grid",
+    return GridFit(
         model=model,
         data=data,
         x=found.mode,
@@ -194,6 +193,7 @@ def _result(
         information=info,
         converged=bool((status == Status.CONVERGED).all()),
         message=message or f"{int((status == Status.CONVERGED).sum())} of {len(status)} posteriors integrated",
-        trace={},
+        axes=grids.axes,
+        density=weight.reshape(grids.log_lik.shape) / cell,
+        settings=settings or {},
     )
-    return GridFit(point=point, axes=grids.axes, density=weight.reshape(grids.log_lik.shape) / cell)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,7 @@ def as_point_fit(
     trace: Mapping[str, np.ndarray],
     *,
     log_prior: np.ndarray | None = None,
+    settings: Mapping[str, Any] | None = None,
     stacklevel: int,
 ) -> PointFit:
     """The result of a fit from its Laplace approximations, with a warning that names people without a regular mode."""
@@ -56,6 +58,7 @@ def as_point_fit(
         converged=converged,
         message=message,
         trace=dict(trace),
+        settings=settings or {},
     )
     _warn_of_failures(fit, stacklevel + 1)
     return fit

@@ -106,12 +106,15 @@ def as_result(
     seconds: dict[str, float],
     trace: dict[str, np.ndarray],
     message: str,
+    settings: Mapping[str, Any] | None = None,
 ) -> SampleFit:
     """Draws (chain, draw, ...) with all that a result needs."""
     free = None if group is None else np.array(spec.free)
     design = None if group is None else np.asarray(args.design)
     priors = described(model, args.priors, group, free)
-    return SampleFit(method, model, data, group, priors, values, stats, design, free, seconds, trace, message)
+    return SampleFit(
+        method, model, data, group, priors, values, stats, design, free, seconds, trace, message, settings or {}
+    )
 
 
 def require_whole(**numbers: tuple[Any, int]) -> None:

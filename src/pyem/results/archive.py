@@ -31,8 +31,29 @@ TYPES = {
     "Real": "pyem.model.transform",
     "SampleFit": "pyem.results.sample",
     "Simulation": "pyem.simulation.play",
+    "Unsaved": "pyem.results.archive",
 }
 """Dataclasses that a file may hold, and where they live. A new kind of result needs its name here and nothing else."""
+OLDER = {"GridFit": "flattened"}
+"""Functions, beside the dataclass, that turn fields as earlier versions wrote them into those of now."""
+WHOLE = ("Dataset", "GridFit", "PointFit", "SampleFit", "Simulation")
+"""Types that are not written a second time as a setting of a fit."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Unsaved:
+    """A setting of a fit that its file does not hold: a function, or another fit.
+
+    Parameters
+    ----------
+    text
+        How it was shown.
+    """
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 PLAIN_KINDS = "iuf"
@@ -72,14 +93,33 @@ class Packer:
             return {"model": self._pack_model(value, self)}
         name = type(value).__name__
         if dataclasses.is_dataclass(value) and TYPES.get(name) == type(value).__module__:
-            fields = {f.name: self(getattr(value, f.name), _join(path, f.name)) for f in dataclasses.fields(value)}
-            return {"type": name, "fields": fields}
+            return {
+                "type": name,
+                "fields": {f.name: self._field(value, f.name, path) for f in dataclasses.fields(value)},
+            }
         if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
             items = [self(item, _join(path, str(k))) for k, item in enumerate(value)]
             return {"tuple" if isinstance(value, tuple) else "list": items}
         if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
             return {"dict": {key: self(item, _join(path, key)) for key, item in value.items()}}
         raise ValueError(f"{path or 'this'} is a {name}, which cannot be written to a file: {value!r:.80}")
+
+    def _field(self, owner: Any, name: str, path: str) -> Any:
+        value, path = getattr(owner, name), _join(path, name)
+        if name != "settings":
+            return self(value, path)
+        return {"dict": {key: self._setting(one, _join(path, key)) for key, one in value.items()}}
+
+    def _setting(self, value: Any, path: str) -> Any:
+        """A setting as it is, or in words where files cannot hold it: it does not change what the fit means."""
+        before = dict(self.arrays)
+        if type(value).__name__ in WHOLE:
+            return self(Unsaved(f"<{type(value).__name__}>"), path)
+        try:
+            return self(_plain_key(value), path)
+        except ValueError:
+            self.arrays = before
+            return self(Unsaved(f"{value!r:.200}"), path)
 
     def _array(self, array: np.ndarray, path: str) -> Any:
         kind = array.dtype.kind
@@ -129,7 +169,9 @@ def _revive(name: str, values: dict[str, Any]) -> Any:
     """An instance with exactly these values: what was checked when it was made is not checked, or changed, again."""
     if name not in TYPES:
         raise ValueError(f"unknown type {name!r}")
-    cls = getattr(importlib.import_module(TYPES[name]), name)
+    module = importlib.import_module(TYPES[name])
+    cls = getattr(module, name)
+    values = getattr(module, OLDER[name])(values) if name in OLDER else values
     made = object.__new__(cls)
     for field in dataclasses.fields(cls):
         if field.name in values:
@@ -142,6 +184,13 @@ def _revive(name: str, values: dict[str, Any]) -> Any:
             raise ValueError(f"{name} without {field.name!r}")
         object.__setattr__(made, field.name, value)
     return made
+
+
+def _plain_key(value: Any) -> Any:
+    """A JAX random key as the numbers that make it again; anything else as it is."""
+    if isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return np.asarray(jax.random.key_data(value))
+    return value
 
 
 def _join(path: str, name: str) -> str:
