@@ -1,5 +1,7 @@
 """Predictive draws and checks of responses of every kind, and which option they show."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -161,8 +163,6 @@ def test_without_an_outcome_the_most_frequent_option_is_shown():
 def test_trials_without_a_response_do_not_decide():
     data = choices([[0, 0, 1, 1]], [[0.2, 0.4, 0.1, 0.9]])
     missed = dict(data.present) | {"choice": np.array([[True], [True], [True], [False]])}
-    import dataclasses
-
     assert shown_option(RW, dataclasses.replace(data, present=missed)).code == 0
 
 

@@ -121,7 +121,7 @@ def plot_posteriors(
     if not isinstance(draws, np.ndarray | jax.Array | Sequence):
         fit: Fit = draws
         draws, name = _drawn(fit, name)
-        labels = fit.data.subjects if labels is None else labels
+        labels = list(fit.data.subjects) if labels is None else labels
         bounds = bounds or _finite(next(p for p in fit.model.parameters if name in p.names).transform.bounds)
     draws = np.asarray(draws, float)
     if draws.ndim != 2 or draws.shape[1] < 2:

@@ -91,35 +91,20 @@ class Packer:
     def _compound(self, value: Any, path: str) -> Any:
         if isinstance(value, Model):
             return {"model": self._pack_model(value, self)}
-        name = type(value).__name__
+        name, is_setting = type(value).__name__, "settings" in path.split(".")
+        if is_setting and name in WHOLE:
+            return self(Unsaved(f"<{name}>"), path)
         if dataclasses.is_dataclass(value) and TYPES.get(name) == type(value).__module__:
-            return {
-                "type": name,
-                "fields": {f.name: self._field(value, f.name, path) for f in dataclasses.fields(value)},
-            }
+            fields = {f.name: self(getattr(value, f.name), _join(path, f.name)) for f in dataclasses.fields(value)}
+            return {"type": name, "fields": fields}
         if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
             items = [self(item, _join(path, str(k))) for k, item in enumerate(value)]
             return {"tuple" if isinstance(value, tuple) else "list": items}
         if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
             return {"dict": {key: self(item, _join(path, key)) for key, item in value.items()}}
-        raise ValueError(f"{path or 'this'} is a {name}, which cannot be written to a file: {value!r:.80}")
-
-    def _field(self, owner: Any, name: str, path: str) -> Any:
-        value, path = getattr(owner, name), _join(path, name)
-        if name != "settings":
-            return self(value, path)
-        return {"dict": {key: self._setting(one, _join(path, key)) for key, one in value.items()}}
-
-    def _setting(self, value: Any, path: str) -> Any:
-        """A setting as it is, or in words where files cannot hold it: it does not change what the fit means."""
-        before = dict(self.arrays)
-        if type(value).__name__ in WHOLE:
-            return self(Unsaved(f"<{type(value).__name__}>"), path)
-        try:
-            return self(_plain_key(value), path)
-        except ValueError:
-            self.arrays = before
+        if is_setting:
             return self(Unsaved(f"{value!r:.200}"), path)
+        raise ValueError(f"{path or 'this'} is a {name}, which cannot be written to a file: {value!r:.80}")
 
     def _array(self, array: np.ndarray, path: str) -> Any:
         kind = array.dtype.kind
@@ -184,13 +169,6 @@ def _revive(name: str, values: dict[str, Any]) -> Any:
             raise ValueError(f"{name} without {field.name!r}")
         object.__setattr__(made, field.name, value)
     return made
-
-
-def _plain_key(value: Any) -> Any:
-    """A JAX random key as the numbers that make it again; anything else as it is."""
-    if isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
-        return np.asarray(jax.random.key_data(value))
-    return value
 
 
 def _join(path: str, name: str) -> str:

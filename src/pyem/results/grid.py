@@ -133,7 +133,7 @@ class GridFit:
         --------
         >>> import pyem
         >>> model = pyem.models.get("rw1a1b")
-        >>> fit = pyem.fit_grid(model, pyem.simulate(model, subjects=2, key=1))
+        >>> fit = pyem.fit_grid(model, pyem.simulate(model, subjects=2, key=1), group=None)
         >>> bool((fit.quantile(0.025) < fit.quantile(0.5)).all())
         True
         """
