@@ -124,7 +124,9 @@ class GridFit:
         return np.sqrt(self._expect((self.natural_axes - self.params[..., None]) ** 2))
 
     def _expect(self, values: np.ndarray) -> np.ndarray:
-        return (values * self.marginals).sum(-1) * self._steps
+        """Expectation under each marginal; NaN for people without a posterior."""
+        known = self.marginals.sum(-1) > 0
+        return np.where(known, (values * self.marginals).sum(-1) * self._steps, np.nan)
 
     def quantile(self, q: float) -> np.ndarray:
         """The `q` quantile of each natural parameter's posterior, (S, P).
