@@ -127,11 +127,11 @@ class Likelihood:
 
     def sample(self, key: Array, **params: Any) -> Array:
         """Responses drawn one step ahead, each given what the person had really chosen and earned before, (n_obs,)."""
-        from pyem.simulation.predictive import _play
+        from pyem.simulation.predictive import play_draws
 
         x = self.stacked(params)[:, self.data.lane_subject]
         trials = jax.tree.map(jnp.asarray, self.data.trials(self.model))
-        responses, _ = _play(self._natural, None, True, trials, {}, x[None], key[None])
+        responses, _ = play_draws(self._natural, None, True, trials, {}, x[None], key[None])
         return responses[self.model.responses[0]][0, self._observed.row, self._observed.lane]
 
 

@@ -211,7 +211,7 @@ def _predicted(
         trials = jax.tree.map(jnp.asarray, data.trials(model))
         lanes = jnp.asarray(np.moveaxis(x, 2, 1)[:, :, data.lane_subject])
         keys = jax.random.split(jax.random.fold_in(key, 2), len(x))
-        responses, outcomes = _play(model, task, one_step, trials, paid, lanes, keys)
+        responses, outcomes = play_draws(model, task, one_step, trials, paid, lanes, keys)
     drawn = {name: np.asarray(values) for name, values in responses.items()}
     first = model.responses[0]
     drawn[first] = _small(drawn[first], model)
@@ -249,7 +249,7 @@ def _payoffs(model: Model, data: Dataset, payoffs: Mapping[str, str] | None) -> 
 
 
 @compiled(0, 1, 2)
-def _play(
+def play_draws(
     model: Model, task: Any, one_step: bool, trials: Record, payoffs: dict[str, Array], x: Array, keys: Array
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Responses and outcomes (draw, trial, lane) at parameters (draw, P, lane)."""
