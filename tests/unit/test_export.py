@@ -428,6 +428,10 @@ def test_too_large_a_result_is_refused_in_words(fit, monkeypatch):
         ValueError, match=r"500 draws x \d+ observations takes .* GiB; pass a smaller draws= \(up to \d+\)"
     ):
         fit.to_arviz()
+    # However few subjects are computed together.
+    monkeypatch.setattr(pointwise, "IN_MEMORY", 500 * 40 * 2)
+    with pytest.raises(ValueError, match=r"500 draws x \d+ observations takes"):
+        fit.to_arviz()
     assert "log_likelihood" not in fit.to_arviz(log_likelihood=False).groups()
 
 

@@ -70,17 +70,22 @@ def _shard_trial_log_lik(model: Model, shard: Chunk, x: Array) -> Array:
     return lax.map(one, (shard, x))
 
 
+def require_room(draws: int, n: int) -> None:
+    """Raise a ValueError if the log-likelihood of `n` observations at so many draws would be larger than 2 GiB."""
+    if draws * n * 8 > LARGEST:
+        raise ValueError(
+            f"the log-likelihood of {draws} draws x {n} observations takes {draws * n * 8 / 2**30:.1f} GiB; pass a smaller "
+            f"draws= (up to {LARGEST // (8 * n)}), log_likelihood='subject' or log_likelihood=False"
+        )
+
+
 def trial_log_lik(model: Model, data: Dataset, x: np.ndarray, lane: np.ndarray, row: np.ndarray) -> np.ndarray:
     """Log-likelihood (draw, obs), in nats, of some trials at unconstrained parameters (S, draw, P).
 
     Works through the draws in chunks, so that little more than the result is in memory.
     """
     draws = x.shape[1]
-    if draws * len(row) * 8 > LARGEST:
-        raise ValueError(
-            f"the log-likelihood of {draws} draws x {len(row)} observations takes {draws * len(row) * 8 / 2**30:.1f} GiB; "
-            f"pass a smaller draws= (up to {LARGEST // (8 * len(row))}) or log_likelihood=False"
-        )
+    require_room(draws, len(row))
     laid = batch(model, data, by_trial=True)
     together = min(draws, max(1, WORKING_SET // max(data.valid.size, 1)))
     out = np.empty((draws, len(row)))

@@ -67,7 +67,7 @@ def to_arviz(
     Raises
     ------
     ValueError
-        If the pointwise log-likelihood would be larger than 2 GiB.
+        If the log-likelihood by trial would be larger than 2 GiB (for True; ``"trial"`` means it).
     Unavailable
         If `prior` asks for draws from a prior that the fit does not keep.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pyem import __version__
 from pyem.data.dataset import Dataset
-from pyem.engine.pointwise import Observed, by_trial, chunks_of
+from pyem.engine.pointwise import Observed, by_trial, chunks_of, require_room
 from pyem.model.model import Model
 from pyem.population.group import Group
 from pyem.results.fit import Unit
@@ -71,6 +71,8 @@ def log_likelihood_section(model: Model, data: Dataset, x: np.ndarray, unit: Uni
     if unit == "auto":
         unit = "trial" if single and len(flat) * len(Observed(model, data).row) <= LARGEST else "subject"
     dim = {True: "obs" if single else "sequence", "trial": "obs"}.get(unit, str(unit))
+    if unit is True and single:
+        require_room(len(flat), len(Observed(model, data).row))
     chunks = list(chunks_of(model, data, flat, "trial" if dim == "obs" else "block"))
     values = np.concatenate([part for part, _, _ in chunks], axis=1)
     lane = np.concatenate([part for _, part, _ in chunks])
