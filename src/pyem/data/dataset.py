@@ -2,7 +2,8 @@
 
 A lane is one independent sequence of trials: one block of one subject, or the whole subject where what was learned carries
 over. Arrays are ``(trial, lane)``, padded at the end with valid values and masked. Nothing is ever dropped: a trial
-with a missing response stays where it was and counts no likelihood.
+with a missing response stays where it was and counts no likelihood. Where padding would be most of the memory, it is made
+only when an array is asked for (`pyem.data.ragged`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import numpy as np
 
 from pyem.data.arrays import lanes_from_arrays
 from pyem.data.files import read_table
+from pyem.data.lengths import lane_lengths, ranges
 from pyem.data.long_table import lanes_from_frame
+from pyem.data.ragged import RaggedFields, first_seen, is_sparse, sliced, some, wide
 from pyem.errors import DataError, list_of
 from pyem.model.model import Model
 from pyem.model.record import Record
@@ -66,6 +69,15 @@ class Dataset:
     codes: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     trial: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        lengths = lane_lengths(self.valid)
+        if isinstance(self.fields, RaggedFields) or not is_sparse(len(self.valid), lengths):
+            return
+        # Where one lane is much longer than others, arrays hold almost nothing but padding.
+        fills = {name: first_seen(array, self.present[name]) for name, array in self.fields.items()}
+        object.__setattr__(self, "fields", RaggedFields.of(self.fields, lengths, fills))
+        object.__setattr__(self, "present", RaggedFields.of(self.present, lengths, dict.fromkeys(self.present, 0)))
 
     # -- making one ---------------------------------------------------------------------------------------------------
 
@@ -296,7 +308,7 @@ class Dataset:
 
     def index_columns(self, lane: np.ndarray, row: np.ndarray) -> dict[str, np.ndarray]:
         """Labels of subject, block and trial at positions of the lanes."""
-        trial = row if self.trial is None else self.trial[row, lane]
+        trial = row if self.trial is None else wide(self.trial[row, lane])
         return {"subject": self.subjects[self.lane_subject[lane]], "block": self.lane_block[lane], "trial": trial}
 
     def masks(self, model: Model) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -332,9 +344,20 @@ class Dataset:
 
     def n_responses(self, model: Model) -> np.ndarray:
         """Number of trials of each subject that count in the likelihood, (S,); one with a choice and a time counts once."""
-        responded, _ = self.masks(model)
-        counts = np.any(list(responded.values()), axis=0).sum(0)
+        counts = np.zeros(self.n_lanes, int)
+        for lanes, part in self.pieces():
+            responded, _ = part.masks(model)
+            counts[lanes] = np.any(list(responded.values()), axis=0).sum(0)
         return np.bincount(self.lane_subject, counts, self.n_subjects).astype(int)
+
+    def pieces(self) -> list[tuple[np.ndarray, Dataset]]:
+        """The data in pieces with little padding, each with its lanes; one piece unless lengths are very unequal."""
+        if not isinstance(self.fields, RaggedFields):
+            return [(np.arange(self.n_lanes), self)]
+        lengths = lane_lengths(self.valid)
+        of_lane = np.searchsorted(ranges(lengths), lengths)
+        parts = [np.flatnonzero(of_lane == k) for k in np.unique(of_lane)]
+        return [(lanes, self.cut(lanes, max(1, int(lengths[lanes].max())))) for lanes in parts]
 
     def fingerprint(self, model: Model) -> str:
         """A digest of who responded what, the same for all models of the same responses."""
@@ -388,18 +411,17 @@ class Dataset:
         Dataset: 2 subjects, 3 blocks, 12 trials (4 in a block)
           choice: 0 to 0
         """
-        part = lambda array: array[:n_trials] if len(lanes) == self.n_lanes else array[:n_trials, ..., lanes]  # noqa: E731
         subjects, owner = np.unique(self.lane_subject[lanes], return_inverse=True)
         return Dataset(
-            fields={name: part(array) for name, array in self.fields.items()},
-            present={name: part(array) for name, array in self.present.items()},
-            valid=part(self.valid),
+            fields=sliced(self.fields, lanes, n_trials),
+            present=sliced(self.present, lanes, n_trials),
+            valid=some(self.valid, lanes, n_trials),
             lane_subject=owner,
             lane_block=self.lane_block[lanes],
             subjects=self.subjects[subjects],
             covariates={name: value[subjects] for name, value in self.covariates.items()},
             codes=self.codes,
-            trial=None if self.trial is None else part(self.trial),
+            trial=None if self.trial is None else some(self.trial, lanes, n_trials),
         )
 
     def _chosen(self, subjects: Sequence[Any] | np.ndarray) -> np.ndarray:

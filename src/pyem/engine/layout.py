@@ -14,8 +14,8 @@ import numpy as np
 from jax import Array
 
 from pyem.data.dataset import Dataset
+from pyem.data.lengths import STEP_LANES, Group, bucket, groups, lane_lengths
 from pyem.engine import contexts
-from pyem.engine.lengths import STEP_LANES, Group, bucket, groups, lane_lengths
 from pyem.model.model import Model
 from pyem.model.record import Record
 
@@ -24,7 +24,7 @@ CHUNK_LANES = 512
 WORTH_SHARING = 4096
 """Trials from which on two threads are faster than one."""
 STEP_LANES_ELSEWHERE = 16_384
-"""`pyem.engine.lengths.STEP_LANES` on a graphics card, which has that many lanes at work."""
+"""`pyem.data.lengths.STEP_LANES` on a graphics card, which has that many lanes at work."""
 
 
 # -- chunks and shards --------------------------------------------------------------------------------------------------
