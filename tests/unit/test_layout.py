@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from pyem.engine.layout import batch
 from pyem.infer.quadrature import log_lik_on
 from pyem.numerics.jit import TRACES
 
-EXACT = {"rtol": 1e-12, "atol": 1e-12}
+EXACT: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-12}
 LENGTHS = [[5, 90, 7], [6], [88, 4], [5], [3, 6], [95], [5, 5], [8], [92, 7, 4], [7, 6, 5]]
 """Trials of each block of each person: some people have blocks that differ twentyfold."""
 
@@ -105,7 +106,8 @@ def test_every_trial_and_what_comes_after_the_last(both, model):
     lane, row = ragged.places(np.minimum(lane_lengths(both[0].valid) + 1, len(both[0].valid)))
     np.testing.assert_allclose(mine["log_lik"], plain["log_lik"], **EXACT)
     assert not mine["log_lik"][~both[0].valid].any()
-    for a, b in zip(jax.tree.leaves(mine["state"]), jax.tree.leaves(plain["state"]), strict=True):
+    after = [jax.tree.leaves((out["state"], out["latents"])) for out in (mine, plain)]
+    for a, b in zip(*after, strict=True):
         assert a.shape == b.shape
         np.testing.assert_allclose(np.moveaxis(a, -1, 1)[row, lane], np.moveaxis(b, -1, 1)[row, lane], **EXACT)
 
@@ -153,13 +155,10 @@ def test_single_trials_for_samplers(both):
 
 
 def test_fits(both):
-    model = MODELS["two parameters"]
-    padded, by_length = (pyem.fit_em(model, data) for data in both)
-    np.testing.assert_allclose(by_length.x, padded.x, rtol=1e-7, atol=1e-7)
-    np.testing.assert_allclose(by_length.log_lik, padded.log_lik, rtol=1e-7)
-    for a, b in zip(by_length.latents().columns, padded.latents().columns, strict=True):
-        assert a == b
-    np.testing.assert_allclose(by_length.latents()["log_lik"], padded.latents()["log_lik"], rtol=1e-6, atol=1e-6)
+    padded, by_length = (pyem.fit_map(MODELS["whole blocks"], data) for data in both)
+    np.testing.assert_allclose(by_length.x, padded.x, **EXACT)
+    np.testing.assert_allclose(by_length.cov, padded.cov, **EXACT)
+    np.testing.assert_allclose(by_length.log_lik, padded.log_lik, **EXACT)
 
 
 def test_contexts_of_people_of_unequal_length(monkeypatch):
@@ -180,10 +179,8 @@ def test_contexts_of_people_of_unequal_length(monkeypatch):
     laid = batch(learner, data)
     assert {"counts" in shard.trials for shard in laid.shards} == {True, False}
     x = draw(learner, 6)
-    for mine, one in zip(
-        evaluate.value_grad_hess(learner, data, x), evaluate.value_grad_hess(plain, data, x), strict=True
-    ):
-        np.testing.assert_allclose(mine, one, rtol=1e-10, atol=1e-10)
+    mine, one = (evaluate.log_lik(model, data, x) for model in (learner, plain))
+    np.testing.assert_allclose(mine, one, rtol=1e-10, atol=1e-10)
 
 
 # -- the work -----------------------------------------------------------------------------------------------------------
@@ -274,7 +271,7 @@ def test_arrays_are_the_same_whether_padding_is_kept_or_not(sparse):
     whole, kept = sparse
     assert_same(whole, kept)
     assert_same(whole, pickle.loads(pickle.dumps(kept)))
-    assert_same(whole, dataclasses.replace(kept, notes=("looked at",)))
+    assert_same(whole, dataclasses.replace(kept))
     assert_same(whole.select([5, 2, 0]), kept.select([5, 2, 0]))
     assert_same(whole.cut(np.array([1, 4, 5]), 8), kept.cut(np.array([1, 4, 5]), 8))
     again = dataclasses.replace(whole, fields=dict(kept.fields))

@@ -18,10 +18,11 @@ import numpy as np
 
 from pyem.data.arrays import lanes_from_arrays
 from pyem.data.files import read_table
+from pyem.data.frames import frame_of, in_words, summary_of
 from pyem.data.lengths import lane_lengths, ranges
 from pyem.data.long_table import lanes_from_frame
 from pyem.data.ragged import RaggedFields, first_seen, is_sparse, sliced, some, wide
-from pyem.errors import DataError, list_of
+from pyem.errors import DataError
 from pyem.model.model import Model
 from pyem.model.record import Record
 
@@ -229,24 +230,7 @@ class Dataset:
         return int(self.valid.sum())
 
     def __repr__(self) -> str:
-        lengths = self.valid.sum(0)
-        span = f"{lengths.min()}" if np.ptp(lengths) == 0 else f"{lengths.min()} to {lengths.max()}"
-        lines = [
-            f"{type(self).__name__}: {self.n_subjects} subjects, {self.n_lanes} blocks, {self.n_trials} trials "
-            f"({span} in a block)",
-            *(f"  {name}: {self._described(name)}" for name in self.fields),
-            *(f"  {name}: covariate, {_range(values)}" for name, values in self.covariates.items()),
-            *(f"  note: {note}" for note in self.notes),
-        ]
-        return "\n".join(lines)
-
-    def _described(self, name: str) -> str:
-        here = self.present[name]
-        values = np.moveaxis(self.fields[name], -1, 1)[here]
-        missing = int(self.valid.sum() - here.sum())
-        size = "" if values.ndim == 1 else f"{' x '.join(map(str, values.shape[1:]))} values, "
-        kind = list_of(self.codes[name]) if name in self.codes else _range(values)
-        return size + kind + (f", {missing} missing" if missing else "")
+        return in_words(self)
 
     def describe(self) -> pd.DataFrame:
         """A row for each subject: blocks, trials, missing values of each field, and the covariates.
@@ -260,17 +244,7 @@ class Dataset:
         subject
         0             1       3               1
         """
-        import pandas as pd
-
-        per_subject = lambda lanes: np.bincount(self.lane_subject, lanes, self.n_subjects).astype(int)  # noqa: E731
-        rows: dict[str, Any] = {
-            "blocks": per_subject(self.valid.any(0)),
-            "trials": per_subject(self.valid.sum(0)),
-        }
-        rows |= {f"missing_{name}": per_subject((self.valid & ~here).sum(0)) for name, here in self.present.items()}
-        frame = pd.DataFrame(rows | dict(self.covariates), index=pd.Index(self.subjects, name="subject"))
-        frame.attrs.update(codes={name: list(labels) for name, labels in self.codes.items()}, notes=list(self.notes))
-        return frame
+        return summary_of(self)
 
     def to_frame(self, *, labels: bool = True) -> pd.DataFrame:
         """The long table again: a row for each trial, missing values as NaN.
@@ -290,21 +264,7 @@ class Dataset:
         0        0      0      0   left
         1        0      0      1  right
         """
-        import pandas as pd
-
-        lane, row = np.nonzero(self.valid.T)
-        columns = self.index_columns(lane, row)
-        for name, array in self.fields.items():
-            values = np.moveaxis(array, -1, 1)[row, lane]
-            here = self.present[name][row, lane]
-            known = _labelled(self.codes[name]) if labels and name in self.codes else None
-            for k, column in enumerate(values.reshape(len(row), -1).T):
-                column = column if known is None else known[column]
-                missing = None if column.dtype == object else np.nan
-                label = name if values.ndim == 1 else f"{name}{k}"
-                columns[label] = column if here.all() else np.where(here, column, missing)  # type: ignore[call-overload]
-        columns |= {name: value[self.lane_subject[lane]] for name, value in self.covariates.items()}
-        return pd.DataFrame(columns)
+        return frame_of(self, labels=labels)
 
     def index_columns(self, lane: np.ndarray, row: np.ndarray) -> dict[str, np.ndarray]:
         """Labels of subject, block and trial at positions of the lanes."""
@@ -436,16 +396,3 @@ class Dataset:
                 "labels are in .subjects"
             )
         return order % self.n_subjects
-
-
-def _labelled(labels: Sequence[Any]) -> np.ndarray:
-    """Labels as an array, of numbers if all are numbers."""
-    if all(isinstance(label, int | float) for label in labels):
-        return np.array(labels)
-    out = np.empty(len(labels), object)
-    out[:] = labels
-    return out
-
-
-def _range(values: np.ndarray) -> str:
-    return f"{values.min():g} to {values.max():g}" if values.size else "no values"

@@ -66,22 +66,27 @@ def groups(lengths: np.ndarray, lane_subject: np.ndarray, padded: int, step_lane
     found = []
     for k in np.unique(of_subject)[::-1]:
         lanes = np.flatnonzero(of_subject[lane_subject] == k)
-        found.append(_group(np.flatnonzero(of_subject == k), lanes, lengths[lanes], step_lanes))
+        # Lanes that are much shorter than the longest of the same people are kept apart.
+        of_lane = np.searchsorted(ranges(lengths[lanes], step_lanes, of=int(lengths.sum())), lengths[lanes])
+        parts = tuple(lanes[of_lane == j] for j in np.unique(of_lane)[::-1])
+        n_trials = tuple(max(1, int(lengths[part].max())) for part in parts)
+        found.append(Group(np.flatnonzero(of_subject == k), parts, n_trials))
     if len(found) == 1 and 2 * found[0].n_trials[0] > padded:
         found[0] = found[0]._replace(n_trials=(padded, *found[0].n_trials[1:]))
     return found
 
 
-def _group(subjects: np.ndarray, lanes: np.ndarray, lengths: np.ndarray, step_lanes: int) -> Group:
-    of_lane = np.searchsorted(ranges(lengths, step_lanes), lengths)
-    parts = [of_lane == k for k in np.unique(of_lane)[::-1]]
-    return Group(
-        subjects, tuple(lanes[part] for part in parts), tuple(max(1, int(lengths[part].max())) for part in parts)
-    )
-
-
-def ranges(lengths: np.ndarray, step_lanes: int = STEP_LANES) -> np.ndarray:
+def ranges(lengths: np.ndarray, step_lanes: int = STEP_LANES, *, of: int | None = None) -> np.ndarray:
     """The longest length of each range, ascending: those with the least work, padding and compilation counted.
+
+    Parameters
+    ----------
+    lengths
+        Trials of each lane, (lane,).
+    step_lanes
+        See `STEP_LANES`.
+    of
+        Trials of all data, if these are not all lanes.
 
     Examples
     --------
@@ -93,7 +98,7 @@ def ranges(lengths: np.ndarray, step_lanes: int = STEP_LANES) -> np.ndarray:
     distinct, times = np.unique(lengths, return_counts=True)
     ends, place = np.unique([bucket(max(1, int(n))) for n in distinct], return_inverse=True)
     counts = np.bincount(place, times)
-    price = max(SPARED, SHARE * float(lengths.sum()))
+    price = max(SPARED, SHARE * float(lengths.sum() if of is None else of))
     before = np.concatenate([[0], np.cumsum(counts)])
     least, start = np.zeros(len(ends) + 1), np.zeros(len(ends) + 1, int)
     for j in range(1, len(ends) + 1):

@@ -227,10 +227,10 @@ def _shards(parts: Sequence[tuple[Record, np.ndarray]], places: _Places) -> list
     out = []
     for s in range(places.n_shards):
         rows = slice(s * places.n_chunks, (s + 1) * places.n_chunks)
-        mine = jax.tree.map(lambda a, rows=rows: a[rows], [Chunk(*part) for part in parts])
+        mine = jax.tree.map(lambda a, rows=rows: a[rows], parts)
         # Unlike jnp.asarray, this compiles nothing for a new shape.
         with jax.enable_x64(True):
-            first, *shorter = jax.device_put(mine)
+            first, *shorter = (Chunk(*part) for part in jax.device_put(mine))
         out.append(first._replace(shorter=tuple(shorter)))
     return out
 
