@@ -351,8 +351,8 @@ class Dataset:
         lanes = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
         return dataclasses.replace(
             self,
-            fields={name: array[..., lanes] for name, array in self.fields.items()},
-            present={name: array[..., lanes] for name, array in self.present.items()},
+            fields=sliced(self.fields, lanes, len(self.valid)),
+            present=sliced(self.present, lanes, len(self.valid)),
             valid=self.valid[:, lanes],
             lane_subject=np.repeat(np.arange(len(order)), counts),
             lane_block=self.lane_block[lanes],
@@ -362,7 +362,7 @@ class Dataset:
         )
 
     def cut(self, lanes: np.ndarray, n_trials: int) -> Dataset:
-        """Some of the lanes, by index and ascending, without what comes after their first `n_trials` rows.
+        """Some of the lanes, by index, ascending, without what comes after their first `n_trials` rows.
 
         Examples
         --------

@@ -103,8 +103,9 @@ def sliced(arrays: Mapping[str, np.ndarray], lanes: np.ndarray, n_trials: int) -
 
 
 def some(array: np.ndarray, lanes: np.ndarray, n_trials: int) -> np.ndarray:
-    """The first `n_trials` rows of some lanes, ascending, of an array (trial, ..., lane)."""
-    return array[:n_trials] if len(lanes) == array.shape[-1] else array[:n_trials, ..., lanes]
+    """The first `n_trials` rows of some lanes, by index, of an array (trial, ..., lane); of all lanes without a copy."""
+    everyone = np.array_equal(lanes, np.arange(array.shape[-1]))
+    return array[:n_trials] if everyone else array[:n_trials, ..., lanes]
 
 
 def first_seen(array: np.ndarray, present: np.ndarray) -> np.ndarray:
