@@ -49,7 +49,7 @@ def by_trial(model: Model, data: Dataset) -> bool:
         return True
     with jax.enable_x64(True):
         shape = lambda a: jax.ShapeDtypeStruct(a.shape[:-1], a.dtype)  # noqa: E731
-        trials = jax.tree.map(shape, data.trials(model))
+        trials = jax.tree.map(shape, data.cut(np.array([0]), len(data.valid)).trials(model))
         trials = trials.with_values(responded=trials.responded[model.responses[0]])
         p = jax.eval_shape(model.record, jax.ShapeDtypeStruct((model.n_params,), jnp.float64))
         return jax.eval_shape(model.log_likelihood, p, trials).ndim > 0
