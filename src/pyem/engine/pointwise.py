@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array, lax
 
 from pyem.data.dataset import Dataset
-from pyem.engine.layout import Chunk, batch, over_shards, split, unlay
+from pyem.engine.layout import Chunk, batch, over_shards, picked, split
 from pyem.model.model import Model
 from pyem.model.rollout import rollout
 from pyem.numerics.jit import TRACES, compiled
@@ -52,19 +52,22 @@ def by_trial(model: Model, data: Dataset) -> bool:
         return True
     with jax.enable_x64(True):
         shape = lambda a: jax.ShapeDtypeStruct(a.shape[:-1], a.dtype)  # noqa: E731
-        trials = jax.tree.map(shape, data.trials(model))
+        trials = jax.tree.map(shape, data.cut(np.array([0]), len(data.valid)).trials(model))
         trials = trials.with_values(responded=trials.responded[model.responses[0]])
         p = jax.eval_shape(model.record, jax.ShapeDtypeStruct((model.n_params,), jnp.float64))
         return jax.eval_shape(model.log_likelihood, p, trials).ndim > 0
 
 
 @compiled(0)
-def _shard_trial_log_lik(model: Model, shard: Chunk, x: Array) -> Array:
+def _shard_trial_log_lik(model: Model, shard: Chunk, x: Array) -> tuple[Array, ...]:
     TRACES[model.name, "trial_log_lik"] += 1
 
-    def one(args: tuple[Chunk, Array]) -> Array:
+    def one(args: tuple[Chunk, Array]) -> tuple[Array, ...]:
         chunk, x = args
-        per_draw = lax.map(lambda x: rollout(model, x[:, chunk.lane_subject], chunk.trials, full=True)["log_lik"], x)
+        return tuple(of_part(part, x) for part in chunk.parts)
+
+    def of_part(part: Chunk, x: Array) -> Array:
+        per_draw = lax.map(lambda x: rollout(model, x[:, part.lane_subject], part.trials, full=True)["log_lik"], x)
         return jnp.moveaxis(per_draw, 0, 1)
 
     return lax.map(one, (shard, x))
@@ -87,7 +90,7 @@ def trial_log_lik(model: Model, data: Dataset, x: np.ndarray, lane: np.ndarray, 
     draws = x.shape[1]
     require_room(draws, len(row))
     laid = batch(model, data, by_trial=True)
-    together = min(draws, max(1, WORKING_SET // max(data.valid.size, 1)))
+    together = min(draws, max(1, WORKING_SET // max(laid.n_cells, 1)))
     out = np.empty((draws, len(row)))
     for start in range(0, draws, together):
         part = x[:, start : start + together]
@@ -96,8 +99,7 @@ def trial_log_lik(model: Model, data: Dataset, x: np.ndarray, lane: np.ndarray, 
             part = np.concatenate([part, np.repeat(part[:, -1:], together - part.shape[1], axis=1)], axis=1)
         with jax.enable_x64(True):
             shards = over_shards(partial(_shard_trial_log_lik, model), laid, split(part, laid))
-        values = unlay(data, laid, shards)
-        out[start : start + together] = values[row, :, lane].T[: draws - start]
+        out[start : start + together] = picked(laid, shards, lane, row).T[: draws - start]
     return out
 
 
