@@ -15,6 +15,8 @@ import pytest
 import pyem
 
 API = {
+    "Bernoulli",
+    "Binomial",
     "Categorical",
     "Confusion",
     "DataError",

@@ -14,6 +14,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "Bernoulli": "model.distribution",
+    "Binomial": "model.distribution",
     "Categorical": "model.distribution",
     "Confusion": "study.model_recovery",
     "DataError": "errors",

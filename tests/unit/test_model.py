@@ -180,6 +180,38 @@ def test_derivatives_are_finite_where_a_fixed_lapse_has_no_logarithm(lapse):
     assert (grad != 0).any() == (lapse == 0.0)
 
 
+def offered(p, state, trial):
+    return Categorical(jnp.where(jnp.arange(3) == trial.absent, -jnp.inf, jnp.array([0.0, 1.0, 2.0]) * p.b))
+
+
+OFFERED = Model(
+    "offered", (Parameter("b", mean=1.0),), offered, options=3, inputs=("absent",), input_codes=(("absent", 4),)
+)
+"""Three options of which one is not on offer; all are where `absent` is 3."""
+
+
+@pytest.mark.parametrize("lapse", [0.0, 0.3, 1.0])
+def test_a_lapse_picks_among_the_options_on_offer(lapse):
+    rng = np.random.default_rng(38)
+    absent = rng.integers(0, 4, (4, 1, 30))
+    choice = np.where(absent < 3, (absent + rng.integers(1, 3, absent.shape)) % 3, rng.integers(0, 3, absent.shape))
+    data = pyem.Dataset.from_arrays({"choice": choice, "absent": absent})
+    model, b = fix(with_lapse(OFFERED), lapse=lapse), np.array([0.0, 0.5, 1.0, 1.5])
+    value, grad, hess = engine.value_grad_hess(model, data, b[:, None])
+    for s, weight in enumerate(b):
+        share = np.exp(np.arange(3) * weight) * (np.arange(3) != absent[s, 0, :, None])
+        there = share > 0
+        share = (1 - lapse) * share / share.sum(1, keepdims=True) + lapse * there / there.sum(1, keepdims=True)
+        np.testing.assert_allclose(value[s], np.log(share[np.arange(30), choice[s, 0]]).sum(), rtol=1e-12)
+    assert np.isfinite(grad).all()
+    assert np.isfinite(hess).all()
+    assert (grad == 0).all() == (lapse == 1.0)
+    chosen = pyem.simulate(
+        model, [[0.0]], key=1, trials=200, task=pyem.task.Design(shown={"absent": np.ones((1, 1, 200))})
+    )
+    assert set(np.unique(chosen.fields["choice"])) == {0, 2}
+
+
 def test_stickiness_of_a_model_that_learns_nothing():
     model = sticky(models.get("bias"))
     people = draw_people(CASES["bias"], 37)

@@ -56,6 +56,14 @@ def test_more_codes_than_options():
     assert "column 'choice' has code 2 for subject" in fails_at("shapes", GOOD, data)
 
 
+def test_more_codes_than_options_of_a_second_response():
+    both = lambda p, state, trial: {k: Categorical(p.b * np.arange(2)) for k in ("choice", "second")}  # noqa: E731
+    twofold = Model("both", (Parameter("b"),), both, options=2, responses=("choice", "second"))
+    data = Dataset.from_arrays({"choice": [[[0, 1]]], "second": [[[1, 2]]]})
+    message = fails_at("shapes", twofold, data)
+    assert "column 'second' has code 2 for subject 0, but model 'both' has 2 options" in message
+
+
 def test_codes_of_inputs_out_of_range():
     paired = models.get("rw4a1b")
     fields = {name: np.zeros((2, 1, 4), int) for name in paired.columns}

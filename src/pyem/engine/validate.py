@@ -12,8 +12,10 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.errors import DataError, ModelError, shown
+from pyem.model.distribution import option_logits
 from pyem.model.model import Model
-from pyem.model.rollout import rollout
+from pyem.model.record import Record
+from pyem.model.rollout import initial_state, policies, rollout
 
 _valid: weakref.WeakKeyDictionary[Dataset, set[Model]] = weakref.WeakKeyDictionary()
 
@@ -51,10 +53,11 @@ def validate(model: Model, data: Dataset) -> None:
             f"subject {shown(empty[0])} has no trial that counts for model {model.name!r} ({len(empty)} such subjects in "
             f"all): no trial has a value of {needs}; fill them in, or leave the subject out with data.select"
         )
-    n_options = _dry_run(model, data)
-    if n_options is not None and model.options is None:
+    _dry_run(model, data)
+    for name, n_options in _options(model, data).items():
         # Indices beyond the last option would be clipped without a word.
-        _codes_in_range(model, data, model.responses[0], n_options)
+        if name not in dict(model.coded):
+            _codes_in_range(model, data, name, n_options)
     known.add(model)
 
 
@@ -77,20 +80,35 @@ def _codes_in_range(model: Model, data: Dataset, name: str, n_codes: int) -> Non
         )
 
 
-def _dry_run(model: Model, data: Dataset) -> int | None:
-    """Shapes only: nothing is computed. The number of options, if the response is one of several."""
+def _dry_run(model: Model, data: Dataset) -> None:
+    """Shapes only: nothing is computed."""
     with jax.enable_x64(True):
         trials = jax.tree.map(lambda a: jax.ShapeDtypeStruct((2, *a.shape[1:-1], 2), a.dtype), data.trials(model))
         x = jax.ShapeDtypeStruct((model.n_params, 2), jnp.float64)
         # Of what a function keeps outside itself one hears when it runs again.
         for _ in range(1 if model in _tried else 2):
-            out = guarded(
+            guarded(
                 model,
                 "evaluating the likelihood",
                 lambda: jax.eval_shape(lambda x, t: rollout(model, x, t, full=True), x, trials),
             )
     _tried.add(model)
-    return out["log_probs"][0].shape[-2] if out["log_probs"] else None
+
+
+def _options(model: Model, data: Dataset) -> dict[str, int]:
+    """Of each response that is one of several options, how many there are."""
+    if model.policy is None:
+        return {}
+
+    def logits(x: Any, trial: Record) -> dict[str, Any]:
+        p = model.record(x)
+        dists = policies(model, p, initial_state(model, p), trial)
+        return {name: option_logits(dist) for name, dist in dists.items()}
+
+    with jax.enable_x64(True):
+        trial = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:-1], a.dtype), data.trials(model))
+        found = jax.eval_shape(logits, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), trial)
+    return {name: value.shape[-1] for name, value in found.items() if value is not None}
 
 
 def guarded(model: Model, doing: str, call: Callable[[], Any]) -> Any:

@@ -53,16 +53,18 @@ class Model:
         Columns that the model explains, learns from, and is shown before it responds. A trial with a missing input or
         response counts no likelihood.
     updates
-        On which trials the state moves on: those ``"responded"`` to whose outcomes are known (a missed trial teaches
-        nothing); all those ``"shown"``, answered or not, for what is learned without a response; or ``"always"``.
+        On which trials the state moves on: those ``"responded"`` to, with every response, whose outcomes are known (a
+        trial with a missed response teaches nothing); all those ``"shown"``, answered or not, for what is learned
+        without a response; or ``"always"``.
     lagged
         Columns of earlier trials of the block that the policy needs too: ``(("y", 1),)`` for the last trial's y. A
         trial counts no likelihood where they are missing.
     input_codes
         Inputs and outcomes that are codes, and how many codes each has: ``(("option_left", 4),)``.
     optional
-        Inputs and outcomes that may be missing: they keep no trial from counting or teaching. ``trial.seen[name]`` says
-        whether the value was there, and the model knows what to do without it.
+        Columns that may be missing: they keep no trial from counting or teaching. ``trial.seen[name]`` says whether the
+        value was there, and the model knows what to do without it. A response that is missing is left out of the
+        likelihood itself in any case.
     share
         Look for decisions that were made in the same state of mind, and evaluate each state once (see `pyem.engine.contexts`).
         For models with few different trials, and blocks that start afresh.
