@@ -59,6 +59,7 @@ API = {
     "integrated_bic",
     "lme",
     "load",
+    "log_lik",
     "loo",
     "models",
     "numpyro_model",

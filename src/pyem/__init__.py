@@ -54,6 +54,7 @@ _WHERE = {
     "integrated_bic": "selection.evidence",
     "lme": "selection.evidence",
     "load": "results.files",
+    "log_lik": "engine.natural",
     "loo": "selection.cross_validation",
     "numpyro_model": "bridge.numpyro",
     "posterior_predictive": "simulation.predictive",

@@ -361,6 +361,59 @@ def test_unconstrained_names_the_value_that_is_out_of_range():
         models.get("rw1a1b").unconstrained([[3.0, 0.5], [3.0, 1.2]])
 
 
+# -- the log-likelihood at natural parameters ---------------------------------------------------------------------------
+
+
+def test_the_log_likelihood_of_who_learns_nothing_at_all_or_all_at_once():
+    model = models.get("rw1a1b")
+    data = to_dataset(PEOPLE, model)
+    chance = -data.n_responses(model) * math.log(2)
+    np.testing.assert_allclose(pyem.log_lik(model, data, [0.0, 0.3]), chance, rtol=1e-14)
+    np.testing.assert_allclose(pyem.log_lik(model, data, [20.0, 0.0]), chance, rtol=1e-14)
+    params = np.array([[0.0, 1.0], [20.0, 1.0], [3.0, 0.0], [2.0, 0.4], [20.0, 0.5]])
+    full = [
+        [CASES["rw1a1b"].log_lik({"beta": row[0], "alpha": row[1]}, block) for block in person]
+        for row, person in zip(params, PEOPLE, strict=True)
+    ]
+    np.testing.assert_allclose(pyem.log_lik(model, data, params), totals(full), **EXACT)
+    held = fix(model, alpha=1.0)
+    np.testing.assert_allclose(pyem.log_lik(held, data, [4.0]), pyem.log_lik(model, data, [4.0, 1.0]), **EXACT)
+
+
+def test_what_is_impossible_has_no_probability():
+    model = with_lapse(models.get("wsls"))
+    data = pyem.Dataset.from_arrays({"choice": [[[0, 0, 1]], [[0, 0, 0]]], "reward": [[[1, 1, 0]], [[1, 1, 0]]]})
+    assert pyem.log_lik(models.get("wsls"), data, [0.0]).tolist() == [-np.inf, math.log(0.5)]
+    assert pyem.log_lik(models.get("bias"), data, [1.0]).tolist() == [-np.inf, 0.0]
+    np.testing.assert_allclose(pyem.log_lik(model, data, [0.1, 1.0]), np.log([1 / 8, 1 / 8]), rtol=1e-14)
+
+
+def test_natural_vectors_of_thresholds_may_be_equal_but_not_fall():
+    def rated(p, state, trial):
+        below = jax.nn.sigmoid(jnp.concatenate([jnp.array([-jnp.inf]), p.cut, jnp.array([jnp.inf])]))
+        return Categorical(jnp.log(jnp.diff(below)))
+
+    model = Model("rated", (Parameter("cut", pyem.Ordered(), size=2),), rated, options=3)
+    data = pyem.Dataset.from_arrays({"choice": [[[0, 2]], [[1, 0]]]})
+    np.testing.assert_allclose(pyem.log_lik(model, data, [0.0, 0.0]), [2 * math.log(0.5), -np.inf], rtol=1e-14)
+    with pytest.raises(ValueError, match="the values of cut must not decrease in model 'rated'; sort them"):
+        pyem.log_lik(model, data, [0.1, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ([5.0, 1.5], r"alpha = 1.5 is not a finite number in the range \[0, 1\] of model 'rw1a1b'"),
+        ([[5.0, 0.5]] * 4 + [[np.nan, 0.5]], "beta = nan is not a finite number"),
+        ([[5.0, 0.5]] * 4, r"params has shape \(4, 2\); expected \(5 subjects, 2 parameters\), or \(2,\).*beta, alpha"),
+        ([5.0], r"params has shape \(1,\)"),
+    ],
+)
+def test_natural_parameters_that_cannot_be_are_refused(params, message):
+    with pytest.raises(ValueError, match=message):
+        pyem.log_lik(models.get("rw1a1b"), to_dataset(PEOPLE, models.get("rw1a1b")), params)
+
+
 def test_a_wrong_number_of_values_is_named():
     with pytest.raises(ValueError, match="model 'rw1a1b' has 2 parameters, but was given 3 values"):
         models.get("rw1a1b").natural(np.zeros((4, 3)))

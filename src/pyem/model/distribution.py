@@ -147,10 +147,10 @@ class Binomial:
 
     Examples
     --------
-    >>> round(float(Binomial(10, logits=0.0).log_prob(5)), 4)
-    -1.4021
-    >>> round(float(Binomial(10, probs=1.0).log_prob(10)), 4)
-    0.0
+    >>> round(float(Binomial(10, logits=0.0).log_prob(5)), 3)
+    -1.402
+    >>> round(float(Binomial(10, probs=0.5).log_prob(0)), 3)
+    -6.931
     """
 
     total_count: ArrayLike
@@ -191,11 +191,11 @@ def _one_of(name: str, logits: Any, probs: Any) -> None:
         raise ValueError(f"{name} needs either logits= (log-odds) or probs=, but was given {given}")
 
 
-def _probability(logits: ArrayLike | None, probs: ArrayLike | None) -> Array:
+def _probability(logits: Any, probs: Any) -> Array:
     return jax.nn.sigmoid(jnp.asarray(logits)) if probs is None else jnp.asarray(probs)
 
 
-def _log_odds(logits: ArrayLike | None, probs: ArrayLike | None, yes: Array, no: Array) -> Array:
+def _log_odds(logits: Any, probs: Any, yes: Array, no: Array) -> Array:
     """``yes * log p + no * log(1 - p)``, where nothing of something impossible is nothing; its derivatives are exact."""
     one, other = yes > 0, no > 0
     if probs is None:
