@@ -62,16 +62,18 @@ def validate(model: Model, data: Dataset) -> None:
 
 
 def _codes_in_range(model: Model, data: Dataset, name: str, n_codes: int) -> None:
-    codes = data.fields[name]
-    if (codes[data.present[name]] % 1 != 0).any():
+    # With the lane second, a mask picks whole vectors, too.
+    codes, here = np.moveaxis(data.fields[name], -1, 1), data.present[name]
+    if (codes[here] % 1 != 0).any():
         raise DataError(
             f"column {name!r} has numbers, but model {model.name!r} needs codes of {n_codes} options from 0; "
             f"pass codes={{{name!r}: [<the value of each option, in order>]}}"
         )
-    bad = np.argwhere(data.present[name] & ((codes < 0) | (codes >= n_codes)))
+    outside = (codes < 0) | (codes >= n_codes)
+    bad = np.argwhere(here & outside.reshape(*here.shape, -1).any(-1))
     if len(bad):
         row, lane = bad[0]
-        code = int(codes[row, lane])
+        code = int(codes[row, lane][outside[row, lane]].ravel()[0])
         label = data.codes[name][code] if name in data.codes else code
         raise DataError(
             f"column {name!r} has code {label} for subject {shown(data.subjects[data.lane_subject[lane]])}, but model "
