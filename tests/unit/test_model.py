@@ -121,6 +121,62 @@ def test_a_parameter_cannot_be_tied_to_one_that_is_tied_in_the_same_breath():
         tie(models.get("rw1a1b"), alpha="alpha")
 
 
+def counts(names):
+    """How often each compiled function was traced for models of these names."""
+    return {key: n for key, n in engine.TRACES.items() if key[0] in names}
+
+
+def test_other_fixed_values_compile_nothing_anew():
+    base = dataclasses.replace(models.get("rw2a1b"), name="held")
+    data = to_dataset(PEOPLE, base)
+    held = [
+        fix(with_lapse(fix(base, alpha_pos=alpha)), lapse=lapse)
+        for alpha, lapse in ((0.3, 0.1), (0.1, 0.0), (1.0, 0.5))
+    ]
+    assert len({*held}) == 3
+    for model in held:
+        x = draw_x(model, 5, 41)
+        value, grad, hess = engine.value_grad_hess(model, data, x)
+        full = np.column_stack([model.natural(x)[:, 0], np.full(5, model.fixed[0][1]), model.natural(x)[:, 1]])
+        free = with_lapse(base)
+        expected = pyem.log_lik(free, data, np.column_stack([full, np.full(5, model.fixed[1][1])]))
+        np.testing.assert_allclose(value, expected, **EXACT)
+        np.testing.assert_allclose(engine.log_lik(model, data, x), expected, **EXACT)
+        np.testing.assert_allclose(engine.trial_values(model, data, x)["log_lik"].sum(), expected.sum(), **EXACT)
+        assert np.isfinite(grad).all()
+        assert np.isfinite(hess).all()
+        fit = pyem.fit_map(model, data)
+        np.testing.assert_allclose(engine.log_lik(model, data, fit.x), fit.log_lik, **EXACT)
+        pyem.fit_map(model, data, log_prior=flat)
+        played = pyem.simulate(model, subjects=2, trials=5, key=1)
+        np.testing.assert_allclose(played.log_lik, engine.log_lik(model, played, played.truth), **EXACT)
+    names = {"held[alpha_pos]+lapse[lapse]", *(model.name for model in held)}
+    traced = counts(names)
+    assert {key[0] for key in traced} == {"held[alpha_pos]+lapse[lapse]"}
+    assert {function: n for (_, function), n in traced.items()} == {
+        "derivatives": 1,
+        "log_lik": 2,
+        "rollout": 1,
+        "modes": 1,
+        "general_modes": 1,
+    }
+
+
+def flat(p):
+    return 0.0
+
+
+def test_a_model_is_split_and_joined():
+    model = fix(tie(models.get("rw2a1b"), alpha_neg="alpha_pos"), beta=3.0)
+    bare, values = model.split()
+    again = bare.join(values)
+    assert (again.fixed, again.tied, again.names) == (model.fixed, model.tied, model.names)
+    assert bare == fix(tie(models.get("rw2a1b"), alpha_neg="alpha_pos"), beta=4.5).split()[0]
+    assert bare != fix(models.get("rw2a1b"), beta=3.0).split()[0]
+    free = models.get("rw1a1b")
+    assert free.split()[0] is free
+
+
 # -- lapse and stickiness -----------------------------------------------------------------------------------------------
 
 
