@@ -83,6 +83,8 @@ class Normal(NamedTuple):
 class Poisson(NamedTuple):
     """Counts with mean `rate`.
 
+    Give its logarithm, too, where a model knows it: a rate too small for a number then keeps its logarithm, and none is taken.
+
     Examples
     --------
     >>> round(float(Poisson(2.0).log_prob(0)), 4)
@@ -90,14 +92,14 @@ class Poisson(NamedTuple):
     """
 
     rate: ArrayLike
+    log_rate: ArrayLike | None = None
 
     def log_prob(self, value: ArrayLike) -> Array:
-        """Log-probability of the count `value`, in nats; minus infinity below 0."""
+        """Log-probability of the count `value`, in nats."""
         value = _as_float(value)
-        count = jnp.maximum(value, 0.0)
         # Nothing times the logarithm of 0 is nothing, and so is its derivative.
-        log_rate = jnp.log(jnp.where(count > 0, self.rate, 1.0))
-        return jnp.where(value >= 0, count * log_rate - self.rate - gammaln(count + 1.0), -jnp.inf)
+        log_rate = jnp.log(jnp.where(value == 0, 1.0, self.rate)) if self.log_rate is None else self.log_rate
+        return value * log_rate - self.rate - gammaln(value + 1.0)
 
     def sample(self, key: Array) -> Array:
         """One random count."""
