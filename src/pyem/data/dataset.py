@@ -19,6 +19,7 @@ from pyem.data.arrays import lanes_from_arrays
 from pyem.data.files import read_table
 from pyem.data.long_table import lanes_from_frame
 from pyem.data.masks import masks, trials
+from pyem.data.tables import summary, table
 from pyem.errors import DataError, list_of
 from pyem.model.model import Model
 from pyem.model.record import Record
@@ -249,17 +250,7 @@ class Dataset:
         subject
         0             1       3               1
         """
-        import pandas as pd
-
-        per_subject = lambda lanes: np.bincount(self.lane_subject, lanes, self.n_subjects).astype(int)  # noqa: E731
-        rows: dict[str, Any] = {
-            "blocks": per_subject(self.valid.any(0)),
-            "trials": per_subject(self.valid.sum(0)),
-        }
-        rows |= {f"missing_{name}": per_subject((self.valid & ~here).sum(0)) for name, here in self.present.items()}
-        frame = pd.DataFrame(rows | dict(self.covariates), index=pd.Index(self.subjects, name="subject"))
-        frame.attrs.update(codes={name: list(labels) for name, labels in self.codes.items()}, notes=list(self.notes))
-        return frame
+        return summary(self)
 
     def to_frame(self, *, labels: bool = True) -> pd.DataFrame:
         """The long table again: a row for each trial, missing values as NaN.
@@ -279,21 +270,7 @@ class Dataset:
         0        0      0      0   left
         1        0      0      1  right
         """
-        import pandas as pd
-
-        lane, row = np.nonzero(self.valid.T)
-        columns = self.index_columns(lane, row)
-        for name, array in self.fields.items():
-            values = np.moveaxis(array, -1, 1)[row, lane]
-            here = self.present[name][row, lane]
-            known = _labelled(self.codes[name]) if labels and name in self.codes else None
-            for k, column in enumerate(values.reshape(len(row), -1).T):
-                column = column if known is None else known[column]
-                missing = None if column.dtype == object else np.nan
-                label = name if values.ndim == 1 else f"{name}{k}"
-                columns[label] = column if here.all() else np.where(here, column, missing)  # type: ignore[call-overload]
-        columns |= {name: value[self.lane_subject[lane]] for name, value in self.covariates.items()}
-        return pd.DataFrame(columns)
+        return table(self, labels)
 
     def index_columns(self, lane: np.ndarray, row: np.ndarray) -> dict[str, np.ndarray]:
         """Labels of subject, block and trial at positions of the lanes."""
@@ -368,15 +345,6 @@ class Dataset:
                 "labels are in .subjects"
             )
         return order % self.n_subjects
-
-
-def _labelled(labels: Sequence[Any]) -> np.ndarray:
-    """Labels as an array, of numbers if all are numbers."""
-    if all(isinstance(label, int | float) for label in labels):
-        return np.array(labels)
-    out = np.empty(len(labels), object)
-    out[:] = labels
-    return out
 
 
 def _range(values: np.ndarray) -> str:

@@ -29,7 +29,7 @@ def masks(data: Dataset, model: Model) -> Masks:
     if model.log_likelihood is not None:
         # The function of a whole block is told of each trial only whether it counts: then all of its responses do.
         every = np.logical_and.reduce(list(responded.values()))
-        responded = dict.fromkeys(responded, every)
+        responded = {name: every for name in responded}
     return responded, learn
 
 
