@@ -168,13 +168,13 @@ def flat(p):
 
 def test_a_model_is_split_and_joined():
     model = fix(tie(models.get("rw2a1b"), alpha_neg="alpha_pos"), beta=3.0)
-    bare, values = model.split()
-    again = bare.join(values)
+    bare, values = model.split_values()
+    again = bare.join_values(values)
     assert (again.fixed, again.tied, again.names) == (model.fixed, model.tied, model.names)
-    assert bare == fix(tie(models.get("rw2a1b"), alpha_neg="alpha_pos"), beta=4.5).split()[0]
-    assert bare != fix(models.get("rw2a1b"), beta=3.0).split()[0]
+    assert bare == fix(tie(models.get("rw2a1b"), alpha_neg="alpha_pos"), beta=4.5).split_values()[0]
+    assert bare != fix(models.get("rw2a1b"), beta=3.0).split_values()[0]
     free = models.get("rw1a1b")
-    assert free.split()[0] is free
+    assert free.split_values()[0] is free
 
 
 # -- lapse and stickiness -----------------------------------------------------------------------------------------------

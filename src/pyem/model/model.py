@@ -186,16 +186,16 @@ class Model:
             values[name] = values[source]
         return Record(**values)
 
-    def split(self) -> tuple[Model, np.ndarray]:
+    def split_values(self) -> tuple[Model, np.ndarray]:
         """The model without the values of its fixed parameters, and these.
 
-        What is compiled for it serves all values; `join` puts them back.
+        What is compiled for it serves all values; `join_values` puts them back.
 
         Examples
         --------
         >>> import pyem
         >>> one, other = (pyem.fix(pyem.models.get("rw1a1b"), alpha=alpha) for alpha in (0.1, 0.2))
-        >>> one == other, one.split()[0] == other.split()[0], one.split()[1].tolist()
+        >>> one == other, one.split_values()[0] == other.split_values()[0], one.split_values()[1].tolist()
         (False, True, [0.1])
         """
         values = np.array([value for _, value in self.fixed], float)
@@ -208,8 +208,8 @@ class Model:
         without = tuple((parameter, 0.0) for parameter, _ in self.fixed)
         return dataclasses.replace(self, name=name, fixed=without, recipe=()), values
 
-    def join(self, values: Any) -> Model:
-        """The model with these values of its fixed parameters: the inverse of `split`."""
+    def join_values(self, values: Any) -> Model:
+        """The model with these values of its fixed parameters: the inverse of `split_values`."""
         fixed = tuple((name, value) for (name, _), value in zip(self.fixed, values, strict=True))
         return dataclasses.replace(self, fixed=fixed)
 

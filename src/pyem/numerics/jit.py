@@ -41,12 +41,12 @@ def _options(quick: bool) -> dict[str, Any]:
 class Valued(Protocol):
     """A static argument with numbers in it that need not be constants of the compiled code, such as a fixed parameter."""
 
-    def split(self) -> tuple[Any, Any]:
+    def split_values(self) -> tuple[Any, Any]:
         """The same without the numbers, hashable; and the numbers, a pytree, empty if there are none."""
         ...
 
-    def join(self, values: Any) -> Any:
-        """The inverse of `split`, a method of its first result."""
+    def join_values(self, values: Any) -> Any:
+        """The inverse of `split_values`, a method of its first result."""
         ...
 
 
@@ -62,7 +62,7 @@ def compiled(*static: int, quick: bool | Callable[..., bool] = False) -> Callabl
     def decorate(function: Callable[..., Any]) -> Any:
         @functools.wraps(function)
         def joined(values: dict[int, Any], *args: Any) -> Any:
-            return function(*(arg.join(values[k]) if k in values else arg for k, arg in enumerate(args)))
+            return function(*(arg.join_values(values[k]) if k in values else arg for k, arg in enumerate(args)))
 
         @functools.cache
         def jitted(quickly: bool) -> Any:
@@ -86,7 +86,7 @@ def _split(args: tuple[Any, ...], static: tuple[int, ...]) -> tuple[Any, ...]:
     values, left = {}, list(args)
     for k in static:
         if isinstance(args[k], Valued):
-            bare, numbers = args[k].split()
+            bare, numbers = args[k].split_values()
             if jax.tree.leaves(numbers):
                 left[k], values[k] = bare, numbers
     return values, *left
