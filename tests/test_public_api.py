@@ -15,6 +15,8 @@ import pytest
 import pyem
 
 API = {
+    "Bernoulli",
+    "Binomial",
     "Categorical",
     "Confusion",
     "DataError",
@@ -57,6 +59,7 @@ API = {
     "integrated_bic",
     "lme",
     "load",
+    "log_lik",
     "loo",
     "models",
     "numpyro_model",

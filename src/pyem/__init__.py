@@ -14,6 +14,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
+    "Bernoulli": "model.distribution",
+    "Binomial": "model.distribution",
     "Categorical": "model.distribution",
     "Confusion": "study.model_recovery",
     "DataError": "errors",
@@ -52,6 +54,7 @@ _WHERE = {
     "integrated_bic": "selection.evidence",
     "lme": "selection.evidence",
     "load": "results.files",
+    "log_lik": "engine.natural",
     "loo": "selection.cross_validation",
     "numpyro_model": "bridge.numpyro",
     "posterior_predictive": "simulation.predictive",

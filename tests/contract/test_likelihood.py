@@ -240,3 +240,23 @@ def test_finite_in_the_corners_of_the_parameter_space(name):
     model, data = complete(name, 13)
     corners = np.random.default_rng(13).choice([-20.0, 20.0], size=(data.n_subjects, model.n_params))
     assert np.isfinite(everything(model, data, corners)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_natural_parameters_give_the_same_and_the_ends_of_ranges_their_limit(name):
+    model, data = complete(name, 14)
+    x = draw_x(model, data.n_subjects, 14)
+    np.testing.assert_allclose(pyem.log_lik(model, data, model.natural(x)), engine.log_lik(model, data, x), **EXACT)
+    for end in (0, 1):
+        params, near = model.natural(x), model.natural(x)
+        for k, bounds in enumerate(
+            parameter.transform.bounds for parameter in model.parameters for _ in parameter.names
+        ):
+            if np.isfinite(bounds[end]):
+                params[:, k] = bounds[end]
+                near[:, k] = bounds[end] + (1e-12 if end == 0 else -1e-12) * max(abs(bounds[end]), 1)
+        found, limit = pyem.log_lik(model, data, params), pyem.log_lik(model, data, near)
+        possible = np.isfinite(found)
+        np.testing.assert_allclose(found[possible], limit[possible], rtol=1e-6, atol=1e-6)
+        assert (found[~possible] == -np.inf).all()
+        assert (limit[~possible] < -20).all()

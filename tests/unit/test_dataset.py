@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import scipy.stats
 
 import pyem
 from pyem import Dataset, Model, Parameter
@@ -89,6 +92,70 @@ def test_masks_of_missed_responses_and_missing_outcomes() -> None:
     assert responded["choice"].T.tolist() == [[True, True, False], [True, False, True], [True, True, True]]
     assert learn.T.tolist() == [[True, True, False], [True, False, True], [True, False, True]]
     assert data.n_responses(RW).tolist() == [4, 3]
+
+
+def twofold(**settings: Any) -> Model:
+    both = lambda p, state, trial: {"choice": pyem.Categorical(p.b * state), "second": pyem.Categorical(p.b * state)}  # noqa: E731
+
+    def learn(p: Any, q: Any, trial: Any) -> Any:
+        return q.at[trial.second].add(0.5 * (trial.reward - q[trial.second])), {}
+
+    settings = {"outcomes": ("reward",), "init": lambda p: jnp.zeros(2), "update": learn} | settings
+    return Model("twofold", (Parameter("b", mean=1.0),), both, responses=("choice", "second"), **settings)
+
+
+def test_a_trial_teaches_if_no_response_is_missing() -> None:
+    fields = {"choice": [[[0, 1, -1, 0]]], "second": [[[1.0, NAN, 1.0, 0.0]]], "reward": [[[1.0, 1.0, 1.0, NAN]]]}
+    data = Dataset.from_arrays(fields)
+    for how, expected in {"responded": [0], "shown": [0, 1, 2], "always": [0, 1, 2, 3]}.items():
+        responded, learn = data.masks(twofold(updates=how))
+        assert np.flatnonzero(learn[:, 0]).tolist() == expected
+        assert np.flatnonzero(responded["choice"][:, 0]).tolist() == [0, 1, 3]
+        assert np.flatnonzero(responded["second"][:, 0]).tolist() == [0, 2, 3]
+    # A model may say that it knows what to do without.
+    _, learn = data.masks(twofold(optional=("second",)))
+    assert np.flatnonzero(learn[:, 0]).tolist() == [0, 1]
+
+
+def test_nothing_is_learned_about_a_response_that_was_missed() -> None:
+    rng = np.random.default_rng(5)
+    second = rng.integers(0, 2, (3, 1, 12)).astype(float)
+    second[..., 4:8] = NAN
+    data = Dataset.from_arrays(
+        {"choice": rng.integers(0, 2, (3, 1, 12)), "second": second, "reward": np.ones((3, 1, 12))}
+    )
+    q = np.asarray(pyem.engine.trial_values(twofold(), data, np.ones((3, 1)))["state"])
+    assert (q[8] == q[4]).all()
+    assert (q[9] != q[8]).any()
+
+
+def test_a_block_counts_a_trial_whose_responses_are_all_there() -> None:
+    model = Model(
+        "whole", (Parameter("b"),), log_likelihood=lambda p, t: -((t.y + t.z - p.b) ** 2), responses=("y", "z")
+    )
+    data = Dataset.from_arrays({"y": [[[1.5, NAN, 2.5]]], "z": [[[0.5, 0.5, NAN]]]})
+    responded, _ = data.masks(model)
+    assert [mask[:, 0].tolist() for mask in responded.values()] == [[True, False, False]] * 2
+    assert data.n_responses(model).tolist() == [1]
+    np.testing.assert_allclose(pyem.engine.log_lik(model, data, np.zeros((1, 1))), [-4.0])
+
+
+@pytest.mark.parametrize("kind", [int, float, np.int8])
+def test_whole_numbers_lose_no_digits_and_may_be_indices(kind: Any) -> None:
+    def policy(p: Any, state: Any, trial: Any) -> Any:
+        rate = np.array([2.0, 3.0, 5.0])
+        return numpyro.distributions.Poisson(jnp.asarray(rate)[trial.stimulus] * p.b)
+
+    model = Model("counts", (Parameter("b", pyem.Positive()),), policy, responses=("y",), inputs=("stimulus",))
+    rng = np.random.default_rng(6)
+    stimulus, y = rng.integers(0, 3, (4, 1, 50)), rng.poisson(3, (4, 1, 50))
+    data = Dataset.from_arrays({"stimulus": stimulus, "y": y.astype(kind)})
+    expected = scipy.stats.poisson(np.array([2.0, 3.0, 5.0])[stimulus]).logpmf(y).sum((1, 2))
+    np.testing.assert_allclose(pyem.engine.log_lik(model, data, np.zeros((4, 1))), expected, rtol=1e-14)
+    assert pyem.check(model, data)
+    table = data.to_frame()
+    again = Dataset.from_frame(table, subject="subject", columns={"stimulus": "stimulus", "y": "y"})
+    np.testing.assert_allclose(pyem.engine.log_lik(model, again, np.zeros((4, 1))), expected, rtol=1e-14)
 
 
 @pytest.mark.parametrize(

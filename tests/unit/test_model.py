@@ -121,6 +121,62 @@ def test_a_parameter_cannot_be_tied_to_one_that_is_tied_in_the_same_breath():
         tie(models.get("rw1a1b"), alpha="alpha")
 
 
+def counts(names):
+    """How often each compiled function was traced for models of these names."""
+    return {key: n for key, n in engine.TRACES.items() if key[0] in names}
+
+
+def test_other_fixed_values_compile_nothing_anew():
+    base = dataclasses.replace(models.get("rw2a1b"), name="held")
+    data = to_dataset(PEOPLE, base)
+    held = [
+        fix(with_lapse(fix(base, alpha_pos=alpha)), lapse=lapse)
+        for alpha, lapse in ((0.3, 0.1), (0.1, 0.0), (1.0, 0.5))
+    ]
+    assert len({*held}) == 3
+    for model in held:
+        x = draw_x(model, 5, 41)
+        value, grad, hess = engine.value_grad_hess(model, data, x)
+        full = np.column_stack([model.natural(x)[:, 0], np.full(5, model.fixed[0][1]), model.natural(x)[:, 1]])
+        free = with_lapse(base)
+        expected = pyem.log_lik(free, data, np.column_stack([full, np.full(5, model.fixed[1][1])]))
+        np.testing.assert_allclose(value, expected, **EXACT)
+        np.testing.assert_allclose(engine.log_lik(model, data, x), expected, **EXACT)
+        np.testing.assert_allclose(engine.trial_values(model, data, x)["log_lik"].sum(), expected.sum(), **EXACT)
+        assert np.isfinite(grad).all()
+        assert np.isfinite(hess).all()
+        fit = pyem.fit_map(model, data)
+        np.testing.assert_allclose(engine.log_lik(model, data, fit.x), fit.log_lik, **EXACT)
+        pyem.fit_map(model, data, log_prior=flat)
+        played = pyem.simulate(model, subjects=2, trials=5, key=1)
+        np.testing.assert_allclose(played.log_lik, engine.log_lik(model, played, played.truth), **EXACT)
+    names = {"held[alpha_pos]+lapse[lapse]", *(model.name for model in held)}
+    traced = counts(names)
+    assert {key[0] for key in traced} == {"held[alpha_pos]+lapse[lapse]"}
+    assert {function: n for (_, function), n in traced.items()} == {
+        "derivatives": 1,
+        "log_lik": 2,
+        "rollout": 1,
+        "modes": 1,
+        "general_modes": 1,
+    }
+
+
+def flat(p):
+    return 0.0
+
+
+def test_a_model_is_split_and_joined():
+    model = fix(tie(models.get("rw2a1b"), alpha_neg="alpha_pos"), beta=3.0)
+    bare, values = model.split_values()
+    again = bare.join_values(values)
+    assert (again.fixed, again.tied, again.names) == (model.fixed, model.tied, model.names)
+    assert bare == fix(tie(models.get("rw2a1b"), alpha_neg="alpha_pos"), beta=4.5).split_values()[0]
+    assert bare != fix(models.get("rw2a1b"), beta=3.0).split_values()[0]
+    free = models.get("rw1a1b")
+    assert free.split_values()[0] is free
+
+
 # -- lapse and stickiness -----------------------------------------------------------------------------------------------
 
 
@@ -178,6 +234,38 @@ def test_derivatives_are_finite_where_a_fixed_lapse_has_no_logarithm(lapse):
     _, grad, hess = engine.value_grad_hess(model, to_dataset(PEOPLE, model), draw_x(model, 5, 40))
     assert np.isfinite(hess).all()
     assert (grad != 0).any() == (lapse == 0.0)
+
+
+def offered(p, state, trial):
+    return Categorical(jnp.where(jnp.arange(3) == trial.absent, -jnp.inf, jnp.array([0.0, 1.0, 2.0]) * p.b))
+
+
+OFFERED = Model(
+    "offered", (Parameter("b", mean=1.0),), offered, options=3, inputs=("absent",), input_codes=(("absent", 4),)
+)
+"""Three options of which one is not on offer; all are where `absent` is 3."""
+
+
+@pytest.mark.parametrize("lapse", [0.0, 0.3, 1.0])
+def test_a_lapse_picks_among_the_options_on_offer(lapse):
+    rng = np.random.default_rng(38)
+    absent = rng.integers(0, 4, (4, 1, 30))
+    choice = np.where(absent < 3, (absent + rng.integers(1, 3, absent.shape)) % 3, rng.integers(0, 3, absent.shape))
+    data = pyem.Dataset.from_arrays({"choice": choice, "absent": absent})
+    model, b = fix(with_lapse(OFFERED), lapse=lapse), np.array([0.0, 0.5, 1.0, 1.5])
+    value, grad, hess = engine.value_grad_hess(model, data, b[:, None])
+    for s, weight in enumerate(b):
+        share = np.exp(np.arange(3) * weight) * (np.arange(3) != absent[s, 0, :, None])
+        there = share > 0
+        share = (1 - lapse) * share / share.sum(1, keepdims=True) + lapse * there / there.sum(1, keepdims=True)
+        np.testing.assert_allclose(value[s], np.log(share[np.arange(30), choice[s, 0]]).sum(), rtol=1e-12)
+    assert np.isfinite(grad).all()
+    assert np.isfinite(hess).all()
+    assert (grad == 0).all() == (lapse == 1.0)
+    chosen = pyem.simulate(
+        model, [[0.0]], key=1, trials=200, task=pyem.task.Design(shown={"absent": np.ones((1, 1, 200))})
+    )
+    assert set(np.unique(chosen.fields["choice"])) == {0, 2}
 
 
 def test_stickiness_of_a_model_that_learns_nothing():
@@ -327,6 +415,59 @@ def test_vectors_and_numbers_share_the_unconstrained_vector():
 def test_unconstrained_names_the_value_that_is_out_of_range():
     with pytest.raises(ValueError, match=r"alpha = 1.2 is outside the open range \(0.*, 1.*\) of model 'rw1a1b'"):
         models.get("rw1a1b").unconstrained([[3.0, 0.5], [3.0, 1.2]])
+
+
+# -- the log-likelihood at natural parameters ---------------------------------------------------------------------------
+
+
+def test_the_log_likelihood_of_who_learns_nothing_at_all_or_all_at_once():
+    model = models.get("rw1a1b")
+    data = to_dataset(PEOPLE, model)
+    chance = -data.n_responses(model) * math.log(2)
+    np.testing.assert_allclose(pyem.log_lik(model, data, [0.0, 0.3]), chance, rtol=1e-14)
+    np.testing.assert_allclose(pyem.log_lik(model, data, [20.0, 0.0]), chance, rtol=1e-14)
+    params = np.array([[0.0, 1.0], [20.0, 1.0], [3.0, 0.0], [2.0, 0.4], [20.0, 0.5]])
+    full = [
+        [CASES["rw1a1b"].log_lik({"beta": row[0], "alpha": row[1]}, block) for block in person]
+        for row, person in zip(params, PEOPLE, strict=True)
+    ]
+    np.testing.assert_allclose(pyem.log_lik(model, data, params), totals(full), **EXACT)
+    held = fix(model, alpha=1.0)
+    np.testing.assert_allclose(pyem.log_lik(held, data, [4.0]), pyem.log_lik(model, data, [4.0, 1.0]), **EXACT)
+
+
+def test_what_is_impossible_has_no_probability():
+    model = with_lapse(models.get("wsls"))
+    data = pyem.Dataset.from_arrays({"choice": [[[0, 0, 1]], [[0, 0, 0]]], "reward": [[[1, 1, 0]], [[1, 1, 0]]]})
+    assert pyem.log_lik(models.get("wsls"), data, [0.0]).tolist() == [-np.inf, math.log(0.5)]
+    assert pyem.log_lik(models.get("bias"), data, [1.0]).tolist() == [-np.inf, 0.0]
+    np.testing.assert_allclose(pyem.log_lik(model, data, [0.1, 1.0]), np.log([1 / 8, 1 / 8]), rtol=1e-14)
+
+
+def test_natural_vectors_of_thresholds_may_be_equal_but_not_fall():
+    def rated(p, state, trial):
+        below = jax.nn.sigmoid(jnp.concatenate([jnp.array([-jnp.inf]), p.cut, jnp.array([jnp.inf])]))
+        return Categorical(jnp.log(jnp.diff(below)))
+
+    model = Model("rated", (Parameter("cut", pyem.Ordered(), size=2),), rated, options=3)
+    data = pyem.Dataset.from_arrays({"choice": [[[0, 2]], [[1, 0]]]})
+    np.testing.assert_allclose(pyem.log_lik(model, data, [0.0, 0.0]), [2 * math.log(0.5), -np.inf], rtol=1e-14)
+    with pytest.raises(ValueError, match="the values of cut must not decrease in model 'rated'; sort them"):
+        pyem.log_lik(model, data, [0.1, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ([5.0, 1.5], r"alpha = 1.5 is not a finite number in the range \[0, 1\] of model 'rw1a1b'"),
+        ([[5.0, 0.5]] * 4 + [[np.nan, 0.5]], "beta = nan is not a finite number"),
+        ([[5.0, 0.5]] * 4, r"params has shape \(4, 2\); expected \(5 subjects, 2 parameters\), or \(2,\).*beta, alpha"),
+        ([5.0], r"params has shape \(1,\)"),
+    ],
+)
+def test_natural_parameters_that_cannot_be_are_refused(params, message):
+    with pytest.raises(ValueError, match=message):
+        pyem.log_lik(models.get("rw1a1b"), to_dataset(PEOPLE, models.get("rw1a1b")), params)
 
 
 def test_a_wrong_number_of_values_is_named():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import numpy as np
+import numpyro.distributions
 import pytest
 
 import pyem
-from pyem import models
+from pyem import Model, Normal, Parameter, models
+from pyem.engine import log_lik
 from pyem.numerics.rng import as_key
 from pyem.task.bandits import Bandit, DriftingBandit
 from pyem.task.social import PairedBandit
@@ -113,6 +117,51 @@ def test_a_missed_trial_teaches_nothing():
     first = chosen[here.argmax(0), np.arange(300)]
     again = (chosen == first)[knows & here.any(0)]
     assert again.mean() > 0.99
+
+
+def counted(p, state, trial):
+    return {"y": Normal(1000.0 * state, 0.1), "z": Normal(p.b, 1.0)}
+
+
+COUNTED = Model(
+    "counted",
+    (Parameter("b"),),
+    counted,
+    init=lambda p: 0.0,
+    update=lambda p, n, trial: (n + 1, {}),
+    responses=("y", "z"),
+)
+"""Its first response says how often it has learned."""
+
+
+def test_with_one_response_missed_people_learn_nothing_however_they_are_simulated():
+    z = np.array([[[0.1, 0.2, np.nan, np.nan, 0.3, 0.4]]])
+    fit = pyem.fit_map(COUNTED, pyem.Dataset.from_arrays({"y": 1000.0 * np.arange(6)[None, None], "z": z}))
+    for how in ({}, {"payoffs": {}}):
+        predicted = pyem.posterior_predictive(fit, draws=2, key=1, **how)
+        times = (predicted.responses["y"][:, :, 0] / 1000).round()
+        np.testing.assert_array_equal(times, [[0, 1, 2, 2, 2, 3]] * 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Counting:
+    """Small whole numbers of 32 bits are shown."""
+
+    def init(self, key):
+        return ()
+
+    def present(self, state, key):
+        return {"n": jax.random.randint(key, (), 20, 40, dtype=np.int32)}
+
+    def respond(self, state, trial, key):
+        return state, {}
+
+
+def test_a_simulated_count_has_the_probability_that_the_likelihood_says():
+    binomial = lambda p, state, trial: numpyro.distributions.Binomial(trial.n, logits=p.b + 0.1)  # noqa: E731
+    model = Model("sum", (Parameter("b"),), binomial, responses=("y",), inputs=("n",), task=Counting())
+    data = pyem.simulate(model, subjects=4, trials=30, key=1)
+    np.testing.assert_allclose(log_lik(model, data, data.truth), data.log_lik, rtol=1e-13)
 
 
 # -- what is refused ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions
 import pytest
 
 import pyem
@@ -54,6 +55,26 @@ def test_a_column_that_the_data_lack():
 def test_more_codes_than_options():
     data = Dataset.from_arrays({"choice": RNG.integers(3, size=(3, 2, 12)), "reward": np.ones((3, 2, 12))})
     assert "column 'choice' has code 2 for subject" in fails_at("shapes", GOOD, data)
+
+
+def test_more_codes_than_options_of_a_second_response():
+    both = lambda p, state, trial: {k: Categorical(p.b * np.arange(2)) for k in ("choice", "second")}  # noqa: E731
+    twofold = Model("both", (Parameter("b"),), both, options=2, responses=("choice", "second"))
+    data = Dataset.from_arrays({"choice": [[[0, 1]]], "second": [[[1, 2]]]})
+    message = fails_at("shapes", twofold, data)
+    assert "column 'second' has code 2 for subject 0, but model 'both' has 2 options" in message
+
+
+def test_codes_of_vectors():
+    pair = lambda p, state, trial: numpyro.distributions.Categorical(logits=p.b * jnp.eye(2)).to_event(1)  # noqa: E731
+    twice = Model("twice", (Parameter("b"),), pair, options=2)
+    data = Dataset.from_arrays({"choice": RNG.integers(2, size=(3, 2, 12, 2))})
+    assert pyem.check(twice, data)
+    data.fields["choice"][4, 1, 3] = 2
+    message = fails_at(
+        "shapes", twice, Dataset.from_arrays({"choice": np.moveaxis(data.fields["choice"], -1, 0)[:, None]})
+    )
+    assert "column 'choice' has code 2 for subject 3, but model 'twice' has 2 options" in message
 
 
 def test_codes_of_inputs_out_of_range():

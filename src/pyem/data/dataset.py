@@ -21,6 +21,7 @@ from pyem.data.files import read_table
 from pyem.data.frames import frame_of, in_words, summary_of
 from pyem.data.lengths import lane_lengths, ranges
 from pyem.data.long_table import lanes_from_frame
+from pyem.data.masks import masks, trials
 from pyem.data.ragged import RaggedFields, first_seen, is_sparse, sliced, some, wide
 from pyem.errors import DataError
 from pyem.model.model import Model
@@ -273,34 +274,11 @@ class Dataset:
 
     def masks(self, model: Model) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Which trials count for each response of `model`, and which teach it something; (trial, lane)."""
-        shown = self.valid.copy()
-        for name in model.inputs:
-            if name not in model.optional:
-                shown &= self.present[name]
-        responded = {name: shown & self.present[name] for name in model.responses}
-        if model.updates == "always":
-            learn = self.valid.copy()
-        else:
-            learn = shown.copy() if model.updates == "shown" else responded[model.responses[0]].copy()
-            for name in model.outcomes:
-                if name not in model.optional:
-                    learn &= self.present[name]
-        for name, lags in model.lagged:
-            for lag in range(1, lags + 1):
-                for mask in responded.values():
-                    mask[lag:] &= self.present[name][:-lag]
-        return responded, learn
+        return masks(self, model)
 
     def trials(self, model: Model) -> Record:
         """The columns and masks of `model`, ready for `rollout`: (trial, ..., lane)."""
-        responded, learn = self.masks(model)
-        fields: dict[str, Any] = {name: self.fields[name] for name in model.columns}
-        for name, _ in model.coded:
-            # A column with empty cells is read as floating-point numbers, but codes are indices.
-            fields[name] = fields[name].astype(np.int32, copy=False)
-        if model.optional:
-            fields["seen"] = {name: self.present[name] & self.valid for name in model.optional}
-        return Record(**fields, responded=responded, learn=learn)
+        return trials(self, model)
 
     def n_responses(self, model: Model) -> np.ndarray:
         """Number of trials of each subject that count in the likelihood, (S,); one with a choice and a time counts once."""

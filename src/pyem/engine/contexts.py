@@ -22,6 +22,7 @@ from jax import Array, lax
 
 from pyem.data.dataset import Dataset
 from pyem.engine.pasts import Events, Tree, at_parameters, events_of, merged, prefixes, random_parameters
+from pyem.model.distribution import option_logits
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import initial_state, over_lanes, policies, updated
@@ -106,7 +107,7 @@ def _options(model: Model, data: Dataset) -> dict[str, int] | None:
     def one(x: Array, trial: Record) -> Any:
         p = model.record(x)
         dists = policies(model, p, initial_state(model, p), trial)
-        return {name: getattr(d, "logits", None) for name, d in dists.items()}
+        return {name: option_logits(d) for name, d in dists.items()}
 
     with jax.enable_x64(True):
         logits = jax.eval_shape(one, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), trial)

@@ -12,8 +12,10 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.errors import DataError, ModelError, shown
+from pyem.model.distribution import option_logits
 from pyem.model.model import Model
-from pyem.model.rollout import rollout
+from pyem.model.record import Record
+from pyem.model.rollout import initial_state, policies, rollout
 
 _valid: weakref.WeakKeyDictionary[Dataset, set[Model]] = weakref.WeakKeyDictionary()
 
@@ -51,24 +53,27 @@ def validate(model: Model, data: Dataset) -> None:
             f"subject {shown(empty[0])} has no trial that counts for model {model.name!r} ({len(empty)} such subjects in "
             f"all): no trial has a value of {needs}; fill them in, or leave the subject out with data.select"
         )
-    n_options = _dry_run(model, data)
-    if n_options is not None and model.options is None:
+    _dry_run(model, data)
+    for name, n_options in _options(model, data).items():
         # Indices beyond the last option would be clipped without a word.
-        _codes_in_range(model, data, model.responses[0], n_options)
+        if name not in dict(model.coded):
+            _codes_in_range(model, data, name, n_options)
     known.add(model)
 
 
 def _codes_in_range(model: Model, data: Dataset, name: str, n_codes: int) -> None:
-    codes = data.fields[name]
-    if (codes[data.present[name]] % 1 != 0).any():
+    # With the lane second, a mask picks whole vectors, too.
+    codes, here = np.moveaxis(data.fields[name], -1, 1), data.present[name]
+    if (codes[here] % 1 != 0).any():
         raise DataError(
             f"column {name!r} has numbers, but model {model.name!r} needs codes of {n_codes} options from 0; "
             f"pass codes={{{name!r}: [<the value of each option, in order>]}}"
         )
-    bad = np.argwhere(data.present[name] & ((codes < 0) | (codes >= n_codes)))
+    outside = (codes < 0) | (codes >= n_codes)
+    bad = np.argwhere(here & outside.reshape(*here.shape, -1).any(-1))
     if len(bad):
         row, lane = bad[0]
-        code = int(codes[row, lane])
+        code = int(codes[row, lane][outside[row, lane]].ravel()[0])
         label = data.codes[name][code] if name in data.codes else code
         raise DataError(
             f"column {name!r} has code {label} for subject {shown(data.subjects[data.lane_subject[lane]])}, but model "
@@ -77,20 +82,35 @@ def _codes_in_range(model: Model, data: Dataset, name: str, n_codes: int) -> Non
         )
 
 
-def _dry_run(model: Model, data: Dataset) -> int | None:
-    """Shapes only: nothing is computed. The number of options, if the response is one of several."""
+def _dry_run(model: Model, data: Dataset) -> None:
+    """Shapes only: nothing is computed."""
     with jax.enable_x64(True):
         trials = jax.tree.map(lambda a: jax.ShapeDtypeStruct((2, *a.shape[1:-1], 2), a.dtype), data.trials(model))
         x = jax.ShapeDtypeStruct((model.n_params, 2), jnp.float64)
         # Of what a function keeps outside itself one hears when it runs again.
         for _ in range(1 if model in _tried else 2):
-            out = guarded(
+            guarded(
                 model,
                 "evaluating the likelihood",
                 lambda: jax.eval_shape(lambda x, t: rollout(model, x, t, full=True), x, trials),
             )
     _tried.add(model)
-    return out["log_probs"][0].shape[-2] if out["log_probs"] else None
+
+
+def _options(model: Model, data: Dataset) -> dict[str, int]:
+    """Of each response that is one of several options, how many there are."""
+    if model.policy is None:
+        return {}
+
+    def logits(x: Any, trial: Record) -> dict[str, Any]:
+        p = model.record(x)
+        dists = policies(model, p, initial_state(model, p), trial)
+        return {name: option_logits(dist) for name, dist in dists.items()}
+
+    with jax.enable_x64(True):
+        trial = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:-1], a.dtype), data.trials(model))
+        found = jax.eval_shape(logits, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), trial)
+    return {name: value.shape[-1] for name, value in found.items() if value is not None}
 
 
 def guarded(model: Model, doing: str, call: Callable[[], Any]) -> Any:

@@ -24,6 +24,15 @@ class NaturalPrior:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, NaturalPrior) and self._key == other._key
 
+    def split_values(self) -> tuple[NaturalPrior, Any]:
+        """The same without the values of the model's fixed parameters, and these; see `Model.split_values`."""
+        model, values = self._key[0].split_values()
+        return NaturalPrior(model, self._key[1]), values
+
+    def join_values(self, values: Any) -> NaturalPrior:
+        """The inverse of `split_values`."""
+        return NaturalPrior(self._key[0].join_values(values), self._key[1])
+
     def __call__(self, x: Any) -> Any:
         """Log-density at the unconstrained parameters (P,) of one subject."""
         model, log_prior = self._key

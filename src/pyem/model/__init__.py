@@ -1,6 +1,6 @@
 """What a model is: parameters and their transforms, distributions of responses, modifiers, and the scan over trials."""
 
-from pyem.model.distribution import Categorical, Normal, Poisson
+from pyem.model.distribution import Bernoulli, Binomial, Categorical, Normal, Poisson
 from pyem.model.model import Model
 from pyem.model.modifiers import fix, tie, with_lapse, with_stickiness
 from pyem.model.parameter import Parameter
@@ -9,6 +9,8 @@ from pyem.model.rollout import rollout
 from pyem.model.transform import Interval, Ordered, Positive, Real
 
 __all__ = [
+    "Bernoulli",
+    "Binomial",
     "Categorical",
     "Interval",
     "Model",

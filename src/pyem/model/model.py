@@ -53,16 +53,18 @@ class Model:
         Columns that the model explains, learns from, and is shown before it responds. A trial with a missing input or
         response counts no likelihood.
     updates
-        On which trials the state moves on: those ``"responded"`` to whose outcomes are known (a missed trial teaches
-        nothing); all those ``"shown"``, answered or not, for what is learned without a response; or ``"always"``.
+        On which trials the state moves on: those ``"responded"`` to, with every response, whose outcomes are known (a
+        trial with a missed response teaches nothing); all those ``"shown"``, answered or not, for what is learned
+        without a response; or ``"always"``.
     lagged
         Columns of earlier trials of the block that the policy needs too: ``(("y", 1),)`` for the last trial's y. A
         trial counts no likelihood where they are missing.
     input_codes
         Inputs and outcomes that are codes, and how many codes each has: ``(("option_left", 4),)``.
     optional
-        Inputs and outcomes that may be missing: they keep no trial from counting or teaching. ``trial.seen[name]`` says
-        whether the value was there, and the model knows what to do without it.
+        Columns that may be missing: they keep no trial from counting or teaching. ``trial.seen[name]`` says whether the
+        value was there, and the model knows what to do without it. A response that is missing is left out of the
+        likelihood itself in any case.
     share
         Look for decisions that were made in the same state of mind, and evaluate each state once (see `pyem.engine.contexts`).
         For models with few different trials, and blocks that start afresh.
@@ -183,6 +185,33 @@ class Model:
         for name, source in reversed(self.tied):
             values[name] = values[source]
         return Record(**values)
+
+    def split_values(self) -> tuple[Model, np.ndarray]:
+        """The model without the values of its fixed parameters, and these.
+
+        What is compiled for it serves all values; `join_values` puts them back.
+
+        Examples
+        --------
+        >>> import pyem
+        >>> one, other = (pyem.fix(pyem.models.get("rw1a1b"), alpha=alpha) for alpha in (0.1, 0.2))
+        >>> one == other, one.split_values()[0] == other.split_values()[0], one.split_values()[1].tolist()
+        (False, True, [0.1])
+        """
+        values = np.array([value for _, value in self.fixed], float)
+        if not self.fixed:
+            return self, values
+        name = self.name
+        for parameter, value in self.fixed:
+            # As `fix` wrote it.
+            name = name.replace(f"{parameter}={value:g}", parameter)
+        without = tuple((parameter, 0.0) for parameter, _ in self.fixed)
+        return dataclasses.replace(self, name=name, fixed=without, recipe=()), values
+
+    def join_values(self, values: Any) -> Model:
+        """The model with these values of its fixed parameters: the inverse of `split_values`."""
+        fixed = tuple((name, value) for (name, _), value in zip(self.fixed, values, strict=True))
+        return dataclasses.replace(self, fixed=fixed)
 
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Natural from unconstrained values; the last axis is the parameter."""

@@ -97,12 +97,17 @@ class _LapsePolicy:
 
     def __call__(self, p: Record, state: Any, trial: Record) -> Categorical:
         log_p = log_probs(self.base(p, state, trial))
-        guess = jnp.log(p.lapse) - jnp.log(log_p.shape[-1])
-        return Categorical(jnp.logaddexp(jnp.log1p(-p.lapse) + log_p, guess))
+        offered = log_p > -jnp.inf
+        guess = jnp.log(p.lapse) - jnp.log(offered.sum(-1, dtype=log_p.dtype))
+        # Derivatives are those of the other branch, too, which therefore must be finite.
+        mixed = jnp.logaddexp(jnp.log1p(-p.lapse) + jnp.where(offered, log_p, 0.0), guess)
+        return Categorical(jnp.where(offered, mixed, -jnp.inf))
 
 
 def with_lapse(model: Model) -> Model:
     """The same model, except that with probability ``lapse`` the subject picks an option at random.
+
+    An option whose logit is minus infinity is not on offer: it is not picked at random either.
 
     Examples
     --------

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from pyem.model.distribution import option_logits
 from pyem.model.model import Model
 from pyem.model.record import Record
 
@@ -16,6 +17,20 @@ from pyem.model.record import Record
 def over_lanes(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` of one lane, applied to arrays whose last axis is the lane."""
     return jax.vmap(function, in_axes=-1, out_axes=-1)
+
+
+def in_full(values: dict[str, Any]) -> dict[str, Array]:
+    """Columns in 64 bits, as a data set has them.
+
+    Of fewer bits JAX computes functions such as ``gammaln`` in single precision, so that a simulated trial would not have
+    the probability that the likelihood says.
+    """
+    return {name: _as_wide(jnp.asarray(value)) for name, value in values.items()}
+
+
+def _as_wide(value: Array) -> Array:
+    whole = not jnp.issubdtype(value.dtype, jnp.inexact)
+    return value.astype(jnp.result_type(int) if whole else jnp.result_type(float))
 
 
 def initial_state(model: Model, p: Record) -> Any:
@@ -44,10 +59,10 @@ def policies(model: Model, p: Record, state: Any, trial: Record) -> dict[str, An
                 f"policy(p, state, trial) returned {_kind(dist)} for {name!r}, but should return a distribution, such as "
                 "pyem.Categorical(logits=...) or one of NumPyro's"
             )
-    shape = jnp.shape(getattr(dists[model.responses[0]], "logits", 0.0))
-    if model.options is not None and shape and shape[-1] != model.options:
+    logits = option_logits(dists[model.responses[0]])
+    if model.options is not None and logits is not None and logits.shape[-1] != model.options:
         raise TypeError(
-            f"policy(p, state, trial) returned a distribution of {shape[-1]} options, but the model has "
+            f"policy(p, state, trial) returned a distribution of {logits.shape[-1]} options, but the model has "
             f"options={model.options}; make them agree"
         )
     return dists
@@ -121,8 +136,8 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
         terms = [_count_if(trial.responded[k], k, d.log_prob(trial[k])) for k, d in dists.items()]
         new, latents = updated(model, p, state, trial, trial.learn, state_only=not full)
         # The log-probability of every option, where the response is one of several.
-        first = getattr(dists[model.responses[0]], "logits", 0.0) if full else 0.0
-        shown = [jax.nn.log_softmax(first)] if jnp.ndim(first) else []
+        first = option_logits(dists[model.responses[0]]) if full else None
+        shown = [] if first is None else [jax.nn.log_softmax(first)]
         return new, sum(terms), latents, shown
 
     def body(carry: Any, trial: Record) -> Any:

@@ -22,31 +22,40 @@ LAMBDA = Parameter(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Uniform:
+class _NothingSeen:
     ponds: int
 
     def __call__(self, p: Record) -> dict[str, Array]:
-        return {"log_belief": jnp.full(self.ponds, -jnp.log(self.ponds))}
+        return {"lead": jnp.zeros(self.ponds)}
 
 
-def _joint(p: Record, state: dict[str, Array], trial: Record) -> Array:
-    """Log of belief times likelihood of what is seen, for each pond. As logs, beliefs near 0 keep their derivative."""
-    belief = state["log_belief"]
-    ponds = belief.shape[-1]
-    own = jnp.arange(ponds) == trial.observation
-    return belief + jnp.where(own, jnp.log(p.lambda1), jnp.log1p(-p.lambda1) - jnp.log(ponds - 1.0))
+def _log_belief(p: Record, lead: Array) -> Array:
+    """Log-probability of each pond, of which `lead` more fish of its own colour were seen than of the rarest colour.
+
+    Beliefs are kept as counts, which tell ponds apart even where they are certain: at a ``lambda1`` of 1 any pond is ruled
+    out by a fish of another colour, and those least contradicted are left. As logs, beliefs near 0 keep their derivative.
+    """
+    for_own = jnp.log(p.lambda1) - jnp.log1p(-p.lambda1) + jnp.log(lead.shape[-1] - 1.0)
+    behind = lead - jnp.where(for_own > 0, lead.max(-1), lead.min(-1))
+    return jax.nn.log_softmax(jnp.where(behind == 0, 0.0, for_own * jnp.where(behind == 0, 1.0, behind)))
+
+
+def _with_this(lead: Array, trial: Record) -> Array:
+    counts = lead + (jnp.arange(lead.shape[-1]) == trial.observation)
+    return counts - counts.min(-1)
 
 
 def match_belief(p: Record, state: dict[str, Array], trial: Record) -> Categorical:
     """Choose each pond with the probability that it is the one, after what was seen."""
-    return Categorical(_joint(p, state, trial))
+    return Categorical(_log_belief(p, _with_this(state["lead"], trial)))
 
 
 def update_belief(p: Record, state: dict[str, Array], trial: Record) -> tuple[dict[str, Array], dict[str, Array]]:
     """Bayes' rule; how much the observation surprised (in nats) is worth plotting."""
-    joint = _joint(p, state, trial)
-    seen = jax.nn.logsumexp(joint)
-    return {"log_belief": joint - seen}, {"surprise": -seen}
+    lead = state["lead"]
+    own = jnp.arange(lead.shape[-1]) == trial.observation
+    chance = jnp.where(own, jnp.log(p.lambda1), jnp.log1p(-p.lambda1) - jnp.log(lead.shape[-1] - 1.0))
+    return {"lead": _with_this(lead, trial)}, {"surprise": -jax.nn.logsumexp(_log_belief(p, lead) + chance)}
 
 
 @functools.lru_cache
@@ -79,7 +88,7 @@ def bayes(ponds: int = 3) -> Model:
         "bayes",
         (LAMBDA,),
         match_belief,
-        init=_Uniform(ponds),
+        init=_NothingSeen(ponds),
         update=update_belief,
         options=ponds,
         inputs=("observation",),

@@ -76,7 +76,7 @@ def _bernoulli(eta: Array, p: Record) -> Categorical:
 
 
 def _poisson(eta: Array, p: Record) -> Poisson:
-    return Poisson(jnp.exp(eta))
+    return Poisson(jnp.exp(eta), eta)
 
 
 _RESPONSE: dict[str, Callable[[Array, Record], Any]] = {

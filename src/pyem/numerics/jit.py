@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
@@ -37,27 +37,59 @@ def _options(quick: bool) -> dict[str, Any]:
     return known
 
 
+@runtime_checkable
+class Valued(Protocol):
+    """A static argument with numbers in it that need not be constants of the compiled code, such as a fixed parameter."""
+
+    def split_values(self) -> tuple[Any, Any]:
+        """The same without the numbers, hashable; and the numbers, a pytree, empty if there are none."""
+        ...
+
+    def join_values(self, values: Any) -> Any:
+        """The inverse of `split_values`, a method of its first result."""
+        ...
+
+
 def compiled(*static: int, quick: bool | Callable[..., bool] = False) -> Callable[[Callable[..., Any]], Any]:
     """A decorator like ``jax.jit``, with the arguments at the positions `static` taken as constants.
+
+    Numbers in a static argument that is `Valued` are traced: other numbers do not compile anything anew.
 
     `quick` is for functions that run a few times only, or little each time: compiled in less time, and slower to run. It may
     be a function of the arguments.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
+        @functools.wraps(function)
+        def joined(values: dict[int, Any], *args: Any) -> Any:
+            return function(*(arg.join_values(values[k]) if k in values else arg for k, arg in enumerate(args)))
+
         @functools.cache
         def jitted(quickly: bool) -> Any:
             # Made on first use: the options depend on the backend, which an import must not start.
-            return jax.jit(function, static_argnums=static, compiler_options=_options(quickly))
+            places = tuple(k + 1 for k in static)
+            return jax.jit(joined, static_argnums=places, compiler_options=_options(quickly))
 
         @functools.wraps(function)
         def call(*args: Any) -> Any:
-            return jitted(quick(*args) if callable(quick) else quick)(*args)
+            quickly = quick(*args) if callable(quick) else quick
+            return jitted(quickly)(*_split(args, static))
 
         call._cache_size = lambda: sum(jitted(quickly)._cache_size() for quickly in (False, True))  # type: ignore[attr-defined]
         return call
 
     return decorate
+
+
+def _split(args: tuple[Any, ...], static: tuple[int, ...]) -> tuple[Any, ...]:
+    """The numbers in static arguments by position, and all arguments without them."""
+    values, left = {}, list(args)
+    for k in static:
+        if isinstance(args[k], Valued):
+            bare, numbers = args[k].split_values()
+            if jax.tree.leaves(numbers):
+                left[k], values[k] = bare, numbers
+    return values, *left
 
 
 TRACES: Counter[tuple[str, str]] = Counter()

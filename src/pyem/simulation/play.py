@@ -14,7 +14,7 @@ from jax import Array, lax
 from pyem.data.dataset import Dataset
 from pyem.model.model import Model
 from pyem.model.record import Record
-from pyem.model.rollout import initial_state, over_lanes, policies, updated
+from pyem.model.rollout import in_full, initial_state, over_lanes, policies, updated
 from pyem.numerics.jit import compiled
 from pyem.numerics.rng import as_key
 from pyem.task.designs import REPLAYED, Design
@@ -183,17 +183,17 @@ def _play(
     def lane_step(p: Record, states: Any, key: Array) -> Any:
         state, world = states
         show, act, answer, miss = jax.random.split(key, 4)
-        trial = Record(**task.present(world, show))
+        trial = Record(**in_full(task.present(world, show)))
         if model.optional:
             trial = trial.with_values(seen=dict.fromkeys(model.optional, jnp.ones((), bool)))
         dists = policies(model, p, state, trial)
         acts = jax.random.split(act, len(dists))
-        responses = {name: d.sample(k) for (name, d), k in zip(dists.items(), acts, strict=True)}
+        responses = in_full({name: d.sample(k) for (name, d), k in zip(dists.items(), acts, strict=True)})
         responded = ~jax.random.bernoulli(miss, missed)
         log_p = {name: d.log_prob(responses[name]) for name, d in dists.items()}
         trial = trial.with_values(**responses)
         world, outcome = task.respond(world, trial, answer)
-        trial = trial.with_values(**outcome)
+        trial = trial.with_values(**in_full(outcome))
         learn = responded if model.updates == "responded" else jnp.ones_like(responded)
         masked = trial.with_values(responded=dict.fromkeys(dists, responded), learn=learn)
         state, _ = updated(model, p, state, masked, learn)

@@ -12,9 +12,10 @@ import numpy as np
 from jax import Array, lax
 
 from pyem.data.dataset import Dataset
+from pyem.data.masks import met
 from pyem.model.model import Model
 from pyem.model.record import Record
-from pyem.model.rollout import initial_state, over_lanes, policies, updated
+from pyem.model.rollout import in_full, initial_state, over_lanes, policies, updated
 from pyem.numerics.jit import compiled
 from pyem.numerics.rng import as_key
 from pyem.population.group import Group
@@ -208,7 +209,7 @@ def _predicted(
     paid = _payoffs(model, data, payoffs)
     one_step = task is None and payoffs is None
     with jax.enable_x64(True):
-        trials = jax.tree.map(jnp.asarray, data.trials(model))
+        trials = jax.tree.map(jnp.asarray, _trials(model, data, one_step))
         lanes = jnp.asarray(np.moveaxis(x, 2, 1)[:, :, data.lane_subject])
         keys = jax.random.split(jax.random.fold_in(key, 2), len(x))
         responses, outcomes = play_draws(model, task, one_step, trials, paid, lanes, keys)
@@ -216,6 +217,12 @@ def _predicted(
     first = model.responses[0]
     drawn[first] = _small(drawn[first], model)
     return Predicted(model, data, source, one_step, x, drawn, {n: np.asarray(v) for n, v in outcomes.items()})
+
+
+def _trials(model: Model, data: Dataset, one_step: bool) -> Record:
+    trials = data.trials(model)
+    # Outcomes that are simulated are known, even where those of the data are missing.
+    return trials if one_step else trials.with_values(learn=met(data, model))
 
 
 def _small(values: np.ndarray, model: Model) -> np.ndarray:
@@ -265,7 +272,7 @@ def play_draws(
         state, world = states
         show, act, answer = jax.random.split(key, 3)
         if task is not None:
-            trial = trial.with_values(**task.present(world, show))
+            trial = trial.with_values(**in_full(task.present(world, show)))
         dists = policies(model, p, state, trial)
         acts = jax.random.split(act, len(dists))
         drawn = {name: d.sample(k) for (name, d), k in zip(dists.items(), acts, strict=True)}
@@ -274,9 +281,8 @@ def play_draws(
             return (state, world), (drawn, {})
         trial = trial.with_values(**{name: _like(drawn[name], trial[name]) for name in drawn})
         world, outcome = respond(trial, world, paid, answer)
-        trial = trial.with_values(**outcome)
-        learn = trial.responded[model.responses[0]] if model.updates == "responded" else trial.learn
-        state, _ = updated(model, p, state, trial.with_values(learn=learn), learn)
+        trial = trial.with_values(**in_full(outcome))
+        state, _ = updated(model, p, state, trial, trial.learn)
         return (state, world), (drawn, outcome)
 
     def one(args: tuple[Array, Array]) -> Any:

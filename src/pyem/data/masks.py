@@ -1,0 +1,70 @@
+"""Which trials of a data set count for a model and teach it something, and its columns as a model's functions get them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyem.model.model import Model
+from pyem.model.record import Record
+
+if TYPE_CHECKING:
+    from pyem.data.dataset import Dataset
+
+Masks = tuple[dict[str, np.ndarray], np.ndarray]
+
+
+def masks(data: Dataset, model: Model) -> Masks:
+    """Which trials count for each response of `model`, and which teach it something; (trial, lane)."""
+    shown = known(data, model, model.inputs)
+    responded = {name: shown & data.present[name] for name in model.responses}
+    learn = met(data, model)
+    if model.updates != "always":
+        learn &= known(data, model, model.outcomes)
+    for name, lags in model.lagged:
+        for lag in range(1, lags + 1):
+            for mask in responded.values():
+                mask[lag:] &= data.present[name][:-lag]
+    if model.log_likelihood is not None:
+        # The function of a whole block is told of each trial only whether it counts: then all of its responses do.
+        every = np.logical_and.reduce(list(responded.values()))
+        responded = {name: every for name in responded}
+    return responded, learn
+
+
+def met(data: Dataset, model: Model) -> np.ndarray:
+    """The trials that would teach `model` something if all of their outcomes were known, (trial, lane)."""
+    if model.updates == "always":
+        return data.valid.copy()
+    # A model learns about what was done: with one of several responses missing it would learn about a made-up one.
+    done = model.responses if model.updates == "responded" else ()
+    return known(data, model, (*model.inputs, *done))
+
+
+def known(data: Dataset, model: Model, names: tuple[str, ...]) -> np.ndarray:
+    """The trials in which none of these columns is missing, those apart that may be; (trial, lane)."""
+    needed = [data.present[name] for name in names if name not in model.optional]
+    return np.logical_and.reduce([data.valid, *needed])
+
+
+def trials(data: Dataset, model: Model) -> Record:
+    """The columns and masks of `model`, ready for `rollout`: (trial, ..., lane)."""
+    responded, learn = masks(data, model)
+    coded = dict(model.coded)
+    # A column with empty cells is read as floating-point numbers, but codes are indices.
+    fields: dict[str, Any] = {
+        name: data.fields[name].astype(np.int32, copy=False) if name in coded else in_full(data.fields[name])
+        for name in model.columns
+    }
+    if model.optional:
+        fields["seen"] = {name: data.present[name] & data.valid for name in model.optional}
+    return Record(**fields, responded=responded, learn=learn)
+
+
+def in_full(values: np.ndarray) -> np.ndarray:
+    """Whole numbers in 64 bits: of fewer, JAX computes functions such as ``gammaln`` in single precision.
+
+    They stay whole, because a model may use them as indices.
+    """
+    return values.astype(np.int64) if values.dtype.kind in "iub" else values
