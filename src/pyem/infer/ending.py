@@ -34,6 +34,16 @@ def ended_as(positive: np.ndarray, decrement: np.ndarray, stuck: np.ndarray, *, 
     return np.where(unfinished, np.where(stuck, int(Status.STUCK), int(Status.MAX_STEPS)), status)
 
 
+def flat_somewhere(model: Model, status: np.ndarray, cov: np.ndarray) -> np.ndarray:
+    """(S,): subjects whose likelihood is flat at the mode, or so nearly that it may be an end of a parameter's range."""
+    return (status == Status.FLAT) | (_vague(cov) & np.isfinite(model.limits)).any(1)
+
+
+def _vague(cov: np.ndarray) -> np.ndarray:
+    """(S, P): parameters about which the data say next to nothing."""
+    return np.abs(np.diagonal(cov, axis1=1, axis2=2)) > VAGUE
+
+
 def at_an_end(
     model: Model,
     x: np.ndarray,
@@ -42,7 +52,7 @@ def at_an_end(
     mute: np.ndarray,
     look: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Which of the `mute` (S,) subjects, whose likelihood is flat at the mode, have a parameter at an end of its range.
+    """Which of the `mute` (S,) subjects, see `flat_somewhere`, have a parameter at an end of its range.
 
     On the unconstrained scale, a likelihood is flat near an end of a range. It is at the end in natural units, or where the
     likelihood stays the same to the end but not to the other end; the same to both ends, it does not depend on the parameter.
@@ -72,8 +82,3 @@ def _near_an_end(model: Model, x: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         gap = np.minimum(model.natural(x) - low, high - model.natural(x))
         return np.isfinite(high - low) & (gap <= NEAR_END * (high - low))
-
-
-def _vague(cov: np.ndarray) -> np.ndarray:
-    """(S, P): parameters about which the data say next to nothing."""
-    return np.abs(np.diagonal(cov, axis1=1, axis2=2)) > VAGUE

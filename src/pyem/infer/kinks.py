@@ -24,8 +24,10 @@ PROBE = 1e-3
 """How near, as a part of that step, a point has to be that confirms a kink: across a smooth bend, slopes would agree there."""
 NOISE = 1e-10
 """Changes of a value that are a smaller share of it than this cannot be told from rounding."""
-ROUNDING = 1e-13
+ROUNDING = 1e-14
 """Share of a value by which the models of both sides may differ at one point by rounding alone."""
+AT_BOUND = 1 - 1e-9
+"""From this share of its bound on, a parameter is there."""
 AGREED = 0.5
 """The slope at a new point is as foreseen if the surprise is a smaller share of it than this."""
 
@@ -110,7 +112,7 @@ class Planner:
 
     def held(self, x: Array, grad: Array) -> Array:
         """(P, S): parameters at their bound, where what is left to gain lies outside: the search goes on in the others."""
-        return (jnp.abs(x) >= self.bound) & (x * grad > 0)
+        return (jnp.abs(x) >= AT_BOUND * self.bound) & (x * grad > 0)
 
     def plan(self, x: Array, at: Derivatives, side: Side, here: Array, radius: Array) -> Plan:
         """The step to the maximum of the lesser of the models of both sides, no longer than `radius`."""
@@ -120,6 +122,7 @@ class Planner:
         curved = along(there.hess, away)
         # The other side's model, carried on to x. It cannot be less there than the value, which is the lesser of both.
         gap = there.value - (there.grad * away).sum(0) - 0.5 * (away * curved).sum(0) - value
+        # Steps lead to just before the kink: on it, a derivative may be that of neither side.
         gap = jnp.maximum(gap - ROUNDING * (1 + jnp.abs(value)), 0.0)
         # Its slope at x, for what follows from here.
         g_there = there.grad + curved
@@ -153,7 +156,7 @@ class Planner:
         here = jnp.where(side.known, jnp.clip(weight, 0.0, 1.0), 1.0)
         step = here * s + (1 - here) * s_there
         # The lesser of both models, at its maximum, is higher by half the slope times the step, and by the way to the kink.
-        decrement = 0.5 * ((here * g + (1 - here) * g_there) * step).sum(0) + (1 - here) * gap
+        decrement = 0.5 * ((here * g + (1 - here) * g_there) * step).sum(0) + (1 - here) * jnp.maximum(gap - ROUNDING * (1 + jnp.abs(value)), 0.0)
         size = self.length(step)
         share = jnp.minimum(1.0, radius / (size + 1e-300))
         step, size = step * share, jnp.minimum(size, radius)

@@ -14,7 +14,8 @@ from pyem.data.dataset import Dataset
 from pyem.engine.derivatives import Derivatives, derivatives
 from pyem.engine.evaluate import chunk_derivatives
 from pyem.engine.layout import Batch, Chunk, batch, join, over_shards, split
-from pyem.infer.ending import at_an_end, ended_as
+from pyem.infer.ending import at_an_end, ended_as, flat_somewhere
+from pyem.infer.kinks import AT_BOUND
 from pyem.infer.newton import Newton
 from pyem.infer.solver import Mode, Solver
 from pyem.model.model import Model
@@ -22,8 +23,8 @@ from pyem.numerics.jit import TRACES, compiled
 from pyem.numerics.linalg import inverse_and_log_det
 from pyem.population.posterior import GaussianPrior, Laplace, Status
 
-TOL = 1e-10
-"""Nats that are left to gain when a search ends; the last step of a solver can make much less of that."""
+TOL = 1e-16
+"""Nats that are left to gain where a search ends that gains in accuracy with each step."""
 DEFAULT = Newton()
 """The solver of an E-step that is given none."""
 ASIDE = 1e-6
@@ -218,8 +219,8 @@ class JaxEStep:
         # A finite value with a derivative that is not would make the group's parameters NaN.
         finite = np.isfinite(log_lik) & np.isfinite(log_det) & np.isfinite(cov).all((1, 2)) & ~np.isnan(ended[1])
         done = np.isin(status, (Status.CONVERGED, Status.FLAT))
-        status[done & (np.abs(x) >= self.model.limits).any(1)] = Status.AT_BOUND
-        if (mute := finite & (status == Status.FLAT)).any():
+        status[done & (np.abs(x) >= AT_BOUND * self.model.limits).any(1)] = Status.AT_BOUND
+        if (mute := finite & done & flat_somewhere(self.model, status, cov)).any():
             look = lambda x: join([out.log_lik for out in search(self._looking(x), 1)], self.batch)  # noqa: E731
             status[mute & at_an_end(self.model, x, log_lik, cov, mute, look)] = Status.AT_BOUND
         status[~finite] = Status.NOT_FINITE

@@ -13,6 +13,12 @@ from pyem.engine.derivatives import Derivatives
 from pyem.infer.kinks import Plan, Planner, Side, choose, no_side, noise
 from pyem.infer.solver import Mode, Smooth
 
+ENOUGH = 1e-10
+"""Nats: with less than this to gain, a search ends whose steps gain little; the others go on to `tol`, which takes one step."""
+FAST = 0.01
+"""A step gains little if it leaves more than this share of what there was to gain."""
+PART = 1e-3
+"""A step is taken if it gains at least this share of what it should."""
 TINY = 1e-13
 """A step that is a smaller share of a parameter than this does not change it."""
 
@@ -28,19 +34,19 @@ class _Carry(NamedTuple):
     radius: Array
     """(S,): the longest step."""
     plan: Plan
-    stuck: Array
-    """(S,): no step however short is better."""
+    ended: Array
+    """(S,): no step however short is better, or further ones are not worth it."""
 
 
 def _advance(planner: Planner, carry: _Carry) -> _Carry:
     """Try the planned step, and plan the next."""
-    n, x, at, side, radius, last, stuck = carry
+    n, x, at, side, radius, last, ended = carry
     active = _active(planner, carry)
     tried = jnp.where(active, jnp.clip(x + last.step, -planner.bound, planner.bound), x)
     new = planner.likelihood(tried)
     gained = new.value + planner.prior(tried).value - last.value
     # Of a gain that can be told from rounding, a small part has to be there; a longer step would be taken back, too.
-    least = jnp.where(last.gain > noise(last.value), 1e-3 * last.gain, -noise(last.value))
+    least = jnp.where(last.gain > noise(last.value), PART * last.gain, -noise(last.value))
     enough = gained >= jnp.where(last.probes | last.backs | jnp.isinf(last.gain), -noise(last.value), least)
     # Where the value alone is finite, the search would be lost.
     usable = jnp.isfinite(new.value) & jnp.isfinite(new.grad).all(0) & jnp.isfinite(new.hess).all((0, 1))
@@ -57,8 +63,11 @@ def _advance(planner: Planner, carry: _Carry) -> _Carry:
     following = planner.plan(x, at, side, last.here, radius)
     spent = ~looks & ~accept & ~found & (last.gain < noise(last.value))
     spent |= (radius * planner.unit < TINY * (1 + jnp.abs(x))).all(0) | _pinned(following)
+    # Near the end of a range each step gains the same again; elsewhere accuracy doubles, and the last step is for free.
+    slow = (following.decrement <= ENOUGH) & (following.decrement > FAST * last.decrement)
+    ends = active & (spent | (slow & ~looks & ~found & (following.here == 1)))
     # Those who are there stay as they are, however long others take.
-    return _Carry(n + 1, x, at, side, radius, choose(active, following, last), stuck | (active & spent))
+    return _Carry(n + 1, x, at, side, radius, choose(active, following, last), ended | ends)
 
 
 def _pinned(plan: Plan) -> Array:
@@ -69,7 +78,7 @@ def _pinned(plan: Plan) -> Array:
 
 def _active(planner: Planner, carry: _Carry) -> Array:
     """(S,): who goes on."""
-    return (carry.plan.decrement > planner.tol) & ~carry.stuck
+    return (carry.plan.decrement > planner.tol) & ~carry.ended
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +130,7 @@ class Newton:
         """Maximise ``likelihood + prior`` for all subjects together; see `pyem.infer.solver.Solver`.
 
         The decrement of the result is half the Newton decrement, where there is a kink including the distance to it. What
-        it says is left to gain, a last step takes, if it is no more than `tol`: the quadratic model is exact there.
+        it says is left to gain, a last step takes, if it is very little: the quadratic model is exact there.
         """
         bound = limits[:, None]
         unit = np.where(np.isfinite(bound), self.longest * bound, self.free)
@@ -136,5 +145,6 @@ class Newton:
         )
         here, at = end.plan.here, end.at
         hess = jnp.where(here < 1, here * at.hess + (1 - here) * end.side.at.hess, at.hess)
-        last = jnp.where(end.plan.decrement <= tol, jnp.clip(end.x + end.plan.step, -bound, bound) - end.x, 0.0)
-        return Mode(end.x, at, hess, end.plan.decrement, end.stuck, last)
+        there = end.plan.decrement <= jnp.maximum(tol, ENOUGH)
+        last = jnp.where(there, jnp.clip(end.x + end.plan.step, -bound, bound) - end.x, 0.0)
+        return Mode(end.x, at, hess, end.plan.decrement, end.ended & ~there, last)
