@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from pyem.infer.solver import Mode
 from pyem.population.posterior import GaussianPrior, Status
 
 PAGE = Path(__file__).parents[2] / "CONTRIBUTING.md"
-KNOWN = {
+KNOWN: dict[str, Any] = {
     "dataclasses": dataclasses, "jax": jax, "jnp": jnp, "np": np, "Mode": Mode, "validate": validate, "JaxEStep": JaxEStep,
     "GaussianPrior": GaussianPrior, "as_point_fit": as_point_fit, "ended": ended,
 }  # fmt: skip
@@ -25,8 +26,8 @@ KNOWN = {
 def example(section, name):
     """What the code in a section of the page defines under a name."""
     text = PAGE.read_text().split(f"## {section}\n")[1].split("\n## ")[0]
-    scope = dict(KNOWN, __name__="contributing")
-    exec(text.split("```python\n")[1].split("```")[0], scope)  # noqa: S102
+    scope: dict[str, Any] = KNOWN | {"__name__": "contributing"}
+    exec(text.split("```python\n")[1].split("```")[0], scope)
     return scope[name]
 
 

@@ -70,6 +70,27 @@ class Plan(NamedTuple):
     """(S,): whether the step is only to confirm the slope on this side, by a point away from the kink."""
 
 
+class Models(NamedTuple):
+    """What the quadratic models of both sides of a kink say, where a search stands."""
+
+    step: Array
+    """(P, S): to the maximum of this side's model, by the curvature of both."""
+    step_there: Array
+    """The same of the other side's."""
+    grad: Array
+    """(P, S): slope of this side's model."""
+    grad_there: Array
+    """(P, S): slope of the other side's."""
+    gap: Array
+    """(S,): by how much the other side's model is higher."""
+    value: Array
+    """(S,): what is maximised."""
+    away: Array
+    """(P, S): the way to the point that is known of the other side."""
+    bent: Array
+    """(S,): how much of the fall of the slope on that way may be curvature."""
+
+
 def choose(keep: Array, one: Any, other: Any) -> Any:
     """Leaves of `one` for the subjects to `keep` (S,), of `other` for the others."""
     return jax.tree.map(lambda a, b: jnp.where(keep, a, b), one, other)
@@ -133,30 +154,20 @@ class Planner:
             g, g_there, mixed = jnp.where(held, 0.0, g), jnp.where(held, 0.0, g_there), without(mixed, held)
         solve = positive_solver(mixed)
         # The barrier keeps the compiler from repeating all that in each of what follows.
-        both = solve(g), solve(g_there), g, g_there, gap, value, away, bent
-        models = lax.optimization_barrier(both)
-        return self._towards(*models, side, radius)
+        models: Models = lax.optimization_barrier(Models(solve(g), solve(g_there), g, g_there, gap, value, away, bent))
+        return self._towards(models, side, radius)
 
-    def _towards(
-        self,
-        s: Array,
-        s_there: Array,
-        g: Array,
-        g_there: Array,
-        gap: Array,
-        value: Array,
-        away: Array,
-        bent: Array,
-        side: Side,
-        radius: Array,
-    ) -> Plan:
-        """The plan from the Newton steps `s` and slopes `g` of both sides, and the gap between their models."""
+    def _towards(self, models: Models, side: Side, radius: Array) -> Plan:
+        """The plan from the quadratic models of both sides."""
+        s, s_there, g, g_there, gap, value, away, bent = models
         jump = g - g_there
         weight = (gap - (jump * s_there).sum(0)) / ((jump * (s - s_there)).sum(0) + 1e-300)
         here = jnp.where(side.known, jnp.clip(weight, 0.0, 1.0), 1.0)
         step = here * s + (1 - here) * s_there
         # The lesser of both models, at its maximum, is higher by half the slope times the step, and by the way to the kink.
-        decrement = 0.5 * ((here * g + (1 - here) * g_there) * step).sum(0) + (1 - here) * jnp.maximum(gap - ROUNDING * (1 + jnp.abs(value)), 0.0)
+        decrement = 0.5 * ((here * g + (1 - here) * g_there) * step).sum(0) + (1 - here) * jnp.maximum(
+            gap - ROUNDING * (1 + jnp.abs(value)), 0.0
+        )
         size = self.length(step)
         share = jnp.minimum(1.0, radius / (size + 1e-300))
         step, size = step * share, jnp.minimum(size, radius)

@@ -60,9 +60,9 @@ class Status(enum.IntEnum):
     """How the search for one subject's mode ended.
 
     ``CONVERGED``: at a mode with a regular curvature. ``MAX_STEPS``: too few evaluations were allowed. ``NOT_FINITE``: the
-    likelihood or a derivative is not finite. ``FLAT``: the likelihood does not depend on a parameter. ``AT_BOUND``: the estimate
-    is at an end of a parameter's range, as far as the likelihood tells. ``STUCK``: no step was better, although the slope says
-    that there is something to gain, as at the edge of where the likelihood is finite.
+    likelihood or a derivative is not finite. ``FLAT``: the likelihood does not depend on a parameter. ``AT_BOUND``: the
+    estimate is at an end of a parameter's range, as far as the likelihood tells. ``STUCK``: no step was better, although the
+    slope says that there is something to gain, as at the edge of where the likelihood is finite, or at a sharp corner.
     """
 
     CONVERGED = 0
