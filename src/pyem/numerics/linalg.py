@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 UNROLLED = 6
@@ -73,21 +72,3 @@ def inverse_and_log_det(h: Array) -> tuple[Array, Array, Array]:
     eye = jnp.eye(h.shape[0], dtype=h.dtype)[:, :, None] * jnp.ones_like(h[0])
     inverse = jnp.stack([_substitute(low, kept, eye[:, k]) for k in range(h.shape[0])], axis=1)
     return inverse, sum(jnp.log(d) for d in kept), positive  # type: ignore[return-value]
-
-
-def propagated_errors(slope: np.ndarray, cov: np.ndarray) -> np.ndarray:
-    """Standard errors (K,) of functions with the slopes `slope` (G, K) by G estimates that have the covariance `cov` (G, G).
-
-    Estimates without a variance (NaN, or below 0 by rounding) take the errors only of the functions that depend on them.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> propagated_errors(np.eye(2), np.array([[0.25, np.nan], [np.nan, np.nan]]))
-    array([0.5, nan])
-    """
-    known = np.isfinite(np.diag(cov))
-    inside = np.where(known[:, None] & known, cov, 0.0)
-    variance = np.einsum("ik,ij,jk->k", slope, inside, slope)
-    defined = ~(slope[~known] != 0).any(0) & (variance >= 0)
-    return np.sqrt(np.where(defined, variance, np.nan))
