@@ -242,3 +242,37 @@ def test_recovery_is_as_good_as_the_exact_posterior_allows():
         ours = np.corrcoef(data.truth[:, k], fit.x[:, k])[0, 1]
         assert ours > best - 0.02
         assert ours > 0.5
+
+
+def same_weight(family, seed):
+    """People who differ in their first weight, and not in their second."""
+    rng = np.random.default_rng(seed)
+    x = np.array([0.4, 0.3]) + np.array([0.9, 0.0]) * rng.normal(size=(30, 2))
+    predictors = rng.normal(size=(30, 1, 80, 2))
+    eta = np.einsum("sbtk,sk->sbt", predictors, x)
+    if family == "logit":
+        model, y = pyem.models.get("logit", predictors=2), (rng.random(eta.shape) < 1 / (1 + np.exp(-eta))).astype(int)
+    else:
+        model, y = pyem.models.get("glm", predictors=2), eta + rng.normal(size=eta.shape)
+    return model, pyem.Dataset.from_arrays({model.responses[0]: y, "predictors": predictors})
+
+
+@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+@pytest.mark.parametrize("family", ["glm", "logit"])
+def test_a_group_sd_of_0_does_not_take_the_errors_of_the_others(family, covariance):
+    none, some = 0, 0
+    for seed in range(3):
+        model, data = same_weight(family, seed)
+        fit = pyem.fit_em(model, data, group=pyem.Group(covariance=covariance))
+        table = fit.group_table()
+        at_floor = table.loc["sd", "estimate"].to_numpy() < 2e-4
+        errors = table.loc["sd", "se"].to_numpy()
+        none, some = none + at_floor.sum(), some + (~at_floor).sum()
+        assert np.isnan(errors[at_floor]).all()
+        if covariance == "diagonal":
+            assert np.isfinite(errors[~at_floor]).all()
+            # An sd of 30 people is known to a part of 1 / sqrt(60), or somewhat less.
+            assert 0.1 < errors[0] / table.loc["sd", "estimate"].iloc[0] < 0.2
+        assert np.isfinite(table.loc["mean", "se"]).all()
+    assert covariance == "full" or (none > 0 and some > 0)

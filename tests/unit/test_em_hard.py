@@ -7,7 +7,8 @@ import pyem
 from pyem.engine.evaluate import log_lik
 from pyem.infer.em_loop import run_em
 from pyem.infer.laplace import JaxEStep
-from pyem.infer.multimodal import run_em_global
+from pyem.infer.multimodal import JaxESteps, run_em_global
+from pyem.numerics.jit import TRACES
 from pyem.population.group import Group
 from pyem.population.population import populate
 
@@ -30,10 +31,7 @@ def fit(data, *, accelerate, max_iter, looks=5):
     def run(estep, population, *, tol):
         return run_em(estep, population, accelerate=accelerate, max_iter=max_iter, tol=tol or 1e-7)
 
-    def make(x, *, short=False):
-        return JaxEStep(MODEL, data, x, max_steps=15 if short else 100)
-
-    return run_em_global(make, start, population, run, looks=looks)
+    return run_em_global(JaxESteps(MODEL, data), start, population, run, looks=looks)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -60,6 +58,19 @@ def test_nobody_is_left_in_the_lesser_of_two_modes():
     # Without another look somebody would be better off elsewhere: otherwise this data set tests nothing.
     assert gain(data, warm, elsewhere).max() > 0.1
     assert gain(data, looked, elsewhere).max() < 1e-4
+
+
+def test_looking_again_compiles_nothing_and_keeps_the_whole_path():
+    data = group(4)
+    fit(data, accelerate=True, max_iter=200, looks=0)
+    before = TRACES.total()
+    found = fit(data, accelerate=True, max_iter=200)
+    assert TRACES.total() == before
+    assert {len(values) for name, values in found.trace.items() if name != "evaluated"} == {len(found.trace["change"])}
+    # The path goes through where it began and, after looking, ends at rest.
+    assert found.trace["change"][0] > 0.1
+    assert found.trace["change"][-1] < 1e-7
+    assert found.trace["evaluated"] >= len(found.trace["change"])
 
 
 def small_group(seed, covariates=None):

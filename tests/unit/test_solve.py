@@ -11,7 +11,8 @@ from scipy.optimize import minimize
 import pyem
 from pyem.engine.derivatives import Derivatives, derivatives
 from pyem.engine.evaluate import log_lik_draws, value_grad_hess
-from pyem.infer.newton import Mode, newton
+from pyem.infer.newton import Newton
+from pyem.infer.solver import Mode
 from pyem.models.rl import rw4a1b_fit, rw4a1b_sim
 from pyem.population.posterior import Status
 
@@ -35,7 +36,7 @@ def search(value, start, *, max_steps=100, tol=1e-16):
     with jax.enable_x64(True), jax.disable_jit():
         start = jnp.asarray(start)
         at = derivatives(value, start)
-        mode = newton(counted, flat, start, at, tol=tol, max_steps=max_steps, limits=LIMITS[: len(start)])
+        mode = Newton().maximise(counted, flat, start, at, tol=tol, max_steps=max_steps, limits=LIMITS[: len(start)])
         return Mode(*jax.tree.map(np.asarray, mode)), count
 
 

@@ -14,12 +14,21 @@ from pyem.data.dataset import Dataset
 from pyem.engine.derivatives import Derivatives, derivatives
 from pyem.engine.evaluate import chunk_derivatives
 from pyem.engine.layout import Batch, Chunk, batch, join, over_shards, split
-from pyem.infer.newton import Mode, newton
+from pyem.infer.ending import at_an_end, ended_as, flat_somewhere
+from pyem.infer.kinks import AT_BOUND
+from pyem.infer.newton import Newton
+from pyem.infer.solver import Mode, Solver
 from pyem.model.model import Model
 from pyem.numerics.jit import TRACES, compiled
 from pyem.numerics.linalg import inverse_and_log_det
 from pyem.population.posterior import GaussianPrior, Laplace, Status
 
+TOL = 1e-16
+"""Nats that are left to gain where a search ends that gains in accuracy with each step."""
+DEFAULT = Newton()
+"""The solver of an E-step that is given none."""
+ASIDE = 1e-6
+"""How far from a given start a search begins: derivatives may be wrong where everything is exactly symmetric."""
 FEW_CONTEXTS = 4096
 """Up to this many contexts of all subjects, an E-step that is not optimised takes a few milliseconds."""
 
@@ -30,12 +39,19 @@ class _State(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    x: Array
-    at: Derivatives
+    state: _State
+    """Where the next search begins."""
+    mode: Array
+    log_lik: Array
     cov: Array
     log_det: Array
     positive: Array
     decrement: Array
+    stuck: Array
+
+
+_Search = Callable[[list[_State], int], list[_Outcome]]
+"""A search from given states, with at most so many evaluations."""
 
 
 def gaussian(mean: Array, precision: Array, weight: Array) -> Callable[[Array], Derivatives]:
@@ -58,19 +74,32 @@ def unknown(shape: tuple[int, ...]) -> Derivatives:
     return Derivatives(np.full((chunks, places), -np.inf), np.zeros(shape), hess)  # type: ignore[arg-type]
 
 
+def beside(start: np.ndarray) -> np.ndarray:
+    """`start` (S, P), off by a trifle that is different for each parameter."""
+    # Multiples of the golden ratio: no two parameters, nor their differences, remain equal.
+    shift = 0.5 + np.modf(0.618034 * np.arange(1, start.shape[1] + 1))[0]
+    return start + ASIDE * shift * np.maximum(1.0, np.abs(start))
+
+
 def _finish(mode: Mode, prior: Callable[[Array], Derivatives]) -> _Outcome:
     cov, log_det, positive = inverse_and_log_det(-(mode.hess + prior(mode.x).hess))
-    return _Outcome(mode.x, mode.at, cov, log_det, positive, mode.decrement)
+    x, log_lik = mode.x, mode.at.value
+    if mode.last is not None:
+        bent = (mode.at.hess * mode.last[None]).sum(1)
+        x, log_lik = x + mode.last, log_lik + (mode.last * (mode.at.grad + 0.5 * bent)).sum(0)
+    stuck = jnp.zeros_like(positive) if mode.stuck is None else mode.stuck
+    return _Outcome(_State(mode.x, mode.at), x, log_lik, cov, log_det, positive, mode.decrement, stuck)
 
 
-def _few_contexts(model: Model, shard: Chunk, *_: Any) -> bool:
+def _few_contexts(model: Model, solver: Solver, shard: Chunk, *_: Any) -> bool:
     """Whether there is so little to compute that compiling takes the time: few contexts that trials share."""
     return "counts" in shard.trials and shard.trials.node.size <= FEW_CONTEXTS
 
 
-@compiled(0, quick=_few_contexts)
+@compiled(0, 1, quick=_few_contexts)
 def _gaussian_modes(
     model: Model,
+    solver: Solver,
     shard: Chunk,
     state: _State,
     mean: Array,
@@ -85,14 +114,21 @@ def _gaussian_modes(
         chunk, state, mean, weight = args
         prior = gaussian(mean, precision, weight)
         likelihood = lambda x: chunk_derivatives(model, chunk, x)  # noqa: E731
-        return _finish(newton(likelihood, prior, *state, tol=tol, max_steps=max_steps, limits=model.limits), prior)
+        found = solver.maximise(likelihood, prior, *state, tol=tol, max_steps=max_steps, limits=model.limits)
+        return _finish(found, prior)
 
     return lax.map(one, (shard, state, mean, weight))
 
 
-@compiled(0, 1)
+@compiled(0, 1, 2)
 def _general_modes(
-    model: Model, log_prior: Callable[[Array], Array], shard: Chunk, state: _State, tol: Array, max_steps: Array
+    model: Model,
+    solver: Solver,
+    log_prior: Callable[[Array], Array],
+    shard: Chunk,
+    state: _State,
+    tol: Array,
+    max_steps: Array,
 ) -> _Outcome:
     TRACES[model.name, "general_modes"] += 1
 
@@ -100,13 +136,14 @@ def _general_modes(
         chunk, state = args
         prior = lambda x: derivatives(jax.vmap(log_prior, in_axes=-1), x)  # noqa: E731
         likelihood = lambda x: chunk_derivatives(model, chunk, x)  # noqa: E731
-        return _finish(newton(likelihood, prior, *state, tol=tol, max_steps=max_steps, limits=model.limits), prior)
+        found = solver.maximise(likelihood, prior, *state, tol=tol, max_steps=max_steps, limits=model.limits)
+        return _finish(found, prior)
 
     return lax.map(one, (shard, state))
 
 
 class JaxEStep:
-    """The E-step of a `Model`: batched Newton with exact Hessians, warm-started from the last call.
+    """The E-step of a `Model`: a search for all modes at once with exact derivatives, warm-started from the last call.
 
     Parameters
     ----------
@@ -116,40 +153,75 @@ class JaxEStep:
         First guess, (S, P), unconstrained.
     max_steps
         Evaluations of one subject in one call, at most.
+    solver
+        The optimiser.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> from pyem.infer.laplace import JaxEStep
+    >>> from pyem.infer.newton import Newton
+    >>> from pyem.population.posterior import GaussianPrior
+    >>> model = pyem.models.get("rw1a1b")
+    >>> data = pyem.simulate(model, subjects=3, key=1)
+    >>> estep = JaxEStep(model, data, np.zeros((3, 2)), solver=Newton(longest=0.05))
+    >>> estep(GaussianPrior(np.zeros((3, 2)), np.eye(2), np.ones((3, 2)))).mode.shape
+    (3, 2)
     """
 
-    def __init__(self, model: Model, data: Dataset, start: np.ndarray, *, max_steps: int = 100) -> None:
+    def __init__(
+        self, model: Model, data: Dataset, start: np.ndarray, *, max_steps: int = 100, solver: Solver = DEFAULT
+    ) -> None:
         self.model = model
         self.max_steps = max_steps
+        self.solver = solver
         self.batch: Batch = batch(model, data)
-        with jax.enable_x64(True):
-            self._states = [_State(x, unknown(x.shape)) for x in split(start, self.batch)]
+        self.restart(start)
 
-    def __call__(self, prior: GaussianPrior, tol: float = 1e-16) -> Laplace:
+    def restart(self, start: np.ndarray) -> None:
+        """Begin the next search at `start` (S, P); what is compiled and laid out is used again."""
+        self._states = self._looking(beside(np.asarray(start, float)))
+
+    def __call__(self, prior: GaussianPrior, tol: float = TOL) -> Laplace:
         """Every subject's mode and curvature under `prior`."""
         with jax.enable_x64(True):
             means, weights = split(prior.mean, self.batch), split(prior.weight, self.batch)
-        run = lambda shard, *args: _gaussian_modes(  # noqa: E731
-            self.model, shard, *args, prior.precision, np.float64(tol), np.int32(self.max_steps)
-        )
-        return self._collect(over_shards(run, self.batch, self._states, means, weights), tol)
 
-    def general(self, log_prior: Callable[[Array], Array], tol: float = 1e-16) -> Laplace:
+        def search(states: list[_State], max_steps: int) -> list[_Outcome]:
+            run = lambda shard, *args: _gaussian_modes(  # noqa: E731
+                self.model, self.solver, shard, *args, prior.precision, np.float64(tol), np.int32(max_steps)
+            )
+            return over_shards(run, self.batch, states, means, weights)
+
+        return self._collect(search, tol)
+
+    def general(self, log_prior: Callable[[Array], Array], tol: float = TOL) -> Laplace:
         """The same under any log prior density of one subject's unconstrained parameters, a traceable function."""
-        run = lambda shard, state: _general_modes(  # noqa: E731
-            self.model, log_prior, shard, state, np.float64(tol), np.int32(self.max_steps)
-        )
-        return self._collect(over_shards(run, self.batch, self._states), tol)
 
-    def _collect(self, outcomes: list[_Outcome], tol: float) -> Laplace:
-        self._states = [_State(out.x, out.at) for out in outcomes]
-        kept = [(out.x, out.cov, out.at.value, out.log_det, out.positive, out.decrement) for out in outcomes]
-        x, cov, value, log_det, positive, decrement = join(kept, self.batch)
-        status = np.full(len(x), int(Status.CONVERGED))
-        status[decrement > max(tol, 1e-8)] = Status.MAX_STEPS
-        status[~positive] = Status.FLAT
-        status[(np.abs(x) >= self.model.limits).any(1)] = Status.AT_BOUND
+        def search(states: list[_State], max_steps: int) -> list[_Outcome]:
+            run = lambda shard, state: _general_modes(  # noqa: E731
+                self.model, self.solver, log_prior, shard, state, np.float64(tol), np.int32(max_steps)
+            )
+            return over_shards(run, self.batch, states)
+
+        return self._collect(search, tol)
+
+    def _looking(self, x: np.ndarray) -> list[_State]:
+        """States whose derivatives are not known."""
+        with jax.enable_x64(True):
+            return [_State(x, unknown(x.shape)) for x in split(x, self.batch)]
+
+    def _collect(self, search: _Search, tol: float) -> Laplace:
+        outcomes = search(self._states, self.max_steps)
+        self._states = [out.state for out in outcomes]
+        x, log_lik, cov, log_det, *ended = join([out[1:] for out in outcomes], self.batch)
+        status = ended_as(*ended, tol=tol)
         # A finite value with a derivative that is not would make the group's parameters NaN.
-        finite = np.isfinite(value) & np.isfinite(log_det) & np.isfinite(cov).all((1, 2)) & ~np.isnan(decrement)
+        finite = np.isfinite(log_lik) & np.isfinite(log_det) & np.isfinite(cov).all((1, 2)) & ~np.isnan(ended[1])
+        done = np.isin(status, (Status.CONVERGED, Status.FLAT))
+        status[done & (np.abs(x) >= AT_BOUND * self.model.limits).any(1)] = Status.AT_BOUND
+        if (mute := finite & done & flat_somewhere(self.model, status, cov)).any():
+            look = lambda x: join([out.log_lik for out in search(self._looking(x), 1)], self.batch)  # noqa: E731
+            status[mute & at_an_end(self.model, x, log_lik, cov, mute, look)] = Status.AT_BOUND
         status[~finite] = Status.NOT_FINITE
-        return Laplace(x, cov, value, log_det, status)
+        return Laplace(x, cov, log_lik, log_det, status)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 
+from pyem.data.dataset import Dataset
 from pyem.infer.em_loop import EMRun
+from pyem.infer.laplace import DEFAULT, JaxEStep
+from pyem.infer.solver import Solver
+from pyem.model.model import Model
 from pyem.population.population import Population
 from pyem.population.posterior import EStep, GaussianPrior, Laplace
 
@@ -35,6 +41,35 @@ class Make(Protocol):
         ...
 
 
+SHORT = 8
+"""Evaluations of a short search, at most: enough to be better than a lesser mode; from far away some take a hundred."""
+
+
+@dataclasses.dataclass(frozen=True)
+class JaxESteps:
+    """Makes E-steps of a model and data; all use the same compiled function and the same layout of the data.
+
+    Parameters
+    ----------
+    model, data
+        What to fit to what.
+    max_steps
+        Evaluations of one subject in one call, at most.
+    solver
+        The optimiser.
+    """
+
+    model: Model
+    data: Dataset
+    max_steps: int = 100
+    solver: Solver = DEFAULT
+
+    def __call__(self, start: np.ndarray, *, short: bool = False) -> EStep:
+        """An E-step that starts from given parameters (S, P)."""
+        max_steps = min(SHORT, self.max_steps) if short else self.max_steps
+        return JaxEStep(self.model, self.data, start, max_steps=max_steps, solver=self.solver)
+
+
 def run_em_global(
     make: Make, start: np.ndarray, population: Population, run: Run, *, looks: int = 5, at_once: int = 1
 ) -> EMRun:
@@ -58,20 +93,27 @@ def run_em_global(
     at_once
         Threads that look; E-steps of compiled code run side by side.
     """
-    estep, looked = make(start), None
+    estep, looked, runs = make(start), None, []
     for _ in range(looks):
         # The first run need not be exact, as the modes of some people will change.
         again = looked is not None
-        found = run(estep, population, tol=None if again else ROUGHLY)
+        runs.append(found := run(estep, population, tol=None if again else ROUGHLY))
         population = found.population
         if not found.converged or (looked is not None and population.distance(looked) < NEAR):
-            return found
+            return _joined(runs)
         looked = population
         better = _better_modes(make, found, at_once)
         if better is None:
-            return found if again else run(estep, population, tol=None)
+            return _joined(runs if again else [*runs, run(estep, population, tol=None)])
         estep = make(better)
-    return run(estep, population, tol=None)
+    return _joined([*runs, run(estep, population, tol=None)])
+
+
+def _joined(runs: Sequence[EMRun]) -> EMRun:
+    """The last run, with the path of all of them."""
+    traces = [run.trace for run in runs]
+    trace = {name: np.concatenate([one[name] for one in traces]) for name in traces[0] if name != "evaluated"}
+    return dataclasses.replace(runs[-1], trace=trace | {"evaluated": sum(one["evaluated"] for one in traces)})
 
 
 def _better_modes(make: Make, found: EMRun, at_once: int) -> np.ndarray | None:

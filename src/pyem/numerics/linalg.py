@@ -25,6 +25,12 @@ def pivots(h: Array) -> tuple[list[list[Array]], list[Array]]:
     return low, diag
 
 
+def without(h: Array, held: Array) -> Array:
+    """`h` (P, P, S) with the rows and columns of parameters that are `held` (P, S) as those of the unit matrix."""
+    eye = jnp.eye(h.shape[0], dtype=h.dtype)[:, :, None]
+    return jnp.where(held[:, None] | held[None], eye, h)
+
+
 def _away_from_zero(d: Array) -> Array:
     return jnp.where(jnp.abs(d) < 1e-10, 1e-10, d)
 

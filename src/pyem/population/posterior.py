@@ -57,13 +57,20 @@ class EStep(Protocol):
 
 
 class Status(enum.IntEnum):
-    """How the search for one subject's mode ended."""
+    """How the search for one subject's mode ended.
+
+    ``CONVERGED``: at a mode with a regular curvature. ``MAX_STEPS``: too few evaluations were allowed. ``NOT_FINITE``: the
+    likelihood or a derivative is not finite. ``FLAT``: the likelihood does not depend on a parameter. ``AT_BOUND``: the
+    estimate is at an end of a parameter's range, as far as the likelihood tells. ``STUCK``: no step was better, although the
+    slope says that there is something to gain, as at the edge of where the likelihood is finite, or at a sharp corner.
+    """
 
     CONVERGED = 0
     MAX_STEPS = 1
     NOT_FINITE = 2
     FLAT = 3
     AT_BOUND = 4
+    STUCK = 5
 
     @property
     def text(self) -> str:
@@ -74,4 +81,5 @@ class Status(enum.IntEnum):
             Status.NOT_FINITE: "likelihood not finite",
             Status.FLAT: "flat likelihood",
             Status.AT_BOUND: "at the boundary",
+            Status.STUCK: "search stuck",
         }[self]

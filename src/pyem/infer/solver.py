@@ -1,0 +1,67 @@
+"""The contract of a solver: what the E-step asks of the optimiser that it is given, and what it gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from jax import Array
+
+from pyem.engine.derivatives import Derivatives
+
+Smooth = Callable[[Array], Derivatives]
+"""Value, gradient and Hessian at (P, S)."""
+
+
+class Mode(NamedTuple):
+    """What a search found for each subject. A solver has to fill in the first four."""
+
+    x: Array
+    """(P, S): the best point that was evaluated."""
+    at: Derivatives
+    """Of the likelihood, there; the next search begins with it."""
+    hess: Array
+    """(P, P, S), of the likelihood: the same as in `at` unless there is a kink, where it is that of both sides, weighted."""
+    decrement: Array
+    """(S,): what is left to gain, in nats."""
+    stuck: Array | None = None
+    """(S,): whether the search ended since no step was better, although there is something to gain; None for nobody."""
+    last: Array | None = None
+    """(P, S): a last step from `x` that needs no evaluation, as the quadratic model is exact there; None for no step."""
+
+
+class Solver(Protocol):
+    """An optimiser of all subjects together.
+
+    A solver is a static argument of compiled functions: make it a frozen dataclass, whose equal instances are one compilation.
+    """
+
+    def maximise(
+        self,
+        likelihood: Smooth,
+        prior: Smooth,
+        x: Array,
+        at: Derivatives,
+        *,
+        tol: Array | float,
+        max_steps: Array | int,
+        limits: np.ndarray,
+    ) -> Mode:
+        """Maximise ``likelihood + prior`` for all subjects together; traced once, so no Python ``if`` on an array.
+
+        Parameters
+        ----------
+        likelihood, prior
+            Value, gradient and Hessian at (P, S); what a subject's are depends on its own column only.
+        x, at
+            Where to start, and the likelihood's derivatives there. A value of minus infinity in `at` says that they are not
+            known yet, and that the search has to look there first.
+        tol
+            Nats: a subject whose next step would gain less is done.
+        max_steps
+            Evaluations of the likelihood, at most.
+        limits
+            Largest absolute value of each parameter, (P,).
+        """
+        ...
