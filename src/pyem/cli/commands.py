@@ -21,7 +21,6 @@ import typer
 import pyem
 from pyem.cli import options as opt
 from pyem.cli import report, terminal
-from pyem.errors import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,6 +173,8 @@ def simulate(
         made, subjects=subjects, blocks=blocks, trials=trials, missed=missed, effects=effects, seed=seed
     )
     report.whole_file(out, report.csv_bytes(data.to_frame(), index=False), force=force)
+    from pyem.errors import counted
+
     size = f"{counted(subjects, 'person', 'people')}, {counted(data.n_trials, 'trial')}"
     typer.echo(f"{made.name}: {size}, seed {seed}, written to {out}")
     if truth is not None:

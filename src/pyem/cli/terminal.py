@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyem.cli.report import FIGURE_FORMATS, LOG
-from pyem.errors import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +57,8 @@ def interval(low: float, high: float) -> str:
 
 def data_lines(path: str, data: Dataset) -> str:
     """What was read."""
+    from pyem.errors import counted
+
     size = counted(data.n_subjects, "person", "people"), counted(data.n_lanes, "block"), counted(data.n_trials, "trial")
     head = f"{path}: {', '.join(size)}"
     return "\n".join([head, *(f"  {note}" for note in data.notes), *_covariate_notes(data)])

@@ -51,7 +51,7 @@ USUAL = Settings()
 
 
 @final
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Score:
     """What a criterion says of one fit.
 
@@ -73,19 +73,22 @@ class Score:
         What else is known, by name: effective numbers of draws, Pareto k, and the like.
     """
 
-    subject: np.ndarray = dataclasses.field(repr=False)
+    subject: np.ndarray
     price: float = 0.0
     error: float = 0.0
-    weight: np.ndarray | None = dataclasses.field(default=None, repr=False)
-    pointwise: np.ndarray | None = dataclasses.field(default=None, repr=False)
+    weight: np.ndarray | None = None
+    pointwise: np.ndarray | None = None
     shown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    extras: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    extras: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def total(self) -> float:
         """The sum of the subjects' parts and the price of the group: what fits are sorted by."""
         parts = self.subject if self.weight is None else self.weight * self.subject
         return float(parts.sum()) + self.price
+
+    def __repr__(self) -> str:
+        return f"Score(total={self.total!r}{f', error={self.error:.3g}' if self.error else ''})"
 
 
 Reason = Callable[[Any, Settings], str | None]

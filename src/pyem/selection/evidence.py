@@ -139,7 +139,7 @@ LME = Criterion(
     "largest",
     1.0,
     quantity="log model evidence",
-    note="(Laplace, less the penalty of the group's parameters)",
+    note="(Laplace, or exact on a grid, less the penalty of the group's parameters)",
     reason=_no_evidence,
     needs="the evidence of every subject",
     usual=_has_prior,

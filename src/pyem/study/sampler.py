@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array, lax
 
 from pyem.data.dataset import Dataset
+from pyem.engine.validate import first_line
 from pyem.errors import ModelError
 from pyem.model.model import Model
 from pyem.model.record import Record
@@ -24,6 +25,8 @@ from pyem.numerics.jit import compiled
 
 DRAWS = 10_000
 """Responses that are drawn, about."""
+NARROW = 0.3
+"""How much people differ, in sds of the typical population: where they differ a lot, a few of them outweigh all others."""
 FALSE_ALARM = 1e-6
 """Probability that the mean score of a right distribution is said to be wrong."""
 SPREAD_Z, SPREAD_PART = 8.0, 0.1
@@ -45,9 +48,9 @@ def check_sampler(model: Model, data: Dataset) -> str:
     """Raise ModelError if a distribution of `model` does not draw what its density says; what was seen, in words."""
     if model.policy is None:
         return "skipped: the model has no policy to draw from"
-    lacking = _without_sampler(model, data)
-    if lacking:
-        return f"skipped: the distribution of {lacking!r} has no sample(key)"
+    fails = _undrawable(model, data)
+    if fails:
+        return f"skipped: {fails}, so that the model cannot be simulated"
     for name, scores in sampled_scores(model, data).items():
         _mean_is_zero(model, name, scores)
         if np.issubdtype(data.fields[name].dtype, np.inexact):
@@ -91,26 +94,33 @@ def _spread_is_information(model: Model, name: str, scores: Scores) -> None:
 # -- draws ------------------------------------------------------------------------------------------------------------------
 
 
-def _without_sampler(model: Model, data: Dataset) -> str | None:
+def _undrawable(model: Model, data: Dataset) -> str | None:
+    """Which distribution cannot be drawn from, and why."""
     found = []
 
-    def look(x: Array, trial: Record) -> int:
+    def look(x: Array, trial: Record, key: Array) -> int:
         p = model.record(x)
-        dists = policies(model, p, initial_state(model, p), trial)
-        found.extend(name for name, dist in dists.items() if not hasattr(dist, "sample"))
+        for name, dist in policies(model, p, initial_state(model, p), trial).items():
+            if not hasattr(dist, "sample"):
+                found.append(f"the distribution of {name!r} has no sample(key)")
+                continue
+            try:
+                dist.sample(key)
+            except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
+                found.append(f"sample(key) of the distribution of {name!r} fails ({first_line(error)})")
         return 0
 
     with jax.enable_x64(True):
         trial = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:-1], a.dtype), data.trials(model))
-        jax.eval_shape(look, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), trial)
+        jax.eval_shape(look, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), trial, jax.random.key(0))
     return found[0] if found else None
 
 
 def sampled_scores(model: Model, data: Dataset) -> dict[str, Scores]:
-    """Scores of responses drawn one step ahead of the histories in `data`, by people of the typical population."""
+    """Scores of responses drawn one step ahead of the histories in `data`, by people around the typical one."""
     trials, lanes = _histories(model, data)
     mean, sd = model.typical
-    x = mean[:, None] + sd[:, None] * np.random.default_rng(0).normal(size=(model.n_params, lanes))
+    x = mean[:, None] + NARROW * sd[:, None] * np.random.default_rng(0).normal(size=(model.n_params, lanes))
     with jax.enable_x64(True):
         keys = jax.random.split(jax.random.key(0), (jax.tree.leaves(trials)[0].shape[0], lanes))
         found = _scores(model, jnp.asarray(x), jax.tree.map(jnp.asarray, trials), keys)
