@@ -17,12 +17,9 @@ from pyem.errors import UndefinedCriterion
 from pyem.results.sample import SampleFit
 
 if TYPE_CHECKING:
-    from pyem.results.grid import GridFit
-    from pyem.results.point import PointFit
+    from pyem.results.fit import Fit
 
-    Fit = PointFit | GridFit | SampleFit
-
-Unit = Literal["trial", "block", "subject", "group"]
+Unit = Literal["trial", "block", "subject"]
 UNITS: tuple[Unit, ...] = ("trial", "block", "subject")
 """What cross-validation can leave out."""
 
@@ -140,7 +137,7 @@ class Criterion:
     quantity, note
         What is measured, for figures and headings (the title if not given), and how.
     units
-        Of what the criterion is a sum: ``"subject"``, or what may be left out.
+        Of what the criterion is a sum: ``"subject"``, ``"group"``, or what may be left out.
     column, columns
         Where the total stands in a table of fits (under the name if not given), and all columns of the criterion with
         their headings in print; those without a heading are not printed.
@@ -170,7 +167,7 @@ class Criterion:
     needs: str = ""
     quantity: str = ""
     note: str = ""
-    units: tuple[Unit, ...] = ("subject",)
+    units: tuple[str, ...] = ("subject",)
     column: str = ""
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     usual: Callable[[Any], bool] = lambda fit: False
@@ -195,7 +192,7 @@ class Criterion:
         """1 if the largest is best, else -1."""
         return 1 if self.best == "largest" else -1
 
-    def said(self, unit: Unit) -> str:
+    def said(self, unit: str) -> str:
         """The criterion in words."""
         if len(self.units) > 1:
             return f"{self.title}, {unit}s left out one at a time: {self.quantity}, {self.best} is best"
