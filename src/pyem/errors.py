@@ -43,6 +43,17 @@ def list_of(labels: Sequence[Any], most: int = 8) -> str:
     return first + (f", ... {labels[-1]!r}" if len(labels) > most else "")
 
 
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """A number with its noun, singular or plural.
+
+    Examples
+    --------
+    >>> counted(1, "subject"), counted(3, "subject"), counted(2, "person", "people")
+    ('1 subject', '3 subjects', '2 people')
+    """
+    return f"{n} {one if n == 1 else many or one + 's'}"
+
+
 class Unavailable(ValueError):
     """A method of inference does not give what was asked of its fit; the message names the method that does.
 

@@ -12,8 +12,9 @@ from scipy import stats
 
 import pyem
 from pyem import models, plot, study
-from pyem.errors import FitWarning
+from pyem.errors import FitWarning, UndefinedCriterion
 from pyem.numerics.jit import TRACES
+from pyem.selection import CRITERIA, Settings
 from pyem.study import experiment, model_recovery
 from pyem.study.model_recovery import Confusion, confusion
 from pyem.study.parameter_recovery import recovery
@@ -238,17 +239,71 @@ def test_wrong_confusions(given, options, message):
         confusion(given, options.pop("params", None), key=1, **options)
 
 
-def test_an_unknown_criterion():
-    fit = pyem.fit_map(LEVEL, pyem.simulate(LEVEL, subjects=40, trials=12, key=1))
-    with pytest.raises(ValueError, match="by='waic'; choose one of"):
-        model_recovery.score(fit, "waic", 10, 0)
-    by, total, subject = model_recovery.score(fit, "integrated_bic", 200, 0)
-    assert by == "integrated_bic"
+def test_criteria_that_cannot_decide():
+    pair = [MEAN, models.get("glm_ar", predictors=1)]
+    with pytest.raises(ValueError, match="by='dic'; choose one of integrated_bic, lme, aic, bic, loo, waic"):
+        confusion(pair, key=1, by="dic", **SIZE)
+    with pytest.raises(ValueError, match="by='pseudo_r2' describes a fit and cannot decide between models"):
+        confusion(pair, key=1, by="pseudo_r2", **SIZE)
+    with pytest.raises(
+        UndefinedCriterion, match=r"by='waic' needs draws from the posterior, but a fit by map has no draws"
+    ):
+        confusion(pair, key=1, by="waic", rounds=1, fit=pyem.fit_map, **SIZE)
+
+
+def test_scores_are_in_nats():
+    data = pyem.simulate(LEVEL, subjects=40, trials=12, key=1)
+    fit = pyem.fit_map(LEVEL, data)
+    settings = Settings(draws=200)
+    (total,), (subject,) = model_recovery._in_nats(CRITERIA["integrated_bic"], {"level": fit}, settings)
     # Nothing of the group was estimated, and the Laplace approximation of a Gaussian is exact.
     np.testing.assert_allclose(total, subject.sum(), rtol=1e-12)
     error = pyem.integrated_bic(fit, draws=200, key=0).log_evidence_se
     z = (subject - fit.log_evidence) / error
     assert stats.kstest(z, "norm").pvalue > 1e-3
+    for by in ("lme", "aic", "bic"):
+        (total,), (subject,) = model_recovery._in_nats(CRITERIA[by], {"level": fit}, settings)
+        np.testing.assert_allclose(total, subject.sum(), rtol=1e-12)
+        assert total == pytest.approx(fit.log_lik.sum() if by != "lme" else fit.log_evidence.sum(), rel=0.3)
+
+
+def test_a_score_that_is_no_number_wins_nothing():
+    lost = dataclasses.replace(by_hand(), group=by_hand().group.copy())
+    lost.group[0, 0] = [-5.0, np.nan]
+    lost.group[0, 1] = np.nan
+    assert lost.wins().tolist() == [[2, 1], [0, 4]]
+
+
+# -- fits of every kind -------------------------------------------------------------------------------------------------
+
+FEW = {"subjects": 6, "trials": 15}
+
+
+def by_nuts(model, data):
+    return pyem.fit_nuts(model, data, group=None, draws=60, warmup=60, chains=2, key=1)
+
+
+@pytest.mark.parametrize(
+    ("fit", "by"),
+    [
+        (pyem.fit_grid, "integrated_bic"),
+        (partial(pyem.fit_grid, group=pyem.Group()), "integrated_bic"),
+        (partial(pyem.fit_map, log_prior=lambda p: -0.5 * p.b[0] ** 2), "lme"),
+        (by_nuts, "loo"),
+    ],
+    ids=["grid", "grid with a group", "map with a log prior", "nuts"],
+)
+@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
+def test_studies_take_every_kind_of_fit(fit, by):
+    found = recovery(LEVEL, key=1, rounds=1, fit=fit, **FEW)
+    assert np.isfinite(found.estimate).all()
+    assert found.table().loc["b0", "r"] > 0.5
+    assert (np.abs(found.z) < 5).all()
+    pair = {"free": LEVEL, "noisy": pyem.fix(MEAN, sigma=4.0)}
+    wins = confusion(pair, key=1, rounds=2, fit=fit, **FEW)
+    assert wins.by == by
+    assert np.isfinite(wins.group).all()
+    assert wins.wins().tolist() == [[2, 0], [0, 2]]
 
 
 # -- figures ------------------------------------------------------------------------------------------------------------

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions
 import pytest
+from scipy import stats
 
 import pyem
-from pyem import Categorical, Dataset, Interval, Model, Parameter, models
+from pyem import Categorical, Dataset, Interval, Model, Normal, Parameter, Positive, models
 from pyem.models import learning as rl
-from pyem.study import dry_runs
+from pyem.study import dry_runs, sampler
 
 RUNGS = [name for name, _ in dry_runs._LADDER]
 GOOD = models.get("rw1a1b")
@@ -40,7 +43,7 @@ def test_a_good_model_climbs_to_the_top():
     report = pyem.check(GOOD, DATA)
     assert report
     assert [r.name for r in report.rungs] == RUNGS
-    assert set(RUNGS) == {"shapes", "value", "gradient", "purity", "simulation"}
+    assert set(RUNGS) == {"shapes", "value", "gradient", "purity", "sampling", "simulation"}
     assert str(report).startswith("check of rw1a1b\nok   shapes: columns choice, reward; parameters beta, alpha\n")
 
 
@@ -217,6 +220,163 @@ def test_a_parameter_without_effect_is_told():
     assert report
     detail = {rung.name: rung.detail for rung in report.rungs}["gradient"]
     assert detail == "agrees with finite differences; no effect on these data: idle"
+
+
+class OddAtZero(NamedTuple):
+    """A yes or no whose derivative is wrong at even odds, and at these only."""
+
+    logit: Any
+
+    def log_prob(self, value):
+        yes = jnp.asarray(value, float)
+        return yes * self.logit - jnp.maximum(self.logit, 0.0) - jnp.log1p(jnp.exp(-jnp.abs(self.logit)))
+
+    def sample(self, key):
+        return jax.random.bernoulli(key, jax.nn.sigmoid(self.logit)).astype(int)
+
+
+ODDS = Model(
+    "odds", (Parameter("b"),), lambda p, state, trial: OddAtZero(p.b * trial.x), responses=("y",), inputs=("x",)
+)
+NUMBERS = Dataset.from_arrays({"y": RNG.integers(2, size=(4, 1, 30)), "x": RNG.normal(size=(4, 1, 30))})
+
+
+def test_a_derivative_that_is_wrong_where_fits_start():
+    message = fails_at("gradient", ODDS, NUMBERS)
+    assert "at b = 0;" in message
+    assert "a function has a wrong derivative at this very point" in message
+    # Nothing is wrong with it anywhere else.
+    assert pyem.check(dataclasses.replace(ODDS, parameters=(Parameter("b", mean=0.3),)), NUMBERS)
+
+
+def test_a_kink_where_fits_start_is_none():
+    def policy(p, state, trial):
+        return Normal(jnp.maximum(p.b, 0.0) * trial.x, 1.0)
+
+    data = Dataset.from_arrays({"y": RNG.normal(size=(4, 1, 30)), "x": RNG.normal(size=(4, 1, 30))})
+    assert pyem.check(Model("kink", (Parameter("b"),), policy, responses=("y",), inputs=("x",)), data)
+    one_side = lambda p, state, trial: Normal(jnp.where(p.b > 0, p.b, 0.0) * trial.x, 1.0)  # noqa: E731
+    assert pyem.check(Model("side", (Parameter("b"),), one_side, responses=("y",), inputs=("x",)), data)
+
+
+def test_a_step_where_fits_start_is_one():
+    def policy(p, state, trial):
+        return Normal(p.b * trial.x + 0.5 * (p.b > 0), 1.0)
+
+    data = Dataset.from_arrays({"y": RNG.normal(size=(4, 1, 30)), "x": RNG.normal(size=(4, 1, 30))})
+    assert "jumps" in fails_at(
+        "gradient", Model("step", (Parameter("b"),), policy, responses=("y",), inputs=("x",)), data
+    )
+
+
+# -- purity of whole numbers --------------------------------------------------------------------------------------------
+
+
+def test_rounding_in_single_precision_is_no_side_effect():
+    def policy(p, state, trial):
+        return numpyro.distributions.Binomial(total_count=trial.n, probs=p.q)
+
+    counts = np.random.default_rng(0).binomial(25, 0.5, (5, 1, 40))
+    data = Dataset.from_arrays({"y": counts, "n": np.full(counts.shape, 25)})
+    report = pyem.check(
+        Model("counts", (Parameter("q", Interval(0, 1)),), policy, responses=("y",), inputs=("n",)), data
+    )
+    assert report, str(report)
+
+
+# -- sampling -----------------------------------------------------------------------------------------------------------
+
+
+class Drawn(NamedTuple):
+    """A normal distribution that draws what it likes."""
+
+    loc: Any
+    scale: Any
+    shift: float = 0.0
+    spread: float = 1.0
+
+    def log_prob(self, value):
+        return Normal(self.loc, self.scale).log_prob(value)
+
+    def sample(self, key):
+        return self.loc + self.scale * (self.shift + self.spread * jax.random.normal(key))
+
+
+LINE = Dataset.from_arrays({"y": RNG.normal(size=(4, 2, 30)), "x": RNG.normal(size=(4, 2, 30))})
+
+
+def line(make, *, sd=None):
+    """A regression whose distribution `make` makes."""
+    parameters = (Parameter("b"), *(() if sd else (Parameter("sd", Positive()),)))
+    policy = lambda p, state, trial: make(p.b * trial.x + p.b, sd or p.sd)  # noqa: E731
+    return Model("line", parameters, policy, responses=("y",), inputs=("x",))
+
+
+def test_a_sampler_of_the_density_climbs_on():
+    details = {rung.name: rung.detail for rung in pyem.check(line(Drawn), LINE).rungs}
+    assert details["sampling"] == "what is drawn has the density that the likelihood says"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sd", "message"),
+    [
+        (functools.partial(Drawn, shift=0.1), None, "the mean derivative of log_prob by b"),
+        (functools.partial(Drawn, spread=1.1), None, "the mean derivative of log_prob by sd"),
+        # No parameter says how wide it is, but the score of the mean is twice as wide as it should be.
+        (functools.partial(Drawn, spread=1.5), 1.0, "the derivative of log_prob by b has 2."),
+        (functools.partial(Drawn, spread=0.7), 1.0, "the derivative of log_prob by b has 0."),
+    ],
+    ids=["mean", "sd", "wide", "narrow"],
+)
+def test_a_sampler_of_something_else(wrong, sd, message):
+    assert message in fails_at("sampling", line(wrong, sd=sd), LINE)
+
+
+def test_choices_that_are_drawn_otherwise():
+    class Hot(NamedTuple):
+        logits: Any
+
+        def log_prob(self, value):
+            return jax.nn.log_softmax(self.logits)[value]
+
+        def sample(self, key):
+            return jax.random.categorical(key, 0.8 * self.logits)
+
+    message = fails_at("sampling", model(policy=lambda p, q, trial: Hot(p.beta * q)))
+    assert "sample(key) of the distribution of 'choice' does not draw what its log_prob says" in message
+    assert "once in 1e+06 checks" in message
+
+
+def test_a_distribution_that_cannot_be_drawn_from_is_told():
+    class Density(NamedTuple):
+        loc: Any
+        scale: Any
+
+        def log_prob(self, value):
+            return Normal(self.loc, self.scale).log_prob(value)
+
+    details = {rung.name: rung.detail for rung in pyem.check(line(Density), LINE).rungs}
+    assert details["sampling"].startswith("skipped: the distribution of 'y' has no sample(key)")
+
+
+def test_rare_choices_are_no_false_alarm():
+    """Of a choice that is made once in a million times none is drawn, but the information knows of it."""
+    rare = Model(
+        "rare", (Parameter("b", mean=14.0, sd=0.1),), lambda p, s, t: Categorical(jnp.array([0.0, p.b])), options=2
+    )
+    data = Dataset.from_arrays({"choice": np.ones((4, 1, 30), int)})
+    assert "density" in sampler.check_sampler(rare, data)
+
+
+def test_scores_of_right_distributions_are_standard():
+    """The z of every parameter of several models: none beyond 4.5, all together chi-squared at 1e-4."""
+    z = []
+    for name in ("rw1a1b", "glm", "poisson"):
+        simulated = pyem.simulate(models.get(name), subjects=4, trials=40, key=3)
+        for scores in sampler.sampled_scores(models.get(name), simulated).values():
+            z.extend(scores.first / np.sqrt(np.maximum(scores.squares, scores.information)))
+    assert np.abs(z).max() < 4.5
+    assert stats.chi2.ppf(1e-4, len(z)) < (np.array(z) ** 2).sum() < stats.chi2.isf(1e-4, len(z))
 
 
 # -- simulation ---------------------------------------------------------------------------------------------------------

@@ -173,7 +173,10 @@ def simulate(
         made, subjects=subjects, blocks=blocks, trials=trials, missed=missed, effects=effects, seed=seed
     )
     report.whole_file(out, report.csv_bytes(data.to_frame(), index=False), force=force)
-    typer.echo(f"{made.name}: {subjects} people, {data.n_trials} trials, seed {seed}, written to {out}")
+    from pyem.errors import counted
+
+    size = f"{counted(subjects, 'person', 'people')}, {counted(data.n_trials, 'trial')}"
+    typer.echo(f"{made.name}: {size}, seed {seed}, written to {out}")
     if truth is not None:
         report.whole_file(truth, report.csv_bytes(runs.truth_table(data), index=True), force=force)
         typer.echo(f"true parameters written to {truth}")
@@ -364,11 +367,11 @@ def compare(
         str | None,
         typer.Option(
             metavar="CRITERION",
-            help="What decides: integrated_bic, lme, aic or bic; loo or waic for nuts and svi. The best that all have.",
+            help="What decides; the best that all fits have if not given. An unknown name is answered with those there are.",
         ),
     ] = None,
-    unit: Annotated[opt.Unit, typer.Option(help="What loo and waic leave out.")] = opt.Unit.trial,
-    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of the draws for the integrated BIC.")] = 0,
+    unit: Annotated[opt.Unit, typer.Option(help="What cross-validation leaves out.")] = opt.Unit.trial,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of the draws for integrals.")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV file for the comparison.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:

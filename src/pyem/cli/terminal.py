@@ -57,7 +57,10 @@ def interval(low: float, high: float) -> str:
 
 def data_lines(path: str, data: Dataset) -> str:
     """What was read."""
-    head = f"{path}: {data.n_subjects} people, {data.n_lanes} blocks, {data.n_trials} trials"
+    from pyem.errors import counted
+
+    size = counted(data.n_subjects, "person", "people"), counted(data.n_lanes, "block"), counted(data.n_trials, "trial")
+    head = f"{path}: {', '.join(size)}"
     return "\n".join([head, *(f"  {note}" for note in data.notes), *_covariate_notes(data)])
 
 
@@ -125,33 +128,14 @@ def check_table(check: Any) -> Table:
     return table(title[0].upper() + title[1:], columns, rows)
 
 
-_SHOWN = {
-    "n_params": "parameters",
-    "log_lik": "log-lik",
-    "lme": "LME",
-    "integrated_bic": "integrated BIC",
-    "aic": "AIC",
-    "bic": "BIC",
-    "pseudo_r2": "pseudo-R2",
-    "elpd": "elpd",
-    "p": "effective parameters",
-    "k_above_0.7": "Pareto k > 0.7",
-    "difference": "difference",
-    "difference_se": "se",
-    "weight": "weight",
-}
-
-
 def comparison_table(frame: pd.DataFrame) -> Table:
-    """A table of `compare_fits`: the criteria that all fits have, evidence rather than AIC and BIC."""
-    known = [name for name in _SHOWN if name in frame and any(value == value for value in frame[name].tolist())]
-    hidden = ("aic", "bic") if "lme" in known else ()
-    names = [name for name in known if name not in hidden]
-    rows = [
-        [str(model), *(number(row[name]) for name in names)] for model, row in frame[names].astype(float).iterrows()
-    ]
+    """A table of `compare_fits`: the criteria that fits have, evidence rather than criteria of the estimates."""
+    from pyem.selection import headings
+
+    shown = headings(frame)
+    rows = [[str(model), *map(number, row)] for model, row in frame[list(shown)].astype(float).iterrows()]
     title = "Comparison by " + str(frame.attrs.get("method", ""))
-    return table(title, ("model", *(_SHOWN[name] for name in names)), rows)
+    return table(title, ("model", *shown.values()), rows)
 
 
 def catalogue_table(catalogue: Sequence[dict[str, Any]]) -> Table:

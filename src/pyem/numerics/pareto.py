@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+ROUNDING = 1e-10
+"""Log ratios that differ by less than this part of their size (or than this, if they are small) are the same."""
+
 
 def pareto_smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Smoothed, normalised log importance weights (draw, n) from log ratios (draw, n), and Pareto k (n,).
@@ -33,7 +36,8 @@ def pareto_smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     cutoff = np.maximum(np.take_along_axis(out, order[-n_tail - 1][None], 0)[0], np.log(np.finfo(float).tiny))
     largest = np.take_along_axis(out, tail, 0)
     excess = np.exp(largest) - np.exp(cutoff)
-    some = excess[-1] > 0
+    spread = np.ptp(log_ratio, axis=0) > ROUNDING * np.maximum(np.abs(log_ratio).max(0), 1.0)
+    some = (excess[-1] > 0) & spread
     k, sigma = generalized_pareto(np.where(some, excess, 1.0 + np.arange(n_tail)[:, None]))
     at = (np.arange(n_tail)[:, None] + 0.5) / n_tail
     with np.errstate(over="ignore", invalid="ignore"):
@@ -58,7 +62,10 @@ def generalized_pareto(excess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     n = len(excess)
     n_grid = 30 + int(np.sqrt(n))
-    grid = (1 - np.sqrt(n_grid / (np.arange(1, n_grid + 1) - 0.5)))[:, None] / (3 * excess[int(n / 4 + 0.5) - 1])
+    quarter = excess[int(n / 4 + 0.5) - 1]
+    # Equal draws at the cutoff exceed it by nothing: then the smallest that does stands for the quarter.
+    quarter = np.where(quarter > 0, quarter, np.where(excess > 0, excess, np.inf).min(0))
+    grid = (1 - np.sqrt(n_grid / (np.arange(1, n_grid + 1) - 0.5)))[:, None] / (3 * quarter)
     theta = grid + 1 / excess[-1]
     shape = np.empty_like(theta)
     for i, row in enumerate(theta):

@@ -111,28 +111,21 @@ def trace_numbers(fit: Fit) -> dict[str, Any]:
     }
 
 
-_MEASURES = {
-    "integrated_bic": (1, "integrated BIC above the best"),
-    "lme": (-1, "log model evidence below the best (nats)"),
-    "bic": (1, "BIC above the best"),
-    "aic": (1, "AIC above the best"),
-    "elpd": (-1, "expected log predictive density below the best (nats)"),
-}
-
-
 def comparison_numbers(table: pd.DataFrame) -> dict[str, Any]:
-    """What `draw.comparison` needs: the evidence where there is some, else AIC and BIC."""
-    known = [name for name in _MEASURES if name in table and not np.isnan(table[name].to_numpy(float)).any()]
+    """What `draw.comparison` needs: what decided and the evidence where there is some, else criteria of the estimates."""
+    from pyem.selection import CRITERIA, measures
+
+    known = measures(table)
     if not known:
-        raise ValueError(f"the table has none of {', '.join(_MEASURES)}; give a table of compare_fits")
-    measures = []
-    for name in known[:2]:
-        sign, label = _MEASURES[name]
-        values = sign * table[name].to_numpy(float)
-        by = table.attrs.get("by")
-        decides = (name == by or (name == "elpd" and by in ("loo", "waic"))) and "difference_se" in table
-        measures.append((label, values - values.min(), table["difference_se"].to_numpy(float) if decides else None))
-    return {"title": "Comparison", "models": [str(name) for name in table.index], "measures": measures}
+        columns = ", ".join(dict.fromkeys(one.column for one in CRITERIA.values() if one.nats is not None))
+        raise ValueError(f"the table has none of {columns}; give a table of compare_fits")
+    shown = []
+    for one in known[:2]:
+        values = -one.sign * table[one.column].to_numpy(float)
+        decides = one.name == table.attrs.get("by") and "difference_se" in table
+        label = f"{one.quantity} {'below' if one.sign > 0 else 'above'} the best{' (nats)' if one.nats == 1 else ''}"
+        shown.append((label, values - values.min(), table["difference_se"].to_numpy(float) if decides else None))
+    return {"title": "Comparison", "models": [str(name) for name in table.index], "measures": shown}
 
 
 def is_categorical(fit: Fit) -> bool:

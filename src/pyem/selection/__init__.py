@@ -1,25 +1,57 @@
 """Which model explains the data best: criteria, evidence, cross-validation, and the comparison of fits."""
 
 from pyem.errors import UndefinedCriterion
-from pyem.selection.comparison import BY_DRAWS, CRITERIA, compare_fits
-from pyem.selection.criteria import Criterion, PseudoR2, aic, bic, pseudo_r2
-from pyem.selection.evidence import IntegratedBIC, LogEvidence, integrated_bic, lme
+from pyem.selection.comparison import compare_fits, headings, measures
+from pyem.selection.criteria import AIC, BIC, PSEUDO_R2, PseudoR2, aic, bic, pseudo_r2
+from pyem.selection.criterion import (
+    CRITERIA,
+    Criterion,
+    Score,
+    Settings,
+    Unit,
+    has_draws,
+    named,
+    register,
+    require,
+    unregister,
+    usual,
+    without_estimates,
+)
+from pyem.selection.cross_validation import LOO, WAIC, Predictive, loo, waic
+from pyem.selection.evidence import INTEGRATED_BIC, LME, IntegratedBIC, LogEvidence, integrated_bic, lme
 from pyem.selection.random_effects import ModelFrequencies, random_effects_bms
 
+for _one in (LME, INTEGRATED_BIC, AIC, BIC, PSEUDO_R2, LOO, WAIC):
+    register(_one)
+
 __all__ = [
-    "BY_DRAWS",
     "CRITERIA",
     "Criterion",
     "IntegratedBIC",
     "LogEvidence",
     "ModelFrequencies",
+    "Predictive",
     "PseudoR2",
+    "Score",
+    "Settings",
     "UndefinedCriterion",
+    "Unit",
     "aic",
     "bic",
     "compare_fits",
+    "has_draws",
+    "headings",
     "integrated_bic",
     "lme",
+    "loo",
+    "measures",
+    "named",
     "pseudo_r2",
     "random_effects_bms",
+    "register",
+    "require",
+    "unregister",
+    "usual",
+    "waic",
+    "without_estimates",
 ]

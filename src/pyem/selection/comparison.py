@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.errors import UndefinedCriterion, list_of
-from pyem.results.point import PointFit
-from pyem.results.sample import SampleFit
-from pyem.selection.criteria import aic, bic, pseudo_r2
-from pyem.selection.evidence import integrated_bic, lme, n_group_params
+from pyem.errors import UndefinedCriterion, counted, list_of
+from pyem.selection.criterion import (
+    CRITERIA,
+    Criterion,
+    Score,
+    Settings,
+    Unit,
+    deciding,
+    has_draws,
+    named,
+    require,
+    usual,
+)
+from pyem.selection.evidence import n_group_params
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Unit = Literal["trial", "block", "subject"]
-CRITERIA = {
-    "integrated_bic": "integrated BIC (Huys et al., 2011), smallest is best",
-    "lme": "log model evidence (Laplace, less the penalty of the group's parameters), largest is best",
-    "aic": "AIC summed over subjects, smallest is best",
-    "bic": "BIC summed over subjects, smallest is best",
-}
-"""What fits can be sorted by."""
-
-
-BY_DRAWS = ("loo", "waic")
-"""What fits with draws can be sorted by."""
-
-
-# -- comparison ---------------------------------------------------------------------------------------------------------
+    from pyem.selection.criterion import Fit
 
 
 def compare_fits(
@@ -44,9 +39,8 @@ def compare_fits(
     fits
         A name for each fit.
     by
-        The criterion that decides: ``"integrated_bic"``, ``"lme"``, ``"aic"`` or ``"bic"``. If not given: the integrated
-        BIC, or LME, if every fit has it; BIC if all are by maximum likelihood. Fits by `fit_nuts` or `fit_svi` are compared
-        by ``"loo"`` (the default for them) or ``"waic"``.
+        The name of the criterion that decides, one of `pyem.selection.CRITERIA`. If not given: the integrated BIC, or LME, if
+        every fit has it; BIC if all are by maximum likelihood; LOO if all have draws.
     draws, key
         Of the integrated BIC; see there. With ``draws=0`` it is left out. `key` is the seed of LOO by subject too.
     unit
@@ -57,11 +51,11 @@ def compare_fits(
     DataFrame
         A row for each fit: ``method``; numbers ``n_params`` of parameters of a subject and ``n_group`` of the group;
         ``log_lik`` at the estimates; the criteria, NaN where a fit has none; and of the criterion that decides: ``difference``
-        from the best (0 or more; of LME in nats, else in units of deviance), ``difference_se`` its standard error across
-        subjects, ``weight`` the share of a model's exp(evidence) among all. What decides is in ``.attrs["by"]``, in words in
-        ``.attrs["method"]``. For LOO and WAIC the columns are ``method``, ``n_params``, ``unit``, ``n_units``, ``elpd`` in nats
-        with its ``se``, the effective number of parameters ``p``, ``deviance`` (-2 elpd), for LOO the number of units that it
-        fails for, ``k_above_0.7``, and ``difference``, ``difference_se`` and ``weight`` of elpd.
+        from the best (0 or more, in the criterion's own units: of log evidence and elpd in nats, else of deviance),
+        ``difference_se`` its standard error across subjects, ``weight`` the share of a model's exp(evidence) among all. What
+        decides is in ``.attrs["by"]``, in words in ``.attrs["method"]``. Where LOO or WAIC decide, which take long, theirs are
+        the only columns of criteria: ``unit``, ``n_units``, ``elpd`` in nats with its ``se``, the effective number of
+        parameters ``p``, ``deviance`` (-2 elpd), and for LOO the number of units that it fails for, ``k_above_0.7``.
 
     Raises
     ------
@@ -86,65 +80,92 @@ def compare_fits(
     """
     import pandas as pd
 
-    if by is not None and by not in (*CRITERIA, *BY_DRAWS):
-        raise ValueError(f"by={by!r}; choose one of {', '.join((*CRITERIA, *BY_DRAWS))}")
+    decides = None if by is None else named(by)
     _same_data(fits)
-    if _have_draws(fits, by):
-        from pyem.selection.comparison_draws import compare_draws
-
-        return compare_draws(fits, by=by or "loo", unit=unit, key=key)
     _all_finite(fits)
-    rows, parts = {}, {}
-    for name, fit in fits.items():
-        rows[name], parts[name] = _described(fit, draws, key)
+    settings = Settings(draws, key, unit)
+    decides = decides or usual(fits, settings)
+    require(decides, fits, settings)
+    shown = [decides] if decides.costly else [one for one in CRITERIA.values() if not one.costly]
+    scores = {name: _scores(fit, shown, settings) for name, fit in fits.items()}
+    rows = {name: _row(fit, shown, scores[name]) for name, fit in fits.items()}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
-    by = by or _usual(fits, parts)
-    lacking = [name for name, part in parts.items() if by not in part]
-    if lacking:
-        raise ValueError(f"no {by} for {', '.join(lacking)} (see the function {by}); compare by another criterion")
-    sign, scale = (-1, 1.0) if by == "lme" else (1, 0.5)
-    table = table.iloc[np.argsort(sign * table[by].to_numpy(), kind="stable")]
-    table["difference"] = np.abs(table[by] - table[by].iloc[0])
-    best = parts[table.index[0]][by]
-    table["difference_se"] = [_sum_se(parts[name][by] - best) for name in table.index]
-    weight = np.exp(-scale * table["difference"])
+    return _sorted(table, decides, {name: scores[name][decides.name] for name in fits}, settings)
+
+
+def _scores(fit: Fit, shown: list[Criterion], settings: Settings) -> dict[str, Score]:
+    """What each criterion says of a fit, as far as it is defined."""
+    found = {}
+    for one in shown:
+        if one.reason(fit, settings) is None:
+            try:
+                found[one.name] = one.evaluate(fit, settings)
+            except UndefinedCriterion:
+                continue
+    return found
+
+
+def _row(fit: Fit, shown: list[Criterion], scores: Mapping[str, Score]) -> dict[str, Any]:
+    row: dict[str, Any] = {"method": fit.method, "n_params": fit.model.n_params, "n_group": n_group_params(fit)}
+    row["log_lik"] = float(fit.log_lik.sum())
+    for one in shown:
+        score = scores.get(one.name)
+        for column in one.columns:
+            row[column] = np.nan if score is None else score.shown.get(column, np.nan)
+            if score is not None and column == one.column and column not in score.shown:
+                row[column] = score.total
+    return row
+
+
+def _sorted(table: pd.DataFrame, decides: Criterion, scores: Mapping[str, Score], settings: Settings) -> pd.DataFrame:
+    """The best first, with the differences from it."""
+    lost = [name for name, score in scores.items() if not np.isfinite(score.total)]
+    if lost:
+        raise ValueError(f"{decides.name} of {list_of(lost)} is not a finite number; compare by another criterion")
+    total = np.array([scores[name].total for name in table.index])
+    order = np.argsort(-decides.sign * total, kind="stable")
+    table, total = table.iloc[order].copy(), total[order]
+    best = scores[str(table.index[0])]
+    table["difference"] = np.abs(total - total[0])
+    table["difference_se"] = [_difference_se(scores[str(name)], best) for name in table.index]
+    assert decides.nats is not None
+    weight = np.exp(-abs(decides.nats) * table["difference"])
     table["weight"] = weight / weight.sum()
-    table.attrs.update(by=by, method=CRITERIA[by])
+    table.attrs.update(by=decides.name, method=decides.said(settings.unit))
+    if len(decides.units) > 1:
+        table.attrs["unit"] = settings.unit
     return table
 
 
-def _have_draws(fits: Mapping[str, Any], by: str | None) -> bool:
-    """Whether these are fits with draws, to be compared by what they predict."""
-    have = {name: isinstance(fit, SampleFit) for name, fit in fits.items()}
-    said = ", ".join(f"{name!r} by {fit.method}" for name, fit in fits.items())
-    if any(have.values()) and not all(have.values()):
-        raise ValueError(f"fits with and without draws cannot be compared ({said}): fit all models by one method")
-    if any(have.values()) and by in CRITERIA:
-        raise ValueError(
-            f"by={by!r} is for point estimates, but these fits have draws ({said}); choose 'loo' or 'waic'"
-        )
-    if by in BY_DRAWS and not any(have.values()):
-        raise ValueError(f"by={by!r} needs draws from the posterior, but these fits have none ({said}); use fit_nuts")
-    return any(have.values())
+def _difference_se(one: Score, best: Score) -> float:
+    """Standard error of the difference, with subjects (or the units of a single subject) as a random sample."""
+    gap = one.subject - best.subject
+    if len(gap) < 2 and one.pointwise is not None and best.pointwise is not None:
+        gap = one.pointwise - best.pointwise
+    return math.sqrt(len(gap)) * float(gap.std(ddof=1)) if len(gap) > 1 else math.nan
 
 
-def _all_finite(fits: Mapping[str, PointFit]) -> None:
+# -- what is refused --------------------------------------------------------------------------------------------------------
+
+
+def _all_finite(fits: Mapping[str, Fit]) -> None:
     for name, fit in fits.items():
         lost = np.flatnonzero(~np.isfinite(fit.log_lik))
-        if len(lost):
+        # The posterior mean of draws may lie where the likelihood is 0, although no draw does.
+        if len(lost) and not has_draws(fit):
             who = list_of(fit.data.subjects[lost].tolist())
             raise ValueError(
-                f"fit {name!r} has no finite likelihood for {len(lost)} subjects ({who}), so that sums over subjects mean "
-                "nothing; fit all models to the data without them, data.select([<the others>])"
+                f"fit {name!r} has no finite likelihood for {counted(len(lost), 'subject')} ({who}), so that sums over "
+                "subjects mean nothing; fit all models to the data without them, data.select([<the others>])"
             )
 
 
-def _same_data(fits: Mapping[str, PointFit]) -> None:
+def _same_data(fits: Mapping[str, Fit]) -> None:
     if not isinstance(fits, Mapping) or not fits:
         raise ValueError('expected fits by name, such as {"one": fit, "other": fit}, but was given ' + f"{fits!r:.60}")
     said = {
-        name: f"{name!r}: {fit.data.n_subjects} subjects, {int(fit.data.n_responses(fit.model).sum())} trials with "
-        f"{' and '.join(fit.model.responses)}"
+        name: f"{name!r}: {counted(fit.data.n_subjects, 'subject')}, "
+        f"{counted(int(fit.data.n_responses(fit.model).sum()), 'trial')} with {' and '.join(fit.model.responses)}"
         for name, fit in fits.items()
     }
     first, *others = fits
@@ -158,52 +179,30 @@ def _same_data(fits: Mapping[str, PointFit]) -> None:
         )
 
 
-def _usual(fits: Mapping[str, PointFit], parts: Mapping[str, Mapping[str, np.ndarray]]) -> str:
-    """The criterion that decides if none is named."""
-    for criterion in ("integrated_bic", "lme"):
-        if all(criterion in part for part in parts.values()):
-            return criterion
-    if all(fit.method == "mle" for fit in fits.values()):
-        return "bic"
-    methods = ", ".join(f"{name!r} by {fit.method}" for name, fit in fits.items())
-    raise ValueError(
-        f"no criterion suits all of these fits ({methods}): fit them by one method, or name a criterion with by="
-    )
+# -- what a table has -------------------------------------------------------------------------------------------------------
 
 
-def _described(fit: PointFit, draws: int, key: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """A row of the table, and each subject's part of every criterion."""
-    evidence = _if_defined(lambda: lme(fit))
-    integrated = _if_defined(lambda: integrated_bic(fit, draws=draws, key=key)) if draws else None
-    akaike, schwarz = aic(fit), bic(fit)
-    r2 = _if_defined(lambda: pseudo_r2(fit))
-    row = {
-        "method": fit.method,
-        "n_params": fit.model.n_params,
-        "n_group": n_group_params(fit),
-        "log_lik": float(fit.log_lik.sum()),
-        "lme": evidence.value if evidence else np.nan,
-        "integrated_bic": integrated.value if integrated else np.nan,
-        "integrated_bic_se": integrated.se if integrated else np.nan,
-        "aic": akaike.total,
-        "bic": schwarz.total,
-        "pseudo_r2": r2.median if r2 else np.nan,
-    }
-    parts = {"aic": akaike.subject, "bic": schwarz.subject}
-    if evidence:
-        parts["lme"] = evidence.subject
-    if integrated:
-        parts["integrated_bic"] = -2 * integrated.log_evidence
-    return row, parts
+def measures(table: pd.DataFrame) -> list[Criterion]:
+    """The criteria that all fits of a table of `compare_fits` have: what decided first, then the most usual ones."""
+    by = table.attrs.get("by")
+    found: dict[str, Criterion] = {}
+    for one in sorted(deciding(), key=lambda one: one.name != by):
+        if one.column in table and not np.isnan(table[one.column].to_numpy(float)).any():
+            found.setdefault(one.column, one)
+    return list(found.values())
 
 
-def _if_defined(criterion: Callable[[], Any]) -> Any:
-    try:
-        return criterion()
-    except UndefinedCriterion:
-        return None
+def headings(table: pd.DataFrame) -> dict[str, str]:
+    """Columns of a table of `compare_fits` that are worth printing, and their headings.
 
-
-def _sum_se(parts: np.ndarray) -> float:
-    """Standard error of the sum of the subjects' parts."""
-    return float(math.sqrt(len(parts)) * parts.std(ddof=1)) if len(parts) > 1 else math.nan
+    Criteria that are not known for any fit are left out, and so are those of estimates if there is one that averages over
+    people's parameters and they have not decided.
+    """
+    by = table.attrs.get("by")
+    marginal = any(one.marginal for one in measures(table))
+    out = {"n_params": "parameters", "log_lik": "log-lik"}
+    for one in CRITERIA.values():
+        if one.nats is None or one.marginal or not marginal or one.name == by:
+            out |= {column: heading for column, heading in one.columns.items() if heading}
+    out |= {"difference": "difference", "difference_se": "se", "weight": "weight"}
+    return {column: text for column, text in out.items() if column in table and np.any(table[column].notna())}

@@ -1,44 +1,32 @@
-"""Information criteria of point estimates."""
+"""Information criteria of point estimates, and how far a model is from chance."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyem.errors import UndefinedCriterion
-from pyem.results.point import PointFit
+from pyem.selection.chance import chance, choices
+from pyem.selection.criterion import Criterion, Score, Settings, has_draws, without_estimates
 
 if TYPE_CHECKING:
-    pass
+    from pyem.selection.criterion import Fit
 
 
 # -- information criteria of each subject's estimates -------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Criterion:
-    """A criterion that is a sum over subjects.
+def aic(fit: Fit) -> Score:
+    """Akaike's information criterion ``2 P - 2 log L`` of each subject, ``.subject``, and summed, ``.total``.
 
-    Parameters
-    ----------
-    total
-        The sum.
-    subject
-        Each subject's, (S,).
-    """
+    Smaller is better. It is meant for maximum likelihood. At the estimates of EM or MAP the likelihood is lower and the
+    parameters are less free than the criterion supposes: use `lme` or `integrated_bic` for these.
 
-    total: float
-    subject: np.ndarray = dataclasses.field(repr=False)
-
-
-def aic(fit: PointFit) -> Criterion:
-    """Akaike's information criterion ``2 P - 2 log L`` of each subject, and summed; smaller is better.
-
-    It is meant for maximum likelihood. At the estimates of EM or MAP the likelihood is lower and the parameters are less
-    free than the criterion supposes: use `lme` or `integrated_bic` for these.
+    Raises
+    ------
+    UndefinedCriterion
+        If the fit consists of draws.
 
     References
     ----------
@@ -53,13 +41,18 @@ def aic(fit: PointFit) -> Criterion:
     >>> bool(aic(fit).total == 12 - 2 * fit.log_lik.sum())
     True
     """
-    return _criterion(fit, np.full(len(fit.x), 2.0))
+    return AIC.evaluate(fit)
 
 
-def bic(fit: PointFit) -> Criterion:
+def bic(fit: Fit) -> Score:
     """Schwarz's criterion ``P log n - 2 log L`` of each subject with its n responses, and summed; smaller is better.
 
     It is meant for maximum likelihood; see `aic`.
+
+    Raises
+    ------
+    UndefinedCriterion
+        If the fit consists of draws.
 
     References
     ----------
@@ -74,12 +67,49 @@ def bic(fit: PointFit) -> Criterion:
     >>> bic(fit).total > aic(fit).total
     True
     """
-    return _criterion(fit, np.log(fit.data.n_responses(fit.model)))
+    return BIC.evaluate(fit)
 
 
-def _criterion(fit: PointFit, price: np.ndarray) -> Criterion:
-    subject = fit.model.n_params * price - 2 * fit.log_lik
-    return Criterion(float(subject.sum()), subject)
+def _aic_score(fit: Fit, settings: Settings) -> Score:
+    del settings
+    return Score(fit.model.n_params * np.full(len(fit.x), 2.0) - 2 * fit.log_lik)
+
+
+def _bic_score(fit: Fit, settings: Settings) -> Score:
+    del settings
+    return Score(fit.model.n_params * np.log(fit.data.n_responses(fit.model)) - 2 * fit.log_lik)
+
+
+def _without_prior(fit: Fit) -> bool:
+    return fit.log_evidence is None and not has_draws(fit)
+
+
+AIC = Criterion(
+    "aic",
+    "AIC",
+    _aic_score,
+    "smallest",
+    -0.5,
+    note="summed over subjects",
+    reason=without_estimates,
+    needs="point estimates",
+    order=30,
+)
+BIC = Criterion(
+    "bic",
+    "BIC",
+    _bic_score,
+    "smallest",
+    -0.5,
+    note="summed over subjects",
+    reason=without_estimates,
+    needs="point estimates",
+    usual=_without_prior,
+    order=40,
+)
+
+
+# -- pseudo-R2 --------------------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,7 +123,7 @@ class PseudoR2:
     pooled
         Of all responses together.
     subject
-        Of each subject, (S,).
+        Of each subject, (S,); NaN for one who never had more than one option.
     """
 
     median: float
@@ -101,15 +131,18 @@ class PseudoR2:
     subject: np.ndarray = dataclasses.field(repr=False)
 
 
-def pseudo_r2(fit: PointFit) -> PseudoR2:
-    """McFadden's pseudo-R2 against chance, ``1 - log L / (n log(1 / K))`` with n responses among K options.
+def pseudo_r2(fit: Fit) -> PseudoR2:
+    """McFadden's pseudo-R2 against chance, ``1 - log L / log L_chance``, of everything that is a choice among options.
 
-    K is the model's number of options, also where a trial offers only some of them. No penalty: more parameters, more R2.
+    By chance, each option that is on offer in a trial is chosen with the same probability; an option to which the model
+    gives probability 0 (a logit of minus infinity) is not on offer. With several responses in a trial, all choices count;
+    responses that are no choices (a response time, a rating, a yes or no, a count) are left out on both sides. A model that
+    gives the log-likelihood itself has all of its `options` on offer. No penalty: more parameters, more R2.
 
     Raises
     ------
-    ValueError
-        If the model does not choose among options.
+    UndefinedCriterion
+        If no response of the model is a choice among options.
 
     References
     ----------
@@ -124,8 +157,30 @@ def pseudo_r2(fit: PointFit) -> PseudoR2:
     >>> 0 < pseudo_r2(fit).median < 1
     True
     """
-    if fit.model.options is None:
-        raise UndefinedCriterion(f"model {fit.model.name!r} has no options to choose from, so there is no chance level")
-    chance = -fit.data.n_responses(fit.model) * math.log(fit.model.options)
-    subject = 1 - fit.log_lik / chance
-    return PseudoR2(float(np.median(subject)), float(1 - fit.log_lik.sum() / chance.sum()), subject)
+    score = PSEUDO_R2.evaluate(fit)
+    return PseudoR2(score.shown["pseudo_r2"], score.total, np.where(score.weight == 0, np.nan, score.subject))
+
+
+def _pseudo_r2_score(fit: Fit, settings: Settings) -> Score:
+    del settings
+    found = chance(fit.model, fit.data, fit.x)
+    # A person who has a single option in every trial is neither at chance nor certain.
+    some = found.by_chance != 0
+    subject = np.where(some, 1 - found.log_lik / np.where(some, found.by_chance, 1.0), 0.0)
+    weight = found.by_chance / (found.by_chance.sum() or 1.0)
+    return Score(subject, weight=weight, shown={"pseudo_r2": float(np.median(subject[some])) if some.any() else np.nan})
+
+
+def _no_choice(fit: Fit, settings: Settings) -> str | None:
+    del settings
+    if choices(fit.model, fit.data):
+        return None
+    return (
+        f"model {fit.model.name!r} has no options to choose from, so there is no chance level (a yes or no has one if it is "
+        "written as Categorical(logits=jnp.array([0.0, x])) with options=2)"
+    )
+
+
+PSEUDO_R2 = Criterion(
+    "pseudo_r2", "pseudo-R2", _pseudo_r2_score, "largest", None, reason=_no_choice, needs="choices among options"
+)

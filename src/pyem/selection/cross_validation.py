@@ -10,20 +10,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pyem.engine.pointwise import chunks_of, units
-from pyem.errors import FitWarning, Unavailable
+from pyem.engine.pointwise import by_trial, chunks_of, units
+from pyem.errors import FitWarning, counted
 from pyem.numerics.pareto import pareto_smoothed
-from pyem.results.sample import SampleFit
+from pyem.selection.criterion import UNITS, Criterion, Score, Settings, Unit, has_draws
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Unit = Literal["trial", "block", "subject"]
-UNITS: tuple[Unit, ...] = ("trial", "block", "subject")
+    from pyem.results.sample import SampleFit
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,8 +81,8 @@ class Predictive:
     def __str__(self) -> str:
         name = "PSIS-LOO" if self.method == "loo" else "WAIC"
         lines = [
-            f"{name} by {self.unit}: elpd {self.elpd:.2f} (se {self.se:.2f}), p {self.p:.2f}, {len(self.pointwise)} "
-            f"{self.unit}s left out one at a time"
+            f"{name} by {self.unit}: elpd {self.elpd:.2f} (se {self.se:.2f}), p {self.p:.2f}, "
+            f"{counted(len(self.pointwise), self.unit)} left out one at a time"
         ]
         if self.pareto_k is not None:
             bad = int((self.pareto_k > 0.7).sum())
@@ -111,7 +110,9 @@ def loo(fit: SampleFit, *, unit: Unit = "trial", key: Any = 0, integration_draws
     Raises
     ------
     ValueError
-        If the unit is unknown, or the model gives no value for single trials.
+        If the unit is unknown.
+    UndefinedCriterion
+        If the fit has no draws, or its model gives no value for single trials.
 
     Notes
     -----
@@ -128,14 +129,16 @@ def loo(fit: SampleFit, *, unit: Unit = "trial", key: Any = 0, integration_draws
     Merkle, E. C., Furr, D., & Rabe-Hesketh, S. (2019). Bayesian comparison of latent variable models: Conditional versus
     marginal likelihoods. Psychometrika, 84, 802-829. https://doi.org/10.1007/s11336-019-09679-0
     """
+    LOO.require(fit, Settings(unit=unit))
     found = _pointwise(fit, unit, _loo_of, key, integration_draws)
     k = found.extra
     bad = np.flatnonzero(k > 0.7)
     if len(bad):
         first = ", ".join(f"{name} {values[bad[0]]}" for name, values in found.labels.items())
         warnings.warn(
-            f"loo by {unit}: {len(bad)} of {len(k)} {unit}s influence the posterior too much for importance sampling (Pareto k "
-            f"above 0.7; the first: {first}): their elpd is too high. Draw more, compare by waic too, or fit without them",
+            f"loo by {unit}: {len(bad)} of {counted(len(k), unit)} influence the posterior too much for importance sampling "
+            f"(Pareto k above 0.7; the first: {first}): their elpd is too high. Draw more, compare by waic "
+            "too, or fit without them",
             FitWarning,
             stacklevel=2,
         )
@@ -150,6 +153,7 @@ def waic(fit: SampleFit, *, unit: Unit = "trial", key: Any = 0, integration_draw
     Watanabe, S. (2010). Asymptotic equivalence of Bayes cross validation and widely applicable information criterion in
     singular learning theory. Journal of Machine Learning Research, 11, 3571-3594.
     """
+    WAIC.require(fit, Settings(unit=unit))
     found = _pointwise(fit, unit, _waic_of, key, integration_draws)
     return _summed("waic", unit, found, None)
 
@@ -195,14 +199,61 @@ def _loo_of(log_lik: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.asarray(logsumexp(log_weight + log_lik, axis=0)), _lppd(log_lik), k
 
 
+def _no_draws(fit: SampleFit, settings: Settings) -> str | None:
+    if settings.unit not in UNITS:
+        raise ValueError(f"unit={settings.unit!r}; choose one of {', '.join(UNITS)}")
+    if not has_draws(fit):
+        return f"a fit by {fit.method} has no draws; use fit_nuts or fit_svi"
+    if settings.unit == "trial" and not by_trial(fit.model, fit.data):
+        return f"model {fit.model.name!r} gives the log-likelihood of a block, not of single trials; pass unit='block'"
+    return None
+
+
+def _score(found: Predictive) -> Score:
+    shown = {"unit": found.unit, "n_units": len(found.pointwise)}
+    shown |= {"se": found.se, "p": found.p, "deviance": found.deviance}
+    if found.pareto_k is not None:
+        shown["k_above_0.7"] = int((found.pareto_k > 0.7).sum())
+    return Score(found.by_subject, pointwise=found.pointwise, shown=shown, extras={"pareto_k": found.pareto_k})
+
+
+_COLUMNS = {"unit": "", "n_units": "", "elpd": "elpd", "se": "", "p": "effective parameters", "deviance": ""}
+_COMMON: dict[str, Any] = {
+    "quantity": "expected log predictive density",
+    "reason": _no_draws,
+    "needs": "draws from the posterior",
+    "units": UNITS,
+    "column": "elpd",
+    "marginal": True,
+    "costly": True,
+}
+LOO = Criterion(
+    "loo",
+    "PSIS-LOO",
+    lambda fit, settings: _score(loo(fit, unit=settings.unit, key=settings.key)),
+    "largest",
+    1.0,
+    columns=_COLUMNS | {"k_above_0.7": "Pareto k > 0.7"},
+    usual=has_draws,
+    order=50,
+    **_COMMON,
+)
+WAIC = Criterion(
+    "waic",
+    "WAIC",
+    lambda fit, settings: _score(waic(fit, unit=settings.unit, key=settings.key)),
+    "largest",
+    1.0,
+    columns=_COLUMNS,
+    order=60,
+    **_COMMON,
+)
+
+
 # -- pointwise values, a few subjects at a time ---------------------------------------------------------------------------
 
 
 def _pointwise(fit: SampleFit, unit: Unit, of: Any, key: Any, integration_draws: int) -> _Found:
-    if unit not in UNITS:
-        raise ValueError(f"unit={unit!r}; choose one of {', '.join(UNITS)}")
-    if not isinstance(fit, SampleFit):
-        raise Unavailable(f"a fit by {fit.method} has no draws; use fit_nuts or fit_svi")
     if unit == "subject":
         values = marginal_log_lik(fit, draws=integration_draws, key=key)
         elpd, lppd, extra = of(values)

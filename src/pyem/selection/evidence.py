@@ -5,19 +5,24 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.engine.importance import Estimate
 from pyem.engine.importance import log_evidence as importance_sampled
-from pyem.errors import FitWarning, UndefinedCriterion
+from pyem.errors import FitWarning, counted
+from pyem.population.group import Group
 from pyem.population.posterior import Status
-from pyem.results.point import PointFit
+from pyem.selection.criterion import Criterion, Score, Settings, has_draws
+
+if TYPE_CHECKING:
+    from pyem.selection.criterion import Fit
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LogEvidence:
-    """Log model evidence by the Laplace approximation, in nats; larger is better.
+    """Log model evidence, in nats; larger is better. Exact for a fit on a grid, else by the Laplace approximation.
 
     Parameters
     ----------
@@ -37,17 +42,18 @@ class LogEvidence:
     subject: np.ndarray = dataclasses.field(repr=False)
 
 
-def lme(fit: PointFit) -> LogEvidence:
+def lme(fit: Fit) -> LogEvidence:
     """Log model evidence of a fit by EM or MAP, from the Laplace approximation of every subject's integral.
 
     Each subject's log marginal likelihood is ``log p(y | m) + log p(m) + P/2 log 2π - 1/2 log det H`` at the mode `m`, `H` the
-    Hessian of the negative log joint. Parameters of the group that were estimated from the same data are paid for as in the
-    BIC of a model whose observations are the S subjects: half a log S each. Larger is better.
+    Hessian of the negative log joint; of a fit on a grid it is the integral itself. Parameters of the group that were
+    estimated from the same data are paid for as in the BIC of a model whose observations are the S subjects: half a log S
+    each. Larger is better.
 
     Raises
     ------
-    ValueError
-        If the fit has no prior (maximum likelihood).
+    UndefinedCriterion
+        If the fit has no prior (maximum likelihood), or consists of draws, which do not tell the evidence.
 
     Warns
     -----
@@ -67,25 +73,82 @@ def lme(fit: PointFit) -> LogEvidence:
     >>> lme(fit).n_group
     4
     """
-    if fit.log_evidence is None:
-        raise UndefinedCriterion(
-            f"a fit by {fit.method} has no prior and so no evidence; use fit_em or fit_map, or compare by aic or bic"
-        )
-    irregular = [str(label) for label in fit.data.subjects[fit.status != Status.CONVERGED]]
-    if irregular:
-        warnings.warn(
-            f"the Laplace approximation does not hold for {len(irregular)} of {len(fit.status)} subjects without a regular "
-            f"mode ({', '.join(irregular[:10])}{', ...' if len(irregular) > 10 else ''}); use integrated_bic",
-            FitWarning,
-            stacklevel=2,
-        )
+    LME.require(fit)
+    _warn_of_irregular(fit)
+    assert fit.log_evidence is not None
     total, n_group = float(fit.log_evidence.sum()), n_group_params(fit)
     return LogEvidence(total - 0.5 * n_group * math.log(len(fit.x)), total, n_group, fit.log_evidence)
 
 
-def n_group_params(fit: PointFit) -> int:
+def _warn_of_irregular(fit: Fit) -> None:
+    irregular = fit.data.subjects[fit.status != Status.CONVERGED]
+    if not len(irregular):
+        return
+    who = f"{len(irregular)} of {counted(len(fit.status), 'subject')}"
+    if is_exact(fit):
+        text = f"the grid does not hold the whole posterior of {who} ({_some(irregular)}); their evidence is not exact"
+    else:
+        text = (
+            f"the Laplace approximation does not hold for {who} without a regular mode ({_some(irregular)}); use "
+            "integrated_bic"
+        )
+    warnings.warn(text, FitWarning, stacklevel=3)
+
+
+def _some(labels: np.ndarray) -> str:
+    return ", ".join(map(str, labels[:10])) + (", ..." if len(labels) > 10 else "")
+
+
+def is_exact(fit: Fit) -> bool:
+    """Whether a fit has the integral over each subject's parameters itself."""
+    return fit.method == "grid"
+
+
+def n_group_params(fit: Fit) -> int:
     """Number of parameters of the group that were estimated: means, effects, standard deviations, correlations."""
     return 0 if fit.population is None else len(fit.population.vector)
+
+
+def _no_evidence(fit: Fit, settings: Settings) -> str | None:
+    del settings
+    if has_draws(fit):
+        return (
+            f"a fit by {fit.method} has draws from the posterior, which do not tell the evidence; fit the model by fit_em, "
+            "fit_map or fit_grid to have it, or compare by what the draws predict"
+        )
+    if fit.log_evidence is None:
+        return f"a fit by {fit.method} has no prior and so no evidence; use fit_em or fit_map"
+    return None
+
+
+def _lme_score(fit: Fit, settings: Settings) -> Score:
+    del settings
+    found = lme(fit)
+    price = -0.5 * found.n_group * math.log(len(fit.x))
+    return Score(found.subject, price, extras={"n_group": found.n_group})
+
+
+def _has_prior(fit: Fit) -> bool:
+    return fit.log_evidence is not None
+
+
+LME = Criterion(
+    "lme",
+    "LME",
+    _lme_score,
+    "largest",
+    1.0,
+    quantity="log model evidence",
+    note="(Laplace, or exact on a grid, less the penalty of the group's parameters)",
+    reason=_no_evidence,
+    needs="the evidence of every subject",
+    usual=_has_prior,
+    order=20,
+    marginal=True,
+)
+
+
+# -- integrated BIC -----------------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,11 +162,11 @@ class IntegratedBIC:
     n_group, n_responses
         Number of group parameters that were estimated, and of responses of all subjects.
     draws
-        Number of draws for each subject.
+        Number of draws for each subject; 0 where the integrals are those of a grid.
     log_evidence, log_evidence_se
         Log marginal likelihood of each subject given the group's parameters, and its Monte-Carlo standard error, (S,), in nats.
     ess
-        Effective number of draws for each subject, (S,).
+        Effective number of draws for each subject, (S,); infinite where nothing is drawn.
     """
 
     value: float
@@ -116,13 +179,14 @@ class IntegratedBIC:
     ess: np.ndarray = dataclasses.field(repr=False)
 
 
-def integrated_bic(fit: PointFit, *, draws: int = 1000, key: Any) -> IntegratedBIC:
+def integrated_bic(fit: Fit, *, draws: int = 1000, key: Any = 0) -> IntegratedBIC:
     """Integrated BIC of a fit by EM or MAP: ``-2 Σ log ∫ p(y | x) p(x | group) dx + n_group log(all responses)``.
 
     Parameters
     ----------
     fit
-        By EM, or by MAP with a Gaussian prior (which has no group parameters to pay for).
+        By EM, or by MAP with a Gaussian prior (which has no group parameters to pay for). A fit on a grid has the integrals
+        already: they are taken as they are, with error 0.
     draws
         For each subject's integral, at least. The error falls with their square root.
     key
@@ -130,8 +194,8 @@ def integrated_bic(fit: PointFit, *, draws: int = 1000, key: Any) -> IntegratedB
 
     Raises
     ------
-    ValueError
-        If the fit has no prior that can be evaluated.
+    UndefinedCriterion
+        If the fit has no prior that can be evaluated, or consists of draws.
 
     Warns
     -----
@@ -156,25 +220,8 @@ def integrated_bic(fit: PointFit, *, draws: int = 1000, key: Any) -> IntegratedB
     >>> integrated_bic(fit, draws=200, key=0).n_responses
     1000
     """
-    if fit.population is not None:
-        group, mean, cov = fit.population.group, fit.population.mean, fit.population.cov
-    elif fit.prior is not None:
-        from pyem.population.group import Group
-
-        group, mean, cov = Group(), np.tile(fit.prior[0], (len(fit.x), 1)), fit.prior[1]
-    else:
-        raise UndefinedCriterion(
-            f"this fit by {fit.method} keeps no prior density to integrate over; use fit_em, or fit_map with mean and sd"
-        )
-    found = importance_sampled(fit.model, fit.data, fit.x, fit.cov, group, mean, cov, draws=draws, key=key)
-    poor = [str(label) for label in fit.data.subjects[found.ess < 20]]
-    if poor:
-        warnings.warn(
-            f"less than 20 of {found.draws} draws are effective for {len(poor)} subjects ({', '.join(poor[:10])}"
-            f"{', ...' if len(poor) > 10 else ''}); the error is not reliable: raise draws",
-            FitWarning,
-            stacklevel=2,
-        )
+    INTEGRATED_BIC.require(fit)
+    found = _exactly(fit) if is_exact(fit) else _sampled(fit, draws, key)
     n_responses, n_group = int(fit.data.n_responses(fit.model).sum()), n_group_params(fit)
     return IntegratedBIC(
         value=float(-2 * found.log_evidence.sum() + n_group * math.log(n_responses)),
@@ -186,3 +233,62 @@ def integrated_bic(fit: PointFit, *, draws: int = 1000, key: Any) -> IntegratedB
         log_evidence_se=found.se,
         ess=found.ess,
     )
+
+
+def _exactly(fit: Fit) -> Estimate:
+    assert fit.log_evidence is not None
+    _warn_of_irregular(fit)
+    n = len(fit.x)
+    return Estimate(fit.log_evidence, np.zeros(n), np.full(n, np.inf), 0)
+
+
+def _sampled(fit: Any, draws: int, key: Any) -> Estimate:
+    if fit.population is not None:
+        group, mean, cov = fit.population.group, fit.population.mean, fit.population.cov
+    else:
+        group, mean, cov = Group(), np.tile(fit.prior[0], (len(fit.x), 1)), fit.prior[1]
+    found = importance_sampled(fit.model, fit.data, fit.x, fit.cov, group, mean, cov, draws=draws, key=key)
+    poor = fit.data.subjects[found.ess < 20]
+    if len(poor):
+        warnings.warn(
+            f"less than 20 of {found.draws} draws are effective for {counted(len(poor), 'subject')} ({_some(poor)}); the error "
+            "is not reliable: raise draws",
+            FitWarning,
+            stacklevel=3,
+        )
+    return found
+
+
+def _no_integral(fit: Any, settings: Settings) -> str | None:
+    if not settings.draws:
+        return "with draws=0 the integrals are left out; give draws=1000"
+    if has_draws(fit):
+        return _no_evidence(fit, settings)
+    if is_exact(fit) or fit.population is not None or fit.prior is not None:
+        return None
+    return f"this fit by {fit.method} keeps no prior density to integrate over; use fit_em, or fit_map with mean and sd"
+
+
+def _integrated_score(fit: Fit, settings: Settings) -> Score:
+    found = integrated_bic(fit, draws=settings.draws, key=settings.key)
+    price = found.n_group * math.log(found.n_responses)
+    shown = {"integrated_bic_se": found.se}
+    return Score(
+        -2 * found.log_evidence, price, found.se, shown=shown, extras={"n_group": found.n_group, "ess": found.ess}
+    )
+
+
+INTEGRATED_BIC = Criterion(
+    "integrated_bic",
+    "integrated BIC",
+    _integrated_score,
+    "smallest",
+    -0.5,
+    note="(Huys et al., 2011)",
+    reason=_no_integral,
+    needs="a prior whose density is known",
+    columns={"integrated_bic": "integrated BIC", "integrated_bic_se": ""},
+    usual=_has_prior,
+    order=10,
+    marginal=True,
+)

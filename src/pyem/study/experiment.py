@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.errors import FitWarning, Unavailable
+from pyem.errors import FitWarning, Unavailable, counted
 from pyem.infer.em import fit_em
 from pyem.model.model import Model
 from pyem.population.posterior import Status
@@ -88,7 +88,8 @@ def people(
     values = np.asarray(params, float)
     if values.shape != (subjects, model.n_params):
         raise ValueError(
-            f"params has shape {values.shape}; expected ({subjects} subjects, {model.n_params} parameters of {model.name!r})"
+            f"params has shape {values.shape}; expected ({counted(subjects, 'subject')}, "
+            f"{counted(model.n_params, 'parameter')} of {model.name!r})"
         )
     return values, {}
 
@@ -116,8 +117,8 @@ class Silence:
         """Warn once of all that was counted."""
         if self.unconverged or self.irregular:
             warnings.warn(
-                f"{study}: {self.unconverged} of {self.fits} fits did not converge, and {self.irregular} people had no regular "
-                "mode; they are part of the result",
+                f"{study}: {self.unconverged} of {counted(self.fits, 'fit')} did not converge, and "
+                f"{counted(self.irregular, 'person', 'people')} had no regular mode; they are part of the result",
                 FitWarning,
                 stacklevel=stacklevel + 1,
             )

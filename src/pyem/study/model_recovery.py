@@ -11,9 +11,11 @@ import jax
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.errors import FitWarning
+from pyem.errors import FitWarning, counted
 from pyem.model.model import Model
 from pyem.numerics.rng import as_key
+from pyem.selection import Criterion, Settings, named, require, usual
+from pyem.selection import Unit as LeftOut
 from pyem.study.experiment import Experiment, Fitter, Silence, at_least_one, fit_quickly
 
 if TYPE_CHECKING:
@@ -54,8 +56,10 @@ class Confusion:
         """
         if unit not in ("group", "subject"):
             raise ValueError(f"unit={unit!r}; choose 'group' or 'subject'")
-        best = self.group.argmax(2) if unit == "group" else self.subject.argmax(2)
-        flat = best.reshape(len(self.names), -1)
+        scores = self.group if unit == "group" else self.subject
+        # What is not a number is no better than anything, although NumPy takes it for the largest.
+        best = np.where(np.isnan(scores), -np.inf, scores).argmax(2)
+        flat = np.where(np.isnan(scores).all(2), -1, best).reshape(len(self.names), -1)
         return np.stack([(flat == j).sum(1) for j in range(len(self.names))], axis=1)
 
     def matrix(self, unit: Unit = "group") -> pd.DataFrame:
@@ -105,7 +109,7 @@ class Confusion:
 
     def __repr__(self) -> str:
         rounds, subjects = self.group.shape[1], self.subject.shape[-1]
-        head = f"Best by {self.by} in {rounds} rounds of {subjects} people"
+        head = f"Best by {self.by} in {counted(rounds, 'round')} of {counted(subjects, 'person', 'people')}"
         return f"{head}\n{self.matrix().to_string(float_format='{:.2f}'.format)}"
 
 
@@ -123,6 +127,7 @@ def confusion(
     fit: Fitter = fit_quickly,
     by: str | None = None,
     draws: int = 500,
+    unit: LeftOut = "trial",
 ) -> Confusion:
     """Let every model make data, fit all models to them, and count which one is the best.
 
@@ -141,11 +146,10 @@ def confusion(
     missed
         Probability that a response is missed.
     fit
-        ``fit(model, data)``; `fit_em` if not given.
-    by
-        ``"integrated_bic"``, ``"lme"``, ``"bic"`` or ``"aic"``; if not given, the first if fits have a prior, else ``"bic"``.
-    draws
-        Of the integrated BIC.
+        ``fit(model, data)``; `fit_em` if not given. Any method will do.
+    by, draws, unit
+        As in `compare_fits`: the criterion that decides (if not given, the one that is usual for such fits), the number of
+        draws for integrals, and what cross-validation leaves out.
 
     Warns
     -----
@@ -165,25 +169,39 @@ def confusion(
     >>> study.wins().sum(axis=1).tolist()
     [2, 2]
     """
-    named = dict(models) if isinstance(models, Mapping) else {model.name: model for model in models}
-    _distinct(models, named)
-    unknown = [name for name in params or {} if name not in named]
+    named_models = dict(models) if isinstance(models, Mapping) else {model.name: model for model in models}
+    _distinct(models, named_models)
+    unknown = [name for name in params or {} if name not in named_models]
     if unknown:
-        raise ValueError(f"params are given for {', '.join(unknown)}, but the models are {', '.join(named)}")
+        raise ValueError(f"params are given for {', '.join(unknown)}, but the models are {', '.join(named_models)}")
+    criterion = None if by is None else named(by)
     experiment = Experiment(at_least_one(subjects, "subjects"), blocks, trials, task, missed)
-    silent, key = Silence(fit), as_key(key)
+    # The same draws for all models: their scores are compared.
+    silent, key, settings = Silence(fit), as_key(key), Settings(draws, 0, unit)
     scores = []
-    for m, (name, model) in enumerate(named.items()):
+    for m, (name, model) in enumerate(named_models.items()):
         groups = experiment.rounds(model, (params or {}).get(name), at_least_one(rounds), jax.random.fold_in(key, m))
         for data in groups:
-            _same_responses(named, data)
-            # The same draws for all models: their scores are compared.
-            scores.append([score(silent(other, data), by, draws, 0) for other in named.values()])
-    silent.report(f"confusion of {', '.join(named)}", stacklevel=2)
-    n = len(named)
-    group = np.array([[one for _, one, _ in row] for row in scores]).reshape(n, rounds, n)
-    subject = np.array([[one for _, _, one in row] for row in scores]).reshape(n, rounds, n, subjects)
-    return Confusion(tuple(named), scores[0][0][0], group, subject)
+            _same_responses(named_models, data)
+            fits = {other: silent(fitted, data) for other, fitted in named_models.items()}
+            criterion = criterion or usual(fits, settings)
+            scores.append(_in_nats(criterion, fits, settings))
+    silent.report(f"confusion of {', '.join(named_models)}", stacklevel=2)
+    assert criterion is not None
+    n = len(named_models)
+    group = np.array([group for group, _ in scores]).reshape(n, rounds, n)
+    subject = np.array([subject for _, subject in scores]).reshape(n, rounds, n, subjects)
+    return Confusion(tuple(named_models), criterion.name, group, subject)
+
+
+def _in_nats(criterion: Criterion, fits: Mapping[str, Any], settings: Settings) -> tuple[list[float], list[np.ndarray]]:
+    """The score of the group, and of each subject (S,), for every fit: larger is better."""
+    require(criterion, fits, settings)
+    assert criterion.nats is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        found = [criterion.evaluate(fit, settings) for fit in fits.values()]
+    return [criterion.nats * one.total for one in found], [criterion.nats * one.subject for one in found]
 
 
 def _distinct(models: Sequence[Model] | Mapping[str, Model], named: Mapping[str, Model]) -> None:
@@ -206,22 +224,3 @@ def _same_responses(named: Mapping[str, Model], data: Dataset) -> None:
             f"after missed trials, other responses count for some of {', '.join(named)} than for others, so that their "
             "evidence cannot be compared; use missed=0"
         )
-
-
-def score(fit: Any, by: str | None, draws: int, key: Any) -> tuple[str, float, np.ndarray]:
-    """The criterion, the score of the group and of each subject (S,): in nats, larger is better."""
-    from pyem.selection import comparison as selection
-
-    by = by or ("bic" if fit.log_evidence is None else "integrated_bic")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FitWarning)
-        if by == "integrated_bic":
-            found = selection.integrated_bic(fit, draws=draws, key=key)
-            return by, -0.5 * found.value, found.log_evidence
-        if by == "lme":
-            evidence = selection.lme(fit)
-            return by, evidence.value, evidence.subject
-        if by in ("aic", "bic"):
-            criterion = getattr(selection, by)(fit)
-            return by, -0.5 * criterion.total, -0.5 * criterion.subject
-    raise ValueError(f"by={by!r}; choose one of {', '.join(selection.CRITERIA)}")

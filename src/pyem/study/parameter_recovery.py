@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.errors import counted
 from pyem.model.model import Model
 from pyem.numerics.rng import as_key
 from pyem.population.posterior import Status
@@ -113,7 +114,7 @@ class Recovery:
 
     def __repr__(self) -> str:
         rounds, subjects, _ = self.truth.shape
-        head = f"Recovery of {self.model.name}: {rounds} rounds of {subjects} people"
+        head = f"Recovery of {self.model.name}: {counted(rounds, 'round')} of {counted(subjects, 'person', 'people')}"
         return f"{head}\n{self.table().to_string(float_format='{:.3g}'.format)}"
 
 
@@ -159,7 +160,7 @@ def recovery(
     task, missed
         See `pyem.simulate`.
     fit
-        ``fit(model, data)``; `fit_em` if not given.
+        ``fit(model, data)``; `fit_em` if not given. Any method will do; estimates are modes or posterior means.
 
     Warns
     -----

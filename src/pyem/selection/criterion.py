@@ -1,0 +1,300 @@
+"""What a criterion is, what it says of a fit, and the registry of all criteria.
+
+Whoever compares fits - `compare_fits`, `confusion`, figures, the command line - reads the registry and knows no criterion by
+its name, so that a new criterion is one file and one call of `register`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, final
+
+import numpy as np
+
+from pyem.errors import UndefinedCriterion
+from pyem.results.sample import SampleFit
+
+if TYPE_CHECKING:
+    from pyem.results.fit import Fit
+
+Unit = Literal["trial", "block", "subject"]
+UNITS: tuple[Unit, ...] = ("trial", "block", "subject")
+"""What cross-validation can leave out."""
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What an evaluation may be asked for.
+
+    Parameters
+    ----------
+    draws
+        Number of draws for each subject's integral; with 0, what needs draws is left out.
+    key
+        Seed of the draws.
+    unit
+        What is left out: ``"trial"``, ``"block"`` or ``"subject"``.
+    """
+
+    draws: int = 1000
+    key: Any = 0
+    unit: Unit = "trial"
+
+
+USUAL = Settings()
+
+
+@final
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Score:
+    """What a criterion says of one fit.
+
+    Parameters
+    ----------
+    subject
+        Each subject's part, (S,).
+    price
+        What the parameters of the group cost, on top of the sum over subjects.
+    error
+        Monte-Carlo standard error of the total; 0 where nothing is drawn.
+    weight
+        Of each subject in the sum, (S,); 1 for all if not given.
+    pointwise
+        Parts that are smaller than a subject, (n,), where there are some.
+    shown
+        More columns for a table of fits, by name.
+    extras
+        What else is known, by name: effective numbers of draws, Pareto k, and the like.
+    """
+
+    subject: np.ndarray
+    price: float = 0.0
+    error: float = 0.0
+    weight: np.ndarray | None = None
+    pointwise: np.ndarray | None = None
+    shown: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    extras: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def total(self) -> float:
+        """The sum of the subjects' parts and the price of the group: what fits are sorted by."""
+        parts = self.subject if self.weight is None else self.weight * self.subject
+        return float(parts.sum()) + self.price
+
+    def __repr__(self) -> str:
+        return f"Score(total={self.total!r}{f', error={self.error:.3g}' if self.error else ''})"
+
+
+Reason = Callable[[Any, Settings], str | None]
+
+
+def no_reason(fit: Fit, settings: Settings) -> str | None:
+    """None: the criterion suits every fit."""
+    del fit, settings
+
+
+def has_draws(fit: Fit) -> bool:
+    """Whether a fit consists of draws from the posterior, as those of `fit_nuts` and `fit_svi`."""
+    return isinstance(fit, SampleFit)
+
+
+def without_estimates(fit: Fit, settings: Settings) -> str | None:
+    """Why a criterion of point estimates does not suit `fit`, or None."""
+    del settings
+    if has_draws(fit):
+        return (
+            f"a fit by {fit.method} has draws from the posterior and no estimates at a maximum (fit_mle, fit_map and fit_em "
+            "have)"
+        )
+    return None
+
+
+@final
+@dataclasses.dataclass(frozen=True, eq=False)
+class Criterion:
+    """A rule that says how well a model explains data.
+
+    Parameters
+    ----------
+    name
+        What it is called in calls: ``by="aic"``.
+    title
+        What it is called in tables: ``"AIC"``.
+    score
+        ``score(fit, settings)`` returns a `Score`.
+    best
+        Whether the ``"largest"`` or the ``"smallest"`` is best.
+    nats
+        What one unit is worth in nats of log evidence: 1 for log evidence itself, -1/2 for a deviance. None for a
+        description that has no such scale, by which fits cannot be sorted.
+    reason
+        ``reason(fit, settings)``: in words, why a fit has no such criterion and what to do instead; None if it has.
+    needs
+        What it needs, in words.
+    quantity, note
+        What is measured, for figures and headings (the title if not given), and how.
+    units
+        Of what the criterion is a sum: ``"subject"``, ``"group"``, or what may be left out.
+    column, columns
+        Where the total stands in a table of fits (under the name if not given), and all columns of the criterion with
+        their headings in print; those without a heading are not printed.
+    usual
+        ``usual(fit)``: whether it may decide about such fits if no criterion is named.
+    order
+        Where several may decide, the smallest does.
+    marginal
+        Whether people's parameters are averaged over. Criteria of estimates stand back for those in print.
+    costly
+        Whether it takes so long that it is evaluated only where it decides.
+
+    Examples
+    --------
+    >>> from pyem.selection import CRITERIA
+    >>> CRITERIA["aic"].best, CRITERIA["aic"].nats
+    ('smallest', -0.5)
+    """
+
+    name: str
+    title: str
+    score: Callable[[Any, Settings], Score]
+    best: Literal["largest", "smallest"]
+    nats: float | None
+    _: dataclasses.KW_ONLY
+    reason: Reason = no_reason
+    needs: str = ""
+    quantity: str = ""
+    note: str = ""
+    units: tuple[str, ...] = ("subject",)
+    column: str = ""
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    usual: Callable[[Any], bool] = lambda fit: False
+    order: float = 100.0
+    marginal: bool = False
+    costly: bool = False
+
+    def __post_init__(self) -> None:
+        if self.best not in ("largest", "smallest"):
+            raise ValueError(f"criterion {self.name!r} has best={self.best!r}; choose 'largest' or 'smallest'")
+        if self.nats is not None and self.nats * self.sign <= 0:
+            raise ValueError(
+                f"criterion {self.name!r} has nats={self.nats} and the {self.best} is best; log evidence goes up, so nats is "
+                "above 0 where the largest is best and below 0 where the smallest is"
+            )
+        object.__setattr__(self, "quantity", self.quantity or self.title)
+        object.__setattr__(self, "column", self.column or self.name)
+        object.__setattr__(self, "columns", dict(self.columns) or {self.column: self.title})
+
+    @property
+    def sign(self) -> int:
+        """1 if the largest is best, else -1."""
+        return 1 if self.best == "largest" else -1
+
+    def said(self, unit: str) -> str:
+        """The criterion in words."""
+        if len(self.units) > 1:
+            return f"{self.title}, {unit}s left out one at a time: {self.quantity}, {self.best} is best"
+        return f"{self.quantity}{' ' if self.note else ''}{self.note}, {self.best} is best"
+
+    def require(self, fit: Fit, settings: Settings = USUAL) -> None:
+        """Raise UndefinedCriterion if a fit has no such criterion; the message says why, and which criteria it has."""
+        reason = self.reason(fit, settings)
+        if reason is not None:
+            raise UndefinedCriterion(f"{reason}; {_usable([fit], settings)}")
+
+    def evaluate(self, fit: Fit, settings: Settings = USUAL) -> Score:
+        """The score of a fit.
+
+        Raises
+        ------
+        UndefinedCriterion
+            As `require`.
+        """
+        self.require(fit, settings)
+        return self.score(fit, settings)
+
+
+# -- the registry -----------------------------------------------------------------------------------------------------------
+
+_registry: dict[str, Criterion] = {}
+CRITERIA: Mapping[str, Criterion] = MappingProxyType(_registry)
+"""All criteria by name, in the order of their columns."""
+
+
+def register(criterion: Criterion) -> Criterion:
+    """Make a criterion known to everything that compares fits; one of the same name is replaced."""
+    _registry[criterion.name] = criterion
+    return criterion
+
+
+def unregister(name: str) -> None:
+    """Forget a criterion."""
+    _registry.pop(name, None)
+
+
+def deciding() -> list[Criterion]:
+    """The criteria that fits can be sorted by, the most usual ones first."""
+    return sorted((one for one in CRITERIA.values() if one.nats is not None), key=lambda one: one.order)
+
+
+def named(by: str) -> Criterion:
+    """The criterion of that name, by which fits can be sorted.
+
+    Raises
+    ------
+    ValueError
+        If there is no such criterion, or it only describes fits.
+    """
+    names = ", ".join(one.name for one in deciding())
+    if by not in CRITERIA:
+        raise ValueError(f"by={by!r}; choose one of {names}")
+    if CRITERIA[by].nats is None:
+        raise ValueError(
+            f"by={by!r} describes a fit and cannot decide between models, as it has no price for parameters; choose one of "
+            f"{names}"
+        )
+    return CRITERIA[by]
+
+
+def usual(fits: Mapping[str, Fit], settings: Settings) -> Criterion:
+    """The criterion that decides if none is named: the most usual that suits all fits.
+
+    Raises
+    ------
+    UndefinedCriterion
+        If no criterion suits all of them.
+    """
+    for one in deciding():
+        if all(one.usual(fit) and one.reason(fit, settings) is None for fit in fits.values()):
+            return one
+    methods = ", ".join(f"{name!r} by {fit.method}" for name, fit in fits.items())
+    mixed = len({has_draws(fit) for fit in fits.values()}) > 1
+    raise UndefinedCriterion(
+        f"no criterion suits all of these fits ({methods}): "
+        f"{'fits with and without draws are judged by different ones; ' if mixed else ''}fit them by one method, or name a "
+        f"criterion with by= ({_usable(fits.values(), settings)})"
+    )
+
+
+def require(criterion: Criterion, fits: Mapping[str, Fit], settings: Settings) -> None:
+    """Raise UndefinedCriterion unless all fits have the criterion; the message names those that they all have."""
+    reasons = {name: criterion.reason(fit, settings) for name, fit in fits.items()}
+    lacking = {name: reason for name, reason in reasons.items() if reason is not None}
+    if lacking:
+        first = next(iter(lacking.values()))
+        needs = f"by={criterion.name!r} needs {criterion.needs}, but " if criterion.needs else ""
+        raise UndefinedCriterion(
+            f"no {criterion.name} for {', '.join(lacking)}: {needs}{first}; {_usable(fits.values(), settings)}"
+        )
+
+
+def _usable(fits: Iterable[Fit], settings: Settings) -> str:
+    """What can be used, in words."""
+    fits = list(fits)
+    usable = [one.name for one in deciding() if all(one.reason(fit, settings) is None for fit in fits)]
+    if not usable:
+        return "no criterion is defined as it is" if len(fits) == 1 else "they have no criterion in common"
+    quoted = [repr(name) for name in usable]
+    return f"choose {' or '.join(filter(None, (', '.join(quoted[:-1]), quoted[-1])))}"
