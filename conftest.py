@@ -6,8 +6,15 @@ from pathlib import Path
 import jax
 import pytest
 
+ROOT = Path(__file__).parent
 MANY = 30_000
 """Memory mappings; Linux allows a process 65,530, and XLA crashes when there are no more."""
+
+
+def pytest_configure(config):
+    """Share compiled functions among the processes of a run, and keep them for the next one."""
+    jax.config.update("jax_compilation_cache_dir", str(ROOT / ".jax_cache"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -210,7 +210,8 @@ def _log_odds(logits: Any, probs: Any, yes: Array, no: Array) -> Array:
 
 def option_logits(distribution: Any) -> Array | None:
     """Logits of all options, last axis, of a choice among options, ours or NumPyro's; None for other distributions."""
-    logits = None if isinstance(distribution, Bernoulli | Binomial) else getattr(distribution, "logits", None)
+    counts = isinstance(distribution, Bernoulli) or getattr(distribution, "total_count", None) is not None
+    logits = None if counts else getattr(distribution, "logits", None)
     return logits if logits is not None and jnp.ndim(logits) else None
 
 

@@ -11,6 +11,7 @@ from jax import Array
 
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import log_lik, trial_values
+from pyem.model.distribution import option_logits
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import initial_state, over_lanes, policies
@@ -89,8 +90,8 @@ def _of_one_trial(model: Model, x: Array, state: Any, trial: Record) -> dict[str
 
 def _on_offer(dist: Any) -> Array | None:
     """Which options of a categorical distribution can be chosen; None for other distributions."""
-    logits = getattr(dist, "logits", None)
-    if logits is None or jnp.ndim(logits) != 1 or getattr(dist, "total_count", None) is not None:
+    logits = option_logits(dist)
+    if logits is None or jnp.ndim(logits) != 1:
         return None
     return jnp.asarray(dist.probs) != 0 if _by_probability(dist) else jnp.asarray(logits) != -jnp.inf
 
