@@ -60,6 +60,7 @@ API = {
     "loo",
     "models",
     "numpyro_model",
+    "opaque_model",
     "optim",
     "plot",
     "posterior",

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from pyem.compat.adapt import FitFunction
+from pyem.compat.likelihood import PyEMLikelihood, negative_log_liks
 from pyem.compat.parts import Part, PartsEStep, parts_log_lik
 from pyem.compat.traceable import TooLong, jitted, traced_parts
 from pyem.infer.differences import Search
-from pyem.infer.opaque import OpaqueEStep, PyEMLikelihood, negative_log_liks
+from pyem.infer.opaque import OpaqueEStep
 from pyem.population.posterior import EStep
 
 SHORT = 10

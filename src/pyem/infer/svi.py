@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
@@ -15,14 +14,15 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 
 from pyem.data.dataset import Dataset
-from pyem.errors import FitWarning
+from pyem.errors import renamed, require_whole, warn
 from pyem.infer.correction import corrected
 from pyem.infer.nuts import unpacked
 from pyem.infer.progress import progress_line
-from pyem.infer.setup import Clock, as_result, prepare, require_whole
+from pyem.infer.setup import Clock, as_result, prepare
 from pyem.model.model import Model
+from pyem.model.opaque import require_traceable
 from pyem.numerics.jit import TRACES, compiled
-from pyem.numerics.rng import as_key
+from pyem.numerics.rng import as_key, plain_key
 from pyem.population.group import Group
 from pyem.results.point import PointFit
 from pyem.results.sample import SampleFit
@@ -46,21 +46,24 @@ class Settings:
     particles: int
 
 
+@renamed(max_steps="max_iter")
 def fit_svi(
     model: Model,
     data: Dataset,
     *,
     group: Group | None = Group(),  # noqa: B008 (a Group is frozen)
     priors: Mapping[str, Any] | None = None,
+    mean: Any = None,
+    sd: Any = None,
     guide: Guide = "subject",
     rank: int = 10,
     draws: int = 2000,
-    max_steps: int = 10_000,
+    max_iter: int = 10_000,
     particles: int = 4,
     learning_rate: float = 0.03,
     correct: bool = True,
     integration_draws: int = 512,
-    key: Any,
+    key: Any = 0,
     start: PointFit | None = None,
     progress: bool = False,
 ) -> SampleFit:
@@ -71,7 +74,7 @@ def fit_svi(
 
     Parameters
     ----------
-    model, data, group, priors, start
+    model, data, group, priors, mean, sd, start
         As for `fit_nuts`.
     guide
         Which Gaussian. ``"subject"``: a full covariance for the group's parameters and one for each person's;
@@ -81,8 +84,8 @@ def fit_svi(
         Of the low-rank guide.
     draws
         Draws from the approximation.
-    max_steps
-        Of the optimiser, at most.
+    max_iter
+        Steps of the optimiser, at most.
     particles
         Draws for each estimate of the gradient.
     learning_rate
@@ -101,7 +104,7 @@ def fit_svi(
     Warns
     -----
     FitWarning
-        If the bound was still rising at `max_steps`, or the approximation does not cover the posterior well enough to be
+        If the bound was still rising at `max_iter`, or the approximation does not cover the posterior well enough to be
         corrected (Pareto k above 0.7; the draws are then those of the Gaussian).
 
     Raises
@@ -129,25 +132,37 @@ def fit_svi(
     >>> data = pyem.simulate(model, subjects=10, key=1, trials=40)
     >>> fit = pyem.fit_svi(model, data, key=2)  # doctest: +SKIP
     """
+    require_traceable(model, "fit_svi")
+    chosen = {"group": group, "priors": priors, "mean": mean, "sd": sd, "guide": guide, "rank": rank, "draws": draws}
+    chosen |= {"max_iter": max_iter, "particles": particles, "learning_rate": learning_rate, "correct": correct}
+    chosen |= {"integration_draws": integration_draws, "key": plain_key(key), "start": start}
     key = as_key(key)
-    require_whole(draws=(draws, 1), max_steps=(max_steps, 1), particles=(particles, 1), rank=(rank, 1))
+    require_whole(
+        draws=(draws, 1),
+        max_iter=(max_iter, 1),
+        integration_draws=(integration_draws, 64),
+        particles=(particles, 1),
+        rank=(rank, 1),
+    )
     if guide not in GUIDES:
         raise ValueError(f"guide={guide!r}; choose one of {', '.join(GUIDES)}")
     clock = Clock()
     settings = Settings(guide, rank, particles)
-    spec, args = prepare(model, data, group, priors, start, "standardized", partial(_compiled, settings=settings))
+    spec, args = prepare(
+        model, data, group, priors, mean, sd, start, "standardized", partial(_compiled, settings=settings)
+    )
     clock("start")
     with jax.enable_x64(True):
         go, take = jax.random.split(key)
         state = _compiled(spec, args, settings=settings, key=go)
         clock("compile")
         with progress_line(progress, f"SVI {model.name}") as report:
-            params, trace, done = _climb(spec, settings, args, state, learning_rate, max_steps, report)
+            params, trace, done = _climb(spec, settings, args, state, learning_rate, max_iter, report)
         clock("optimise")
         positions = _drawn(spec, settings, args, params, jax.random.split(take, draws))
         positions = jax.tree.map(lambda leaf: np.asarray(leaf)[None], positions)
     values = unpacked(spec, args, positions)
-    problems = [] if done else [f"the evidence lower bound was still rising after {max_steps} steps; raise max_steps"]
+    problems = [] if done else [f"the evidence lower bound was still rising after {max_iter} steps; raise max_iter"]
     if correct:
         values, k = corrected(spec, args, data, values, positions, n=integration_draws, key=take)
         trace["pareto_k"] = np.array(k)
@@ -160,9 +175,9 @@ def fit_svi(
     trace["problems"] = np.array(problems, object)
     how = "corrected by importance weights" if correct and trace["pareto_k"] <= 0.7 else "not corrected"
     message = f"{guide} Gaussian, {len(trace['elbo']) * BLOCK} steps, ELBO {trace['elbo'][-WINDOW:].mean():.2f}, {how}"
-    fit = as_result("svi", model, data, group, spec, args, values, {}, clock.seconds, trace, message)
+    fit = as_result("svi", model, data, group, spec, args, values, {}, clock.seconds, trace, message, chosen)
     for problem in fit.problems():
-        warnings.warn(f"fit_svi of {model.name!r}: {problem}", FitWarning, stacklevel=2)
+        warn(f"fit_svi of {model.name!r}: {problem}")
     return fit
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,6 +92,11 @@ class GridFit:
         """How it ended."""
         return self.point.message
 
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The arguments of the fit: ``fit_grid(model, data, **fit.settings)`` repeats it."""
+        return self.point.settings
+
     # -- posteriors -------------------------------------------------------------------------------------------------------
 
     @property
@@ -137,7 +143,7 @@ class GridFit:
         --------
         >>> import pyem
         >>> model = pyem.models.get("rw1a1b")
-        >>> fit = pyem.fit_grid(model, pyem.simulate(model, subjects=2, key=1))
+        >>> fit = pyem.fit_grid(model, pyem.simulate(model, subjects=2, key=1), group=None)
         >>> bool((fit.quantile(0.025) < fit.quantile(0.5)).all())
         True
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,8 @@ class PointFit:
         Whether and why the iteration stopped.
     trace
         The path of the EM iteration: ``log_evidence``, ``change`` and ``vector``, a row for each iteration.
+    settings
+        The arguments of the fit: ``fit_em(model, data, **fit.settings)`` repeats a fit by `fit_em`.
     """
 
     method: str
@@ -65,6 +68,7 @@ class PointFit:
     converged: bool
     message: str
     trace: dict[str, np.ndarray]
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def params(self) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -49,6 +50,8 @@ class SampleFit:
         Of the optimisation, for SVI: ``elbo`` and ``step``.
     message
         How it was made.
+    settings
+        The arguments of the fit: ``fit_nuts(model, data, **fit.settings)`` repeats a fit by `fit_nuts`.
     """
 
     method: str
@@ -63,6 +66,7 @@ class SampleFit:
     seconds: dict[str, float]
     trace: dict[str, np.ndarray]
     message: str
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     # -- estimates ------------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from pyem.engine.layout import batch
 from pyem.engine.validate import first_line, guarded, validate
 from pyem.errors import DataError, ModelError
 from pyem.model.model import Model
+from pyem.model.opaque import is_opaque
 from pyem.model.record import Record
 from pyem.model.rollout import initial_state, policies, rollout
 
@@ -96,6 +97,8 @@ def _rung_value(model: Model, data: Dataset) -> str:
 
 
 def _rung_gradient(model: Model, data: Dataset) -> str:
+    if is_opaque(model):
+        return "skipped: derivatives are differences, as the likelihood is a plain Python function"
     x, step = _typical(model, data), 1e-5
     _, grad, hess = value_grad_hess(model, data, x)
     if not (np.isfinite(grad).all() and np.isfinite(hess).all()):
@@ -156,18 +159,22 @@ def _jump(model: Model, data: Dataset, x: np.ndarray, k: int) -> tuple[np.ndarra
 def _rung_pure(model: Model, data: Dataset) -> str:
     x = _typical(model, data)
     first = log_lik(model, data, x)
-    counted = batch(model, data).n_subjects
-    with jax.enable_x64(True):
-        trials = jax.tree.map(jnp.asarray, data.trials(model))
-        # A new lambda is traced anew, so that the model's functions run again.
-        fresh = jax.jit(lambda x, trials: rollout(model, x, trials))(x.T[:, data.lane_subject], trials)
-    again = np.bincount(data.lane_subject, np.asarray(fresh), counted)
+    again = log_lik(model, data, x) if is_opaque(model) else _evaluated_anew(model, data, x)
     if not np.allclose(first, again, rtol=1e-9, atol=1e-9):
         raise ModelError(
             f"model {model.name!r} gives different values when evaluated twice; its functions must depend on their arguments "
             "only (no random numbers, no globals that change)"
         )
     return "the same value when evaluated again"
+
+
+def _evaluated_anew(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
+    counted = batch(model, data).n_subjects
+    with jax.enable_x64(True):
+        trials = jax.tree.map(jnp.asarray, data.trials(model))
+        # A new lambda is traced anew, so that the model's functions run again.
+        fresh = jax.jit(lambda x, trials: rollout(model, x, trials))(x.T[:, data.lane_subject], trials)
+    return np.bincount(data.lane_subject, np.asarray(fresh), counted)
 
 
 def _rung_simulation(model: Model, data: Dataset) -> str:
