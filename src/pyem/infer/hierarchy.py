@@ -32,6 +32,7 @@ from pyem.model.model import Model
 from pyem.numerics.linalg import UNROLLED, pivots
 from pyem.population.group import Group
 from pyem.population.population import Population
+from pyem.population.posterior import Laplace
 from pyem.population.priors import HyperPriors, NaturalPriors, hyper_priors
 from pyem.results.point import PointFit
 
@@ -283,7 +284,12 @@ def likelihood_anchor(model: Model, data: Dataset, x: np.ndarray, pop: Populatio
     sd = np.sqrt(np.diag(pop.cov))
     wide = np.maximum(sd, model.typical[1])
     pop = dataclasses.replace(pop, cov=pop.cov * np.outer(wide / sd, wide / sd))
-    laplace = JaxEStep(model, data, x)(pop.prior, 1e-8)
+    precision, shift = likelihood_of(JaxEStep(model, data, x)(pop.prior, 1e-8), pop)
+    return Anchor(np.moveaxis(precision, 0, -1), shift.T, pop.weight.T.copy())  # type: ignore[arg-type]
+
+
+def likelihood_of(laplace: Laplace, pop: Population) -> tuple[np.ndarray, np.ndarray]:
+    """Each person's likelihood as a Gaussian, from posteriors: precision (S, P, P), and precision times location (S, P)."""
     root = np.sqrt(pop.weight)
     prior = np.linalg.inv(pop.cov)[None] * root[:, :, None] * root[:, None]
     known = laplace.usable & np.isfinite(laplace.cov).all((1, 2))
@@ -293,8 +299,7 @@ def likelihood_anchor(model: Model, data: Dataset, x: np.ndarray, pop: Populatio
     # At the mode the pull of the likelihood balances that of the prior.
     mode = np.where(known[:, None], laplace.mode, pop.mean)
     pull = np.einsum("spq,sq->sp", prior, mode - pop.mean)
-    shift = np.einsum("spq,sq->sp", precision, mode) + pull
-    return Anchor(np.moveaxis(precision, 0, -1), shift.T, pop.weight.T.copy())  # type: ignore[arg-type]
+    return precision, np.einsum("spq,sq->sp", precision, mode) + pull
 
 
 def _corr_vector(corr: np.ndarray) -> np.ndarray:

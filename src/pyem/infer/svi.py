@@ -114,8 +114,9 @@ def fit_svi(
 
     Notes
     -----
-    ``fit.trace`` has the bound (``elbo``, in nats, up to a constant of the coordinates) at ``step``, and ``pareto_k`` of the
-    correction.
+    ``fit.trace`` has the bound (``elbo``, in nats: on average no larger than the log evidence, of data and group) at ``step``,
+    where the first is that of the start, ``people_k``, the Pareto k of each person's integral in the correction, and
+    ``pareto_k``, the largest of these and that of the group.
 
     References
     ----------
@@ -162,19 +163,18 @@ def fit_svi(
         positions = _drawn(spec, settings, args, params, jax.random.split(take, draws))
         positions = jax.tree.map(lambda leaf: np.asarray(leaf)[None], positions)
     values = unpacked(spec, args, positions)
-    problems = [] if done else [f"the evidence lower bound was still rising after {max_iter} steps; raise max_iter"]
+    how, problems = (
+        "not corrected",
+        [] if done else [f"the evidence lower bound was still rising after {max_iter} steps; raise max_iter"],
+    )
     if correct:
-        values, k = corrected(spec, args, data, values, positions, n=integration_draws, key=take)
-        trace["pareto_k"] = np.array(k)
-        if k > 0.7:
-            problems.append(
-                f"the approximation of the group does not cover its posterior (Pareto k {k:.2f}, should be below 0.7), so it "
-                "was not corrected; its intervals may be too narrow: use fit_nuts"
-            )
+        found = corrected(spec, args, data, values, positions, n=integration_draws, key=take)
+        values, how = found.values, "corrected by importance weights" if found.done else "not corrected"
+        trace |= {"pareto_k": np.array(max(found.pareto_k, found.people_k.max())), "people_k": found.people_k}
+        problems += found.problems(data)
     clock("draws")
     trace["problems"] = np.array(problems, object)
-    how = "corrected by importance weights" if correct and trace["pareto_k"] <= 0.7 else "not corrected"
-    message = f"{guide} Gaussian, {len(trace['elbo']) * BLOCK} steps, ELBO {trace['elbo'][-WINDOW:].mean():.2f}, {how}"
+    message = f"{guide} Gaussian, {trace['step'][-1]} steps, ELBO {trace['elbo'][-WINDOW:].mean():.2f}, {how}"
     fit = as_result("svi", model, data, group, spec, args, values, {}, clock.seconds, trace, message, chosen)
     for problem in fit.problems():
         warn(f"fit_svi of {model.name!r}: {problem}")
@@ -322,9 +322,10 @@ def _climb(
     spec: Any, settings: Settings, args: Any, state: Any, rate: float, max_steps: int, report: Any
 ) -> tuple[Any, dict[str, np.ndarray], bool]:
     """Steps until the ELBO stays the same, at falling rates; the parameters averaged over the last steps."""
-    elbo: list[float] = []
-    errors: list[float] = []
-    level, since = 0, 0
+    # Steps of no length tell the bound of the start.
+    _, (mean, error, _) = _advance(spec, settings, args, state, jnp.asarray(0.0), jnp.asarray(BLOCK))
+    elbo, errors = [float(mean)], [float(error)]
+    level, since = 0, 1
     recent: list[Any] = []
     while True:
         state, (mean, error, params) = _advance(
@@ -332,22 +333,22 @@ def _climb(
         )
         if not np.isfinite(float(mean)):
             raise ValueError(
-                f"the evidence lower bound of {spec.model.name!r} is not finite after {(len(elbo) + 1) * BLOCK} steps; lower "
+                f"the evidence lower bound of {spec.model.name!r} is not finite after {len(elbo) * BLOCK} steps; lower "
                 "learning_rate"
             )
         elbo.append(float(mean))
         errors.append(float(error))
         recent = [*recent, params][-WINDOW:]
         if report:
-            report(len(elbo) * BLOCK, f"step {len(elbo) * BLOCK}, ELBO {elbo[-1]:.2f}")
+            report((len(elbo) - 1) * BLOCK, f"step {(len(elbo) - 1) * BLOCK}, ELBO {elbo[-1]:.2f}")
         flat = len(elbo) - since >= 2 * WINDOW and _flat(elbo, errors)
         if flat:
             level, since = level + 1, len(elbo)
         done = level == len(RATES)
-        if done or len(elbo) * BLOCK >= max_steps:
+        if done or (len(elbo) - 1) * BLOCK >= max_steps:
             break
     mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *recent)
-    steps = BLOCK * np.arange(1, len(elbo) + 1)
+    steps = BLOCK * np.arange(len(elbo))
     return mean, {"elbo": np.array(elbo), "elbo_se": np.array(errors), "step": steps}, done
 
 
