@@ -244,9 +244,13 @@ def _log_sums(joint: np.ndarray) -> np.ndarray:
 def mean_pareto_k(joint: np.ndarray) -> np.ndarray:
     """Mean over draws of the group of each subject's Pareto k, (S,), from log weights (D, S, n)."""
     d, s, n = joint.shape
-    _, k = pareto_smoothed(np.moveaxis(joint, 2, 0).reshape(n, d * s))
-    # Weights that are all the same need no smoothing.
-    return np.maximum(k.reshape(d, s), -1.0).mean(0)
+    columns = np.moveaxis(joint, 2, 0).reshape(n, d * s)
+    with np.errstate(invalid="ignore"):
+        log_weight, k = pareto_smoothed(columns)
+        even = np.exp(log_weight).max(0) < 2 / n
+    # Weights that are all the same have no tail; others whose tail has no shape count for nothing.
+    k = np.where(even, -1.0, np.where(np.isnan(k), np.inf, np.maximum(k, -1.0)))
+    return k.reshape(d, s).mean(0)
 
 
 def _narrow(draws: GroupDraws, cov: np.ndarray) -> np.ndarray:
