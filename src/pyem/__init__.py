@@ -54,7 +54,7 @@ _WHERE = {
     "load": "results.files",
     "loo": "selection.cross_validation",
     "numpyro_model": "bridge.numpyro",
-    "opaque_model": "model.opaque",
+    "opaque_model": "engine.opaque",
     "posterior_predictive": "simulation.predictive",
     "predictive_check": "study.predictive_checks",
     "prior_predictive": "simulation.predictive",

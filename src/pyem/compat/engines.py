@@ -60,7 +60,7 @@ class ScipyEngine:
     """A function that is only evaluated, for one person after the other or in several processes."""
 
     exact = False
-    typical = None
+    typical: tuple[np.ndarray, np.ndarray] | None = None
 
     def __init__(
         self, likelihood: Callable[..., float], people: Sequence[tuple[Any, ...]], *, one_process: bool

@@ -19,9 +19,8 @@ from pyem.data.dataset import Dataset
 from pyem.engine import contexts
 from pyem.engine.derivatives import Derivatives, derivatives
 from pyem.engine.layout import CHUNK_LANES, Chunk, batch, join, n_cores, over_shards, split, unlay
-from pyem.engine.opaque import opaque_log_liks
+from pyem.engine.opaque import is_opaque, opaque_log_liks
 from pyem.model.model import Model
-from pyem.model.opaque import is_opaque
 from pyem.model.rollout import rollout
 from pyem.numerics.jit import TRACES, compiled
 

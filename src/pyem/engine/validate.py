@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.engine.opaque import PersonLogLik, people_trials
+from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
 from pyem.errors import DataError, ModelError, shown
 from pyem.model.model import Model
-from pyem.model.opaque import is_opaque
 from pyem.model.rollout import rollout
 
 _valid: weakref.WeakKeyDictionary[Dataset, set[Model]] = weakref.WeakKeyDictionary()

@@ -9,13 +9,12 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.layout import n_cores
-from pyem.engine.opaque import PersonLogLik, people_trials
+from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
 from pyem.infer.differences import Search
 from pyem.infer.laplace import JaxEStep
 from pyem.infer.multimodal import Make
 from pyem.infer.opaque import OpaqueEStep
 from pyem.model.model import Model
-from pyem.model.opaque import is_opaque
 
 SHORT = 10
 """Steps of a short E-step, at most. From far away and over many kinks a search can take a hundred."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.opaque import require_traceable
 from pyem.engine.validate import validate
 from pyem.errors import renamed, require_whole, warn
 from pyem.infer.em import fit_em
@@ -29,7 +30,6 @@ from pyem.infer.quadrature import (
 )
 from pyem.infer.standard_errors import oakes_information
 from pyem.model.model import Model
-from pyem.model.opaque import require_traceable
 from pyem.population.group import Group
 from pyem.population.population import Population
 from pyem.population.posterior import Status

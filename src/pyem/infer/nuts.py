@@ -18,11 +18,11 @@ from jax import Array, lax
 
 from pyem.data.dataset import Dataset
 from pyem.engine.layout import n_cores
+from pyem.engine.opaque import require_traceable
 from pyem.errors import require_whole, warn
 from pyem.infer.hierarchy import Parametrization
 from pyem.infer.setup import Clock, as_result, prepare
 from pyem.model.model import Model
-from pyem.model.opaque import require_traceable
 from pyem.numerics.jit import TRACES, compiled
 from pyem.numerics.rng import as_key, plain_key
 from pyem.population.group import Group

@@ -14,13 +14,13 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 
 from pyem.data.dataset import Dataset
+from pyem.engine.opaque import require_traceable
 from pyem.errors import renamed, require_whole, warn
 from pyem.infer.correction import corrected
 from pyem.infer.nuts import unpacked
 from pyem.infer.progress import progress_line
 from pyem.infer.setup import Clock, as_result, prepare
 from pyem.model.model import Model
-from pyem.model.opaque import require_traceable
 from pyem.numerics.jit import TRACES, compiled
 from pyem.numerics.rng import as_key, plain_key
 from pyem.population.group import Group

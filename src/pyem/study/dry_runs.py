@@ -14,10 +14,10 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import log_lik, value_grad_hess
 from pyem.engine.layout import batch
+from pyem.engine.opaque import is_opaque
 from pyem.engine.validate import first_line, guarded, validate
 from pyem.errors import DataError, ModelError
 from pyem.model.model import Model
-from pyem.model.opaque import is_opaque
 from pyem.model.record import Record
 from pyem.model.rollout import initial_state, policies, rollout
 
