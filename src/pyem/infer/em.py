@@ -184,7 +184,9 @@ class _Search:
                 return parts[-1]
 
             found = run_em_global(make, start, self.population(start, moved), run, at_once=at_once(self.model))
-        return dataclasses.replace(found, trace=_joined(parts)), last[-1]
+        # The last part of the iteration was only given what the others had left.
+        message = found.message if found.converged else f"not converged after {self.max_iter} iterations"
+        return dataclasses.replace(found, trace=_joined(parts), message=message), last[-1]
 
     def population(self, start: np.ndarray, moved: bool) -> Population:
         """Where the group starts."""

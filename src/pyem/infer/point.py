@@ -193,7 +193,8 @@ def _best(
 def _gain(values: list[np.ndarray]) -> np.ndarray:
     """(S,): by how much the last of several starts is better than all before it."""
     before = np.max(values[:-1], axis=0)
-    return np.where(np.isfinite(before), values[-1] - before, np.where(np.isfinite(values[-1]), np.inf, 0.0))
+    known = np.isfinite(before)
+    return np.where(known, values[-1] - np.where(known, before, 0.0), np.where(np.isfinite(values[-1]), np.inf, 0.0))
 
 
 def _modes(estep: Any, prior: PersonPrior | None, shape: tuple[int, ...]) -> Laplace:
