@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import pyem
 from pyem import Group
 from pyem.errors import renamed, warn
+from pyem.population.priors import rebuilt
 
 SMALL = {"draws": 20, "warmup": 40, "chains": 1}
 VERBS = {
@@ -146,9 +148,8 @@ def test_a_saved_fit_of_people_on_their_own_keeps_its_gaussian(model, data, tmp_
     again = pyem.load(fit.save(tmp_path / "fit.nc"), model)
     assert again.priors == fit.priors
     assert again.priors["alpha"][1]["loc"] == pytest.approx(0.7)
-    from pyem.population.priors import rebuilt
-
-    np.testing.assert_allclose(np.concatenate(rebuilt(model, again.priors).typical), [0.7, 0.2])
+    made: Any = rebuilt(model, again.priors)
+    np.testing.assert_allclose(np.concatenate(made.typical), [0.7, 0.2])
 
 
 @pytest.mark.parametrize("name", ["map", "mle"])
@@ -307,7 +308,7 @@ def test_renaming_keeps_name_docstring_and_signature():
     assert list(inspect.signature(f).parameters) == ["new"]
     assert f(new=2) == 2
     with pytest.warns(DeprecationWarning, match="write new="):
-        assert f(old=3) == 3
+        assert f(**{"old": 3}) == 3
 
 
 def test_warnings_point_to_the_line_outside_the_library():

@@ -211,7 +211,7 @@ def _report(say: Callable[[int, str], None], before: int) -> Report:
 def _joined(parts: list[EMRun]) -> dict[str, np.ndarray]:
     """The path over all parts of an iteration."""
     joined = {name: np.concatenate([run.trace[name] for run in parts]) for name in ("log_evidence", "change", "vector")}
-    return joined | {"evaluated": np.sum([run.trace["evaluated"] for run in parts])}
+    return joined | {"evaluated": np.array(sum(int(run.trace["evaluated"]) for run in parts))}
 
 
 def _total(run: EMRun) -> float:
