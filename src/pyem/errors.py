@@ -46,7 +46,17 @@ def list_of(labels: Sequence[Any], most: int = 8) -> str:
     return first + (f", ... {labels[-1]!r}" if len(labels) > most else "")
 
 
-class UndefinedCriterion(ValueError):
+class Unavailable(ValueError):
+    """A method of inference does not give what was asked of its fit; the message names the method that does.
+
+    Examples
+    --------
+    >>> issubclass(Unavailable, ValueError), issubclass(UndefinedCriterion, Unavailable)
+    (True, True)
+    """
+
+
+class UndefinedCriterion(Unavailable):
     """A fit has no such criterion; the message says why."""
 
 

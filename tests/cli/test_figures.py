@@ -80,7 +80,7 @@ def test_the_option_is_the_best_paid_or_the_one_asked_for(fit):
 
 def test_choice_curves_need_choices():
     model = pyem.models.get("glm")
-    assert not numbers_of._is_categorical(pyem.fit_map(model, pyem.simulate(model, subjects=4, trials=20, key=1)))
+    assert not numbers_of.is_categorical(pyem.fit_map(model, pyem.simulate(model, subjects=4, trials=20, key=1)))
     fitted = pyem.fit_map(model, pyem.simulate(model, subjects=4, trials=20, key=1))
     with pytest.raises(ValueError, match="no categorical response"):
         plot.plot_choice_curves(fitted)

@@ -8,7 +8,7 @@ import pytest
 
 import pyem
 from pyem import Categorical, Dataset, Interval, Model, Normal, Parameter
-from pyem.engine import contexts
+from pyem.engine import contexts, pasts
 from pyem.engine.evaluate import log_lik, trial_values, value_grad_hess
 from pyem.engine.layout import batch, bucket
 
@@ -115,12 +115,12 @@ def test_a_response_that_is_a_number_is_left_alone():
 
 def test_states_that_are_equal_by_chance_are_told_apart(data, x, monkeypatch):
     """States that looked equal where they were compared, but are not: the check finds it, and only pasts are shared."""
-    monkeypatch.setattr(contexts, "_groups", lambda values: np.zeros(len(values), int))
+    monkeypatch.setattr(pasts, "_groups", lambda values: np.zeros(len(values), int))
     laid = contexts.shared(SHARED, data, bucket)
     assert laid is not None
-    pasts = contexts._prefixes(contexts._events(SHARED, data))
+    tree = pasts.prefixes(pasts.events_of(SHARED, data))
     assert laid.counts["choice"].sum() == sum(mask.sum() for mask in data.masks(SHARED)[0].values())
-    assert len(pasts.context_at) >= laid.node.shape[0] > 1
+    assert len(tree.context_at) >= laid.node.shape[0] > 1
 
 
 def test_a_missing_optional_column_keeps_nothing_from_counting(data, x):

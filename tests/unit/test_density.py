@@ -27,7 +27,7 @@ def laid(request, model, data, monkeypatch):
     monkeypatch.setattr(layout, "_batches", type(layout._batches)())
     monkeypatch.setattr(density, "_laid_out", type(density._laid_out)())
     out = density.people(model, data)
-    assert (out.subject.shape[0] > 1) == (request.param == 9)
+    assert (out.subject[0].shape[0] > 1) == (request.param == 9)
     return out
 
 
@@ -64,16 +64,17 @@ def test_many_parameters_use_reverse_mode(data):
 def test_values_of_trials(model, data, laid):
     del laid
     people = density.people(model, data, by_trial=True)
-    chunk, position = density.lane_places(data, people)
+    row, lane = (place.ravel() for place in np.indices(data.valid.shape))
+    places = density.trial_places(model, data, lane, row).reshape(data.valid.shape)
     out = engine.trial_values(model, data, data.truth)["log_lik"]
     weight = np.random.default_rng(0).normal(size=out.shape)
 
     def total(x):
-        return (density.trial_log_lik(model, people, x)[chunk, :, position].T * weight).sum()
+        return (density.trial_log_lik(model, people, x)[places] * weight).sum()
 
     with jax.enable_x64(True):
         x = jnp.asarray(data.truth.T)
-        values = density.trial_log_lik(model, people, x)[chunk, :, position].T
+        values = density.trial_log_lik(model, people, x)[places]
         np.testing.assert_allclose(values, out, rtol=1e-10, atol=1e-12)
         slope = jax.grad(total)(x)
         for k, s in ((0, 2), (1, 6)):

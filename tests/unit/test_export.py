@@ -20,7 +20,7 @@ from pyem.errors import FitWarning
 from pyem.results import archive, netcdf, sections
 from pyem.results import files as export
 from pyem.results.archive import Packer, unpack
-from pyem.results.arviz_point import to_arviz
+from pyem.results.arviz import to_arviz
 from pyem.results.files import load
 from pyem.results.identity import follow, identity
 
@@ -299,7 +299,7 @@ def test_a_newer_format_is_refused(path):
         file.attrs["pyem_format"] = export.FORMAT + 1
         file.attrs["pyem_version"] = "9.9"
         del file["pyem"]  # whatever a newer format may look like
-    with pytest.raises(ValueError, match=r"has format 2 \(pyem 9.9\), but this pyem .* up to format 1; update pyem"):
+    with pytest.raises(ValueError, match=r"has format 3 \(pyem 9.9\), but this pyem .* up to format 2; update pyem"):
         load(path)
 
 
@@ -428,6 +428,10 @@ def test_too_large_a_result_is_refused_in_words(fit, monkeypatch):
         ValueError, match=r"500 draws x \d+ observations takes .* GiB; pass a smaller draws= \(up to \d+\)"
     ):
         fit.to_arviz()
+    # However few subjects are computed together.
+    monkeypatch.setattr(pointwise, "IN_MEMORY", 500 * 40 * 2)
+    with pytest.raises(ValueError, match=r"500 draws x \d+ observations takes"):
+        fit.to_arviz()
     assert "log_likelihood" not in fit.to_arviz(log_likelihood=False).groups()
 
 
@@ -506,21 +510,16 @@ def test_what_arviz_announces_stays_within(fit, monkeypatch, tmp_path):
         assert set(fit.to_arviz(draws=2, log_likelihood=False)) == {"posterior", "observed_data", "constant_data"}
 
 
-def test_results_with_draws_of_their_own_are_exported_with_them(fit, data, tmp_path, monkeypatch):
-    x = fit.x + np.random.default_rng(0).normal(size=(3, 5, *fit.x.shape)) * 0.1
-
-    def own(self, *, log_likelihood):
-        parts = {"posterior": sections.posterior_section(RW, data, x)}
-        return parts | ({"log_likelihood": sections.log_likelihood_section(RW, data, x)} if log_likelihood else {})
-
-    monkeypatch.setattr(pyem.PointFit, "arviz_sections", own, raising=False)
-    with pytest.raises(ValueError, match="a fit by em has draws of its own; use its method"):
-        to_arviz(fit)
+def test_a_sampler_s_draws_are_exported_whole(fit, data, tmp_path):
     import arviz as az
 
-    found = az.from_netcdf(fit.save(tmp_path / "with.nc", log_likelihood=True))
+    x = fit.x + np.random.default_rng(0).normal(size=(3, 5, *fit.x.shape)) * 0.1
+    stats = {"diverging": np.zeros((3, 5), bool), "energy": np.arange(15.0).reshape(3, 5)}
+    sampled = pyem.SampleFit("nuts", RW, data, None, {}, {"x": x}, stats, None, None, {}, {}, "")
+    found = az.from_netcdf(sampled.save(tmp_path / "with.nc", log_likelihood=True))
     np.testing.assert_array_equal(found.posterior.x, x)
+    np.testing.assert_array_equal(found.sample_stats.energy, stats["energy"])
     assert found.log_likelihood.choice.dims == ("chain", "draw", "obs")
     expected = log_lik_draws(RW, data, x[2])
     np.testing.assert_allclose(found.log_likelihood.choice[2].sum("obs"), expected.sum(1), atol=1e-9)
-    assert_same(load(fit.save(tmp_path / "fit.nc")), fit)
+    assert_same(load(sampled.save(tmp_path / "fit.nc")), sampled)

@@ -142,9 +142,9 @@ def test_densities_tables_and_draws_agree(learners):
     table = fit.table()
     assert ((table["alpha_low"] < table["alpha"]) & (table["alpha"] < table["alpha_high"])).all()
     assert (table["status"] == "ok").all()
-    draws = fit.draws(4000, key=1)
+    draws = fit.draws(4000, key=1).x
     standard_error = np.sqrt(np.diagonal(fit.cov, axis1=1, axis2=2) / 4000)
-    assert np.abs((draws.mean(1) - fit.x) / standard_error).max() < 5
+    assert np.abs((draws.mean(0) - fit.x) / standard_error).max() < 5
     assert "log evidence" in repr(fit)
     assert len(fit.latents()) == learners.n_trials
 

@@ -135,8 +135,11 @@ def test_draws_are_reproducible(group_fit, model, data):
         warnings.simplefilter("ignore", pyem.FitWarning)
         again = pyem.fit_nuts(model, data, draws=400, warmup=300, chains=2, key=2)
     np.testing.assert_array_equal(again.posterior["x"], group_fit.posterior["x"])
-    assert group_fit.draws(5, key=0).shape == (20, 5, 2)
-    np.testing.assert_array_equal(group_fit.draws(5, key=0), again.draws(5, key=0))
+    one, other = group_fit.draws(5, key=0), again.draws(5, key=0)
+    assert one.x.shape == one.params.shape == (5, 20, 2)
+    for name in ("coef", "sd"):
+        np.testing.assert_array_equal(one.group[name], other.group[name])
+    np.testing.assert_array_equal(one.x, other.x)
 
 
 def test_another_data_set_of_the_same_shape_compiles_nothing(group_fit, model):

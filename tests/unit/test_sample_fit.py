@@ -10,10 +10,10 @@ from scipy.special import logsumexp
 
 import pyem
 from pyem.engine import integrals as integration
+from pyem.engine import pointwise as pointwise_values
 from pyem.engine.evaluate import trial_values
 from pyem.model.distribution import Normal
 from pyem.numerics.pareto import pareto_smoothed
-from pyem.selection import cross_validation as information
 
 SUBJECTS, BLOCKS = 12, 2
 
@@ -80,8 +80,9 @@ def test_loo_is_that_of_arviz(fit, data, pointwise):
 
 def test_pointwise_values_are_made_in_chunks(fit, monkeypatch):
     whole = pyem.waic(fit)
-    monkeypatch.setattr(information, "WORKING_SET", 500 * 40 * 5)
-    sizes = [values.shape[1] for values, _, _ in information.trial_chunks(fit, "trial")]
+    monkeypatch.setattr(pointwise_values, "IN_MEMORY", 500 * 40 * 5)
+    chunks = pointwise_values.chunks_of(fit.model, fit.data, fit.flat["x"], "trial")
+    sizes = [values.shape[1] for values, _, _ in chunks]
     assert len(sizes) == 3
     np.testing.assert_allclose(pyem.waic(fit).pointwise, whole.pointwise, rtol=1e-10)
 

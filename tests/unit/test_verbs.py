@@ -164,7 +164,7 @@ def test_a_saved_fit_keeps_its_settings(name, model, data, tmp_path):
 def test_a_function_among_the_settings_is_told_of_in_the_file(model, data, tmp_path):
     fit = pyem.fit_map(model, data, log_prior=lambda p: -p.alpha)
     again = pyem.load(fit.save(tmp_path / "fit.nc"), model)
-    assert "function that cannot be written to a file" in again.settings["log_prior"]
+    assert "function" in repr(again.settings["log_prior"])
 
 
 # -- starts ---------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from pyem.aif.maze_constants import LOCATIONS
@@ -12,6 +13,8 @@ from pyem.data.dataset import Dataset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from pyem.results.fit import Fit
 
 PLACES = {0: (1.5, 1.4), 1: (0.5, 2.5), 2: (2.5, 2.5), 3: (1.5, 0.4), 4: (1.5, 2.5)}
 """Middle of each place of the maze on paper."""
@@ -97,8 +100,8 @@ def plot_posteriors(
     Parameters
     ----------
     draws
-        A fit with draws (`fit_nuts`, `fit_svi`, `fit_grid`) of a model with one parameter, or of the parameter `name`; or
-        draws of the natural parameter, (subject, draw).
+        A fit of a model with one parameter, or of the parameter `name`; or draws of the natural parameter, (subject, draw).
+        People without a regular posterior are left out.
     truth
         (subject,); without it, subjects are sorted by their posterior means.
     name, labels
@@ -115,9 +118,10 @@ def plot_posteriors(
     """
     from matplotlib.figure import Figure
 
-    if hasattr(draws, "draws"):
-        fit, draws, name = draws, *_drawn(draws, name)
-        labels = fit.data.subjects if labels is None else labels
+    if not isinstance(draws, np.ndarray | jax.Array | Sequence):
+        fit: Fit = draws
+        draws, name = _drawn(fit, name)
+        labels = list(fit.data.subjects) if labels is None else labels
         bounds = bounds or _finite(next(p for p in fit.model.parameters if name in p.names).transform.bounds)
     draws = np.asarray(draws, float)
     if draws.ndim != 2 or draws.shape[1] < 2:
@@ -125,6 +129,7 @@ def plot_posteriors(
     known = None if truth is None else np.asarray(truth, float)
     if known is not None and known.shape != (len(draws),):
         raise ValueError(f"truth has shape {known.shape}, but there are {len(draws)} subjects")
+    draws, known, labels = _with_posterior(draws, known, labels)
     mean = draws.mean(1)
     order = np.argsort(mean if known is None else known)
     low, high = bounds or (draws.min(), draws.max())
@@ -151,13 +156,25 @@ def plot_posteriors(
     return figure
 
 
-def _drawn(fit: Any, name: str) -> tuple[np.ndarray, str]:
+def _with_posterior(draws: np.ndarray, known: np.ndarray | None, labels: Any) -> tuple[Any, Any, Any]:
+    """Those people who have draws."""
+    here = np.flatnonzero(np.isfinite(draws).all(1))
+    if not len(here):
+        raise ValueError("nobody has a regular posterior to draw; see problems() of the fit")
+    return (
+        draws[here],
+        None if known is None else known[here],
+        here if labels is None else [labels[k] for k in here],
+    )
+
+
+def _drawn(fit: Fit, name: str) -> tuple[np.ndarray, str]:
     """Draws of one natural parameter of a fit, (subject, draw), and its name."""
     names = fit.model.names
     if name not in names and (name or len(names) > 1):
         raise ValueError(f"model {fit.model.name!r} has no parameter {name!r}; name one of {', '.join(names)}")
     k = names.index(name) if name else 0
-    return fit.model.natural(fit.draws(getattr(fit, "n_draws", 2000), key=0))[..., k], names[k]
+    return fit.draws(2000).params[..., k].T, names[k]
 
 
 def _finite(bounds: tuple[float, float]) -> tuple[float, float] | None:

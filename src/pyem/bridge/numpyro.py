@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from pyem.data.dataset import Dataset
-from pyem.engine.differentiable import People, lane_places, log_lik, people, trial_log_lik
+from pyem.engine.differentiable import People, log_lik, people, trial_log_lik, trial_places
 from pyem.engine.pointwise import Observed, by_trial
 from pyem.engine.validate import validate
 from pyem.model.model import Model
@@ -122,16 +122,15 @@ class Likelihood:
         if self._by_trial is None:
             raise ValueError(f"model {self.model.name!r} gives the log-likelihood of a block, not of single trials")
         values = trial_log_lik(self._natural, self._by_trial, self.stacked(params))
-        chunk, position = (part[self._observed.lane] for part in lane_places(self.data, self._by_trial))
-        return values[chunk, self._observed.row, position]
+        return values[trial_places(self._natural, self.data, self._observed.lane, self._observed.row)]
 
     def sample(self, key: Array, **params: Any) -> Array:
         """Responses drawn one step ahead, each given what the person had really chosen and earned before, (n_obs,)."""
-        from pyem.simulation.predictive import _play
+        from pyem.simulation.predictive import play_draws
 
         x = self.stacked(params)[:, self.data.lane_subject]
         trials = jax.tree.map(jnp.asarray, self.data.trials(self.model))
-        responses, _ = _play(self._natural, None, True, trials, {}, x[None], key[None])
+        responses, _ = play_draws(self._natural, None, True, trials, {}, x[None], key[None])
         return responses[self.model.responses[0]][0, self._observed.row, self._observed.lane]
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyem
 from pyem.cli.options import parse_label
 from pyem.cli.report import csv_bytes
 
 if TYPE_CHECKING:
+    from pyem.results.fit import Fit
     from pyem.study.predictive_checks import PredictiveCheck
 
 
-def checked(fit: Any, *, draws: int, option: str | None, seed: int) -> PredictiveCheck:
+def checked(fit: Fit, *, draws: int, option: str | None, seed: int) -> PredictiveCheck:
     """The posterior predictive check of a fit.
 
     Raises

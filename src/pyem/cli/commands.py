@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pyem.cli.runs import Request
-    from pyem.results.point import PointFit
+    from pyem.results.fit import Fit
 
 app = typer.Typer(
     name="pyem",
@@ -301,7 +301,7 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
             data = runs.read_data(request, models)
             screen = console()
             screen.print(terminal.data_lines(request.data, data), markup=False)
-            fits: dict[str, PointFit] = {}
+            fits: dict[str, Fit] = {}
             for name, one in zip(
                 names, runs.run_fits(request, models, data, progress=sys.stderr.isatty()), strict=True
             ):
@@ -324,7 +324,7 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
             screen.print(terminal.written_lines(out), markup=False)
 
 
-def _ask_for_figures(artist: report.Artist | None, fit: PointFit, folder: str) -> None:
+def _ask_for_figures(artist: report.Artist | None, fit: Fit, folder: str) -> None:
     from pyem.plot.numbers import figure_numbers
 
     if artist is not None:
@@ -339,7 +339,7 @@ def _ask_for_comparison(artist: report.Artist | None, comparison: pd.DataFrame) 
         artist.draw("comparison.png", "comparison", comparison_numbers(comparison))
 
 
-def _compared(fits: Mapping[str, PointFit], seed: int) -> pd.DataFrame | None:
+def _compared(fits: Mapping[str, Fit], seed: int) -> pd.DataFrame | None:
     """The comparison of the models of one run, or a warning if no criterion suits them: the fits are worth keeping."""
     try:
         return pyem.compare_fits(dict(fits), key=seed)
@@ -439,7 +439,7 @@ def ppc(
     *,
     draws: Annotated[int, typer.Option(metavar="NUMBER", min=20, help="Simulated data sets.")] = 200,
     option: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="The option whose curve is drawn; the one chosen most often.")
+        str | None, typer.Option(metavar="LABEL", help="The option whose curve is drawn; the one paid best on average.")
     ] = None,
     seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of the simulations.")] = 0,
     figures: opt.Figures = True,
@@ -470,7 +470,7 @@ def ppc(
         typer.echo(str(path))
 
 
-def _loaded(paths: list[Path], *, at_least: int) -> dict[str, PointFit]:
+def _loaded(paths: list[Path], *, at_least: int) -> dict[str, Fit]:
     files = report.find_fits(paths)
     if len(files) < at_least:
         raise ValueError(

@@ -23,7 +23,7 @@ from pyem.cli.runs import Request
 
 if TYPE_CHECKING:
     from pyem.data.dataset import Dataset
-    from pyem.results.point import PointFit
+    from pyem.results.fit import Fit
 
 FORMAT = 1
 
@@ -43,7 +43,7 @@ class Log:
         self._started = datetime.datetime.now(datetime.UTC)
         self._clock = time.perf_counter()
 
-    def content(self, data: Dataset, fits: Mapping[str, PointFit], folders: Mapping[str, str]) -> dict[str, Any]:
+    def content(self, data: Dataset, fits: Mapping[str, Fit], folders: Mapping[str, str]) -> dict[str, Any]:
         """The log, as plain values."""
         return {
             "format": FORMAT,
@@ -66,7 +66,7 @@ class Log:
         }
 
 
-def told_fit(fit: PointFit) -> dict[str, Any]:
+def told_fit(fit: Fit) -> dict[str, Any]:
     """What a log says of a fit."""
     return {
         "method": fit.method,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pyem.results.point import PointFit
+    from pyem.results.fit import Fit
 
 LOG = "run.json"
 FIT = "fit.nc"
@@ -233,7 +233,7 @@ def csv_bytes(table: pd.DataFrame, *, index: bool) -> bytes:
     return table.to_csv(index=index, lineterminator="\n").encode()
 
 
-def write_fit(folder: Path, fit: PointFit) -> None:
+def write_fit(folder: Path, fit: Fit) -> None:
     """Write the tables of a fit and the fit itself: ``group.csv``, ``subjects.csv``, ``latents.csv``, ``fit.nc``."""
     folder.mkdir(exist_ok=True)
     if fit.population is not None:
@@ -273,7 +273,7 @@ def find_fits(paths: list[Path]) -> list[Path]:
     return found
 
 
-def name_fits(paths: list[Path], fits: list[PointFit]) -> dict[str, PointFit]:
+def name_fits(paths: list[Path], fits: list[Fit]) -> dict[str, Fit]:
     """The fits by the name of their model or, where two have the same, by that of their folder."""
     models = [fit.model.name for fit in fits]
     labels = models if len(set(models)) == len(models) else [str(path.parent) for path in paths]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from pyem.data.dataset import Dataset
-    from pyem.results.point import PointFit
+    from pyem.results.fit import Fit
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:
@@ -69,13 +69,13 @@ def _covariate_notes(data: Dataset) -> list[str]:
     ]
 
 
-def fit_lines(fit: PointFit) -> str:
+def fit_lines(fit: Fit) -> str:
     """What was fitted and how it ended."""
     head, *rest = fit.summary().partition("\n\n")[0].splitlines()
     return "\n".join(["", head, *(f"  {line}" for line in rest)])
 
 
-def group_table(fit: PointFit) -> Table:
+def group_table(fit: Fit) -> Table:
     """The group, or without one how the people's estimates are spread."""
     if fit.population is None:
         described = fit.table()[list(fit.model.names)].describe().T

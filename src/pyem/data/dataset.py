@@ -2,7 +2,8 @@
 
 A lane is one independent sequence of trials: one block of one subject, or the whole subject where what was learned carries
 over. Arrays are ``(trial, lane)``, padded at the end with valid values and masked. Nothing is ever dropped: a trial
-with a missing response stays where it was and counts no likelihood.
+with a missing response stays where it was and counts no likelihood. Where padding would be most of the memory, it is made
+only when an array is asked for (`pyem.data.ragged`).
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ import numpy as np
 
 from pyem.data.arrays import lanes_from_arrays
 from pyem.data.files import read_table
+from pyem.data.frames import frame_of, in_words, summary_of
+from pyem.data.lengths import lane_lengths, ranges
 from pyem.data.long_table import lanes_from_frame
-from pyem.errors import DataError, list_of
+from pyem.data.ragged import RaggedFields, first_seen, is_sparse, sliced, some, wide
+from pyem.errors import DataError
 from pyem.model.model import Model
 from pyem.model.record import Record
 
@@ -66,6 +70,15 @@ class Dataset:
     codes: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     trial: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        lengths = lane_lengths(self.valid)
+        if isinstance(self.fields, RaggedFields) or not is_sparse(len(self.valid), lengths):
+            return
+        # Where one lane is much longer than others, arrays hold almost nothing but padding.
+        fills = {name: first_seen(array, self.present[name]) for name, array in self.fields.items()}
+        object.__setattr__(self, "fields", RaggedFields.of(self.fields, lengths, fills))
+        object.__setattr__(self, "present", RaggedFields.of(self.present, lengths, dict.fromkeys(self.present, 0)))
 
     # -- making one ---------------------------------------------------------------------------------------------------
 
@@ -217,24 +230,7 @@ class Dataset:
         return int(self.valid.sum())
 
     def __repr__(self) -> str:
-        lengths = self.valid.sum(0)
-        span = f"{lengths.min()}" if np.ptp(lengths) == 0 else f"{lengths.min()} to {lengths.max()}"
-        lines = [
-            f"{type(self).__name__}: {self.n_subjects} subjects, {self.n_lanes} blocks, {self.n_trials} trials "
-            f"({span} in a block)",
-            *(f"  {name}: {self._described(name)}" for name in self.fields),
-            *(f"  {name}: covariate, {_range(values)}" for name, values in self.covariates.items()),
-            *(f"  note: {note}" for note in self.notes),
-        ]
-        return "\n".join(lines)
-
-    def _described(self, name: str) -> str:
-        here = self.present[name]
-        values = np.moveaxis(self.fields[name], -1, 1)[here]
-        missing = int(self.valid.sum() - here.sum())
-        size = "" if values.ndim == 1 else f"{' x '.join(map(str, values.shape[1:]))} values, "
-        kind = list_of(self.codes[name]) if name in self.codes else _range(values)
-        return size + kind + (f", {missing} missing" if missing else "")
+        return in_words(self)
 
     def describe(self) -> pd.DataFrame:
         """A row for each subject: blocks, trials, missing values of each field, and the covariates.
@@ -248,17 +244,7 @@ class Dataset:
         subject
         0             1       3               1
         """
-        import pandas as pd
-
-        per_subject = lambda lanes: np.bincount(self.lane_subject, lanes, self.n_subjects).astype(int)  # noqa: E731
-        rows: dict[str, Any] = {
-            "blocks": per_subject(self.valid.any(0)),
-            "trials": per_subject(self.valid.sum(0)),
-        }
-        rows |= {f"missing_{name}": per_subject((self.valid & ~here).sum(0)) for name, here in self.present.items()}
-        frame = pd.DataFrame(rows | dict(self.covariates), index=pd.Index(self.subjects, name="subject"))
-        frame.attrs.update(codes={name: list(labels) for name, labels in self.codes.items()}, notes=list(self.notes))
-        return frame
+        return summary_of(self)
 
     def to_frame(self, *, labels: bool = True) -> pd.DataFrame:
         """The long table again: a row for each trial, missing values as NaN.
@@ -278,25 +264,11 @@ class Dataset:
         0        0      0      0   left
         1        0      0      1  right
         """
-        import pandas as pd
-
-        lane, row = np.nonzero(self.valid.T)
-        columns = self.index_columns(lane, row)
-        for name, array in self.fields.items():
-            values = np.moveaxis(array, -1, 1)[row, lane]
-            here = self.present[name][row, lane]
-            known = _labelled(self.codes[name]) if labels and name in self.codes else None
-            for k, column in enumerate(values.reshape(len(row), -1).T):
-                column = column if known is None else known[column]
-                missing = None if column.dtype == object else np.nan
-                label = name if values.ndim == 1 else f"{name}{k}"
-                columns[label] = column if here.all() else np.where(here, column, missing)  # type: ignore[call-overload]
-        columns |= {name: value[self.lane_subject[lane]] for name, value in self.covariates.items()}
-        return pd.DataFrame(columns)
+        return frame_of(self, labels=labels)
 
     def index_columns(self, lane: np.ndarray, row: np.ndarray) -> dict[str, np.ndarray]:
         """Labels of subject, block and trial at positions of the lanes."""
-        trial = row if self.trial is None else self.trial[row, lane]
+        trial = row if self.trial is None else wide(self.trial[row, lane])
         return {"subject": self.subjects[self.lane_subject[lane]], "block": self.lane_block[lane], "trial": trial}
 
     def masks(self, model: Model) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -332,9 +304,20 @@ class Dataset:
 
     def n_responses(self, model: Model) -> np.ndarray:
         """Number of trials of each subject that count in the likelihood, (S,); one with a choice and a time counts once."""
-        responded, _ = self.masks(model)
-        counts = np.any(list(responded.values()), axis=0).sum(0)
+        counts = np.zeros(self.n_lanes, int)
+        for lanes, part in self.pieces():
+            responded, _ = part.masks(model)
+            counts[lanes] = np.any(list(responded.values()), axis=0).sum(0)
         return np.bincount(self.lane_subject, counts, self.n_subjects).astype(int)
+
+    def pieces(self) -> list[tuple[np.ndarray, Dataset]]:
+        """The data in pieces with little padding, each with its lanes; one piece unless lengths are very unequal."""
+        if not isinstance(self.fields, RaggedFields):
+            return [(np.arange(self.n_lanes), self)]
+        lengths = lane_lengths(self.valid)
+        of_lane = np.searchsorted(ranges(lengths), lengths)
+        parts = [np.flatnonzero(of_lane == k) for k in np.unique(of_lane)]
+        return [(lanes, self.cut(lanes, max(1, int(lengths[lanes].max())))) for lanes in parts]
 
     def fingerprint(self, model: Model) -> str:
         """A digest of who responded what, the same for all models of the same responses."""
@@ -368,14 +351,37 @@ class Dataset:
         lanes = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
         return dataclasses.replace(
             self,
-            fields={name: array[..., lanes] for name, array in self.fields.items()},
-            present={name: array[..., lanes] for name, array in self.present.items()},
+            fields=sliced(self.fields, lanes, len(self.valid)),
+            present=sliced(self.present, lanes, len(self.valid)),
             valid=self.valid[:, lanes],
             lane_subject=np.repeat(np.arange(len(order)), counts),
             lane_block=self.lane_block[lanes],
             subjects=self.subjects[order],
             covariates={name: value[order] for name, value in self.covariates.items()},
             trial=None if self.trial is None else self.trial[:, lanes],
+        )
+
+    def cut(self, lanes: np.ndarray, n_trials: int) -> Dataset:
+        """Some of the lanes, by index, ascending, without what comes after their first `n_trials` rows.
+
+        Examples
+        --------
+        >>> data = Dataset.from_arrays({"choice": np.zeros((3, 2, 5))})
+        >>> data.cut(np.array([2, 3, 4]), 4)
+        Dataset: 2 subjects, 3 blocks, 12 trials (4 in a block)
+          choice: 0 to 0
+        """
+        subjects, owner = np.unique(self.lane_subject[lanes], return_inverse=True)
+        return Dataset(
+            fields=sliced(self.fields, lanes, n_trials),
+            present=sliced(self.present, lanes, n_trials),
+            valid=some(self.valid, lanes, n_trials),
+            lane_subject=owner,
+            lane_block=self.lane_block[lanes],
+            subjects=self.subjects[subjects],
+            covariates={name: value[subjects] for name, value in self.covariates.items()},
+            codes=self.codes,
+            trial=None if self.trial is None else some(self.trial, lanes, n_trials),
         )
 
     def _chosen(self, subjects: Sequence[Any] | np.ndarray) -> np.ndarray:
@@ -390,16 +396,3 @@ class Dataset:
                 "labels are in .subjects"
             )
         return order % self.n_subjects
-
-
-def _labelled(labels: Sequence[Any]) -> np.ndarray:
-    """Labels as an array, of numbers if all are numbers."""
-    if all(isinstance(label, int | float) for label in labels):
-        return np.array(labels)
-    out = np.empty(len(labels), object)
-    out[:] = labels
-    return out
-
-
-def _range(values: np.ndarray) -> str:
-    return f"{values.min():g} to {values.max():g}" if values.size else "no values"

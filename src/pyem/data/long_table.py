@@ -18,6 +18,7 @@ from pyem.data.fields import (
     no_empty_subject,
     read_fields,
 )
+from pyem.data.ragged import RaggedFields, is_sparse, narrow
 from pyem.errors import DataError, shown
 
 
@@ -46,26 +47,26 @@ def lanes_from_frame(
 
     found, labels = read_fields(table, sources, codes, where)
     notes += [f"{name} ({column_names(sources[name])}): {mapping(known)}" for name, known in labels.items()]
-    fields, present = {}, {}
+    fields, present, fills = {}, {}, {}
     for name, (values, here) in found.items():
         values = values[:, 0] if isinstance(columns[name], str) else values
         # Padding and missing values are filled with a value that was seen, so that every function of them is finite.
         fill = values[layout.rows[np.argmax(here[layout.rows])]] if here.any() else np.zeros_like(values[0])
         values[~here] = fill
-        fields[name], present[name] = layout.scatter(values, fill), here
+        fields[name], present[name], fills[name] = values, here, fill
     notes += missing_notes(sources, present, missing_outcome, where)
     no_empty_subject(sources, present, who, subjects)
     known = {name: covariate(table[name], who, subjects, where, notes) for name in covariates}
     return {
-        "fields": fields,
-        "present": {name: layout.scatter(here) for name, here in present.items()},
+        "fields": layout.together(fields, fills),
+        "present": layout.together(present, dict.fromkeys(present, 0)),
         "valid": layout.scatter(np.ones(len(who), bool)),
         "lane_subject": who[layout.first],
         "lane_block": blocks[which[layout.first]],
         "subjects": subjects,
         "covariates": known,
         "codes": labels,
-        "trial": None if number is None else layout.scatter(number),
+        "trial": None if number is None else layout.scatter(narrow(number) if layout.sparse else number),
         "notes": tuple(notes),
     }
 
@@ -83,6 +84,18 @@ class _Layout:
     first: np.ndarray
     """First row of each lane."""
     shape: tuple[int, int]
+
+    @property
+    def sparse(self) -> bool:
+        """Whether arrays of all lanes would be padding for the most part."""
+        return is_sparse(self.shape[0], np.bincount(self.lane))
+
+    def together(self, values: Mapping[str, np.ndarray], fills: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
+        """Arrays (row, ...) by name as (trial, ..., lane), with padding that is only made when needed where it is most."""
+        if self.sparse:
+            kept = {name: array[self.rows] for name, array in values.items()}
+            return RaggedFields(self.shape[0], np.bincount(self.lane), kept, fills)
+        return {name: self.scatter(array, fills[name]) for name, array in values.items()}
 
     def scatter(self, values: np.ndarray, fill: Any = 0) -> np.ndarray:
         """Values (row, ...) as (trial, ..., lane)."""

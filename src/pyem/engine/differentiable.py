@@ -8,6 +8,7 @@ people there are.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -28,14 +29,14 @@ FORWARD = 4
 
 
 class People(NamedTuple):
-    """Everybody's trials, laid out for one call; a pytree."""
+    """Everybody's trials, laid out for one call; a pytree. There is an entry for each group of people by length of lanes."""
 
-    chunks: Chunk
-    """Trials (chunk, ..., lane) and owners (chunk, lane); owners are places in the chunk."""
-    subject: Array
+    chunks: tuple[Chunk, ...]
+    """Trials (chunk, ..., lane) and owners (chunk, lane) of each group; owners are places in the chunk."""
+    subject: tuple[Array, ...]
     """Who is in each place, (chunk, place); places left over repeat somebody and own no lane that counts."""
     place: Array
-    """The place of each subject, counted over all chunks, (S,)."""
+    """The place of each subject, counted over all chunks of all groups, (S,)."""
 
 
 _laid_out: weakref.WeakKeyDictionary[Dataset, dict[Any, People]] = weakref.WeakKeyDictionary()
@@ -46,28 +47,33 @@ def people(model: Model, data: Dataset, *, by_trial: bool = False) -> People:
     known = _laid_out.setdefault(data, {})
     if (model, by_trial) not in known:
         laid = batch(model, data, by_trial=by_trial, exact=True)
-        index = laid.index[0]
+        flat = np.concatenate([index.ravel() for index in laid.index])
         place = np.empty(data.n_subjects, np.int32)
-        place[index[index >= 0]] = np.flatnonzero(index.ravel() >= 0)
-        subject = np.maximum(index, 0).astype(np.int32)
+        place[flat[flat >= 0]] = np.flatnonzero(flat >= 0)
+        subject = [np.maximum(index, 0).astype(np.int32) for index in laid.index]
         with jax.enable_x64(True):
-            known[model, by_trial] = People(laid.shards[0], jnp.asarray(subject), jnp.asarray(place))
+            known[model, by_trial] = People(laid.shards, tuple(map(jnp.asarray, subject)), jnp.asarray(place))
     return known[model, by_trial]
 
 
-def _over_chunks(function: Any, people: People, x: Array) -> Any:
-    """``function(chunk, x (P, place))`` of every chunk, with the chunk as the first axis of what it returns."""
-    placed = jnp.moveaxis(x[:, people.subject], 1, 0)
+def _over_chunks(function: Any, people: People, x: Array) -> list[Any]:
+    """``function(chunk, x (P, place))`` of every chunk of each group, with the chunk as the first axis of what it returns."""
+    return [_over_group(function, *group, x) for group in zip(people.chunks, people.subject, strict=True)]
+
+
+def _over_group(function: Any, chunks: Chunk, subject: Array, x: Array) -> Any:
+    placed = jnp.moveaxis(x[:, subject], 1, 0)
     if placed.shape[0] == 1:
-        one = function(jax.tree.map(lambda a: a[0], people.chunks), placed[0])
+        one = function(jax.tree.map(lambda a: a[0], chunks), placed[0])
         return jax.tree.map(lambda a: a[None], one)
-    return lax.map(lambda args: function(*args), (people.chunks, placed))
+    return lax.map(lambda args: function(*args), (chunks, placed))
 
 
-def _to_subjects(values: Array, people: People) -> Array:
-    """(chunk, ..., place) to (..., S)."""
-    moved = jnp.moveaxis(values, 0, -2)
-    return moved.reshape(*moved.shape[:-2], -1)[..., people.place]
+def _to_subjects(values: Sequence[Array], people: People) -> Array:
+    """(chunk, ..., place) of each group to (..., S)."""
+    moved = [jnp.moveaxis(a, 0, -2) for a in values]
+    flat = [a.reshape(*a.shape[:-2], -1) for a in moved]
+    return (flat[0] if len(flat) == 1 else jnp.concatenate(flat, axis=-1))[..., people.place]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -84,34 +90,63 @@ def _log_lik_jvp(model: Model, primals: Any, tangents: Any) -> tuple[Array, Arra
     def both(chunk: Chunk, x: Array) -> tuple[Array, Array]:
         return slope(lambda x: chunk_log_lik(model, chunk, x), x)
 
-    value, grad = _over_chunks(both, people, x)
+    value, grad = zip(*_over_chunks(both, people, x), strict=True)
     return _to_subjects(value, people), (_to_subjects(grad, people) * tangents[1]).sum(0)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def trial_log_lik(model: Model, people: People, x: Array) -> Array:
-    """Log-likelihood of every trial, (chunk, trial, lane), in nats, at unconstrained `x` (P, S) of people laid out by trial."""
-    return _over_chunks(partial(_chunk_trials, model), people, x)
+    """Log-likelihood of every trial, in nats, at unconstrained `x` (P, S) of people laid out by trial.
+
+    A vector of all trials with their padding; `trial_places` says where a trial is.
+    """
+    return _flat([part for group in _over_chunks(partial(_chunk_trials, model), people, x) for part in group])
 
 
 @trial_log_lik.defjvp
 def _trial_log_lik_jvp(model: Model, primals: Any, tangents: Any) -> tuple[Array, Array]:
     people, x = primals
-    both = lambda chunk, x: gradients(lambda x: _chunk_trials(model, chunk, x), x)  # noqa: E731
-    value, grad = _over_chunks(both, people, x)
+    groups = zip(people.chunks, people.subject, strict=True)
+    found = [_moved(model, *group, x, tangents[1]) for group in groups]
+    value, change = ([part for group in which for part in group] for which in zip(*found, strict=True))
+    return _flat(value), _flat(change)
+
+
+def _moved(model: Model, chunks: Chunk, subject: Array, x: Array, change: Array) -> tuple[list[Array], list[Array]]:
+    """Values (chunk, trial, lane) of each part of a group, and how they change when the subjects' parameters do."""
+
+    def both(chunk: Chunk, x: Array) -> tuple[tuple[Array, Array], ...]:
+        return tuple(gradients(partial(_part_trials, model, part), x[:, part.lane_subject]) for part in chunk.parts)
+
+    to_lanes = lambda chunk, dx: tuple(dx[:, part.lane_subject] for part in chunk.parts)  # noqa: E731
     # A change of a subject's parameters moves all of its lanes.
-    moved = _over_chunks(lambda chunk, dx: dx[:, chunk.lane_subject], people, tangents[1])
-    return value, (grad * moved[:, :, None]).sum(1)
+    found, moves = _over_group(both, chunks, subject, x), _over_group(to_lanes, chunks, subject, change)
+    changes = [(grad * move[:, :, None]).sum(1) for (_, grad), move in zip(found, moves, strict=True)]
+    return [value for value, _ in found], changes
 
 
-def _chunk_trials(model: Model, chunk: Chunk, x: Array) -> Array:
-    return rollout(model, x[:, chunk.lane_subject], chunk.trials, full=True)["log_lik"]
+def _chunk_trials(model: Model, chunk: Chunk, x: Array) -> tuple[Array, ...]:
+    return tuple(_part_trials(model, part, x[:, part.lane_subject]) for part in chunk.parts)
 
 
-def lane_places(data: Dataset, people: People) -> tuple[np.ndarray, np.ndarray]:
-    """The chunk of each lane of the data, and its position there."""
-    flat = np.asarray(people.place)[data.lane_subject]
-    chunk = flat // people.subject.shape[1]
-    counts = np.bincount(chunk, minlength=people.subject.shape[0])
-    # Lanes are ordered by subject, and subjects by chunk.
-    return chunk, np.arange(len(chunk)) - np.repeat(np.cumsum(counts) - counts, counts)
+def _part_trials(model: Model, part: Chunk, x: Array) -> Array:
+    return rollout(model, x, part.trials, full=True)["log_lik"]
+
+
+def _flat(parts: Sequence[Array]) -> Array:
+    return jnp.concatenate([part.reshape(-1) for part in parts])
+
+
+def trial_places(model: Model, data: Dataset, lane: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Where the values of single trials are in what `trial_log_lik` returns, (obs,)."""
+    laid = batch(model, data, by_trial=True, exact=True)
+    parts = [[part.trials.learn.shape for part in shard.parts] for shard in laid.shards]
+    sizes = [int(np.prod(shape)) for shapes in parts for shape in shapes]
+    first = iter(np.cumsum([0, *sizes]).tolist())
+    shard, which, chunk, position = laid.lane_at[lane].T
+    out = np.empty(len(lane), int)
+    for s, shapes in enumerate(parts):
+        for k, shape in enumerate(shapes):
+            here = (shard == s) & (which == k)
+            out[here] = next(first) + np.ravel_multi_index((chunk[here], row[here], position[here]), shape)
+    return out

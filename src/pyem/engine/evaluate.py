@@ -7,6 +7,7 @@ stay in the processor's cache, and chunks are shared among the cores.
 
 from __future__ import annotations
 
+import functools
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from jax import Array, lax
 from pyem.data.dataset import Dataset
 from pyem.engine import contexts
 from pyem.engine.derivatives import Derivatives, derivatives
-from pyem.engine.layout import CHUNK_LANES, Chunk, batch, join, n_cores, over_shards, split, unlay
+from pyem.engine.layout import CHUNK_LANES, Batch, Chunk, batch, join, n_cores, over_shards, split, unlay
 from pyem.engine.opaque import is_opaque, opaque_log_liks
 from pyem.model.model import Model
 from pyem.model.rollout import rollout
@@ -29,15 +30,28 @@ from pyem.numerics.jit import TRACES, compiled
 
 def chunk_log_lik(model: Model, chunk: Chunk, x: Array) -> Array:
     """Log-likelihood (S,) of a chunk's subjects at `x` (P, S)."""
-    lanes = _lane_log_lik(model, chunk, x[:, chunk.lane_subject])
-    return jax.ops.segment_sum(lanes, chunk.lane_subject, x.shape[-1])
+
+    def of_subjects(part: Chunk) -> Array:
+        lanes = _lane_log_lik(model, part, x[:, part.lane_subject])
+        return jax.ops.segment_sum(lanes, part.lane_subject, x.shape[-1])
+
+    return _total([of_subjects(part) for part in chunk.parts])
 
 
 def chunk_derivatives(model: Model, chunk: Chunk, x: Array) -> Derivatives:
     """Log-likelihood, gradient and Hessian of a chunk's subjects at `x` (P, S)."""
-    lanes = derivatives(lambda x: _lane_log_lik(model, chunk, x), x[:, chunk.lane_subject])
-    to_subjects = lambda a: jax.ops.segment_sum(jnp.moveaxis(a, -1, 0), chunk.lane_subject, x.shape[-1])  # noqa: E731
-    return Derivatives(*(jnp.moveaxis(to_subjects(a), 0, -1) for a in lanes))
+
+    def of_subjects(part: Chunk) -> Derivatives:
+        lanes = derivatives(lambda x: _lane_log_lik(model, part, x), x[:, part.lane_subject])
+        to_subjects = lambda a: jax.ops.segment_sum(jnp.moveaxis(a, -1, 0), part.lane_subject, x.shape[-1])  # noqa: E731
+        return Derivatives(*(jnp.moveaxis(to_subjects(a), 0, -1) for a in lanes))
+
+    return _total([of_subjects(part) for part in chunk.parts])
+
+
+def _total(parts: list[Any]) -> Any:
+    """The sum of trees of arrays over the parts of a chunk, of which there is mostly one."""
+    return functools.reduce(lambda a, b: jax.tree.map(jnp.add, a, b), parts)
 
 
 def _lane_log_lik(model: Model, chunk: Chunk, x: Array) -> Array:
@@ -78,10 +92,19 @@ LITTLE = 20_000
 """The values of up to so many trials take less time to compute than the code for them takes to be optimised."""
 
 
-@compiled(0, quick=lambda model, shard, x: max(leaf.size for leaf in jax.tree.leaves(shard.trials)) <= LITTLE)
-def _shard_rollout(model: Model, shard: Chunk, x: Array) -> Any:
+def _is_little(model: Model, shard: Chunk, x: Array) -> bool:
+    return max(leaf.size for part in shard.parts for leaf in jax.tree.leaves(part.trials)) <= LITTLE
+
+
+@compiled(0, quick=_is_little)
+def _shard_rollout(model: Model, shard: Chunk, x: Array) -> tuple[Any, ...]:
     TRACES[model.name, "rollout"] += 1
-    return lax.map(lambda args: rollout(model, args[1][:, args[0].lane_subject], args[0].trials, full=True), (shard, x))
+
+    def one(args: tuple[Chunk, Array]) -> Any:
+        chunk, x = args
+        return tuple(rollout(model, x[:, part.lane_subject], part.trials, full=True) for part in chunk.parts)
+
+    return lax.map(one, (shard, x))
 
 
 def log_lik(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
@@ -118,7 +141,14 @@ def log_lik_draws(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
     _checked(model, data, x[0])
     if is_opaque(model):
         return opaque_log_liks(model, data, x)
-    laid = batch(model, data)
+    out = np.empty(x.shape[:2])
+    for part in batch(model, data).of_groups():
+        out[:, part.subjects] = _group_draws(model, part, x)[:, part.subjects]
+    return out
+
+
+def _group_draws(model: Model, laid: Batch, x: np.ndarray) -> np.ndarray:
+    """`log_lik_draws` of people of similar length; others are left undefined."""
     n_shards = len(laid.shards)
     at_once = _draws_at_once(laid.shards[0].lane_subject.shape[-1])
     # The draws of data that are too few to be shared out are shared out themselves.
@@ -145,7 +175,7 @@ def trial_values(model: Model, data: Dataset, x: np.ndarray) -> dict[str, Any]:
     laid = batch(model, data, by_trial=True)
     with jax.enable_x64(True):
         parts = over_shards(partial(_shard_rollout, model), laid, split(_checked(model, data, x), laid))
-    return jax.tree.map(lambda *leaves: unlay(data, laid, leaves), *parts)
+    return unlay(data, laid, parts)
 
 
 def _checked(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:

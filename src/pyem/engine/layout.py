@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 
 from pyem.data.dataset import Dataset
+from pyem.data.lengths import STEP_LANES, Group, bucket, groups, lane_lengths
 from pyem.engine import contexts
 from pyem.model.model import Model
 from pyem.model.record import Record
@@ -22,6 +23,8 @@ CHUNK_LANES = 512
 """Lanes worked on together on a CPU: few enough to stay in the cache, enough to amortise the loop over trials."""
 WORTH_SHARING = 4096
 """Trials from which on two threads are faster than one."""
+STEP_LANES_ELSEWHERE = 16_384
+"""`pyem.data.lengths.STEP_LANES` on a graphics card, which has that many lanes at work."""
 
 
 # -- chunks and shards --------------------------------------------------------------------------------------------------
@@ -34,23 +37,43 @@ class Chunk(NamedTuple):
     """Fields and masks, (trial, ..., lane); or each subject's contexts as `pyem.engine.contexts` lays them out, (..., lane)."""
     lane_subject: Array
     """Whose lane it is, as an index into the chunk's subjects, (lane,)."""
+    shorter: tuple[Chunk, ...] = ()
+    """More lanes of the same subjects, which are much shorter."""
+
+    @property
+    def parts(self) -> tuple[Chunk, ...]:
+        """All lanes: those here, and those that are shorter."""
+        return (self, *self.shorter)
 
 
 class Batch(NamedTuple):
-    """A data set laid out for one model."""
+    """A data set laid out for one model: shards of people whose longest lanes are of similar length, the longest first."""
 
     shards: tuple[Chunk, ...]
-    index: np.ndarray
-    """Subject in each place, -1 where none, (shard, chunk, place)."""
+    index: tuple[np.ndarray, ...]
+    """Subject in each place of each shard, -1 where none, (chunk, place)."""
+    group: tuple[int, ...]
+    """Group by length of each shard: shards of one group have the same shape."""
     n_subjects: int
+    lane_at: np.ndarray
+    """Shard, part, chunk and position of each lane of the data, (lane, 4); -1 where contexts are shared."""
+    n_cells: int
+    """Trials of all lanes with their padding, as far as lanes are laid out; sizes are not rounded up in it."""
 
+    def of_groups(self) -> list[Batch]:
+        """A batch for each group, of its shards only."""
+        out = []
+        for k in dict.fromkeys(self.group):
+            mine = [s for s, group in enumerate(self.group) if group == k]
+            shards, index = tuple(self.shards[s] for s in mine), tuple(self.index[s] for s in mine)
+            out.append(self._replace(shards=shards, index=index, group=(k,) * len(mine)))
+        return out
 
-def bucket(n: int) -> int:
-    """`n` rounded up to one of four sizes per octave, so that similar data share a compilation."""
-    if n <= 4:
-        return n
-    step = 1 << (n.bit_length() - 3)
-    return -(-n // step) * step
+    @property
+    def subjects(self) -> np.ndarray:
+        """Those who are in some place."""
+        placed = np.concatenate([index.ravel() for index in self.index])
+        return placed[placed >= 0]
 
 
 def n_cores() -> int:
@@ -59,62 +82,131 @@ def n_cores() -> int:
 
 
 _batches: weakref.WeakKeyDictionary[Dataset, dict[Any, Batch]] = weakref.WeakKeyDictionary()
+_groups: weakref.WeakKeyDictionary[Dataset, list[Group]] = weakref.WeakKeyDictionary()
 
 
 def batch(model: Model, data: Dataset, *, by_trial: bool = False, exact: bool = False) -> Batch:
     """The data laid out in chunks and shards for `model`; made once for each data set and kind of model.
 
     Contexts are shared where the model asks for it and it is worthwhile, unless every trial is needed. With `exact` there is
-    one shard, and sizes are not rounded up: for what evaluates the same data thousands of times.
+    one shard for each group of lengths, and sizes are not rounded up: for what evaluates the same data thousands of times.
     """
     key: Any = (model.columns, model.responses, model.outcomes, model.inputs, model.updates, model.lagged, model.coded)
     key = (model if model.share and not by_trial else (*key, model.optional), exact)
+    if data not in _groups:
+        alike = STEP_LANES if jax.default_backend() == "cpu" else STEP_LANES_ELSEWHERE
+        _groups[data] = groups(lane_lengths(data.valid), data.lane_subject, len(data.valid), alike)
+    found = _groups[data]
+    # Where lanes were cut, one more row shows the state after the last trial of each.
+    more = by_trial and _is_cut(data, found)
     known = _batches.setdefault(data, {})
-    if key not in known:
-        size = int if exact else bucket
-        shared = contexts.shared(model, data, size) if key[0] is model else None
-        if shared is None:
-            plain = data.trials(model)
-            known[key] = _lay_out(data, plain, data.lane_subject, data.valid.shape[0], exact)
-        else:
-            known[key] = _lay_out(data, shared, np.arange(data.n_subjects), None, exact)
-    return known[key]
+    if (*key, more) not in known:
+        known[*key, more] = _lay_out(model, data, found, share=key[0] is model, exact=exact, more=int(more))
+    return known[*key, more]
 
 
-def _lay_out(data: Dataset, trials: Record, lane_subject: np.ndarray, n_trials: int | None, exact: bool) -> Batch:
-    """Chunks and shards of sequences (..., lane); the first axis is of trials if there are any."""
+def _is_cut(data: Dataset, found: list[Group]) -> bool:
+    return any(n < len(data.valid) for group in found for n in group.n_trials)
+
+
+# -- laying out ---------------------------------------------------------------------------------------------------------
+
+
+class _Part(NamedTuple):
+    """Sequences that are laid out in one array."""
+
+    trials: Record
+    """(..., lane); the first axis is of trials if there are any."""
+    owner: np.ndarray
+    """Whose they are, as an index into the subjects of the group, ascending, (lane,)."""
+    n_trials: int | None
+    lanes: np.ndarray | None
+    """Which lanes of the data they are, if they are lanes."""
+
+
+class _Places(NamedTuple):
+    """Where each subject of a group goes."""
+
+    row: np.ndarray
+    """Chunk, counted over the shards, (subject,)."""
+    place: np.ndarray
+    """Place in the chunk, (subject,)."""
+    n_shards: int
+    n_chunks: int
+    """Of each shard."""
+    n_places: int
+    """Of each chunk."""
+
+
+def _lay_out(model: Model, data: Dataset, found: list[Group], *, share: bool, exact: bool, more: int) -> Batch:
+    size = int if exact else bucket
+    shards, index, of_group, n_cells = [], [], [], 0
+    lane_at = np.full((data.n_lanes, 4), -1)
+    for k, group in enumerate(found):
+        parts = _parts(model, data, group, size=size if share else None, more=more)
+        places = _places(len(group.subjects), parts, exact)
+        laid = [_arranged(part, places, size) for part in parts]
+        for part, (_, _, row, position) in zip(range(len(parts)), laid, strict=True):
+            if (lanes := parts[part].lanes) is not None:
+                shard, chunk = np.divmod(row, places.n_chunks)
+                lane_at[lanes] = np.stack([len(shards) + shard, np.full_like(row, part), chunk, position], axis=1)
+        n_cells += sum(len(part.owner) * (part.n_trials or 0) for part in parts)
+        here = np.full((places.n_shards * places.n_chunks, places.n_places), -1)
+        here[places.row, places.place] = group.subjects
+        index += np.split(here, places.n_shards)
+        shards += _shards([(trials, owner) for trials, owner, _, _ in laid], places)
+        of_group += [k] * places.n_shards
+    return Batch(tuple(shards), tuple(index), tuple(of_group), data.n_subjects, lane_at, n_cells)
+
+
+def _parts(
+    model: Model, data: Dataset, group: Group, *, size: Callable[[int], int] | None, more: int
+) -> tuple[_Part, ...]:
+    """What is laid out for a group; contexts, with sizes rounded by `size`, if that is given and worthwhile."""
+    if size is not None:
+        whole = data.cut(np.sort(np.concatenate(group.lanes)), group.n_trials[0])
+        if (shared := contexts.shared(model, whole, size)) is not None:
+            return (_Part(shared, np.arange(len(group.subjects)), None, None),)
+    out = []
+    for lanes, n_trials in zip(group.lanes, group.n_trials, strict=True):
+        n = min(n_trials + more, len(data.valid))
+        owner = np.searchsorted(group.subjects, data.lane_subject[lanes])
+        out.append(_Part(data.cut(lanes, n).trials(model), owner, n, lanes))
+    return tuple(out)
+
+
+def _places(n_subjects: int, parts: tuple[_Part, ...], exact: bool) -> _Places:
     on_cpu = jax.default_backend() == "cpu"
-    n_lanes = len(lane_subject)
-    lanes_of = np.bincount(lane_subject, minlength=data.n_subjects)
+    n_lanes = max(len(part.owner) for part in parts)
     limit = CHUNK_LANES if on_cpu else max(n_lanes, 1)
-    per_chunk = max(1, int(limit // max(lanes_of.mean(), 1)))
-    n_chunks = -(-data.n_subjects // per_chunk)
-    if on_cpu and not exact and n_lanes * (n_trials or 1) >= WORTH_SHARING:
-        n_chunks = max(n_chunks, min(n_cores(), data.n_subjects))
+    n_chunks = -(-n_subjects // max(1, int(limit // max(n_lanes / n_subjects, 1))))
+    if on_cpu and not exact and sum(len(part.owner) * (part.n_trials or 1) for part in parts) >= WORTH_SHARING:
+        n_chunks = max(n_chunks, min(n_cores(), n_subjects))
     n_shards = min(n_cores(), n_chunks) if on_cpu and not exact else 1
     size = int if exact else bucket
-    chunks_per_shard = size(-(-n_chunks // n_shards)) if n_chunks > 1 else 1
+    per_shard = size(-(-n_chunks // n_shards)) if n_chunks > 1 else 1
     # Even out the chunks, so that the last one is not nearly empty.
-    per_chunk = -(-data.n_subjects // n_chunks)
-    places = size(per_chunk)
-
-    index = np.full((n_shards * chunks_per_shard, places), -1)
-    chunk_of = np.arange(data.n_subjects) // per_chunk
+    per_chunk = -(-n_subjects // n_chunks)
+    chunk_of, place_of = np.divmod(np.arange(n_subjects), per_chunk)
     # Neighbouring chunks go to different shards, so that the shards have equal work.
-    row_of = (chunk_of % n_shards) * chunks_per_shard + chunk_of // n_shards
-    place_of = np.arange(data.n_subjects) % per_chunk
-    index[row_of, place_of] = np.arange(data.n_subjects)
+    row_of = (chunk_of % n_shards) * per_shard + chunk_of // n_shards
+    return _Places(row_of, place_of, n_shards, per_shard, size(per_chunk))
 
-    lane_chunk = row_of[lane_subject]
-    order = np.argsort(lane_chunk, kind="stable")
-    counts = np.bincount(lane_chunk, minlength=len(index))
-    width = size(int(counts.max()))
-    position = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-    source = np.full((len(index), width), -1)
-    source[lane_chunk[order], position] = order
+
+def _arranged(
+    part: _Part, places: _Places, size: Callable[[int], int]
+) -> tuple[Record, np.ndarray, np.ndarray, np.ndarray]:
+    """The arrays of a part and the owners, with the chunk as the first axis; and the chunk and the position of each lane."""
+    n_rows = places.n_shards * places.n_chunks
+    row = places.row[part.owner]
+    order = np.argsort(row, kind="stable")
+    counts = np.bincount(row, minlength=n_rows)
+    position = np.empty(len(order), int)
+    position[order] = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    source = np.full((n_rows, size(int(counts.max()))), -1)
+    source[row, position] = np.arange(len(order))
     real = source >= 0
-
-    extra = size(n_trials) - n_trials if n_trials else 0
+    extra = size(part.n_trials) - part.n_trials if part.n_trials else 0
 
     def arrange(array: np.ndarray, fill: Any = None) -> np.ndarray:
         padded = np.concatenate([array, np.repeat(array[-1:], extra, axis=0)]) if extra else array
@@ -125,34 +217,41 @@ def _lay_out(data: Dataset, trials: Record, lane_subject: np.ndarray, n_trials: 
             out[:, array.shape[0] :] = fill or False
         return out
 
-    with jax.enable_x64(True):
-        laid = {
-            name: jax.tree.map(partial(arrange, fill=0 if name == "counts" else None), part)
-            for name, part in trials.items()
-        }
-        owner = np.where(real, place_of[lane_subject[source]], 0).astype(np.int32)
-        shards = []
-        for s in range(n_shards):
-            part = slice(s * chunks_per_shard, (s + 1) * chunks_per_shard)
-            mine = jax.tree.map(lambda a, part=part: a[part], Record(**laid))
-            # Unlike jnp.asarray, this compiles nothing for a new shape.
-            shards.append(Chunk(*jax.device_put((mine, owner[part]))))
-    return Batch(tuple(shards), index.reshape(n_shards, chunks_per_shard, places), data.n_subjects)
+    fills = {"counts": 0}
+    laid = {name: jax.tree.map(partial(arrange, fill=fills.get(name)), leaf) for name, leaf in part.trials.items()}
+    owner = np.where(real, places.place[part.owner[source]], 0).astype(np.int32)
+    return Record(**laid), owner, row, position
+
+
+def _shards(parts: Sequence[tuple[Record, np.ndarray]], places: _Places) -> list[Chunk]:
+    out = []
+    for s in range(places.n_shards):
+        rows = slice(s * places.n_chunks, (s + 1) * places.n_chunks)
+        mine = jax.tree.map(lambda a, rows=rows: a[rows], parts)
+        # Unlike jnp.asarray, this compiles nothing for a new shape.
+        with jax.enable_x64(True):
+            first, *shorter = (Chunk(*part) for part in jax.device_put(mine))
+        out.append(first._replace(shorter=tuple(shorter)))
+    return out
+
+
+# -- values to shards and back ------------------------------------------------------------------------------------------
 
 
 def split(values: np.ndarray, batch: Batch) -> list[np.ndarray]:
     """One array (chunk, ..., place) for each shard from values with the subject first; empty places repeat the first."""
-    return list(np.moveaxis(np.asarray(values)[np.maximum(batch.index, 0)], 2, -1))
+    values = np.asarray(values)
+    return [np.moveaxis(values[np.maximum(index, 0)], 1, -1) for index in batch.index]
 
 
 def join(parts: Sequence[Any], batch: Batch) -> Any:
     """The inverse of `split` for every leaf: values with the subject first, in order."""
 
     def leaf(*shards: Array) -> np.ndarray:
-        placed = np.stack([np.asarray(shard) for shard in shards])
-        rows = np.moveaxis(placed, -1, 2)[batch.index >= 0]
-        out = np.empty_like(rows)
-        out[batch.index[batch.index >= 0]] = rows
+        first = np.asarray(shards[0])
+        out = np.empty((batch.n_subjects, *first.shape[1:-1]), first.dtype)
+        for shard, index in zip(shards, batch.index, strict=True):
+            out[index[index >= 0]] = np.moveaxis(np.asarray(shard), -1, 1)[index >= 0]
         return out
 
     return jax.tree.map(leaf, *parts)
@@ -172,21 +271,44 @@ def over_shards(function: Callable[..., Any], batch: Batch, *args: Sequence[Any]
         return [one(batch.shards[0], *(arg[0] for arg in args))]
     global _pool
     _pool = _pool or ThreadPoolExecutor(n_cores(), thread_name_prefix="pyem")
-    # The first shard compiles; the others then find the compiled function.
+    # The first shard of a shape compiles; the others then find the compiled function.
     return list(_pool.map(one, batch.shards, *args))
 
 
-def unlay(data: Dataset, laid: Batch, leaves: Sequence[Array]) -> np.ndarray:
-    """Undo `_lay_out`: (chunk, trial, ..., lane) of every shard to (trial, ..., lane) of the data set."""
-    flat = laid.index.reshape(-1, laid.index.shape[-1])
-    values = np.concatenate([np.asarray(leaf) for leaf in leaves])
-    row_of = np.empty(data.n_subjects, int)
-    rows, places = np.nonzero(flat >= 0)
-    row_of[flat[rows, places]] = rows
-    lane_row = row_of[data.lane_subject]
-    order = np.argsort(lane_row, kind="stable")
-    counts = np.bincount(lane_row, minlength=len(flat))
-    position = np.empty(len(order), int)
-    position[order] = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-    picked = np.moveaxis(values, -1, 1)[lane_row, position]
-    return np.moveaxis(picked, 0, -1)[: data.valid.shape[0]]
+def unlay(data: Dataset, laid: Batch, shards: Sequence[Sequence[Any]]) -> Any:
+    """Undo the layout for every leaf of what each part of each shard gave, (chunk, trial, ..., lane): (trial, ..., lane).
+
+    Rows of the data after those that were laid out are like the last of these, which is of padding.
+    """
+
+    def leaf(*leaves: Array) -> np.ndarray:
+        first = np.asarray(leaves[0])
+        out = np.empty((len(data.valid), *first.shape[2:-1], data.n_lanes), first.dtype)
+        for values, (lanes, chunk, position) in zip(leaves, _parts_of(laid, shards), strict=True):
+            picked = np.moveaxis(np.moveaxis(np.asarray(values), -1, 1)[chunk, position], 0, -1)
+            n = min(len(picked), len(out))
+            out[:n, ..., lanes] = picked[:n]
+            out[n:, ..., lanes] = picked[-1:]
+        return out
+
+    return jax.tree.map(leaf, *(part for shard in shards for part in shard))
+
+
+def _parts_of(laid: Batch, shards: Sequence[Sequence[Any]]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The lanes of each part of each shard, and their chunks and positions there."""
+    for s, shard in enumerate(shards):
+        for k in range(len(shard)):
+            lanes = np.flatnonzero((laid.lane_at[:, 0] == s) & (laid.lane_at[:, 1] == k))
+            yield lanes, laid.lane_at[lanes, 2], laid.lane_at[lanes, 3]
+
+
+def picked(laid: Batch, shards: Sequence[Sequence[Array]], lane: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Single trials (obs, ...) of the data from what each part of each shard gave, (chunk, trial, ..., lane)."""
+    first = np.asarray(shards[0][0])
+    out = np.empty((len(lane), *first.shape[2:-1]), first.dtype)
+    shard, part, chunk, position = laid.lane_at[lane].T
+    for s, leaves in enumerate(shards):
+        for k, leaf in enumerate(leaves):
+            here = np.flatnonzero((shard == s) & (part == k))
+            out[here] = np.moveaxis(np.asarray(leaf), -1, 2)[chunk[here], row[here], position[here]]
+    return out

@@ -34,7 +34,6 @@ from pyem.population.group import Group
 from pyem.population.population import Population
 from pyem.population.posterior import Status
 from pyem.results.grid import GridFit
-from pyem.results.point import PointFit
 
 GIVEN_NONE = Group()
 """The group where none was given: this very object."""
@@ -226,8 +225,7 @@ def _result(
     edge = np.abs(grids.axes[:, :, [0, -1]]).max((1, 2)) >= FARTHEST
     status[edge & (status == Status.CONVERGED)] = Status.FLAT
     cell = np.exp(grids.log_cell).reshape(-1, *[1] * grids.axes.shape[1])
-    point = PointFit(
-        method="grid",
+    return GridFit(
         model=model,
         data=data,
         x=found.mode,
@@ -241,7 +239,7 @@ def _result(
         information=info,
         converged=bool((status == Status.CONVERGED).all()),
         message=message or f"{int((status == Status.CONVERGED).sum())} of {len(status)} posteriors integrated",
-        trace={},
+        axes=grids.axes,
+        density=weight.reshape(grids.log_lik.shape) / cell,
         settings=settings,
     )
-    return GridFit(point=point, axes=grids.axes, density=weight.reshape(grids.log_lik.shape) / cell)

@@ -22,12 +22,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from pyem.results.point import PointFit
-    from pyem.results.sample import SampleFit
+    from pyem.results.fit import Fit
     from pyem.study.model_recovery import Confusion, Unit
 
 
-def plot_parameters(fit: PointFit) -> Figure:
+def plot_parameters(fit: Fit) -> Figure:
     """How people differ: a histogram of their estimates for each parameter, and the fitted group.
 
     Parameters
@@ -46,10 +45,11 @@ def plot_parameters(fit: PointFit) -> Figure:
     return draw.parameters(**parameter_numbers(fit))
 
 
-def plot_estimates(fit: PointFit) -> Figure:
+def plot_estimates(fit: Fit) -> Figure:
     """Every person's estimate with its 95 % interval, sorted, on the natural scale.
 
-    Intervals come from the Laplace approximation on the unconstrained scale, so they stay within the parameter's range.
+    Intervals are the central ones of the posterior, as far as the method knows it; those of a Laplace approximation are
+    symmetric on the unconstrained scale, so they stay within the parameter's range.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def plot_estimates(fit: PointFit) -> Figure:
     return draw.estimates(**estimate_numbers(fit))
 
 
-def plot_choice_curves(fit: PointFit, *, option: Any = None, by_block: bool = False) -> Figure:
+def plot_choice_curves(fit: Fit, *, option: Any = None, by_block: bool = False) -> Figure:
     """Proportion of choosing one option by trial of the block: people, with a band, and the fitted model.
 
     The model's curve is the mean of its probabilities for the trials that people responded to, each given what this person
@@ -72,8 +72,8 @@ def plot_choice_curves(fit: PointFit, *, option: Any = None, by_block: bool = Fa
     fit
         Of a model with a categorical response.
     option
-        Label of the option; by default the one whose outcomes were best on average, or the first where there is no
-        outcome.
+        Label of the option; by default the one whose outcomes were best on average, or that was chosen most often where there
+        is no outcome.
     by_block
         A panel for each block (by its label) instead of the mean over blocks.
 
@@ -196,7 +196,7 @@ def plot_comparison(table: pd.DataFrame) -> Figure:
     return draw.comparison(**comparison_numbers(table))
 
 
-def plot_trace(fit: PointFit | SampleFit) -> Figure:
+def plot_trace(fit: Fit) -> Figure:
     """The path of an EM iteration, log evidence and change of the group's parameters; or the loss of `fit_svi` by step.
 
     Examples
@@ -209,4 +209,4 @@ def plot_trace(fit: PointFit | SampleFit) -> Figure:
     if "elbo" in fit.trace:
         step, loss = (np.asarray(fit.trace[name], float) for name in ("step", "elbo"))
         return draw.loss(title=title_of(fit, "Variational inference"), step=step, loss=-loss)  # type: ignore[arg-type]
-    return draw.trace(**trace_numbers(fit))  # type: ignore[arg-type]
+    return draw.trace(**trace_numbers(fit))

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.errors import Unavailable
+from pyem.results.options import shown_option
+
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pyem.results.point import PointFit
-    from pyem.results.sample import SampleFit
+    from pyem.results.fit import Fit
 
 Z95 = 1.959963984540054
 TRIALS_SHOWN = 40
@@ -24,22 +26,22 @@ PEOPLE_SHOWN = 0.25
 # -- from fits to numbers ---------------------------------------------------------------------------------------------
 
 
-def figure_numbers(fit: PointFit) -> Iterator[tuple[str, dict[str, Any]]]:
+def figure_numbers(fit: Fit) -> Iterator[tuple[str, dict[str, Any]]]:
     """Kind of figure and what `pyem.draw.figures` needs for it, for every figure of people that suits `fit`."""
     yield "parameters", parameter_numbers(fit)
     yield "estimates", estimate_numbers(fit)
-    if _is_categorical(fit):
+    if is_categorical(fit):
         yield "choice_curves", choice_curve_numbers(fit)
 
 
-def all_numbers(fit: PointFit) -> Iterator[tuple[str, dict[str, Any]]]:
+def all_numbers(fit: Fit) -> Iterator[tuple[str, dict[str, Any]]]:
     """The same, and the path of EM where there is one."""
     yield from figure_numbers(fit)
     if "log_evidence" in fit.trace:
         yield "trace", trace_numbers(fit)
 
 
-def _middle(fit: PointFit) -> np.ndarray | None:
+def _middle(fit: Fit) -> np.ndarray | None:
     """Median of the group with its 95 % interval, natural, (P, 3)."""
     if fit.population is None:
         return None
@@ -47,7 +49,7 @@ def _middle(fit: PointFit) -> np.ndarray | None:
     return table.loc[list(fit.model.names), ["natural", "natural_low", "natural_high"]].to_numpy(float)
 
 
-def parameter_numbers(fit: PointFit) -> dict[str, Any]:
+def parameter_numbers(fit: Fit) -> dict[str, Any]:
     """What `draw.parameters` needs."""
     return {
         "title": title_of(fit, "Parameters"),
@@ -59,7 +61,7 @@ def parameter_numbers(fit: PointFit) -> dict[str, Any]:
     }
 
 
-def _densities(fit: PointFit) -> list[tuple[np.ndarray, np.ndarray]]:
+def _densities(fit: Fit) -> list[tuple[np.ndarray, np.ndarray]]:
     """The group's marginal density of each natural parameter, at points across its range."""
     from pyem.population.group import Group
 
@@ -84,26 +86,24 @@ def _densities(fit: PointFit) -> list[tuple[np.ndarray, np.ndarray]]:
     return out
 
 
-def estimate_numbers(fit: PointFit) -> dict[str, Any]:
+def estimate_numbers(fit: Fit) -> dict[str, Any]:
     """What `draw.estimates` needs."""
-    spread = np.sqrt(np.maximum(np.diagonal(fit.cov, axis1=1, axis2=2), 0))
-    low, high = (fit.model.natural(fit.x + sign * Z95 * spread) for sign in (-1, 1))
     return {
         "title": title_of(fit, "Estimates"),
         "names": fit.model.names,
         "labels": labels_of(fit),
         "subjects": [str(label) for label in fit.data.subjects],
         "values": fit.params,
-        "low": low,
-        "high": high,
+        "low": fit.quantile(0.025),
+        "high": fit.quantile(0.975),
         "middle": _middle(fit),
     }
 
 
-def trace_numbers(fit: PointFit) -> dict[str, Any]:
+def trace_numbers(fit: Fit) -> dict[str, Any]:
     """What `draw.trace` needs."""
     if "log_evidence" not in fit.trace:
-        raise ValueError(f"a fit by {fit.method} has no path; only fit_em iterates over the group")
+        raise Unavailable(f"a fit by {fit.method} has no path; only fit_em iterates over the group")
     return {
         "title": title_of(fit, "Path of EM"),
         "log_evidence": np.asarray(fit.trace["log_evidence"]),
@@ -135,20 +135,21 @@ def comparison_numbers(table: pd.DataFrame) -> dict[str, Any]:
     return {"title": "Comparison", "models": [str(name) for name in table.index], "measures": measures}
 
 
-def _is_categorical(fit: PointFit) -> bool:
+def is_categorical(fit: Fit) -> bool:
+    """Whether the response of the model is one option among several."""
     return fit.model.policy is not None and fit.model.options is not None
 
 
-def choice_curve_numbers(fit: PointFit, *, option: Any = None, by_block: bool = False) -> dict[str, Any]:
+def choice_curve_numbers(fit: Fit, *, option: Any = None, by_block: bool = False) -> dict[str, Any]:
     """What `draw.choice_curves` needs."""
     from pyem.engine.evaluate import trial_values
 
-    if not _is_categorical(fit):
+    if not is_categorical(fit):
         raise ValueError(
             f"model {fit.model.name!r} has no categorical response, so there is no proportion of choices to draw"
         )
     name = fit.model.responses[0]
-    code, label = _option(fit, name, option)
+    code, label, why = shown_option(fit.model, fit.data, option)
     responded = fit.data.masks(fit.model)[0][name]
     chosen = np.where(responded, fit.data.fields[name] == code, np.nan)
     predicted = np.where(responded, np.exp(trial_values(fit.model, fit.data, fit.x)["log_probs"][0][:, code]), np.nan)
@@ -169,28 +170,9 @@ def choice_curve_numbers(fit: PointFit, *, option: Any = None, by_block: bool = 
     return {
         "title": title_of(fit, "Choices") + (f" ({', '.join(notes)})" if notes else ""),
         "x_label": "trial of the block",
-        "y_label": f"proportion choosing {label}",
+        "y_label": f"proportion choosing option {label}" + (f"\n({why})" if why else ""),
         "blocks": panels,
     }
-
-
-def _option(fit: PointFit, name: str, option: Any) -> tuple[int, str]:
-    """Code and description of the option to draw."""
-    labels = [str(label) for label in fit.data.codes.get(name, range(fit.model.options))]  # type: ignore[arg-type]
-    if option is not None:
-        if str(option) not in labels:
-            raise ValueError(f"there is no option {str(option)!r}; the options are {', '.join(labels)}")
-        code = labels.index(str(option))
-        return code, f"option {labels[code]}"
-    here = fit.data.masks(fit.model)[1]
-    outcomes = [fit.data.fields[column] for column in fit.model.outcomes]
-    if not outcomes or outcomes[0].ndim > 2 or not here.any():
-        return 0, f"option {labels[0]} (the first)"
-    codes = fit.data.fields[name][here]
-    count = np.bincount(codes)
-    means = np.bincount(codes, outcomes[0][here]) / np.maximum(count, 1)
-    code = int(np.argmax(np.where(count > 0, means, -np.inf)))
-    return code, f"option {labels[code]}\n(the best on average)"
 
 
 def _by_person(values: np.ndarray, lane_subject: np.ndarray, width: int) -> np.ndarray:
@@ -225,12 +207,12 @@ def _curve(chosen: np.ndarray, predicted: np.ndarray, width: int, n_trials: int)
     return curve, bool(kept.sum() == (count > 0).sum())
 
 
-def title_of(fit: PointFit | SampleFit, what: str) -> str:
+def title_of(fit: Fit, what: str) -> str:
     """The title of a figure."""
     return f"{what}, {fit.model.name}, {fit.data.n_subjects} people"
 
 
-def labels_of(fit: PointFit) -> list[str]:
+def labels_of(fit: Fit) -> list[str]:
     """What each parameter means, for an axis; a long explanation stops at its first clause, or after two lines."""
     docs = [parameter.doc.split(":")[0].split(";")[0] for parameter in fit.model.parameters for _ in parameter.names]
     lines = [textwrap.wrap(doc or name, 30, max_lines=2) for doc, name in zip(docs, fit.model.names, strict=True)]

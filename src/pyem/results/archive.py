@@ -32,8 +32,29 @@ TYPES = {
     "Real": "pyem.model.transform",
     "SampleFit": "pyem.results.sample",
     "Simulation": "pyem.simulation.play",
+    "Unsaved": "pyem.results.archive",
 }
 """Dataclasses that a file may hold, and where they live. A new kind of result needs its name here and nothing else."""
+OLDER = {"GridFit": "flattened"}
+"""Functions, beside the dataclass, that turn fields as earlier versions wrote them into those of now."""
+WHOLE = ("Dataset", "GridFit", "PointFit", "SampleFit", "Simulation")
+"""Types that are not written a second time as a setting of a fit."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Unsaved:
+    """A setting of a fit that its file does not hold: a function, or another fit.
+
+    Parameters
+    ----------
+    text
+        How it was shown.
+    """
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 PLAIN_KINDS = "iuf"
@@ -71,7 +92,9 @@ class Packer:
     def _compound(self, value: Any, path: str) -> Any:
         if isinstance(value, Model):
             return {"model": self._pack_model(value, self)}
-        name = type(value).__name__
+        name, is_setting = type(value).__name__, "settings" in path.split(".")
+        if is_setting and name in WHOLE:
+            return self(Unsaved(f"<{name}>"), path)
         if dataclasses.is_dataclass(value) and TYPES.get(name) == type(value).__module__:
             fields = {f.name: self(getattr(value, f.name), _join(path, f.name)) for f in dataclasses.fields(value)}
             return {"type": name, "fields": fields}
@@ -83,9 +106,8 @@ class Packer:
             return {"distribution": kind, "arguments": arguments}
         if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
             return {"dict": {key: self(item, _join(path, key)) for key, item in value.items()}}
-        if "settings" in path.split("."):
-            # A function that was an argument of the fit: what it was is told, and no more.
-            return f"<{name} that cannot be written to a file: {value!r:.80}>"
+        if is_setting:
+            return self(Unsaved(f"{value!r:.200}"), path)
         raise ValueError(f"{path or 'this'} is a {name}, which cannot be written to a file: {value!r:.80}")
 
     def _array(self, array: np.ndarray, path: str) -> Any:
@@ -138,7 +160,9 @@ def _revive(name: str, values: dict[str, Any]) -> Any:
     """An instance with exactly these values: what was checked when it was made is not checked, or changed, again."""
     if name not in TYPES:
         raise ValueError(f"unknown type {name!r}")
-    cls = getattr(importlib.import_module(TYPES[name]), name)
+    module = importlib.import_module(TYPES[name])
+    cls = getattr(module, name)
+    values = getattr(module, OLDER[name])(values) if name in OLDER else values
     made = object.__new__(cls)
     for field in dataclasses.fields(cls):
         if field.name in values:

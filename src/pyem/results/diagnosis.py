@@ -23,26 +23,23 @@ def agrees(value: np.ndarray) -> np.ndarray:
     return ~(value > RHAT_LIMIT)
 
 
-def worst(fit: SampleFit, key: str, pick: Callable[[np.ndarray], int]) -> tuple[float, str]:
+def _extreme(fit: SampleFit, key: str, pick: Callable[[np.ndarray], int]) -> tuple[float, str]:
     """The value of a diagnostic that `pick` chooses among all parameters, and the label of its parameter."""
-    named = fit._named()
-    values = np.array([fit._checked[name][key][index] for _, name, index in named])
+    named = fit.named()
+    values = np.array([fit.checked[name][key][index] for _, name, index in named])
     values = np.where(np.isnan(values), 1.0 if key == "rhat" else np.inf, values)
     k = int(pick(values))
     return float(values[k]), named[k][0]
 
 
-def diagnosis(fit: SampleFit) -> list[str]:
-    """Lines of the summary that say whether the draws can be trusted."""
-    if fit.method != "nuts":
-        return fit.problems()
-    largest, where = worst(fit, "rhat", np.argmax)  # type: ignore[arg-type]
-    least, place = worst(fit, "ess_bulk", np.argmin)  # type: ignore[arg-type]
-    return [
+def worst(fit: SampleFit) -> str:
+    """The largest Rhat, the smallest effective sample size and the divergences of a sampler, in a line."""
+    largest, where = _extreme(fit, "rhat", np.argmax)  # type: ignore[arg-type]
+    least, place = _extreme(fit, "ess_bulk", np.argmin)  # type: ignore[arg-type]
+    return (
         f"largest Rhat {largest:.3f} ({where}), smallest effective sample size {least:.0f} ({place}), "
-        f"{int(fit.stats['diverging'].sum())} divergences",
-        *(f"PROBLEM: {text}" for text in fit.problems()),
-    ]
+        f"{int(fit.stats['diverging'].sum())} divergences"
+    )
 
 
 def problems(fit: SampleFit) -> list[str]:
@@ -59,7 +56,7 @@ def problems(fit: SampleFit) -> list[str]:
         )
     if fit.posterior["x"].shape[1] < 4:
         return [*out, "too few draws to tell whether the chains agree; raise draws"]
-    disagree = [(label, fit._checked[name]["rhat"][index]) for label, name, index in fit._named()]
+    disagree = [(label, fit.checked[name]["rhat"][index]) for label, name, index in fit.named()]
     disagree = [(label, value) for label, value in disagree if value > RHAT_LIMIT]
     if disagree:
         label, value = max(disagree, key=lambda pair: pair[1])
@@ -68,7 +65,7 @@ def problems(fit: SampleFit) -> list[str]:
             f"{RHAT_LIMIT}): they have not forgotten where they started; raise warmup and draws, and look for parameters that "
             "the data cannot tell apart"
         )
-    least, place = min(worst(fit, kind, np.argmin) for kind in ("ess_bulk", "ess_tail"))  # type: ignore[arg-type]
+    least, place = min(_extreme(fit, kind, np.argmin) for kind in ("ess_bulk", "ess_tail"))  # type: ignore[arg-type]
     if least < ESS_PER_CHAIN * fit.n_chains:
         out.append(
             f"the {fit.n_draws} draws of {place} are worth {least:.0f} independent ones only, too few for its interval; raise "

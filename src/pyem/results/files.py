@@ -7,27 +7,34 @@ import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyem import __version__
 from pyem.model.model import Model
 from pyem.results.archive import Packer, unpack
-from pyem.results.arviz_point import _sections
+from pyem.results.arviz import sections
 from pyem.results.identity import identity, recover
 from pyem.results.netcdf import packed_section, read_attrs, read_section, to_json, write_sections
-from pyem.results.sections import (
-    attributes,
-    with_attributes,
-)
+from pyem.results.sections import attributes, with_attributes
 
-FORMAT = 1
-"""Of files; a reader refuses files of a higher number."""
+if TYPE_CHECKING:
+    from pyem.results.fit import Fit, Unit
+
+FORMAT = 2
+"""Of files; a reader refuses files of a higher number. In format 1 a grid fit had a point fit inside."""
 
 
 # -- files --------------------------------------------------------------------------------------------------------------
 
 
-def save(fit: Any, path: str | Path, *, draws: int = 100, log_likelihood: bool = False, key: Any = 0) -> Path:
+def save(
+    fit: Fit,
+    path: str | Path,
+    *,
+    draws: int = 100,
+    log_likelihood: Unit | bool | None = False,
+    key: Any = 0,
+) -> Path:
     """Write all of a fit to one netCDF file: `load` reads it back exactly, and ArviZ opens it.
 
     The group ``pyem`` holds the fit, its data and what identifies the model; beside it are ArviZ's groups as in `to_arviz`.
@@ -40,9 +47,11 @@ def save(fit: Any, path: str | Path, *, draws: int = 100, log_likelihood: bool =
     path
         Where to; an existing file is replaced.
     draws
-        From each subject's posterior, for ArviZ; 0 leaves the posterior out. `load` does not need them.
+        From each subject's posterior, for ArviZ; 0 leaves the posterior out. `load` does not need them. A sampler's draws are
+        written whole.
     log_likelihood
-        Write the pointwise log-likelihood for ArviZ too. It is large, and ``load(path).to_arviz()`` has it as well.
+        Write the pointwise log-likelihood for ArviZ too, as in `to_arviz`. It is large, and ``load(path).to_arviz()`` has it
+        as well.
     key
         Seed of the draws.
 
@@ -61,10 +70,10 @@ def save(fit: Any, path: str | Path, *, draws: int = 100, log_likelihood: bool =
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy", "scipy")},
     }
     attrs = attributes(fit)
-    sections = with_attributes(_sections(fit, draws, key, log_likelihood), attrs)
-    sections["pyem"] = packed_section(to_json(contents), pack.arrays)
+    parts = with_attributes(sections(fit, draws=draws, log_likelihood=log_likelihood, key=key), attrs)
+    parts["pyem"] = packed_section(to_json(contents), pack.arrays)
     own = {"pyem_format": FORMAT, "pyem_version": __version__, "pyem_kind": type(fit).__name__}
-    write_sections(path, sections, attrs | own)
+    write_sections(path, parts, attrs | own)
     return path
 
 

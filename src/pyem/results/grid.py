@@ -4,98 +4,88 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.model.model import Model
+from pyem.numerics.rng import generator
 from pyem.population.population import Population
-from pyem.population.posterior import Status
+from pyem.results.draws import at_least_one, drawn_prior, group_draws, one_chain, regular
+from pyem.results.fit import Chains, Draws, Unit, result
+from pyem.results.latents import latents_at
 from pyem.results.point import PointFit
+from pyem.results.point_problems import group_problems, iteration_problems, people_problems
+from pyem.results.tables import ended, information_table, people_table, summary_html, summary_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@final
+@result
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class GridFit:
     """Every subject's exact posterior, on a grid.
 
     Parameters
     ----------
-    point
-        Posterior means ``x``, covariances ``cov`` (unconstrained) and log evidence as a point fit, for what works on those.
+    model, data
+        What was fitted to what.
+    x, cov
+        Posterior means (S, P) and covariances (S, P, P) of the unconstrained parameters.
+    log_lik, log_prior
+        (S,), in nats, at the posterior means.
+    log_evidence
+        Log marginal likelihood, (S,), in nats, exact to the tolerance of the fit.
+    status
+        A `Status` code for each subject, (S,).
+    population
+        The group, or None where the prior was given.
+    prior
+        Mean (P,) and covariance (P, P) of the Gaussian prior that was given, else None.
+    information
+        Observed information of the group's parameters, or None.
+    converged, message
+        Whether every posterior was integrated, and how it ended.
     axes
         Unconstrained values of each parameter along the grid, (S, P, n).
     density
         Joint posterior density on the unconstrained scale, (S, n) for one parameter, (S, n, n) for two.
+    trace
+        The path of the iteration over the group; empty without one.
+    settings
+        All keyword arguments that repeat the fit; empty in files of version 0.1.0.
+    method
+        ``"grid"``.
     """
 
-    point: PointFit
+    model: Model
+    data: Dataset
+    x: np.ndarray
+    cov: np.ndarray
+    log_lik: np.ndarray
+    log_prior: np.ndarray | None
+    log_evidence: np.ndarray
+    status: np.ndarray
+    population: Population | None
+    prior: tuple[np.ndarray, np.ndarray] | None
+    information: np.ndarray | None
+    converged: bool
+    message: str
     axes: np.ndarray
     density: np.ndarray
+    trace: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    method: str = "grid"
 
     @property
-    def method(self) -> str:
-        """``"grid"``."""
-        return self.point.method
-
-    @property
-    def model(self) -> Model:
-        """What was fitted."""
-        return self.point.model
-
-    @property
-    def data(self) -> Dataset:
-        """What it was fitted to."""
-        return self.point.data
-
-    @property
-    def x(self) -> np.ndarray:
-        """Posterior mean of the unconstrained parameters, (S, P)."""
-        return self.point.x
-
-    @property
-    def cov(self) -> np.ndarray:
-        """Posterior covariance of the unconstrained parameters, (S, P, P)."""
-        return self.point.cov
-
-    @property
-    def log_lik(self) -> np.ndarray:
-        """Log-likelihood at `x`, (S,), in nats."""
-        return self.point.log_lik
-
-    @property
-    def log_evidence(self) -> np.ndarray:
-        """Log marginal likelihood, (S,), in nats, exact to the tolerance of the fit."""
-        assert self.point.log_evidence is not None
-        return self.point.log_evidence
-
-    @property
-    def status(self) -> np.ndarray:
-        """A `Status` code for each subject, (S,)."""
-        return self.point.status
-
-    @property
-    def population(self) -> Population | None:
-        """The group, or None where the prior was given."""
-        return self.point.population
-
-    @property
-    def converged(self) -> bool:
-        """Whether every posterior was integrated."""
-        return self.point.converged
-
-    @property
-    def message(self) -> str:
-        """How it ended."""
-        return self.point.message
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The arguments of the fit: ``fit_grid(model, data, **fit.settings)`` repeats it."""
-        return self.point.settings
+    def point(self) -> PointFit:
+        """The posterior means and covariances as a point fit. The grid fit itself has all that this has."""
+        shared = {field.name for field in dataclasses.fields(self)} - {"axes", "density"}
+        return PointFit(**{name: getattr(self, name) for name in shared})
 
     # -- posteriors -------------------------------------------------------------------------------------------------------
 
@@ -134,7 +124,9 @@ class GridFit:
         return np.sqrt(self._expect((self.natural_axes - self.params[..., None]) ** 2))
 
     def _expect(self, values: np.ndarray) -> np.ndarray:
-        return (values * self.marginals).sum(-1) * self._steps
+        """Expectation under each marginal; NaN for people without a posterior."""
+        known = self.marginals.sum(-1) > 0
+        return np.where(known, (values * self.marginals).sum(-1) * self._steps, np.nan)
 
     def quantile(self, q: float) -> np.ndarray:
         """The `q` quantile of each natural parameter's posterior, (S, P).
@@ -162,69 +154,128 @@ class GridFit:
                 x[index] = self.axes[index][0] + at * self._steps[index]
         return self.model.natural(x)
 
-    def draws(self, n: int, *, key: int) -> np.ndarray:
-        """Random draws from the posteriors, unconstrained, (S, n, P).
+    # -- draws ------------------------------------------------------------------------------------------------------------
+
+    def draws(self, n: int, *, key: Any = 0) -> Draws:
+        """`n` random draws from the posteriors, NaN for people without one; of a group as in `PointFit.draws`.
 
         A grid point is drawn by its probability, then a place in its cell, so that figures look smooth; use the exact
         moments and quantiles for numbers.
         """
-        rng = np.random.default_rng(key)
-        flat = self.density.reshape(len(self.density), -1)
-        out = np.empty((len(flat), n, self.axes.shape[1]))
-        size = self.axes.shape[2]
-        for s, density in enumerate(flat):
-            if not density.sum() > 0:
-                out[s] = np.nan
-                continue
-            picked = rng.choice(len(density), size=n, p=density / density.sum())
-            places = (picked,) if self.axes.shape[1] == 1 else divmod(picked, size)
-            jitter = rng.uniform(-0.5, 0.5, size=(n, self.axes.shape[1])) * self._steps[s]
-            out[s] = np.stack([axis[place] for axis, place in zip(self.axes[s], places, strict=True)], axis=-1) + jitter
-        return out
+        at_least_one(n)
+        rng = generator(key)
+        x = np.full((n, *self.x.shape), np.nan)
+        for s in np.flatnonzero(regular(self.status, self.cov) & (self.density.sum(self._cells) > 0)):
+            x[:, s] = self._drawn(int(s), n, rng)
+        return Draws(x, self.model.natural(x), group_draws(self.population, self.information, n, rng))
+
+    @property
+    def _cells(self) -> tuple[int, ...]:
+        return tuple(range(1, self.density.ndim))
+
+    def _drawn(self, s: int, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Draws (n, P) of one person."""
+        p, size = self.axes.shape[1:]
+        density = self.density[s].ravel()
+        picked = rng.choice(len(density), size=n, p=density / density.sum())
+        places = (picked,) if p == 1 else divmod(picked, size)
+        jitter = rng.uniform(-0.5, 0.5, size=(n, p)) * self._steps[s]
+        return np.stack([axis[place] for axis, place in zip(self.axes[s], places, strict=True)], axis=-1) + jitter
+
+    def prior_draws(self, n: int, *, key: Any = 0) -> Draws:
+        """`n` random draws of people from the Gaussian prior that was given.
+
+        Raises
+        ------
+        Unavailable
+            If there was none.
+        """
+        return drawn_prior(self.model, self.method, self.prior, len(self.x), n, generator(key))
+
+    def chains(self, n: int, *, key: Any = 0) -> Chains:
+        """`n` draws as one chain."""
+        return one_chain(self.draws(n, key=key))
 
     # -- tables -----------------------------------------------------------------------------------------------------------
 
     def table(self) -> pd.DataFrame:
         """A row for each subject: posterior means, sds and 95 % intervals of the natural parameters, log evidence, status."""
-        import pandas as pd
-
-        columns: dict[str, Any] = {}
-        low, high = self.quantile(0.025), self.quantile(0.975)
-        for k, name in enumerate(self.model.names):
-            columns[name] = self.params[:, k]
-            columns[f"{name}_sd"] = self.sd[:, k]
-            columns[f"{name}_low"], columns[f"{name}_high"] = low[:, k], high[:, k]
-        columns["log_lik"] = self.log_lik
-        columns["log_evidence"] = self.log_evidence
-        columns["n_responses"] = self.data.n_responses(self.model)
-        columns["status"] = [Status(code).text for code in self.status]
-        return pd.DataFrame(columns, index=pd.Index(self.data.subjects, name="subject"))
+        return people_table(self, intervals=True)
 
     def group_table(self) -> pd.DataFrame:
         """A row for each group parameter, as `PointFit.group_table`.
 
         Raises
         ------
-        ValueError
+        Unavailable
             If the prior was given: there is no group.
         """
-        return self.point.group_table()
+        return information_table(self, self.information)
 
     def latents(self) -> pd.DataFrame:
         """A row for each trial at the posterior means, as `PointFit.latents`."""
-        return self.point.latents()
+        return latents_at(self.model, self.data, self.x)
+
+    # -- saying it --------------------------------------------------------------------------------------------------------
+
+    def problems(self) -> list[str]:
+        """What is wrong with the posteriors, in words; empty if nothing is."""
+        return [
+            *iteration_problems(self.population, self.converged, self.message),
+            *people_problems(self.data.subjects, self.status),
+            *group_problems(self.model, self.population, self.information),
+        ]
 
     def summary(self) -> str:
         """What was fitted and what came out, as text."""
-        lines = [
-            f"{self.model.name}, exact posteriors by quadrature, {self.data.n_subjects} subjects, "
-            f"{int(self.data.n_responses(self.model).sum())} responses",
-            f"{'converged' if self.converged else 'NOT CONVERGED'}: {self.message}",
-            f"log-likelihood at the means {self.log_lik.sum():.3f}, log evidence {self.log_evidence.sum():.3f}",
-            "",
-        ]
-        table = self.group_table() if self.population is not None else self.table().describe().T
-        return "\n".join([*lines, table.to_string(float_format=lambda value: f"{value:.4g}", na_rep="")])
+        return summary_of(self, *ended(self, "log-likelihood at the means", "log evidence"))
 
     def __repr__(self) -> str:
         return self.summary()
+
+    def _repr_html_(self) -> str:
+        return summary_html(self)
+
+    # -- other forms ------------------------------------------------------------------------------------------------------
+
+    def to_arviz(
+        self,
+        *,
+        draws: int = 500,
+        log_likelihood: Unit | bool | None = True,
+        prior: int = 0,
+        posterior_predictive: int = 0,
+        key: Any = 0,
+    ) -> Any:
+        """The fit as ArviZ `InferenceData`. See `pyem.results.arviz.to_arviz`."""
+        from pyem.results.arviz import to_arviz
+
+        return to_arviz(
+            self,
+            draws=draws,
+            log_likelihood=log_likelihood,
+            prior=prior,
+            posterior_predictive=posterior_predictive,
+            key=key,
+        )
+
+    def save(
+        self, path: str | Path, *, draws: int = 100, log_likelihood: Unit | bool | None = False, key: Any = 0
+    ) -> Path:
+        """Write the fit, its data and the model's identity to a netCDF file; `pyem.load` reads it back.
+
+        The file appears under its name only when it is complete. See `pyem.results.files.save`.
+        """
+        from pyem.results.files import save
+
+        return save(self, path, draws=draws, log_likelihood=log_likelihood, key=key)
+
+
+def flattened(values: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a `GridFit` from those of version 0.1.0, which had most of them in a point fit."""
+    if "point" not in values:
+        return values
+    known = {field.name for field in dataclasses.fields(GridFit)}
+    point = {field.name: getattr(values["point"], field.name) for field in dataclasses.fields(PointFit)}
+    rest = {name: value for name, value in values.items() if name != "point"}
+    return {name: value for name, value in point.items() if name in known} | rest

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import log_lik
+from pyem.errors import Unavailable
 from pyem.model.model import Model
 from pyem.numerics.diagnostics import ess, rhat
+from pyem.numerics.rng import generator
 from pyem.population.group import Group
 from pyem.population.population import Population
 from pyem.population.posterior import Status
-from pyem.results.diagnosis import agrees, diagnosis, problems
-from pyem.results.point import PointFit
+from pyem.results.diagnosis import agrees, problems, worst
+from pyem.results.draws import at_least_one
+from pyem.results.fit import Chains, Draws, Unit, result
+from pyem.results.latents import latents_over
+from pyem.results.sample_rows import Place, group_places, place_row
+from pyem.results.tables import people_table, summary_html, summary_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    # Type checkers do not take a cached property for the property that a protocol asks for.
+    cached_property = property
+else:
+    from functools import cached_property
 
-@dataclasses.dataclass(frozen=True, eq=False)
+
+@final
+@result
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class SampleFit:
     """Draws from the posterior.
 
@@ -51,7 +63,7 @@ class SampleFit:
     message
         How it was made.
     settings
-        The arguments of the fit: ``fit_nuts(model, data, **fit.settings)`` repeats a fit by `fit_nuts`.
+        All keyword arguments that repeat the fit; empty in files of version 0.1.0.
     """
 
     method: str
@@ -80,18 +92,23 @@ class SampleFit:
         """Number of draws of all chains."""
         return self.n_chains * self.posterior["x"].shape[1]
 
-    @functools.cached_property
+    @property
+    def flat(self) -> dict[str, np.ndarray]:
+        """The draws of all chains one after another: arrays of `posterior` with one axis of draws."""
+        return {name: values.reshape(-1, *values.shape[2:]) for name, values in self.posterior.items()}
+
+    @cached_property
     def x(self) -> np.ndarray:
         """Posterior mean of the unconstrained parameters, (S, P)."""
         return self.posterior["x"].mean((0, 1))
 
-    @functools.cached_property
+    @cached_property
     def cov(self) -> np.ndarray:
         """Posterior covariance of each subject's unconstrained parameters, (S, P, P)."""
         gap = self.posterior["x"] - self.x
         return np.einsum("cdsp,cdsq->spq", gap, gap) / max(self.n_draws - 1, 1)
 
-    @functools.cached_property
+    @cached_property
     def natural(self) -> np.ndarray:
         """Draws of the natural parameters, (chain, draw, S, P)."""
         return self.model.natural(self.posterior["x"])
@@ -106,7 +123,13 @@ class SampleFit:
         """Posterior standard deviation of the natural parameters, (S, P)."""
         return self.natural.std((0, 1))
 
-    @functools.cached_property
+    def quantile(self, q: float) -> np.ndarray:
+        """The `q` quantile of each natural parameter's draws, (S, P)."""
+        if not 0 < q < 1:
+            raise ValueError(f"q={q}; a quantile is asked for between 0 and 1")
+        return np.quantile(self.natural, q, axis=(0, 1))
+
+    @cached_property
     def log_lik(self) -> np.ndarray:
         """Log-likelihood of each subject at `x`, (S,), in nats."""
         return log_lik(self.model, self.data, self.x)
@@ -118,13 +141,15 @@ class SampleFit:
 
     @property
     def log_evidence(self) -> None:
-        """None: draws do not tell the evidence; compare by `pyem.selection.cross_validation.loo`."""
+        """None: draws do not tell the evidence; compare by `pyem.loo`."""
         return
 
-    prior = None
-    information = None
+    @property
+    def prior(self) -> None:
+        """None: what was assumed is in `priors`."""
+        return
 
-    @functools.cached_property
+    @cached_property
     def population(self) -> Population | None:
         """The group at the posterior means of its parameters, or None."""
         if self.group is None or self.design is None or self.free is None:
@@ -135,29 +160,43 @@ class SampleFit:
         ones = np.ones((len(self.design), len(sd)))
         return Population(self.group, self.design, self.free, coef, corr * np.outer(sd, sd), ones)
 
-    def draws(self, n: int, *, key: Any) -> np.ndarray:
-        """`n` of the draws of the unconstrained parameters, at random, (S, n, P).
+    # -- draws ------------------------------------------------------------------------------------------------------------
+
+    def draws(self, n: int, *, key: Any = 0) -> Draws:
+        """`n` of the draws of all chains at random, people and group together (twice the same only if there are fewer).
 
         Examples
         --------
-        >>> fit.draws(100, key=1).shape  # doctest: +SKIP
-        (20, 100, 2)
+        >>> fit.draws(100, key=1).params.shape  # doctest: +SKIP
+        (100, 20, 2)
         """
-        flat = self.posterior["x"].reshape(-1, *self.posterior["x"].shape[2:])
-        return np.swapaxes(flat[self.pick(n, key)], 0, 1)
+        at_least_one(n)
+        picked = generator(key).choice(self.n_draws, size=n, replace=n > self.n_draws)
+        chosen = {name: values[picked] for name, values in self.flat.items()}
+        x = chosen.pop("x")
+        return Draws(x, self.model.natural(x), chosen)
 
-    def pick(self, n: int, key: Any) -> np.ndarray:
-        """Indices of `n` random draws among all chains' (with repetition only if there are fewer than `n`)."""
-        from pyem.numerics.rng import generator
+    def prior_draws(self, n: int, *, key: Any = 0) -> Draws:
+        """`n` random draws of people and group from the priors."""
+        from pyem.population.priors import rebuilt
+        from pyem.simulation.predictive import prior_draws
 
-        rng = key if isinstance(key, np.random.Generator) else generator(key)
-        return rng.choice(self.n_draws, size=n, replace=n > self.n_draws)
+        at_least_one(n)
+        known = rebuilt(self.model, self.priors, self.group, self.free)
+        drawn = prior_draws(self.model, self.data, self.group, known, n, key)
+        x = drawn.pop("x")
+        return Draws(x, self.model.natural(x), drawn)
+
+    def chains(self, n: int, *, key: Any = 0) -> Chains:
+        """All chains, whole; `n` and `key` are of use to other methods only."""
+        del n, key
+        return Chains(self.posterior, self.stats)
 
     # -- can it be trusted ------------------------------------------------------------------------------------------------
 
-    @functools.cached_property
-    def _checked(self) -> dict[str, dict[str, np.ndarray]]:
-        """Rhat and effective sample sizes of every kind of parameter, each without the chain and the draw axis."""
+    @cached_property
+    def checked(self) -> dict[str, dict[str, np.ndarray]]:
+        """``rhat``, ``ess_bulk`` and ``ess_tail`` of every array of `posterior`, without the chain and the draw axis."""
         out = {}
         for name, values in self.posterior.items():
             out[name] = {"rhat": rhat(values), "ess_bulk": ess(values), "ess_tail": ess(values, "tail")}
@@ -168,40 +207,22 @@ class SampleFit:
         import pandas as pd
 
         rows = []
-        for label, name, index in self._named():
-            rows.append({"parameter": label} | {key: value[index] for key, value in self._checked[name].items()})
+        for label, name, index in self.named():
+            rows.append({"parameter": label} | {key: value[index] for key, value in self.checked[name].items()})
         return pd.DataFrame(rows).set_index("parameter")
 
-    def _named(self) -> list[tuple[str, str, tuple[int, ...]]]:
-        """Label, kind and index of every parameter."""
-        out: list[tuple[str, str, tuple[int, ...]]] = []
-        names = self.model.names
-        if self.group is not None and self.free is not None:
-            for kind, parameter, name, index in self._group_index():
-                out.append(
-                    (f"{kind} of {parameter}" if kind != "correlation" else f"correlation {parameter}", name, index)
-                )
+    def named(self) -> list[tuple[str, str, tuple[int, ...]]]:
+        """Label, name among the draws, and index, of every parameter of group and people."""
+        out = [(place.label, place.name, place.index) for place in self._places]
         for s, subject in enumerate(self.data.subjects):
-            out += [(f"{name}[{subject}]", "x", (s, k)) for k, name in enumerate(names)]
+            out += [(f"{name}[{subject}]", "x", (s, k)) for k, name in enumerate(self.model.names)]
         return out
 
-    def _group_index(self) -> list[tuple[str, str, str, tuple[int, ...]]]:
-        """Kind, parameter, name among the draws, and index, of every parameter of the group."""
-        assert self.group is not None
-        assert self.free is not None
-        names = self.model.names
-        labels = ["mean", *(f"effect of {name}" for name, _ in self.group.covariates)]
-        out = [
-            (label, name, "coef", (k, j))
-            for k, label in enumerate(labels)
-            for j, name in enumerate(names)
-            if self.free[k, j]
-        ]
-        out += [("sd", name, "sd", (j,)) for j, name in enumerate(names)]
-        if "corr" in self.posterior:
-            lower = zip(*np.tril_indices(len(names), -1), strict=True)
-            out += [("correlation", f"{names[j]}, {names[i]}", "corr", (int(i), int(j))) for i, j in lower]
-        return out
+    @property
+    def _places(self) -> list[Place]:
+        if self.group is None or self.free is None:
+            return []
+        return group_places(self.model.names, self.group, self.free, "corr" in self.posterior)
 
     def problems(self) -> list[str]:
         """What is wrong with the draws, and what to do about it, in words; empty if nothing is."""
@@ -215,7 +236,7 @@ class SampleFit:
     @property
     def status(self) -> np.ndarray:
         """A `Status` code for each subject, (S,): converged unless chains disagree about one of its parameters."""
-        good = np.ones(len(self.x), bool) if self.method != "nuts" else agrees(self._checked["x"]["rhat"]).all(1)
+        good = np.ones(len(self.x), bool) if self.method != "nuts" else agrees(self.checked["x"]["rhat"]).all(1)
         return np.where(good, int(Status.CONVERGED), int(Status.MAX_STEPS))
 
     # -- tables -----------------------------------------------------------------------------------------------------------
@@ -226,21 +247,10 @@ class SampleFit:
         ``log_lik`` is at the posterior mean of the unconstrained parameters; ``rhat`` is the largest and ``ess`` the smallest
         of the subject's parameters.
         """
-        import pandas as pd
-
-        columns: dict[str, Any] = {}
-        low, high = np.quantile(self.natural, [0.025, 0.975], axis=(0, 1))
-        for k, name in enumerate(self.model.names):
-            columns[name] = self.params[:, k]
-            columns[f"{name}_sd"] = self.sd[:, k]
-            columns[f"{name}_low"], columns[f"{name}_high"] = low[:, k], high[:, k]
-        columns["log_lik"] = self.log_lik
-        columns["n_responses"] = self.data.n_responses(self.model)
+        more = {}
         if self.method == "nuts":
-            columns["rhat"] = self._checked["x"]["rhat"].max(1)
-            columns["ess"] = self._checked["x"]["ess_bulk"].min(1)
-        columns["status"] = [Status(code).text for code in self.status]
-        return pd.DataFrame(columns, index=pd.Index(self.data.subjects, name="subject"))
+            more = {"rhat": self.checked["x"]["rhat"].max(1), "ess": self.checked["x"]["ess_bulk"].min(1)}
+        return people_table(self, intervals=True, more=more)
 
     def group_table(self) -> pd.DataFrame:
         """A row for each group parameter: mean, effect of a covariate, sd, correlation.
@@ -252,38 +262,23 @@ class SampleFit:
 
         Raises
         ------
-        ValueError
+        Unavailable
             If the fit has no group.
         """
         import pandas as pd
 
         if self.group is None:
-            raise ValueError("these people are on their own (group=None), so there is no group; see table()")
+            raise Unavailable(
+                "these people are on their own (group=None), so there is no group: fit_nuts and fit_svi have one with "
+                "group=Group(); for people see table()"
+            )
         rows = []
-        for kind, parameter, name, index in self._group_index():
-            draws = self.posterior[name][(slice(None), slice(None), *index)]
-            low, high = np.quantile(draws, [0.025, 0.975])
-            row = {
-                "kind": kind,
-                "parameter": parameter,
-                "estimate": draws.mean(),
-                "se": draws.std(),
-                "low": low,
-                "high": high,
-            }
-            if kind == "mean":
-                row |= self._natural_row(index[1])
-            elif kind != "sd":
-                row["above_0"] = (draws > 0).mean()
+        for place in self._places:
+            row = place_row(self.model, self.posterior, place)
             if self.method == "nuts":
-                row |= {key: value[index] for key, value in self._checked[name].items()}
+                row |= {key: value[place.index] for key, value in self.checked[place.name].items()}
             rows.append(row)
         return pd.DataFrame(rows).set_index(["kind", "parameter"])
-
-    def _natural_row(self, k: int) -> dict[str, float]:
-        natural = self.model.natural(self.posterior["coef"][:, :, 0])[..., k]
-        low, middle, high = np.quantile(natural, [0.025, 0.5, 0.975])
-        return {"natural": middle, "natural_low": low, "natural_high": high}
 
     def latents(self, *, draws: int = 100, key: Any = 0) -> pd.DataFrame:
         """A row for each trial, as `PointFit.latents`, with what the parameters' uncertainty means for it.
@@ -298,110 +293,49 @@ class SampleFit:
         key
             Seed of their choice.
         """
-        at = _at(self)
-        fixed = {"subject", "block", "trial", *self.model.columns, *self.data.fields}
-        first, total, squares = None, 0.0, 0.0
-        picked = self.draws(draws, key=key)
-        for d in range(draws):
-            frame = dataclasses.replace(at, x=picked[:, d]).latents()
-            if first is None:
-                first = frame
-                varying = [name for name in frame.columns if name not in fixed]
-            values = frame[varying].to_numpy(float)
-            total, squares = total + values, squares + values**2
-        if first is None:
-            raise ValueError(f"draws={draws}; at least 1 is needed")
-        mean = np.asarray(total) / draws
-        sd = np.sqrt(np.maximum(np.asarray(squares) / draws - mean**2, 0.0))
-        out = first.copy()
-        for k, name in enumerate(varying):
-            out[name] = mean[:, k]
-            if name != "log_prob":
-                out[f"{name}_sd"] = sd[:, k]
-        with np.errstate(divide="ignore"):
-            out["log_prob"] = np.log(out["probability"])
-        return out
+        return latents_over(self.model, self.data, self.draws(draws, key=key).x)
 
     # -- saying it --------------------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
         """What was fitted and what came out, as text."""
-        lines = [
-            f"{self.model.name} fitted by {_METHODS[self.method]} to {self.data.n_subjects} subjects, "
-            f"{int(self.data.n_responses(self.model).sum())} responses",
-            self.message + (f", {sum(self.seconds.values()):.1f} s" if self.seconds else ""),
-            *(diagnosis(self)),
-            "",
-        ]
-        table = self.group_table() if self.group is not None else self.table()
-        return "\n".join([*lines, table.to_string(float_format=lambda value: f"{value:.4g}", na_rep="", max_rows=20)])
+        seconds = f", {sum(self.seconds.values()):.1f} s" if self.seconds else ""
+        lines = [self.message + seconds, *([worst(self)] if self.method == "nuts" else [])]
+        return summary_of(self, *lines, people=None if self.group is not None else self.table())
 
     def __repr__(self) -> str:
         return self.summary()
 
     def _repr_html_(self) -> str:
-        head, _, _ = self.summary().partition("\n\n")
-        table = self.group_table() if self.group is not None else self.table()
-        return "<p>" + "<br>".join(head.splitlines()) + "</p>" + table.to_html(float_format="{:.4g}".format, na_rep="")
+        return summary_html(self)
 
     # -- other forms ------------------------------------------------------------------------------------------------------
 
     def to_arviz(
         self,
         *,
-        log_likelihood: Literal["trial", "block", "subject", "auto"] | None = "auto",
+        log_likelihood: Unit | bool | None = "auto",
         prior: int = 500,
         posterior_predictive: int = 100,
         key: Any = 0,
     ) -> Any:
         """The fit as ArviZ `InferenceData`: posterior, prior, log-likelihood, predictions, sampler statistics, data.
 
-        See `pyem.results.arviz_sample.to_arviz`.
+        See `pyem.results.arviz.to_arviz`.
         """
-        from pyem.results.arviz_sample import to_arviz
+        from pyem.results.arviz import to_arviz
 
+        if self.model.policy is None:
+            posterior_predictive = 0
         return to_arviz(
             self, log_likelihood=log_likelihood, prior=prior, posterior_predictive=posterior_predictive, key=key
         )
 
-    def arviz_sections(self, *, log_likelihood: bool = False) -> Any:
-        """ArviZ's groups for files: those that cost nothing, and the log-likelihood if asked for."""
-        from pyem.results.arviz_sample import _log_likelihood, cheap_sections
-
-        extra = {"log_likelihood": _log_likelihood(self, "auto")} if log_likelihood else {}
-        return cheap_sections(self) | extra
-
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, log_likelihood: Unit | bool | None = False) -> Path:
         """Write the fit, its data and the model's identity to a netCDF file that ArviZ opens; `pyem.load` reads it back.
 
         The file appears under its name only when it is complete.
         """
         from pyem.results.files import save
 
-        return save(self, path)
-
-
-_METHODS = {"nuts": "Hamiltonian Monte Carlo (NUTS)", "svi": "variational inference (SVI)"}
-
-
-def _at(fit: SampleFit) -> PointFit:
-    """A point fit whose `x` can be replaced."""
-    gone = np.full(len(fit.x), np.nan)
-    status = np.zeros(len(fit.x), int)
-    return PointFit(
-        method="map",
-        model=fit.model,
-        data=fit.data,
-        x=fit.x,
-        cov=np.zeros((*fit.x.shape, fit.x.shape[1])),
-        log_lik=gone,
-        log_prior=None,
-        log_evidence=None,
-        status=status,
-        population=None,
-        prior=None,
-        information=None,
-        converged=True,
-        message="",
-        trace={},
-    )
+        return save(self, path, log_likelihood=log_likelihood)

@@ -7,18 +7,26 @@ import datetime
 import importlib.metadata
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyem import __version__
 from pyem.data.dataset import Dataset
-from pyem.engine.pointwise import Observed, by_trial, trial_log_lik
+from pyem.engine.pointwise import Observed, by_trial, chunks_of, require_room
 from pyem.model.model import Model
+from pyem.population.group import Group
+from pyem.results.fit import Unit
 from pyem.results.netcdf import Section
 
+if TYPE_CHECKING:
+    from pyem.results.fit import Fit
 
-def attributes(fit: Any) -> dict[str, Any]:
+LARGEST = 2**25
+"""Values of a pointwise log-likelihood by trial that are kept unless asked for: 256 MiB."""
+
+
+def attributes(fit: Fit) -> dict[str, Any]:
     """What every group says of where it comes from."""
     return {
         "model": fit.model.name,
@@ -40,21 +48,45 @@ def posterior_section(model: Model, data: Dataset, x: np.ndarray) -> Section:
     return Section(variables | chain_coordinates(x))
 
 
-def log_likelihood_section(model: Model, data: Dataset, x: np.ndarray) -> Section:
-    """The log-likelihood of every observation, named after the response, at `x` (chain, draw, subject, parameter)."""
+def group_variables(model: Model, group: Group, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Variables of a group's draws ``coef``, ``sd`` and ``corr``, chain and draw first."""
+    first = ("chain", "draw")
+    out: dict[str, Any] = {
+        "group_mean": ((*first, "parameter"), values["coef"][:, :, 0]),
+        "group_sd": ((*first, "parameter"), values["sd"]),
+    }
+    if group.covariates:
+        out["group_effect"] = ((*first, "covariate", "parameter"), values["coef"][:, :, 1:])
+        out["covariate"] = (("covariate",), np.array([name for name, _ in group.covariates], object))
+    if "corr" in values:
+        out["group_correlation"] = ((*first, "parameter", "other_parameter"), values["corr"])
+        out["other_parameter"] = (("other_parameter",), np.array(model.names, object))
+    return out
+
+
+def log_likelihood_section(model: Model, data: Dataset, x: np.ndarray, unit: Unit | bool) -> Section:
+    """The log-likelihood of every unit, named after the response, at `x` (chain, draw, subject, parameter)."""
+    flat = x.reshape(-1, *x.shape[2:])
+    single = by_trial(model, data)
+    if unit == "auto":
+        unit = "trial" if single and len(flat) * len(Observed(model, data).row) <= LARGEST else "subject"
+    dim = {True: "obs" if single else "sequence", "trial": "obs"}.get(unit, str(unit))
+    if unit is True and single:
+        require_room(len(flat), len(Observed(model, data).row))
+    chunks = list(chunks_of(model, data, flat, "trial" if dim == "obs" else "block"))
+    values = np.concatenate([part for part, _, _ in chunks], axis=1)
+    lane = np.concatenate([part for _, part, _ in chunks])
+    if dim == "subject":
+        values = np.add.reduceat(values, np.flatnonzero(np.diff(data.lane_subject[lane], prepend=-1)), axis=1)
+        labels = as_labels(data.subjects[np.unique(data.lane_subject[lane])])
+    elif dim == "obs":
+        labels = np.arange(values.shape[1])
+    else:
+        labels = np.array([f"{data.subjects[data.lane_subject[k]]}/{data.lane_block[k]}" for k in lane], object)
     name = model.responses[0] if len(model.responses) == 1 else "response"
-    observed = Observed(model, data)
-    lane, row = observed.lane, observed.row
-    coordinate: dict[str, Any] = {"obs": (("obs",), np.arange(len(row)))}
-    if not by_trial(model, data):
-        # The model gives one number for each sequence of trials, which `rollout` keeps on the first.
-        lane = np.unique(lane)
-        row = np.zeros_like(lane)
-        texts = [f"{data.subjects[data.lane_subject[k]]}/{data.lane_block[k]}" for k in lane]
-        coordinate = {"sequence": (("sequence",), np.array(texts, object))}
-    flat = np.moveaxis(x.reshape(-1, *x.shape[2:]), 1, 0)
-    values = trial_log_lik(model, data, flat, lane, row).reshape(*x.shape[:2], len(row))
-    return Section({name: (("chain", "draw", *coordinate), values)} | coordinate | chain_coordinates(x))
+    by_chain = values.reshape(*x.shape[:2], -1)
+    variables: dict[str, Any] = {name: (("chain", "draw", dim), by_chain), dim: ((dim,), labels)}
+    return Section(variables | chain_coordinates(x))
 
 
 def data_sections(model: Model, data: Dataset) -> dict[str, Section]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pyem.errors import UndefinedCriterion, list_of
 from pyem.results.point import PointFit
+from pyem.results.sample import SampleFit
 from pyem.selection.criteria import aic, bic, pseudo_r2
 from pyem.selection.evidence import integrated_bic, lme, n_group_params
 
@@ -114,7 +115,7 @@ def compare_fits(
 
 def _have_draws(fits: Mapping[str, Any], by: str | None) -> bool:
     """Whether these are fits with draws, to be compared by what they predict."""
-    have = {name: hasattr(fit, "posterior") for name, fit in fits.items()}
+    have = {name: isinstance(fit, SampleFit) for name, fit in fits.items()}
     said = ", ".join(f"{name!r} by {fit.method}" for name, fit in fits.items())
     if any(have.values()) and not all(have.values()):
         raise ValueError(f"fits with and without draws cannot be compared ({said}): fit all models by one method")

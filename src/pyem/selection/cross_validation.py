@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from pyem.errors import FitWarning
+from pyem.engine.pointwise import chunks_of, units
+from pyem.errors import FitWarning, Unavailable
 from pyem.numerics.pareto import pareto_smoothed
+from pyem.results.sample import SampleFit
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pyem.results.sample import SampleFit
-
 Unit = Literal["trial", "block", "subject"]
 UNITS: tuple[Unit, ...] = ("trial", "block", "subject")
-WORKING_SET = 2**23
-"""Pointwise values in memory together."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -203,62 +201,20 @@ def _loo_of(log_lik: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _pointwise(fit: SampleFit, unit: Unit, of: Any, key: Any, integration_draws: int) -> _Found:
     if unit not in UNITS:
         raise ValueError(f"unit={unit!r}; choose one of {', '.join(UNITS)}")
-    if not hasattr(fit, "posterior"):
-        raise ValueError(f"a fit by {fit.method} has no draws; use fit_nuts or fit_svi")
+    if not isinstance(fit, SampleFit):
+        raise Unavailable(f"a fit by {fit.method} has no draws; use fit_nuts or fit_svi")
     if unit == "subject":
         values = marginal_log_lik(fit, draws=integration_draws, key=key)
         elpd, lppd, extra = of(values)
         subject = np.arange(fit.data.n_subjects)
         return _Found(elpd, lppd, extra, subject, {"subject": fit.data.subjects})
-    parts = [of(values) for values, _, _ in trial_chunks(fit, unit)]
-    lane, row = units(fit, unit)
+    parts = [of(values) for values, _, _ in chunks_of(fit.model, fit.data, fit.flat["x"], unit)]
+    lane, row = units(fit.model, fit.data, unit)
     labels = fit.data.index_columns(lane, row)
     if unit == "block":
         labels.pop("trial")
     elpd, lppd, extra = (np.concatenate(part) for part in zip(*parts, strict=True))
     return _Found(elpd, lppd, extra, fit.data.lane_subject[lane], labels)
-
-
-def units(fit: SampleFit, unit: Unit) -> tuple[np.ndarray, np.ndarray]:
-    """Lane and row of every unit that counts: each trial with a response, or each block with its first."""
-    from pyem.engine.pointwise import Observed, by_trial
-
-    if unit == "trial" and not by_trial(fit.model, fit.data):
-        raise ValueError(
-            f"model {fit.model.name!r} gives the log-likelihood of a block, not of single trials; pass unit='block'"
-        )
-    observed = Observed(fit.model, fit.data)
-    if unit == "trial":
-        return observed.lane, observed.row
-    lane, first = np.unique(observed.lane, return_index=True)
-    return lane, observed.row[first]
-
-
-def trial_chunks(fit: SampleFit, unit: Unit) -> Any:
-    """Log-likelihood (draw, unit) of some units at a time, with their lanes and rows; subjects one after another."""
-    from pyem.engine.pointwise import Observed, trial_log_lik
-
-    lane, row = units(fit, unit)
-    observed = Observed(fit.model, fit.data)
-    x = fit.posterior["x"].reshape(fit.n_draws, *fit.posterior["x"].shape[2:])
-    # Padded to the length of the longest block, that is what the compiled function works with.
-    per_subject = np.bincount(fit.data.lane_subject).max() * fit.data.valid.shape[0]
-    n_chunks = -(-fit.n_draws * int(per_subject) * fit.data.n_subjects // WORKING_SET)
-    together = -(-fit.data.n_subjects // min(n_chunks, fit.data.n_subjects))
-    for start in range(0, fit.data.n_subjects, together):
-        # Another number of subjects would be compiled anew: the last ones are filled up with others.
-        some = np.arange(start, start + together) % fit.data.n_subjects
-        new = min(together, fit.data.n_subjects - start)
-        lanes = np.flatnonzero(np.isin(fit.data.lane_subject, some[:new]))
-        part = fit.data.select(some)
-        mine = np.isin(observed.lane, lanes)
-        local = np.searchsorted(lanes, observed.lane[mine])
-        values = trial_log_lik(fit.model, part, np.swapaxes(x[:, some], 0, 1), local, observed.row[mine])
-        here = np.isin(lane, lanes)
-        if unit == "block":
-            starts = np.flatnonzero(np.diff(local, prepend=-1))
-            values = np.add.reduceat(values, starts, axis=1)
-        yield values, lane[here], row[here]
 
 
 # -- subjects integrated out ------------------------------------------------------------------------------------------------
@@ -290,7 +246,7 @@ def marginal_log_lik(fit: SampleFit, *, draws: int = 512, key: Any = 0) -> np.nd
         once, _ = alone(fit.model, points, priors, 1, rng)
         return np.broadcast_to(once, (fit.n_draws, len(once))).copy()
     assert fit.design is not None
-    flat = {name: values.reshape(fit.n_draws, *values.shape[2:]) for name, values in fit.posterior.items()}
+    flat = fit.flat
     group = GroupDraws.of(flat["coef"], flat["sd"], flat.get("corr"))
     anchor = likelihood_anchor(fit.model, fit.data, fit.x, fit.population)
     precision, shift = np.moveaxis(np.asarray(anchor.precision), -1, 0), np.asarray(anchor.shift).T

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,9 @@ from pyem.numerics.jit import compiled
 from pyem.numerics.rng import as_key
 from pyem.population.group import Group
 from pyem.population.population import Population, populate
+
+if TYPE_CHECKING:
+    from pyem.results.fit import Fit
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,9 +39,9 @@ class Predicted:
     x
         Unconstrained parameters of each draw, (draw, S, P).
     responses
-        By column, (draw, trial, lane); to be read where a response counts only.
+        By column, (draw, trial, ..., lane); to be read where a response counts only.
     outcomes
-        Simulated outcomes, (draw, trial, lane); empty where they are the observed ones.
+        Simulated outcomes, (draw, trial, ..., lane); empty where they are the observed ones.
     """
 
     model: Model
@@ -61,14 +64,14 @@ class Predicted:
 
 
 def posterior_predictive(
-    fit: Any, *, draws: int = 200, key: Any, task: Any = None, payoffs: Mapping[str, str] | None = None
+    fit: Fit, *, draws: int = 200, key: Any, task: Any = None, payoffs: Mapping[str, str] | None = None
 ) -> Predicted:
     """Simulate every person's responses with parameters drawn from the posterior.
 
     Parameters
     ----------
     fit
-        Of any method: draws where it has some, else its Laplace approximation.
+        Of any method; parameters are those of ``fit.draws``.
     draws
         Number of simulated data sets.
     key
@@ -100,11 +103,7 @@ def posterior_predictive(
     >>> predicted.responses["choice"].shape
     (10, 20, 5)
     """
-    from pyem.results.arviz_point import posterior_draws
-
-    if draws < 1:
-        raise ValueError(f"draws={draws}; at least 1 is needed")
-    x = np.swapaxes(posterior_draws(fit, draws, key), 0, 1)
+    x = fit.draws(draws, key=key).x
     # People without a regular posterior are shown where the fit has them.
     x = np.where(np.isfinite(x), x, fit.x)
     return _predicted(fit.model, fit.data, x, "posterior", as_key(key), task, payoffs)
@@ -212,13 +211,17 @@ def _predicted(
         trials = jax.tree.map(jnp.asarray, data.trials(model))
         lanes = jnp.asarray(np.moveaxis(x, 2, 1)[:, :, data.lane_subject])
         keys = jax.random.split(jax.random.fold_in(key, 2), len(x))
-        responses, outcomes = _play(model, task, one_step, trials, paid, lanes, keys)
-    small = {name: _small(np.asarray(values), model) for name, values in responses.items()}
-    return Predicted(model, data, source, one_step, x, small, {n: np.asarray(v) for n, v in outcomes.items()})
+        responses, outcomes = play_draws(model, task, one_step, trials, paid, lanes, keys)
+    drawn = {name: np.asarray(values) for name, values in responses.items()}
+    first = model.responses[0]
+    drawn[first] = _small(drawn[first], model)
+    return Predicted(model, data, source, one_step, x, drawn, {n: np.asarray(v) for n, v in outcomes.items()})
 
 
 def _small(values: np.ndarray, model: Model) -> np.ndarray:
-    return values.astype(np.int8) if model.options is not None and model.options < 128 else values
+    """Codes of the options of the first response in one byte each; other responses may be any number."""
+    few = model.options is not None and model.options < 128 and values.dtype.kind in "iu"
+    return values.astype(np.int8) if few else values
 
 
 def _payoffs(model: Model, data: Dataset, payoffs: Mapping[str, str] | None) -> dict[str, Array]:
@@ -246,7 +249,7 @@ def _payoffs(model: Model, data: Dataset, payoffs: Mapping[str, str] | None) -> 
 
 
 @compiled(0, 1, 2)
-def _play(
+def play_draws(
     model: Model, task: Any, one_step: bool, trials: Record, payoffs: dict[str, Array], x: Array, keys: Array
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Responses and outcomes (draw, trial, lane) at parameters (draw, P, lane)."""
@@ -292,4 +295,7 @@ def _play(
 
 
 def _like(value: Any, column: Array) -> Array:
-    return jnp.asarray(value).astype(column.dtype)
+    """A response in the type of its column, unless that holds whole numbers only and the response is none."""
+    value = jnp.asarray(value)
+    whole = jnp.issubdtype(column.dtype, jnp.integer) and jnp.issubdtype(value.dtype, jnp.floating)
+    return value if whole else value.astype(column.dtype)

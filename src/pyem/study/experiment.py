@@ -6,30 +6,26 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.errors import FitWarning
+from pyem.errors import FitWarning, Unavailable
 from pyem.infer.em import fit_em
 from pyem.model.model import Model
 from pyem.population.posterior import Status
-from pyem.results.point import PointFit
+from pyem.results.fit import Fit, is_fit
 from pyem.simulation.play import Simulation, simulate
 
-if TYPE_CHECKING:
-    pass
-
-
-Fit = Callable[[Model, Dataset], PointFit]
+Fitter = Callable[[Model, Dataset], Fit]
 """How a study fits: ``fit_em``, ``fit_map``, or one of them with settings, ``functools.partial(fit_map, sd=2.0)``."""
 Z95 = 1.959963984540054
 
 
 # Nobody looks at the group's standard errors in a study, and they cost as much as the fit.
-fit_quickly: Fit = partial(fit_em, standard_errors=False)
+fit_quickly: Fitter = partial(fit_em, standard_errors=False)
 
 
 # -- simulated rounds ---------------------------------------------------------------------------------------------------
@@ -71,16 +67,18 @@ def people(
     Raises
     ------
     ValueError
-        If a fit is of another model or has no group to draw people from, or parameters have another shape.
+        If a fit is of another model or has no group to draw people from (then it is an `Unavailable`), or parameters have
+        another shape.
     """
     if params is None:
         mean, sd = model.typical
         return model.natural(mean + sd * rng.normal(size=(subjects, model.n_params))), {}
-    if isinstance(params, PointFit):
+    if is_fit(params):
         if params.population is None or params.model.names != model.names:
-            raise ValueError(
-                f"people of {model.name!r} cannot be drawn from a fit of {params.model.name!r} by {params.method}; give a fit "
-                "of the same model by fit_em, which has a group"
+            raise Unavailable(
+                f"people of {model.name!r} cannot be drawn from a fit of {params.model.name!r} by {params.method}"
+                f"{' without a group' if params.population is None else ''}; give a fit of the same model that has a group, by "
+                "fit_em, fit_nuts or fit_svi, or by fit_grid with group=Group()"
             )
         population = params.population
         # Real people's covariates, with people drawn around the mean that these predict.
@@ -99,12 +97,12 @@ def people(
 class Silence:
     """Fits whose warnings are counted, so that a study gives one and not hundreds."""
 
-    fit: Fit
+    fit: Fitter
     fits: int = 0
     unconverged: int = 0
     irregular: int = 0
 
-    def __call__(self, model: Model, data: Dataset) -> PointFit:
+    def __call__(self, model: Model, data: Dataset) -> Fit:
         """Fit, and count what would have been warned of."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)
@@ -127,7 +125,7 @@ class Silence:
 
 def n_subjects_of(params: Any, subjects: int | None, default: int = 100) -> int:
     """How many people take part."""
-    if params is None or isinstance(params, PointFit):
+    if params is None or is_fit(params):
         return at_least_one(default if subjects is None else subjects, "subjects")
     given = len(np.asarray(params))
     if subjects not in (None, given):

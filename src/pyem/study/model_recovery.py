@@ -14,8 +14,7 @@ from pyem.data.dataset import Dataset
 from pyem.errors import FitWarning
 from pyem.model.model import Model
 from pyem.numerics.rng import as_key
-from pyem.results.point import PointFit
-from pyem.study.experiment import Experiment, Fit, Silence, at_least_one, fit_quickly
+from pyem.study.experiment import Experiment, Fitter, Silence, at_least_one, fit_quickly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,7 +120,7 @@ def confusion(
     trials: int = 100,
     task: Any = None,
     missed: float = 0.0,
-    fit: Fit = fit_quickly,
+    fit: Fitter = fit_quickly,
     by: str | None = None,
     draws: int = 500,
 ) -> Confusion:
@@ -209,7 +208,7 @@ def _same_responses(named: Mapping[str, Model], data: Dataset) -> None:
         )
 
 
-def score(fit: PointFit, by: str | None, draws: int, key: Any) -> tuple[str, float, np.ndarray]:
+def score(fit: Any, by: str | None, draws: int, key: Any) -> tuple[str, float, np.ndarray]:
     """The criterion, the score of the group and of each subject (S,): in nats, larger is better."""
     from pyem.selection import comparison as selection
 

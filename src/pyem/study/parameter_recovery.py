@@ -10,8 +10,8 @@ import numpy as np
 from pyem.model.model import Model
 from pyem.numerics.rng import as_key
 from pyem.population.posterior import Status
-from pyem.results.point import PointFit
-from pyem.study.experiment import Z95, Experiment, Fit, Silence, at_least_one, fit_quickly, n_subjects_of
+from pyem.results.fit import Fit
+from pyem.study.experiment import Z95, Experiment, Fitter, Silence, at_least_one, fit_quickly, n_subjects_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,7 +141,7 @@ def recovery(
     trials: int = 100,
     task: Any = None,
     missed: float = 0.0,
-    fit: Fit = fit_quickly,
+    fit: Fitter = fit_quickly,
 ) -> Recovery:
     """Simulate people, fit them, and compare estimates with the truth.
 
@@ -150,8 +150,8 @@ def recovery(
     model
         The model.
     params
-        Who takes part: natural parameters (S, P), the same people in every round; a fit by `fit_em`, from whose group
-        people are drawn; or None, for the model's typical population.
+        Who takes part: natural parameters (S, P), the same people in every round; a fit with a group, by any
+        method, from whose group (of draws: its posterior mean) people are drawn; or None, for the model's typical population.
     key
         Seed or JAX random key.
     rounds, subjects, blocks, trials
@@ -194,7 +194,7 @@ def recovery(
     )
 
 
-def _standardized(truth: np.ndarray, found: PointFit) -> np.ndarray:
+def _standardized(truth: np.ndarray, found: Fit) -> np.ndarray:
     variance = np.diagonal(found.cov, axis1=1, axis2=2)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(variance > 0, (truth - found.x) / np.sqrt(variance), np.nan)

@@ -10,6 +10,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.model.model import Model
+from pyem.results.options import shown_option
 from pyem.simulation.predictive import Predicted
 
 if TYPE_CHECKING:
@@ -179,11 +180,13 @@ def predictive_check(
     predicted
         Of `posterior_predictive` or `prior_predictive`.
     option
-        Label of the option whose curve is drawn; the one that people took most often if not given.
+        Label of the option whose curve is drawn; if not given, the one whose outcomes were best on average or, where there is
+        no outcome, that was chosen most often (as in `pyem.plot.plot_choice_curves`).
     statistics
         Functions of responses (..., trial, lane) and a `Context` that give a value for each trial, NaN where there is none. A
         person's statistic is their mean over trials; the first is drawn as a curve. By default how often the option is taken,
         the last response repeated, repeated after a win, and not repeated after no win (for numbers: their value and change).
+        If the response is a vector, there is a statistic of each of its places: ``value0``, ``value1``, ...
 
     Examples
     --------
@@ -198,26 +201,13 @@ def predictive_check(
     import pandas as pd
 
     model, data = predicted.model, predicted.data
-    name = model.responses[0]
     code, label = _option(predicted, option)
     chosen = _defined(dict(statistics or default_statistics(model)), model, data)
-    observed = data.fields[name]
-    responded = data.masks(model)[0][name]
-    outcome = _outcome(model, data)
-    threshold = 0.0 if outcome is None else float(outcome[responded].mean())
-    context = Context(responded, observed, outcome, code, threshold)
-    lanes = _sums(chosen, observed, context)
-    simulated = []
-    for d in range(predicted.n_draws):
-        responses = predicted.responses[name][d]
-        if not predicted.one_step:
-            paid = predicted.outcomes.get(model.outcomes[0]) if model.outcomes else None
-            context = Context(responded, responses, None if paid is None else paid[d], code, threshold)
-        simulated.append(_sums(chosen, responses, context))
-    first = next(iter(chosen))
+    lanes, simulated = _values(predicted, chosen, code)
+    first = next(iter(lanes))
     curves = _curves(data, lanes[first], [part[first] for part in simulated])
     people, group = [], []
-    for statistic in chosen:
+    for statistic in lanes:
         seen, drawn = _people(data, lanes[statistic]), np.array([_people(data, part[statistic]) for part in simulated])
         rows = _against(seen, drawn)
         people.append(pd.DataFrame({"subject": data.subjects, "statistic": statistic} | rows))
@@ -231,19 +221,32 @@ def predictive_check(
 
 
 def _option(predicted: Predicted, option: Any) -> tuple[int | None, str | None]:
-    model, data = predicted.model, predicted.data
-    if model.options is None:
-        if option is not None:
-            raise ValueError(f"model {model.name!r} has no options, but option={option!r} was given; leave it out")
+    model = predicted.model
+    if model.options is None and option is None:
         return None, None
+    if model.options is None:
+        raise ValueError(f"model {model.name!r} has no options, but option={option!r} was given; leave it out")
+    shown = shown_option(model, predicted.data, option)
+    return shown.code, shown.label
+
+
+def _values(
+    predicted: Predicted, statistics: Mapping[str, Statistic], code: int | None
+) -> tuple[dict[str, np.ndarray], list[dict[str, np.ndarray]]]:
+    """Values of each trial, (trial, lane), by statistic: those of the data, and those of every simulation."""
+    model, data = predicted.model, predicted.data
     name = model.responses[0]
-    labels = list(data.codes.get(name, range(model.options)))
-    if option is None:
-        counts = np.bincount(data.fields[name][data.masks(model)[0][name]].astype(int), minlength=model.options)
-        return int(counts.argmax()), str(labels[int(counts.argmax())])
-    if option not in labels:
-        raise ValueError(f"there is no option {option!r}; the labels of {name!r} are {', '.join(map(str, labels))}")
-    return labels.index(option), str(option)
+    observed, responded, outcome = data.fields[name], data.masks(model)[0][name], _outcome(model, data)
+    threshold = 0.0 if outcome is None else float(outcome[responded].mean())
+    seen = _sums(statistics, observed, Context(responded, observed, outcome, code, threshold))
+    paid = None if outcome is None else predicted.outcomes.get(model.outcomes[0])
+    simulated = []
+    for d, responses in enumerate(predicted.responses[name]):
+        context = Context(responded, observed, outcome, code, threshold)
+        if not predicted.one_step:
+            context = Context(responded, responses, None if paid is None else paid[d], code, threshold)
+        simulated.append(_sums(statistics, responses, context))
+    return seen, simulated
 
 
 def _outcome(model: Model, data: Dataset) -> np.ndarray | None:
@@ -260,8 +263,15 @@ def _defined(statistics: dict[str, Statistic], model: Model, data: Dataset) -> d
 
 
 def _sums(statistics: Mapping[str, Statistic], responses: np.ndarray, context: Context) -> dict[str, np.ndarray]:
-    """Values of each trial, (trial, lane), small enough to keep."""
-    return {name: np.asarray(function(responses, context), np.float32) for name, function in statistics.items()}
+    """Values of each trial, (trial, lane), small enough to keep; of each place of a vector."""
+    places = lambda values: np.moveaxis(values.reshape(len(values), -1, values.shape[-1]), 1, 0)  # noqa: E731
+    out = {}
+    for k, (mine, before) in enumerate(zip(places(responses), places(context.before), strict=True)):
+        here = dataclasses.replace(context, before=before)
+        for name, function in statistics.items():
+            label = name if responses.ndim == 2 else f"{name}{k}"
+            out[label] = np.asarray(function(mine, here), np.float32)
+    return out
 
 
 def _people(data: Dataset, values: np.ndarray) -> np.ndarray:

@@ -1,0 +1,85 @@
+"""A data set as tables and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyem.errors import list_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pyem.data.dataset import Dataset
+
+
+def in_words(data: Dataset) -> str:
+    """What `data` are: a line about their size, and one about each field, covariate and note."""
+    lengths = data.valid.sum(0)
+    span = f"{lengths.min()}" if np.ptp(lengths) == 0 else f"{lengths.min()} to {lengths.max()}"
+    lines = [
+        f"{type(data).__name__}: {data.n_subjects} subjects, {data.n_lanes} blocks, {data.n_trials} trials "
+        f"({span} in a block)",
+        *(f"  {name}: {_described(data, name)}" for name in data.fields),
+        *(f"  {name}: covariate, {_range(values)}" for name, values in data.covariates.items()),
+        *(f"  note: {note}" for note in data.notes),
+    ]
+    return "\n".join(lines)
+
+
+def _described(data: Dataset, name: str) -> str:
+    here = data.present[name]
+    values = np.moveaxis(data.fields[name], -1, 1)[here]
+    missing = int(data.valid.sum() - here.sum())
+    size = "" if values.ndim == 1 else f"{' x '.join(map(str, values.shape[1:]))} values, "
+    kind = list_of(data.codes[name]) if name in data.codes else _range(values)
+    return size + kind + (f", {missing} missing" if missing else "")
+
+
+def summary_of(data: Dataset) -> pd.DataFrame:
+    """A row for each subject. See `pyem.Dataset.describe`."""
+    import pandas as pd
+
+    per_subject = lambda lanes: np.bincount(data.lane_subject, lanes, data.n_subjects).astype(int)  # noqa: E731
+    rows: dict[str, Any] = {
+        "blocks": per_subject(data.valid.any(0)),
+        "trials": per_subject(data.valid.sum(0)),
+    }
+    rows |= {f"missing_{name}": per_subject((data.valid & ~here).sum(0)) for name, here in data.present.items()}
+    frame = pd.DataFrame(rows | dict(data.covariates), index=pd.Index(data.subjects, name="subject"))
+    frame.attrs.update(codes={name: list(labels) for name, labels in data.codes.items()}, notes=list(data.notes))
+    return frame
+
+
+def frame_of(data: Dataset, *, labels: bool) -> pd.DataFrame:
+    """A row for each trial. See `pyem.Dataset.to_frame`."""
+    import pandas as pd
+
+    lane, row = np.nonzero(data.valid.T)
+    columns = data.index_columns(lane, row)
+    for name, array in data.fields.items():
+        values = np.moveaxis(array, -1, 1)[row, lane]
+        here = data.present[name][row, lane]
+        known = _labelled(data.codes[name]) if labels and name in data.codes else None
+        for k, column in enumerate(values.reshape(len(row), -1).T):
+            column = column if known is None else known[column]
+            missing = None if column.dtype == object else np.nan
+            label = name if values.ndim == 1 else f"{name}{k}"
+            columns[label] = column if here.all() else np.where(here, column, missing)  # type: ignore[call-overload]
+    columns |= {name: value[data.lane_subject[lane]] for name, value in data.covariates.items()}
+    return pd.DataFrame(columns)
+
+
+def _labelled(labels: Sequence[Any]) -> np.ndarray:
+    """Labels as an array, of numbers if all are numbers."""
+    if all(isinstance(label, int | float) for label in labels):
+        return np.array(labels)
+    out = np.empty(len(labels), object)
+    out[:] = labels
+    return out
+
+
+def _range(values: np.ndarray) -> str:
+    return f"{values.min():g} to {values.max():g}" if values.size else "no values"

@@ -1,0 +1,225 @@
+"""What every result of a fit offers, whatever the method: the one contract between inference and all that comes after it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.model.model import Model
+from pyem.population.population import Population
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Unit = Literal["trial", "block", "subject", "auto"]
+"""Of a pointwise log-likelihood; ``"auto"`` is by trial where that is not large, else by subject."""
+METHODS = {
+    "mle": "maximum likelihood",
+    "map": "maximum a posteriori",
+    "em": "hierarchical expectation maximisation",
+    "grid": "quadrature on a grid",
+    "nuts": "Hamiltonian Monte Carlo (NUTS)",
+    "svi": "variational inference (SVI)",
+}
+"""How each method is called in summaries; a method that is not listed goes by its short name."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Draws:
+    """Random draws from what a fit knows of people and their group.
+
+    Parameters
+    ----------
+    x
+        Unconstrained parameters, (n, S, P); NaN for people without a regular posterior.
+    params
+        The same on the natural scale, (n, S, P).
+    group
+        Of the group, where the method knows its uncertainty, else empty: ``coef`` (n, K, P), the mean in the first row and
+        effects of covariates below it; ``sd`` (n, P); for a full covariance ``corr`` (n, P, P).
+    """
+
+    x: np.ndarray
+    params: np.ndarray
+    group: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Chains:
+    """Draws as a sampler leaves them, chain and draw first.
+
+    Parameters
+    ----------
+    values
+        ``x`` (chain, draw, S, P), unconstrained, and the group's ``coef``, ``sd`` and ``corr`` where the method knows them.
+    stats
+        Of the sampler, (chain, draw) each; empty where there is none.
+    """
+
+    values: Mapping[str, np.ndarray]
+    stats: Mapping[str, np.ndarray]
+
+
+class Fit(Protocol):
+    """The result of a fit. Arrays have the axis order (draw, subject, parameter)."""
+
+    @property
+    def method(self) -> str:
+        """Short name of the method: ``"mle"``, ``"map"``, ``"em"``, ``"grid"``, ``"nuts"``, ``"svi"``."""
+        ...
+
+    @property
+    def model(self) -> Model:
+        """What was fitted."""
+        ...
+
+    @property
+    def data(self) -> Dataset:
+        """What it was fitted to."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """All keyword arguments that repeat the fit, the key included; empty in files of version 0.1.0."""
+        ...
+
+    @property
+    def x(self) -> np.ndarray:
+        """Unconstrained estimates of people, (S, P)."""
+        ...
+
+    @property
+    def cov(self) -> np.ndarray:
+        """Covariance of each person's posterior on the unconstrained scale, (S, P, P)."""
+        ...
+
+    @property
+    def params(self) -> np.ndarray:
+        """Natural estimates of people, (S, P)."""
+        ...
+
+    @property
+    def sd(self) -> np.ndarray:
+        """Standard deviation of each natural parameter, (S, P)."""
+        ...
+
+    @property
+    def status(self) -> np.ndarray:
+        """A `pyem.Status` code for each person, (S,)."""
+        ...
+
+    @property
+    def population(self) -> Population | None:
+        """The group that was estimated, or None."""
+        ...
+
+    @property
+    def prior(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mean (P,) and covariance (P, P) of a Gaussian prior that was given on the unconstrained scale, or None."""
+        ...
+
+    @property
+    def converged(self) -> bool:
+        """Whether the method ended as it should."""
+        ...
+
+    @property
+    def message(self) -> str:
+        """How it ended."""
+        ...
+
+    @property
+    def log_lik(self) -> np.ndarray:
+        """Log-likelihood of each person at `x`, (S,), in nats."""
+        ...
+
+    @property
+    def log_prior(self) -> np.ndarray | None:
+        """Log-density of `x` under the prior or in the group, (S,), in nats; None where there is neither."""
+        ...
+
+    @property
+    def log_evidence(self) -> np.ndarray | None:
+        """Log marginal likelihood of each person, (S,), in nats; None where the method does not give it."""
+        ...
+
+    @property
+    def trace(self) -> Mapping[str, np.ndarray]:
+        """The path of the iteration or optimisation; empty where there is none."""
+        ...
+
+    def quantile(self, q: float) -> np.ndarray:
+        """The `q` quantile of each natural parameter's posterior, (S, P)."""
+        ...
+
+    def table(self) -> pd.DataFrame:
+        """A row for each person."""
+        ...
+
+    def group_table(self) -> pd.DataFrame:
+        """A row for each parameter of the group; raises `pyem.errors.Unavailable` where there is no group."""
+        ...
+
+    def latents(self) -> pd.DataFrame:
+        """A row for each trial."""
+        ...
+
+    def draws(self, n: int, *, key: Any = 0) -> Draws:
+        """`n` random draws of people and, where the method knows them, of the group."""
+        ...
+
+    def prior_draws(self, n: int, *, key: Any = 0) -> Draws:
+        """`n` random draws from the prior; raises `pyem.errors.Unavailable` where none was kept that can be drawn from."""
+        ...
+
+    def chains(self, n: int, *, key: Any = 0) -> Chains:
+        """A sampler's own chains, whole; of other methods one chain of `n` independent draws."""
+        ...
+
+    def problems(self) -> list[str]:
+        """What is wrong, in words; empty if nothing is."""
+        ...
+
+    def summary(self) -> str:
+        """What was fitted and what came out, as text."""
+        ...
+
+    def to_arviz(self, *, log_likelihood: Unit | bool | None = ..., key: Any = ...) -> Any:
+        """The fit in ArviZ's container."""
+        ...
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fit to a file that `pyem.load` reads."""
+        ...
+
+
+# -- kinds ----------------------------------------------------------------------------------------------------------------
+
+KINDS: dict[str, type] = {}
+"""Every kind of result by the name of its class."""
+Kind = TypeVar("Kind", bound=type)
+
+
+def result(kind: Kind) -> Kind:
+    """Class decorator that makes a kind of result known, so that `is_fit` recognises it."""
+    KINDS[kind.__name__] = kind
+    return kind
+
+
+def is_fit(value: Any) -> bool:
+    """Whether `value` is the result of a fit (and not, say, an array of parameters).
+
+    Examples
+    --------
+    >>> is_fit(np.zeros((3, 2)))
+    False
+    """
+    return type(value) in KINDS.values()

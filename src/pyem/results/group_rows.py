@@ -1,0 +1,117 @@
+"""The group's parameters with their standard errors, as rows of a table."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from pyem.errors import Unavailable
+from pyem.model.model import Model
+from pyem.population.population import Population
+
+
+def required_group(population: Population | None, method: str) -> Population:
+    """The group of a fit.
+
+    Raises
+    ------
+    Unavailable
+        If it has none.
+    """
+    if population is None:
+        other = "use fit_em" if method in ("mle", "map") else "give it one: group=Group(), or use fit_em"
+        raise Unavailable(f"a fit by {method} has no group here; {other}; for people see table()")
+    return population
+
+
+def group_rows(model: Model, population: Population, information: np.ndarray | None) -> list[dict[str, Any]]:
+    """A row for each mean, effect, sd and correlation of a group, from the information on its `vector`."""
+    names = model.names
+    covariance = group_covariance(population, information)
+    n_coef = int(population.free.sum())
+    se_coef = np.full(population.coef.shape, np.nan)
+    se_coef[population.free] = np.sqrt(np.diag(covariance)[:n_coef])
+    df = max(len(population.design) - len(population.coef), 1)
+    rows = []
+    labels = ["mean", *(f"effect of {name}" for name, _ in population.group.covariates)]
+    for k, kind in enumerate(labels):
+        for j, name in enumerate(names):
+            if population.free[k, j]:
+                rows.append(_row(kind, name, population.coef[k, j], se_coef[k, j], df, test=k > 0))
+    ends = np.array([[row["estimate"], row["low"], row["high"]] for row in rows[: len(names)]])
+    for row, values in zip(rows, model.natural(ends.T).T, strict=False):
+        row |= dict(zip(("natural", "natural_low", "natural_high"), values, strict=True))
+    return rows + _spread_rows(names, population, covariance, df)
+
+
+def _spread_rows(names: tuple[str, ...], population: Population, covariance: np.ndarray, df: int) -> list[dict]:
+    start = population.vector
+
+    def spreads(vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        cov = population.with_vector(vector).cov
+        sd = np.sqrt(np.diag(cov))
+        corr = (cov / np.outer(sd, sd))[np.tril_indices(len(sd), -1)]
+        return np.log(sd), np.arctanh(np.clip(corr, -0.999999, 0.999999))
+
+    log_sd, fisher = spreads(start)
+    step = 1e-5 * np.eye(len(start))
+    slopes = [[(a - b) / 2e-5 for a, b in zip(spreads(start + h), spreads(start - h), strict=True)] for h in step]
+    se = [_errors(np.array(slope), covariance) for slope in zip(*slopes, strict=True)]
+    rows = [
+        _row("sd", name, value, error, df, back=math.exp)
+        for name, value, error in zip(names, log_sd, se[0], strict=True)
+    ]
+    if population.group.covariance == "full":
+        pairs = zip(*np.tril_indices(len(names), -1), strict=True)
+        rows += [
+            _row("correlation", f"{names[j]}, {names[i]}", value, error, df, back=math.tanh)
+            for (i, j), value, error in zip(pairs, fisher, se[1], strict=True)
+        ]
+    return rows
+
+
+def _errors(slope: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Standard errors (k,) of functions with these slopes (vector, k); NaN only of those that depend on what is unknown."""
+    unknown = ~np.isfinite(np.diag(covariance))
+    variance = np.einsum("ik,ij,jk->k", slope, np.where(np.isfinite(covariance), covariance, 0.0), slope)
+    return np.where((np.abs(slope[unknown]) > 1e-12).any(0), np.nan, np.sqrt(variance))
+
+
+def group_covariance(population: Population, information: np.ndarray | None) -> np.ndarray:
+    """Covariance of the group's `vector`: the inverse information of what is not on its lower bound, NaN elsewhere."""
+    n = len(population.vector)
+    out = np.full((n, n), np.nan)
+    keep = np.flatnonzero(~population.at_floor)
+    if information is None or not len(keep):
+        return out
+    some = information[np.ix_(keep, keep)]
+    if not np.isfinite(some).all():
+        return out
+    values, vectors = np.linalg.eigh(some)
+    if values.min() > 0:
+        out[np.ix_(keep, keep)] = (vectors / values) @ vectors.T
+    return out
+
+
+def _row(
+    kind: str, parameter: str, estimate: float, se: float, df: int, *, test: bool = False, back: Any = None
+) -> dict[str, Any]:
+    """One row of the group table; `back` maps an estimate and interval from the scale on which they are symmetric."""
+    from scipy.special import stdtr, stdtrit
+
+    margin = stdtrit(df, 0.975) * se
+    low, high = estimate - margin, estimate + margin
+    row: dict[str, Any] = {"kind": kind, "parameter": parameter}
+    if back:
+        value = back(estimate)
+        slope = (back(estimate + 1e-6) - back(estimate - 1e-6)) / 2e-6
+        # An interval may be open-ended; exp of what it overflows to says so.
+        low, high = (back(min(max(end, -500.0), 500.0)) if np.isfinite(end) else np.nan for end in (low, high))
+        return row | {"estimate": value, "se": slope * se, "low": low, "high": high}
+    row |= {"estimate": estimate, "se": se, "low": low, "high": high}
+    if test:
+        z = estimate / se
+        row |= {"z": z, "p": 2 * stdtr(df, -abs(z))}
+    return row

@@ -1,0 +1,54 @@
+"""What is wrong with estimates of people and their group, in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyem.model.model import Model
+from pyem.population.population import MIN_SD, Population
+from pyem.population.posterior import Status
+from pyem.results.group_rows import group_covariance
+
+
+def people_problems(subjects: np.ndarray, status: np.ndarray) -> list[str]:
+    """People without a regular mode by name, and those whose likelihood is not finite."""
+    failed, lost = np.flatnonzero(status != Status.CONVERGED), np.flatnonzero(status == Status.NOT_FINITE)
+    if not len(failed):
+        return []
+    named = [f"{subjects[s]} ({Status(status[s]).text})" for s in failed]
+    left_out = f", of which {len(lost)} without a finite likelihood are left out of all sums and of the group"
+    return [
+        f"{len(failed)} subjects without a regular mode{left_out if len(lost) else ''}: {_some(named)}; see the column status "
+        "of table()"
+    ]
+
+
+def group_problems(model: Model, population: Population | None, information: np.ndarray | None) -> list[str]:
+    """Standard deviations of 0, and standard errors that cannot be told."""
+    if population is None:
+        return []
+    floor = np.sqrt(np.diag(population.cov)) < 1.5 * MIN_SD
+    same = [name for name, one in zip(model.names, floor, strict=True) if one]
+    out = []
+    if same:
+        out.append(
+            f"as far as these data say, people do not differ in {', '.join(same)}: the sd of the group is 0 (and has no "
+            "standard error), and everybody's estimate is the mean of the group"
+        )
+    if information is not None and not floor.all() and np.isnan(group_covariance(population, information)).all():
+        out.append(
+            "the group's standard errors cannot be told, because the likelihood has no peak there; ask less of the data: fix "
+            "or tie parameters (pyem.fix, pyem.tie), or choose covariance='diagonal' if it was 'full'"
+        )
+    return out
+
+
+def iteration_problems(population: Population | None, converged: bool, message: str) -> list[str]:
+    """An iteration over a group that did not end."""
+    if population is None or converged:
+        return []
+    return [f"the iteration over the group did not end ({message}); raise max_iter, or ask less of the data"]
+
+
+def _some(named: list[str], most: int = 10) -> str:
+    return ", ".join(named[:most]) + (f" and {len(named) - most} more" if len(named) > most else "")

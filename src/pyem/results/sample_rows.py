@@ -1,0 +1,60 @@
+"""The parameters of a group among draws: what each is called, where it is, and its row in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from pyem.model.model import Model
+from pyem.population.group import Group
+
+
+class Place(NamedTuple):
+    """Where a parameter of the group is among the draws."""
+
+    kind: str
+    """``"mean"``, ``"effect of <covariate>"``, ``"sd"`` or ``"correlation"``."""
+    parameter: str
+    name: str
+    """Of the array of draws."""
+    index: tuple[int, ...]
+    """In that array, after chain and draw."""
+
+    @property
+    def label(self) -> str:
+        """In words."""
+        return f"correlation {self.parameter}" if self.kind == "correlation" else f"{self.kind} of {self.parameter}"
+
+
+def group_places(names: tuple[str, ...], group: Group, free: np.ndarray, full: bool) -> list[Place]:
+    """Every parameter of a group, in the order of its table; `full` with correlations."""
+    labels = ["mean", *(f"effect of {name}" for name, _ in group.covariates)]
+    out = [
+        Place(label, name, "coef", (k, j))
+        for k, label in enumerate(labels)
+        for j, name in enumerate(names)
+        if free[k, j]
+    ]
+    out += [Place("sd", name, "sd", (j,)) for j, name in enumerate(names)]
+    if full:
+        lower = zip(*np.tril_indices(len(names), -1), strict=True)
+        out += [Place("correlation", f"{names[j]}, {names[i]}", "corr", (int(i), int(j))) for i, j in lower]
+    return out
+
+
+def place_row(model: Model, posterior: Mapping[str, np.ndarray], place: Place) -> dict[str, object]:
+    """Mean, sd and 95 % interval of a parameter's draws; a mean's on the natural scale, too."""
+    draws = posterior[place.name][(slice(None), slice(None), *place.index)]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    row: dict[str, object] = {"kind": place.kind, "parameter": place.parameter}
+    row |= {"estimate": draws.mean(), "se": draws.std(), "low": low, "high": high}
+    if place.kind == "mean":
+        return row | _natural_row(model, posterior["coef"][:, :, 0], place.index[1])
+    return row if place.kind == "sd" else row | {"above_0": (draws > 0).mean()}
+
+
+def _natural_row(model: Model, means: np.ndarray, k: int) -> dict[str, float]:
+    low, middle, high = np.quantile(model.natural(means)[..., k], [0.025, 0.5, 0.975])
+    return {"natural": middle, "natural_low": low, "natural_high": high}
