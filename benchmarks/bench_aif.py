@@ -24,13 +24,13 @@ print(json.dumps({"simulated": simulated, "total": total, "MiB": peak_memory(), 
 """
 FITS = {
     "EM": ("fit = pyem.fit_em(model, data)", "<= 6 s"),
-    "exact quadrature": ("fit = pyem.fit_grid(model, data, mean=0, sd=1)", ""),
+    "exact quadrature": ("fit = pyem.fit_grid(model, data, group=None, mean=0, sd=1)", ""),
     "NUTS, 400 + 100": (
         "fit = pyem.fit_nuts(model, data, group=None, warmup=400, draws=100, chains=1, key=0)",
         "<= 25 s, <= 1.2 GiB",
     ),
     "SVI, 1,000 steps of 10 particles": (
-        "fit = pyem.fit_svi(model, data, group=None, max_steps=1000, particles=10, key=0)",
+        "fit = pyem.fit_svi(model, data, group=None, max_iter=1000, particles=10, key=0)",
         "<= 25 s, <= 1.2 GiB",
     ),
 }

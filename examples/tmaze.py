@@ -91,7 +91,7 @@ print(f"EM in {time.perf_counter() - started:.1f} s")
 print(em.group_table().iloc[:, :4].round(3))
 
 started = time.perf_counter()
-exact = pyem.fit_grid(model, data, mean=0.0, sd=1.0)
+exact = pyem.fit_grid(model, data, group=None, mean=0.0, sd=1.0)
 print(f"exact posteriors in {time.perf_counter() - started:.1f} s")
 print(exact.table().iloc[:, :5].round(3))
 
@@ -129,7 +129,7 @@ plot_posteriors(exact, truth)
 
 # %%
 started = time.perf_counter()
-svi = pyem.fit_svi(model, data, group=None, max_steps=1000, particles=10, key=0)
+svi = pyem.fit_svi(model, data, group=None, max_iter=1000, particles=10, key=0)
 print(f"SVI in {time.perf_counter() - started:.1f} s; largest difference of a mean from the exact one ", end="")
 print(f"{np.abs(svi.params - exact.params).max():.3f}")
 pyem.plot.plot_trace(svi)

@@ -63,6 +63,7 @@ API = {
     "loo",
     "models",
     "numpyro_model",
+    "opaque_model",
     "optim",
     "plot",
     "posterior",

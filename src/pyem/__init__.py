@@ -57,6 +57,7 @@ _WHERE = {
     "log_lik": "engine.natural",
     "loo": "selection.cross_validation",
     "numpyro_model": "bridge.numpyro",
+    "opaque_model": "engine.opaque",
     "posterior_predictive": "simulation.predictive",
     "predictive_check": "study.predictive_checks",
     "prior_predictive": "simulation.predictive",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -66,3 +69,56 @@ class Unavailable(ValueError):
 
 class UndefinedCriterion(Unavailable):
     """A fit has no such criterion; the message says why."""
+
+
+def warn(text: str, category: type[Warning] = FitWarning) -> None:
+    """Warn of something, at the line outside this library that led to it."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pyem":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)
+
+
+def require_whole(**numbers: tuple[Any, int]) -> None:
+    """Raise unless each of the values is a whole number, and no less than the number beside it."""
+    for name, (value, least) in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise ValueError(f"{name}={value!r}; a whole number is expected")
+        if value < least:
+            raise ValueError(f"{name}={value}; at least {least} is needed")
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def renamed(**names: str) -> Callable[[Function], Function]:
+    """A decorator for a function whose arguments have new names: the older ones still work, with a DeprecationWarning.
+
+    Examples
+    --------
+    >>> @renamed(max_steps="max_iter")
+    ... def fit(*, max_iter=200):
+    ...     return max_iter
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", DeprecationWarning)
+    ...     fit(max_steps=5)
+    5
+    """
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for old in [name for name in kwargs if name in names]:
+                _take_over(function.__name__, old, names[old], kwargs)
+            return function(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def _take_over(function: str, old: str, new: str, arguments: dict[str, Any]) -> None:
+    if new in arguments:
+        raise TypeError(f"{function} was given {old}= and {new}=, which are the same; leave {old} out")
+    warn(f"{function}: {old}= is now called {new}=, and the older name will go; write {new}=", DeprecationWarning)
+    arguments[new] = arguments.pop(old)

@@ -19,7 +19,7 @@ def few():
 
 @pytest.fixture(scope="module")
 def exact(few):
-    return pyem.fit_grid(MAZE, few, mean=0, sd=1)
+    return pyem.fit_grid(MAZE, few, group=None, mean=0, sd=1)
 
 
 def test_the_mode_is_where_the_posterior_says(few, exact):

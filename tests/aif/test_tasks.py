@@ -112,7 +112,7 @@ def test_posteriors_are_sorted_by_the_truth():
 def test_posteriors_of_a_fit_have_its_names_and_range():
     model = pyem.models.get("aif_tmaze")
     data = pyem.simulate(model, subjects=2, blocks=5, trials=5, key=1)
-    fit = pyem.fit_grid(model, data, mean=0, sd=1)
+    fit = pyem.fit_grid(model, data, group=None, mean=0, sd=1)
     figure = plot_posteriors(fit, data.true_params[:, 0])
     above = figure.axes[0]
     assert above.get_ylabel() == "reward_probability"

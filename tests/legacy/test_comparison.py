@@ -213,7 +213,7 @@ def test_progress_is_told_only_on_request(identified, capsys):
 def test_simulations_have_to_give_named_entries(fitted):
     one, two = models(fitted[0].all_data)
     one.simulate_func = lambda params, **settings: (params, params)
-    with pytest.raises(TypeError, match="simulate_func of model 'one' did not return a dict"):
+    with pytest.raises(ValueError, match="simulate_func of model 'one' did not return a dict"):
         ModelComparison([one, two], ["one", "two"]).identify(["choices"], 1, 3)
 
 

@@ -1,5 +1,6 @@
 """The likelihood in programs of one's own: values, gradients, observed sites, and the notebook's posterior."""
 
+import os
 import warnings
 
 import jax
@@ -11,6 +12,7 @@ import pytest
 from numpyro.infer import MCMC, NUTS, Predictive, log_likelihood
 
 import pyem
+from pyem.bridge import pymc as bridge
 from pyem.bridge.numpyro import Likelihood
 from pyem.engine.evaluate import trial_values
 from pyem.numerics.diagnostics import ess
@@ -113,6 +115,35 @@ def does_not_fit(likelihood):
 
 
 # -- PyMC -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_forked_process_is_told_that_it_cannot(monkeypatch):
+    bridge.require_own_process()
+    assert float(bridge._numpy(lambda x: x**2)(np.array(3.0))) == 9.0
+    # As in a child: another number than when the module was imported.
+    monkeypatch.setattr(bridge.os, "getpid", lambda: -1)
+    with pytest.raises(RuntimeError, match=r'cores=1\), with mp_ctx="spawn"'):
+        bridge._numpy(lambda x: x**2)(np.array(3.0))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:os.fork|This process")
+def test_a_real_child_raises_and_does_not_hang():
+    run = bridge._numpy(lambda x: x**2)
+    run(np.array(3.0))
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            run(np.array(3.0))
+            said = b"ran"
+        except RuntimeError as error:
+            said = str(error).encode()
+        os.write(write, said)
+        os._exit(0)
+    os.close(write)
+    os.waitpid(child, 0)
+    assert b"does not work in a forked process" in os.read(read, 1000)
 
 
 def test_pymc_is_asked_for(monkeypatch):

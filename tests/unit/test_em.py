@@ -236,7 +236,7 @@ def test_recovery_is_as_good_as_the_exact_posterior_allows():
     model = pyem.models.get("rw1a1b")
     data = pyem.simulate(model, subjects=100, blocks=4, trials=24, key=15)
     fit = pyem.fit_em(model, data, standard_errors=False)
-    exact = pyem.fit_grid(model, data, mean=model.typical[0], sd=model.typical[1]).x
+    exact = pyem.fit_grid(model, data, group=None, mean=model.typical[0], sd=model.typical[1]).x
     for k in range(2):
         best = np.corrcoef(data.truth[:, k], exact[:, k])[0, 1]
         ours = np.corrcoef(data.truth[:, k], fit.x[:, k])[0, 1]

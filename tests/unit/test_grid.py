@@ -51,7 +51,7 @@ def conjugate(u, y, mean, sd):
 
 def test_two_parameters_equal_the_conjugate_posterior(line_data):
     mean, sd = np.array([0.2, -0.3]), np.array([0.9, 1.3])
-    fit = pyem.fit_grid(LINE, line_data, mean=mean, sd=sd)
+    fit = pyem.fit_grid(LINE, line_data, group=None, mean=mean, sd=sd)
     for s in range(line_data.n_subjects):
         post, cov, evidence = conjugate(line_data.fields["u"][:, s], line_data.fields["y"][:, s], mean, sd)
         np.testing.assert_allclose(fit.x[s], post, atol=1e-9)
@@ -61,7 +61,7 @@ def test_two_parameters_equal_the_conjugate_posterior(line_data):
 
 
 def test_one_parameter_equals_the_conjugate_posterior(line_data):
-    fit = pyem.fit_grid(LEVEL, line_data, mean=0.1, sd=2.0)
+    fit = pyem.fit_grid(LEVEL, line_data, group=None, mean=0.1, sd=2.0)
     gap = line_data.fields["y"] - 0.5 * line_data.fields["u"]
     precision = len(gap) / 0.64 + 1 / 4
     np.testing.assert_allclose(fit.x[:, 0], (gap.sum(0) / 0.64 + 0.1 / 4) / precision, atol=1e-9)
@@ -95,7 +95,7 @@ def plain_log_joint(data, s, x, mean, sd):
 
 def test_learning_model_equals_an_independent_integration(learners):
     mean, sd = np.array([-1.0, -0.5]), np.array([1.0, 1.2])
-    fit = pyem.fit_grid(learners.model, learners, mean=mean, sd=sd)
+    fit = pyem.fit_grid(learners.model, learners, group=None, mean=mean, sd=sd)
     axis = np.linspace(-8, 8, 700)
     x = np.stack(np.meshgrid(mean[0] + axis, mean[1] + axis, indexing="ij"), axis=-1).reshape(-1, 2)
     for s in (0, 7):
@@ -129,14 +129,14 @@ def test_prior_of_natural_parameters_equals_the_same_prior_unconstrained(learner
         z = (jnp.log(p.alpha / (1 - p.alpha)) + 0.5) / 1.2
         return -0.5 * z**2 - jnp.log(p.alpha * (1 - p.alpha) * 1.2 * math.sqrt(2 * math.pi))
 
-    natural = pyem.fit_grid(model, learners, log_prior=logit_normal)
-    given = pyem.fit_grid(model, learners, mean=-0.5, sd=1.2)
+    natural = pyem.fit_grid(model, learners, group=None, log_prior=logit_normal)
+    given = pyem.fit_grid(model, learners, group=None, mean=-0.5, sd=1.2)
     np.testing.assert_allclose(natural.log_evidence, given.log_evidence, atol=1e-7)
     np.testing.assert_allclose(natural.params, given.params, atol=1e-7)
 
 
 def test_densities_tables_and_draws_agree(learners):
-    fit = pyem.fit_grid(learners.model, learners)
+    fit = pyem.fit_grid(learners.model, learners, group=None)
     values, density = fit.natural_axes, fit.natural_marginals
     np.testing.assert_allclose(np.trapezoid(density, values), 1, atol=2e-3)
     table = fit.table()
@@ -151,7 +151,7 @@ def test_densities_tables_and_draws_agree(learners):
 
 def test_improper_posterior_is_reported():
     data = Dataset.from_arrays({"y": np.zeros((1, 1, 3)), "u": np.zeros((1, 1, 3))})
-    fit = pyem.fit_grid(LINE, data, log_prior=lambda p: 0.0 * p.a)
+    fit = pyem.fit_grid(LINE, data, group=None, log_prior=lambda p: 0.0 * p.a)
     assert fit.status[0] == Status.FLAT
     assert not fit.converged
 
@@ -165,6 +165,6 @@ def test_refusals(line_data):
     with pytest.raises(ValueError, match="not both"):
         pyem.fit_grid(LINE, line_data, group=Group(), sd=1.0)
     with pytest.raises(ValueError, match="sds above 0"):
-        pyem.fit_grid(LINE, line_data, sd=-1.0)
+        pyem.fit_grid(LINE, line_data, group=None, sd=-1.0)
     with pytest.raises(ValueError, match="population is of 12 subjects"):
         pyem.fit_grid(LINE, line_data.select([0, 1]), group=pyem.fit_em(LINE, line_data).population)

@@ -1,5 +1,6 @@
 """NUTS against a fine grid, against closed forms, against EM, and its own calibration; the result it returns."""
 
+import contextlib
 import warnings
 
 import jax
@@ -8,7 +9,7 @@ import numpyro.distributions as dist
 import pytest
 
 import pyem
-from pyem.infer import setup
+from pyem.infer import nuts, setup
 from pyem.model.distribution import Normal
 from pyem.numerics.jit import TRACES
 from tests.oracle.notebook import notebook_data, notebook_grid, notebook_model
@@ -237,11 +238,35 @@ def test_start_must_be_of_the_same_fit(model, data):
         pyem.fit_nuts(model, data, key=0, start=other)
 
 
-def test_progress_goes_to_the_error_stream(model, data, capsys):
+def test_progress_goes_to_the_error_stream(capsys, monkeypatch):
+    # As in a terminal, where the bar is drawn.
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    news = {"stage": "warm-up", "steps": 7.0, "accept": 0.81, "divergent": 0}
+    with nuts.progress_bar(True, "NUTS of a test", 40) as report:
+        report(20, news)
+        report(20, news | {"stage": "draws", "divergent": 3})
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "NUTS of a test: draws, 7 steps, acceptance 0.81, 3 divergent" in said.err
+    assert "100%" in said.err or "━" in said.err
+
+
+def test_progress_is_reported_for_all_iterations(model, data, monkeypatch):
+    told = []
+
+    @contextlib.contextmanager
+    def record(show, label, total):
+        told.append((show, label, total))
+        yield lambda n, news: told.append((n, news["stage"]))
+
+    monkeypatch.setattr(nuts, "progress_bar", record)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pyem.FitWarning)
         pyem.fit_nuts(model, data, draws=20, warmup=300, chains=2, key=2, progress=True)
-    assert capsys.readouterr().out == ""
+    assert told[0] == (True, f"NUTS {model.name}", 2 * 320)
+    assert sum(n for n, _ in told[1:]) == 2 * 320
+    assert sum(n for n, stage in told[1:] if stage == "draws") == 2 * 20
 
 
 # -- slow: agreement with other coordinates and other methods --------------------------------------------------------------

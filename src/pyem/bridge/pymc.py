@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 import jax
@@ -31,7 +32,7 @@ def pymc_logp(model: Model, data: Dataset) -> PyMCLikelihood:
     Notes
     -----
     The likelihood is compiled by JAX. Sample with ``nuts_sampler="numpyro"``, which runs everything in JAX, or with PyMC's own
-    sampler and ``cores=1``: a forked process cannot use the parent's JAX.
+    sampler and ``cores=1`` or ``mp_ctx="spawn"``: a forked process cannot use the parent's JAX, and is told so.
 
     Examples
     --------
@@ -45,6 +46,25 @@ def pymc_logp(model: Model, data: Dataset) -> PyMCLikelihood:
     """
     _optional("pymc")
     return PyMCLikelihood(Likelihood(model, data))
+
+
+_PROCESS = os.getpid()
+"""Where this module was imported: a forked process has its parent's."""
+
+
+def require_own_process() -> None:
+    """Raise in a process that was forked off: JAX would wait there for threads that are the parent's, for ever.
+
+    Raises
+    ------
+    RuntimeError
+        If this process was forked off after the module was imported.
+    """
+    if os.getpid() != _PROCESS:
+        raise RuntimeError(
+            "the likelihood is compiled by JAX, which does not work in a forked process; sample with pm.sample(cores=1), with "
+            'mp_ctx="spawn", or with nuts_sampler="numpyro"'
+        )
 
 
 def _optional(module: str) -> Any:
@@ -204,6 +224,7 @@ def _numpy(function: Any) -> Any:
     jitted = jax.jit(function)
 
     def run(*args: Any) -> np.ndarray:
+        require_own_process()
         with jax.enable_x64(True):
             return np.asarray(jitted(*(jnp.asarray(arg, float) for arg in args)))
 

@@ -377,24 +377,9 @@ class EMModel:
         show: bool = True,
     ) -> Figure:
         """True against estimated parameters, a panel for each and three panels a row."""
-        import matplotlib.pyplot as plt
+        from pyem.compat.plotting import plot_recovery
 
-        from pyem.compat.plotting import plot_scatter, show_figure
-
-        true, estimated = (np.asarray(recovery_dict[key]) for key in ("true_params", "estimated_params"))
-        n = true.shape[1]
-        rows, columns = -(-n // 3), min(n, 3)
-        size = figsize or (3.6 * columns, 3.6 * rows)
-        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="compressed")
-        for k, ax in enumerate(axes.flat):
-            if k < n:
-                name = self.param_names[k] if k < len(self.param_names) else f"parameter {k}"
-                plot_scatter(true[:, k], f"true {name}", estimated[:, k], f"estimated {name}", show_line, ax=ax)
-            else:
-                ax.set_axis_off()
-        if show:
-            show_figure(figure)
-        return figure
+        return plot_recovery(recovery_dict, self.param_names, show_line=show_line, figsize=figsize, show=show)
 
 
 def _transformed(function: Callable[[Any], Any] | None, column: np.ndarray) -> np.ndarray:

@@ -297,7 +297,7 @@ def _simulated(
         options["seed"] = int(rng.integers(2**31 - 1))
     sim = model.simulate(params, **options)
     if not isinstance(sim, Mapping):
-        raise TypeError(
+        raise ValueError(
             f"simulate_func of model {name!r} did not return a dict but {type(sim).__name__}; identify needs named entries"
         )
     return data_of(sim, inputs)

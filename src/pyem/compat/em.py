@@ -147,8 +147,12 @@ def fit_group(
     if n_params == 0:
         raise ValueError("there are no parameters: param_names is empty")
     given = starting_prior(n_params, prior, prior_mu, prior_sigma, config.seed)
-    moments = as_gaussian(given)
     engine = engine_of(fit_func, all_data, n_params)
+    if prior is None and prior_mu is None and engine.typical is not None:
+        # Our models begin where `fit_em` does: a likelihood of the group may have several maxima.
+        mean, sd = engine.typical
+        given = GaussianPrior(mean, np.maximum(sd, 1.0) ** 2)
+    moments = as_gaussian(given)
     seed = 0 if config.seed is None else int(config.seed)
     population = populate(
         make_group(config.mstep),

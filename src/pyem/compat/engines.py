@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from pyem.compat.adapt import FitFunction
+from pyem.compat.likelihood import PyEMLikelihood, negative_log_liks
 from pyem.compat.parts import Part, PartsEStep, parts_log_lik
 from pyem.compat.traceable import TooLong, jitted, traced_parts
 from pyem.infer.differences import Search
-from pyem.infer.opaque import OpaqueEStep, PyEMLikelihood, negative_log_liks
+from pyem.infer.opaque import OpaqueEStep
 from pyem.population.posterior import EStep
 
 SHORT = 10
@@ -25,6 +26,8 @@ class Engine(Protocol):
 
     exact: bool
     """Whether derivatives are exact."""
+    typical: tuple[np.ndarray, np.ndarray] | None
+    """Mean and sd (P,) of a typical population, where it is known."""
 
     def estep(self, start: np.ndarray, *, search: Search, n_jobs: int, seed: int, short: bool = False) -> EStep:
         """The E-step, from `start` (S, P); a short one gives up on those who take many steps."""
@@ -40,8 +43,9 @@ class JaxEngine:
 
     exact = True
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Part], typical: tuple[np.ndarray, np.ndarray] | None = None) -> None:
         self.parts = parts
+        self.typical = typical
 
     def estep(self, start: np.ndarray, *, search: Search, n_jobs: int, seed: int, short: bool = False) -> EStep:
         """The E-step, from `start` (S, P); a short one gives up on those who take many steps."""
@@ -56,6 +60,7 @@ class ScipyEngine:
     """A function that is only evaluated, for one person after the other or in several processes."""
 
     exact = False
+    typical: tuple[np.ndarray, np.ndarray] | None = None
 
     def __init__(
         self, likelihood: Callable[..., float], people: Sequence[tuple[Any, ...]], *, one_process: bool
@@ -85,7 +90,7 @@ def batched_engine(fit_func: Callable[..., Any], all_data: Sequence[Any], n_para
     ours, options = our_function(fit_func)
     if ours is not None:
         model, data = ours.layout(all_data, n_params, **options)
-        return JaxEngine([Part(np.arange(len(all_data)), model, data)])
+        return JaxEngine([Part(np.arange(len(all_data)), model, data)], model.typical)
     people = [subject_args(data) for data in all_data]
     try:
         parts = traced_parts(fit_func, people, n_params)

@@ -10,27 +10,9 @@ import numpy as np
 
 from pyem.compat.engines import engine_of
 from pyem.compat.priors import GaussianPrior
-from pyem.infer.differences import Search
+from pyem.infer.differences import METHODS, Search
 from pyem.population.posterior import GaussianPrior as PriorOfEach
 from pyem.population.posterior import Laplace, Status
-
-METHODS = (
-    *(
-        "nelder-mead",
-        "powell",
-        "cg",
-        "bfgs",
-        "newton-cg",
-        "l-bfgs-b",
-        "tnc",
-        "cobyla",
-        "cobyqa",
-        "slsqp",
-        "trust-constr",
-    ),
-    *("dogleg", "trust-ncg", "trust-exact", "trust-krylov"),
-)
-"""Of `scipy.optimize.minimize`, in any case of letters."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +23,7 @@ class OptimConfig:
     ----------
     method, options
         Of `scipy.optimize.minimize`, for the first search and for restarts; later searches are Newton steps from the last mode.
+        The method may be written in any case of letters; gradients and Hessians, where it asks for them, are differences.
     max_restarts
         Random starts, at most, where a search fails.
 

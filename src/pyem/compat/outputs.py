@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyem.compat.engines import our_function, subject_args
-from pyem.infer.opaque import Reporter
+from pyem.compat.likelihood import Reporter
 
 
 def data_of(sim: Any, inputs: Sequence[str]) -> list[list[Any]]:

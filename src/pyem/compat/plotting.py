@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,3 +146,30 @@ def show_figure(figure: Figure) -> None:
 
     if matplotlib.get_backend().lower() not in ("agg", "pdf", "ps", "svg", "cairo", "template"):
         plt.show()
+
+
+def plot_recovery(
+    recovery: Mapping[str, Any],
+    names: Sequence[str],
+    *,
+    show_line: bool = True,
+    figsize: tuple[float, float] | None = None,
+    show: bool = True,
+) -> Figure:
+    """True against estimated parameters of what `EMModel.recover` returned, a panel for each and three panels a row."""
+    import matplotlib.pyplot as plt
+
+    true, estimated = (np.asarray(recovery[key]) for key in ("true_params", "estimated_params"))
+    n = true.shape[1]
+    rows, columns = -(-n // 3), min(n, 3)
+    size = figsize or (3.6 * columns, 3.6 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="compressed")
+    for k, ax in enumerate(axes.flat):
+        if k < n:
+            name = names[k] if k < len(names) else f"parameter {k}"
+            plot_scatter(true[:, k], f"true {name}", estimated[:, k], f"estimated {name}", show_line, ax=ax)
+        else:
+            ax.set_axis_off()
+    if show:
+        show_figure(figure)
+    return figure

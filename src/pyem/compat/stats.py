@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from pyem.compat.fields import seed_of
+from pyem.compat.likelihood import Reporter
 from pyem.compat.math import LARGE
-from pyem.infer.opaque import Reporter
 
 
 def calc_LME(inv_h: Any, NPL: Any) -> tuple[np.ndarray, float, np.ndarray]:

@@ -20,6 +20,7 @@ from pyem.data.dataset import Dataset
 from pyem.engine import contexts
 from pyem.engine.derivatives import Derivatives, derivatives
 from pyem.engine.layout import CHUNK_LANES, Batch, Chunk, batch, join, n_cores, over_shards, split, unlay
+from pyem.engine.opaque import is_opaque, opaque_log_liks
 from pyem.model.model import Model
 from pyem.model.rollout import rollout
 from pyem.numerics.jit import TRACES, compiled
@@ -116,9 +117,12 @@ def log_lik(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
     >>> log_lik(models.get("rw1a1b"), data, np.zeros((2, 2))).shape
     (2,)
     """
+    x = _checked(model, data, x)
+    if is_opaque(model):
+        return opaque_log_liks(model, data, x[None])[0]
     laid = batch(model, data)
     with jax.enable_x64(True):
-        return join(over_shards(partial(_shard_log_lik, model), laid, split(_checked(model, data, x), laid)), laid)
+        return join(over_shards(partial(_shard_log_lik, model), laid, split(x, laid)), laid)
 
 
 def log_lik_draws(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
@@ -135,6 +139,8 @@ def log_lik_draws(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
     if x.ndim != 3 or not len(x):
         raise ValueError(f"expected draws of shape (draw, subject, parameter), but was given {x.shape}")
     _checked(model, data, x[0])
+    if is_opaque(model):
+        return opaque_log_liks(model, data, x)
     out = np.empty(x.shape[:2])
     for part in batch(model, data).of_groups():
         out[:, part.subjects] = _group_draws(model, part, x)[:, part.subjects]

@@ -12,26 +12,37 @@ from jax import Array, lax
 
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import log_lik_draws
+from pyem.engine.mixtures import (
+    WIDER,
+    Gaussians,
+    GroupDraws,
+    Mixture,
+    around_points,
+    given_groups,
+    moments,
+    posteriors,
+    with_more,
+)
 from pyem.model.model import Model
 from pyem.numerics.jit import TRACES, compiled
-from pyem.numerics.student_t import log_t
+from pyem.numerics.pareto import pareto_smoothed
 from pyem.population.group import Group
 from pyem.population.priors import NaturalPriors
 
-DF = 5.0
-"""Degrees of freedom of the proposals."""
 FROM_PRIOR = 0.25
 """Share of the points that come from the prior of people on their own, so that no weight is without bound."""
-GROUPS = 24
-"""Draws of the group that points are chosen for."""
-WIDER = 1.2
-"""Proposals have this times the approximate posterior's variance."""
 NARROW = 0.7
 """Groups narrower than this many posterior sds of a person are integrated over with points of their own,"""
 OWN_POINTS = 96
 """as many for each person,"""
 TOGETHER = 2**18
 """and for so many people and points at a time."""
+GOOD = 0.7
+"""Pareto k up to which an integral is trusted, as is usual."""
+LOOKED_AT = 8
+"""Groups under which the integrals are diagnosed."""
+MORE_ROUNDS = 3
+"""Times that points are added where they are wanting, at most."""
 
 
 class Points(NamedTuple):
@@ -43,92 +54,28 @@ class Points(NamedTuple):
     """Log-likelihood less the log-density of the proposal and log n, (S, n): sums of what these weigh are integrals."""
 
 
-class GroupDraws(NamedTuple):
-    """Draws of a group's parameters."""
+class Rounds:
+    """Points of each subject from one or several mixtures, weighted as if all came from all of them."""
 
-    coef: np.ndarray
-    """(D, K, P)"""
-    sd: np.ndarray
-    """(D, P)"""
-    chol: np.ndarray
-    """Cholesky factor of the correlations, (D, P, P)."""
+    def __init__(self, model: Model, data: Dataset, rng: np.random.Generator) -> None:
+        self.model, self.data, self.rng = model, data, rng
+        self._mixtures: list[Mixture] = []
+        self._x: list[np.ndarray] = []
+        self._log_lik: list[np.ndarray] = []
 
-    @classmethod
-    def of(cls, coef: np.ndarray, sd: np.ndarray, corr: np.ndarray | None) -> GroupDraws:
-        """From correlations, or None for independent parameters."""
-        p = sd.shape[-1]
-        chol = np.broadcast_to(np.eye(p), (len(sd), p, p)) if corr is None else np.linalg.cholesky(corr)
-        return cls(coef, sd, chol)
-
-
-class Mixture(NamedTuple):
-    """A mixture of Student-t distributions for each subject, in equal parts."""
-
-    means: np.ndarray
-    """(component, S, P)"""
-    chols: np.ndarray
-    """Cholesky factors of the scale matrices, (component, S, P, P)."""
-
-    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """`n` points of each component, (S, component * n, P)."""
-        k, s, p = self.means.shape
-        z = rng.normal(size=(k, s, n, p)) / np.sqrt(rng.chisquare(DF, size=(k, s, n, 1)) / DF)
-        x = self.means[:, :, None] + z @ np.swapaxes(self.chols, 2, 3)
-        return np.moveaxis(x, 0, 1).reshape(s, k * n, p)
-
-    def log_prob(self, x: np.ndarray) -> np.ndarray:
-        """Log-density (S, n) at points (S, n, P)."""
-        total = np.full(x.shape[:2], -np.inf)
-        for mean, chol in zip(self.means, self.chols, strict=True):
-            gap = np.linalg.solve(chol, np.swapaxes(x - mean[:, None], 1, 2))
-            log_scale = np.log(np.diagonal(chol, axis1=1, axis2=2)).sum(1)
-            total = np.logaddexp(total, log_t((gap**2).sum(1), DF, x.shape[2]) - log_scale[:, None])
-        return total - math.log(len(self.means))
-
-
-def given_groups(
-    group: Group, design: np.ndarray, draws: GroupDraws, precision: np.ndarray, shift: np.ndarray
-) -> Mixture:
-    """Every subject's posterior given some of the draws of the group, and these groups themselves.
-
-    Where people hardly differ in some of the draws, these need points that hardly differ.
-
-    Parameters
-    ----------
-    group, design, draws
-        Of the group.
-    precision, shift
-        A Gaussian approximation of each subject's likelihood: precision (S, P, P), and precision times mean (S, P).
-    """
-    order = np.argsort(np.log(draws.sd).sum(1))
-    spread = order[np.linspace(0, len(order) - 1, GROUPS).astype(int)]
-    narrow = np.argpartition(draws.sd, min(2, len(order) - 1), axis=0)[:2].ravel()
-    some = np.unique(np.concatenate([narrow, spread]))
-    few = GroupDraws(*(array[some] for array in draws))
-    middle, chols = _posteriors(design, few, precision, shift)
-    mean, cov = _moments(design, few)
-    # The groups themselves, for what the approximation does not cover; heavy-tailed ones are wider.
-    wide = np.linalg.cholesky((1.0 if group.family == "gaussian" else 4.0) * cov)[::4, None]
-    wide = np.broadcast_to(wide, (len(wide), *chols.shape[1:]))
-    return Mixture(np.concatenate([middle, mean[::4]]), np.concatenate([chols, wide]))
-
-
-def points_given_groups(
-    model: Model,
-    data: Dataset,
-    mixture: Mixture,
-    around: tuple[np.ndarray, np.ndarray],
-    n: int,
-    rng: np.random.Generator,
-) -> Points:
-    """About `n` points for each subject from a mixture, one of whose parts is around the posterior mean and covariance."""
-    mean, cov = around
-    chol = np.linalg.cholesky(WIDER * cov + 1e-14 * np.eye(mean.shape[1]))
-    copies = max(1, len(mixture.means) // 4)
-    means, chols = np.repeat(mean[None], copies, 0), np.repeat(chol[None], copies, 0)
-    whole = Mixture(np.concatenate([mixture.means, means]), np.concatenate([mixture.chols, chols]))
-    x = whole.sample(-(-n // len(whole.means)), rng)
-    return _weighted(model, data, x, whole.log_prob(x))
+    def add(self, mixture: Mixture, n: int) -> Points:
+        """About `n` more points for each subject from `mixture`; all points so far."""
+        x = mixture.sample(-(-n // len(mixture.means)), self.rng)
+        # Every round has as many points as the first, because another number would be compiled anew.
+        x = x[:, : self._x[0].shape[1]] if self._x else x
+        self._mixtures.append(mixture)
+        self._x.append(x)
+        self._log_lik.append(_values(self.model, self.data, x))
+        every = np.concatenate(self._x, axis=1)
+        shares = np.array([part.shape[1] for part in self._x]) / every.shape[1]
+        parts = [m.log_prob(every) + math.log(share) for m, share in zip(self._mixtures, shares, strict=True)]
+        log_q = np.logaddexp.reduce(np.array(parts), axis=0)
+        return Points(every, np.concatenate(self._log_lik, axis=1) - log_q - math.log(every.shape[1]))
 
 
 def points_with_priors(
@@ -153,8 +100,13 @@ def points_with_priors(
 
 
 def _weighted(model: Model, data: Dataset, x: np.ndarray, log_q: np.ndarray) -> Points:
+    return Points(x, _values(model, data, x) - log_q - math.log(x.shape[1]))
+
+
+def _values(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
+    """Log-likelihood (S, n) at points (S, n, P); minus infinity where it is not a number."""
     value = np.swapaxes(log_lik_draws(model, data, np.swapaxes(x, 0, 1)), 0, 1)
-    return Points(x, np.where(np.isnan(value), -np.inf, value) - log_q - math.log(x.shape[1]))
+    return np.where(np.isnan(value), -np.inf, value)
 
 
 def log_prior(model: Model, priors: NaturalPriors, x: np.ndarray) -> np.ndarray:
@@ -187,6 +139,68 @@ def _over_draws(
     return lax.map(one, (draws, u))
 
 
+class Integrals(NamedTuple):
+    """What `integrals` gives."""
+
+    value: np.ndarray
+    """Log marginal likelihood for every draw of the group, (D, S)."""
+    x: np.ndarray
+    """A draw of each subject's parameters given each of them, (D, S, P)."""
+    pareto_k: np.ndarray
+    """How well the points cover each subject's posterior, (S,): the mean Pareto k of the weights over several of the groups."""
+
+
+def integrals(
+    model: Model,
+    data: Dataset,
+    group: Group,
+    design: np.ndarray,
+    draws: GroupDraws,
+    people: Gaussians,
+    around: tuple[np.ndarray, np.ndarray],
+    *,
+    n: int,
+    rng: np.random.Generator,
+) -> Integrals:
+    """Everybody integrated out, for every draw of the group, with a diagnosis of each person's integral.
+
+    Where points cover the posterior of some people badly, more are drawn around those that count.
+
+    Parameters
+    ----------
+    model, data, group, design, draws
+        Whose likelihood, and the group.
+    people
+        Gaussian approximations of each subject's likelihood, around one or several modes.
+    around
+        Posterior mean (S, P) and covariance (S, P, P) of each subject.
+    n
+        Points for each subject; they serve all draws, except those in which people hardly differ: these have some of their own.
+    """
+    mixture = with_more(given_groups(group, design, draws, people), *around)
+    rounds = Rounds(model, data, rng)
+    points = rounds.add(mixture, n)
+    looked = np.linspace(0, len(draws.sd) - 1, LOOKED_AT).astype(int)
+    few = GroupDraws(*(array[looked] for array in draws))
+    k, weight = _quality(group, design, few, points)
+    for _ in range(MORE_ROUNDS):
+        if (k <= GOOD).all():
+            break
+        points = rounds.add(around_points(points.x, weight, rng), n)
+        k, weight = _quality(group, design, few, points)
+    u = rng.uniform(size=(len(draws.sd), len(points.x)))
+    with jax.enable_x64(True):
+        arrays = jax.tree.map(jnp.asarray, (points.x, points.log_weight, design, draws, u))
+        value, index = _over_draws(group, *arrays)
+    index = np.minimum(np.asarray(index), points.x.shape[1] - 1)
+    value, x = np.array(value), points.x[np.arange(len(points.x)), index]
+    own = np.flatnonzero(_narrow(draws, around[1]))
+    if len(own):
+        value[own], x[own], k_own = _one_by_one(model, data, group, design, draws, people, own, rng)
+        k = np.maximum(k, k_own)
+    return Integrals(value, x, k)
+
+
 def integrated(
     model: Model,
     data: Dataset,
@@ -199,31 +213,44 @@ def integrated(
     n: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For every draw of the group: log marginal likelihood (D, S), and a draw of each subject's parameters (D, S, P).
+    """As `integrals`, with one Gaussian approximation: log marginal likelihood (D, S), and a draw of each subject (D, S, P).
 
     Parameters
     ----------
-    model, data, group, design, draws
-        Whose likelihood, and the group.
     gaussian
-        A Gaussian approximation of each subject's likelihood: precision (S, P, P), and precision times mean (S, P).
-    around
-        Posterior mean (S, P) and covariance (S, P, P) of each subject.
-    n
-        Points for each subject; they serve all draws, except those in which people hardly differ: these have some of their own.
+        Of each subject's likelihood: precision (S, P, P), and precision times mean (S, P).
+    model, data, group, design, draws, around, n, rng
+        As for `integrals`.
     """
-    mixture = given_groups(group, design, draws, *gaussian)
-    points = points_given_groups(model, data, mixture, around, n, rng)
-    u = rng.uniform(size=(len(draws.sd), len(points.x)))
-    with jax.enable_x64(True):
-        arrays = jax.tree.map(jnp.asarray, (points.x, points.log_weight, design, draws, u))
-        value, index = _over_draws(group, *arrays)
-    index = np.minimum(np.asarray(index), points.x.shape[1] - 1)
-    value, x = np.array(value), points.x[np.arange(len(points.x)), index]
-    few = np.flatnonzero(_narrow(draws, around[1]))
-    if len(few):
-        value[few], x[few] = _one_by_one(model, data, group, design, draws, gaussian, few, rng)
-    return value, x
+    found = integrals(model, data, group, design, draws, Gaussians.of(*gaussian), around, n=n, rng=rng)
+    return found.value, found.x
+
+
+def _quality(group: Group, design: np.ndarray, few: GroupDraws, points: Points) -> tuple[np.ndarray, np.ndarray]:
+    """Mean Pareto k (S,) of the weights under some groups, and the mean of these weights (S, n), which add to 1."""
+    joint = points.log_weight + _log_groups(
+        group, design, few, np.broadcast_to(points.x, (len(few.sd), *points.x.shape))
+    )
+    return mean_pareto_k(joint), np.exp(joint - _log_sums(joint)).mean(0)
+
+
+def _log_sums(joint: np.ndarray) -> np.ndarray:
+    top = joint.max(-1, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        return top + np.log(np.exp(joint - top).sum(-1, keepdims=True))
+
+
+def mean_pareto_k(joint: np.ndarray) -> np.ndarray:
+    """Mean over draws of the group of each subject's Pareto k, (S,), from log weights (D, S, n)."""
+    d, s, n = joint.shape
+    columns = np.moveaxis(joint, 2, 0).reshape(n, d * s)
+    with np.errstate(invalid="ignore"):
+        log_weight, k = pareto_smoothed(columns)
+        even = np.exp(log_weight).max(0) < 2 / n
+    # Weights that are all the same have no tail; others whose tail has no shape count for nothing.
+    k = np.where(even, -1.0, np.where(np.isnan(k), np.inf, np.maximum(k, -1.0)))
+    return k.reshape(d, s).mean(0)
 
 
 def _narrow(draws: GroupDraws, cov: np.ndarray) -> np.ndarray:
@@ -239,24 +266,22 @@ def _one_by_one(
     group: Group,
     design: np.ndarray,
     draws: GroupDraws,
-    gaussian: tuple[np.ndarray, np.ndarray],
+    people: Gaussians,
     which: np.ndarray,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """As `integrated`, of some of the draws, with points for each of them alone."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `integrals`, of some of the draws, with points for each of them alone."""
     n_subjects = len(design)
     together = max(1, TOGETHER // (OWN_POINTS * n_subjects))
     together = min(together, len(which))
-    values, picked = [], []
+    values, picked, ks = [], [], []
     for start in range(0, len(which), together):
         # The last ones are filled up, because another number would be compiled anew.
         some = which[np.minimum(np.arange(start, start + together), len(which) - 1)]
         part = GroupDraws(*(array[some] for array in draws))
-        each = _posteriors(design, part, *gaussian)
-        x = np.stack([Mixture(m[None], c[None]).sample(OWN_POINTS, rng) for m, c in zip(*each, strict=True)])
-        log_q = np.stack([Mixture(m[None], c[None]).log_prob(a) for m, c, a in zip(*each, x, strict=True)])
-        log_lik = log_lik_draws(model, data, np.swapaxes(x, 1, 2).reshape(-1, *each[0].shape[1:]))
-        log_lik = np.swapaxes(log_lik.reshape(together, OWN_POINTS, n_subjects), 1, 2)
+        x, log_q = _own_points(design, part, people, rng)
+        flat = np.swapaxes(x, 1, 2).reshape(-1, n_subjects, x.shape[3])
+        log_lik = np.swapaxes(log_lik_draws(model, data, flat).reshape(together, OWN_POINTS, n_subjects), 1, 2)
         joint = np.where(np.isnan(log_lik), -np.inf, log_lik) + _log_groups(group, design, part, x) - log_q
         top = joint.max(2, keepdims=True)
         below = np.cumsum(np.exp(joint - top), axis=2)
@@ -264,31 +289,26 @@ def _one_by_one(
         index = np.minimum((below < u).sum(2), OWN_POINTS - 1)
         values.append(np.log(below[..., -1]) + top[..., 0] - math.log(OWN_POINTS))
         picked.append(np.take_along_axis(x, index[..., None, None], 2)[:, :, 0])
-    return np.concatenate(values)[: len(which)], np.concatenate(picked)[: len(which)]
+        ks.append(mean_pareto_k(joint[:LOOKED_AT]))
+    n = len(which)
+    return np.concatenate(values)[:n], np.concatenate(picked)[:n], np.mean(ks, axis=0)
 
 
-def _posteriors(
-    design: np.ndarray, draws: GroupDraws, precision: np.ndarray, shift: np.ndarray
+def _own_points(
+    design: np.ndarray, part: GroupDraws, people: Gaussians, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Means (D, S, P), and Cholesky factors (D, S, P, P) of somewhat widened covariances, of subjects given the group."""
-    mean, cov = _moments(design, draws)
-    prior = np.linalg.inv(cov)[:, None]
-    posterior = np.linalg.inv(precision + prior)
-    middle = np.einsum("kspq,ksq->ksp", posterior, shift + np.einsum("krpq,ksq->ksp", prior, mean))
-    wider = WIDER * (posterior + np.swapaxes(posterior, 2, 3)) / 2
-    return middle, np.linalg.cholesky(wider)
-
-
-def _moments(design: np.ndarray, draws: GroupDraws) -> tuple[np.ndarray, np.ndarray]:
-    """Means (D, S, P) and covariances (D, P, P) of groups."""
-    root = draws.sd[:, :, None] * draws.chol
-    # A group without any width has no density.
-    return design[None] @ draws.coef, root @ np.swapaxes(root, 1, 2) + 1e-14 * np.eye(root.shape[1])
+    """Points (D, S, n, P) for each draw of the group alone, and their log-density (D, S, n)."""
+    each = [posteriors(design, part, *pair) for pair in zip(*people, strict=True)]
+    means, chols = (np.stack(parts, axis=1) for parts in zip(*each, strict=True))
+    size = -(-OWN_POINTS // means.shape[1])
+    mixtures = [Mixture(m, c) for m, c in zip(means, chols, strict=True)]
+    x = np.stack([mixture.sample(size, rng)[:, :OWN_POINTS] for mixture in mixtures])
+    return x, np.stack([mixture.log_prob(points) for mixture, points in zip(mixtures, x, strict=True)])
 
 
 def _log_groups(group: Group, design: np.ndarray, draws: GroupDraws, x: np.ndarray) -> np.ndarray:
     """Log-density (D, S, n) of points (D, S, n, P) in groups."""
-    means, covs = _moments(design, draws)
+    means, covs = moments(design, draws)
     n = x.shape[2]
     rows = [
         group.log_prob(part.reshape(-1, part.shape[2]), np.repeat(mean, n, axis=0), cov).reshape(part.shape[:2])

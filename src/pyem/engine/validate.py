@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
 from pyem.errors import DataError, ModelError, shown
 from pyem.model.distribution import option_logits
 from pyem.model.model import Model
@@ -84,6 +85,13 @@ def _codes_in_range(model: Model, data: Dataset, name: str, n_codes: int) -> Non
 
 def _dry_run(model: Model, data: Dataset) -> None:
     """Shapes only: nothing is computed."""
+    if is_opaque(model):
+        guarded(
+            model,
+            "evaluating the likelihood",
+            lambda: PersonLogLik(model)(model.typical[0], people_trials(model, data)[0]),
+        )
+        return
     with jax.enable_x64(True):
         trials = jax.tree.map(lambda a: jax.ShapeDtypeStruct((2, *a.shape[1:-1], 2), a.dtype), data.trials(model))
         x = jax.ShapeDtypeStruct((model.n_params, 2), jnp.float64)

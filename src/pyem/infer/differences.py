@@ -19,6 +19,16 @@ WALL = 1e6
 """Functions of the pyEM form return 1e7 for "not allowed": such values say nothing about curvature."""
 
 
+BY_VALUES = ("nelder-mead", "powell", "cobyla", "cobyqa")
+"""Methods of `scipy.optimize.minimize` that ask for values only,"""
+BY_GRADIENT = ("cg", "bfgs", "newton-cg", "l-bfgs-b", "tnc", "slsqp", "trust-constr")
+"""for gradients, too,"""
+BY_HESSIAN = ("dogleg", "trust-ncg", "trust-exact", "trust-krylov")
+"""and for Hessians."""
+METHODS = (*BY_VALUES, *BY_GRADIENT, *BY_HESSIAN)
+"""In any case of letters."""
+
+
 class Stencil(NamedTuple):
     """Value, gradient (P,) and Hessian (P, P) of the negative log-likelihood at a point (P,)."""
 
@@ -37,7 +47,7 @@ class Search:
     Parameters
     ----------
     method, options
-        Of `scipy.optimize.minimize`, for the first search and for restarts.
+        Of `scipy.optimize.minimize`, for the first search and for restarts: one of `METHODS`.
     max_restarts
         Random starts, at most, where a search fails.
     max_steps
@@ -179,16 +189,27 @@ def _cold(function: Value, prior: Quadratic, start: np.ndarray, search: Search) 
         h = step_sizes(x, None)
         return np.array([(total(x + m) - total(x - m)) / (2 * w) for m, w in zip(np.diag(h), h, strict=True)])
 
-    options = dict(search.options)
-    smooth = search.method in ("BFGS", "L-BFGS-B", "CG", "Newton-CG", "TNC", "SLSQP", "trust-constr")
-    if search.method == "BFGS":
+    options, method = dict(search.options), search.method.lower()
+    if method == "bfgs":
         options.setdefault("gtol", 1e-3)
+    derivatives: dict[str, Any] = {} if method in BY_VALUES else {"jac": slope}
+    if method in BY_HESSIAN:
+        derivatives["hess"] = lambda x: _hessian(total, x, convex=method == "dogleg")
     with np.errstate(all="ignore"):
-        done = minimize(total, start, jac=slope if smooth else None, method=search.method, options=options)
+        done = minimize(total, start, method=method, options=options, **derivatives)
     best = np.asarray(done.x, float)
     if not total(best) <= total(start):
         best = start
     return stencil(function, best, step_sizes(best, None))
+
+
+def _hessian(total: Value, x: np.ndarray, *, convex: bool) -> np.ndarray:
+    """The Hessian by differences; with `convex`, as a method asks for that can do nothing else, of positive eigenvalues."""
+    hess = _stencil(total, x, step_sizes(x, None), None).hess
+    if not convex:
+        return hess
+    values, vectors = np.linalg.eigh(hess)
+    return (vectors * np.maximum(np.abs(values), 1e-6)) @ vectors.T
 
 
 def _newton(function: Value, prior: Quadratic, at: Stencil, search: Search, tol: float) -> Found:

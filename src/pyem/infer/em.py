@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.validate import validate
-from pyem.errors import FitWarning
-from pyem.infer.em_loop import EMRun, run_em
-from pyem.infer.laplace import JaxEStep
+from pyem.errors import list_of, warn
+from pyem.infer.em_loop import EMRun, Report, run_em
+from pyem.infer.esteps import at_once, estep_maker
+from pyem.infer.multimodal import run_em_global
 from pyem.infer.outcome import as_point_fit, some_finite
 from pyem.infer.progress import progress_line
 from pyem.infer.standard_errors import information
+from pyem.infer.starts import plain_start, starting_points
 from pyem.model.model import Model
+from pyem.numerics.rng import plain_key, seed_of
 from pyem.population.group import Group
-from pyem.population.population import MIN_SD, populate
+from pyem.population.population import MIN_SD, Population, populate
+from pyem.population.posterior import EStep
 from pyem.results.point import PointFit
 
 
@@ -24,27 +30,50 @@ def fit_em(
     model: Model,
     data: Dataset,
     *,
-    group: Group | None = None,
+    group: Group | None = Group(),  # noqa: B008 (a Group is frozen)
+    priors: Mapping[str, Any] | None = None,
+    start: Any = None,
+    starts: int = 1,
     max_iter: int = 500,
     tol: float = 1e-7,
     accelerate: bool = True,
     standard_errors: bool = True,
+    key: Any = 0,
     progress: bool = False,
 ) -> PointFit:
     """Fit a model to a group of people by hierarchical expectation maximisation with Laplace approximation.
+
+    The iteration looks for better modes of people whose likelihood has several, see `pyem.infer.multimodal`.
 
     Parameters
     ----------
     model, data
         What to fit to what.
     group
-        The population distribution; Gaussian with independent parameters if not given.
+        The population distribution; Gaussian with independent parameters if not given. People on their own (``group=None`` in
+        other methods) have `fit_map` and `fit_mle`.
+    priors
+        Not for this method, which maximises the likelihood of the group's parameters; `fit_nuts` and `fit_svi` take them.
+    start
+        Where to start: natural values (S, P), or another fit of the same people and parameters. The group starts with their
+        mean and sd; the model's typical population if not given.
+    starts
+        Number of starting points: that one, and random ones around it, for people and group. The fit with the largest
+        evidence is kept.
     max_iter, tol, accelerate
         See `pyem.infer.em_loop.run_em`.
     standard_errors
         Compute the standard errors of the group's parameters.
+    key
+        Seed of the random starts.
     progress
         Show a progress bar.
+
+    Warns
+    -----
+    FitWarning
+        If people have no regular mode, the iteration did not converge, a parameter means nothing or does not vary, or several
+        starts end in different modes of some people.
 
     Raises
     ------
@@ -65,36 +94,146 @@ def fit_em(
     >>> fit.converged
     True
     """
-    group = group or Group()
+    group = _group_of(group, priors)
     validate(model, data)
+    _require_group(data, max_iter)
+    settings = {"group": group, "start": plain_start(start), "starts": starts, "max_iter": max_iter, "tol": tol}
+    settings |= {"accelerate": accelerate, "standard_errors": standard_errors, "key": plain_key(key)}
+    search = _Search(model, data, group, max_iter, tol, accelerate, seed_of(key))
+    points = starting_points(model, data, start, starts, key)
+    runs = [search(point, k > 0 or start is not None, progress) for k, point in enumerate(points)]
+    run, estep = max(runs, key=lambda run: _total(run[0]))
+    some_finite(model, run.laplace)
+    info = information(estep, run.population, run.laplace) if standard_errors else None
+    remarks = [*_remarks(run, model.names), *_starts_disagree([other for other, _ in runs], run, data)]
+    for text in remarks:
+        warn(f"fit_em of {model.name!r}: {text}")
+    return as_point_fit(
+        "em",
+        model,
+        data,
+        run.laplace,
+        run.population,
+        info,
+        run.converged,
+        run.message,
+        run.trace,
+        settings=settings,
+    )
+
+
+def _group_of(group: Group | None, priors: Mapping[str, Any] | None) -> Group:
+    if priors:
+        raise ValueError(
+            f"priors={priors!r:.60}; fit_em maximises the likelihood of the group's parameters and has no priors of them: use "
+            "fit_nuts or fit_svi, or fit_map with priors of natural parameters for people on their own"
+        )
+    if group is None:
+        warn(
+            "fit_em: group=None means people on their own, whom fit_map and fit_mle fit; leave group out for Group(), which "
+            "None still stands for here",
+            DeprecationWarning,
+        )
+        return Group()
+    if not isinstance(group, Group):
+        raise ValueError(f"group={group!r}; a pyem.Group is expected, such as Group('student_t')")
+    return group
+
+
+def _require_group(data: Dataset, max_iter: int) -> None:
     if max_iter < 1:
         raise ValueError(f"max_iter={max_iter}; at least one iteration is needed")
     if data.n_subjects < 2:
         raise ValueError(
             "fit_em estimates how people differ and needs at least 2 subjects; use fit_map or fit_mle for one"
         )
-    mean, sd = model.typical
-    start = populate(
-        group,
-        names=model.names,
-        mean=mean,
-        sd=np.maximum(sd, 1.0),
-        covariates=data.covariates,
-        n_subjects=data.n_subjects,
-    )
-    estep = JaxEStep(model, data, np.tile(mean, (data.n_subjects, 1)))
-    with progress_line(progress, f"EM {model.name}", max_iter) as say:
-        report = say and (
-            lambda n, value, change: say(n, f"iteration {n}, log evidence {value:.3f}, change {change:.1e}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Search:
+    """The iteration of `fit_em`, from anywhere."""
+
+    model: Model
+    data: Dataset
+    group: Group
+    max_iter: int
+    tol: float
+    accelerate: bool
+    seed: int
+
+    def __call__(self, start: np.ndarray, moved: bool, progress: bool) -> tuple[EMRun, EStep]:
+        """From `start` (S, P); the group starts at the typical population unless that was `moved`. Also the last E-step."""
+        make = estep_maker(self.model, self.data, seed=self.seed, warm=True)
+        parts: list[EMRun] = []
+        last: list[EStep] = []
+        with progress_line(progress, f"EM {self.model.name}", self.max_iter) as say:
+
+            def run(estep: EStep, population: Population, *, tol: float | None) -> EMRun:
+                done = sum(len(part.trace["change"]) for part in parts)
+                parts.append(
+                    run_em(
+                        estep,
+                        population,
+                        max_iter=max(1, self.max_iter - done),
+                        tol=max(tol or 0.0, self.tol),
+                        accelerate=self.accelerate,
+                        report=say and _report(say, done),
+                    )
+                )
+                last.append(estep)
+                return parts[-1]
+
+            found = run_em_global(make, start, self.population(start, moved), run, at_once=at_once(self.model))
+        # The last part of the iteration was only given what the others had left.
+        message = found.message if found.converged else f"not converged after {self.max_iter} iterations"
+        return dataclasses.replace(found, trace=_joined(parts), message=message), last[-1]
+
+    def population(self, start: np.ndarray, moved: bool) -> Population:
+        """Where the group starts."""
+        mean, sd = self.model.typical
+        return populate(
+            self.group,
+            names=self.model.names,
+            mean=start.mean(0) if moved else mean,
+            sd=np.maximum(np.maximum(sd, start.std(0) if moved else 0.0), 1.0),
+            covariates=self.data.covariates,
+            n_subjects=self.data.n_subjects,
         )
-        run = run_em(estep, start, max_iter=max_iter, tol=tol, accelerate=accelerate, report=report)
-    some_finite(model, run.laplace)
-    info = information(estep, run.population, run.laplace) if standard_errors else None
-    for text in _remarks(run, model.names):
-        warnings.warn(f"fit_em of {model.name!r}: {text}", FitWarning, stacklevel=2)
-    return as_point_fit(
-        "em", model, data, run.laplace, run.population, info, run.converged, run.message, run.trace, stacklevel=3
+
+
+def _report(say: Callable[[int, str], None], before: int) -> Report:
+    """What to tell of an iteration, after `before` others."""
+    return lambda n, value, change: say(
+        before + n, f"iteration {before + n}, log evidence {value:.3f}, change {change:.1e}"
     )
+
+
+def _joined(parts: list[EMRun]) -> dict[str, np.ndarray]:
+    """The path over all parts of an iteration."""
+    joined = {name: np.concatenate([run.trace[name] for run in parts]) for name in ("log_evidence", "change", "vector")}
+    return joined | {"evaluated": np.array(sum(int(run.trace["evaluated"]) for run in parts))}
+
+
+def _total(run: EMRun) -> float:
+    """Log evidence of everybody, in nats; minus infinity if nobody has a finite one."""
+    laplace = run.laplace
+    if not laplace.usable.any():
+        return -np.inf
+    return float(laplace.log_evidence(run.population.log_prior(laplace.mode))[laplace.usable].sum())
+
+
+def _starts_disagree(runs: list[EMRun], best: EMRun, data: Dataset) -> list[str]:
+    """What to say of people whose mode is another one where the fit started elsewhere."""
+    sd = np.sqrt(np.diag(best.population.cov))
+    gaps = np.array([np.abs(run.laplace.mode - best.laplace.mode) / np.maximum(sd, 1e-3) for run in runs])
+    other = (gaps > 0.5).any((0, 2)) & best.laplace.usable
+    if not other.any():
+        return []
+    totals = ", ".join(f"{_total(run):.3f}" for run in runs)
+    return [
+        f"{len(runs)} starts end in different modes of {int(other.sum())} of {len(other)} subjects "
+        f"({list_of(data.subjects[other].tolist())}); log evidence {totals}: the largest was kept"
+    ]
 
 
 def _remarks(run: EMRun, names: tuple[str, ...]) -> list[str]:

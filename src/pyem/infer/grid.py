@@ -10,11 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.opaque import require_traceable
 from pyem.engine.validate import validate
+from pyem.errors import renamed, require_whole, warn
 from pyem.infer.em import fit_em
 from pyem.infer.em_loop import run_em
 from pyem.infer.laplace import JaxEStep
-from pyem.infer.natural_prior import NaturalPrior
+from pyem.infer.natural_prior import NaturalPrior, PriorFunction, given_prior
+from pyem.infer.progress import progress_line
 from pyem.infer.quadrature import (
     FARTHEST,
     GridEStep,
@@ -28,21 +31,28 @@ from pyem.infer.quadrature import (
 from pyem.infer.standard_errors import oakes_information
 from pyem.model.model import Model
 from pyem.population.group import Group
-from pyem.population.population import Population, populate
+from pyem.population.population import Population
 from pyem.population.posterior import Status
 from pyem.results.grid import GridFit
 
+GIVEN_NONE = Group()
+"""The group where none was given: this very object."""
 
+
+@renamed(tol="accuracy")
 def fit_grid(
     model: Model,
     data: Dataset,
     *,
-    group: Group | Population | None = None,
+    group: Group | Population | None = GIVEN_NONE,
+    priors: Mapping[str, Any] | None = None,
     mean: Any = None,
     sd: Any = None,
     log_prior: Callable[[Any], Any] | None = None,
-    tol: float = 1e-8,
+    accuracy: float = 1e-8,
     max_points: int = 513,
+    max_iter: int = 2000,
+    progress: bool = False,
 ) -> GridFit:
     """The exact posterior of every subject, for models with one or two parameters.
 
@@ -54,18 +64,20 @@ def fit_grid(
     model, data
         What to fit to what.
     group
-        A Gaussian `Group` is estimated by maximum marginal likelihood (EM with exact E-steps). A `Population`, such as
-        ``fit.population`` of another fit, is taken as it is. None: one given prior for all subjects.
-    mean, sd
-        (P,) of a Gaussian prior on the unconstrained scale; the model's typical population if not given.
-    log_prior
-        Instead, a traceable function of the named natural parameters of one subject: a log-density of the natural
-        parameters, as in `fit_map`.
-    tol
+        A Gaussian `Group` (the default) is estimated by maximum marginal likelihood (EM with exact E-steps). A `Population`,
+        such as ``fit.population`` of another fit, is taken as it is. None: people are on their own, with one given prior.
+    priors, mean, sd, log_prior
+        With ``group=None``, that prior, as in `fit_map`: NumPyro distributions of natural parameters by name; mean and sd (P,)
+        of a Gaussian on the unconstrained scale; or a log-density of the natural parameters.
+    accuracy
         Error of the log evidence of every subject, in nats. The grid is refined until every other point alone gives the
         evidence to the root of this; halving the spacing then squares the error.
     max_points
         Grid points along each parameter, at most.
+    max_iter
+        Iterations of EM, at most, where a group is estimated.
+    progress
+        Show how far EM is.
 
     Raises
     ------
@@ -81,33 +93,57 @@ def fit_grid(
     --------
     >>> import pyem
     >>> model = pyem.models.get("rw1a1b")
-    >>> fit = pyem.fit_grid(model, pyem.simulate(model, subjects=2, key=1))
+    >>> fit = pyem.fit_grid(model, pyem.simulate(model, subjects=2, key=1), group=None)
     >>> fit.params.shape
     (2, 2)
     """
+    require_traceable(model, "fit_grid")
+    require_whole(max_points=(max_points, 5), max_iter=(max_iter, 1))
     if model.n_params not in (1, 2):
         raise ValueError(
             f"fit_grid integrates over one or two parameters, but model {model.name!r} has {model.n_params}; hold some "
             "at a value with fix(model, ...), or use fit_nuts"
         )
     validate(model, data)
-    if group is not None and (mean is not None or sd is not None or log_prior is not None):
-        raise ValueError("give either group or a prior (mean and sd, or log_prior), not both")
-    _gaussian_only(group)
+    group = _group_of(group, priors, given=not (mean is None and sd is None and log_prior is None))
+    settings = {"group": group, "priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior}
+    settings |= {"accuracy": accuracy, "max_points": max_points, "max_iter": max_iter}
     if isinstance(group, Group):
-        return _fit_group(model, data, group, tol, max_points)
-    if log_prior is not None:
-        if mean is not None or sd is not None:
-            raise ValueError("give either log_prior or mean and sd, not both")
-        return _fit_general(model, data, NaturalPrior(model, log_prior), tol, max_points)
-    population = group if isinstance(group, Population) else _given(model, data, mean, sd)
+        return _fit_group(model, data, group, accuracy, max_points, max_iter, progress, settings)
+    prior = given_prior(model, data, priors=priors, mean=mean, sd=sd, log_prior=log_prior)
+    if group is None and prior.function is not None:
+        return _fit_general(model, data, prior.function, accuracy, max_points, settings)
+    population = prior.population if group is None else group
+    assert population is not None
     if population.design.shape[0] != data.n_subjects or population.cov.shape[0] != model.n_params:
         raise ValueError(
             f"the population is of {population.design.shape[0]} subjects and {population.cov.shape[0]} parameters, but there "
             f"are {data.n_subjects} and {model.n_params}; pass the population of a fit of this model to these data"
         )
-    grids = make_grids(model, data, gaussian_log_prior(population), _prior_box(population), tol, max_points)
-    return _result(model, data, grids, gaussian_log_prior(population), population, None, group is not None)
+    grids = make_grids(model, data, gaussian_log_prior(population), _prior_box(population), accuracy, max_points)
+    is_group = group is not None
+    return _result(model, data, grids, gaussian_log_prior(population), population, None, is_group, settings)
+
+
+def _group_of(group: Any, priors: Any, *, given: bool) -> Group | Population | None:
+    """The group, after a look at what else was given: `given` says whether a prior other than by `priors` was."""
+    if group is GIVEN_NONE and given:
+        # Before there was a default group, a prior alone meant people on their own.
+        warn("fit_grid: a prior (mean and sd, or log_prior) is for group=None; write that, too", DeprecationWarning)
+        return None
+    if not (group is None or isinstance(group, Group | Population)):
+        raise ValueError(f"group={group!r}; a pyem.Group, a population of another fit, or None is expected")
+    if group is not None and given:
+        raise ValueError(
+            "give either group or a prior (mean and sd, or log_prior), not both; pass group=None with a prior"
+        )
+    if group is not None and priors:
+        raise ValueError(
+            f"priors={priors!r:.60}; fit_grid maximises the likelihood of the group's parameters and has no priors of them: "
+            "use fit_nuts or fit_svi, or pass group=None with priors of natural parameters"
+        )
+    _gaussian_only(group)
+    return group
 
 
 def _gaussian_only(group: Group | Population | None) -> None:
@@ -116,37 +152,46 @@ def _gaussian_only(group: Group | Population | None) -> None:
         raise ValueError(f"fit_grid needs a Gaussian group, but was given a {kind.family} one; use fit_em or fit_nuts")
 
 
-def _given(model: Model, data: Dataset, mean: Any, sd: Any) -> Population:
-    typical_mean, typical_sd = model.typical
-    mean = np.broadcast_to(np.asarray(typical_mean if mean is None else mean, float), (model.n_params,))
-    sd = np.broadcast_to(np.asarray(typical_sd if sd is None else sd, float), (model.n_params,))
-    if not (np.isfinite(mean).all() and np.isfinite(sd).all() and (sd > 0).all()):
-        raise ValueError(f"the prior needs finite means and sds above 0, but was given mean={mean}, sd={sd}")
-    return populate(Group(), names=model.names, mean=mean, sd=sd, covariates={}, n_subjects=data.n_subjects)
-
-
 def _prior_box(population: Population) -> np.ndarray:
     """(S, P, 2): where the prior is not negligible."""
     reach = 9 * np.sqrt(np.diag(population.cov))
     return np.stack([population.mean - reach, population.mean + reach], axis=-1)
 
 
-def _fit_group(model: Model, data: Dataset, group: Group, tol: float, max_points: int) -> GridFit:
+def _fit_group(
+    model: Model,
+    data: Dataset,
+    group: Group,
+    accuracy: float,
+    max_points: int,
+    max_iter: int,
+    progress: bool,
+    settings: dict[str, Any],
+) -> GridFit:
     # The Laplace group is where to start; coarse grids find the neighbourhood, fine ones the answer.
     population = fit_em(model, data, group=group, standard_errors=False).population
     assert population is not None
-    for error in (1e-3, *[tol] * 10):
-        grids = make_grids(model, data, gaussian_log_prior(population), _prior_box(population), error, max_points)
-        run = run_em(GridEStep(grids), population, max_iter=2000)
-        moved = run.population.distance(population)
-        population = run.population
-        if error == tol and moved < 0.05:
-            break
+    with progress_line(progress, f"EM {model.name}") as say:
+        report = say and (lambda n, value, change: say(n, f"log evidence {value:.3f}, change {change:.1e}"))
+        for error in (1e-3, *[accuracy] * 10):
+            grids = make_grids(model, data, gaussian_log_prior(population), _prior_box(population), error, max_points)
+            run = run_em(GridEStep(grids), population, max_iter=max_iter, report=report)
+            moved = run.population.distance(population)
+            population = run.population
+            if error == accuracy and moved < 0.05:
+                break
     info = oakes_information(GridEStep(grids), population)
-    return _result(model, data, grids, gaussian_log_prior(population), population, info, True, run.message)
+    return _result(model, data, grids, gaussian_log_prior(population), population, info, True, settings, run.message)
 
 
-def _fit_general(model: Model, data: Dataset, prior: NaturalPrior, tol: float, max_points: int) -> GridFit:
+def _fit_general(
+    model: Model,
+    data: Dataset,
+    prior: NaturalPrior | PriorFunction,
+    accuracy: float,
+    max_points: int,
+    settings: dict[str, Any],
+) -> GridFit:
     start = np.tile(model.typical[0], (data.n_subjects, 1))
     laplace = JaxEStep(model, data, start).general(prior)
     reach = 10 * np.sqrt(np.maximum(np.diagonal(laplace.cov, axis1=1, axis2=2), 1e-12))
@@ -159,7 +204,8 @@ def _fit_general(model: Model, data: Dataset, prior: NaturalPrior, tol: float, m
         return np.where(np.isnan(values), -np.inf, values)
 
     box = np.stack([laplace.mode - reach, laplace.mode + reach], axis=-1)
-    return _result(model, data, make_grids(model, data, log_prior, box, tol, max_points), log_prior, None, None, False)
+    grids = make_grids(model, data, log_prior, box, accuracy, max_points)
+    return _result(model, data, grids, log_prior, None, None, False, settings)
 
 
 def _result(
@@ -170,8 +216,8 @@ def _result(
     population: Population | None,
     info: np.ndarray | None,
     is_group: bool,
+    settings: dict[str, Any],
     message: str = "",
-    settings: Mapping[str, Any] | None = None,
 ) -> GridFit:
     found, weight = moments(grids, log_prior)
     status = found.status.copy()
@@ -195,5 +241,5 @@ def _result(
         message=message or f"{int((status == Status.CONVERGED).sum())} of {len(status)} posteriors integrated",
         axes=grids.axes,
         density=weight.reshape(grids.log_lik.shape) / cell,
-        settings=settings or {},
+        settings=settings,
     )

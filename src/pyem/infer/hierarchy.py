@@ -22,15 +22,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.scipy.special import gammaln
 
 from pyem.data.dataset import Dataset
 from pyem.engine.differentiable import People, log_lik, people
 from pyem.infer.laplace import JaxEStep
+from pyem.infer.natural_prior import PriorFunction
 from pyem.model.model import Model
 from pyem.numerics.linalg import UNROLLED, pivots
 from pyem.population.group import Group
 from pyem.population.population import Population
-from pyem.population.priors import HyperPriors, NaturalPriors, hyper_priors, natural_priors
+from pyem.population.posterior import Laplace
+from pyem.population.priors import HyperPriors, NaturalPriors, hyper_priors
 from pyem.results.point import PointFit
 
 Parametrization = Literal["standardized", "noncentered", "centered"]
@@ -133,15 +136,15 @@ class Hierarchy:
             log_det = jnp.log(sd).sum() + (0.0 if chol is None else jnp.log(jnp.diag(chol)).sum())
             return mean + spread, log_det * z.shape[1]
         if self.parametrization == "centered":
-            mean, sd, chol, _ = center
-            return mean + sd[:, None] * z, jnp.zeros(())
+            mean, sd, _, _ = center
+            return mean + sd[:, None] * z, jnp.log(sd).sum() * z.shape[1]
         precision = _inverse(sd, chol)
         root = jnp.sqrt(anchor.weight)
         prior = precision[:, :, None] * root[:, None] * root[None]
         return standardized(anchor.precision + prior, anchor.shift + (prior * mean[None]).sum(1), z)
 
     def log_density(self, args: GroupArgs, position: Position) -> Array:
-        """Log of the joint density of the data and the coordinates, up to a constant."""
+        """Log of the joint density of the data and the coordinates."""
         out, log_det = self._values(args, position)
         hyper = self.log_hyper_prior(args.priors, out["coef"], out["sd"], out.get("chol"))
         prior = self.log_group(out["x"], out["mean"], out["sd"], out.get("chol"))
@@ -162,7 +165,7 @@ class Hierarchy:
             center = ((args.design @ at).T, *rest)
         x, more = self.place(args.anchor, mean, sd, chol, position["people"], center)
         out = {"x": x, "coef": coef, "sd": sd, "mean": mean} | ({} if chol is None else {"chol": chol})
-        return out, log_det + more
+        return out, log_det + more + jnp.log(args.scale).sum()
 
     def start(self, args: GroupArgs, key: Array, size: Any = 1.0) -> Position:
         """A random position, from roughly the posterior."""
@@ -213,10 +216,14 @@ def _corr_cholesky(v: Array) -> tuple[Array, Array]:
 
 
 def _lkj(chol: Array, concentration: Array) -> Array:
-    """Log-density, up to a constant, of the LKJ distribution at a Cholesky factor of correlations."""
+    """Log-density of the LKJ distribution of correlations, as one of their Cholesky factor."""
     p = chol.shape[0]
     order = jnp.arange(p - 2, -1, -1)
-    return (jnp.log(jnp.diag(chol)[1:]) * (order + 2 * (concentration - 1))).sum()
+    below = jnp.arange(1, p)
+    # Each row's part of the volume, as an integral over a ball.
+    halves = concentration + (p - 1 - below) / 2
+    constant = 0.5 * below * math.log(math.pi) + gammaln(halves) - gammaln(halves + 0.5 * below)
+    return (jnp.log(jnp.diag(chol)[1:]) * (order + 2 * (concentration - 1)) - constant).sum()
 
 
 # -- where to start -----------------------------------------------------------------------------------------------------
@@ -277,7 +284,12 @@ def likelihood_anchor(model: Model, data: Dataset, x: np.ndarray, pop: Populatio
     sd = np.sqrt(np.diag(pop.cov))
     wide = np.maximum(sd, model.typical[1])
     pop = dataclasses.replace(pop, cov=pop.cov * np.outer(wide / sd, wide / sd))
-    laplace = JaxEStep(model, data, x)(pop.prior, 1e-8)
+    precision, shift = likelihood_of(JaxEStep(model, data, x)(pop.prior, 1e-8), pop)
+    return Anchor(np.moveaxis(precision, 0, -1), shift.T, pop.weight.T.copy())  # type: ignore[arg-type]
+
+
+def likelihood_of(laplace: Laplace, pop: Population) -> tuple[np.ndarray, np.ndarray]:
+    """Each person's likelihood as a Gaussian, from posteriors: precision (S, P, P), and precision times location (S, P)."""
     root = np.sqrt(pop.weight)
     prior = np.linalg.inv(pop.cov)[None] * root[:, :, None] * root[:, None]
     known = laplace.usable & np.isfinite(laplace.cov).all((1, 2))
@@ -287,8 +299,7 @@ def likelihood_anchor(model: Model, data: Dataset, x: np.ndarray, pop: Populatio
     # At the mode the pull of the likelihood balances that of the prior.
     mode = np.where(known[:, None], laplace.mode, pop.mean)
     pull = np.einsum("spq,sq->sp", prior, mode - pop.mean)
-    shift = np.einsum("spq,sq->sp", precision, mode) + pull
-    return Anchor(np.moveaxis(precision, 0, -1), shift.T, pop.weight.T.copy())  # type: ignore[arg-type]
+    return precision, np.einsum("spq,sq->sp", precision, mode) + pull
 
 
 def _corr_vector(corr: np.ndarray) -> np.ndarray:
@@ -319,9 +330,10 @@ class Alone:
     model: Model
 
     def log_density(self, args: AloneArgs, position: Position) -> Array:
-        """Log of the joint density of the data and the coordinates, up to a constant."""
+        """Log of the joint density of the data and the coordinates."""
         x = self._x(args, position)
-        return log_lik(self.model, args.people, x).sum() + args.priors.log_prob(self.model, x).sum()
+        log_det = jnp.log(jnp.diagonal(args.chol)).sum()
+        return log_lik(self.model, args.people, x).sum() + args.priors.log_prob(self.model, x).sum() + log_det
 
     def values(self, args: AloneArgs, position: Position) -> dict[str, Array]:
         """Parameters of the people, ``x`` (S, P)."""
@@ -335,37 +347,18 @@ class Alone:
         return {"people": size * jax.random.normal(key, args.center.shape)}
 
 
-class PriorFunction:
-    """`NaturalPriors` as a function of one person's unconstrained parameters, equal for equal priors."""
-
-    def __init__(self, model: Model, priors: NaturalPriors) -> None:
-        leaves, tree = jax.tree.flatten(priors)
-        self._key = (model, tree, tuple(np.asarray(leaf).tobytes() for leaf in leaves))
-        self._priors = priors
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, PriorFunction) and self._key == other._key
-
-    def __call__(self, x: Array) -> Array:
-        """Log-density at (P,)."""
-        return self._priors.log_prob(self._key[0], x[:, None])[0]
-
-
-def alone_layout(model: Model, data: Dataset, priors: Any) -> tuple[Alone, AloneArgs]:
+def alone_layout(model: Model, data: Dataset, priors: NaturalPriors) -> tuple[Alone, AloneArgs]:
     """The posteriors of people on their own in coordinates that know nothing of the data yet, shaped as by `alone_args`."""
     n, p = data.n_subjects, model.n_params
     with jax.enable_x64(True):
         chol = jnp.broadcast_to(jnp.eye(p)[:, :, None], (p, p, n))
-        return Alone(model), AloneArgs(people(model, data), natural_priors(model, priors), jnp.zeros((p, n)), chol)
+        return Alone(model), AloneArgs(people(model, data), priors, jnp.zeros((p, n)), chol)
 
 
-def alone_args(model: Model, data: Dataset, priors: Any) -> tuple[Alone, AloneArgs]:
+def alone_args(model: Model, data: Dataset, priors: NaturalPriors) -> tuple[Alone, AloneArgs]:
     """The posteriors of people on their own, in coordinates made from their modes."""
     spec, args = alone_layout(model, data, priors)
-    mean, sd = model.typical
+    mean, sd = (np.asarray(part) for part in priors.typical)
     estep = JaxEStep(model, data, np.tile(mean, (data.n_subjects, 1)), max_steps=50)
     laplace = estep.general(PriorFunction(model, args.priors), 1e-8)
     usable = np.isfinite(laplace.mode).all(axis=1)

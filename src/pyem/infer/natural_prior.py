@@ -1,15 +1,20 @@
-"""Prior densities of natural parameters on the unconstrained scale."""
+"""Given priors of people on their own: Gaussian on the unconstrained scale, or densities of natural parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pyem.data.dataset import Dataset
 from pyem.model.model import Model
+from pyem.population.group import Group
+from pyem.population.population import Population, populate
+from pyem.population.posterior import Laplace
+from pyem.population.priors import NaturalPriors, natural_priors, unconstrained_gaussian
 
 
 class NaturalPrior:
@@ -44,7 +49,85 @@ class NaturalPrior:
         return log_prior(model.record(x)) + jacobian
 
 
-def natural_log_prior(model: Model, log_prior: Callable[[Any], Any], x: np.ndarray) -> np.ndarray:
-    """Log-density (S,) at unconstrained parameters (S, P)."""
-    with jax.enable_x64(True):
-        return np.asarray(jax.vmap(NaturalPrior(model, log_prior))(jnp.asarray(x)))
+class PriorFunction:
+    """`NaturalPriors` as a function of one person's unconstrained parameters, equal for equal priors."""
+
+    def __init__(self, model: Model, priors: NaturalPriors) -> None:
+        leaves, tree = jax.tree.flatten(priors)
+        self._key = (model, tree, tuple(np.asarray(leaf).tobytes() for leaf in leaves))
+        self._priors = priors
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PriorFunction) and self._key == other._key
+
+    def __call__(self, x: Any) -> Any:
+        """Log-density at (P,)."""
+        return self._priors.log_prob(self._key[0], jnp.asarray(x)[:, None])[0]
+
+
+class PersonPrior(NamedTuple):
+    """One prior for every person: a Gaussian, as a population, or else a function of unconstrained parameters (P,)."""
+
+    population: Population | None
+    function: NaturalPrior | PriorFunction | None
+
+    def modes(self, estep: Any) -> Laplace:
+        """Everybody's mode and curvature."""
+        if self.population is not None:
+            return estep(self.population.prior)
+        # The SciPy engine asks for plain numbers.
+        return estep.general(self.function if getattr(estep, "exact", True) else Plain(self.function))
+
+    def log_density(self, x: np.ndarray) -> np.ndarray:
+        """(S,), at unconstrained parameters (S, P)."""
+        if self.population is not None:
+            return self.population.log_prior(x)
+        with jax.enable_x64(True):
+            return np.asarray(jax.vmap(self.function)(jnp.asarray(x)))  # type: ignore[arg-type]
+
+
+class Plain:
+    """A traceable log-density as a function of NumPy arrays."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self._compiled: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"function": self.function, "_compiled": None}
+
+    def __call__(self, x: np.ndarray) -> float:
+        """At (P,)."""
+        self._compiled = self._compiled or jax.jit(self.function)
+        with jax.enable_x64(True):
+            return float(self._compiled(jnp.asarray(x)))
+
+
+def given_prior(
+    model: Model,
+    data: Dataset,
+    *,
+    priors: Mapping[str, Any] | None,
+    mean: Any,
+    sd: Any,
+    log_prior: Callable[[Any], Any] | None,
+) -> PersonPrior:
+    """The prior of people on their own from the arguments that all verbs share.
+
+    Raises
+    ------
+    ValueError
+        If it is given in two ways, or a mean or sd is not usable.
+    """
+    if log_prior is not None:
+        if priors is not None or mean is not None or sd is not None:
+            raise ValueError("give either log_prior, or priors (and mean and sd for the other parameters), not both")
+        return PersonPrior(None, NaturalPrior(model, log_prior))
+    if priors:
+        return PersonPrior(None, PriorFunction(model, natural_priors(model, priors, mean=mean, sd=sd)))
+    centre, spread = unconstrained_gaussian(model, mean, sd)
+    population = populate(Group(), names=model.names, mean=centre, sd=spread, covariates={}, n_subjects=data.n_subjects)
+    return PersonPrior(population, None)

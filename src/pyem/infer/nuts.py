@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,12 +18,13 @@ from jax import Array, lax
 
 from pyem.data.dataset import Dataset
 from pyem.engine.layout import n_cores
-from pyem.errors import FitWarning
+from pyem.engine.opaque import require_traceable
+from pyem.errors import require_whole, warn
 from pyem.infer.hierarchy import Parametrization
-from pyem.infer.setup import Clock, as_result, prepare, require_whole
+from pyem.infer.setup import Clock, as_result, prepare
 from pyem.model.model import Model
 from pyem.numerics.jit import TRACES, compiled
-from pyem.numerics.rng import as_key
+from pyem.numerics.rng import as_key, plain_key
 from pyem.population.group import Group
 from pyem.results.point import PointFit
 from pyem.results.sample import SampleFit
@@ -49,10 +49,12 @@ def fit_nuts(
     *,
     group: Group | None = Group(),  # noqa: B008 (a Group is frozen)
     priors: Mapping[str, Any] | None = None,
+    mean: Any = None,
+    sd: Any = None,
     draws: int = 1000,
     warmup: int = 1000,
     chains: int = 4,
-    key: Any,
+    key: Any = 0,
     start: PointFit | None = None,
     parametrization: Parametrization = "standardized",
     target_accept: float = 0.8,
@@ -73,8 +75,9 @@ def fit_nuts(
         With a group, of its parameters on the unconstrained scale, see `pyem.population.priors.hyper_priors`:
         ``{"mean": {"alpha": Normal(0, 1)}, "sd": HalfNormal(1)}``. With ``group=None``, NumPyro distributions of the natural
         parameters by name: ``{"alpha": Beta(1, 1), "beta": HalfNormal(10)}`` (the Jacobian of the transforms is added; a
-        prior that goes beyond the range of its parameter is cut off there); the typical population of the model for the
-        others.
+        prior that goes beyond the range of its parameter is cut off there); the Gaussian of `mean` and `sd` for the others.
+    mean, sd
+        With ``group=None``, (P,) of a Gaussian prior on the unconstrained scale; the model's typical population if not given.
     draws, warmup, chains
         Draws of each chain that are kept, iterations before them that adapt the sampler, and number of chains.
     key
@@ -120,6 +123,10 @@ def fit_nuts(
     >>> fit = pyem.fit_nuts(model, data, draws=200, warmup=200, chains=2, key=2)  # doctest: +SKIP
     >>> fit.group_table()  # doctest: +SKIP
     """
+    require_traceable(model, "fit_nuts")
+    settings = {"group": group, "priors": priors, "mean": mean, "sd": sd, "draws": draws, "warmup": warmup}
+    settings |= {"chains": chains, "key": plain_key(key), "start": start, "parametrization": parametrization}
+    settings |= {"target_accept": target_accept, "max_tree_depth": max_tree_depth, "chain_method": chain_method}
     key = as_key(key)
     require_whole(draws=(draws, 1), warmup=(warmup, 20), chains=(chains, 1), max_tree_depth=(max_tree_depth, 1))
     if chain_method not in ("auto", "parallel", "vectorized"):
@@ -127,19 +134,19 @@ def fit_nuts(
     if not 0 < target_accept < 1:
         raise ValueError(f"target_accept={target_accept}; an acceptance rate is between 0 and 1")
     clock = Clock()
-    settings = Settings(warmup, target_accept, max_tree_depth)
+    fixed = Settings(warmup, target_accept, max_tree_depth)
     together = chains_together(chains, chain_method)
-    ahead = partial(compile_ahead, settings=settings, together=together)
-    spec, args = prepare(model, data, group, priors, start, parametrization, ahead)
+    ahead = partial(compile_ahead, settings=fixed, together=together)
+    spec, args = prepare(model, data, group, priors, mean, sd, start, parametrization, ahead)
     clock("start")
     with progress_bar(progress, f"NUTS {model.name}", chains * (warmup + draws)) as report:
-        run = sample(spec, settings, args, key=key, chains=chains, draws=draws, together=together, report=report)
+        run = sample(spec, fixed, args, key=key, chains=chains, draws=draws, together=together, report=report)
     values = unpacked(spec, args, run.pop("position"))
     seconds = clock.seconds | {"compile": run.pop("compile_seconds"), "sample": run.pop("sample_seconds")}
     message = f"{chains} chains of {draws} draws after {warmup} iterations of warm-up"
-    fit = as_result("nuts", model, data, group, spec, args, values, run, seconds, {}, message)
+    fit = as_result("nuts", model, data, group, spec, args, values, run, seconds, {}, message, settings)
     for problem in fit.problems():
-        warnings.warn(f"fit_nuts of {model.name!r}: {problem}", FitWarning, stacklevel=2)
+        warn(f"fit_nuts of {model.name!r}: {problem}")
     return fit
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
-import inspect
 import itertools
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,13 +13,11 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
+from pyem.engine.opaque import SMALL
 from pyem.infer.differences import WALL, Found, Quadratic, Search, Stencil, find_mode
 
 Likelihood = Callable[..., float]
 """``f(x, data, prior)``: one person's negative log-likelihood; only some functions look at the prior."""
-
-SMALL = 0.25
-"""Seconds of work below which starting processes costs more than it saves."""
 
 Job = tuple[int, np.ndarray, Stencil | None, np.ndarray, np.ndarray, float, tuple[int, ...]]
 """Place in the block, start, what is known, the prior's mean and precision, tolerance, seed."""
@@ -179,27 +174,6 @@ def _block(digest: bytes, packed: bytes, search: Search, jobs: list[Job]) -> lis
     return [_one(likelihood, people[job[0]], search, job) for job in jobs]
 
 
-def negative_log_liks(likelihood: Likelihood, people: Sequence[Any], x: np.ndarray, *, n_jobs: int = -2) -> np.ndarray:
-    """Negative log-likelihood (K, S) at draws (K, S, P); infinite where it is not finite."""
-    from joblib import Parallel, delayed, effective_n_jobs
-
-    began = time.perf_counter()
-    first = _column(likelihood, people[0], x[:, 0])
-    work = (time.perf_counter() - began) * (len(people) - 1)
-    rest = [(likelihood, person, x[:, s]) for s, person in enumerate(people) if s]
-    if work < SMALL or effective_n_jobs(n_jobs) == 1:
-        columns = [_column(*args) for args in rest]
-    else:
-        columns = Parallel(n_jobs=n_jobs, backend="loky")(delayed(_column)(*args) for args in rest)
-    return np.array([first, *columns]).T
-
-
-def _column(likelihood: Likelihood, data: Any, x: np.ndarray) -> np.ndarray:
-    prior = Quadratic(np.zeros(x.shape[1]), np.eye(x.shape[1]))
-    values = np.array([likelihood(row, data, prior) for row in x])
-    return np.where(np.isfinite(values), values, np.inf)
-
-
 def _laplace(found: list[Found], precisions: list[np.ndarray], tol: float) -> Any:
     from pyem.population.posterior import Laplace, Status
 
@@ -218,111 +192,3 @@ def _laplace(found: list[Found], precisions: list[np.ndarray], tol: float) -> An
             status[s] = Status.MAX_STEPS
     log_lik = -np.array([one.at.value for one in found])
     return Laplace(np.array([one.at.x for one in found]), cov, log_lik, log_det, status)
-
-
-# -- functions of the pyEM form -----------------------------------------------------------------------------------------
-
-
-class PriorView:
-    """The prior as functions of the pyEM form see it: ``prior.logpdf(x)``, and ``prior["logpdf"]`` of the older form."""
-
-    def __init__(self, prior: Quadratic) -> None:
-        self._quadratic = prior
-        self.mu = prior.mean
-        self.sigma = 1 / np.maximum(np.diag(prior.precision), 1e-300)
-        _, log_det = np.linalg.slogdet(prior.precision)
-        self._constant = 0.5 * (log_det - len(self.mu) * np.log(2 * np.pi))
-
-    def logpdf(self, x: Any) -> float:
-        """Log-density at x (P,), in nats."""
-        return self._constant - self._quadratic.value(np.asarray(x, float).ravel())
-
-    def __getitem__(self, name: str) -> Any:
-        return {"logpdf": self.logpdf, "mu": self.mu, "sigma": self.sigma}[name]
-
-
-class PyEMLikelihood:
-    """The negative log-likelihood of a function ``f(params, *data, prior=None, output="npl"|"nll"|"all")``.
-
-    Functions that do not keep to the form (their "npl" is not "nll" minus the log prior) are evaluated with the prior, which is
-    then taken away again: what is minimised is what the function says.
-    """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        self.by_name = _takes_names(function)
-        self.own_prior = False
-
-    def checked(self, data: tuple[Any, ...], x: np.ndarray) -> PyEMLikelihood:
-        """Itself, after finding out on one person's data whether the function keeps to the form."""
-        prior = Quadratic(np.zeros(len(x)), np.eye(len(x)))
-        view = PriorView(prior)
-        joint = _number(self._call(x, data, view, "npl"))
-        try:
-            alone = _number(self._call(x, data, None, "nll"))
-        except Exception:
-            # It works with a prior, and not without one.
-            self.own_prior = True
-            return self
-        kept = np.isclose(joint, alone - view.logpdf(x), rtol=1e-6, atol=1e-6)
-        self.own_prior = not (kept or max(joint, alone) >= WALL)
-        return self
-
-    def __call__(self, x: np.ndarray, data: tuple[Any, ...], prior: Quadratic) -> float:
-        """At unconstrained x (P,)."""
-        if not self.own_prior:
-            return _number(self._call(x, data, None, "nll"))
-        view = PriorView(prior)
-        return _number(self._call(x, data, view, "npl")) + view.logpdf(x)
-
-    def _call(self, x: np.ndarray, data: tuple[Any, ...], prior: Any, output: str) -> Any:
-        with _double_precision():
-            if self.by_name:
-                return self.function(x, *data, prior=prior, output=output)
-            return self.function(x, *data, prior, output)
-
-
-class Reporter:
-    """What a fit function says without a prior, whether it takes `prior` and `output` by name or in their places."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        taken = _parameters(function)
-        self.by_name = _takes_names(function) or any(p.name == "output" for p in taken)
-        without = any(p.name == "prior" and p.default is p.empty for p in taken)
-        self.settings = {"prior": None} if without else {}
-
-    def __call__(self, x: np.ndarray, data: tuple[Any, ...], output: str) -> Any:
-        """At x (P,)."""
-        with _double_precision():
-            if self.by_name:
-                return self.function(x, *data, **self.settings, output=output)
-            return self.function(x, *data, None, output)
-
-
-def _double_precision() -> Any:
-    """For what a function computes with JAX, if it does: differences of single precision tell nothing."""
-    jax = sys.modules.get("jax")
-    return jax.enable_x64(True) if jax else contextlib.nullcontext()
-
-
-def _takes_names(function: Callable[..., Any]) -> bool:
-    taken = _parameters(function)
-    return not taken or {"prior", "output"} <= {p.name for p in taken} or any(p.kind is p.VAR_KEYWORD for p in taken)
-
-
-def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """The function's parameters; none if it does not tell."""
-    try:
-        return list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
-        return []
-
-
-def _number(value: Any) -> float:
-    if value is None:
-        raise ValueError("a fit function should return one number, but returned None; has it a return statement?")
-    array = np.asarray(value, float)
-    if array.size != 1:
-        raise ValueError(f"a fit function should return one number, but returned an array of shape {array.shape}")
-    return float(array.reshape(()))

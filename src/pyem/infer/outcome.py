@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.errors import FitWarning, ModelError
+from pyem.errors import ModelError, warn
 from pyem.model.model import Model
 from pyem.population.population import Population
 from pyem.population.posterior import Laplace, Status
@@ -34,8 +33,7 @@ def as_point_fit(
     trace: Mapping[str, np.ndarray],
     *,
     log_prior: np.ndarray | None = None,
-    settings: Mapping[str, Any] | None = None,
-    stacklevel: int,
+    settings: Mapping[str, Any],
 ) -> PointFit:
     """The result of a fit from its Laplace approximations, with a warning that names people without a regular mode."""
     some_finite(model, laplace)
@@ -58,9 +56,9 @@ def as_point_fit(
         converged=converged,
         message=message,
         trace=dict(trace),
-        settings=settings or {},
+        settings=dict(settings),
     )
-    _warn_of_failures(fit, stacklevel + 1)
+    _warn_of_failures(fit)
     return fit
 
 
@@ -84,15 +82,13 @@ def _without_lost(laplace: Laplace) -> Laplace:
     return Laplace(mode, cov, log_lik, log_det, laplace.status)
 
 
-def _warn_of_failures(fit: PointFit, stacklevel: int) -> None:
+def _warn_of_failures(fit: PointFit) -> None:
     failed = np.flatnonzero(fit.status != Status.CONVERGED)
     if not len(failed):
         return
     named = [f"{fit.data.subjects[s]} ({Status(fit.status[s]).text})" for s in failed[:10]]
     more = f" and {len(failed) - 10} more" if len(failed) > 10 else ""
-    warnings.warn(
+    warn(
         f"fit_{fit.method} of {fit.model.name!r}: {len(failed)} of {len(fit.status)} subjects have no regular mode: "
-        f"{', '.join(named)}{more}; see the column status of table()",
-        FitWarning,
-        stacklevel=stacklevel,
+        f"{', '.join(named)}{more}; see the column status of table()"
     )

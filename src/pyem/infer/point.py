@@ -1,89 +1,146 @@
-"""Point estimates: maximum likelihood, maximum a posteriori, and hierarchical EM."""
+"""Point estimates of people on their own: maximum likelihood and maximum a posteriori."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.validate import validate
-from pyem.infer.laplace import JaxEStep
-from pyem.infer.natural_prior import NaturalPrior, natural_log_prior
+from pyem.errors import renamed, require_whole, warn
+from pyem.infer.esteps import estep_maker
+from pyem.infer.natural_prior import PersonPrior, given_prior
 from pyem.infer.outcome import as_point_fit, ended
+from pyem.infer.progress import progress_line
+from pyem.infer.starts import better, disagreement, plain_start, starting_points
 from pyem.model.model import Model
-from pyem.population.group import Group
-from pyem.population.population import populate
+from pyem.numerics.rng import plain_key, seed_of
 from pyem.population.posterior import GaussianPrior, Laplace
 from pyem.results.point import PointFit
 
 
+@renamed(max_steps="max_iter")
 def fit_map(
     model: Model,
     data: Dataset,
     *,
+    priors: Mapping[str, Any] | None = None,
     mean: Any = None,
     sd: Any = None,
     log_prior: Callable[[Any], Any] | None = None,
-    max_steps: int = 200,
+    start: Any = None,
+    starts: int = 1,
+    max_iter: int = 200,
+    key: Any = 0,
+    progress: bool = False,
 ) -> PointFit:
     """Maximum a posteriori estimates of every subject under one given prior.
+
+    People are on their own here, as with ``group=None`` in other methods: there is no group to estimate, and so no argument
+    for one. `fit_em` estimates a group, and everybody's mode under it.
 
     Parameters
     ----------
     model, data
         What to fit to what.
+    priors
+        NumPyro distributions of natural parameters by name, ``{"alpha": Beta(2, 2)}``: the Jacobian of the transforms is
+        added, and a prior that goes beyond the range of its parameter is cut off there. Parameters without one have the
+        Gaussian of `mean` and `sd`.
     mean, sd
         (P,) of a Gaussian prior on the unconstrained scale; the model's typical population if not given.
     log_prior
         Instead, a traceable function of the named natural parameters of one subject, for example
         ``lambda p: -p.beta / 5``: a log-density *of the natural parameters*; the Jacobian of the transforms is added.
-    max_steps
-        Evaluations for each subject, at most.
+    start
+        Where to search from: natural values (S, P), or another fit of the same people and parameters. The mean of the Gaussian
+        prior if not given.
+    starts
+        Number of starting points: that one, and random ones around it. The best maximum of each person is kept.
+    max_iter
+        Evaluations for each subject and start, at most.
+    key
+        Seed of the random starts.
+    progress
+        Show how far it is.
+
+    Warns
+    -----
+    FitWarning
+        If people have no regular mode, or the best one was found from one of several starts only.
 
     Examples
     --------
     >>> import pyem
+    >>> import numpyro.distributions as dist
     >>> model = pyem.models.get("rw1a1b")
     >>> data = pyem.simulate(model, subjects=3, key=1)
     >>> pyem.fit_map(model, data).x.shape
     (3, 2)
+    >>> fit = pyem.fit_map(model, data, priors={"alpha": dist.Beta(2, 2)})
+    >>> again = pyem.fit_map(model, data, **fit.settings)
+    >>> bool((again.x == fit.x).all())
+    True
     """
+    settings = {"priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior, "start": plain_start(start)}
+    settings |= {"starts": starts, "max_iter": max_iter, "key": plain_key(key)}
     validate(model, data)
-    if log_prior is not None and (mean is not None or sd is not None):
-        raise ValueError("give either log_prior or mean and sd, not both")
-    typical_mean, typical_sd = model.typical
-    mean = np.broadcast_to(np.asarray(typical_mean if mean is None else mean, float), (model.n_params,))
-    sd = np.broadcast_to(np.asarray(typical_sd if sd is None else sd, float), (model.n_params,))
-    if not (np.isfinite(mean).all() and np.isfinite(sd).all() and (sd > 0).all()):
-        raise ValueError(f"the prior needs finite means and sds above 0, but was given mean={mean}, sd={sd}")
-    estep = JaxEStep(model, data, np.tile(mean, (data.n_subjects, 1)), max_steps=max_steps)
-    if log_prior is not None:
-        laplace = estep.general(NaturalPrior(model, log_prior))
-        density = natural_log_prior(model, log_prior, laplace.mode)
-        return as_point_fit(
-            "map", model, data, laplace, None, None, *ended(laplace), {}, log_prior=density, stacklevel=3
-        )
-    population = populate(Group(), names=model.names, mean=mean, sd=sd, covariates={}, n_subjects=data.n_subjects)
-    laplace = estep(population.prior)
-    return as_point_fit("map", model, data, laplace, population, None, *ended(laplace), {}, stacklevel=3)
+    prior = given_prior(model, data, priors=priors, mean=mean, sd=sd, log_prior=log_prior)
+    middle = None if prior.population is None else prior.population.coef[0]
+    points = starting_points(model, data, start, starts, key, middle)
+    found, trace = _best("MAP", model, data, prior, points, max_iter, key, progress)
+    density = None if prior.population is not None else prior.log_density(found.mode)
+    return as_point_fit(
+        "map",
+        model,
+        data,
+        found,
+        prior.population,
+        None,
+        *ended(found),
+        trace,
+        log_prior=density,
+        settings=settings,
+    )
 
 
-def fit_mle(model: Model, data: Dataset, *, starts: int = 5, key: int | Any = 0, max_steps: int = 200) -> PointFit:
+@renamed(max_steps="max_iter")
+def fit_mle(
+    model: Model,
+    data: Dataset,
+    *,
+    start: Any = None,
+    starts: int = 5,
+    max_iter: int = 200,
+    key: Any = 0,
+    progress: bool = False,
+) -> PointFit:
     """Maximum-likelihood estimates of every subject, the best of several starts.
+
+    People are on their own, as with ``group=None`` in other methods, and there is no prior.
 
     Parameters
     ----------
     model, data
         What to fit to what.
+    start
+        Where to search from: natural values (S, P), or another fit of the same people and parameters; the typical parameters
+        if not given.
     starts
-        Number of starting points: the typical parameters, and random ones around them.
+        Number of starting points: that one, and random ones around it.
+    max_iter
+        Evaluations for each subject and start, at most.
     key
         Seed of the random starts.
-    max_steps
-        Evaluations for each subject and start, at most.
+    progress
+        Show how far it is.
+
+    Warns
+    -----
+    FitWarning
+        If people have no regular maximum, or the best one was found from one of the starts only.
 
     Notes
     -----
@@ -98,29 +155,55 @@ def fit_mle(model: Model, data: Dataset, *, starts: int = 5, key: int | Any = 0,
     >>> bool((pyem.fit_mle(model, data).log_lik >= pyem.fit_map(model, data).log_lik - 1e-9).all())
     True
     """
+    settings = {"start": plain_start(start), "starts": starts, "max_iter": max_iter, "key": plain_key(key)}
     validate(model, data)
-    if starts < 1:
-        raise ValueError(f"starts={starts}; at least one starting point is needed")
-    mean, sd = model.typical
-    shape = (data.n_subjects, model.n_params)
-    flat = GaussianPrior(np.zeros(shape), np.zeros((model.n_params, model.n_params)), np.ones(shape))
-    draws = np.random.default_rng(_seed(key)).normal(size=(starts - 1, *shape))
-    best: Laplace | None = None
-    for start in [np.tile(mean, (data.n_subjects, 1)), *(mean + 1.5 * sd * draws)]:
-        found = JaxEStep(model, data, start, max_steps=max_steps)(flat)
-        best = found if best is None else _better(best, found)
+    points = starting_points(model, data, start, starts, key)
+    found, trace = _best("MLE", model, data, None, points, max_iter, key, progress)
+    return as_point_fit("mle", model, data, found, None, None, *ended(found), trace, settings=settings)
+
+
+def _best(
+    label: str,
+    model: Model,
+    data: Dataset,
+    prior: PersonPrior | None,
+    points: list[np.ndarray],
+    max_iter: int,
+    key: Any,
+    progress: bool,
+) -> tuple[Laplace, dict[str, np.ndarray]]:
+    """Everybody's best mode from several points, and what each of them gave, (start, S)."""
+    require_whole(max_iter=(max_iter, 1))
+    make = estep_maker(model, data, max_steps=max_iter, seed=seed_of(key))
+    best, values = None, []
+    with progress_line(progress, f"{label} {model.name}", len(points)) as say:
+        for n, point in enumerate(points, start=1):
+            found = _modes(make(point), prior, point.shape)
+            values.append(_joint(found, prior))
+            best = found if best is None else better(best, found, _gain(values))
+            if say:
+                say(n, f"start {n} of {len(points)}, best sum {np.max(values, axis=0).sum():.3f}")
     assert best is not None
-    return as_point_fit("mle", model, data, best, None, None, *ended(best), {}, stacklevel=3)
+    remarks = disagreement(np.array(values), data)
+    for text in remarks:
+        warn(f"fit_{label.lower()} of {model.name!r}: {text}")
+    return best, {"start_values": np.array(values), "problems": np.array(remarks, object)} if len(points) > 1 else {}
 
 
-def _better(a: Laplace, b: Laplace) -> Laplace:
-    rank = lambda fit: np.where(np.isfinite(fit.log_lik), fit.log_lik, -np.inf)  # noqa: E731
-    take = rank(b) > rank(a) + 1e-9
-    pick = lambda one, other: np.where(take.reshape(-1, *[1] * (one.ndim - 1)), other, one)  # noqa: E731
-    return Laplace(*(pick(one, other) for one, other in zip(a, b, strict=True)))
+def _gain(values: list[np.ndarray]) -> np.ndarray:
+    """(S,): by how much the last of several starts is better than all before it."""
+    before = np.max(values[:-1], axis=0)
+    known = np.isfinite(before)
+    return np.where(known, values[-1] - np.where(known, before, 0.0), np.where(np.isfinite(values[-1]), np.inf, 0.0))
 
 
-def _seed(key: Any) -> int:
-    if isinstance(key, int | np.integer):
-        return int(key)
-    return int(np.asarray(jax.random.key_data(key)).ravel()[-1])
+def _modes(estep: Any, prior: PersonPrior | None, shape: tuple[int, ...]) -> Laplace:
+    if prior is not None:
+        return prior.modes(estep)
+    return estep(GaussianPrior(np.zeros(shape), np.zeros((shape[1], shape[1])), np.ones(shape)))
+
+
+def _joint(found: Laplace, prior: PersonPrior | None) -> np.ndarray:
+    """(S,): what was maximised, in nats; minus infinity where it is not finite."""
+    value = found.log_lik if prior is None else found.log_lik + prior.log_density(found.mode)
+    return np.where(np.isfinite(value) & found.usable, value, -np.inf)

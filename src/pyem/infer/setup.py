@@ -18,7 +18,7 @@ from pyem.infer.hierarchy import PARAMETRIZATIONS, Parametrization, alone_args, 
 from pyem.model.model import Model
 from pyem.population.group import Group
 from pyem.population.population import populate
-from pyem.population.priors import described
+from pyem.population.priors import described, natural_priors
 from pyem.results.point import PointFit
 from pyem.results.sample import SampleFit
 
@@ -31,6 +31,8 @@ def prepare(
     data: Dataset,
     group: Group | None,
     priors: Mapping[str, Any] | None,
+    mean: Any,
+    sd: Any,
     start: PointFit | None,
     parametrization: Parametrization,
     ahead: Ahead | None = None,
@@ -48,12 +50,18 @@ def prepare(
         raise ValueError(
             f"priors={priors!r:.60}; a mapping is expected, such as {{'alpha': numpyro.distributions.Beta(1, 1)}}"
         )
+    if group is not None and not (mean is None and sd is None):
+        raise ValueError(
+            "mean and sd are of the Gaussian prior of people on their own; pass group=None with them, or give priors of the "
+            "group's parameters: priors={'mean': ..., 'sd': ...}"
+        )
     validate(model, data)
     if group is None:
         if start is not None:
             raise ValueError("start is of use for a group only; leave it out with group=None")
-        layout = alone_layout(model, data, priors)
-        return _meanwhile(ahead, layout, lambda: alone_args(model, data, priors))
+        given = natural_priors(model, priors, mean=mean, sd=sd)
+        layout = alone_layout(model, data, given)
+        return _meanwhile(ahead, layout, lambda: alone_args(model, data, given))
     if data.n_subjects < 2:
         raise ValueError(
             "how people differ cannot be told from one subject; pass group=None and priors of the parameters"
@@ -106,24 +114,27 @@ def as_result(
     seconds: dict[str, float],
     trace: dict[str, np.ndarray],
     message: str,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any],
 ) -> SampleFit:
     """Draws (chain, draw, ...) with all that a result needs."""
     free = None if group is None else np.array(spec.free)
     design = None if group is None else np.asarray(args.design)
     priors = described(model, args.priors, group, free)
     return SampleFit(
-        method, model, data, group, priors, values, stats, design, free, seconds, trace, message, settings or {}
+        method,
+        model,
+        data,
+        group,
+        priors,
+        values,
+        stats,
+        design,
+        free,
+        seconds,
+        trace,
+        message,
+        settings=dict(settings),
     )
-
-
-def require_whole(**numbers: tuple[Any, int]) -> None:
-    """Raise unless each of the values is a whole number, and no less than the number beside it."""
-    for name, (value, least) in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise ValueError(f"{name}={value!r}; a whole number is expected")
-        if value < least:
-            raise ValueError(f"{name}={value}; at least {least} is needed")
 
 
 class Clock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
@@ -15,14 +14,15 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 
 from pyem.data.dataset import Dataset
-from pyem.errors import FitWarning
+from pyem.engine.opaque import require_traceable
+from pyem.errors import renamed, require_whole, warn
 from pyem.infer.correction import corrected
 from pyem.infer.nuts import unpacked
 from pyem.infer.progress import progress_line
-from pyem.infer.setup import Clock, as_result, prepare, require_whole
+from pyem.infer.setup import Clock, as_result, prepare
 from pyem.model.model import Model
 from pyem.numerics.jit import TRACES, compiled
-from pyem.numerics.rng import as_key
+from pyem.numerics.rng import as_key, plain_key
 from pyem.population.group import Group
 from pyem.results.point import PointFit
 from pyem.results.sample import SampleFit
@@ -46,21 +46,24 @@ class Settings:
     particles: int
 
 
+@renamed(max_steps="max_iter")
 def fit_svi(
     model: Model,
     data: Dataset,
     *,
     group: Group | None = Group(),  # noqa: B008 (a Group is frozen)
     priors: Mapping[str, Any] | None = None,
+    mean: Any = None,
+    sd: Any = None,
     guide: Guide = "subject",
     rank: int = 10,
     draws: int = 2000,
-    max_steps: int = 10_000,
+    max_iter: int = 10_000,
     particles: int = 4,
     learning_rate: float = 0.03,
     correct: bool = True,
     integration_draws: int = 512,
-    key: Any,
+    key: Any = 0,
     start: PointFit | None = None,
     progress: bool = False,
 ) -> SampleFit:
@@ -71,7 +74,7 @@ def fit_svi(
 
     Parameters
     ----------
-    model, data, group, priors, start
+    model, data, group, priors, mean, sd, start
         As for `fit_nuts`.
     guide
         Which Gaussian. ``"subject"``: a full covariance for the group's parameters and one for each person's;
@@ -81,8 +84,8 @@ def fit_svi(
         Of the low-rank guide.
     draws
         Draws from the approximation.
-    max_steps
-        Of the optimiser, at most.
+    max_iter
+        Steps of the optimiser, at most.
     particles
         Draws for each estimate of the gradient.
     learning_rate
@@ -101,7 +104,7 @@ def fit_svi(
     Warns
     -----
     FitWarning
-        If the bound was still rising at `max_steps`, or the approximation does not cover the posterior well enough to be
+        If the bound was still rising at `max_iter`, or the approximation does not cover the posterior well enough to be
         corrected (Pareto k above 0.7; the draws are then those of the Gaussian).
 
     Raises
@@ -111,8 +114,9 @@ def fit_svi(
 
     Notes
     -----
-    ``fit.trace`` has the bound (``elbo``, in nats, up to a constant of the coordinates) at ``step``, and ``pareto_k`` of the
-    correction.
+    ``fit.trace`` has the bound (``elbo``, in nats: on average no larger than the log evidence, of data and group) at ``step``,
+    where the first is that of the start, ``people_k``, the Pareto k of each person's integral in the correction, and
+    ``pareto_k``, the largest of these and that of the group.
 
     References
     ----------
@@ -129,40 +133,51 @@ def fit_svi(
     >>> data = pyem.simulate(model, subjects=10, key=1, trials=40)
     >>> fit = pyem.fit_svi(model, data, key=2)  # doctest: +SKIP
     """
+    require_traceable(model, "fit_svi")
+    chosen = {"group": group, "priors": priors, "mean": mean, "sd": sd, "guide": guide, "rank": rank, "draws": draws}
+    chosen |= {"max_iter": max_iter, "particles": particles, "learning_rate": learning_rate, "correct": correct}
+    chosen |= {"integration_draws": integration_draws, "key": plain_key(key), "start": start}
     key = as_key(key)
-    require_whole(draws=(draws, 1), max_steps=(max_steps, 1), particles=(particles, 1), rank=(rank, 1))
+    require_whole(
+        draws=(draws, 1),
+        max_iter=(max_iter, 1),
+        integration_draws=(integration_draws, 64),
+        particles=(particles, 1),
+        rank=(rank, 1),
+    )
     if guide not in GUIDES:
         raise ValueError(f"guide={guide!r}; choose one of {', '.join(GUIDES)}")
     clock = Clock()
     settings = Settings(guide, rank, particles)
-    spec, args = prepare(model, data, group, priors, start, "standardized", partial(_compiled, settings=settings))
+    spec, args = prepare(
+        model, data, group, priors, mean, sd, start, "standardized", partial(_compiled, settings=settings)
+    )
     clock("start")
     with jax.enable_x64(True):
         go, take = jax.random.split(key)
         state = _compiled(spec, args, settings=settings, key=go)
         clock("compile")
         with progress_line(progress, f"SVI {model.name}") as report:
-            params, trace, done = _climb(spec, settings, args, state, learning_rate, max_steps, report)
+            params, trace, done = _climb(spec, settings, args, state, learning_rate, max_iter, report)
         clock("optimise")
         positions = _drawn(spec, settings, args, params, jax.random.split(take, draws))
         positions = jax.tree.map(lambda leaf: np.asarray(leaf)[None], positions)
     values = unpacked(spec, args, positions)
-    problems = [] if done else [f"the evidence lower bound was still rising after {max_steps} steps; raise max_steps"]
+    how, problems = (
+        "not corrected",
+        [] if done else [f"the evidence lower bound was still rising after {max_iter} steps; raise max_iter"],
+    )
     if correct:
-        values, k = corrected(spec, args, data, values, positions, n=integration_draws, key=take)
-        trace["pareto_k"] = np.array(k)
-        if k > 0.7:
-            problems.append(
-                f"the approximation of the group does not cover its posterior (Pareto k {k:.2f}, should be below 0.7), so it "
-                "was not corrected; its intervals may be too narrow: use fit_nuts"
-            )
+        found = corrected(spec, args, data, values, positions, n=integration_draws, key=take)
+        values, how = found.values, "corrected by importance weights" if found.done else "not corrected"
+        trace |= {"pareto_k": np.array(max(found.pareto_k, found.people_k.max())), "people_k": found.people_k}
+        problems += found.problems(data)
     clock("draws")
     trace["problems"] = np.array(problems, object)
-    how = "corrected by importance weights" if correct and trace["pareto_k"] <= 0.7 else "not corrected"
-    message = f"{guide} Gaussian, {len(trace['elbo']) * BLOCK} steps, ELBO {trace['elbo'][-WINDOW:].mean():.2f}, {how}"
-    fit = as_result("svi", model, data, group, spec, args, values, {}, clock.seconds, trace, message)
+    message = f"{guide} Gaussian, {trace['step'][-1]} steps, ELBO {trace['elbo'][-WINDOW:].mean():.2f}, {how}"
+    fit = as_result("svi", model, data, group, spec, args, values, {}, clock.seconds, trace, message, chosen)
     for problem in fit.problems():
-        warnings.warn(f"fit_svi of {model.name!r}: {problem}", FitWarning, stacklevel=2)
+        warn(f"fit_svi of {model.name!r}: {problem}")
     return fit
 
 
@@ -307,9 +322,10 @@ def _climb(
     spec: Any, settings: Settings, args: Any, state: Any, rate: float, max_steps: int, report: Any
 ) -> tuple[Any, dict[str, np.ndarray], bool]:
     """Steps until the ELBO stays the same, at falling rates; the parameters averaged over the last steps."""
-    elbo: list[float] = []
-    errors: list[float] = []
-    level, since = 0, 0
+    # Steps of no length tell the bound of the start.
+    _, (mean, error, _) = _advance(spec, settings, args, state, jnp.asarray(0.0), jnp.asarray(BLOCK))
+    elbo, errors = [float(mean)], [float(error)]
+    level, since = 0, 1
     recent: list[Any] = []
     while True:
         state, (mean, error, params) = _advance(
@@ -317,22 +333,22 @@ def _climb(
         )
         if not np.isfinite(float(mean)):
             raise ValueError(
-                f"the evidence lower bound of {spec.model.name!r} is not finite after {(len(elbo) + 1) * BLOCK} steps; lower "
+                f"the evidence lower bound of {spec.model.name!r} is not finite after {len(elbo) * BLOCK} steps; lower "
                 "learning_rate"
             )
         elbo.append(float(mean))
         errors.append(float(error))
         recent = [*recent, params][-WINDOW:]
         if report:
-            report(len(elbo) * BLOCK, f"step {len(elbo) * BLOCK}, ELBO {elbo[-1]:.2f}")
+            report((len(elbo) - 1) * BLOCK, f"step {(len(elbo) - 1) * BLOCK}, ELBO {elbo[-1]:.2f}")
         flat = len(elbo) - since >= 2 * WINDOW and _flat(elbo, errors)
         if flat:
             level, since = level + 1, len(elbo)
         done = level == len(RATES)
-        if done or len(elbo) * BLOCK >= max_steps:
+        if done or (len(elbo) - 1) * BLOCK >= max_steps:
             break
     mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *recent)
-    steps = BLOCK * np.arange(1, len(elbo) + 1)
+    steps = BLOCK * np.arange(len(elbo))
     return mean, {"elbo": np.array(elbo), "elbo_se": np.array(errors), "step": steps}, done
 
 

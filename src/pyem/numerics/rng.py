@@ -23,6 +23,32 @@ def generator(key: Any) -> np.random.Generator:
     return np.random.default_rng(np.asarray(jax.random.key_data(as_key(key))).ravel().tolist())
 
 
+def seed_of(key: Any) -> int:
+    """A whole number from an integer seed or a JAX random key.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    """
+    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+        return int(key)
+    return int(np.asarray(jax.random.key_data(as_key(key))).ravel()[-1])
+
+
+def plain_key(key: Any) -> Any:
+    """A seed or JAX random key as a whole number or an array of two, which can be written to files and used again.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    """
+    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+        return int(key)
+    return np.asarray(jax.random.key_data(as_key(key)))
+
+
 def gaussian_draws(mean: np.ndarray, cov: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     """`n` draws (S, n, P) from every subject's Gaussian: mean (S, P), covariance (S, P, P).
 

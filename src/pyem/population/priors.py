@@ -111,8 +111,13 @@ def _replaced(defaults: list[Any], given: Any, labels: list[tuple[str, ...]], wh
     ]
 
 
+def is_distribution(value: Any) -> bool:
+    """Whether it is a distribution of NumPyro, or one like them."""
+    return all(hasattr(value, name) for name in ("log_prob", "sample", "event_shape", "arg_constraints"))
+
+
 def _require_distribution(prior: Any, what: str) -> None:
-    if not (hasattr(prior, "log_prob") and hasattr(prior, "sample") and hasattr(prior, "event_shape")):
+    if not is_distribution(prior):
         raise ValueError(
             f"{what} is {prior!r}, but a NumPyro distribution is expected, such as numpyro.distributions.Beta(1, 1)"
         )
@@ -146,7 +151,7 @@ def as_arrays(tree: Any) -> Any:
 
 
 class NaturalPriors(NamedTuple):
-    """Priors of one person's parameters; a pytree. None stands for the model's typical population."""
+    """Priors of one person's parameters; a pytree. None stands for a Gaussian on the unconstrained scale."""
 
     given: tuple[Distribution | None, ...]
     """Over the natural scale, for each value, (P,)."""
@@ -203,8 +208,42 @@ def _within(prior: Any, rng: np.random.Generator, n: int, low: float, high: floa
     raise ValueError(f"hardly any draw of the prior of {name} is within its range ({low:g}, {high:g}); choose another")
 
 
-def natural_priors(model: Model, priors: Mapping[str, Any] | None) -> NaturalPriors:
-    """Priors of natural parameters by name; those that are not named have the model's typical population.
+def unconstrained_gaussian(model: Model, mean: Any, sd: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and sd (P,) of a Gaussian prior on the unconstrained scale: what is given, or the model's typical population.
+
+    Raises
+    ------
+    ValueError
+        If there is not one number for all or one for each, a number is not finite, or an sd is not above 0.
+    """
+    shape = (model.n_params,)
+    both = []
+    for name, given, typical in zip(("mean", "sd"), (mean, sd), model.typical, strict=True):
+        values = np.asarray(typical if given is None else given, float)
+        if values.shape not in ((), shape):
+            raise ValueError(
+                f"{name} has shape {values.shape}; one number, or one for each of {', '.join(model.names)} is expected"
+            )
+        both.append(np.broadcast_to(values, shape))
+    centre, spread = both
+    if not (np.isfinite(centre).all() and np.isfinite(spread).all() and (spread > 0).all()):
+        raise ValueError(f"the prior needs finite means and sds above 0, but was given mean={centre}, sd={spread}")
+    return centre, spread
+
+
+def natural_priors(
+    model: Model, priors: Mapping[str, Any] | None, *, mean: Any = None, sd: Any = None
+) -> NaturalPriors:
+    """Priors of natural parameters by name; those that are not named have a Gaussian on the unconstrained scale.
+
+    Parameters
+    ----------
+    model
+        Whose parameters they are.
+    priors
+        NumPyro distributions by name.
+    mean, sd
+        Of that Gaussian; the model's typical population if not given.
 
     Raises
     ------
@@ -219,6 +258,10 @@ def natural_priors(model: Model, priors: Mapping[str, Any] | None) -> NaturalPri
     >>> priors.given[0] is None
     True
     """
+    if not (priors is None or isinstance(priors, Mapping)):
+        raise ValueError(
+            f"priors={priors!r:.60}; a mapping is expected, such as {{'alpha': numpyro.distributions.Beta(1, 1)}}"
+        )
     labels = _labels(model)
     given = _replaced([None] * model.n_params, dict(priors or {}), labels, "parameter")
     for parameter, block in _blocks(model):
@@ -227,8 +270,7 @@ def natural_priors(model: Model, priors: Mapping[str, Any] | None) -> NaturalPri
         for k in range(block.start, block.stop):
             if given[k] is not None:
                 _require_mass(given[k], points, model.names[k])
-    mean, sd = model.typical
-    return as_arrays(NaturalPriors(tuple(given), (jnp.asarray(mean), jnp.asarray(sd))))
+    return as_arrays(NaturalPriors(tuple(given), unconstrained_gaussian(model, mean, sd)))  # type: ignore[arg-type]
 
 
 # -- as text, for tables and files ----------------------------------------------------------------------------------------
@@ -245,15 +287,15 @@ def described(
         mean, sd = (np.asarray(part) for part in priors.typical)
         typical = lambda k: ("Normal", {"loc": float(mean[k]), "scale": float(sd[k]), "unconstrained": 1.0})  # noqa: E731
         return {
-            name: typical(k) if prior is None else _described(prior)
+            name: typical(k) if prior is None else in_words(prior)
             for k, (name, prior) in enumerate(zip(model.names, priors.given, strict=True))
         }
     assert group is not None
     assert free is not None
-    out = {f"mean of {name}": _described(prior) for name, prior in zip(model.names, priors.mean, strict=True)}
+    out = {f"mean of {name}": in_words(prior) for name, prior in zip(model.names, priors.mean, strict=True)}
     labels = _effect_labels(model, group, free)
-    out |= {label: _described(prior) for label, prior in zip(labels, priors.effect, strict=True)}
-    out |= {f"sd of {name}": _described(prior) for name, prior in zip(model.names, priors.sd, strict=True)}
+    out |= {label: in_words(prior) for label, prior in zip(labels, priors.effect, strict=True)}
+    out |= {f"sd of {name}": in_words(prior) for name, prior in zip(model.names, priors.sd, strict=True)}
     if group.covariance == "full" and model.n_params > 1:
         out["correlations"] = ("LKJ", {"concentration": float(priors.concentration)})
     return out
@@ -267,7 +309,8 @@ def _effect_labels(model: Model, group: Group, free: np.ndarray) -> list[str]:
     ]
 
 
-def _described(prior: Any) -> tuple[str, dict[str, float]]:
+def in_words(prior: Any) -> tuple[str, dict[str, float]]:
+    """The name of a distribution and its arguments that are numbers."""
     values = {name: getattr(prior, name, None) for name in prior.arg_constraints}
     return type(prior).__name__, {k: float(v) for k, v in values.items() if v is not None and np.ndim(v) == 0}
 
@@ -296,7 +339,11 @@ def rebuilt(
     """
     made = {name: _made(name, *prior) for name, prior in known.items() if "unconstrained" not in prior[1]}
     if group is None:
-        return natural_priors(model, made)
+        mean, sd = (np.array(typical) for typical in model.typical)
+        for k, name in enumerate(model.names):
+            if name in known and name not in made:
+                mean[k], sd[k] = known[name][1]["loc"], known[name][1]["scale"]
+        return natural_priors(model, made, mean=mean, sd=sd)
     assert free is not None
     labels = _effect_labels(model, group, free)
     concentration = known.get("correlations", ("LKJ", {"concentration": 2.0}))[1]["concentration"]
@@ -311,13 +358,18 @@ def rebuilt(
 
 
 def _made(name: str, kind: str, arguments: Mapping[str, float]) -> Any:
-    import numpyro.distributions as dist
-
     if kind == "LKJ":
         return None
     try:
-        return getattr(dist, kind)(**arguments)
+        return from_words(kind, arguments)
     except (AttributeError, TypeError):
         raise ValueError(
             f"the prior {prior_text(kind, arguments)} of {name!r} cannot be made again from its description"
         ) from None
+
+
+def from_words(kind: str, arguments: Mapping[str, float]) -> Any:
+    """The distribution of NumPyro that `in_words` told of."""
+    import numpyro.distributions as dist
+
+    return getattr(dist, kind)(**arguments)

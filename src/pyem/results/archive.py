@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from pyem.model.model import Model
+from pyem.population.priors import from_words, in_words, is_distribution
 
 TYPES = {
     "Dataset": "pyem.data.dataset",
@@ -100,6 +101,9 @@ class Packer:
         if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
             items = [self(item, _join(path, str(k))) for k, item in enumerate(value)]
             return {"tuple" if isinstance(value, tuple) else "list": items}
+        if is_distribution(value):
+            kind, arguments = in_words(value)
+            return {"distribution": kind, "arguments": arguments}
         if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
             return {"dict": {key: self(item, _join(path, key)) for key, item in value.items()}}
         if is_setting:
@@ -137,6 +141,8 @@ def unpack(packed: Any, arrays: Mapping[str, np.ndarray], unpack_model: Callable
             return _revive(name, {key: again(part) for key, part in fields.items()})
         case {"model": identity}:
             return unpack_model(identity)
+        case {"distribution": kind, "arguments": arguments}:
+            return from_words(kind, arguments)
         case {"tuple": items}:
             return tuple(again(item) for item in items)
         case {"list": items}:

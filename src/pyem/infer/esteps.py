@@ -1,0 +1,63 @@
+"""Which engine makes the E-step of a model: JAX, or SciPy for a plain Python function."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.engine.layout import n_cores
+from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
+from pyem.infer.differences import Search
+from pyem.infer.multimodal import JaxESteps, Make
+from pyem.infer.opaque import OpaqueEStep
+from pyem.model.model import Model
+
+SHORT = 10
+"""Newton steps of a short E-step of the SciPy engine, at most."""
+
+
+class NegativeLogLik:
+    """One person's negative log-likelihood as the SciPy engine calls it."""
+
+    def __init__(self, model: Model) -> None:
+        self.log_lik = PersonLogLik(model)
+
+    def __call__(self, x: np.ndarray, trials: Any, prior: Any) -> float:
+        """At unconstrained x (P,); the prior does not matter."""
+        return -self.log_lik(x, trials)
+
+
+def estep_maker(model: Model, data: Dataset, *, max_steps: int = 100, seed: int = 0, warm: bool = False) -> Make:
+    """A function that makes E-steps of `model` and `data` from given parameters.
+
+    Parameters
+    ----------
+    model, data
+        What to fit to what.
+    max_steps
+        Evaluations (Newton steps of the SciPy engine) of one person in one call, at most.
+    seed
+        Seed of the random restarts of the SciPy engine.
+    warm
+        All E-steps after the first one start from what an earlier one found, so that the SciPy engine need not search widely.
+    """
+    if not is_opaque(model):
+        return JaxESteps(model, data, max_steps)
+    likelihood, people = NegativeLogLik(model), people_trials(model, data)
+    first = True
+
+    def make(start: np.ndarray, *, short: bool = False) -> OpaqueEStep:
+        nonlocal first
+        search = Search(max_steps=SHORT) if short else Search(max_steps=min(max_steps, Search().max_steps))
+        search, first = dataclasses.replace(search, quick=warm and not first), False
+        return OpaqueEStep(likelihood, people, start, search=search, seed=seed)
+
+    return make
+
+
+def at_once(model: Model) -> int:
+    """E-steps that run side by side: those of compiled code do, while the SciPy engine has its own processes."""
+    return 1 if is_opaque(model) else n_cores()

@@ -1,0 +1,100 @@
+"""Where searches start, and what several starts say together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.errors import list_of
+from pyem.model.model import Model
+from pyem.numerics.rng import generator
+from pyem.population.posterior import Laplace
+from pyem.results.grid import GridFit
+from pyem.results.point import PointFit
+from pyem.results.sample import SampleFit
+
+SAME = 1e-3
+"""Nats within which two starts have found the same maximum."""
+FITS = (PointFit, SampleFit, GridFit)
+
+
+def first_guess(model: Model, data: Dataset, start: Any) -> np.ndarray | None:
+    """Unconstrained parameters (S, P) from an array of natural values or another fit; None if nothing is given.
+
+    Raises
+    ------
+    ValueError
+        If there is not one row for each subject and one column for each parameter, or a value is out of range.
+    """
+    if start is None:
+        return None
+    shape = (data.n_subjects, model.n_params)
+    if isinstance(start, FITS):
+        if start.model.names != model.names or start.x.shape != shape:
+            raise ValueError(
+                f"start is a fit of {start.model.name!r} with the parameters {', '.join(start.model.names)} to "
+                f"{len(start.x)} subjects, but {model.name!r} with {', '.join(model.names)} is fitted to {shape[0]}; give a "
+                "fit of the same parameters and subjects, or an array of natural values"
+            )
+        return np.where(np.isfinite(start.x), start.x, model.typical[0])
+    values = np.asarray(start, float)
+    if values.shape != shape:
+        raise ValueError(
+            f"start has shape {values.shape}; natural values of {shape[0]} subjects and {shape[1]} parameters "
+            f"({', '.join(model.names)}) are expected, or another fit"
+        )
+    return model.unconstrained(values)
+
+
+def plain_start(start: Any) -> np.ndarray | None:
+    """What `first_guess` takes, as natural values (S, P): for the settings of a fit."""
+    if start is None:
+        return None
+    return start.model.natural(start.x) if isinstance(start, FITS) else np.array(start, float)
+
+
+def starting_points(
+    model: Model, data: Dataset, start: Any, starts: int, key: Any, middle: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """`starts` points (S, P): what is given, or `middle` (by default the typical parameters), and random ones around that.
+
+    Raises
+    ------
+    ValueError
+        If `starts` is not a whole number of at least 1.
+    """
+    if isinstance(starts, bool) or not isinstance(starts, int | np.integer) or starts < 1:
+        raise ValueError(f"starts={starts!r}; at least one starting point is needed, a whole number")
+    typical, sd = model.typical
+    given = first_guess(model, data, start)
+    shape = (data.n_subjects, model.n_params)
+    first = np.broadcast_to(typical if middle is None else middle, shape).copy() if given is None else given
+    rng = generator(key)
+    return [first, *(first + 1.5 * sd * draw for draw in rng.normal(size=(starts - 1, *shape)))]
+
+
+def better(a: Laplace, b: Laplace, gain: np.ndarray) -> Laplace:
+    """For each person the second of two, where that is a gain (S,), in nats."""
+    take = gain > 1e-9
+    pick = lambda one, other: np.where(take.reshape(-1, *[1] * (one.ndim - 1)), other, one)  # noqa: E731
+    return Laplace(*(pick(one, other) for one, other in zip(a, b, strict=True)))
+
+
+def disagreement(values: np.ndarray, data: Dataset) -> list[str]:
+    """What to say of people whose best value, of those of several starts (start, S), was found from one of them only."""
+    if len(values) < 2:
+        return []
+    values = np.where(np.isfinite(values), values, -np.inf)
+    best = values.max(0)
+    with np.errstate(invalid="ignore"):
+        found = (values >= best - SAME).sum(0)
+    alone = np.isfinite(best) & (found == 1)
+    if not alone.any():
+        return []
+    named = list_of(data.subjects[alone].tolist())
+    return [
+        f"{len(values)} starts disagree for {int(alone.sum())} of {len(best)} subjects ({named}): the best maximum was found "
+        "from one of them only, and there may be a better one; raise starts"
+    ]
