@@ -1,6 +1,6 @@
 """``python -m pyem`` is the command ``pyem``."""
 
-from pyem.cli.commands import main
+from pyem.cli import main
 
 if __name__ == "__main__":
     main()

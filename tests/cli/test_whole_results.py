@@ -12,7 +12,7 @@ from tests.cli.run import DATA_OPTIONS, ROOT, left, pyem_command
 
 STOPPED_WHILE_WRITING = """
 import sys, time
-from pyem.cli import commands, report
+from pyem.cli import program, report
 
 write_fit = report.write_fit
 
@@ -22,7 +22,7 @@ def slow(folder, fit):
     time.sleep(60)
 
 report.write_fit = slow
-commands.main()
+program.main()
 """
 
 

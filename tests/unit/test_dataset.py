@@ -328,9 +328,9 @@ def test_notes_of_a_small_table() -> None:
         "blocks were sorted by column 'part': those for subject 'b' (row 2) (1 subjects in all) are interleaved or out of "
         "order in the table",
         "choice (column 'resp'): 0 is 0, 1 is 1",
-        "choice (column 'resp') is missing in 1 of 8 trials: they count no likelihood",
+        "choice (column 'resp') is missing in 1 of 8 trials: they are left out of the likelihood",
         "reward (column 'win') is missing in 1 trials that have a choice: a model that learns from it learns nothing from "
-        "them, and for a model that explains it or is shown it they count no likelihood",
+        "them, and for a model that explains it or is shown it they are left out of the likelihood",
     )
 
 
@@ -342,7 +342,9 @@ def test_nothing_to_note() -> None:
 def test_a_missed_response_needs_no_outcome() -> None:
     frame = pd.DataFrame({"id": 1, "resp": [0, NAN, 1], "win": [1, NAN, 0]})
     data = Dataset.from_frame(frame, subject="id", columns=COLUMNS, missing_outcome="error")
-    assert data.notes[1:] == ("choice (column 'resp') is missing in 1 of 3 trials: they count no likelihood",)
+    assert data.notes[1:] == (
+        "choice (column 'resp') is missing in 1 of 3 trials: they are left out of the likelihood",
+    )
 
 
 @pytest.mark.parametrize("response", ["y", "rt", "response"])
@@ -351,7 +353,7 @@ def test_responses_of_other_models(response: str) -> None:
     columns = {"x": "x", response: "value"}
     notes = Dataset.from_frame(frame, subject="id", columns=columns).notes
     assert notes[0].startswith(f"x (column 'x') is missing in 1 trials that have a {response}: ")
-    assert notes[1] == f"{response} (column 'value') is missing in 1 of 3 trials: they count no likelihood"
+    assert notes[1] == f"{response} (column 'value') is missing in 1 of 3 trials: they are left out of the likelihood"
 
 
 def test_a_response_of_an_unusual_name() -> None:
@@ -359,7 +361,7 @@ def test_a_response_of_an_unusual_name() -> None:
     data = Dataset.from_frame(frame, subject="id", columns={"pot": "pot", "bet": "bet"})
     assert data.notes == (
         "pot (column 'pot') is missing in 2 trials: a model that learns from it learns nothing from them, and for a model "
-        "that explains it or is shown it they count no likelihood",
+        "that explains it or is shown it they are left out of the likelihood",
     )
 
 

@@ -49,7 +49,7 @@ def from_pymdp(
         How many parameters `transform` takes, named ``z0``, ``z1``, ...; or their names; or `Parameter` objects, whose
         natural values `transform` then gets. Without a range they are real numbers, typically standard normal.
     name, doc
-        Of the model.
+        Name of the model, and a line on what it says.
     kernel
         ``"own"``: the agent's arrays are evaluated by this library, which computes the same numbers faster. ``"pymdp"``:
         pymdp's own functions. ``"auto"``: ours wherever it covers the agent; a warning tells if it does not.

@@ -105,7 +105,7 @@ def plot_posteriors(
     truth
         (subject,); without it, subjects are sorted by their posterior means.
     name, labels
-        Of the parameter, and of the subjects; those of the fit if not given.
+        Name of the parameter, and labels of the subjects; those of the fit if not given.
     bounds
         Range of the parameter on paper; that of the draws if not given (for a fit, the parameter's own if it is finite).
     bins

@@ -20,7 +20,7 @@ class TMaze(POMDPTask):
     Parameters
     ----------
     reward_probability
-        Of a reward in the better arm.
+        Probability of a reward in the better arm.
     cue_validity
         Probability that the cue tells the better arm.
     dependent_outcomes

@@ -185,7 +185,7 @@ class DiscretePOMDP:
         Notes
         -----
         Observations that are missing (empty cells) tell the agent nothing; nothing else is lost. A trial without an
-        action counts no likelihood and is passed through as `missed` says.
+        action is left out of the likelihood and is passed through as `missed` says.
 
         Raises
         ------

@@ -199,7 +199,7 @@ def _responses(likelihood: Likelihood, params: dict[str, Any]) -> Any:
             super().__init__(batch_shape=(likelihood.n_obs,), validate_args=False)
 
         def log_prob(self, value: Any) -> Array:
-            """Of the observed responses; others cannot be evaluated, because later trials depend on them."""
+            """Log-probability of the observed responses; of others there is none, because later trials depend on them."""
             return likelihood.by_response(**params)
 
         def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Array:

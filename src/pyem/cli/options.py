@@ -30,7 +30,7 @@ class Family(StrEnum):
 
 
 class Covariance(StrEnum):
-    """Of the group."""
+    """Whether the parameters of a group may be correlated."""
 
     diagonal = "diagonal"
     full = "full"
@@ -52,7 +52,7 @@ class MissingOutcome(StrEnum):
 
 
 class Format(StrEnum):
-    """Of figures."""
+    """File formats of figures."""
 
     png = "png"
     pdf = "pdf"

@@ -329,7 +329,7 @@ def simulate_people(
     effects
         Name of a standard normal covariate, the parameter it shifts (or None) and by how much on the unconstrained scale.
     seed
-        Of people, covariates and their choices.
+        Seed of people, covariates and their choices.
 
     Raises
     ------

@@ -45,7 +45,7 @@ class FitFunction(Named):
     Parameters
     ----------
     name, module, doc
-        Of the function, as it is exported.
+        Name, module and docstring of the function as it is exported.
     fields
         ``fields(*data)``: one subject's data as the model's columns. Its arguments are those of the fit function.
     model

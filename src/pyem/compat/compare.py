@@ -31,7 +31,7 @@ class ComparisonRow:
     Parameters
     ----------
     name
-        Of the model.
+        Name of the model.
     LME
         Laplace-approximated log model evidence, in nats.
     BICint
@@ -169,7 +169,7 @@ class ModelComparison:
         sim_kwargs, fit_kwargs, bicint_kwargs, r2_kwargs
             Settings of the simulations, of `EMModel.fit`, and of the scores.
         seed
-            Of the parameters, of simulations that take a ``seed``, and of the integrated BIC.
+            Seed of the parameters, of simulations that take a ``seed``, and of the integrated BIC.
         verbose
             1 prints a line a round.
 

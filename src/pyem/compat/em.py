@@ -51,7 +51,7 @@ class EMConfig:
     njobs
         Processes of the SciPy engine, as in joblib.
     seed
-        Of the default prior's mean and of random restarts.
+        Seed of the default prior's mean and of random restarts.
     mstep
         Family of the group distribution, see `make_group`.
 

@@ -22,7 +22,8 @@ class OptimConfig:
     Parameters
     ----------
     method, options
-        Of `scipy.optimize.minimize`, for the first search and for restarts; later searches are Newton steps from the last mode.
+        Arguments of `scipy.optimize.minimize`, for the first search and for restarts; later ones are Newton
+        steps from the last mode.
         The method may be written in any case of letters; gradients and Hessians, where it asks for them, are differences.
     max_restarts
         Random starts, at most, where a search fails.
@@ -90,7 +91,7 @@ def single_subject_minimize(
     x0
         Where to start; the prior's mean, or 0.
     seed
-        Of random restarts.
+        Seed of random restarts.
 
     Examples
     --------

@@ -80,7 +80,7 @@ def calc_BICint(
         Trials of one subject, for the penalty: number of parameters times its logarithm. If not given, the size of the first
         field of the first subject.
     seed
-        Of the draws; without it ``np.random.seed`` makes them reproducible.
+        Seed of the draws; without it ``np.random.seed`` makes them reproducible.
 
     References
     ----------

@@ -2,8 +2,8 @@
 
 A lane is one independent sequence of trials: one block of one subject, or the whole subject where what was learned carries
 over. Arrays are ``(trial, lane)``, padded at the end with valid values and masked. Nothing is ever dropped: a trial
-with a missing response stays where it was and counts no likelihood. Where padding would be most of the memory, it is made
-only when an array is asked for (`pyem.data.ragged`).
+with a missing response stays where it was and is left out of the likelihood. Where padding would be most of the
+memory, it is made only when an array is asked for (`pyem.data.ragged`).
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Dataset:
             value may be in any of the subject's rows, or all.
         missing_outcome
             ``"skip"``: a trial with a response but without a value in another column stays: models that learn from that
-            column learn nothing on it, and for models that are shown it or explain it it counts no likelihood.
+            column learn nothing on it, and for models that are shown it or explain it it is left out of the likelihood.
             ``"error"``: such a trial is an error.
 
         Raises

@@ -170,7 +170,9 @@ def missing_notes(
             continue
         what = f"{name} ({column_names(sources[name])})"
         if name == response:
-            notes.append(f"{what} is missing in {gone.sum()} of {len(gone)} trials: they count no likelihood")
+            notes.append(
+                f"{what} is missing in {gone.sum()} of {len(gone)} trials: they are left out of the likelihood"
+            )
             continue
         among = gone if response is None else gone & present[response]
         if not among.any():
@@ -184,7 +186,7 @@ def missing_notes(
             )
         notes.append(
             f"{what} is missing in {trials}: a model that learns from it learns nothing from them, and for a model that "
-            "explains it or is shown it they count no likelihood"
+            "explains it or is shown it they are left out of the likelihood"
         )
     return notes
 

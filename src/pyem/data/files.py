@@ -27,7 +27,7 @@ def read_table(path: str | Path, *, separator: str | None = None, encoding: str 
     separator
         Between the columns of a text file; a comma, for ``.tsv`` a tab.
     encoding
-        Of a text file, for example ``"cp1252"``; UTF-8, or UTF-16 where the file starts with its byte-order mark.
+        Encoding of a text file, for example ``"cp1252"``; UTF-8, or UTF-16 where the file starts with its byte-order mark.
 
     Raises
     ------

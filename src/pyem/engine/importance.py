@@ -48,7 +48,7 @@ def log_evidence(
     Parameters
     ----------
     model, data
-        Of the likelihood.
+        The model and the data whose likelihood is integrated.
     x, spread
         Mode (S, P) and covariance (S, P, P) of each subject's posterior, roughly.
     group, mean, cov

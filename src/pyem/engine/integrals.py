@@ -218,7 +218,7 @@ def integrated(
     Parameters
     ----------
     gaussian
-        Of each subject's likelihood: precision (S, P, P), and precision times mean (S, P).
+        A Gaussian approximation of each subject's likelihood: precision (S, P, P), and precision times mean (S, P).
     model, data, group, design, draws, around, n, rng
         As for `integrals`.
     """

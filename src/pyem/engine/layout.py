@@ -133,9 +133,9 @@ class _Places(NamedTuple):
     """Place in the chunk, (subject,)."""
     n_shards: int
     n_chunks: int
-    """Of each shard."""
+    """Chunks of each shard."""
     n_places: int
-    """Of each chunk."""
+    """Places for subjects in each chunk."""
 
 
 def _lay_out(model: Model, data: Dataset, found: list[Group], *, share: bool, exact: bool, more: int) -> Batch:

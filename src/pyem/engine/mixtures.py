@@ -83,7 +83,7 @@ def given_groups(group: Group, design: np.ndarray, draws: GroupDraws, people: Ga
     Parameters
     ----------
     group, design, draws
-        Of the group.
+        The group's family, its design matrix, and draws of its parameters.
     people
         Approximations of each subject's likelihood. Those after the first have a part for fewer draws.
     """

@@ -27,9 +27,9 @@ class Events(NamedTuple):
     """What happens on the trials of a data set, as numbers: (trial, lane)."""
 
     shown: np.ndarray
-    """Of what is shown before the response."""
+    """Codes of what is shown before the response."""
     done: np.ndarray
-    """Of the response and what comes of it."""
+    """Codes of the response and what comes of it."""
     valid: np.ndarray
     fields: dict[str, Any]
     """Columns and masks by name, as a model's functions get them, (trial, ..., lane)."""

@@ -106,7 +106,7 @@ def _dry_run(model: Model, data: Dataset) -> None:
 
 
 def _options(model: Model, data: Dataset) -> dict[str, int]:
-    """Of each response that is one of several options, how many there are."""
+    """The number of options of each response that is one of several."""
     if model.policy is None:
         return {}
 

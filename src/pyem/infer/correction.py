@@ -33,9 +33,9 @@ class Corrected(NamedTuple):
 
     values: dict[str, np.ndarray]
     pareto_k: float
-    """Of the weights of the group's draws; -inf without a group."""
+    """Pareto k of the weights of the group's draws; -inf without a group."""
     people_k: np.ndarray
-    """Of each person's integral, (S,)."""
+    """Pareto k of each person's integral, (S,)."""
 
     @property
     def done(self) -> bool:

@@ -50,7 +50,7 @@ class Anchor(NamedTuple):
     shift: Array
     """The precision times the location, (P, S)."""
     weight: Array
-    """Of the scale mixture of a heavy-tailed group, (P, S)."""
+    """Weights of the scale mixture of a heavy-tailed group, (P, S)."""
 
 
 class GroupArgs(NamedTuple):
@@ -61,7 +61,7 @@ class GroupArgs(NamedTuple):
     priors: HyperPriors
     anchor: Anchor
     center: Array
-    """Of the group's coordinates, (G,)."""
+    """Centre of the group's coordinates, (G,)."""
     scale: Array
     """(G,)"""
 

@@ -38,7 +38,7 @@ class Side(NamedTuple):
     x: Array
     """(P, S): a point that was tried."""
     at: Derivatives
-    """Of the likelihood, there."""
+    """The derivatives of the likelihood there."""
     known: Array
     """(S,): whether there is one."""
     size: Array

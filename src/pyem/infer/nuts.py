@@ -89,7 +89,7 @@ def fit_nuts(
         posterior expects given the group; ``"noncentered"``: standard deviations from the group mean;
         ``"centered"``: the parameters themselves. The posterior is the same, the speed is not.
     target_accept, max_tree_depth
-        Of the sampler: raise the first if there are divergences.
+        Settings of the sampler: raise the first if there are divergences.
     chain_method
         ``"parallel"``: as many chains at a time as there are cores, each in a thread of its own; ``"vectorized"``: all chains
         in one program, which waits for the longest trajectory; ``"auto"``: the first on a CPU (it compiles twice as fast

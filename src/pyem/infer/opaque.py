@@ -44,7 +44,7 @@ class OpaqueEStep:
         Processes, as in joblib: -1 for all cores, -2 for all but one. A negative number is a limit: little work is done in
         this process.
     seed
-        Of the random starts.
+        Seed of the random starts.
     """
 
     exact = False

@@ -20,7 +20,7 @@ class Mode(NamedTuple):
     x: Array
     """(P, S): the best point that was evaluated."""
     at: Derivatives
-    """Of the likelihood, there; the next search begins with it."""
+    """The derivatives of the likelihood there; the next search begins with them."""
     hess: Array
     """(P, P, S), of the likelihood: the same as in `at` unless there is a kink, where it is that of both sides, weighted."""
     decrement: Array

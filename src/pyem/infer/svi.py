@@ -81,7 +81,7 @@ def fit_svi(
         ``"diagonal"``: none (mean field); ``"low_rank"``: a diagonal and `rank` directions of all coordinates together;
         ``"full"``: a full covariance of all coordinates, for few people.
     rank
-        Of the low-rank guide.
+        Number of directions of the low-rank guide.
     draws
         Draws from the approximation.
     max_iter
@@ -89,7 +89,8 @@ def fit_svi(
     particles
         Draws for each estimate of the gradient.
     learning_rate
-        Of Adam at first. It falls when the evidence lower bound (ELBO) has stopped rising, twice, and then the fit ends.
+        Learning rate of Adam at first. It falls when the evidence lower bound (ELBO) has stopped rising, twice; then the
+        fit ends.
     correct
         Weight draws of the group's parameters by importance, with the people integrated out, and draw people anew given
         the group. What is left of the approximation's error is then Monte-Carlo error. Without it, draws are from the

@@ -51,14 +51,14 @@ class Model:
         Number of options of a categorical response.
     responses, outcomes, inputs
         Columns that the model explains, learns from, and is shown before it responds. A trial with a missing input or
-        response counts no likelihood.
+        response is left out of the likelihood.
     updates
         On which trials the state moves on: those ``"responded"`` to, with every response, whose outcomes are known (a
         trial with a missed response teaches nothing); all those ``"shown"``, answered or not, for what is learned
         without a response; or ``"always"``.
     lagged
         Columns of earlier trials of the block that the policy needs too: ``(("y", 1),)`` for the last trial's y. A
-        trial counts no likelihood where they are missing.
+        trial is left out of the likelihood where they are missing.
     input_codes
         Inputs and outcomes that are codes, and how many codes each has: ``(("option_left", 4),)``.
     optional

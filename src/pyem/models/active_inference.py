@@ -84,7 +84,7 @@ def aif_reversal(reward_probability: float = 0.8, every: int = 20) -> Model:
     Parameters
     ----------
     reward_probability
-        Of the better option, as the agent believes and the task has it; the other's is 1 minus that.
+        Probability that the better option pays, as the agent believes and the task has it; the other's is 1 minus that.
     every
         Trials between reversals in the task.
 

@@ -323,7 +323,7 @@ def logit_decay(predictors: int | Sequence[str] = 3, decay: Literal["onestep", "
 def glm_ar(predictors: int | Sequence[str] = 3) -> Model:
     """Linear regression in which a part of the last trial's y carries over: mean of y is ``X[t] b + phi y[t - 1]``.
 
-    Nothing carries over to the first trial of a block. A trial after a missing y counts no likelihood.
+    Nothing carries over to the first trial of a block. A trial after a missing y is left out of the likelihood.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ def plot_parameters(fit: Fit) -> Figure:
     Parameters
     ----------
     fit
-        Of any method. The density and median of the group are drawn where there is a group (EM). Estimates are drawn
+        A fit by any method. Density and median of the group are drawn where there is a group (EM). Estimates are drawn
         towards the group's mean, the more the less a person's data say, so they spread less than the group does.
 
     Examples
@@ -70,7 +70,7 @@ def plot_choice_curves(fit: Fit, *, option: Any = None, by_block: bool = False) 
     Parameters
     ----------
     fit
-        Of a model with a categorical response.
+        A fit of a model with a categorical response.
     option
         Label of the option; by default the one whose outcomes were best on average, or that was chosen most often where there
         is no outcome.

@@ -34,13 +34,13 @@ class HyperPriors(NamedTuple):
     """
 
     mean: tuple[Distribution, ...]
-    """Of each parameter, (P,)."""
+    """Prior of the group mean of each parameter, (P,)."""
     effect: tuple[Distribution, ...]
-    """Of each regression weight that is estimated, in the order of ``Population.free[1:]``."""
+    """Prior of each regression weight that is estimated, in the order of ``Population.free[1:]``."""
     sd: tuple[Distribution, ...]
-    """Of each parameter, (P,)."""
+    """Prior of the group sd of each parameter, (P,)."""
     concentration: Any
-    """Of the LKJ distribution of correlations (1 is uniform, more is closer to none)."""
+    """Concentration of the LKJ distribution of correlations (1 is uniform, more is closer to none)."""
 
 
 def hyper_priors(model: Model, population: Population, priors: Mapping[str, Any] | None) -> HyperPriors:
@@ -243,7 +243,7 @@ def natural_priors(
     priors
         NumPyro distributions by name.
     mean, sd
-        Of that Gaussian; the model's typical population if not given.
+        Mean and sd of that Gaussian; the model's typical population if not given.
 
     Raises
     ------

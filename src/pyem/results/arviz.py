@@ -40,7 +40,7 @@ def to_arviz(
     Parameters
     ----------
     fit
-        Of any method.
+        A fit by any method.
     draws
         From each subject's posterior, as of `fit.draws`. A sampler's own draws are exported whole.
     log_likelihood

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyem.results.fit import Fit, Unit
 
 FORMAT = 2
-"""Of files; a reader refuses files of a higher number. In format 1 a grid fit had a point fit inside."""
+"""Number of the format of files; a reader refuses files of a higher number. In format 1 a grid fit had a point fit inside."""
 
 
 # -- files --------------------------------------------------------------------------------------------------------------

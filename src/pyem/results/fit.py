@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Unit = Literal["trial", "block", "subject", "auto"]
-"""Of a pointwise log-likelihood; ``"auto"`` is by trial where that is not large, else by subject."""
+"""Unit of a pointwise log-likelihood; ``"auto"`` is by trial where that is not large, else by subject."""
 METHODS = {
     "mle": "maximum likelihood",
     "map": "maximum a posteriori",
@@ -40,7 +40,7 @@ class Draws:
     params
         The same on the natural scale, (n, S, P).
     group
-        Of the group, where the method knows its uncertainty, else empty: ``coef`` (n, K, P), the mean in the first row and
+        Draws of the group, where the method knows its uncertainty, else empty: ``coef`` (n, K, P), the mean in the first row and
         effects of covariates below it; ``sd`` (n, P); for a full covariance ``corr`` (n, P, P).
     """
 
@@ -61,7 +61,7 @@ class Chains:
     values
         ``x`` (chain, draw, S, P), unconstrained, and the group's ``coef``, ``sd`` and ``corr`` where the method knows them.
     stats
-        Of the sampler, (chain, draw) each; empty where there is none.
+        What the sampler reports, (chain, draw) each; empty where there is none.
     """
 
     values: Mapping[str, np.ndarray]

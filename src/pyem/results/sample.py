@@ -53,13 +53,13 @@ class SampleFit:
         group mean in the first row and the effects of the covariates below it, ``sd`` (chain, draw, P) and, for a full
         covariance, ``corr`` (chain, draw, P, P).
     stats
-        Of the sampler, (chain, draw) each: ``lp``, ``energy``, ``acceptance_rate``, ``n_steps``, ``diverging``, ``step_size``.
+        What the sampler reports, (chain, draw) each: ``lp, energy, acceptance_rate, n_steps, diverging, step_size``.
     design, free
         (S, K) and (K, P) of the group's regression on covariates, as in `Population`; None without a group.
     seconds
         How long each stage took.
     trace
-        Of the optimisation, for SVI: ``elbo`` and ``step``.
+        The path of the optimisation, for SVI: ``elbo`` and ``step``.
     message
         How it was made.
     settings

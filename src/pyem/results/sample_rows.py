@@ -18,7 +18,7 @@ class Place(NamedTuple):
     """``"mean"``, ``"effect of <covariate>"``, ``"sd"`` or ``"correlation"``."""
     parameter: str
     name: str
-    """Of the array of draws."""
+    """Name of the array of draws."""
     index: tuple[int, ...]
     """In that array, after chain and draw."""
 

@@ -42,7 +42,8 @@ def compare_fits(
         The name of the criterion that decides, one of `pyem.selection.CRITERIA`. If not given: the integrated BIC, or LME, if
         every fit has it; BIC if all are by maximum likelihood; LOO if all have draws.
     draws, key
-        Of the integrated BIC; see there. With ``draws=0`` it is left out. `key` is the seed of LOO by subject too.
+        Draws and seed of the integrated BIC; see there. With ``draws=0`` it is left out. `key` is the seed of LOO by
+        subject too.
     unit
         For LOO and WAIC, what is left out: ``"trial"``, ``"block"`` or ``"subject"``; see `pyem.loo`.
 

@@ -121,9 +121,9 @@ class PseudoR2:
     median
         Over subjects.
     pooled
-        Of all responses together.
+        The value for all responses together.
     subject
-        Of each subject, (S,); NaN for one who never had more than one option.
+        The value of each subject, (S,); NaN for one who never had more than one option.
     """
 
     median: float

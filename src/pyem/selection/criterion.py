@@ -61,7 +61,7 @@ class Score:
     error
         Monte-Carlo standard error of the total; 0 where nothing is drawn.
     weight
-        Of each subject in the sum, (S,); 1 for all if not given.
+        Weight of each subject in the sum, (S,); 1 for all if not given.
     pointwise
         Parts that are smaller than a subject, (n,), where there are some.
     shown
@@ -137,7 +137,7 @@ class Criterion:
     quantity, note
         What is measured, for figures and headings (the title if not given), and how.
     units
-        Of what the criterion is a sum: ``"subject"``, ``"group"``, or what may be left out.
+        The units that the criterion is a sum of: ``"subject"``, ``"group"``, or what may be left out.
     column, columns
         Where the total stands in a table of fits (under the name if not given), and all columns of the criterion with
         their headings in print; those without a heading are not printed.

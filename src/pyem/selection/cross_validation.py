@@ -40,7 +40,7 @@ class Predictive:
     p
         Effective number of parameters.
     pointwise
-        Of each unit, (n,).
+        The value of each unit, (n,).
     subject
         Index of each unit's subject, (n,).
     pareto_k

@@ -29,7 +29,7 @@ class ModelFrequencies:
     attribution
         Probability that a subject's data came from each model, (S, M).
     log_evidence, log_evidence_null
-        Of the random-effects model (a lower bound), and of equal frequencies, in nats.
+        Log evidence of the random-effects model (a lower bound), and of equal frequencies, in nats.
     """
 
     alpha: np.ndarray
@@ -51,7 +51,7 @@ def random_effects_bms(log_evidence: Any, *, prior: float = 1.0, tol: float = 1e
         Log evidence of each model for each subject, in nats, (S, M): for example
         ``np.column_stack([lme(fit).subject for fit in fits])``. If only BIC is at hand, ``-bic(fit).subject / 2``.
     prior
-        Of the Dirichlet distribution over frequencies: how many subjects of each model were seen before, so to say.
+        Parameter of the Dirichlet distribution over frequencies: how many subjects of each model were seen before, so to say.
     tol
         Stop when no parameter changes by more.
 

@@ -72,7 +72,7 @@ def posterior_predictive(
     Parameters
     ----------
     fit
-        Of any method; parameters are those of ``fit.draws``.
+        A fit by any method; parameters are those of ``fit.draws``.
     draws
         Number of simulated data sets.
     key

@@ -34,7 +34,7 @@ class Confusion:
     Parameters
     ----------
     names
-        Of the models, (M,).
+        Names of the models, (M,).
     by
         The criterion, as in `compare_fits`.
     group

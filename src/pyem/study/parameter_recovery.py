@@ -119,7 +119,7 @@ class Recovery:
 
 
 def _correlations(truth: np.ndarray, estimate: np.ndarray) -> np.ndarray:
-    """Of each parameter over people, (P,); NaN where one of them is constant."""
+    """Correlation of each parameter over people, (P,); NaN where one of the two is constant."""
     a, b = (_centred(values) for values in (truth, estimate))
     with np.errstate(invalid="ignore", divide="ignore"):
         return (a * b).sum(0) / np.sqrt((a**2).sum(0) * (b**2).sum(0))

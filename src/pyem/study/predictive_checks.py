@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROWS = 40
-"""Of a block's curve, at most."""
+"""Points of a block's curve, at most."""
 Statistic = Callable[[np.ndarray, "Context"], np.ndarray]
 """From responses (..., trial, lane) and what else is known to a value for each trial, NaN where it has none."""
 
@@ -178,7 +178,7 @@ def predictive_check(
     Parameters
     ----------
     predicted
-        Of `posterior_predictive` or `prior_predictive`.
+        What `posterior_predictive` or `prior_predictive` returned.
     option
         Label of the option whose curve is drawn; if not given, the one whose outcomes were best on average or, where there is
         no outcome, that was chosen most often (as in `pyem.plot.plot_choice_curves`).

@@ -19,7 +19,7 @@ class Bandit:
     Parameters
     ----------
     probabilities
-        Of a reward, for each option.
+        Probability of a reward, for each option.
     outcome
         Name of the outcome's column.
 

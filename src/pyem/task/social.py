@@ -19,7 +19,7 @@ class ProsocialBandit:
     Parameters
     ----------
     probabilities
-        Of a reward: for each recipient, one for each option.
+        Probabilities of a reward: for each recipient, one for each option.
     recipients
         Names; the outcome's columns are ``reward_<name>``.
 
@@ -75,7 +75,7 @@ class PairedBandit:
     Parameters
     ----------
     chances
-        Of +1, 0 and -1 from an option that is good.
+        Probabilities of +1, 0 and -1 from an option that is good.
     deck
         Without it, outcomes are independent draws. With ``deck=20``, each option's outcomes for each person are a shuffled
         deck of exactly 15, 3 and 2 such cards, one for each trial of the block, dealt again in the same order when it is

@@ -1,0 +1,188 @@
+"""``pyem fit`` and ``pyem repeat``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import pyem
+from pyem.cli import options as opt
+from pyem.cli import report, terminal
+from pyem.cli.program import app, console, plainly, warn
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pyem.cli.runs import Request
+    from pyem.results.fit import Fit
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n"
+    "pyem fit data.csv --model rw1a1b --subject id --block run --column choice=response --column reward=feedback\n\n"
+    "pyem fit data.csv --model rw1a1b --model rw2a1b --covariate age --out results\n\n"
+    "pyem fit data.csv --model rw1a1b+lapse --covariate age:alpha --codes choice=left,right --covariance full\n\n"
+    "pyem fit data.csv --model rw1a1b --method nuts --out posterior\n\n"
+    "[bold]What is written[/bold]\n\n"
+    "group.csv (the group's parameters), subjects.csv (a row for each person), latents.csv (a row for each trial), fit.nc "
+    "(everything; `pyem.load` in Python, or ArviZ), figures, and run.json (what was asked for, versions, seeds and the digest "
+    "of the data: `pyem repeat` runs it again). With several models, each has a folder of its own beside comparison.csv. The "
+    "folder appears when all of it is complete."
+)
+@plainly
+def fit(
+    data: opt.Data,
+    *,
+    subject: opt.Subject = "subject",
+    block: opt.Blocks,
+    trial: opt.Trial = None,
+    column: opt.Columns,
+    codes: opt.Codes,
+    separator: opt.Separator = None,
+    encoding: opt.Encoding = None,
+    missing_outcome: opt.Missing = opt.MissingOutcome.skip,
+    model: opt.Models,
+    fix: opt.Fixed,
+    covariate: opt.Covariates,
+    group: opt.FamilyOption = opt.Family.gaussian,
+    covariance: opt.CovarianceOption = opt.Covariance.diagonal,
+    df: opt.Df = 8.0,
+    method: opt.MethodOption = opt.Method.em,
+    max_iter: opt.MaxIter = 500,
+    tol: opt.Tol = 1e-7,
+    starts: opt.Starts = 5,
+    draws: opt.Draws = 1000,
+    warmup: opt.Warmup = 1000,
+    chains: opt.Chains = 4,
+    seed: opt.Seed = 0,
+    out: opt.Out = Path("results"),
+    force: opt.Force = False,
+    figures: opt.Figures = True,
+) -> None:
+    """Fit one or more models to the data of a group of people."""
+    from pyem.cli.runs import Request
+
+    request = Request(
+        data=data,
+        models=tuple(model),
+        subject=subject,
+        block=tuple(block),
+        trial=trial,
+        columns={
+            name: opt.split_list(value) for name, value in opt.pairs(column, "--column", "choice=response").items()
+        },
+        codes={name: value.split(",") for name, value in opt.pairs(codes, "--codes", "choice=left,right").items()},
+        separator=separator,
+        encoding=encoding,
+        missing_outcome=missing_outcome.value,
+        covariates=opt.shifts(covariate),
+        fix=opt.numbers(fix, "--fix", "alpha=0.1"),
+        method=method.value,
+        group=group.value,
+        covariance=covariance.value,
+        df=df,
+        max_iter=max_iter,
+        tol=tol,
+        starts=starts,
+        draws=draws,
+        warmup=warmup,
+        chains=chains,
+        seed=seed,
+    )
+    _run(request, out, force=force, figures=figures)
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n"
+    "pyem repeat results --out again\n\n"
+    "pyem repeat results/run.json --data moved/data.csv --out again"
+)
+@plainly
+def repeat(
+    log: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder that `pyem fit` wrote, or its run.json.")],
+    *,
+    data: Annotated[str | None, typer.Option(metavar="FILE", help="The data, if they are not where they were.")] = None,
+    out: opt.Out,
+    force: opt.Force = False,
+    figures: opt.Figures = True,
+) -> None:
+    """Run a fit again from its log, on the same data."""
+    from pyem.cli import log as logs
+
+    told = logs.read_log(log)
+    request = logs.logged_request(told, data)
+    for difference in logs.other_versions(told):
+        warn(difference)
+    _run(request, out, force=force, figures=figures)
+
+
+def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
+    """Fit, print, and write the folder of results."""
+    from pyem.cli import runs
+
+    runs.check_request(request)
+    report.check_free(out, force=force)
+    # Started first, so that Matplotlib is imported there while JAX is imported here.
+    with report.Artist() if figures else contextlib.nullcontext() as artist:
+        from pyem.cli import cache
+        from pyem.cli import log as logs
+
+        cache.turn_on_compilation_cache()
+        log = logs.Log(request)
+        with logs.told_warnings(log, warn):
+            models = runs.make_models(request)
+            names = runs.names_of_fits(request, models)
+            folders = {name: "." if len(names) == 1 else report.folder_name(name) for name in names}
+            data = runs.read_data(request, models)
+            screen = console()
+            screen.print(terminal.data_lines(request.data, data), markup=False)
+            fits: dict[str, Fit] = {}
+            for name, one in zip(
+                names, runs.run_fits(request, models, data, progress=sys.stderr.isatty()), strict=True
+            ):
+                fits[name] = one
+                _ask_for_figures(artist, one, folders[name])
+                screen.print(terminal.fit_lines(one), markup=False)
+                screen.print(terminal.group_table(one))
+            comparison = _compared(fits, request.seed) if len(fits) > 1 else None
+            if comparison is not None:
+                screen.print(terminal.comparison_table(comparison))
+                _ask_for_comparison(artist, comparison)
+            with report.whole_folder(out, force=force) as folder:
+                for name, one in fits.items():
+                    report.write_fit(folder / folders[name], one)
+                if comparison is not None:
+                    (folder / "comparison.csv").write_bytes(report.csv_bytes(comparison, index=True))
+                for name, content in (artist.figures() if artist else {}).items():
+                    (folder / name).write_bytes(content)
+                report.write_log(folder, log.content(data, fits, folders))
+            screen.print(terminal.written_lines(out), markup=False)
+
+
+def _ask_for_figures(artist: report.Artist | None, fit: Fit, folder: str) -> None:
+    from pyem.plot.numbers import figure_numbers
+
+    if artist is not None:
+        for kind, content in figure_numbers(fit):
+            artist.draw(str(Path(folder) / f"{kind}.png"), kind, content)
+
+
+def _ask_for_comparison(artist: report.Artist | None, comparison: pd.DataFrame) -> None:
+    from pyem.plot.numbers import comparison_numbers
+
+    if artist is not None:
+        artist.draw("comparison.png", "comparison", comparison_numbers(comparison))
+
+
+def _compared(fits: Mapping[str, Fit], seed: int) -> pd.DataFrame | None:
+    """The comparison of the models of one run, or a warning if no criterion suits them: the fits are worth keeping."""
+    try:
+        return pyem.compare_fits(dict(fits), key=seed)
+    except ValueError as error:
+        warn(f"the models were not compared: {error}")
+        return None

@@ -1,0 +1,146 @@
+"""Commands on fits that were saved: ``pyem compare``, ``pyem plot``, ``pyem ppc``."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import pyem
+from pyem.cli import options as opt
+from pyem.cli import report, terminal
+from pyem.cli.program import app, console, plainly, warn
+
+if TYPE_CHECKING:
+    from pyem.results.fit import Fit
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\npyem compare results/*\n\npyem compare first second/rw2a1b --out comparison.csv"
+)
+@plainly
+def compare(
+    results: Annotated[
+        list[Path], typer.Argument(metavar="RESULTS...", help="Folders that `pyem fit` wrote, or their fit.nc files.")
+    ],
+    *,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CRITERION",
+            help="What decides; the best that all fits have if not given. An unknown name is answered with those there are.",
+        ),
+    ] = None,
+    unit: Annotated[opt.Unit, typer.Option(help="What cross-validation leaves out.")] = opt.Unit.trial,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of the draws for integrals.")] = 0,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV file for the comparison.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> None:
+    """Compare fits of the same data: which model explains it best."""
+    if out is not None:
+        report.check_file(out, force=force)
+    fits = _loaded(results, at_least=2)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", pyem.FitWarning)
+        table = pyem.compare_fits(fits, by=by, key=seed, unit=unit.value)
+    for told in caught:
+        warn(str(told.message))
+    console().print(terminal.comparison_table(table))
+    if out is not None:
+        report.whole_file(out, report.csv_bytes(table, index=True), force=force)
+        typer.echo(f"written to {out}")
+
+
+@app.command(epilog="[bold]Examples[/bold]\n\npyem plot results\n\npyem plot results --format pdf --by-block")
+@plainly
+def plot(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder that `pyem fit` wrote, or a fit.nc file.")],
+    *,
+    file_format: Annotated[opt.Format, typer.Option("--format", help="Of the files.")] = opt.Format.png,
+    by_block: Annotated[
+        bool, typer.Option("--by-block", help="Choice curves with a panel for each block, too.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where figures go; beside each fit if not given.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing figures.")] = False,
+) -> None:
+    """Draw the figures of saved fits: parameters, estimates, choice curves, the path of EM."""
+    from pyem.draw import figures as draw
+    from pyem.plot.numbers import all_numbers, choice_curve_numbers
+
+    paths = report.find_fits([results])
+    fits = _loaded(paths, at_least=1)
+    done: dict[Path, bytes] = {}
+    for path, fitted in zip(paths, fits.values(), strict=True):
+        folder = path.parent if out is None else out if len(fits) == 1 else out / report.folder_name(fitted.model.name)
+        for kind, content in all_numbers(fitted):
+            done[folder / f"{kind}.{file_format.value}"] = draw.render(kind, content, file_format.value)
+        if by_block:
+            content = choice_curve_numbers(fitted, by_block=True)
+            done[folder / f"choice_curves_by_block.{file_format.value}"] = draw.render(
+                "choice_curves", content, file_format.value
+            )
+    if out is not None:
+        for path in done:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    # A figure that is there already and is the same does no harm.
+    changed = {path: content for path, content in done.items() if not (path.is_file() and path.read_bytes() == content)}
+    for path in changed:
+        report.check_file(path, force=force)
+    for path, content in changed.items():
+        report.whole_file(path, content, force=force)
+    for path in done:
+        typer.echo(str(path))
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\npyem ppc results\n\npyem ppc results --draws 500 --option left --out checks"
+)
+@plainly
+def ppc(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder that `pyem fit` wrote, or a fit.nc file.")],
+    *,
+    draws: Annotated[int, typer.Option(metavar="NUMBER", min=20, help="Simulated data sets.")] = 200,
+    option: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="The option whose curve is drawn; the one paid best on average.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of the simulations.")] = 0,
+    figures: opt.Figures = True,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where results go; beside each fit if not given.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace earlier checks.")] = False,
+) -> None:
+    """Check whether people with the fitted parameters would have behaved like those in the data.
+
+    Responses are simulated one step ahead, given what a person had really chosen and earned before.
+    """
+    from pyem.cli import checks
+
+    paths = report.find_fits([results])
+    fits = _loaded(paths, at_least=1)
+    done: dict[Path, bytes] = {}
+    for path, fitted in zip(paths, fits.values(), strict=True):
+        folder = path.parent if out is None else out if len(fits) == 1 else out / report.folder_name(fitted.model.name)
+        check = checks.checked(fitted, draws=draws, option=option, seed=seed)
+        console().print(terminal.check_table(check))
+        done |= {folder / name: content for name, content in checks.files(check, figures=figures).items()}
+    for path in done:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        report.check_file(path, force=force)
+    for path, content in done.items():
+        report.whole_file(path, content, force=force)
+        typer.echo(str(path))
+
+
+def _loaded(paths: list[Path], *, at_least: int) -> dict[str, Fit]:
+    files = report.find_fits(paths)
+    if len(files) < at_least:
+        raise ValueError(
+            f"{len(files)} saved fits were found in {', '.join(map(str, paths))}, but {at_least} are needed; give folders that "
+            "`pyem fit` wrote"
+        )
+    return report.name_fits(files, [pyem.load(file) for file in files])
