@@ -40,7 +40,7 @@ class Draws:
     params
         The same on the natural scale, (n, S, P).
     group
-        Draws of the group, where the method knows its uncertainty, else empty: ``coef`` (n, K, P), the mean in the first row and
+        Draws of the group, where their uncertainty is known, else empty: ``coef`` (n, K, P), the mean in the first row and
         effects of covariates below it; ``sd`` (n, P); for a full covariance ``corr`` (n, P, P).
     """
 
