@@ -47,7 +47,7 @@ class Search:
     Parameters
     ----------
     method, options
-        Of `scipy.optimize.minimize`, for the first search and for restarts: one of `METHODS`.
+        A method of `scipy.optimize.minimize`, for the first search and for restarts: one of `METHODS`.
     max_restarts
         Random starts, at most, where a search fails.
     max_steps
