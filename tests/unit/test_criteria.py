@@ -27,9 +27,11 @@ KINDS = {
     "map": pyem.fit_map,
     "map with a log prior": functools.partial(pyem.fit_map, log_prior=lambda p: -p.beta / 5),
     "em": pyem.fit_em,
-    "grid": functools.partial(pyem.fit_grid, tol=1e-6),
-    "grid with a group": functools.partial(pyem.fit_grid, group=pyem.Group(), tol=1e-6),
-    "grid with a log prior": functools.partial(pyem.fit_grid, log_prior=lambda p: -p.beta / 5, tol=1e-6),
+    "grid": functools.partial(pyem.fit_grid, group=None, accuracy=1e-6),
+    "grid with a group": functools.partial(pyem.fit_grid, group=pyem.Group(), accuracy=1e-6),
+    "grid with a log prior": functools.partial(
+        pyem.fit_grid, group=None, log_prior=lambda p: -p.beta / 5, accuracy=1e-6
+    ),
     "nuts": functools.partial(pyem.fit_nuts, **SMALL),
     "nuts alone": functools.partial(pyem.fit_nuts, group=None, **SMALL),
     "svi": functools.partial(pyem.fit_svi, draws=80, key=1),
@@ -137,7 +139,7 @@ def test_importance_sampling_agrees_with_the_grid(fits, data):
 
 
 def test_grids_are_compared(fits, data):
-    simple = pyem.fit_grid(pyem.fix(MODEL, alpha=0.3), data)
+    simple = pyem.fit_grid(pyem.fix(MODEL, alpha=0.3), data, group=None)
     table = pyem.compare_fits({"two": fits("grid"), "one": simple})
     assert table.attrs["by"] == "integrated_bic"
     assert (table.integrated_bic_se == 0).all()

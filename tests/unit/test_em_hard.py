@@ -5,7 +5,6 @@ import pytest
 
 import pyem
 from pyem.engine.evaluate import log_lik
-from pyem.infer.em_loop import run_em
 from pyem.infer.laplace import JaxEStep
 from pyem.infer.multimodal import JaxESteps, run_em_global
 from pyem.numerics.jit import TRACES
@@ -28,10 +27,10 @@ def fit(data, *, accelerate, max_iter, looks=5):
     start = np.zeros((90, 2))
     population = populate(Group(), names=MODEL.names, mean=start[0], sd=np.full(2, 10.0), covariates={}, n_subjects=90)
 
-    def run(estep, population, *, tol):
-        return run_em(estep, population, accelerate=accelerate, max_iter=max_iter, tol=tol or 1e-7)
-
-    return run_em_global(JaxESteps(MODEL, data), start, population, run, looks=looks)
+    make = JaxESteps(MODEL, data)
+    return run_em_global(
+        make, start, population, glance=make.glance, looks=looks, accelerate=accelerate, max_iter=max_iter
+    )
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -154,7 +154,7 @@ def test_another_data_set_of_the_same_shape_compiles_nothing(group_fit, model):
 def test_program_does_not_grow_with_people(model):
     def size(subjects):
         data = pyem.simulate(model, subjects=subjects, blocks=2, trials=20, key=1)
-        spec, args = setup.prepare(model, data, pyem.Group(), None, None, "standardized")
+        spec, args = setup.prepare(model, data, pyem.Group(), None, None, None, None, "standardized")
         with jax.enable_x64(True):
             position = spec.start(args, jax.random.key(0))
             program = jax.make_jaxpr(jax.grad(lambda z: spec.log_density(args, z)))(position)

@@ -17,7 +17,6 @@ from pyem.compat.start import under_prior
 from pyem.engine.layout import n_cores
 from pyem.errors import FitWarning
 from pyem.infer.differences import WALL
-from pyem.infer.em_loop import EMRun, run_em
 from pyem.infer.multimodal import run_em_global
 from pyem.population.group import Group
 from pyem.population.population import Population, populate
@@ -91,8 +90,6 @@ class Progress:
         self.config = config
         self.verbose = int(verbose)
         self.label = label
-        self.final = True
-        """Whether the rule counts, rather than the group's parameters alone."""
         self.path: list[float] = []
         self.last: tuple[Population, Laplace] | None = None
 
@@ -106,7 +103,7 @@ class Progress:
         if self.verbose > 1 or (self.verbose and n % 10 == 1):
             name = self.config.convergence_method
             print(f"{self.label}: iteration {n}, {name} of NPL {self.path[-1]:.4f}, change {change:.2g}", flush=True)
-        return not self.final or bool(round(change, self.config.convergence_precision) < self.config.convergence_crit)
+        return bool(round(change, self.config.convergence_precision) < self.config.convergence_crit)
 
     def _change(self) -> float:
         path = self.path
@@ -172,13 +169,17 @@ def fit_group(
         estep = engine.estep(start, search=search, n_jobs=config.njobs, seed=seed, short=short)
         return under_prior(estep, given) if begins else estep
 
-    def run(estep: EStep, population: Population, *, tol: float | None) -> EMRun:
-        left = max(1, config.mstep_maxit - len(progress.path))
-        progress.final = tol is None
-        return run_em(estep, population, max_iter=left, tol=tol or config.still(engine.exact), settled=progress)
-
     start = np.tile(moments.mu, (len(all_data), 1))
-    found = run_em_global(make, start, population, run, at_once=n_cores() if engine.exact else 1)
+    found = run_em_global(
+        make,
+        start,
+        population,
+        glance=engine.glance(start),
+        at_once=n_cores() if engine.exact else 1,
+        max_iter=config.mstep_maxit,
+        tol=config.still(engine.exact),
+        settled=progress,
+    )
     _tell_of_lost(found.laplace, progress.label)
     progress.end(found.converged, found.message)
     assert progress.last is not None

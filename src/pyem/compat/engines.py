@@ -14,6 +14,7 @@ from pyem.compat.likelihood import PyEMLikelihood, negative_log_liks
 from pyem.compat.parts import Part, PartsEStep, parts_log_lik
 from pyem.compat.traceable import TooLong, jitted, traced_parts
 from pyem.infer.differences import Search
+from pyem.infer.multimodal import Glance
 from pyem.infer.opaque import OpaqueEStep
 from pyem.population.posterior import EStep
 
@@ -33,6 +34,10 @@ class Engine(Protocol):
         """The E-step, from `start` (S, P); a short one gives up on those who take many steps."""
         ...
 
+    def glance(self, start: np.ndarray) -> Glance | None:
+        """The log-likelihood of everybody at once where that costs next to nothing, else None."""
+        ...
+
     def nll(self, x: np.ndarray) -> np.ndarray:
         """Negative log-likelihood (K, S) at draws (K, S, P)."""
         ...
@@ -50,6 +55,10 @@ class JaxEngine:
     def estep(self, start: np.ndarray, *, search: Search, n_jobs: int, seed: int, short: bool = False) -> EStep:
         """The E-step, from `start` (S, P); a short one gives up on those who take many steps."""
         return PartsEStep(self.parts, start, max_steps=SHORT if short else 100)
+
+    def glance(self, start: np.ndarray) -> Glance | None:
+        """The log-likelihood of everybody at once."""
+        return PartsEStep(self.parts, start).glance
 
     def nll(self, x: np.ndarray) -> np.ndarray:
         """Negative log-likelihood (K, S) at draws (K, S, P)."""
@@ -74,6 +83,10 @@ class ScipyEngine:
         n_jobs = 1 if self.one_process else n_jobs
         search = dataclasses.replace(search, max_steps=SHORT) if short else search
         return OpaqueEStep(self.likelihood, self.people, start, search=search, n_jobs=n_jobs, seed=seed)
+
+    def glance(self, start: np.ndarray) -> Glance | None:
+        """None: every evaluation is one of Python."""
+        return None
 
     def nll(self, x: np.ndarray) -> np.ndarray:
         """Negative log-likelihood (K, S) at draws (K, S, P)."""

@@ -40,6 +40,10 @@ class PartsEStep:
         ]
         return Laplace(*(_placed(self._who, columns) for columns in zip(*each, strict=True)))
 
+    def glance(self, x: np.ndarray) -> np.ndarray:
+        """Log-likelihood of every person, (S,), at `x` (S, P), by one evaluation; the search stays where it is."""
+        return _placed(self._who, [estep.glance(x[who]) for who, estep in zip(self._who, self._esteps, strict=True)])
+
     def general(self, log_prior: object, tol: float = 1e-16) -> Laplace:
         """The same under any traceable log prior density of one person's parameters."""
         each = [estep.general(log_prior, tol) for estep in self._esteps]  # type: ignore[arg-type]

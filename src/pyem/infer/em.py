@@ -11,8 +11,8 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.engine.validate import validate
 from pyem.errors import list_of, warn
-from pyem.infer.em_loop import EMRun, Report, run_em
-from pyem.infer.esteps import at_once, estep_maker
+from pyem.infer.em_loop import EMRun, Report
+from pyem.infer.esteps import at_once, estep_maker, glance_of
 from pyem.infer.multimodal import run_em_global
 from pyem.infer.outcome import as_point_fit, some_finite
 from pyem.infer.progress import progress_line
@@ -22,7 +22,6 @@ from pyem.model.model import Model
 from pyem.numerics.rng import plain_key, seed_of
 from pyem.population.group import Group
 from pyem.population.population import MIN_SD, Population, populate
-from pyem.population.posterior import EStep
 from pyem.results.point import PointFit
 
 
@@ -102,10 +101,10 @@ def fit_em(
     search = _Search(model, data, group, max_iter, tol, accelerate, seed_of(key))
     points = starting_points(model, data, start, starts, key)
     runs = [search(point, k > 0 or start is not None, progress) for k, point in enumerate(points)]
-    run, estep = max(runs, key=lambda run: _total(run[0]))
+    run = max(runs, key=_total)
     some_finite(model, run.laplace)
-    info = information(estep, run.population, run.laplace) if standard_errors else None
-    remarks = [*_remarks(run, model.names), *_starts_disagree([other for other, _ in runs], run, data)]
+    info = information(run.estep, run.population, run.laplace) if standard_errors else None
+    remarks = [*_remarks(run, model.names), *_starts_disagree(runs, run, data)]
     for text in remarks:
         warn(f"fit_em of {model.name!r}: {text}")
     return as_point_fit(
@@ -161,32 +160,20 @@ class _Search:
     accelerate: bool
     seed: int
 
-    def __call__(self, start: np.ndarray, moved: bool, progress: bool) -> tuple[EMRun, EStep]:
-        """From `start` (S, P); the group starts at the typical population unless that was `moved`. Also the last E-step."""
-        make = estep_maker(self.model, self.data, seed=self.seed, warm=True)
-        parts: list[EMRun] = []
-        last: list[EStep] = []
+    def __call__(self, start: np.ndarray, moved: bool, progress: bool) -> EMRun:
+        """From `start` (S, P); the group starts at the typical population unless that was `moved`."""
         with progress_line(progress, f"EM {self.model.name}", self.max_iter) as say:
-
-            def run(estep: EStep, population: Population, *, tol: float | None) -> EMRun:
-                done = sum(len(part.trace["change"]) for part in parts)
-                parts.append(
-                    run_em(
-                        estep,
-                        population,
-                        max_iter=max(1, self.max_iter - done),
-                        tol=max(tol or 0.0, self.tol),
-                        accelerate=self.accelerate,
-                        report=say and _report(say, done),
-                    )
-                )
-                last.append(estep)
-                return parts[-1]
-
-            found = run_em_global(make, start, self.population(start, moved), run, at_once=at_once(self.model))
-        # The last part of the iteration was only given what the others had left.
-        message = found.message if found.converged else f"not converged after {self.max_iter} iterations"
-        return dataclasses.replace(found, trace=_joined(parts), message=message), last[-1]
+            return run_em_global(
+                estep_maker(self.model, self.data, seed=self.seed, warm=True),
+                start,
+                self.population(start, moved),
+                glance=glance_of(self.model, self.data),
+                at_once=at_once(self.model),
+                max_iter=self.max_iter,
+                tol=self.tol,
+                accelerate=self.accelerate,
+                report=say and _report(say),
+            )
 
     def population(self, start: np.ndarray, moved: bool) -> Population:
         """Where the group starts."""
@@ -201,17 +188,8 @@ class _Search:
         )
 
 
-def _report(say: Callable[[int, str], None], before: int) -> Report:
-    """What to tell of an iteration, after `before` others."""
-    return lambda n, value, change: say(
-        before + n, f"iteration {before + n}, log evidence {value:.3f}, change {change:.1e}"
-    )
-
-
-def _joined(parts: list[EMRun]) -> dict[str, np.ndarray]:
-    """The path over all parts of an iteration."""
-    joined = {name: np.concatenate([run.trace[name] for run in parts]) for name in ("log_evidence", "change", "vector")}
-    return joined | {"evaluated": np.array(sum(int(run.trace["evaluated"]) for run in parts))}
+def _report(say: Callable[[int, str], None]) -> Report:
+    return lambda n, value, change: say(n, f"iteration {n}, log evidence {value:.3f}, change {change:.1e}")
 
 
 def _total(run: EMRun) -> float:

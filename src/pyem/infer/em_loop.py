@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -23,6 +24,8 @@ class EMRun:
     message: str
     trace: dict[str, np.ndarray]
     """``log_evidence``, ``change`` and ``vector`` of the group at every iteration."""
+    estep: EStep
+    """The E-step that ended it, where it stands."""
 
 
 Report = Callable[[int, float, float], None]
@@ -30,6 +33,14 @@ Report = Callable[[int, float, float], None]
 
 Settled = Callable[[Population, Laplace], bool]
 """Called after each iteration with the group and what the E-step found under it."""
+
+
+class Elsewhere(Protocol):
+    """Looks for better modes of people than the E-step has found."""
+
+    def __call__(self, population: Population, laplace: Laplace, change: float, *, ended: bool) -> EStep | None:
+        """An E-step that starts from better modes, or None; `change` is that of the group, `ended` whether it is the last."""
+        ...
 
 
 def run_em(
@@ -41,6 +52,7 @@ def run_em(
     accelerate: bool = True,
     report: Report | None = None,
     settled: Settled | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> EMRun:
     """Alternate E-steps and M-steps to a fixed point.
 
@@ -63,6 +75,8 @@ def run_em(
         Told of every iteration.
     settled
         A further rule: the iteration goes on as long as it says False.
+    elsewhere
+        Asked after each iteration for an E-step to go on with from better modes.
 
     References
     ----------
@@ -101,11 +115,13 @@ def run_em(
         if report:
             report(iteration + 1, value, change)
         agreed = settled is None or settled(population, laplace)
-        if agreed and change < tol:
-            converged, message = True, f"group parameters changed by less than {tol:g}"
-            break
-        if agreed and still >= 5:
-            converged, message = True, "log evidence stayed the same to rounding"
+        ended = _ended(change, tol, still) if agreed else ""
+        other = None if elsewhere is None else elsewhere(population, laplace, change, ended=bool(ended))
+        if other is not None:
+            estep, ascent, tried, still = other, None, False, 0
+            continue
+        if ended:
+            converged, message = True, ended
             break
         population, tried = following, ascent is not None and ascent.extrapolated
         pace.headway(change)
@@ -115,7 +131,14 @@ def run_em(
     # What is reported belongs together: a group, and the modes under it to full precision.
     population = population if converged else plain
     laplace = estep(population.prior, 1e-16)
-    return EMRun(population, laplace, converged, message, trace)
+    return EMRun(population, laplace, converged, message, trace, estep)
+
+
+def _ended(change: float, tol: float, still: int) -> str:
+    """Why the iteration may end, in words; empty if it may not."""
+    if change < tol:
+        return f"group parameters changed by less than {tol:g}"
+    return "log evidence stayed the same to rounding" if still >= 5 else ""
 
 
 class _Pace:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.infer.em_loop import EMRun
+from pyem.infer.em_loop import EMRun, run_em
 from pyem.infer.laplace import DEFAULT, JaxEStep
 from pyem.infer.solver import Solver
 from pyem.model.model import Model
@@ -23,14 +23,13 @@ NEAR = 0.1
 """Change of the group's parameters since the last look, in sd units, below which another would see the same."""
 BETTER = 1e-4
 """Nats by which a mode has to be better than the one that is known."""
+REACH = 1.5
+"""How far from the group's mean modes are looked for, in sds of the group."""
+SURPRISE = 1.0
+"""Nats by which a posterior has to be denser somewhere than its Laplace approximation says, for a search to begin there."""
 
-
-class Run(Protocol):
-    """An iteration such as `run_em`, until the group's parameters change by less than `tol`; None for the end."""
-
-    def __call__(self, estep: EStep, population: Population, *, tol: float | None) -> EMRun:
-        """Run it."""
-        ...
+Glance = Callable[[np.ndarray], np.ndarray]
+"""The log-likelihood of everybody, (S,), at parameters (S, P)."""
 
 
 class Make(Protocol):
@@ -69,14 +68,26 @@ class JaxESteps:
         max_steps = min(SHORT, self.max_steps) if short else self.max_steps
         return JaxEStep(self.model, self.data, start, max_steps=max_steps, solver=self.solver)
 
+    def glance(self, x: np.ndarray) -> np.ndarray:
+        """Log-likelihood of everybody, (S,), at `x` (S, P)."""
+        return JaxEStep(self.model, self.data, x, solver=self.solver).glance(x)
+
 
 def run_em_global(
-    make: Make, start: np.ndarray, population: Population, run: Run, *, looks: int = 5, at_once: int = 1
+    make: Make,
+    start: np.ndarray,
+    population: Population,
+    *,
+    glance: Glance | None = None,
+    looks: int = 5,
+    at_once: int = 1,
+    **options: Any,
 ) -> EMRun:
     """A run of EM that looks again, from other places, for better modes of people whose likelihood has several.
 
-    A warm-started E-step stays with the mode it found first. Where the iteration has nearly converged, every person's mode is
-    sought again from both sides of the group's mean along each parameter; the iteration goes on from those that are better.
+    A warm-started E-step stays with the mode it found first. Where the iteration has nearly converged, and again where it ends
+    if the group has moved since, better modes are looked for on both sides of the group's mean along each parameter; the
+    iteration goes on from those that are better.
 
     Parameters
     ----------
@@ -86,55 +97,87 @@ def run_em_global(
         Where the first E-step starts, (S, P).
     population
         Where to start.
-    run
-        The iteration.
+    glance
+        The log-likelihood of everybody, where that is cheap: the search then begins at the best of these places, for people
+        only whose posterior is denser there than the Laplace approximation says. Without it, from all places.
     looks
         At most so many times.
     at_once
         Threads that look; E-steps of compiled code run side by side.
+    **options
+        Those of `pyem.infer.em_loop.run_em`.
     """
-    estep, looked, runs = make(start), None, []
-    for _ in range(looks):
-        # The first run need not be exact, as the modes of some people will change.
-        again = looked is not None
-        runs.append(found := run(estep, population, tol=None if again else ROUGHLY))
-        population = found.population
-        if not found.converged or (looked is not None and population.distance(looked) < NEAR):
-            return _joined(runs)
-        looked = population
-        better = _better_modes(make, found, at_once)
-        if better is None:
-            return _joined(runs if again else [*runs, run(estep, population, tol=None)])
-        estep = make(better)
-    return _joined([*runs, run(estep, population, tol=None)])
+    return run_em(make(start), population, elsewhere=_Looks(make, glance, looks, at_once), **options)
 
 
-def _joined(runs: Sequence[EMRun]) -> EMRun:
-    """The last run, with the path of all of them."""
-    traces = [run.trace for run in runs]
-    trace = {name: np.concatenate([one[name] for one in traces]) for name in traces[0] if name != "evaluated"}
-    return dataclasses.replace(runs[-1], trace=trace | {"evaluated": sum(one["evaluated"] for one in traces)})
+class _Looks:
+    """When to look, and what to do then. See `pyem.infer.em_loop.Elsewhere`."""
+
+    def __init__(self, make: Make, glance: Glance | None, looks: int, at_once: int) -> None:
+        self._make, self._glance, self._left, self._at_once = make, glance, looks, at_once
+        self._looked: Population | None = None
+
+    def __call__(self, population: Population, laplace: Laplace, change: float, *, ended: bool) -> EStep | None:
+        if not self._left or not self._due(population, change, ended):
+            return None
+        self._left -= 1
+        self._looked = population
+        better = _better_modes(self._make, self._glance, population, laplace, self._at_once)
+        return None if better is None else self._make(better)
+
+    def _due(self, population: Population, change: float, ended: bool) -> bool:
+        if self._looked is None:
+            # The first run need not be exact, as the modes of some people will change.
+            return ended or change < ROUGHLY
+        return ended and population.distance(self._looked) >= NEAR
 
 
-def _better_modes(make: Make, found: EMRun, at_once: int) -> np.ndarray | None:
-    prior = found.population.prior
-    best, value = found.laplace.mode, _joint(found.laplace, prior)
-    first, sd = value, np.sqrt(np.diag(found.population.cov))
-    ways = np.concatenate([np.eye(best.shape[1]), -np.eye(best.shape[1])])
-    look = lambda way: make(prior.mean + 1.5 * way * sd, short=True)(prior, 1e-3)  # noqa: E731
-    if at_once > 1:
+def _better_modes(
+    make: Make, glance: Glance | None, population: Population, laplace: Laplace, at_once: int
+) -> np.ndarray | None:
+    prior, best = population.prior, laplace.mode
+    first = value = _joint(laplace.log_lik, best, prior)
+    places = _places(population)
+    if glance is not None:
+        places = [_promising(glance, population, laplace, value, places)]
+    search = lambda start: make(start, short=True)(prior, 1e-3)  # noqa: E731
+    if at_once > 1 and len(places) > 1:
         with ThreadPoolExecutor(at_once) as pool:
-            seen = list(pool.map(look, ways))
+            seen = list(pool.map(search, places))
     else:
-        seen = [look(way) for way in ways]
-    for laplace in seen:
-        there = np.where(laplace.usable, _joint(laplace, prior), -np.inf)
+        seen = [search(start) for start in places]
+    for found in seen:
+        there = np.where(found.usable, _joint(found.log_lik, found.mode, prior), -np.inf)
         take = there > value + BETTER
-        best, value = np.where(take[:, None], laplace.mode, best), np.where(take, there, value)
+        best, value = np.where(take[:, None], found.mode, best), np.where(take, there, value)
     return best if (value > first).any() else None
 
 
-def _joint(laplace: Laplace, prior: GaussianPrior) -> np.ndarray:
-    """(S,): what an E-step maximises, at its modes, up to a constant."""
-    gap = np.sqrt(prior.weight) * (laplace.mode - prior.mean)
-    return laplace.log_lik - 0.5 * np.einsum("sp,pq,sq->s", gap, prior.precision, gap)
+def _places(population: Population) -> list[np.ndarray]:
+    """Where to look, (S, P) each: on both sides of the group's mean along each parameter."""
+    sd = np.sqrt(np.diag(population.cov))
+    ways = np.concatenate([np.eye(len(sd)), -np.eye(len(sd))])
+    return [population.mean + REACH * way * sd for way in ways]
+
+
+def _promising(
+    glance: Glance, population: Population, laplace: Laplace, value: np.ndarray, places: list[np.ndarray]
+) -> np.ndarray:
+    """Where each person's search begins, (S, P): the best of the places that surprise, else the mode that is known."""
+    start, best = laplace.mode, np.full(len(value), -np.inf)
+    regular: Any = np.isfinite(laplace.cov).all(axis=(1, 2))
+    cov = np.where(regular[:, None, None], laplace.cov, np.eye(laplace.cov.shape[1]))
+    precision = np.linalg.pinv(cov, hermitian=True)
+    for x in places:
+        there = _joint(glance(x), x, population.prior)
+        gap = x - laplace.mode
+        expected = value - 0.5 * np.einsum("sp,spq,sq->s", gap, precision, gap)
+        take = (there > best) & ~(regular & (there < expected + SURPRISE))
+        start, best = np.where(take[:, None], x, start), np.where(take, there, best)
+    return start
+
+
+def _joint(log_lik: np.ndarray, x: np.ndarray, prior: GaussianPrior) -> np.ndarray:
+    """(S,): what an E-step maximises, up to a constant."""
+    gap = np.sqrt(prior.weight) * (x - prior.mean)
+    return log_lik - 0.5 * np.einsum("sp,pq,sq->s", gap, prior.precision, gap)
