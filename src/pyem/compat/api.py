@@ -72,7 +72,7 @@ class EMModel:
 
     Examples
     --------
-    >>> from pyem.models.learning import rw1a1b_fit, rw1a1b_sim
+    >>> from pyem.models.rl import rw1a1b_fit, rw1a1b_sim
     >>> from pyem.compat.math import norm2alpha, norm2beta
     >>> params = np.column_stack([np.linspace(1, 8, 30), np.linspace(0.1, 0.9, 30)])
     >>> sim = rw1a1b_sim(params, nblocks=4, ntrials=24, seed=1)

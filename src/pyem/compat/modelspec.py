@@ -28,7 +28,7 @@ class ModelSpec:
 
     Examples
     --------
-    >>> from pyem.models.learning import rw1a1b_fit, rw1a1b_model
+    >>> from pyem.models.rl import rw1a1b_fit, rw1a1b_model
     >>> rw1a1b_model.fit is rw1a1b_fit
     True
     """

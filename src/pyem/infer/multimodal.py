@@ -98,8 +98,8 @@ def run_em_global(
     population
         Where to start.
     glance
-        The log-likelihood of everybody, where that is cheap: the search then begins at the best of these places, for people
-        only whose posterior is denser there than the Laplace approximation says. Without it, from all places.
+        The log-likelihood of everybody, where that is cheap: the search then begins at the place where the posterior exceeds the
+        Laplace approximation most, for people of whom there is such a place. Without it, from all places.
     looks
         At most so many times.
     at_once
@@ -163,8 +163,8 @@ def _places(population: Population) -> list[np.ndarray]:
 def _promising(
     glance: Glance, population: Population, laplace: Laplace, value: np.ndarray, places: list[np.ndarray]
 ) -> np.ndarray:
-    """Where each person's search begins, (S, P): the best of the places that surprise, else the mode that is known."""
-    start, best = laplace.mode, np.full(len(value), -np.inf)
+    """Where each person's search begins, (S, P): the place that surprises most, or the mode that is known if none does."""
+    start, most = laplace.mode, np.full(len(value), SURPRISE)
     regular: Any = np.isfinite(laplace.cov).all(axis=(1, 2))
     cov = np.where(regular[:, None, None], laplace.cov, np.eye(laplace.cov.shape[1]))
     precision = np.linalg.pinv(cov, hermitian=True)
@@ -172,8 +172,9 @@ def _promising(
         there = _joint(glance(x), x, population.prior)
         gap = x - laplace.mode
         expected = value - 0.5 * np.einsum("sp,spq,sq->s", gap, precision, gap)
-        take = (there > best) & ~(regular & (there < expected + SURPRISE))
-        start, best = np.where(take[:, None], x, start), np.where(take, there, best)
+        surprise = np.where(regular, there - expected, np.where(np.isfinite(there), np.inf, -np.inf))
+        take = surprise > most
+        start, most = np.where(take[:, None], x, start), np.where(take, surprise, most)
     return start
 
 
