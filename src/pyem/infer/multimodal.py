@@ -98,8 +98,8 @@ def run_em_global(
     population
         Where to start.
     glance
-        The log-likelihood of everybody, where that is cheap: the search then begins at the place where the posterior exceeds the
-        Laplace approximation most, for people of whom there is such a place. Without it, from all places.
+        The log-likelihood of everybody, where that is cheap: the search then begins at the place where the posterior exceeds
+        the Laplace approximation most, for people of whom there is such a place. Without it, from all places.
     looks
         At most so many times.
     at_once
