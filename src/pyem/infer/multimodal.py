@@ -172,7 +172,9 @@ def _promising(
         there = _joint(glance(x), x, population.prior)
         gap = x - laplace.mode
         expected = value - 0.5 * np.einsum("sp,spq,sq->s", gap, precision, gap)
-        surprise = np.where(regular, there - expected, np.where(np.isfinite(there), np.inf, -np.inf))
+        # Where neither is finite, nothing surprises.
+        with np.errstate(invalid="ignore"):
+            surprise = np.where(regular, there - expected, np.where(np.isfinite(there), np.inf, -np.inf))
         take = surprise > most
         start, most = np.where(take[:, None], x, start), np.where(take, surprise, most)
     return start

@@ -18,9 +18,8 @@ def generator(key: Any) -> np.random.Generator:
     TypeError
         If it is neither.
     """
-    if isinstance(key, int | np.integer) and not isinstance(key, bool):
-        return np.random.default_rng(int(key) % 2**64)
-    return np.random.default_rng(np.asarray(jax.random.key_data(as_key(key))).ravel().tolist())
+    plain = plain_key(key)
+    return np.random.default_rng(plain % 2**64 if isinstance(plain, int) else plain.ravel().tolist())
 
 
 def seed_of(key: Any) -> int:
@@ -31,9 +30,8 @@ def seed_of(key: Any) -> int:
     TypeError
         If it is neither.
     """
-    if isinstance(key, int | np.integer) and not isinstance(key, bool):
-        return int(key)
-    return int(np.asarray(jax.random.key_data(as_key(key))).ravel()[-1])
+    plain = plain_key(key)
+    return plain if isinstance(plain, int) else int(plain.ravel()[-1])
 
 
 def plain_key(key: Any) -> Any:
