@@ -69,6 +69,7 @@ def test_groups_of_agents():
     assert np.corrcoef(whole.x[:, 0], data.truth[:, 0])[0, 1] > 0.5
 
 
+@pytest.mark.slow
 def test_active_inference_and_reinforcement_learning_explain_the_same_data():
     """One data set, fitted by agents of both kinds, compared in one table."""
     bandit, rw = models.get("aif_bandit"), models.get("rw1a1b")

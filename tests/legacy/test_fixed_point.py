@@ -50,7 +50,7 @@ CASES = {
     "logit": (_weights(0.3, -1.0, 0.5), {"ntrials": 120}, None),
     "logit_decay": ([*_weights(0.3, -1.0, 1.0), _between(0.3, 0.8)], {"ntrials": 200}, None),
 }
-QUICK = ("rw1a1b", "bayes", "glm")
+QUICK = ("rw1a1b",)
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,7 @@ def test_the_function_for_samplers(both, model):
             np.testing.assert_allclose(mine, plain, **EXACT)
 
 
+@pytest.mark.slow
 def test_single_trials_for_samplers(both):
     model = MODELS["two parameters"]
 

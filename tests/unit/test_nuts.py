@@ -151,6 +151,7 @@ def test_another_data_set_of_the_same_shape_compiles_nothing(group_fit, model):
     assert TRACES[model.name, "nuts_advance"] == before
 
 
+@pytest.mark.slow
 def test_program_does_not_grow_with_people(model):
     def size(subjects):
         data = pyem.simulate(model, subjects=subjects, blocks=2, trials=20, key=1)

@@ -118,6 +118,7 @@ def test_a_smooth_mode_costs_what_newton_costs():
     assert count <= 12
 
 
+@pytest.mark.slow
 def test_a_person_s_mode_does_not_depend_on_the_others():
     curvature, centre, height = pieces(np.random.default_rng(3), 6)
     start = np.random.default_rng(4).normal(0, 3, (3, 6))
