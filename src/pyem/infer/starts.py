@@ -11,13 +11,10 @@ from pyem.errors import list_of
 from pyem.model.model import Model
 from pyem.numerics.rng import generator
 from pyem.population.posterior import Laplace
-from pyem.results.grid import GridFit
-from pyem.results.point import PointFit
-from pyem.results.sample import SampleFit
+from pyem.results.fit import is_fit
 
 SAME = 1e-3
 """Nats within which two starts have found the same maximum."""
-FITS = (PointFit, SampleFit, GridFit)
 
 
 def first_guess(model: Model, data: Dataset, start: Any) -> np.ndarray | None:
@@ -31,7 +28,7 @@ def first_guess(model: Model, data: Dataset, start: Any) -> np.ndarray | None:
     if start is None:
         return None
     shape = (data.n_subjects, model.n_params)
-    if isinstance(start, FITS):
+    if is_fit(start):
         if start.model.names != model.names or start.x.shape != shape:
             raise ValueError(
                 f"start is a fit of {start.model.name!r} with the parameters {', '.join(start.model.names)} to "
@@ -52,7 +49,7 @@ def plain_start(start: Any) -> np.ndarray | None:
     """What `first_guess` takes, as natural values (S, P): for the settings of a fit."""
     if start is None:
         return None
-    return start.model.natural(start.x) if isinstance(start, FITS) else np.array(start, float)
+    return start.model.natural(start.x) if is_fit(start) else np.array(start, float)
 
 
 def starting_points(
