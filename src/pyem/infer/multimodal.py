@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -70,7 +71,13 @@ class JaxESteps:
 
     def glance(self, x: np.ndarray) -> np.ndarray:
         """Log-likelihood of everybody, (S,), at `x` (S, P)."""
-        return JaxEStep(self.model, self.data, x, solver=self.solver).glance(x)
+        return self._looker.glance(x)
+
+    @functools.cached_property
+    def _looker(self) -> JaxEStep:
+        """One E-step for all glances."""
+        anywhere = np.zeros((self.data.n_subjects, self.model.n_params))
+        return JaxEStep(self.model, self.data, anywhere, solver=self.solver)
 
 
 def run_em_global(
