@@ -1,18 +1,26 @@
 """What all tests share, those in docstrings included."""
 
 import gc
+import os
 from pathlib import Path
 
-import jax
 import pytest
 
 ROOT = Path(__file__).parent
+QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+"""Most of the time of the tests is compilation, and what they compile runs on little data: without optimisation it takes a
+third less. The slow tests compile as users do."""
 MANY = 30_000
 """Memory mappings; Linux allows a process 65,530, and XLA crashes when there are no more."""
 
 
 def pytest_configure(config):
-    """Share compiled functions among the processes of a run, and keep them for the next one."""
+    """Compile quickly, share compiled functions among the processes of a run, and keep them for the next one."""
+    if "slow" not in config.option.markexpr.replace("not slow", ""):
+        # Before JAX is first used, and for the processes that tests start.
+        os.environ["XLA_FLAGS"] = f"{QUICKLY} {os.environ.get('XLA_FLAGS', '')}"
+    import jax
+
     jax.config.update("jax_compilation_cache_dir", str(ROOT / ".jax_cache"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
@@ -22,6 +30,8 @@ def forget_compiled_functions():
     """Drop compiled functions, each of which holds some memory mappings, when there are many."""
     yield
     maps = Path("/proc/self/maps")
+    import jax
+
     if maps.exists() and len(maps.read_text().splitlines()) > MANY:
         jax.clear_caches()
         gc.collect()
