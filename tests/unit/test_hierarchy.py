@@ -10,7 +10,9 @@ from scipy import integrate, stats
 import pyem
 from pyem.engine.evaluate import log_lik
 from pyem.infer import hierarchy
+from pyem.numerics.jit import compiled
 from pyem.population import priors
+from pyem.population.population import populate
 
 SUBJECTS = 4
 
@@ -111,6 +113,36 @@ def test_density_of_people_on_their_own_has_its_constant(model, data):
     beta = stats.norm(0.3, 0.7).logpdf(x[:, 0]).sum()
     alpha = (stats.beta(2, 3).logpdf(natural[:, 1]) + model.log_det(x)[:, 1]).sum()
     assert value == pytest.approx(log_lik(model, data, x).sum() + alpha + beta + log_det, abs=1e-8)
+
+
+def test_another_value_of_a_fixed_parameter_compiles_nothing(data):
+    """What samplers and variational inference compile takes the specification as a constant, but for the values in it."""
+    traced = []
+
+    @compiled(0)
+    def slope(spec, args, position):
+        traced.append(spec)
+        return jax.value_and_grad(lambda z: spec.log_density(args, z))(position)
+
+    group, alone = [], []
+    with jax.enable_x64(True):
+        for alpha in (0.2, 0.6):
+            model = pyem.fix(pyem.models.get("rw1a1b"), alpha=alpha)
+            mean, sd = model.typical
+            start = populate(pyem.Group(), names=model.names, mean=mean, sd=sd, covariates={}, n_subjects=SUBJECTS)
+            layouts = (
+                hierarchy.group_layout(model, data, pyem.Group(), None, start, "standardized"),
+                hierarchy.alone_layout(model, data, priors.natural_priors(model, {"beta": dist.HalfNormal(10)})),
+            )
+            for found, (spec, args) in zip((group, alone), layouts, strict=True):
+                position = {"group": jnp.zeros(2)} if found is group else {}
+                position["people"] = jnp.full((1, SUBJECTS), 0.3)
+                value, grad = slope(spec, args, position)
+                np.testing.assert_allclose(value, spec.log_density(args, position), rtol=1e-12)
+                found.append(np.asarray(grad["people"]))
+    assert len(traced) == 2
+    for one, other in (group, alone):
+        assert np.abs(one - other).max() > 0.01
 
 
 def test_standardized_coordinates_have_the_mode_in_the_middle(model, data):

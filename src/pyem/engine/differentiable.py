@@ -76,38 +76,52 @@ def _to_subjects(values: Sequence[Array], people: People) -> Array:
     return (flat[0] if len(flat) == 1 else jnp.concatenate(flat, axis=-1))[..., people.place]
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
 def log_lik(model: Model, people: People, x: Array) -> Array:
     """Log-likelihood (S,), in nats, at unconstrained `x` (P, S); differentiable by `x` only, in both modes."""
+    bare, values = model.split_values()
+    return _log_lik(bare, people, values, x)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _log_lik(bare: Model, people: People, values: Any, x: Array) -> Array:
+    model = bare.join_values(values)
     return _to_subjects(_over_chunks(partial(chunk_log_lik, model), people, x), people)
 
 
-@log_lik.defjvp
-def _log_lik_jvp(model: Model, primals: Any, tangents: Any) -> tuple[Array, Array]:
-    people, x = primals
+@_log_lik.defjvp
+def _log_lik_jvp(bare: Model, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    people, values, x = primals
+    model = bare.join_values(values)
     slope = gradients if model.n_params <= FORWARD else reverse_gradients
 
     def both(chunk: Chunk, x: Array) -> tuple[Array, Array]:
         return slope(lambda x: chunk_log_lik(model, chunk, x), x)
 
     value, grad = zip(*_over_chunks(both, people, x), strict=True)
-    return _to_subjects(value, people), (_to_subjects(grad, people) * tangents[1]).sum(0)
+    return _to_subjects(value, people), (_to_subjects(grad, people) * tangents[-1]).sum(0)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
 def trial_log_lik(model: Model, people: People, x: Array) -> Array:
     """Log-likelihood of every trial, in nats, at unconstrained `x` (P, S) of people laid out by trial.
 
     A vector of all trials with their padding; `trial_places` says where a trial is.
     """
+    bare, values = model.split_values()
+    return _trial_log_lik(bare, people, values, x)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _trial_log_lik(bare: Model, people: People, values: Any, x: Array) -> Array:
+    model = bare.join_values(values)
     return _flat([part for group in _over_chunks(partial(_chunk_trials, model), people, x) for part in group])
 
 
-@trial_log_lik.defjvp
-def _trial_log_lik_jvp(model: Model, primals: Any, tangents: Any) -> tuple[Array, Array]:
-    people, x = primals
+@_trial_log_lik.defjvp
+def _trial_log_lik_jvp(bare: Model, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    people, values, x = primals
+    model = bare.join_values(values)
     groups = zip(people.chunks, people.subject, strict=True)
-    found = [_moved(model, *group, x, tangents[1]) for group in groups]
+    found = [_moved(model, *group, x, tangents[-1]) for group in groups]
     value, change = ([part for group in which for part in group] for which in zip(*found, strict=True))
     return _flat(value), _flat(change)
 

@@ -85,6 +85,15 @@ class Hierarchy:
     free: tuple[tuple[bool, ...], ...]
     parametrization: Parametrization
 
+    def split_values(self) -> tuple[Hierarchy, Any]:
+        """The same without the values of the model's fixed parameters, and these; see `Model.split_values`."""
+        model, values = self.model.split_values()
+        return dataclasses.replace(self, model=model), values
+
+    def join_values(self, values: Any) -> Hierarchy:
+        """The inverse of `split_values`."""
+        return dataclasses.replace(self, model=self.model.join_values(values))
+
     @property
     def n_group(self) -> int:
         """Number of group parameters, G."""
@@ -328,6 +337,15 @@ class Alone:
     """Independent people with given priors. Static under jit; `AloneArgs` are traced."""
 
     model: Model
+
+    def split_values(self) -> tuple[Alone, Any]:
+        """The same without the values of the model's fixed parameters, and these; see `Model.split_values`."""
+        model, values = self.model.split_values()
+        return Alone(model), values
+
+    def join_values(self, values: Any) -> Alone:
+        """The inverse of `split_values`."""
+        return Alone(self.model.join_values(values))
 
     def log_density(self, args: AloneArgs, position: Position) -> Array:
         """Log of the joint density of the data and the coordinates."""

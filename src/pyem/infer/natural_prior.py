@@ -53,9 +53,12 @@ class PriorFunction:
     """`NaturalPriors` as a function of one person's unconstrained parameters, equal for equal priors."""
 
     def __init__(self, model: Model, priors: NaturalPriors) -> None:
-        leaves, tree = jax.tree.flatten(priors)
-        self._key = (model, tree, tuple(np.asarray(leaf).tobytes() for leaf in leaves))
-        self._priors = priors
+        self._model, self._priors = model, priors
+
+    @property
+    def _key(self) -> tuple[Any, ...]:
+        leaves, tree = jax.tree.flatten(self._priors)
+        return self._model, tree, tuple(np.asarray(leaf).tobytes() for leaf in leaves)
 
     def __hash__(self) -> int:
         return hash(self._key)
@@ -63,9 +66,20 @@ class PriorFunction:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PriorFunction) and self._key == other._key
 
+    def split_values(self) -> tuple[PriorFunction, Any]:
+        """The same without the numbers of the priors and of the model's fixed parameters, and these."""
+        model, values = self._model.split_values()
+        bare = jax.tree.map(lambda leaf: np.zeros_like(leaf), self._priors)
+        return PriorFunction(model, bare), (values, self._priors)
+
+    def join_values(self, values: Any) -> PriorFunction:
+        """The inverse of `split_values`."""
+        fixed, priors = values
+        return PriorFunction(self._model.join_values(fixed), priors)
+
     def __call__(self, x: Any) -> Any:
         """Log-density at (P,)."""
-        return self._priors.log_prob(self._key[0], jnp.asarray(x)[:, None])[0]
+        return self._priors.log_prob(self._model, jnp.asarray(x)[:, None])[0]
 
 
 class PersonPrior(NamedTuple):

@@ -186,7 +186,7 @@ class Model:
             values[name] = values[source]
         return Record(**values)
 
-    def split_values(self) -> tuple[Model, np.ndarray]:
+    def split_values(self) -> tuple[Model, tuple[Any, ...]]:
         """The model without the values of its fixed parameters, and these.
 
         What is compiled for it serves all values; `join_values` puts them back.
@@ -195,16 +195,17 @@ class Model:
         --------
         >>> import pyem
         >>> one, other = (pyem.fix(pyem.models.get("rw1a1b"), alpha=alpha) for alpha in (0.1, 0.2))
-        >>> one == other, one.split_values()[0] == other.split_values()[0], one.split_values()[1].tolist()
-        (False, True, [0.1])
+        >>> one == other, one.split_values()[0] == other.split_values()[0], one.split_values()[1]
+        (False, True, (0.1,))
         """
-        values = np.array([value for _, value in self.fixed], float)
+        values = tuple(value for _, value in self.fixed)
         if not self.fixed:
             return self, values
         name = self.name
         for parameter, value in self.fixed:
-            # As `fix` wrote it.
-            name = name.replace(f"{parameter}={value:g}", parameter)
+            # As `fix` wrote it; numbers that JAX traces are those of `join_values`, and in no name.
+            if isinstance(value, float | int):
+                name = name.replace(f"{parameter}={value:g}", parameter)
         without = tuple((parameter, 0.0) for parameter, _ in self.fixed)
         return dataclasses.replace(self, name=name, fixed=without, recipe=()), values
 
