@@ -213,7 +213,7 @@ def test_starts_of_em_keep_the_largest_evidence(model, data):
     [
         ({"start": np.zeros(3)}, r"start has shape \(3,\); natural values of 6 subjects and 1 parameters \(alpha\)"),
         ({"start": np.full((6, 1), 1.5)}, "alpha = 1.5 is outside"),
-        ({"starts": 0}, "starts=0; at least one starting point"),
+        ({"starts": 0}, "starts=0; at least 1 is needed"),
         ({"max_iter": 0}, "max_iter=0; at least"),
     ],
 )

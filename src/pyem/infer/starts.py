@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.errors import list_of
+from pyem.errors import list_of, require_whole
 from pyem.model.model import Model
 from pyem.numerics.rng import generator
 from pyem.population.posterior import Laplace
@@ -62,8 +62,7 @@ def starting_points(
     ValueError
         If `starts` is not a whole number of at least 1.
     """
-    if isinstance(starts, bool) or not isinstance(starts, int | np.integer) or starts < 1:
-        raise ValueError(f"starts={starts!r}; at least one starting point is needed, a whole number")
+    require_whole(starts=(starts, 1))
     typical, sd = model.typical
     given = first_guess(model, data, start)
     shape = (data.n_subjects, model.n_params)
