@@ -22,6 +22,8 @@ from tests.oracle.cases import CASES
 NAMES = models.names()
 SIMULATED = [name for name in NAMES if models.get(name).policy is not None]
 CATEGORICAL = [name for name in SIMULATED if models.get(name).options is not None]
+TYPICAL = ("rw1a1b", "rwck", "bayes", "glm_ar", "logit", "poisson", "aif_tmaze")
+"""Models of every family and kind of response: a dry run compiles a model in several ways."""
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 FALSE_ALARM = 1e-3
 """Of each statistical test of a model, if its seed had not been fixed."""
@@ -129,7 +131,7 @@ def test_traced_once_for_data_of_similar_shape_and_for_equal_models(name):
     assert engine.TRACES[label, "log_lik"] == 1
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [n if n in TYPICAL else pytest.param(n, marks=pytest.mark.slow) for n in NAMES])
 def test_check_passes(name):
     model = models.get(name)
     report = pyem.check(model, to_dataset(draw_people(CASES[name], 17), model))

@@ -232,6 +232,7 @@ def test_natural_prior_adds_the_jacobian():
     np.testing.assert_allclose(natural.log_prior, np.log(natural.params * (1 - natural.params))[:, 0], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_recovery_is_as_good_as_the_exact_posterior_allows():
     model = pyem.models.get("rw1a1b")
     data = pyem.simulate(model, subjects=100, blocks=4, trials=24, key=15)

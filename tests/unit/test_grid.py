@@ -96,7 +96,7 @@ def plain_log_joint(data, s, x, mean, sd):
 def test_learning_model_equals_an_independent_integration(learners):
     mean, sd = np.array([-1.0, -0.5]), np.array([1.0, 1.2])
     fit = pyem.fit_grid(learners.model, learners, group=None, mean=mean, sd=sd)
-    axis = np.linspace(-8, 8, 700)
+    axis = np.linspace(-8, 8, 300)
     x = np.stack(np.meshgrid(mean[0] + axis, mean[1] + axis, indexing="ij"), axis=-1).reshape(-1, 2)
     for s in (0, 7):
         joint = plain_log_joint(learners, s, x, mean, sd)
@@ -110,6 +110,7 @@ def test_learning_model_equals_an_independent_integration(learners):
         np.testing.assert_allclose(fit.sd[s] ** 2, weight @ (natural - first) ** 2 / weight.sum(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_laplace_em_is_close_for_a_learning_model(learners):
     grid = pyem.fit_grid(learners.model, learners, group=Group())
     em = pyem.fit_em(learners.model, learners)

@@ -221,6 +221,7 @@ def test_likelihoods_that_are_never_finite_are_told_of(model, data, group):
         pyem.fit_nuts(dataclasses.replace(model, name="nan", policy=policy, recipe=()), data, group=group, key=0)
 
 
+@pytest.mark.slow
 def test_a_single_trial_is_the_prior_nearly(model):
     one = pyem.simulate(model, subjects=3, trials=1, key=1)
     with warnings.catch_warnings():

@@ -155,6 +155,7 @@ def learners():
     return rw4a1b_fit.layout(people, 5)
 
 
+@pytest.mark.slow
 def test_people_whose_modes_lie_on_kinks_have_a_fixed_point(learners):
     model, data = learners
     fit = pyem.fit_em(model, data)
@@ -175,6 +176,7 @@ def slope(model, data, fit):
     return grad - gap @ np.linalg.inv(fit.population.cov)
 
 
+@pytest.mark.slow
 def test_no_point_near_a_mode_on_a_kink_is_better(learners):
     model, data = learners
     fit = pyem.fit_em(model, data)

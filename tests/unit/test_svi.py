@@ -178,6 +178,7 @@ def test_points_are_added_until_the_integral_is_covered():
     assert (found.pareto_k < 0.7).all()
 
 
+@pytest.mark.slow
 def test_correction_has_the_notebooks_posterior():
     priors = {"alpha": dist.Beta(1, 1), "beta": dist.HalfNormal(10)}
     fit = pyem.fit_svi(notebook_model(), notebook_data(), group=None, priors=priors, key=0, integration_draws=4000)
