@@ -58,7 +58,7 @@ def test_arguments_after_the_data_are_given_by_name_and_have_defaults(name):
     first, second, *rest = arguments(name).values()
     assert (first.name, second.name) == ("model", "data")
     assert all(argument.kind is argument.KEYWORD_ONLY and argument.default is not argument.empty for argument in rest)
-    assert arguments(name)["progress"].default is False
+    assert arguments(name)["progress"].default is None
 
 
 @pytest.mark.parametrize("name", WITH_GROUP)
