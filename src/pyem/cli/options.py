@@ -156,9 +156,7 @@ Starts = Annotated[int, _option(SEARCH, "Starting points of mle.", metavar="NUMB
 Draws = Annotated[
     int, _option(SEARCH, "Draws of each chain of nuts that are kept.", metavar="NUMBER", min=4, max=MOST_DRAWS)
 ]
-Warmup = Annotated[
-    int, _option(SEARCH, "Draws before them that adapt nuts.", metavar="NUMBER", min=20, max=MOST_DRAWS)
-]
+Warmup = Annotated[int, _option(SEARCH, "Draws before them that adapt nuts.", metavar="NUMBER", min=20, max=MOST_DRAWS)]
 Chains = Annotated[int, _option(SEARCH, "Chains of nuts.", metavar="NUMBER", min=1, max=MOST_CHAINS)]
 Seed = Annotated[int, _option(SEARCH, "Of whatever is random.", metavar="NUMBER", min=0)]
 

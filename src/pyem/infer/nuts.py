@@ -237,8 +237,6 @@ def _advance(spec: Any, settings: Settings, args: Any, states: Any, n: Array) ->
     return lax.fori_loop(0, n, body, (states, buffer))
 
 
-
-
 def sample(
     spec: Any,
     settings: Settings,
