@@ -9,10 +9,12 @@ import pytest
 from tests.cli.run import ROOT, left
 
 SLOW = {
+    "README.md": "a study from data to recovery",
     "active-inference.md": "a hundred mazes of ten agents, and pymdp",
     "bayesian.md": "long chains",
     "comparison.md": "a hundred people",
     "coming-from-pyem.md": "numerical derivatives",
+    "quickstart.md": "a study from data to recovery",
     "study.md": "thousands of people",
 }
 """Pages that take more than a few seconds, and why."""
@@ -48,9 +50,8 @@ def runnable(block):
 
 
 def cases():
-    for page in PAGES:
-        if any(blocks(page)):
-            yield pytest.param(page, marks=[pytest.mark.slow] if page in SLOW else [])
+    pages = [page for page in PAGES if any(blocks(page))]
+    return [pytest.param(page, marks=[pytest.mark.slow] if page in SLOW else []) for page in pages]
 
 
 @pytest.mark.parametrize("page", cases())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LARGEST = 2**25
 """Values of a pointwise log-likelihood by trial that are kept unless asked for: 256 MiB."""
-RIPPLE = 1e-9
+RIPPLE = 1e-12
 """In nats; far below any difference that means something, far above the rounding of ratios near 1."""
 
 
