@@ -2,15 +2,22 @@
 
 import os
 import signal
+import sys
 from types import FrameType
+
+INTERRUPTED = "interrupted: nothing was written"
 
 
 def main() -> None:
-    """Entry point of the command: Ctrl-C is answered in words while it is still importing, too."""
+    """Entry point of the command: Ctrl-C is answered in words while it is still starting, too."""
     signal.signal(signal.SIGINT, interrupted)
-    from pyem.cli import main
+    try:
+        from pyem.cli import main as run
 
-    main()
+        run()
+    except KeyboardInterrupt:
+        print(INTERRUPTED, file=sys.stderr)
+        sys.exit(130)
 
 
 def interrupted(_: int, frame: FrameType | None) -> None:
@@ -20,7 +27,7 @@ def interrupted(_: int, frame: FrameType | None) -> None:
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
-            os.write(2, b"interrupted: nothing was written\n")
+            os.write(2, f"{INTERRUPTED}\n".encode())
             os._exit(130)
         frame = frame.f_back
     raise KeyboardInterrupt

@@ -390,8 +390,8 @@ def test_saved_fits_open_in_plain_arviz(fit, path):
 def test_arviz_reads_what_it_writes(inference_data, tmp_path):
     import arviz
 
-    arviz_path = inference_data.to_netcdf(str(tmp_path / "idata.nc"))
-    opened = arviz.from_netcdf(arviz_path)
+    inference_data.to_netcdf(str(tmp_path / "idata.nc"))
+    opened = arviz.from_netcdf(str(tmp_path / "idata.nc"))
     for group in ("posterior", "log_likelihood", "observed_data", "constant_data"):
         assert opened[group].equals(inference_data[group]), group
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""What fits by point estimates offer alike."""
+"""Methods that `PointFit` and `GridFit` have alike: functions of a fit, which both take into their classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyem.results.draws import drawn_prior, one_chain
 from pyem.results.fit import Chains, Draws, Fit, Unit
 from pyem.results.latents import latents_at
 from pyem.results.point_problems import group_problems, iteration_problems, people_problems
-from pyem.results.tables import information_table, summary_html
+from pyem.results.tables import information_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,106 +27,112 @@ class Estimates(Fit, Protocol):
         ...
 
 
-class Estimated:
-    """The methods that `PointFit` and `GridFit` share. It has no state, and neither replaces any of its methods."""
+# -- tables -----------------------------------------------------------------------------------------------------------
 
-    # -- tables -----------------------------------------------------------------------------------------------------------
 
-    def group_table(self: Estimates) -> pd.DataFrame:
-        """A row for each group parameter: mean, effect of a covariate, sd, correlation.
+def group_table(fit: Estimates) -> pd.DataFrame:
+    """A row for each group parameter: mean, effect of a covariate, sd, correlation.
 
-        Columns: ``estimate``, standard error ``se`` and 95 % interval ``low``, ``high`` on the unconstrained scale;
-        ``natural``, ``natural_low``, ``natural_high``: the group's median and its interval on the natural scale; ``z`` (the
-        estimate in standard errors) and ``p`` (two-sided) for effects. Intervals and p use Student's t with as many degrees
-        of freedom as there are subjects beyond the regression's weights. Intervals of standard deviations are symmetric for
-        their logarithm. A standard deviation on its lower bound (nobody differs as far as the data tell) has no error.
+    Columns: ``estimate``, standard error ``se`` and 95 % interval ``low``, ``high`` on the unconstrained scale;
+    ``natural``, ``natural_low``, ``natural_high``: the group's median and its interval on the natural scale; ``z`` (the
+    estimate in standard errors) and ``p`` (two-sided) for effects. Intervals and p use Student's t with as many degrees
+    of freedom as there are subjects beyond the regression's weights. Intervals of standard deviations are symmetric for
+    their logarithm. A standard deviation on its lower bound (nobody differs as far as the data tell) has no error.
 
-        Raises
-        ------
-        Unavailable
-            If the fit has no group (maximum likelihood, MAP, a grid under a given prior).
-        """
-        return information_table(self, self.information)
+    Raises
+    ------
+    Unavailable
+        If the fit has no group (maximum likelihood, MAP, a grid under a given prior).
+    """
+    return information_table(fit, fit.information)
 
-    def latents(self: Estimates) -> pd.DataFrame:
-        """A row for each trial: subject, block, trial, the columns, log-probability of the response, values, latents.
 
-        They are those at `x`. Values are those before the response. Quantities of the update (prediction errors) are NaN
-        where the trial taught nothing, the probability is NaN where there was no response. Vectors have a column for each
-        place: ``name0``, ``name1``, ...
-        """
-        return latents_at(self.model, self.data, self.x)
+def latents(fit: Estimates) -> pd.DataFrame:
+    """A row for each trial: subject, block, trial, the columns, log-probability of the response, values, latents.
 
-    # -- draws ------------------------------------------------------------------------------------------------------------
+    They are those at `x`. Values are those before the response. Quantities of the update (prediction errors) are NaN
+    where the trial taught nothing, the probability is NaN where there was no response. Vectors have a column for each
+    place: ``name0``, ``name1``, ...
+    """
+    return latents_at(fit.model, fit.data, fit.x)
 
-    def prior_draws(self: Estimates, n: int, *, key: Any = 0) -> Draws:
-        """`n` random draws of people from the Gaussian prior that was given.
 
-        Raises
-        ------
-        Unavailable
-            If there was none.
-        """
-        return drawn_prior(self.model, self.method, self.prior, len(self.x), n, generator(key))
+# -- draws ------------------------------------------------------------------------------------------------------------
 
-    def chains(self: Estimates, n: int, *, key: Any = 0) -> Chains:
-        """`n` draws as one chain."""
-        return one_chain(self.draws(n, key=key))
 
-    # -- saying it --------------------------------------------------------------------------------------------------------
+def prior_draws(fit: Estimates, n: int, *, key: Any = 0) -> Draws:
+    """`n` random draws of people from the Gaussian prior that was given.
 
-    def problems(self: Estimates) -> list[str]:
-        """What is wrong with the estimates, in words; empty if nothing is."""
-        return [
-            *iteration_problems(self.population, self.converged, self.message),
-            *people_problems(self.data.subjects, self.status),
-            *group_problems(self.model, self.population, self.information),
-        ]
+    Raises
+    ------
+    Unavailable
+        If there was none.
+    """
+    return drawn_prior(fit.model, fit.method, fit.prior, len(fit.x), n, generator(key))
 
-    def __repr__(self: Estimates) -> str:
-        return self.summary()
 
-    def _repr_html_(self: Estimates) -> str:
-        return summary_html(self)
+def chains(fit: Estimates, n: int, *, key: Any = 0) -> Chains:
+    """`n` draws as one chain."""
+    return one_chain(fit.draws(n, key=key))
 
-    # -- other forms ------------------------------------------------------------------------------------------------------
 
-    def to_arviz(
-        self: Estimates,
-        *,
-        draws: int = 500,
-        log_likelihood: Unit | bool | None = True,
-        prior: int = 0,
-        posterior_predictive: int = 0,
-        key: Any = 0,
-    ) -> Any:
-        """The fit in ArviZ's container: draws, pointwise log-likelihood, observed data.
+# -- saying it --------------------------------------------------------------------------------------------------------
 
-        See `pyem.results.arviz.to_arviz`.
-        """
-        from pyem.results.arviz import to_arviz
 
-        return to_arviz(
-            self,
-            draws=draws,
-            log_likelihood=log_likelihood,
-            prior=prior,
-            posterior_predictive=posterior_predictive,
-            key=key,
-        )
+def problems(fit: Estimates) -> list[str]:
+    """What is wrong with the estimates, in words; empty if nothing is."""
+    return [
+        *iteration_problems(fit.population, fit.converged, fit.message),
+        *people_problems(fit.data.subjects, fit.status),
+        *group_problems(fit.model, fit.population, fit.information),
+    ]
 
-    def save(
-        self: Estimates,
-        path: str | Path,
-        *,
-        draws: int = 100,
-        log_likelihood: Unit | bool | None = False,
-        key: Any = 0,
-    ) -> Path:
-        """Write the fit, its data and the model's identity to a netCDF file, which ArviZ opens too.
 
-        `pyem.load` reads it back. The file appears under its name only when it is complete. See `pyem.results.files.save`.
-        """
-        from pyem.results.files import save
+def text(fit: Estimates) -> str:
+    """The summary, as what Python shows of the fit."""
+    return fit.summary()
 
-        return save(self, path, draws=draws, log_likelihood=log_likelihood, key=key)
+
+# -- other forms ------------------------------------------------------------------------------------------------------
+
+
+def to_arviz(
+    fit: Estimates,
+    *,
+    draws: int = 500,
+    log_likelihood: Unit | bool | None = True,
+    prior: int = 0,
+    posterior_predictive: int = 0,
+    key: Any = 0,
+) -> Any:
+    """The fit in ArviZ's container: draws, pointwise log-likelihood, observed data.
+
+    See `pyem.results.arviz.to_arviz`.
+    """
+    from pyem.results.arviz import to_arviz
+
+    return to_arviz(
+        fit,
+        draws=draws,
+        log_likelihood=log_likelihood,
+        prior=prior,
+        posterior_predictive=posterior_predictive,
+        key=key,
+    )
+
+
+def save(
+    fit: Estimates,
+    path: str | Path,
+    *,
+    draws: int = 100,
+    log_likelihood: Unit | bool | None = False,
+    key: Any = 0,
+) -> Path:
+    """Write the fit, its data and the model's identity to a netCDF file, which ArviZ opens too.
+
+    `pyem.load` reads it back. The file appears under its name only when it is complete. See `pyem.results.files.save`.
+    """
+    from pyem.results.files import save
+
+    return save(fit, path, draws=draws, log_likelihood=log_likelihood, key=key)

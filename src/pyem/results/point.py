@@ -13,10 +13,10 @@ from pyem.data.dataset import Dataset
 from pyem.model.model import Model
 from pyem.numerics.rng import generator
 from pyem.population.population import Population
+from pyem.results import estimated
 from pyem.results.draws import at_least_one, group_draws, laplace_draws
-from pyem.results.estimated import Estimated
 from pyem.results.fit import Draws, result
-from pyem.results.tables import ended, people_table, summary_of
+from pyem.results.tables import ended, people_table, summary_html, summary_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @final
 @result
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class PointFit(Estimated):
+class PointFit:
     """A fit by maximum likelihood, MAP or EM: every subject's mode, its curvature, and the group.
 
     Parameters
@@ -139,6 +139,18 @@ class PointFit(Estimated):
     def summary(self) -> str:
         """What was fitted and what came out, as text."""
         return summary_of(self, *ended(self, "log-likelihood", "log evidence (Laplace)"))
+
+    # -- as of all point estimates ----------------------------------------------------------------------------------------
+
+    group_table = estimated.group_table
+    latents = estimated.latents
+    prior_draws = estimated.prior_draws
+    chains = estimated.chains
+    problems = estimated.problems
+    to_arviz = estimated.to_arviz
+    save = estimated.save
+    __repr__ = estimated.text
+    _repr_html_ = summary_html
 
     @staticmethod
     def load(path: str | Path, model: Model | None = None) -> PointFit:

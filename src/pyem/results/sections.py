@@ -93,12 +93,14 @@ def log_likelihood_section(model: Model, data: Dataset, x: np.ndarray, unit: Uni
 
 
 def uneven(values: np.ndarray) -> np.ndarray:
-    """The same pointwise log-likelihood (draw, unit), with a ripple of `RIPPLE` nats where all draws are exactly alike.
+    """The same pointwise log-likelihood (draw, unit), with a ripple of `RIPPLE` nats where all draws are alike.
 
     So are those of a first choice among options of equal value. Leaving such a unit out changes nothing, but ArviZ fits a
     tail to its importance ratios, and refuses (from version 1) or reports a Pareto k of infinity where they have none.
     """
-    alike = (values == values[:1]).all(0) & np.isfinite(values[0])
+    with np.errstate(invalid="ignore"):
+        # Rounding may differ from draw to draw.
+        alike = np.ptp(values, axis=0) < RIPPLE
     if len(values) < 2 or not alike.any():
         return values
     # Evenly spread and in an order that has nothing to do with the draws': multiples of the golden ratio.
