@@ -88,9 +88,9 @@ def problems(fit: Estimates) -> list[str]:
     ]
 
 
-def text(fit: Estimates) -> str:
-    """The summary, as what Python shows of the fit."""
-    return fit.summary()
+def text(self: Estimates) -> str:
+    """The summary, as what Python shows of a fit."""
+    return self.summary()
 
 
 # -- other forms ------------------------------------------------------------------------------------------------------
