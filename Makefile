@@ -9,6 +9,10 @@ AIF_ENV := .venv/.installed-aif
 PYMC_ENV := .venv/.installed-pymc
 UV := .lock-venv/bin/uv
 LOCKS := aif docs pymc
+# The newest Python that is installed and that the dependencies have wheels for.
+NEWEST_PYTHON ?= $(shell for v in 3.13 3.12; do python$$v -c "" 2>/dev/null && command -v python$$v && exit; done; echo $(PYTHON))
+# What depends on other packages' versions most: tables, files, ArviZ, figures, results.
+EDGES := tests/unit/test_export.py tests/unit/test_files.py tests/unit/test_fit_contract.py tests/unit/test_table.py
 COMPILE = $(UV) pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml
 
@@ -19,7 +23,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-slow lint format type bench docs clean lock
+.PHONY: help demo test test-slow test-lowest test-newest lint format type bench docs clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +63,17 @@ test: lint type ## check format, lint, layers and types, then run the unit tests
 test-slow: $(AIF_ENV) $(PYMC_ENV) ## run the tests marked slow, and those that compare with pymdp and PyMC
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
 	$(BIN)/python -m pytest tests/aif/test_pymdp.py
+	$(MAKE) test-lowest test-newest
+
+test-lowest: $(UV) ## run some tests with the lowest versions that pyproject.toml allows
+	rm -rf .venv-lowest && $(UV) venv --quiet --python $(PYTHON) .venv-lowest
+	$(UV) pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e . "pytest>=8.3" "polars>=1.0"
+	.venv-lowest/bin/python -m pytest -q $(EDGES)
+
+test-newest: $(UV) ## run them with the newest Python here and the newest versions there are
+	rm -rf .venv-newest && $(UV) venv --quiet --python $(NEWEST_PYTHON) .venv-newest
+	$(UV) pip install --quiet --python .venv-newest/bin/python --upgrade -e . pytest polars
+	.venv-newest/bin/python -m pytest -q $(EDGES)
 
 lint: $(ENV) ## check format, lint, and that imports only go down
 	$(BIN)/ruff format --check .
@@ -78,9 +93,9 @@ bench: $(ENV) ## run the benchmarks
 docs: $(DOCS_ENV) ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-clean: ## remove caches, builds and results, but not the environment
-	rm -rf build dist site results .pytest_cache .ruff_cache .jax_cache src/*.egg-info
-	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+clean: ## remove caches and builds, but neither results nor environments
+	rm -rf build dist site .pytest_cache .ruff_cache .jax_cache src/*.egg-info
+	find . -path "./.venv*" -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 $(UV):
 	$(PYTHON) -m venv .lock-venv

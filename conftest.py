@@ -2,14 +2,17 @@
 
 import gc
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent
-QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+QUICKLY = "--xla_backend_optimization_level=0"
 """Most of the time of the tests is compilation, and what they compile runs on little data: without optimisation it takes a
 third less. The slow tests compile as users do."""
+QUICKER = "--xla_cpu_use_fusion_emitters=false"
+"""Quicker still, up to version 0.10 of JAX; later ones do not know the flag, and end the process."""
 MANY = 30_000
 """Memory mappings; Linux allows a process 65,530, and XLA crashes when there are no more."""
 
@@ -18,7 +21,8 @@ def pytest_configure(config):
     """Compile quickly, share compiled functions among the processes of a run, and keep them for the next one."""
     if "slow" not in config.option.markexpr.replace("not slow", ""):
         # Before JAX is first used, and for the processes that tests start.
-        os.environ["XLA_FLAGS"] = f"{QUICKLY} {os.environ.get('XLA_FLAGS', '')}"
+        known = tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11)
+        os.environ["XLA_FLAGS"] = f"{QUICKLY} {QUICKER if known else ''} {os.environ.get('XLA_FLAGS', '')}"
     import jax
 
     jax.config.update("jax_compilation_cache_dir", str(ROOT / ".jax_cache"))

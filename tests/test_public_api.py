@@ -6,14 +6,17 @@ import importlib.metadata
 import inspect
 import json
 import pkgutil
+import re
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
 import pyem
 
+ROOT = Path(__file__).parents[1]
 API = {
     "Bernoulli",
     "Binomial",
@@ -132,6 +135,18 @@ def test_every_public_name_is_there_and_documented(name):
         own = [member for key, member in vars(value).items() if not key.startswith("_")]
         methods = [member for member in own if inspect.isfunction(member) or isinstance(member, property | classmethod)]
         assert all(inspect.getdoc(method) for method in methods)
+
+
+def test_every_public_name_stands_in_the_reference():
+    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    values = {name: getattr(pyem, name) for name in API - {"__version__"}}
+    there = set(re.findall(r"^::: (\S+)$", page, flags=re.MULTILINE))
+    absent = [
+        name
+        for name, value in values.items()
+        if not isinstance(value, types.ModuleType) and f"{value.__module__}.{name}" not in there
+    ]
+    assert absent == []
 
 
 def test_the_names_of_active_inference_are_these():

@@ -88,6 +88,21 @@ def require_whole(**numbers: tuple[Any, int]) -> None:
             raise ValueError(f"{name}={value}; at least {least} is needed")
 
 
+def require_number(**numbers: tuple[Any, float]) -> None:
+    """Raise unless each of the values is a finite number, and no less than the number beside it.
+
+    Examples
+    --------
+    >>> require_number(tol=(float("nan"), 0))
+    Traceback (most recent call last):
+        ...
+    ValueError: tol=nan; a finite number of at least 0 is needed
+    """
+    for name, (value, least) in numbers.items():
+        if not (isinstance(value, int | float | np.number) and least <= value < np.inf):
+            raise ValueError(f"{name}={value!r}; a finite number of at least {least:g} is needed")
+
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

@@ -23,24 +23,6 @@ def checkout(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("page", "written"),
-    [
-        ("README.md", ["choices.png", "recovery.png"]),
-        (
-            "docs/quickstart.md",
-            ["choice_curves.png", "comparison.png", "estimates.png", "fit.nc", "parameters.png", "recovery.png"],
-        ),
-    ],
-)
-def test_the_python_of_a_page_runs(checkout, page, written):
-    names = {}
-    for block in blocks(page, "python"):
-        exec(compile(block, page, "exec"), names)
-    assert left(checkout) == sorted(["examples", *written])
-    assert names["fit"].converged
-
-
 def test_the_readme_shows_twenty_lines_of_python_or_so():
     (block,) = blocks("README.md", "python")
     lines = [line for line in block.splitlines() if line.strip() and not line.startswith("#")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions
+import pandas as pd
 import pytest
 
 import pyem
@@ -19,6 +21,7 @@ from pyem.errors import FitWarning, UndefinedCriterion
 from pyem.numerics.pareto import pareto_smoothed
 from pyem.plot.numbers import comparison_numbers
 from pyem.selection import CRITERIA, Criterion, Score, Settings, register, unregister
+from pyem.selection.groups import groups_differ
 
 MODEL = pyem.models.get("rw1a1b")
 SMALL = {"draws": 40, "warmup": 60, "chains": 2, "key": 1}
@@ -153,16 +156,66 @@ def test_grids_are_compared(fits, data):
 
 @pytest.mark.filterwarnings("ignore::pyem.FitWarning")
 def test_columns_of_comparisons(fits):
-    start = ["method", "n_params", "n_group", "log_lik"]
-    end = ["difference", "difference_se", "weight"]
+    start = ["difference", "difference_se", "weight", "method", "n_params", "n_group", "log_lik"]
     table = pyem.compare_fits({"em": fits("em")}, draws=64)
     middle = ["lme", "integrated_bic", "integrated_bic_se", "aic", "bic", "pseudo_r2"]
-    assert list(table.columns) == [*start, *middle, *end]
+    assert list(table.columns) == [*start, *middle]
     table = pyem.compare_fits({"nuts": fits("nuts"), "svi": fits("svi")}, unit="block")
     middle = ["unit", "n_units", "elpd", "se", "p", "deviance", "k_above_0.7"]
-    assert list(table.columns) == [*start, *middle, *end]
+    assert list(table.columns) == [*start, *middle]
     assert table.attrs["by"] == "loo"
     assert "k_above_0.7" not in pyem.compare_fits({"svi": fits("svi")}, by="waic").columns
+
+
+@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
+def test_a_narrow_terminal_shows_the_difference(fits):
+    table = pyem.compare_fits({"map": fits("map"), "em": fits("em")}, by="lme", draws=0)
+    with pd.option_context("display.width", 80, "display.max_columns", 0):
+        printed = str(table)
+    assert max(map(len, printed.splitlines())) <= 80
+    assert {"difference", "difference_se"} <= set(printed.split())
+
+
+def test_models_are_compared_under_the_same_group(fits, data):
+    def fitted(model, **group):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitWarning)
+            return pyem.fit_em(model, data, group=pyem.Group(**group), max_iter=3, standard_errors=False)
+
+    simple = pyem.fix(MODEL, alpha=0.3)
+    one, other = fitted(MODEL), fitted(simple, family="student_t")
+    with pytest.warns(
+        FitWarning, match=r"'one': gaussian, diagonal covariance; 'other': student_t.*under the same group"
+    ):
+        pyem.compare_fits({"one": one, "other": other}, by="lme", draws=0)
+    assert groups_differ({"one": one, "other": fitted(simple)}) is None
+    # The same model under two groups is compared for the sake of the groups.
+    assert groups_differ({"one": one, "other": fitted(MODEL, family="student_t")}) is None
+    assert groups_differ({"em": one, "map": fits("map")}) is None
+
+
+def test_a_covariate_may_shift_what_one_model_only_has(data):
+    shifted = dataclasses.replace(data, covariates={"age": np.arange(6.0)})
+
+    def fitted(model, on):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FitWarning)
+            group = pyem.Group(covariates={"age": on})
+            return pyem.fit_em(model, shifted, group=group, max_iter=2, standard_errors=False)
+
+    two = pyem.models.get("rw2a1b")
+    one = fitted(MODEL, ["alpha"])
+    assert groups_differ({"one": one, "two": fitted(two, ["alpha_pos", "alpha_neg"])}) is None
+    assert "'two': gaussian, diagonal covariance, age on all parameters" in str(
+        groups_differ({"one": one, "two": fitted(two, [])})
+    )
+
+
+def test_a_population_that_was_given_costs_nothing(fits, data):
+    population = fits("grid with a group").population
+    given = pyem.fit_grid(MODEL, data, group=population, accuracy=1e-6)
+    assert pyem.lme(given).n_group == 0
+    assert pyem.lme(fits("grid with a group")).n_group == 4
 
 
 def test_a_single_person_has_an_error_across_trials(data):

@@ -10,6 +10,7 @@ import pytest
 
 import pyem
 from pyem.infer import nuts, setup
+from pyem.infer.progress import progress_bar
 from pyem.model.distribution import Normal
 from pyem.numerics.jit import TRACES
 from tests.oracle.notebook import notebook_data, notebook_grid, notebook_model
@@ -245,7 +246,7 @@ def test_progress_goes_to_the_error_stream(capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     news = {"stage": "warm-up", "steps": 7.0, "accept": 0.81, "divergent": 0}
-    with nuts.progress_bar(True, "NUTS of a test", 40) as report:
+    with progress_bar(True, "NUTS of a test", 40) as report:
         report(20, news)
         report(20, news | {"stage": "draws", "divergent": 3})
     said = capsys.readouterr()

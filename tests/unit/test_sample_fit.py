@@ -63,16 +63,29 @@ def test_waic_by_trial_and_block_is_its_definition(fit, data, pointwise):
         assert len(found.table()) == values.shape[1]
 
 
+def arviz_smoothed(log_ratios):
+    """Smoothed log weights and Pareto k of log importance ratios (unit, draw), by either generation of ArviZ.
+
+    The later one begins its tails elsewhere, and so has other k; it is not asked for them.
+    """
+    import arviz
+
+    if arviz.__version__.startswith("0."):
+        return arviz.psislw(log_ratios)
+    from arviz_stats.base import array_stats
+
+    return array_stats.psislw(-log_ratios, axis=-1)[0], None
+
+
 def test_loo_is_that_of_arviz(fit, data, pointwise):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import arviz
-
         values = np.where(data.present["choice"], pointwise, 0).sum(1)
-        theirs, k = arviz.psislw(-values.T.copy())
+        theirs, k = arviz_smoothed(-values.T.copy())
         ours, our_k = pareto_smoothed(-values)
         np.testing.assert_allclose(logsumexp(ours + values, axis=0), logsumexp(theirs + values.T, axis=1), atol=0.05)
-        np.testing.assert_allclose(our_k, k, atol=0.05)
+        if k is not None:
+            np.testing.assert_allclose(our_k, k, atol=0.05)
         found = pyem.loo(fit, unit="block")
     np.testing.assert_allclose(found.pointwise, logsumexp(ours + values, axis=0), rtol=1e-9)
     np.testing.assert_allclose(found.by_subject, found.pointwise.reshape(SUBJECTS, BLOCKS).sum(1))
@@ -193,7 +206,7 @@ def test_arviz_has_all_groups(fit, data, pointwise):
         "observed_data",
         "constant_data",
     }
-    assert groups <= set(found.groups())
+    assert all(name in found for name in groups)
     assert found.posterior.alpha.dims == ("chain", "draw", "subject")
     assert found.posterior.x.dims == ("chain", "draw", "subject", "parameter")
     assert found.posterior.parameter.values.tolist() == ["beta", "alpha"]

@@ -58,7 +58,7 @@ def test_arguments_after_the_data_are_given_by_name_and_have_defaults(name):
     first, second, *rest = arguments(name).values()
     assert (first.name, second.name) == ("model", "data")
     assert all(argument.kind is argument.KEYWORD_ONLY and argument.default is not argument.empty for argument in rest)
-    assert arguments(name)["progress"].default is False
+    assert arguments(name)["progress"].default is None
 
 
 @pytest.mark.parametrize("name", WITH_GROUP)
@@ -86,6 +86,40 @@ def test_words_that_went_are_in_no_signature(name):
 def test_point_fits_take_starts(name):
     assert arguments(name)["start"].default is None
     assert arguments(name)["starts"].default == (5 if name == "mle" else 1)
+
+
+# -- what cannot be meant -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_model_without_a_free_parameter_is_refused_in_words(name, model, data):
+    fixed = pyem.fix(model, alpha=0.3)
+    with pytest.raises(pyem.ModelError, match=r"no free parameter.*pyem.log_lik"):
+        VERBS[name][0](fixed, data)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("em", {"tol": float("nan")}),
+        ("em", {"tol": -1.0}),
+        ("em", {"tol": "small"}),
+        ("grid", {"accuracy": float("nan")}),
+        ("svi", {"learning_rate": float("inf")}),
+        ("mle", {"starts": 10**8}),
+        ("map", {"starts": 0}),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused(name, options, model, data):
+    ((word, value),) = options.items()
+    with pytest.raises(ValueError, match=f"{word}={value!r}".replace("+", r"\+")):
+        VERBS[name][0](model, data, **options)
+
+
+def test_degrees_of_freedom_are_finite():
+    for df in (0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="degrees of freedom"):
+            Group("student_t", df=df)
 
 
 # -- meaning --------------------------------------------------------------------------------------------------------------

@@ -36,14 +36,14 @@ def render_maze(data: Dataset, *, subject: int = 0, block: int = 0) -> Figure:
     ValueError
         If there is no such block.
     """
-    from matplotlib.figure import Figure
+    from pyem.draw.picture import Picture
 
     lanes = np.flatnonzero(data.lane_subject == subject)
     if block >= len(lanes):
         raise ValueError(f"subject {subject} has {len(lanes)} blocks, so there is no block {block}")
     lane = lanes[block]
     rows = np.flatnonzero(data.valid[:, lane])
-    figure = Figure(figsize=(2.1 * len(rows), 2.9), layout="constrained")
+    figure = Picture(figsize=(2.1 * len(rows), 2.9), layout="constrained")
     axes = figure.subplots(1, len(rows), squeeze=False)[0]
     for t, axis in zip(rows, axes, strict=True):
         place, outcome, cue, action = (
@@ -116,7 +116,7 @@ def plot_posteriors(
     ValueError
         If shapes do not belong together.
     """
-    from matplotlib.figure import Figure
+    from pyem.draw.picture import Picture
 
     if not isinstance(draws, np.ndarray | jax.Array | Sequence):
         fit: Fit = draws
@@ -135,7 +135,7 @@ def plot_posteriors(
     low, high = bounds or (draws.min(), draws.max())
     where = np.arange(len(draws))
     names = [str(k if labels is None else labels[k]) for k in order]
-    figure = Figure(figsize=(max(6.0, 0.55 * len(draws) + 2), 7), layout="constrained")
+    figure = Picture(figsize=(max(6.0, 0.55 * len(draws) + 2), 7), layout="constrained")
     above, below = figure.subplots(2, 1)
     violins = above.violinplot(list(draws[order]), positions=where, showextrema=False, showmedians=True)
     for body in violins["bodies"]:  # type: ignore[union-attr]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -67,6 +68,8 @@ def _option(
 
 
 DATA, MODEL, GROUP, SEARCH, OUTPUT = "The data", "The model", "The group", "The search", "The results"
+MOST_STARTS, MOST_DRAWS, MOST_CHAINS = 1000, 1_000_000, 1000
+"""Larger numbers are slips of the finger, or more than any memory holds."""
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help="CSV, TSV or Parquet file with a row for each trial.")]
 Subject = Annotated[str, _option(DATA, "Whose trial a row is.", metavar="COLUMN")]
@@ -128,7 +131,7 @@ Covariates = Annotated[
     _option(
         GROUP,
         "Column with one value for each person that shifts the group's mean: age, or age:alpha for some parameters only. "
-        "May be repeated.",
+        "A colon that is part of a name is written \\:. May be repeated.",
         "--covariate",
         metavar="NAME[:PARAM,...]",
         many=True,
@@ -149,10 +152,12 @@ MethodOption = Annotated[
 ]
 MaxIter = Annotated[int, _option(SEARCH, "EM iterations at most.", metavar="NUMBER", min=1)]
 Tol = Annotated[float, _option(SEARCH, "EM stops when the group changes by less.", metavar="NUMBER")]
-Starts = Annotated[int, _option(SEARCH, "Starting points of mle.", metavar="NUMBER", min=1)]
-Draws = Annotated[int, _option(SEARCH, "Draws of each chain of nuts that are kept.", metavar="NUMBER", min=4)]
-Warmup = Annotated[int, _option(SEARCH, "Draws before them that adapt nuts.", metavar="NUMBER", min=20)]
-Chains = Annotated[int, _option(SEARCH, "Chains of nuts.", metavar="NUMBER", min=1)]
+Starts = Annotated[int, _option(SEARCH, "Starting points of mle.", metavar="NUMBER", min=1, max=MOST_STARTS)]
+Draws = Annotated[
+    int, _option(SEARCH, "Draws of each chain of nuts that are kept.", metavar="NUMBER", min=4, max=MOST_DRAWS)
+]
+Warmup = Annotated[int, _option(SEARCH, "Draws before them that adapt nuts.", metavar="NUMBER", min=20, max=MOST_DRAWS)]
+Chains = Annotated[int, _option(SEARCH, "Chains of nuts.", metavar="NUMBER", min=1, max=MOST_CHAINS)]
 Seed = Annotated[int, _option(SEARCH, "Of whatever is random.", metavar="NUMBER", min=0)]
 
 Out = Annotated[Path, _option(OUTPUT, "Where results go; made when all is done.", metavar="FOLDER")]
@@ -183,21 +188,52 @@ def pairs(values: Sequence[str], option: str, example: str) -> dict[str, str]:
 
 
 def split_list(text: str) -> str | list[str]:
-    """``"a,b"`` as a list, a single name as it is."""
-    return text.split(",") if "," in text else text
+    r"""``"a,b"`` as a list, a single name as it is; a comma that belongs to a name is written ``\,``.
+
+    Examples
+    --------
+    >>> split_list("x1,x2"), split_list("reward"), split_list(r"cost\, pence")
+    (['x1', 'x2'], 'reward', 'cost, pence')
+    """
+    parts = [unquoted(part) for part in re.split(r"(?<!\\),", text)]
+    return parts if len(parts) > 1 else parts[0]
+
+
+def quoted(name: str) -> str:
+    r"""A column's name as it is written where ``:`` and ``,`` separate names.
+
+    Examples
+    --------
+    >>> print(quoted("STAI:trait"))
+    STAI\:trait
+    """
+    return re.sub(r"[:,]", r"\\\g<0>", name)
+
+
+def unquoted(text: str) -> str:
+    r"""The name that `quoted` gave: ``\:`` and ``\,`` stand for the characters themselves."""
+    return re.sub(r"\\([:,])", r"\1", text)
+
+
+def _name_and_rest(text: str) -> tuple[str, str, str]:
+    """A covariate's name, the colon if there is one that is no part of it, and what follows."""
+    name, *rest = re.split(r"(?<!\\):", text, maxsplit=1)
+    return unquoted(name), ":" * len(rest), "".join(rest)
 
 
 def shifts(values: Sequence[str]) -> dict[str, list[str]]:
-    """Covariates and the parameters they shift; an empty list stands for all parameters.
+    r"""Covariates and the parameters they shift; an empty list stands for all parameters.
 
     Examples
     --------
     >>> shifts(["age:alpha,beta", "sex"])
     {'age': ['alpha', 'beta'], 'sex': []}
+    >>> shifts([r"STAI\:trait:alpha"])
+    {'STAI:trait': ['alpha']}
     """
     out: dict[str, list[str]] = {}
     for text in values:
-        name, _, on = text.partition(":")
+        name, _, on = _name_and_rest(text)
         if not name or text.endswith((":", ",")):
             raise typer.BadParameter(f"{text!r} should look like age or age:alpha", param_hint="--covariate")
         # Who asks for all parameters once means all of them.
@@ -241,7 +277,7 @@ def effect(text: str) -> tuple[str, str | None, float]:
     >>> effect("age:alpha=0.5"), effect("age")
     (('age', 'alpha', 0.5), ('age', None, 0.0))
     """
-    name, colon, rest = text.partition(":")
+    name, colon, rest = _name_and_rest(text)
     if not name:
         raise typer.BadParameter(f"{text!r} should look like age or age:alpha=0.5", param_hint="--covariate")
     if not colon:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import functools
 import gc
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
 import pyem
-
-if TYPE_CHECKING:
-    pass
-
 
 app = typer.Typer(
     name="pyem",
@@ -41,7 +38,26 @@ def main() -> None:
     gc.set_threshold(1_000_000)
     # A polite request to end is treated like Ctrl-C: whatever is half written is removed on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    sys.stdout, sys.stderr = patient(sys.stdout), patient(sys.stderr)
     app()
+
+
+class _Patient(io.FileIO):
+    """A pipe that may be closed at its other end (``pyem fit ... | head -1``): the results are still to be written."""
+
+    def write(self, data: Any) -> int | None:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
+def patient(stream: TextIO) -> TextIO:
+    """The same stream, if it is a terminal or there is none; a pipe or file in a form that does not break."""
+    if stream is None or stream.isatty():
+        return stream
+    raw = _Patient(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, stream.errors, line_buffering=True)
 
 
 def plainly(command: Callable[..., None]) -> Callable[..., None]:
@@ -56,6 +72,13 @@ def plainly(command: Callable[..., None]) -> Callable[..., None]:
             if os.environ.get("PYEM_DEBUG"):
                 raise
             typer.secho(f"error: {error}", err=True, fg=typer.colors.RED)
+            raise typer.Exit(1) from None
+        except MemoryError:
+            typer.secho(
+                "error: there is not enough memory for this; ask for fewer people, trials, draws or chains",
+                err=True,
+                fg=typer.colors.RED,
+            )
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.secho("interrupted: nothing was written", err=True, fg=typer.colors.RED)

@@ -39,6 +39,9 @@ def check_free(path: Path, *, force: bool) -> None:
         If there is something that must not be overwritten, or the folder cannot be made.
     """
     path = path.resolve()
+    if path in (Path(path.anchor), Path.cwd()):
+        what = "the root of a disk" if path == Path(path.anchor) else "the folder you are in"
+        raise ValueError(f"{str(path)!r} is {what}, which results cannot replace; give a folder in it with --out")
     above = next(parent for parent in path.parents if parent.exists())
     if not above.is_dir():
         raise ValueError(f"{str(path)!r} cannot be made: {str(above)!r} is a file; give another folder with --out")

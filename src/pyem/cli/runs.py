@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import pyem
+from pyem.cli.options import quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,11 +84,11 @@ class Request:
         for column in self.block:
             add("block", column)
         for name, source in self.columns.items():
-            add("column", f"{name}={_joined(source)}")
+            add("column", f"{name}={_joined(_comma_quoted(source))}")
         for name, labels in self.codes.items():
             add("codes", f"{name}={_joined(labels)}")
         for name, on in self.covariates.items():
-            add("covariate", f"{name}:{_joined(on)}" if on else name)
+            add("covariate", f"{quoted(name)}:{_joined(on)}" if on else quoted(name))
         for name, value in self.fix.items():
             add("fix", f"{name}={value!r}")
         for name in _OPTIONAL:
@@ -113,6 +114,11 @@ _OPTIONAL = (
     "warmup",
     "chains",
 )
+
+
+def _comma_quoted(source: str | Sequence[str]) -> str | list[str]:
+    quote = lambda name: name.replace(",", r"\,")  # noqa: E731
+    return quote(source) if isinstance(source, str) else [quote(name) for name in source]
 
 
 def _joined(values: str | Sequence[str]) -> str:
@@ -181,7 +187,7 @@ def make_models(request: Request) -> list[Model]:
     models = [make_model(spec) for spec in request.models]
     _in_some_model("--fix", request.fix, models)
     for name, on in request.covariates.items():
-        _in_some_model(f"--covariate {name}:{_joined(on)}", on, models)
+        _in_some_model(f"--covariate {name}:{_joined(on)}", on, models, r"; a colon in a column's name is written \:")
     held = [{name: value for name, value in request.fix.items() if name in _parameters(model)} for model in models]
     return [pyem.fix(model, **values) if values else model for model, values in zip(models, held, strict=True)]
 
@@ -196,12 +202,12 @@ def _parameters(model: Model) -> list[str]:
     return [parameter.name for parameter in model.parameters]
 
 
-def _in_some_model(option: str, names: Any, models: list[Model]) -> None:
+def _in_some_model(option: str, names: Any, models: list[Model], remedy: str = "") -> None:
     known = [name for model in models for name in (*_parameters(model), *model.names)]
     unknown = [name for name in names if name not in known]
     if unknown:
         told = "; ".join(f"{model.name} has {', '.join(_parameters(model))}" for model in models)
-        raise ValueError(f"{option}: there is no parameter {unknown[0]!r}; {told}")
+        raise ValueError(f"{option}: there is no parameter {unknown[0]!r}; {told}{remedy}")
 
 
 def make_group(request: Request, model: Model) -> pyem.Group:
@@ -282,9 +288,9 @@ def run_fits(request: Request, models: Sequence[Model], data: Dataset, *, progre
         elif request.method == "svi":
             yield pyem.fit_svi(model, data, group=group, key=request.seed, progress=progress)
         elif request.method == "map":
-            yield pyem.fit_map(model, data)
+            yield pyem.fit_map(model, data, progress=progress)
         else:
-            yield pyem.fit_mle(model, data, starts=request.starts, key=request.seed)
+            yield pyem.fit_mle(model, data, starts=request.starts, key=request.seed, progress=progress)
 
 
 def check_request(request: Request) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -85,10 +86,15 @@ class _Layout:
     """First row of each lane."""
     shape: tuple[int, int]
 
-    @property
+    @functools.cached_property
     def sparse(self) -> bool:
         """Whether arrays of all lanes would be padding for the most part."""
         return is_sparse(self.shape[0], np.bincount(self.lane))
+
+    @functools.cached_property
+    def in_order(self) -> bool:
+        """Whether the table's rows are sorted already."""
+        return bool((np.diff(self.rows) == 1).all())
 
     def together(self, values: Mapping[str, np.ndarray], fills: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
         """Arrays (row, ...) by name as (trial, ..., lane), with padding that is only made when needed where it is most."""
@@ -99,10 +105,16 @@ class _Layout:
 
     def scatter(self, values: np.ndarray, fill: Any = 0) -> np.ndarray:
         """Values (row, ...) as (trial, ..., lane)."""
-        out = np.empty((self.shape[0], *values.shape[1:], self.shape[1]), values.dtype)
+        n_trials, n_lanes = self.shape
+        out = np.empty((n_trials, *values.shape[1:], n_lanes), values.dtype)
         lanes_second = np.moveaxis(out, -1, 1)
-        lanes_second[...] = fill
-        lanes_second[self.position, self.lane] = values[self.rows]
+        sorted_rows = values if self.in_order else values[self.rows]
+        if len(self.rows) == n_trials * n_lanes:
+            # Lanes of the same length, as most experiments have them, are only turned around.
+            lanes_second[...] = np.moveaxis(sorted_rows.reshape(n_lanes, n_trials, *values.shape[1:]), 0, 1)
+        else:
+            lanes_second[...] = fill
+            lanes_second[self.position, self.lane] = sorted_rows
         return out
 
 

@@ -22,13 +22,13 @@ LABELLED_PEOPLE = 40
 
 def canvas(n_panels: int, *, size: tuple[float, float] = PANEL_INCHES, columns: int = 4) -> tuple[Figure, list[Axes]]:
     """A figure with `n_panels` panels in rows of up to `columns`, without clutter."""
-    from matplotlib.figure import Figure
+    from pyem.draw.picture import Picture
 
     across = min(n_panels, columns)
     down = math.ceil(n_panels / across)
     # One panel alone is a little wider, so that its labels fit.
     width = size[0] * across * (1.35 if n_panels == 1 else 1.0)
-    figure = Figure(figsize=(width, size[1] * down + 0.3), dpi=150, layout="constrained")
+    figure = Picture(figsize=(width, size[1] * down + 0.3), dpi=150, layout="constrained")
     panels = [figure.add_subplot(down, across, k + 1) for k in range(n_panels)]
     for panel in panels:
         panel.spines[["top", "right"]].set_visible(False)

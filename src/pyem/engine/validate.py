@@ -24,6 +24,21 @@ _valid: weakref.WeakKeyDictionary[Dataset, set[Model]] = weakref.WeakKeyDictiona
 _tried: weakref.WeakSet[Model] = weakref.WeakSet()
 
 
+def require_free(model: Model) -> None:
+    """Raise unless the model has a parameter to estimate.
+
+    Raises
+    ------
+    ModelError
+        If it has none, or all of them are fixed.
+    """
+    if not model.n_params:
+        raise ModelError(
+            f"model {model.name!r} has no free parameter, so that there is nothing to fit; its log-likelihood is "
+            "pyem.log_lik(model, data, np.zeros((data.n_subjects, 0))), and pyem.simulate takes it as it is"
+        )
+
+
 def validate(model: Model, data: Dataset) -> None:
     """Raise unless `data` has what `model` needs and the model can be evaluated on it.
 

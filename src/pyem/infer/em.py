@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.engine.validate import validate
-from pyem.errors import list_of, warn
+from pyem.engine.validate import require_free, validate
+from pyem.errors import list_of, require_number, warn
 from pyem.infer.em_loop import EMRun, Report
 from pyem.infer.esteps import at_once, estep_maker, glance_of
 from pyem.infer.multimodal import run_em_global
@@ -38,7 +38,7 @@ def fit_em(
     accelerate: bool = True,
     standard_errors: bool = True,
     key: Any = 0,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> PointFit:
     """Fit a model to a group of people by hierarchical expectation maximisation with Laplace approximation.
 
@@ -66,7 +66,7 @@ def fit_em(
     key
         Seed of the random starts.
     progress
-        Show a progress bar.
+        Show how far it is; by default at an interactive prompt and in a notebook only.
 
     Warns
     -----
@@ -94,8 +94,10 @@ def fit_em(
     True
     """
     group = _group_of(group, priors)
+    require_free(model)
     validate(model, data)
     _require_group(data, max_iter)
+    require_number(tol=(tol, 0))
     settings = {"group": group, "start": plain_start(start), "starts": starts, "max_iter": max_iter, "tol": tol}
     settings |= {"accelerate": accelerate, "standard_errors": standard_errors, "key": plain_key(key)}
     search = _Search(model, data, group, max_iter, tol, accelerate, seed_of(key))
@@ -160,7 +162,7 @@ class _Search:
     accelerate: bool
     seed: int
 
-    def __call__(self, start: np.ndarray, moved: bool, progress: bool) -> EMRun:
+    def __call__(self, start: np.ndarray, moved: bool, progress: bool | None) -> EMRun:
         """From `start` (S, P); the group starts at the typical population unless that was `moved`."""
         with progress_line(progress, f"EM {self.model.name}", self.max_iter) as say:
             return run_em_global(

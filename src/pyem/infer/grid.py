@@ -11,8 +11,8 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.opaque import require_traceable
-from pyem.engine.validate import validate
-from pyem.errors import renamed, require_whole, warn
+from pyem.engine.validate import require_free, validate
+from pyem.errors import renamed, require_number, require_whole, warn
 from pyem.infer.em import fit_em
 from pyem.infer.em_loop import run_em
 from pyem.infer.laplace import JaxEStep
@@ -52,7 +52,7 @@ def fit_grid(
     accuracy: float = 1e-8,
     max_points: int = 513,
     max_iter: int = 2000,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> GridFit:
     """The exact posterior of every subject, for models with one or two parameters.
 
@@ -77,7 +77,7 @@ def fit_grid(
     max_iter
         Iterations of EM, at most, where a group is estimated.
     progress
-        Show how far EM is.
+        Show how far EM is; by default at an interactive prompt and in a notebook only.
 
     Raises
     ------
@@ -98,7 +98,9 @@ def fit_grid(
     (2, 2)
     """
     require_traceable(model, "fit_grid")
+    require_free(model)
     require_whole(max_points=(max_points, 5), max_iter=(max_iter, 1))
+    require_number(accuracy=(accuracy, 1e-15))
     if model.n_params not in (1, 2):
         raise ValueError(
             f"fit_grid integrates over one or two parameters, but model {model.name!r} has {model.n_params}; hold some "
@@ -165,11 +167,11 @@ def _fit_group(
     accuracy: float,
     max_points: int,
     max_iter: int,
-    progress: bool,
+    progress: bool | None,
     settings: dict[str, Any],
 ) -> GridFit:
     # The Laplace group is where to start; coarse grids find the neighbourhood, fine ones the answer.
-    population = fit_em(model, data, group=group, standard_errors=False).population
+    population = fit_em(model, data, group=group, standard_errors=False, progress=progress).population
     assert population is not None
     with progress_line(progress, f"EM {model.name}") as say:
         report = say and (lambda n, value, change: say(n, f"log evidence {value:.3f}, change {change:.1e}"))

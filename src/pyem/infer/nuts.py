@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from pyem.engine.layout import n_cores
 from pyem.engine.opaque import require_traceable
 from pyem.errors import require_whole, warn
 from pyem.infer.hierarchy import Parametrization
+from pyem.infer.progress import Report, progress_bar
 from pyem.infer.setup import Clock, as_result, prepare
 from pyem.model.model import Model
 from pyem.numerics.jit import TRACES, compiled
@@ -60,7 +60,7 @@ def fit_nuts(
     target_accept: float = 0.8,
     max_tree_depth: int = 10,
     chain_method: ChainMethod = "auto",
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> SampleFit:
     """Draw from the joint posterior of a group and its people with the No-U-Turn sampler.
 
@@ -95,7 +95,7 @@ def fit_nuts(
         in one program, which waits for the longest trajectory; ``"auto"``: the first on a CPU (it compiles twice as fast
         and no chain waits for another), the second on a GPU.
     progress
-        Show a progress bar.
+        Show how far the sampler is; by default at an interactive prompt and in a notebook only.
 
     Warns
     -----
@@ -237,10 +237,6 @@ def _advance(spec: Any, settings: Settings, args: Any, states: Any, n: Array) ->
     return lax.fori_loop(0, n, body, (states, buffer))
 
 
-Report = Callable[[int, dict[str, float]], None]
-"""Called after each block of a group of chains with its number of iterations and some statistics of them."""
-
-
 def sample(
     spec: Any,
     settings: Settings,
@@ -338,26 +334,3 @@ def unpacked(spec: Any, args: Any, positions: Any) -> dict[str, np.ndarray]:
 
 def _n_chains(positions: Any) -> int:
     return len(jax.tree.leaves(positions)[0])
-
-
-@contextlib.contextmanager
-def progress_bar(show: bool, label: str, total: int) -> Iterator[Report | None]:
-    """A progress bar on the error stream; the time of compilation is shown too."""
-    if not show:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    lock, divergent = threading.Lock(), [0]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"{label}: compiling", total=total)
-
-        def report(n: int, news: Mapping[str, Any]) -> None:
-            with lock:
-                divergent[0] += int(news["divergent"])
-                text = f"{news['stage']}, {news['steps']:.0f} steps, acceptance {news['accept']:.2f}, {divergent[0]} divergent"
-                bar.update(task, advance=n, description=f"{label}: {text}")
-
-        yield report

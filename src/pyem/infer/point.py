@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.engine.validate import validate
+from pyem.engine.validate import require_free, validate
 from pyem.errors import renamed, require_whole, warn
 from pyem.infer.esteps import estep_maker
 from pyem.infer.natural_prior import PersonPrior, given_prior
@@ -34,7 +34,7 @@ def fit_map(
     starts: int = 1,
     max_iter: int = 200,
     key: Any = 0,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> PointFit:
     """Maximum a posteriori estimates of every subject under one given prior.
 
@@ -64,7 +64,7 @@ def fit_map(
     key
         Seed of the random starts.
     progress
-        Show how far it is.
+        Show how far it is; by default at an interactive prompt and in a notebook only.
 
     Warns
     -----
@@ -86,6 +86,7 @@ def fit_map(
     """
     settings = {"priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior, "start": plain_start(start)}
     settings |= {"starts": starts, "max_iter": max_iter, "key": plain_key(key)}
+    require_free(model)
     validate(model, data)
     prior = given_prior(model, data, priors=priors, mean=mean, sd=sd, log_prior=log_prior)
     middle = None if prior.population is None else prior.population.coef[0]
@@ -115,7 +116,7 @@ def fit_mle(
     starts: int = 5,
     max_iter: int = 200,
     key: Any = 0,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> PointFit:
     """Maximum-likelihood estimates of every subject, the best of several starts.
 
@@ -135,7 +136,7 @@ def fit_mle(
     key
         Seed of the random starts.
     progress
-        Show how far it is.
+        Show how far it is; by default at an interactive prompt and in a notebook only.
 
     Warns
     -----
@@ -156,6 +157,7 @@ def fit_mle(
     True
     """
     settings = {"start": plain_start(start), "starts": starts, "max_iter": max_iter, "key": plain_key(key)}
+    require_free(model)
     validate(model, data)
     points = starting_points(model, data, start, starts, key)
     found, trace = _best("MLE", model, data, None, points, max_iter, key, progress)
@@ -170,7 +172,7 @@ def _best(
     points: list[np.ndarray],
     max_iter: int,
     key: Any,
-    progress: bool,
+    progress: bool | None,
 ) -> tuple[Laplace, dict[str, np.ndarray]]:
     """Everybody's best mode from several points, and what each of them gave, (start, S)."""
     require_whole(max_iter=(max_iter, 1))

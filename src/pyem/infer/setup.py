@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.engine.validate import validate
+from pyem.engine.validate import require_free, validate
 from pyem.errors import FitWarning
 from pyem.infer.em import fit_em
 from pyem.infer.hierarchy import PARAMETRIZATIONS, Parametrization, alone_args, alone_layout, group_args, group_layout
@@ -55,6 +55,7 @@ def prepare(
             "mean and sd are of the Gaussian prior of people on their own; pass group=None with them, or give priors of the "
             "group's parameters: priors={'mean': ..., 'sd': ...}"
         )
+    require_free(model)
     validate(model, data)
     if group is None:
         if start is not None:
@@ -88,7 +89,7 @@ def prepare(
 def _quick_em(model: Model, data: Dataset, group: Group) -> PointFit:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)
-        return fit_em(model, data, group=group, tol=1e-4, max_iter=100, standard_errors=False)
+        return fit_em(model, data, group=group, tol=1e-4, max_iter=100, standard_errors=False, progress=False)
 
 
 def _meanwhile(ahead: Ahead | None, layout: tuple[Any, Any], function: Callable[[], Any]) -> Any:

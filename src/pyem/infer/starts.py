@@ -13,6 +13,7 @@ from pyem.numerics.rng import generator
 from pyem.population.posterior import Laplace
 from pyem.results.fit import is_fit
 
+MOST_STARTS = 10_000
 SAME = 1e-3
 """Nats within which two starts have found the same maximum."""
 
@@ -60,9 +61,11 @@ def starting_points(
     Raises
     ------
     ValueError
-        If `starts` is not a whole number of at least 1.
+        If `starts` is not a whole number from 1 to 10,000.
     """
     require_whole(starts=(starts, 1))
+    if starts > MOST_STARTS:
+        raise ValueError(f"starts={starts}; more than {MOST_STARTS} starting points find nothing new: give fewer")
     typical, sd = model.typical
     given = first_guess(model, data, start)
     shape = (data.n_subjects, model.n_params)

@@ -15,7 +15,7 @@ from jax.flatten_util import ravel_pytree
 
 from pyem.data.dataset import Dataset
 from pyem.engine.opaque import require_traceable
-from pyem.errors import renamed, require_whole, warn
+from pyem.errors import renamed, require_number, require_whole, warn
 from pyem.infer.correction import corrected
 from pyem.infer.nuts import unpacked
 from pyem.infer.progress import progress_line
@@ -65,7 +65,7 @@ def fit_svi(
     integration_draws: int = 512,
     key: Any = 0,
     start: PointFit | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> SampleFit:
     """Approximate the joint posterior of a group and its people by a Gaussian in standardised coordinates.
 
@@ -100,7 +100,7 @@ def fit_svi(
     key
         Seed or JAX random key.
     progress
-        Show a progress bar.
+        Show how far it is; by default at an interactive prompt and in a notebook only.
 
     Warns
     -----
@@ -146,6 +146,7 @@ def fit_svi(
         particles=(particles, 1),
         rank=(rank, 1),
     )
+    require_number(learning_rate=(learning_rate, 1e-12))
     if guide not in GUIDES:
         raise ValueError(f"guide={guide!r}; choose one of {', '.join(GUIDES)}")
     clock = Clock()

@@ -65,8 +65,8 @@ class Group:
             raise ValueError(f"covariance={covariance!r}; choose 'diagonal' or 'full'")
         if covariance == "full" and family in ("laplace", "cauchy"):
             raise ValueError(f"a {family} group has independent parameters; use covariance='diagonal', or student_t")
-        if not df > 0:
-            raise ValueError(f"df={df}; degrees of freedom must be above 0")
+        if not 0 < df < math.inf:
+            raise ValueError(f"df={df}; degrees of freedom must be above 0 and finite")
         if isinstance(covariates, str):
             covariates = (covariates,)
         pairs = covariates.items() if isinstance(covariates, Mapping) else ((name, ()) for name in covariates)

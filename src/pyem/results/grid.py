@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -13,12 +12,11 @@ from pyem.data.dataset import Dataset
 from pyem.model.model import Model
 from pyem.numerics.rng import generator
 from pyem.population.population import Population
-from pyem.results.draws import at_least_one, drawn_prior, group_draws, one_chain, regular
-from pyem.results.fit import Chains, Draws, Unit, result
-from pyem.results.latents import latents_at
+from pyem.results import estimated
+from pyem.results.draws import at_least_one, group_draws, regular
+from pyem.results.fit import Draws, result
 from pyem.results.point import PointFit
-from pyem.results.point_problems import group_problems, iteration_problems, people_problems
-from pyem.results.tables import ended, information_table, people_table, summary_html, summary_of
+from pyem.results.tables import ended, people_table, summary_html, summary_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,93 +180,29 @@ class GridFit:
         jitter = rng.uniform(-0.5, 0.5, size=(n, p)) * self._steps[s]
         return np.stack([axis[place] for axis, place in zip(self.axes[s], places, strict=True)], axis=-1) + jitter
 
-    def prior_draws(self, n: int, *, key: Any = 0) -> Draws:
-        """`n` random draws of people from the Gaussian prior that was given.
-
-        Raises
-        ------
-        Unavailable
-            If there was none.
-        """
-        return drawn_prior(self.model, self.method, self.prior, len(self.x), n, generator(key))
-
-    def chains(self, n: int, *, key: Any = 0) -> Chains:
-        """`n` draws as one chain."""
-        return one_chain(self.draws(n, key=key))
-
     # -- tables -----------------------------------------------------------------------------------------------------------
 
     def table(self) -> pd.DataFrame:
         """A row for each subject: posterior means, sds and 95 % intervals of the natural parameters, log evidence, status."""
         return people_table(self, intervals=True)
 
-    def group_table(self) -> pd.DataFrame:
-        """A row for each group parameter, as `PointFit.group_table`.
-
-        Raises
-        ------
-        Unavailable
-            If the prior was given: there is no group.
-        """
-        return information_table(self, self.information)
-
-    def latents(self) -> pd.DataFrame:
-        """A row for each trial at the posterior means, as `PointFit.latents`."""
-        return latents_at(self.model, self.data, self.x)
-
     # -- saying it --------------------------------------------------------------------------------------------------------
-
-    def problems(self) -> list[str]:
-        """What is wrong with the posteriors, in words; empty if nothing is."""
-        return [
-            *iteration_problems(self.population, self.converged, self.message),
-            *people_problems(self.data.subjects, self.status),
-            *group_problems(self.model, self.population, self.information),
-        ]
 
     def summary(self) -> str:
         """What was fitted and what came out, as text."""
         return summary_of(self, *ended(self, "log-likelihood at the means", "log evidence"))
 
-    def __repr__(self) -> str:
-        return self.summary()
+    # -- as of all point estimates ----------------------------------------------------------------------------------------
 
-    def _repr_html_(self) -> str:
-        return summary_html(self)
-
-    # -- other forms ------------------------------------------------------------------------------------------------------
-
-    def to_arviz(
-        self,
-        *,
-        draws: int = 500,
-        log_likelihood: Unit | bool | None = True,
-        prior: int = 0,
-        posterior_predictive: int = 0,
-        key: Any = 0,
-    ) -> Any:
-        """The fit as ArviZ `InferenceData`. See `pyem.results.arviz.to_arviz`."""
-        from pyem.results.arviz import to_arviz
-
-        return to_arviz(
-            self,
-            draws=draws,
-            log_likelihood=log_likelihood,
-            prior=prior,
-            posterior_predictive=posterior_predictive,
-            key=key,
-        )
-
-    def save(
-        self, path: str | Path, *, draws: int = 100, log_likelihood: Unit | bool | None = False, key: Any = 0
-    ) -> Path:
-        """Write the fit, its data and the model's identity to a netCDF file; `pyem.load` reads it back.
-
-        The file appears under its name only when it is complete. See `pyem.results.files.save`.
-        """
-        from pyem.results.files import save
-
-        return save(self, path, draws=draws, log_likelihood=log_likelihood, key=key)
+    group_table = estimated.group_table
+    latents = estimated.latents
+    prior_draws = estimated.prior_draws
+    chains = estimated.chains
+    problems = estimated.problems
+    to_arviz = estimated.to_arviz
+    save = estimated.save
+    __repr__ = estimated.text
+    _repr_html_ = summary_html
 
 
 def flattened(values: dict[str, Any]) -> dict[str, Any]:

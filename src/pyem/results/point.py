@@ -13,11 +13,10 @@ from pyem.data.dataset import Dataset
 from pyem.model.model import Model
 from pyem.numerics.rng import generator
 from pyem.population.population import Population
-from pyem.results.draws import at_least_one, drawn_prior, group_draws, laplace_draws, one_chain
-from pyem.results.fit import Chains, Draws, Unit, result
-from pyem.results.latents import latents_at
-from pyem.results.point_problems import group_problems, iteration_problems, people_problems
-from pyem.results.tables import ended, information_table, people_table, summary_html, summary_of
+from pyem.results import estimated
+from pyem.results.draws import at_least_one, group_draws, laplace_draws
+from pyem.results.fit import Draws, result
+from pyem.results.tables import ended, people_table, summary_html, summary_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,31 +113,6 @@ class PointFit:
         """A row for each subject: natural parameters, their sd, log-likelihood, log evidence, trials and status."""
         return people_table(self, intervals=False)
 
-    def group_table(self) -> pd.DataFrame:
-        """A row for each group parameter: mean, effect of a covariate, sd, correlation.
-
-        Columns: ``estimate``, standard error ``se`` and 95 % interval ``low``, ``high`` on the unconstrained scale;
-        ``natural``, ``natural_low``, ``natural_high``: the group's median and its interval on the natural scale; ``z`` (the
-        estimate in standard errors) and ``p`` (two-sided) for effects. Intervals and p use Student's t with as many degrees
-        of freedom as there are subjects beyond the regression's weights. Intervals of standard deviations are symmetric for
-        their logarithm. A standard deviation on its lower bound (nobody differs as far as the data tell) has no error.
-
-        Raises
-        ------
-        Unavailable
-            If the fit has no group (maximum likelihood, MAP).
-        """
-        return information_table(self, self.information)
-
-    def latents(self) -> pd.DataFrame:
-        """A row for each trial: subject, block, trial, the columns, log-probability of the response, values, latents.
-
-        Values are those before the response. Quantities of the update (prediction errors) are NaN where the trial taught
-        nothing, the probability is NaN where there was no response. Vectors have a column for each place: ``name0``,
-        ``name1``, ...
-        """
-        return latents_at(self.model, self.data, self.x)
-
     # -- draws ------------------------------------------------------------------------------------------------------------
 
     def draws(self, n: int, *, key: Any = 0) -> Draws:
@@ -160,76 +134,23 @@ class PointFit:
         x = laplace_draws(self.x, self.cov, self.status, n, rng)
         return Draws(x, self.model.natural(x), group_draws(self.population, self.information, n, rng))
 
-    def prior_draws(self, n: int, *, key: Any = 0) -> Draws:
-        """`n` random draws of people from the Gaussian prior that was given.
-
-        Raises
-        ------
-        Unavailable
-            If there was none.
-        """
-        return drawn_prior(self.model, self.method, self.prior, len(self.x), n, generator(key))
-
-    def chains(self, n: int, *, key: Any = 0) -> Chains:
-        """`n` draws as one chain."""
-        return one_chain(self.draws(n, key=key))
-
     # -- saying it --------------------------------------------------------------------------------------------------------
-
-    def problems(self) -> list[str]:
-        """What is wrong with the estimates, in words; empty if nothing is."""
-        return [
-            *iteration_problems(self.population, self.converged, self.message),
-            *people_problems(self.data.subjects, self.status),
-            *group_problems(self.model, self.population, self.information),
-        ]
 
     def summary(self) -> str:
         """What was fitted and what came out, as text."""
         return summary_of(self, *ended(self, "log-likelihood", "log evidence (Laplace)"))
 
-    def __repr__(self) -> str:
-        return self.summary()
+    # -- as of all point estimates ----------------------------------------------------------------------------------------
 
-    def _repr_html_(self) -> str:
-        return summary_html(self)
-
-    # -- other forms ------------------------------------------------------------------------------------------------------
-
-    def to_arviz(
-        self,
-        *,
-        draws: int = 500,
-        log_likelihood: Unit | bool | None = True,
-        prior: int = 0,
-        posterior_predictive: int = 0,
-        key: Any = 0,
-    ) -> Any:
-        """The fit as ArviZ `InferenceData`: draws from the Laplace approximation, pointwise log-likelihood, observed data.
-
-        See `pyem.results.arviz.to_arviz`.
-        """
-        from pyem.results.arviz import to_arviz
-
-        return to_arviz(
-            self,
-            draws=draws,
-            log_likelihood=log_likelihood,
-            prior=prior,
-            posterior_predictive=posterior_predictive,
-            key=key,
-        )
-
-    def save(
-        self, path: str | Path, *, draws: int = 100, log_likelihood: Unit | bool | None = False, key: Any = 0
-    ) -> Path:
-        """Write the fit, its data and the model's identity to a netCDF file, which ArviZ opens too; `load` reads it back.
-
-        The file appears under its name only when it is complete. See `pyem.results.files.save`.
-        """
-        from pyem.results.files import save
-
-        return save(self, path, draws=draws, log_likelihood=log_likelihood, key=key)
+    group_table = estimated.group_table
+    latents = estimated.latents
+    prior_draws = estimated.prior_draws
+    chains = estimated.chains
+    problems = estimated.problems
+    to_arviz = estimated.to_arviz
+    save = estimated.save
+    __repr__ = estimated.text
+    _repr_html_ = summary_html
 
     @staticmethod
     def load(path: str | Path, model: Model | None = None) -> PointFit:

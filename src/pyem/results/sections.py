@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LARGEST = 2**25
 """Values of a pointwise log-likelihood by trial that are kept unless asked for: 256 MiB."""
+RIPPLE = 1e-12
+"""In nats; far below any difference that means something, far above the rounding of ratios near 1."""
 
 
 def attributes(fit: Fit) -> dict[str, Any]:
@@ -84,9 +86,26 @@ def log_likelihood_section(model: Model, data: Dataset, x: np.ndarray, unit: Uni
     else:
         labels = np.array([f"{data.subjects[data.lane_subject[k]]}/{data.lane_block[k]}" for k in lane], object)
     name = model.responses[0] if len(model.responses) == 1 else "response"
+    values = uneven(values)
     by_chain = values.reshape(*x.shape[:2], -1)
     variables: dict[str, Any] = {name: (("chain", "draw", dim), by_chain), dim: ((dim,), labels)}
     return Section(variables | chain_coordinates(x))
+
+
+def uneven(values: np.ndarray) -> np.ndarray:
+    """The same pointwise log-likelihood (draw, unit), with a ripple of `RIPPLE` nats where all draws are alike.
+
+    So are those of a first choice among options of equal value. Leaving such a unit out changes nothing, but ArviZ fits a
+    tail to its importance ratios, and refuses (from version 1) or reports a Pareto k of infinity where they have none.
+    """
+    with np.errstate(invalid="ignore"):
+        # Rounding may differ from draw to draw.
+        alike = np.ptp(values, axis=0) < RIPPLE
+    if len(values) < 2 or not alike.any():
+        return values
+    # Evenly spread and in an order that has nothing to do with the draws': multiples of the golden ratio.
+    ripple = RIPPLE * ((np.arange(len(values)) * 0.6180339887498949) % 1 - 0.5)
+    return np.where(alike, values + ripple[:, None], values)
 
 
 def data_sections(model: Model, data: Dataset) -> dict[str, Section]:

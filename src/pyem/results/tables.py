@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,7 +93,9 @@ def summary_html(fit: Fit) -> str:
     """The same for notebooks, with the whole table."""
     head, _, _ = fit.summary().partition("\n\n")
     table = fit.group_table() if fit.population is not None else fit.table()
-    return "<p>" + "<br>".join(head.splitlines()) + "</p>" + table.to_html(float_format="{:.4g}".format, na_rep="")
+    return (
+        "<p>" + "<br>".join(escape(head).splitlines()) + "</p>" + table.to_html(float_format="{:.4g}".format, na_rep="")
+    )
 
 
 def ended(fit: Fit, log_lik: str, log_evidence: str) -> tuple[str, str]:

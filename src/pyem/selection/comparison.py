@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.errors import UndefinedCriterion, counted, list_of
+from pyem.errors import UndefinedCriterion, counted, list_of, warn
 from pyem.selection.criterion import (
     CRITERIA,
     Criterion,
@@ -22,6 +22,7 @@ from pyem.selection.criterion import (
     usual,
 )
 from pyem.selection.evidence import n_group_params
+from pyem.selection.groups import groups_differ
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,13 +51,18 @@ def compare_fits(
     Returns
     -------
     DataFrame
-        A row for each fit: ``method``; numbers ``n_params`` of parameters of a subject and ``n_group`` of the group;
-        ``log_lik`` at the estimates; the criteria, NaN where a fit has none; and of the criterion that decides: ``difference``
-        from the best (0 or more, in the criterion's own units: of log evidence and elpd in nats, else of deviance),
-        ``difference_se`` its standard error across subjects, ``weight`` the share of a model's exp(evidence) among all. What
+        A row for each fit. Of the criterion that decides: ``difference`` from the best (0 or more, in the criterion's own
+        units: of log evidence and elpd in nats, else of deviance), ``difference_se`` its standard error across subjects,
+        ``weight`` the share of a model's exp(evidence) among all. Then ``method``; numbers ``n_params`` of parameters of a
+        subject and ``n_group`` of the group; ``log_lik`` at the estimates; and the criteria, NaN where a fit has none. What
         decides is in ``.attrs["by"]``, in words in ``.attrs["method"]``. Where LOO or WAIC decide, which take long, theirs are
         the only columns of criteria: ``unit``, ``n_units``, ``elpd`` in nats with its ``se``, the effective number of
         parameters ``p``, ``deviance`` (-2 elpd), and for LOO the number of units that it fails for, ``k_above_0.7``.
+
+    Warns
+    -----
+    FitWarning
+        If models and their groups differ, so that a difference may be due to either.
 
     Raises
     ------
@@ -84,6 +90,9 @@ def compare_fits(
     decides = None if by is None else named(by)
     _same_data(fits)
     _all_finite(fits)
+    differ = groups_differ(fits)
+    if differ:
+        warn(f"compare_fits: {differ}")
     settings = Settings(draws, key, unit)
     decides = decides or usual(fits, settings)
     require(decides, fits, settings)
@@ -127,11 +136,13 @@ def _sorted(table: pd.DataFrame, decides: Criterion, scores: Mapping[str, Score]
     order = np.argsort(-decides.sign * total, kind="stable")
     table, total = table.iloc[order].copy(), total[order]
     best = scores[str(table.index[0])]
-    table["difference"] = np.abs(total - total[0])
-    table["difference_se"] = [_difference_se(scores[str(name)], best) for name in table.index]
     assert decides.nats is not None
-    weight = np.exp(-abs(decides.nats) * table["difference"])
-    table["weight"] = weight / weight.sum()
+    difference = np.abs(total - total[0])
+    weight = np.exp(-abs(decides.nats) * difference)
+    # In front, where a narrow terminal shows them.
+    table.insert(0, "difference", difference)
+    table.insert(1, "difference_se", [_difference_se(scores[str(name)], best) for name in table.index])
+    table.insert(2, "weight", weight / weight.sum())
     table.attrs.update(by=decides.name, method=decides.said(settings.unit))
     if len(decides.units) > 1:
         table.attrs["unit"] = settings.unit

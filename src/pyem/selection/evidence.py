@@ -13,6 +13,7 @@ from pyem.engine.importance import Estimate
 from pyem.engine.importance import log_evidence as importance_sampled
 from pyem.errors import FitWarning, counted
 from pyem.population.group import Group
+from pyem.population.population import Population
 from pyem.population.posterior import Status
 from pyem.selection.criterion import Criterion, Score, Settings, has_draws
 
@@ -105,8 +106,12 @@ def is_exact(fit: Fit) -> bool:
 
 
 def n_group_params(fit: Fit) -> int:
-    """Number of parameters of the group that were estimated: means, effects, standard deviations, correlations."""
-    return 0 if fit.population is None else len(fit.population.vector)
+    """Number of parameters of the group that were estimated: means, effects, standard deviations, correlations.
+
+    None were where the fit took the population of another one as it was.
+    """
+    given = isinstance(fit.settings.get("group"), Population)
+    return 0 if fit.population is None or given else len(fit.population.vector)
 
 
 def _no_evidence(fit: Fit, settings: Settings) -> str | None:

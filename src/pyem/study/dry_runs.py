@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import jax
@@ -45,6 +46,14 @@ class CheckReport:
     def __str__(self) -> str:
         lines = [f"{'ok  ' if rung.passed else 'FAIL'} {rung.name}: {rung.detail}" for rung in self.rungs]
         return f"check of {self.model}\n" + "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            f"<tr><td>{'ok' if rung.passed else '<b>FAIL</b>'}</td><td>{escape(rung.name)}</td>"
+            f'<td style="text-align: left">{escape(rung.detail)}</td></tr>'
+            for rung in self.rungs
+        ]
+        return f"<p>check of {escape(self.model)}</p><table>{''.join(rows)}</table>"
 
 
 def check(model: Model, data: Dataset) -> CheckReport:

@@ -14,6 +14,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.errors import FitWarning, Unavailable, counted
 from pyem.infer.em import fit_em
+from pyem.infer.progress import unless_asked
 from pyem.model.model import Model
 from pyem.population.posterior import Status
 from pyem.results.fit import Fit, is_fit
@@ -105,7 +106,7 @@ class Silence:
 
     def __call__(self, model: Model, data: Dataset) -> Fit:
         """Fit, and count what would have been warned of."""
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), unless_asked():
             warnings.simplefilter("ignore", FitWarning)
             found = self.fit(model, data)
         self.fits += 1

@@ -48,6 +48,8 @@ def check_sampler(model: Model, data: Dataset) -> str:
     """Raise ModelError if a distribution of `model` does not draw what its density says; what was seen, in words."""
     if model.policy is None:
         return "skipped: the model has no policy to draw from"
+    if not model.n_params:
+        return "skipped: the model has no free parameter for a derivative"
     fails = _undrawable(model, data)
     if fails:
         return f"skipped: {fails}, so that the model cannot be simulated"

@@ -1,0 +1,76 @@
+"""Reading long tables from CSV and Parquet files, beside pandas' own reading of the same files in the same run.
+
+The number of rows is that of ``PYEM_BENCH_ROWS``, ten million if it is not set.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from benchmarks.measure import fresh, row
+
+ROWS = int(os.environ.get("PYEM_BENCH_ROWS", "10_000_000"))
+
+MAKE = """
+import json
+import numpy as np
+import pandas as pd
+
+rows, trials, blocks = {rows}, 250, 4
+rng = np.random.default_rng(1)
+sequence = np.arange(rows) // trials
+table = pd.DataFrame(
+    {{
+        "id": pd.Categorical.from_codes(sequence // blocks, [f"s{{k:05d}}" for k in range(sequence[-1] // blocks + 1)]),
+        "session": sequence % blocks + 1,
+        "trial": np.arange(rows) % trials + 1,
+        "response": pd.Categorical.from_codes(rng.integers(0, 2, rows), ["left", "right"]),
+        "feedback": rng.integers(0, 2, rows),
+        "rt": np.round(rng.gamma(4, 0.15, rows), 3),
+    }}
+)
+table.loc[rng.random(rows) < 0.02, ["response", "rt"]] = None
+table = table.astype({{"id": str, "response": object}})
+table.to_csv("{folder}/data.csv", index=False)
+table.to_parquet("{folder}/data.parquet", index=False)
+print(json.dumps({{}}))
+"""
+
+READ = """
+import json, time
+from benchmarks.measure import peak_memory
+import pandas as pd
+import pyem
+pyem.Dataset
+before = peak_memory()
+start = time.perf_counter()
+made = {read}
+print(json.dumps({{"seconds": time.perf_counter() - start, "peak": peak_memory() - before}}))
+"""
+
+PYEM = (
+    'pyem.Dataset.read("{path}", subject="id", block="session", trial="trial", '
+    'columns={{"choice": "response", "reward": "feedback", "rt": "rt"}})'
+)
+
+
+def main() -> None:
+    """Seconds and memory beyond what is there after the imports, for both kinds of file."""
+    with tempfile.TemporaryDirectory() as folder:
+        fresh(MAKE.format(rows=ROWS, folder=folder))
+        for name, reader in (("data.csv", "read_csv"), ("data.parquet", "read_parquet")):
+            path = Path(folder) / name
+            _compare(path, f'pd.{reader}("{path}")')
+
+
+def _compare(path: Path, pandas: str) -> None:
+    size = path.stat().st_size / 2**20
+    theirs, ours = (fresh(READ.format(read=read)) for read in (pandas, PYEM.format(path=path)))
+    row(
+        f"{ROWS:,} rows of {path.suffix}, {size:.0f} MiB, six columns: `Dataset.read` / pandas alone",
+        f"{ours['seconds']:.1f} / {theirs['seconds']:.1f} s = {ours['seconds'] / theirs['seconds']:.1f}; peak memory "
+        f"{ours['peak']:.0f} / {theirs['peak']:.0f} MiB, {ours['peak'] / size:.1f} times the file",
+        "<= 2 times the seconds, 3 times the file",
+    )

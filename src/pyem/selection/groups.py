@@ -1,0 +1,60 @@
+"""Whether the groups of fits are the same, so that a comparison is about the models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pyem.population.group import Group
+
+if TYPE_CHECKING:
+    from pyem.selection.criterion import Fit
+
+
+def groups_differ(fits: Mapping[str, Fit]) -> str | None:
+    """What to say where fits of different models have different groups; None where they do not.
+
+    Fits of one model under several groups are compared for the sake of the groups, and nothing is said. Groups are the same if
+    family, covariance and covariates are, and a covariate shifts the same of the parameters that both models have.
+    """
+    known = {name: fit for name, fit in fits.items() if fit.population is not None}
+    if len(known) < 2:
+        return None
+    first, *others = known
+    for name in others:
+        if known[name].model != known[first].model and not _same_group(known[first], known[name]):
+            return (
+                f"not only the models differ but their groups too ({_described(first, known[first])}; "
+                f"{_described(name, known[name])}), so that a difference may be due to either; "
+                "fit all models under the same group"
+            )
+    return None
+
+
+def _same_group(one: Fit, other: Fit) -> bool:
+    shared = set(one.model.names) & set(other.model.names)
+    mine, theirs = _shifts(one), _shifts(other)
+    if _family(one) != _family(other) or set(mine) != set(theirs):
+        return False
+    return all(mine[name] & shared == theirs[name] & shared for name in mine)
+
+
+def _group(fit: Fit) -> Group:
+    assert fit.population is not None
+    return fit.population.group
+
+
+def _family(fit: Fit) -> tuple[str, str, float]:
+    group = _group(fit)
+    return group.family, group.covariance, group.df if group.family == "student_t" else 0.0
+
+
+def _shifts(fit: Fit) -> dict[str, set[str]]:
+    """Each covariate, and the parameters that it shifts."""
+    return {name: set(on or fit.model.names) for name, on in _group(fit).covariates}
+
+
+def _described(name: str, fit: Fit) -> str:
+    group = _group(fit)
+    shifts = [f"{covariate} on {', '.join(on) or 'all parameters'}" for covariate, on in group.covariates]
+    return f"{name!r}: {', '.join([group.family, f'{group.covariance} covariance', *shifts])}"
