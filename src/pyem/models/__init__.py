@@ -14,12 +14,15 @@ from collections.abc import Callable
 from typing import Any
 
 from pyem.model.model import Model
-from pyem.models import active_inference, beliefs, choice, learning, regression
+from pyem.models import active_inference, beliefs, choice, discounting, effort, learning, regression, risk
 
 _FACTORIES: dict[str, Callable[..., Model]] = {
     **learning.MODELS,
     **choice.MODELS,
     **beliefs.MODELS,
+    **discounting.MODELS,
+    **risk.MODELS,
+    **effort.MODELS,
     **regression.MODELS,
     **active_inference.MODELS,
 }

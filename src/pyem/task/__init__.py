@@ -2,6 +2,7 @@
 
 from pyem.task.bandits import Bandit, DriftingBandit, Reversal
 from pyem.task.designs import Design, Replay
+from pyem.task.offers import Offers
 from pyem.task.ponds import Ponds
 from pyem.task.regressors import Regressors
 from pyem.task.social import PairedBandit, ProsocialBandit
@@ -11,6 +12,7 @@ __all__ = [
     "Bandit",
     "Design",
     "DriftingBandit",
+    "Offers",
     "PairedBandit",
     "Ponds",
     "ProsocialBandit",

@@ -1,0 +1,101 @@
+"""What models of choices between two described offers share: a value of each, and a logistic choice between them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array
+
+from pyem.model.distribution import Categorical
+from pyem.model.model import Model
+from pyem.model.parameter import Parameter
+from pyem.model.record import Record
+from pyem.model.transform import Positive
+from pyem.task.offers import Offers
+
+TAU = Parameter("tau", Positive(), "inverse temperature, per unit of value", mean=-1.5)
+
+Worth = Callable[[Record, Record], tuple[Array, Array]]
+"""``worth(p, trial)``: the values of the first and the second offer."""
+
+
+def power(base: Any, exponent: Any) -> Array:
+    """``base ** exponent`` of a base that is not negative, with derivatives that are finite where it is 0."""
+    there = base > 0
+    return jnp.where(there, jnp.exp(exponent * jnp.log(jnp.where(there, base, 1.0))), 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Policy:
+    worth: Worth
+
+    def __call__(self, p: Record, state: Any, trial: Record) -> Categorical:
+        return Categorical(p.tau * jnp.stack(jnp.broadcast_arrays(*self.worth(p, trial))))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Values:
+    """Nothing is learned; the values of the offers are worth plotting."""
+
+    worth: Worth
+    offers: tuple[str, str]
+
+    def __call__(self, p: Record, state: Any, trial: Record) -> tuple[Any, dict[str, Array]]:
+        values = self.worth(p, trial)
+        return state, {f"value_{name}": value for name, value in zip(self.offers, values, strict=True)}
+
+
+def _nothing(p: Record) -> tuple[()]:
+    return ()
+
+
+def between(
+    name: str,
+    offers: tuple[str, str],
+    parameters: tuple[Parameter, ...],
+    worth: Worth,
+    levels: dict[str, tuple[float, ...]],
+    *,
+    doc: str,
+    reference: str,
+    input_codes: tuple[tuple[str, int], ...] = (),
+) -> Model:
+    """A model of choices between two offers: P(second) = 1 / (1 + exp(-tau (value of the second - value of the first))).
+
+    Parameters
+    ----------
+    name
+        Identifier.
+    offers
+        What the options 0 and 1 are called.
+    parameters
+        All but the inverse temperature, which comes last.
+    worth
+        The values of both offers.
+    levels
+        The columns that describe the offers, and the values of each that a simulated task draws from.
+    doc, reference, input_codes
+        See `pyem.Model`.
+    """
+    return Model(
+        name,
+        (*parameters, TAU),
+        _Policy(worth),
+        init=_nothing,
+        update=_Values(worth, offers),
+        options=2,
+        inputs=tuple(levels),
+        input_codes=input_codes,
+        updates="shown",
+        task=Offers(tuple(levels.items())),
+        doc=doc,
+        reference=reference,
+    )
+
+
+def worth_of(model: Model) -> Worth | None:
+    """What a model of `between` says that offers are worth; None of other models."""
+    return model.policy.worth if isinstance(model.policy, _Policy) else None
