@@ -77,30 +77,43 @@ def lanes_from_frame(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Layout:
-    """Where each row goes: `rows` are sorted by lane and trial; they land at `position` of `lane`."""
+    """Where each row goes: `rows` are sorted by lane and trial; those of a lane begin at `starts`, and are `lengths` many."""
 
     rows: np.ndarray
-    position: np.ndarray
-    lane: np.ndarray
-    first: np.ndarray
-    """First row of each lane."""
-    shape: tuple[int, int]
+    starts: np.ndarray
+    lengths: np.ndarray
+
+    @property
+    def first(self) -> np.ndarray:
+        """First row of each lane."""
+        return self.rows[self.starts]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Trials of the longest lane, and lanes."""
+        return int(self.lengths.max()), len(self.lengths)
+
+    @functools.cached_property
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Position and lane of each of the sorted rows."""
+        lane = np.repeat(np.arange(len(self.starts)), self.lengths)
+        return np.arange(len(self.rows)) - np.repeat(self.starts, self.lengths), lane
 
     @functools.cached_property
     def sparse(self) -> bool:
         """Whether arrays of all lanes would be padding for the most part."""
-        return is_sparse(self.shape[0], np.bincount(self.lane))
+        return is_sparse(self.shape[0], self.lengths)
 
     @functools.cached_property
     def in_order(self) -> bool:
         """Whether the table's rows are sorted already."""
-        return bool((np.diff(self.rows) == 1).all())
+        return bool((self.rows[1:] > self.rows[:-1]).all())
 
     def together(self, values: Mapping[str, np.ndarray], fills: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
         """Arrays (row, ...) by name as (trial, ..., lane), with padding that is only made when needed where it is most."""
         if self.sparse:
             kept = {name: array[self.rows] for name, array in values.items()}
-            return RaggedFields(self.shape[0], np.bincount(self.lane), kept, fills)
+            return RaggedFields(self.shape[0], self.lengths, kept, fills)
         return {name: self.scatter(array, fills[name]) for name, array in values.items()}
 
     def scatter(self, values: np.ndarray, fill: Any = 0) -> np.ndarray:
@@ -114,7 +127,7 @@ class _Layout:
             lanes_second[...] = np.moveaxis(sorted_rows.reshape(n_lanes, n_trials, *values.shape[1:]), 0, 1)
         else:
             lanes_second[...] = fill
-            lanes_second[self.position, self.lane] = sorted_rows
+            lanes_second[self.places] = sorted_rows
         return out
 
 
@@ -156,14 +169,14 @@ def _lay_out(
 ) -> tuple[_Layout, list[str]]:
     key = who * (int(which.max()) + 1) + which
     notes = []
-    ascending = bool((np.diff(key) >= 0).all())
+    ascending = bool((key[1:] >= key[:-1]).all())
     by_lane = np.arange(len(key)) if ascending else np.argsort(key, kind="stable")
     if not ascending:
         notes += _block_notes(who, which, where, block)
     order = by_lane
     if number is not None:
-        same = np.diff(key[by_lane]) == 0
-        back = by_lane[1:][same & (np.diff(number[by_lane]) < 0)]
+        lanes, numbers = (key, number) if ascending else (key[by_lane], number[by_lane])
+        back = by_lane[1:][(lanes[1:] == lanes[:-1]) & (numbers[1:] < numbers[:-1])]
         if len(back):
             order = np.lexsort((number, key))
             notes.append(
@@ -172,11 +185,8 @@ def _lay_out(
             )
         _no_duplicates(key, number, order, where, block, trial)
     ordered = key[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-    lengths = np.diff(starts, append=len(ordered))
-    lane = np.repeat(np.arange(len(starts)), lengths)
-    position = np.arange(len(ordered)) - np.repeat(starts, lengths)
-    return _Layout(order, position, lane, order[starts], (int(lengths.max()), len(starts))), notes
+    starts = np.append(0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1)
+    return _Layout(order, starts, np.diff(starts, append=len(ordered))), notes
 
 
 def _block_notes(who: np.ndarray, which: np.ndarray, where: Where, block: list[str]) -> list[str]:
@@ -193,7 +203,8 @@ def _block_notes(who: np.ndarray, which: np.ndarray, where: Where, block: list[s
 def _no_duplicates(
     key: np.ndarray, number: np.ndarray, order: np.ndarray, where: Where, block: list[str], trial: str | None
 ) -> None:
-    same = np.flatnonzero((np.diff(key[order]) == 0) & (np.diff(number[order]) == 0))
+    lanes, numbers = key[order], number[order]
+    same = np.flatnonzero((lanes[1:] == lanes[:-1]) & (numbers[1:] == numbers[:-1]))
     if len(same):
         one, other = sorted(int(row) for row in order[same[0] : same[0] + 2])
         blocks = "" if block else ", or name the column of the blocks with block="
