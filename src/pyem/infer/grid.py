@@ -11,6 +11,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.opaque import require_traceable
+from pyem.engine.scale import scaled
 from pyem.engine.validate import require_free, validate
 from pyem.errors import renamed, require_number, require_whole, warn
 from pyem.infer.em import fit_em
@@ -107,6 +108,7 @@ def fit_grid(
             "at a value with fix(model, ...), or use fit_nuts"
         )
     validate(model, data)
+    model = scaled(model, data)
     group = _group_of(group, priors, given=not (mean is None and sd is None and log_prior is None))
     settings = {"group": group, "priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior}
     settings |= {"accuracy": accuracy, "max_points": max_points, "max_iter": max_iter}
