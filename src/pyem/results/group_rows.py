@@ -27,13 +27,18 @@ def required_group(population: Population | None, method: str) -> Population:
 
 
 def group_rows(model: Model, population: Population, information: np.ndarray | None) -> list[dict[str, Any]]:
-    """A row for each mean, effect, sd and correlation of a group, from the information on its `vector`."""
+    """A row for each mean, effect, sd and correlation of a group, from the information on its `vector`.
+
+    A group's variance is estimated by maximum likelihood, which divides by the number of people N and not by the N - k degrees
+    of freedom that a regression of k weights leaves: standard errors of means and effects are larger by the root of
+    ``N / (N - k)``, and refer to Student's t with N - k degrees of freedom, as in the linear model.
+    """
     names = model.names
     covariance = group_covariance(population, information)
     n_coef = int(population.free.sum())
-    se_coef = np.full(population.coef.shape, np.nan)
-    se_coef[population.free] = np.sqrt(np.diag(covariance)[:n_coef])
     df = max(len(population.design) - len(population.coef), 1)
+    se_coef = np.full(population.coef.shape, np.nan)
+    se_coef[population.free] = np.sqrt(np.diag(covariance)[:n_coef] * len(population.design) / df)
     rows = []
     labels = ["mean", *(f"effect of {name}" for name, _ in population.group.covariates)]
     for k, kind in enumerate(labels):
@@ -56,9 +61,14 @@ def _spread_rows(names: tuple[str, ...], population: Population, covariance: np.
         return np.log(sd), np.arctanh(np.clip(corr, -0.999999, 0.999999))
 
     log_sd, fisher = spreads(start)
-    step = 1e-5 * np.eye(len(start))
-    slopes = [[(a - b) / 2e-5 for a, b in zip(spreads(start + h), spreads(start - h), strict=True)] for h in step]
-    se = [_errors(np.array(slope), covariance) for slope in zip(*slopes, strict=True)]
+    # They do not depend on the regression weights; entries beside the diagonal have the unit of their row.
+    n_coef, (at, _) = int(population.free.sum()), population.lower
+    sizes = np.where(population.is_diagonal[n_coef:], 1.0, np.sqrt(np.diag(population.cov))[at])
+    step = 1e-5 * np.diag(sizes)
+    moved = [[spreads(start + sign * np.r_[np.zeros(n_coef), h]) for sign in (1, -1)] for h in step]
+    slopes = [[(a - b) / 2e-5 for a, b in zip(*ends, strict=True)] for ends in moved]
+    inner = covariance[n_coef:, n_coef:] / np.outer(sizes, sizes)
+    se = [_errors(np.array(slope), inner) for slope in zip(*slopes, strict=True)]
     rows = [
         _row("sd", name, value, error, df, back=math.exp)
         for name, value, error in zip(names, log_sd, se[0], strict=True)
@@ -89,9 +99,13 @@ def group_covariance(population: Population, information: np.ndarray | None) -> 
     some = information[np.ix_(keep, keep)]
     if not np.isfinite(some).all():
         return out
-    values, vectors = np.linalg.eigh(some)
+    # Entries have units that may be far apart; without them the matrix is as well conditioned as it can be.
+    scale = np.sqrt(np.abs(np.diag(some)))
+    if not scale.all():
+        return out
+    values, vectors = np.linalg.eigh(some / scale[:, None] / scale)
     if values.min() > 0:
-        out[np.ix_(keep, keep)] = (vectors / values) @ vectors.T
+        out[np.ix_(keep, keep)] = (vectors / values) @ vectors.T / scale[:, None] / scale
     return out
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyem.model.model import Model
-from pyem.population.population import MIN_SD, Population
+from pyem.population.population import Population
 from pyem.population.posterior import Status
 from pyem.results.group_rows import group_covariance
 
@@ -27,7 +27,7 @@ def group_problems(model: Model, population: Population | None, information: np.
     """Standard deviations of 0, and standard errors that cannot be told."""
     if population is None:
         return []
-    floor = np.sqrt(np.diag(population.cov)) < 1.5 * MIN_SD
+    floor = np.sqrt(np.diag(population.cov)) < 1.5 * population.smallest
     same = [name for name, one in zip(model.names, floor, strict=True) if one]
     out = []
     if same:
