@@ -84,7 +84,7 @@ def _codes_in_range(model: Model, data: Dataset, name: str, n_codes: int) -> Non
     codes, here = np.moveaxis(data.fields[name], -1, 1), data.present[name]
     if (codes[here] % 1 != 0).any():
         raise DataError(
-            f"column {name!r} has numbers, but model {model.name!r} needs codes of {n_codes} options from 0; "
+            f"column {name!r} has numbers that are not whole, but model {model.name!r} needs codes of {n_codes} options from 0; "
             f"pass codes={{{name!r}: [<the value of each option, in order>]}}"
         )
     outside = (codes < 0) | (codes >= n_codes)
@@ -96,7 +96,7 @@ def _codes_in_range(model: Model, data: Dataset, name: str, n_codes: int) -> Non
         raise DataError(
             f"column {name!r} has code {label} for subject {shown(data.subjects[data.lane_subject[lane]])}, but model "
             f"{model.name!r} has {n_codes} options; recode it"
-            + (f" or make the model with options={int(codes.max()) + 1}" if name in model.responses else "")
+            + (_more_options(model, int(codes.max()) + 1) if name in model.responses else "")
         )
 
 
@@ -120,6 +120,11 @@ def _dry_run(model: Model, data: Dataset) -> None:
                 lambda: jax.eval_shape(lambda x, t: rollout(model, x, t, full=True), x, trials),
             )
     _tried.add(model)
+
+
+def _more_options(model: Model, n: int) -> str:
+    # A regression of yes or no has two options whatever the data.
+    return f" or make the model with options={n}" if model.autoscale is None else " as 0 and 1"
 
 
 def _whole_counts(model: Model, data: Dataset, name: str) -> None:

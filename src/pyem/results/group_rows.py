@@ -31,14 +31,17 @@ def group_rows(model: Model, population: Population, information: np.ndarray | N
 
     A group's variance is estimated by maximum likelihood, which divides by the number of people N and not by the N - k degrees
     of freedom that a regression of k weights leaves: standard errors of means and effects are larger by the root of
-    ``N / (N - k)``, and refer to Student's t with N - k degrees of freedom, as in the linear model.
+    ``N / (N - k)``, and refer to Student's t with N - k degrees of freedom, as in the linear model. Where the sd of the group
+    is 0 there is no such variance, only that of people's own estimates, and no correction.
     """
     names = model.names
     covariance = group_covariance(population, information)
     n_coef = int(population.free.sum())
     df = max(len(population.design) - len(population.coef), 1)
     se_coef = np.full(population.coef.shape, np.nan)
-    se_coef[population.free] = np.sqrt(np.diag(covariance)[:n_coef] * len(population.design) / df)
+    differs = np.sqrt(np.diag(population.cov)) >= 1.5 * population.smallest
+    more = np.broadcast_to(np.where(differs, len(population.design) / df, 1.0), population.free.shape)
+    se_coef[population.free] = np.sqrt(np.diag(covariance)[:n_coef] * more[population.free])
     rows = []
     labels = ["mean", *(f"effect of {name}" for name, _ in population.group.covariates)]
     for k, kind in enumerate(labels):

@@ -4,6 +4,7 @@ from pyem.task.bandits import Bandit, DriftingBandit, Reversal
 from pyem.task.designs import Design, Replay
 from pyem.task.ponds import Ponds
 from pyem.task.regressors import Regressors
+from pyem.task.rescaled import Rescaled
 from pyem.task.social import PairedBandit, ProsocialBandit
 from pyem.task.task import Task
 
@@ -16,6 +17,7 @@ __all__ = [
     "ProsocialBandit",
     "Regressors",
     "Replay",
+    "Rescaled",
     "Reversal",
     "Task",
 ]
