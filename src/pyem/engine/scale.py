@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
-
 import numpy as np
 
 from pyem.data.dataset import Dataset
@@ -99,25 +97,3 @@ def pooled(model: Model, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
         x.append(values.reshape(len(values), -1).astype(float))
         y.append(part.fields[model.responses[0]][counts].astype(float))
     return np.concatenate(x), np.concatenate(y)
-
-
-def scale_notes(model: Model, typical: Any = None) -> list[str]:
-    """What a reader of a fit has to know about the scale of the outcomes, in words; empty where it is 0 to 1.
-
-    Parameters
-    ----------
-    model
-        The model of the fit.
-    typical
-        Natural parameters (P,) of a typical person, which are told per unit of the outcomes, too.
-    """
-    low, high = model.range
-    if model.reward_range is None or (low, high) == (0.0, 1.0):
-        return []
-    rates = {p.name: k for k, p in zip(np.cumsum([0, *(len(p.names) for p in model.parameters)]), model.parameters, strict=False)}
-    named = [p.name for p in model.parameters if p.per_reward]
-    per_unit = [f"{name} {typical[rates[name]] / (high - low):.4g}" for name in named if typical is not None]
-    text = f"outcomes range from {low:g} to {high:g}"
-    if named:
-        text += f"; {', '.join(named)} per range of {high - low:g}"
-    return [text + (f", a typical person's per unit of the outcomes: {', '.join(per_unit)}" if per_unit else "")]

@@ -92,7 +92,7 @@ def _split(args: tuple[Any, ...], static: tuple[int, ...]) -> tuple[Any, ...]:
     for k in static:
         if isinstance(args[k], Valued):
             left[k], numbers = args[k].split_values()
-            if any(leaf.size for leaf in jax.tree.leaves(numbers)):
+            if jax.tree.leaves(numbers):
                 values[k] = numbers
     return values, *left
 

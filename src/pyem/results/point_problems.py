@@ -10,6 +10,12 @@ from pyem.population.posterior import Status
 from pyem.results.group_rows import group_covariance
 
 
+CLOSE = 0.01
+"""Within this share of its range a parameter is at its bound."""
+MANY = 0.25
+"""From this share of people on, a parameter piles up there."""
+
+
 def people_problems(subjects: np.ndarray, status: np.ndarray) -> list[str]:
     """People without a regular mode by name, and those whose likelihood is not finite."""
     failed, lost = np.flatnonzero(status != Status.CONVERGED), np.flatnonzero(status == Status.NOT_FINITE)
@@ -21,6 +27,23 @@ def people_problems(subjects: np.ndarray, status: np.ndarray) -> list[str]:
         f"{len(failed)} subjects without a regular mode{left_out if len(lost) else ''}: {_some(named)}; see the column status "
         "of table()"
     ]
+
+
+def bound_problems(model: Model, params: np.ndarray) -> list[str]:
+    """Inverse temperatures that pile up at their upper bound, as where outcomes are paid in other units than the model's."""
+    out = []
+    for parameter in (one for one in model.parameters if one.per_reward and one.size is None):
+        low, high = parameter.transform.bounds
+        values = params[:, model.names.index(parameter.name)]
+        there = int((values > high - CLOSE * (high - low)).sum())
+        if there >= MANY * len(values) and there > 1:
+            ends = " to ".join(f"{end:g}" for end in model.range)
+            out.append(
+                f"{parameter.name} of {there} of {len(values)} subjects is at its upper bound, {high:g} for the whole range of "
+                f"{', '.join(model.outcomes)} ({ends}): look whether that is the range in which people were paid, and give it with "
+                "reward_range= where single values are far off"
+            )
+    return out
 
 
 def group_problems(model: Model, population: Population | None, information: np.ndarray | None) -> list[str]:
