@@ -176,7 +176,9 @@ def test_a_model_is_split_and_joined():
     assert bare != fix(models.get("rw2a1b"), beta=3.0).split_values()[0]
     wide, (free, values) = models.get("rw1a1b", reward_range=(0, 100)), models.get("rw1a1b").split_values()
     assert free == wide.split_values()[0]
-    assert free.join_values(wide.split_values()[1]).reward_range == (0.0, 100.0) != free.join_values(values).reward_range
+    assert (
+        free.join_values(wide.split_values()[1]).reward_range == (0.0, 100.0) != free.join_values(values).reward_range
+    )
 
 
 # -- lapse and stickiness -----------------------------------------------------------------------------------------------

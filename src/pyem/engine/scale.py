@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+
 import numpy as np
 
 from pyem.data.dataset import Dataset
@@ -44,24 +46,27 @@ def _with_range(model: Model, data: Dataset) -> Model:
         slack = 1e-9 * (high - low)
         if seen is not None and (seen[0] < low - slack or seen[1] > high + slack):
             warn(
-                f"{', '.join(model.outcomes)} of these data lie between {seen[0]:g} and {seen[1]:g}, but model {model.name!r} was "
-                f"made with reward_range=({low:g}, {high:g}): inverse temperatures are per range, and may end at their bound; "
-                "leave reward_range out to have it taken from the data"
+                f"{', '.join(model.outcomes)} of these data lie between {seen[0]:g} and {seen[1]:g}, but model {model.name!r} "
+                f"was made with reward_range=({low:g}, {high:g}): inverse temperatures are per range, and may end at their "
+                "bound; leave reward_range out to have it taken from the data"
             )
         return model
     found = chosen_range(seen, from_zero=model.reward_range == "auto_zero")
-    # Of 0 and 1 nothing has to be said, so that such fits are of the very model that was given.
-    return model if found == (0.0, 1.0) else dataclasses.replace(model, reward_range=found)
+    # Of 0 and 1 nothing has to be said, so that such fits are of the very model that was given, which parts of the data do not
+    # change.
+    whole = found == (0.0, 1.0) and all(np.isin(values, (0, 1, -1)).all() for values in _observed(model, data))
+    return model if whole else dataclasses.replace(model, reward_range=found)
 
 
 def observed_range(model: Model, data: Dataset) -> tuple[float, float] | None:
     """The lowest and the highest outcome that was observed; None where there is none."""
-    ends = []
-    for name in model.outcomes:
-        values = np.moveaxis(data.fields[name], -1, 1)[data.present[name] & data.valid]
-        if values.size:
-            ends += [float(values.min()), float(values.max())]
+    ends = [float(end) for values in _observed(model, data) if values.size for end in (values.min(), values.max())]
     return (min(ends), max(ends)) if ends else None
+
+
+def _observed(model: Model, data: Dataset) -> Iterator[np.ndarray]:
+    """The values of each outcome that were observed."""
+    return (np.moveaxis(data.fields[name], -1, 1)[data.present[name] & data.valid] for name in model.outcomes)
 
 
 def chosen_range(seen: tuple[float, float] | None, *, from_zero: bool = False) -> tuple[float, float]:

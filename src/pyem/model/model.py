@@ -228,8 +228,8 @@ class Model:
     def split_values(self) -> tuple[Model, tuple[Any, ...]]:
         """The model without the values of its fixed parameters, its range of rewards and its typical population, and these.
 
-        What is compiled for it serves all values; `join_values` puts them back. The likelihood depends on the typical population
-        of a `standard` model only.
+        What is compiled for it serves all values; `join_values` puts them back. The likelihood depends on the typical
+        population of a `standard` model only.
 
         Examples
         --------

@@ -94,7 +94,10 @@ class WinStay:
 
 @functools.lru_cache
 def wsls(
-    options: int = 2, threshold: float | None = None, reward_range: tuple[float, float] | None = None, scale: Scale = "auto"
+    options: int = 2,
+    threshold: float | None = None,
+    reward_range: tuple[float, float] | None = None,
+    scale: Scale = "auto",
 ) -> Model:
     """Noisy win-stay-lose-shift: repeat what was rewarded, leave what was not.
 
@@ -268,8 +271,8 @@ def rw_forget(
         Number of options.
     start
         Value of every option before the first trial, and when all is forgotten, in units of the rewards. With 0 it is the
-        forgetting Q-learning of Ito and Doya; the middle of the rewards, which it is if not given, as in Collins and Frank, lets
-        the unknown be neither good nor bad.
+        forgetting Q-learning of Ito and Doya; the middle of the rewards, which it is if not given, as in Collins and Frank,
+        lets the unknown be neither good nor bad.
     reward_range, scale
         Lowest and highest reward; see `pyem.models.learning.reward_scale`.
 

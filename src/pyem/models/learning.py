@@ -266,9 +266,7 @@ def rw3a1b(
 
 
 @functools.lru_cache
-def rw4a1b(
-    start: float | None = None, reward_range: tuple[float, float] | None = None, scale: Scale = "auto"
-) -> Model:
+def rw4a1b(start: float | None = None, reward_range: tuple[float, float] | None = None, scale: Scale = "auto") -> Model:
     """Learning for oneself and another at once, from pairs of four options, with learning rates for good and bad news.
 
     Each trial shows two of the options A-D (codes 0-3): columns ``option_left`` and ``option_right``. ``choice`` is 0 for

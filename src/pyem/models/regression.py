@@ -203,7 +203,9 @@ def _frozen(predictors: int | Sequence[str]) -> int | tuple[str, ...]:
 
 def _is_auto(scale: str) -> bool:
     if scale not in ("auto", "none"):
-        raise ValueError(f"scale={scale!r}; choose 'auto', or 'none' for typical populations that know nothing of the data")
+        raise ValueError(
+            f"scale={scale!r}; choose 'auto', or 'none' for typical populations that know nothing of the data"
+        )
     return scale == "auto"
 
 
@@ -231,8 +233,8 @@ def glm(predictors: int | Sequence[str] = 3, family: Family = "gaussian", scale:
         ``"gaussian"``, with the identity link and the residual standard deviation ``sigma`` as a parameter; ``"binomial"``
         for y of 0 and 1, with the logit link; ``"poisson"`` for counts, with the log link.
     scale
-        ``"auto"``: fits take the typical population from the scale of y and of each predictor, so that estimates are the same in
-        seconds and in milliseconds; ``"none"``: it is as `Model.typical` of this model says.
+        ``"auto"``: fits take the typical population from the scale of y and of each predictor, so that estimates are the same
+        in seconds and in milliseconds; ``"none"``: it is as `Model.typical` of this model says.
 
     References
     ----------

@@ -9,7 +9,6 @@ from pyem.population.population import Population
 from pyem.population.posterior import Status
 from pyem.results.group_rows import group_covariance
 
-
 CLOSE = 0.01
 """Within this share of its range a parameter is at its bound."""
 MANY = 0.25
@@ -40,8 +39,8 @@ def bound_problems(model: Model, params: np.ndarray) -> list[str]:
             ends = " to ".join(f"{end:g}" for end in model.range)
             out.append(
                 f"{parameter.name} of {there} of {len(values)} subjects is at its upper bound, {high:g} for the whole range of "
-                f"{', '.join(model.outcomes)} ({ends}): look whether that is the range in which people were paid, and give it with "
-                "reward_range= where single values are far off"
+                f"{', '.join(model.outcomes)} ({ends}): look whether that is the range in which people were paid, and give it "
+                "with reward_range= where single values are far off"
             )
     return out
 

@@ -49,4 +49,6 @@ def _typical(model: Model) -> list[str]:
     mean, sd = model.typical
     each = [f"{name} {m:.4g} (sd {s:.4g})" for name, m, s in zip(model.names, mean, sd, strict=True)]
     more = f", and {len(each) - MOST} more" if len(each) > MOST else ""
-    return [f"scale: typical population of unconstrained parameters, from the pooled data: {', '.join(each[:MOST])}{more}"]
+    return [
+        f"scale: typical population of unconstrained parameters, from the pooled data: {', '.join(each[:MOST])}{more}"
+    ]

@@ -175,10 +175,14 @@ def on_one_scale(model: Model, task: Any) -> tuple[Model, Any]:
 def _warn_of_other_units(model: Model, data: Dataset) -> None:
     """Outcomes of a task of one's own that are far from the units in which the model was simulated."""
     seen = observed_range(model, data) if isinstance(model.reward_range, str) else None
-    if seen and chosen_range(seen, from_zero=model.reward_range == "auto_zero") != (0.0, 1.0) and max(map(abs, seen)) > 1:
+    if (
+        seen
+        and chosen_range(seen, from_zero=model.reward_range == "auto_zero") != (0.0, 1.0)
+        and max(map(abs, seen)) > 1
+    ):
         warn(
-            f"the task paid between {seen[0]:g} and {seen[1]:g}, but {model.name!r} was simulated as if outcomes were 0 to 1, while "
-            "a fit will take their range from these data; make the model with reward_range= for both to agree"
+            f"the task paid between {seen[0]:g} and {seen[1]:g}, but {model.name!r} was simulated as if outcomes were 0 to 1, "
+            "while a fit will take their range from these data; make the model with reward_range= for both to agree"
         )
 
 

@@ -52,4 +52,3 @@ class Rescaled:
         """What it pays, in these units."""
         state, paid = self.task.respond(state, trial, key)
         return state, {name: self.low + (self.high - self.low) * jnp.asarray(value) for name, value in paid.items()}
-
