@@ -212,7 +212,7 @@ def test_predictors_that_tell_nothing_are_named(column, text):
         ("poisson", -1.0, "column 'y' has -1 for subject 1, but model 'poisson' explains counts"),
         ("poisson", 0.5, "column 'y' has 0.5 for subject 1, but model 'poisson' explains counts"),
         ("logit", 2.0, "column 'y' has code 2 for subject 1, but model 'logit' has 2 options; recode it as 0 and 1"),
-        ("logit", 0.5, "column 'y' has numbers that are not whole"),
+        ("logit", 0.5, "column 'y' has numbers, but model 'logit' needs codes of 2"),
     ],
 )
 def test_responses_that_a_regression_cannot_explain(name, value, text):

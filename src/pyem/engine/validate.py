@@ -84,8 +84,8 @@ def _codes_in_range(model: Model, data: Dataset, name: str, n_codes: int) -> Non
     codes, here = np.moveaxis(data.fields[name], -1, 1), data.present[name]
     if (codes[here] % 1 != 0).any():
         raise DataError(
-            f"column {name!r} has numbers that are not whole, but model {model.name!r} needs codes of {n_codes} options "
-            f"from 0; pass codes={{{name!r}: [<the value of each option, in order>]}}"
+            f"column {name!r} has numbers, but model {model.name!r} needs codes of {n_codes} options from 0; "
+            f"pass codes={{{name!r}: [<the value of each option, in order>]}}"
         )
     outside = (codes < 0) | (codes >= n_codes)
     bad = np.argwhere(here & outside.reshape(*here.shape, -1).any(-1))

@@ -128,10 +128,11 @@ class Start:
 
 
 def worth(value: float | Literal["middle", "lowest"], p: Record) -> Any:
-    """A value in units of the rewards."""
-    if isinstance(value, str):
-        return p.reward_low if value == "lowest" else (p.reward_low + p.reward_high) / 2
-    return value
+    """A value in units of the rewards, which are 0 to 1 in a model that has no range of them."""
+    if not isinstance(value, str):
+        return value
+    low, high = (p.reward_low, p.reward_high) if "reward_low" in p else (0.0, 1.0)
+    return low if value == "lowest" else (low + high) / 2
 
 
 def start_value(start: float | None, default: Literal["middle", "lowest"]) -> float | Literal["middle", "lowest"]:

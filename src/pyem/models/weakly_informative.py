@@ -26,8 +26,8 @@ class WeaklyInformative:
 
     A weight has the mean 0 and the sd ``2.5 sd(y) / sd(x)``, the intercept the mean of y; where other columns are far from 0,
     its sd is as much larger as they allow it to be elsewhere. The residual sd is typically sd(y). For yes or no and for counts
-    the link's scale takes the place of that of y: its sd is 1. Without a column that is constant, root mean squares take the place
-    of sds.
+    the link's scale takes the place of that of y: its sd is 1. Without a column that is constant, root mean squares take the
+    place of sds.
 
     Parameters
     ----------

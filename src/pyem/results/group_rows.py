@@ -27,21 +27,13 @@ def required_group(population: Population | None, method: str) -> Population:
 
 
 def group_rows(model: Model, population: Population, information: np.ndarray | None) -> list[dict[str, Any]]:
-    """A row for each mean, effect, sd and correlation of a group, from the information on its `vector`.
-
-    A group's variance is estimated by maximum likelihood, which divides by the number of people N and not by the N - k degrees
-    of freedom that a regression of k weights leaves: standard errors of means and effects are larger by the root of
-    ``N / (N - k)``, and refer to Student's t with N - k degrees of freedom, as in the linear model. Where the sd of the group
-    is 0 there is no such variance, only that of people's own estimates, and no correction.
-    """
+    """A row for each mean, effect, sd and correlation of a group, from the information on its `vector`."""
     names = model.names
     covariance = group_covariance(population, information)
     n_coef = int(population.free.sum())
-    df = max(len(population.design) - len(population.coef), 1)
+    df = freedom(population)
     se_coef = np.full(population.coef.shape, np.nan)
-    differs = np.sqrt(np.diag(population.cov)) >= 1.5 * population.smallest
-    more = np.broadcast_to(np.where(differs, len(population.design) / df, 1.0), population.free.shape)
-    se_coef[population.free] = np.sqrt(np.diag(covariance)[:n_coef] * more[population.free])
+    se_coef[population.free] = np.sqrt(np.diag(covariance)[:n_coef])
     rows = []
     labels = ["mean", *(f"effect of {name}" for name, _ in population.group.covariates)]
     for k, kind in enumerate(labels):
@@ -93,7 +85,13 @@ def _errors(slope: np.ndarray, covariance: np.ndarray) -> np.ndarray:
 
 
 def group_covariance(population: Population, information: np.ndarray | None) -> np.ndarray:
-    """Covariance of the group's `vector`: the inverse information of what is not on its lower bound, NaN elsewhere."""
+    """Covariance of the group's `vector`: the inverse information of what is not on its lower bound, NaN elsewhere.
+
+    A group's variance is estimated by maximum likelihood, which divides by the number of people N and not by the N - k degrees
+    of freedom that a regression of k weights leaves: variances of means and effects are larger by ``N / (N - k)``, and refer to
+    Student's t with N - k degrees of freedom, as in the linear model. Where the sd of the group is 0 there is no such variance,
+    only that of people's own estimates, and no correction.
+    """
     n = len(population.vector)
     out = np.full((n, n), np.nan)
     keep = np.flatnonzero(~population.at_floor)
@@ -108,8 +106,22 @@ def group_covariance(population: Population, information: np.ndarray | None) -> 
         return out
     values, vectors = np.linalg.eigh(some / scale[:, None] / scale)
     if values.min() > 0:
-        out[np.ix_(keep, keep)] = (vectors / values) @ vectors.T / scale[:, None] / scale
+        more = np.sqrt(_correction(population))[keep]
+        out[np.ix_(keep, keep)] = (vectors / values) @ vectors.T * np.outer(more / scale, more / scale)
     return out
+
+
+def freedom(population: Population) -> int:
+    """Degrees of freedom that the regression of the group's mean leaves, at least 1."""
+    return max(len(population.design) - len(population.coef), 1)
+
+
+def _correction(population: Population) -> np.ndarray:
+    """By what the variance of each entry of the group's `vector` is larger than maximum likelihood has it."""
+    differs = np.sqrt(np.diag(population.cov)) >= 1.5 * population.smallest
+    of_coef = np.where(differs, len(population.design) / freedom(population), 1.0)
+    each = np.broadcast_to(of_coef, population.free.shape)[population.free]
+    return np.concatenate([each, np.ones(len(population.lower[0]))])
 
 
 def _row(

@@ -44,7 +44,8 @@ def on_scale(model: Model, scale: dict[str, Any] | None) -> Model:
     if scale["typical"] is not None:
         pairs = zip(parameters, scale["typical"], strict=True)
         parameters = tuple(dataclasses.replace(one, mean=mean, sd=sd) for one, (mean, sd) in pairs)
-    return dataclasses.replace(model, reward_range=scale["reward_range"], parameters=parameters)
+    placed = dataclasses.replace(model, reward_range=scale["reward_range"], parameters=parameters)
+    return model if placed == model else placed
 
 
 def _transform(transform: Any, pack: Packer) -> Any:
