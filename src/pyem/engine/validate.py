@@ -135,8 +135,8 @@ def _whole_counts(model: Model, data: Dataset, name: str) -> None:
         row, lane = bad[0]
         raise DataError(
             f"column {name!r} has {values[row, lane]:g} for subject {shown(data.subjects[data.lane_subject[lane]])}, but model "
-            f"{model.name!r} explains counts, which are 0, 1, 2, ...; correct it, leave the cell empty if it is missing, or take "
-            "a model of other numbers, such as glm"
+            f"{model.name!r} explains counts, which are 0, 1, 2, ...; correct it, leave the cell empty if it is missing, or "
+            "take a model of other numbers, such as glm"
         )
 
 

@@ -60,7 +60,7 @@ def as_point_fit(
         settings=dict(settings),
     )
     _warn_of_failures(fit)
-    for text in bound_problems(model, fit.params):
+    for text in bound_problems(model, fit.params, fit.status):
         warn(f"fit_{method} of {model.name!r}: {text}")
     return fit
 

@@ -155,6 +155,15 @@ def oakes_information(estep: EStep, population: Population, *, step: float = 1e-
 def _slope(population: Population, function: Callable[[Population], np.ndarray], *, step: float) -> np.ndarray:
     """Derivative of a function of the population by its `vector`."""
     vector = population.vector
-    moves = step * np.eye(len(vector))
-    ends = [[function(population.with_vector(vector + sign * move)) for sign in (1, -1)] for move in moves]
-    return np.array([(up - down) / (2 * step) for up, down in ends])
+    moves = step * _sizes(population)
+    ends = [[function(population.with_vector(vector + sign * move)) for sign in (1, -1)] for move in np.diag(moves)]
+    return np.array([(up - down) / (2 * size) for (up, down), size in zip(ends, moves, strict=True)])
+
+
+def _sizes(population: Population) -> np.ndarray:
+    """What counts as 1 in each entry of a population's `vector`."""
+    unit = np.ones(len(population.cov)) if population.unit is None else population.unit
+    of_coef = np.broadcast_to(unit, population.free.shape)[population.free]
+    # The diagonal of the Cholesky factor is there as logarithms.
+    rows, columns = (np.asarray(part) for part in population.lower)
+    return np.concatenate([of_coef, np.where(rows == columns, 1.0, unit[rows])])

@@ -76,7 +76,7 @@ class Units:
         coef = found.coef * self.scale / self.rows[:, None]
         coef[0] += self.shift
         cov = found.cov * np.outer(self.scale, self.scale)
-        unit = None if (self.scale == 1).all() else self.scale
+        unit = found.unit if (self.scale == 1).all() else self.scale
         return dataclasses.replace(found, coef=coef, cov=cov, design=self.design, unit=unit)
 
     def information(self, found: Population, matrix: np.ndarray) -> np.ndarray:

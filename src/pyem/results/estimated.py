@@ -84,7 +84,7 @@ def problems(fit: Estimates) -> list[str]:
     return [
         *iteration_problems(fit.population, fit.converged, fit.message),
         *people_problems(fit.data.subjects, fit.status),
-        *bound_problems(fit.model, fit.params),
+        *bound_problems(fit.model, fit.params, fit.status),
         *group_problems(fit.model, fit.population, fit.information),
     ]
 

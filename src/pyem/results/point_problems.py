@@ -28,13 +28,16 @@ def people_problems(subjects: np.ndarray, status: np.ndarray) -> list[str]:
     ]
 
 
-def bound_problems(model: Model, params: np.ndarray) -> list[str]:
-    """Inverse temperatures that pile up at their upper bound, as where outcomes are paid in other units than the model's."""
+def bound_problems(model: Model, params: np.ndarray, status: np.ndarray) -> list[str]:
+    """Inverse temperatures that pile up at their upper bound, as where outcomes are paid in other units than the model's.
+
+    People whose search ended there are told of elsewhere.
+    """
     out = []
     for parameter in (one for one in model.parameters if one.per_reward and one.size is None):
         low, high = parameter.transform.bounds
         values = params[:, model.names.index(parameter.name)]
-        there = int((values > high - CLOSE * (high - low)).sum())
+        there = int(((values > high - CLOSE * (high - low)) & (status == Status.CONVERGED)).sum())
         if there >= MANY * len(values) and there > 1:
             ends = " to ".join(f"{end:g}" for end in model.range)
             out.append(
