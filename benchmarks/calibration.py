@@ -38,6 +38,28 @@ def coverage(model: pyem.Model, *, groups: int, subjects: int, blocks: int, tria
     return pd.DataFrame(rows)
 
 
+def false_positives(model: pyem.Model, *, groups: int, subjects: int, blocks: int = 4, trials: int = 24) -> pd.Series:
+    """Share of simulated data sets with p < .05 for the effect of a group that has none, for each parameter."""
+    hits = []
+    for g in range(groups):
+        patient = np.repeat([0.0, 1.0], subjects // 2)
+        key = 1000 * subjects + g
+        covariates = {"patient": patient}
+        data = pyem.simulate(model, subjects=subjects, key=key, blocks=blocks, trials=trials, covariates=covariates)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pyem.FitWarning)
+            fit = pyem.fit_em(model, data, group=pyem.Group(covariates=["patient"]))
+        hits.append(fit.group_table().loc["effect of patient", "p"] < 0.05)
+    return pd.DataFrame(hits).mean()
+
+
+def null(groups: int = 1000) -> None:
+    """Print the table of small groups of the documentation."""
+    for subjects in (8, 12):
+        for name, share in false_positives(pyem.models.get("rw1a1b"), groups=groups, subjects=subjects).items():
+            print(f"| {subjects} | {name} | {100 * share:.1f} |", flush=True)
+
+
 def main(groups: int = 400) -> None:
     """Print the table of the documentation."""
     for name, design in (("rw1a1b", (4, 24)), ("rw1a1b", (4, 60)), ("rw2a1b", (4, 60))):
@@ -51,4 +73,7 @@ def main(groups: int = 400) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    if sys.argv[1:2] == ["null"]:
+        null(*map(int, sys.argv[2:]))
+    else:
+        main(*map(int, sys.argv[1:]))

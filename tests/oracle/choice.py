@@ -19,7 +19,7 @@ def bias(p: dict[str, float], trials: list[Trial]) -> list[float]:
     return [math.log(chance[trial["choice"]]) for trial in trials]
 
 
-def wsls(p: dict[str, float], trials: list[Trial], options: int = 2, threshold: float = 0.0) -> list[float]:
+def wsls(p: dict[str, float], trials: list[Trial], options: int = 2, threshold: float = 0.5) -> list[float]:
     noise = p["epsilon"]
     last, won = None, False
     out = []

@@ -74,7 +74,8 @@ def test_chains_of_ties_and_fixed_values():
     )
     held = fix(tie(model, alpha_other="alpha_self"), alpha_self=0.3)
     assert held.names == ("beta", "alpha_noone")
-    assert record(held, 0.0, 0.0) == {"beta": 10.0, "alpha_noone": 0.5, "alpha_self": 0.3, "alpha_other": 0.3}
+    ends = {"reward_low": 0.0, "reward_high": 1.0}
+    assert record(held, 0.0, 0.0) == {"beta": 10.0, "alpha_noone": 0.5, "alpha_self": 0.3, "alpha_other": 0.3, **ends}
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), float("inf")])
@@ -127,7 +128,7 @@ def counts(names):
 
 
 def test_other_fixed_values_compile_nothing_anew():
-    base = dataclasses.replace(models.get("rw2a1b"), name="held")
+    base = dataclasses.replace(models.get("rw2a1b", scale="none"), name="held")
     data = to_dataset(PEOPLE, base)
     held = [
         fix(with_lapse(fix(base, alpha_pos=alpha)), lapse=lapse)
@@ -173,8 +174,11 @@ def test_a_model_is_split_and_joined():
     assert (again.fixed, again.tied, again.names) == (model.fixed, model.tied, model.names)
     assert bare == fix(tie(models.get("rw2a1b"), alpha_neg="alpha_pos"), beta=4.5).split_values()[0]
     assert bare != fix(models.get("rw2a1b"), beta=3.0).split_values()[0]
-    free = models.get("rw1a1b")
-    assert free.split_values()[0] is free
+    wide, (free, values) = models.get("rw1a1b", reward_range=(0, 100)), models.get("rw1a1b").split_values()
+    assert free == wide.split_values()[0]
+    assert (
+        free.join_values(wide.split_values()[1]).reward_range == (0.0, 100.0) != free.join_values(values).reward_range
+    )
 
 
 # -- lapse and stickiness -----------------------------------------------------------------------------------------------
@@ -421,7 +425,7 @@ def test_unconstrained_names_the_value_that_is_out_of_range():
 
 
 def test_the_log_likelihood_of_who_learns_nothing_at_all_or_all_at_once():
-    model = models.get("rw1a1b")
+    model = models.get("rw1a1b", scale="none")
     data = to_dataset(PEOPLE, model)
     chance = -data.n_responses(model) * math.log(2)
     np.testing.assert_allclose(pyem.log_lik(model, data, [0.0, 0.3]), chance, rtol=1e-14)

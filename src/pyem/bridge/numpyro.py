@@ -14,6 +14,7 @@ from jax import Array
 from pyem.data.dataset import Dataset
 from pyem.engine.differentiable import People, log_lik, people, trial_log_lik, trial_places
 from pyem.engine.pointwise import Observed, by_trial
+from pyem.engine.scale import scaled
 from pyem.engine.validate import validate
 from pyem.model.model import Model
 from pyem.model.transform import Real
@@ -54,6 +55,7 @@ class Likelihood:
 
     def __init__(self, model: Model, data: Dataset) -> None:
         validate(model, data)
+        model = scaled(model, data)
         self.model, self.data = model, data
         self._natural = natural_model(model)
         self._observed = Observed(model, data)

@@ -160,13 +160,16 @@ def _option(text: str, spec: str) -> tuple[str, Any]:
 
 
 def plain_value(text: str) -> Any:
-    """A number or truth value where `text` is one, else the text.
+    """A number or truth value where `text` is one, or a pair of numbers as ``0..100``, else the text.
 
     Examples
     --------
-    >>> plain_value("4"), plain_value("0.5"), plain_value("left")
-    (4, 0.5, 'left')
+    >>> plain_value("4"), plain_value("0.5"), plain_value("-1..1"), plain_value("left")
+    (4, 0.5, (-1, 1), 'left')
     """
+    ends = [plain_value(end) for end in text.split("..")] if text.count("..") == 1 else []
+    if ends and all(isinstance(end, int | float) for end in ends):
+        return tuple(ends)
     try:
         value = json.loads(text)
     except ValueError:

@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 
 from pyem.data.dataset import Dataset
 from pyem.engine import evaluate
+from pyem.engine.scale import scaled
 from pyem.engine.validate import validate
 from pyem.model.model import Model
 from pyem.model.transform import Ordered, Real
@@ -51,6 +52,7 @@ def log_lik(model: Model, data: Dataset, params: ArrayLike) -> np.ndarray:
     array([-2.0794])
     """
     validate(model, data)
+    model = scaled(model, data)
     return evaluate.log_lik(_untransformed(model), data, _in_range(model, data, params))
 
 

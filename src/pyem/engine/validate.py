@@ -13,7 +13,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
 from pyem.errors import DataError, ModelError, shown
-from pyem.model.distribution import option_logits
+from pyem.model.distribution import Poisson, option_logits
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import initial_state, policies, rollout
@@ -74,6 +74,8 @@ def validate(model: Model, data: Dataset) -> None:
         # Indices beyond the last option would be clipped without a word.
         if name not in dict(model.coded):
             _codes_in_range(model, data, name, n_options)
+    for name in _counts(model, data):
+        _whole_counts(model, data, name)
     known.add(model)
 
 
@@ -94,7 +96,7 @@ def _codes_in_range(model: Model, data: Dataset, name: str, n_codes: int) -> Non
         raise DataError(
             f"column {name!r} has code {label} for subject {shown(data.subjects[data.lane_subject[lane]])}, but model "
             f"{model.name!r} has {n_codes} options; recode it"
-            + (f" or make the model with options={int(codes.max()) + 1}" if name in model.responses else "")
+            + (_more_options(model, int(codes.max()) + 1) if name in model.responses else "")
         )
 
 
@@ -120,20 +122,49 @@ def _dry_run(model: Model, data: Dataset) -> None:
     _tried.add(model)
 
 
+def _more_options(model: Model, n: int) -> str:
+    # A regression of yes or no has two options whatever the data.
+    return f" or make the model with options={n}" if model.autoscale is None else " as 0 and 1"
+
+
+def _whole_counts(model: Model, data: Dataset, name: str) -> None:
+    here = data.present[name] & data.valid
+    values = np.where(here, data.fields[name], 0)
+    bad = np.argwhere((values < 0) | (values % 1 != 0))
+    if len(bad):
+        row, lane = bad[0]
+        raise DataError(
+            f"column {name!r} has {values[row, lane]:g} for subject {shown(data.subjects[data.lane_subject[lane]])}, but model "
+            f"{model.name!r} explains counts, which are 0, 1, 2, ...; correct it, leave the cell empty if it is missing, or "
+            "take a model of other numbers, such as glm"
+        )
+
+
 def _options(model: Model, data: Dataset) -> dict[str, int]:
     """The number of options of each response that is one of several."""
+    found = _of_responses(model, data, option_logits)
+    return {name: value.shape[-1] for name, value in found.items() if value is not None}
+
+
+def _counts(model: Model, data: Dataset) -> list[str]:
+    """The responses that are counts."""
+    found = _of_responses(model, data, lambda dist: dist.rate if isinstance(dist, Poisson) else None)
+    return [name for name, value in found.items() if value is not None]
+
+
+def _of_responses(model: Model, data: Dataset, what: Callable[[Any], Any]) -> dict[str, Any]:
+    """The shape of what a function tells of the distribution of each response; empty for models without."""
     if model.policy is None:
         return {}
 
-    def logits(x: Any, trial: Record) -> dict[str, Any]:
+    def told(x: Any, trial: Record) -> dict[str, Any]:
         p = model.record(x)
         dists = policies(model, p, initial_state(model, p), trial)
-        return {name: option_logits(dist) for name, dist in dists.items()}
+        return {name: what(dist) for name, dist in dists.items()}
 
     with jax.enable_x64(True):
         trial = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:-1], a.dtype), data.trials(model))
-        found = jax.eval_shape(logits, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), trial)
-    return {name: value.shape[-1] for name, value in found.items() if value is not None}
+        return jax.eval_shape(told, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), trial)
 
 
 def guarded(model: Model, doing: str, call: Callable[[], Any]) -> Any:

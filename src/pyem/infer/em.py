@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.scale import scaled
 from pyem.engine.validate import require_free, validate
 from pyem.errors import list_of, require_number, warn
 from pyem.infer.em_loop import EMRun, Report
@@ -18,6 +19,7 @@ from pyem.infer.outcome import as_point_fit, some_finite
 from pyem.infer.progress import progress_line
 from pyem.infer.standard_errors import information
 from pyem.infer.starts import plain_start, starting_points
+from pyem.infer.units import Units, in_standard_units, standardised
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key, seed_of
 from pyem.population.group import Group
@@ -96,12 +98,13 @@ def fit_em(
     group = _group_of(group, priors)
     require_free(model)
     validate(model, data)
+    model = scaled(model, data)
     _require_group(data, max_iter)
     require_number(tol=(tol, 0))
     settings = {"group": group, "start": plain_start(start), "starts": starts, "max_iter": max_iter, "tol": tol}
     settings |= {"accelerate": accelerate, "standard_errors": standard_errors, "key": plain_key(key)}
-    search = _Search(model, data, group, max_iter, tol, accelerate, seed_of(key))
-    points = starting_points(model, data, start, starts, key)
+    search = _Search(in_standard_units(model), data, group, max_iter, tol, accelerate, seed_of(key))
+    points = starting_points(search.model, data, start, starts, key)
     runs = [search(point, k > 0 or start is not None, progress) for k, point in enumerate(points)]
     run = max(runs, key=_total)
     some_finite(model, run.laplace)
@@ -109,6 +112,9 @@ def fit_em(
     remarks = [*_remarks(run, model.names), *_starts_disagree(runs, run, data)]
     for text in remarks:
         warn(f"fit_em of {model.name!r}: {text}")
+    units = Units.of(search.model, run.population, dict(data.covariates))
+    info = None if info is None else units.information(run.population, info)
+    run = units.run(run)
     return as_point_fit(
         "em",
         model,
@@ -185,7 +191,7 @@ class _Search:
             names=self.model.names,
             mean=start.mean(0) if moved else mean,
             sd=np.maximum(np.maximum(sd, start.std(0) if moved else 0.0), 1.0),
-            covariates=self.data.covariates,
+            covariates=standardised(dict(self.data.covariates)),
             n_subjects=self.data.n_subjects,
         )
 

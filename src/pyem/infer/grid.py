@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.opaque import require_traceable
+from pyem.engine.scale import scaled
 from pyem.engine.validate import require_free, validate
 from pyem.errors import renamed, require_number, require_whole, warn
 from pyem.infer.em import fit_em
@@ -19,16 +21,17 @@ from pyem.infer.laplace import JaxEStep
 from pyem.infer.natural_prior import NaturalPrior, PriorFunction, given_prior
 from pyem.infer.progress import progress_line
 from pyem.infer.quadrature import (
-    FARTHEST,
     GridEStep,
     Grids,
     LogPrior,
+    ends_of,
     gaussian_log_prior,
     log_lik_on,
     make_grids,
     moments,
 )
 from pyem.infer.standard_errors import oakes_information
+from pyem.infer.units import Units, standardised
 from pyem.model.model import Model
 from pyem.population.group import Group
 from pyem.population.population import Population
@@ -107,6 +110,7 @@ def fit_grid(
             "at a value with fix(model, ...), or use fit_nuts"
         )
     validate(model, data)
+    model = scaled(model, data)
     group = _group_of(group, priors, given=not (mean is None and sd is None and log_prior is None))
     settings = {"group": group, "priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior}
     settings |= {"accuracy": accuracy, "max_points": max_points, "max_iter": max_iter}
@@ -170,6 +174,9 @@ def _fit_group(
     progress: bool | None,
     settings: dict[str, Any],
 ) -> GridFit:
+    # Steps and tolerances must not depend on the units of covariates.
+    own = data
+    data = dataclasses.replace(own, covariates=standardised(dict(own.covariates))) if group.covariates else own
     # The Laplace group is where to start; coarse grids find the neighbourhood, fine ones the answer.
     population = fit_em(model, data, group=group, standard_errors=False, progress=progress).population
     assert population is not None
@@ -182,8 +189,10 @@ def _fit_group(
             population = run.population
             if error == accuracy and moved < 0.05:
                 break
-    info = oakes_information(GridEStep(grids), population)
-    return _result(model, data, grids, gaussian_log_prior(population), population, info, True, settings, run.message)
+    units = Units.of(model, population, dict(own.covariates))
+    info = units.information(population, oakes_information(GridEStep(grids), population))
+    population = units.population(population)
+    return _result(model, own, grids, gaussian_log_prior(population), population, info, True, settings, run.message)
 
 
 def _fit_general(
@@ -197,7 +206,7 @@ def _fit_general(
     start = np.tile(model.typical[0], (data.n_subjects, 1))
     laplace = JaxEStep(model, data, start).general(prior)
     reach = 10 * np.sqrt(np.maximum(np.diagonal(laplace.cov, axis1=1, axis2=2), 1e-12))
-    reach = np.minimum(reach, FARTHEST / 2)
+    reach = np.minimum(reach, np.ptp(ends_of(model), axis=1) / 4)
     density = jax.jit(jax.vmap(jax.vmap(prior)))
 
     def log_prior(x: np.ndarray) -> np.ndarray:
@@ -224,7 +233,8 @@ def _result(
     found, weight = moments(grids, log_prior)
     status = found.status.copy()
     # A posterior that has not died away where the grid must end is improper, or nearly so.
-    edge = np.abs(grids.axes[:, :, [0, -1]]).max((1, 2)) >= FARTHEST
+    ends, axes = ends_of(model), grids.axes
+    edge = ((axes[:, :, 0] <= ends[:, 0]) | (axes[:, :, -1] >= ends[:, 1])).any(1)
     status[edge & (status == Status.CONVERGED)] = Status.FLAT
     cell = np.exp(grids.log_cell).reshape(-1, *[1] * grids.axes.shape[1])
     return GridFit(

@@ -273,7 +273,7 @@ def _group_coordinates(model: Model, pop: Population, within: np.ndarray) -> tup
     # A variance that EM finds to be zero is only small: start where the posterior has mass.
     sd0 = np.maximum(sd, np.sqrt(0.01 * typical**2 + 0.1 * within))
     error = np.sqrt((sd0**2 + within) / n)
-    spread = np.where(pop.free, error / np.maximum(pop.design.std(0), 1e-12)[:, None], 1.0)
+    spread = np.where(pop.free, error / np.where(pop.design.std(0) > 0, pop.design.std(0), 1.0)[:, None], 1.0)
     spread[0] = error
     center = [pop.coef[pop.free], np.log(sd0)]
     scale = [spread[pop.free], np.minimum(np.sqrt((1 + within / sd0**2) / (2 * n)), 0.7)]

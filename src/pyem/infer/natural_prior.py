@@ -41,10 +41,10 @@ class NaturalPrior:
     def __call__(self, x: Any) -> Any:
         """Log-density at the unconstrained parameters (P,) of one subject."""
         model, log_prior = self._key
-        start, jacobian = 0, jnp.zeros(())
+        start, jacobian, plain = 0, jnp.zeros(()), model.in_units(x)
         for parameter in model.parameters:
             stop = start + len(parameter.names)
-            jacobian = jacobian + parameter.transform.log_det(x[start:stop]).sum()
+            jacobian = jacobian + parameter.transform.log_det(plain[start:stop]).sum()
             start = stop
         return log_prior(model.record(x)) + jacobian
 

@@ -144,7 +144,7 @@ def fit_nuts(
     values = unpacked(spec, args, run.pop("position"))
     seconds = clock.seconds | {"compile": run.pop("compile_seconds"), "sample": run.pop("sample_seconds")}
     message = f"{chains} chains of {draws} draws after {warmup} iterations of warm-up"
-    fit = as_result("nuts", model, data, group, spec, args, values, run, seconds, {}, message, settings)
+    fit = as_result("nuts", data, group, spec, args, values, run, seconds, {}, message, settings)
     for problem in fit.problems():
         warn(f"fit_nuts of {model.name!r}: {problem}")
     return fit

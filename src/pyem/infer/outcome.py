@@ -13,6 +13,7 @@ from pyem.model.model import Model
 from pyem.population.population import Population
 from pyem.population.posterior import Laplace, Status
 from pyem.results.point import PointFit
+from pyem.results.point_problems import bound_problems
 
 
 def ended(laplace: Laplace) -> tuple[bool, str]:
@@ -59,6 +60,8 @@ def as_point_fit(
         settings=dict(settings),
     )
     _warn_of_failures(fit)
+    for text in bound_problems(model, fit.params, fit.status):
+        warn(f"fit_{method} of {model.name!r}: {text}")
     return fit
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.scale import scaled
 from pyem.engine.validate import require_free, validate
 from pyem.errors import renamed, require_whole, warn
 from pyem.infer.esteps import estep_maker
@@ -15,6 +16,7 @@ from pyem.infer.natural_prior import PersonPrior, given_prior
 from pyem.infer.outcome import as_point_fit, ended
 from pyem.infer.progress import progress_line
 from pyem.infer.starts import better, disagreement, plain_start, starting_points
+from pyem.infer.units import in_standard_units, laplace_in_units, units_of
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key, seed_of
 from pyem.population.posterior import GaussianPrior, Laplace
@@ -88,10 +90,13 @@ def fit_map(
     settings |= {"starts": starts, "max_iter": max_iter, "key": plain_key(key)}
     require_free(model)
     validate(model, data)
-    prior = given_prior(model, data, priors=priors, mean=mean, sd=sd, log_prior=log_prior)
-    middle = None if prior.population is None else prior.population.coef[0]
-    points = starting_points(model, data, start, starts, key, middle)
-    found, trace = _best("MAP", model, data, prior, points, max_iter, key, progress)
+    model = scaled(model, data)
+    search = in_standard_units(model)
+    told = {"priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior}
+    prior, inside = (given_prior(one, data, **told) for one in (model, search))
+    middle = None if inside.population is None else inside.population.coef[0]
+    points = starting_points(search, data, start, starts, key, middle)
+    found, trace = _best("MAP", search, data, Priors(prior, inside), points, max_iter, key, progress)
     density = None if prior.population is not None else prior.log_density(found.mode)
     return as_point_fit(
         "map",
@@ -159,16 +164,25 @@ def fit_mle(
     settings = {"start": plain_start(start), "starts": starts, "max_iter": max_iter, "key": plain_key(key)}
     require_free(model)
     validate(model, data)
-    points = starting_points(model, data, start, starts, key)
-    found, trace = _best("MLE", model, data, None, points, max_iter, key, progress)
+    model = scaled(model, data)
+    search = in_standard_units(model)
+    points = starting_points(search, data, start, starts, key)
+    found, trace = _best("MLE", search, data, None, points, max_iter, key, progress)
     return as_point_fit("mle", model, data, found, None, None, *ended(found), trace, settings=settings)
+
+
+class Priors(NamedTuple):
+    """A prior of people, in the units of the model and in those of the search."""
+
+    units: PersonPrior
+    inside: PersonPrior
 
 
 def _best(
     label: str,
     model: Model,
     data: Dataset,
-    prior: PersonPrior | None,
+    prior: Priors | None,
     points: list[np.ndarray],
     max_iter: int,
     key: Any,
@@ -180,7 +194,7 @@ def _best(
     best, values = None, []
     with progress_line(progress, f"{label} {model.name}", len(points)) as say:
         for n, point in enumerate(points, start=1):
-            found = _modes(make(point), prior, point.shape)
+            found = laplace_in_units(*units_of(model), _modes(make(point), prior, point.shape))
             values.append(_joint(found, prior))
             best = found if best is None else better(best, found, _gain(values))
             if say:
@@ -199,13 +213,13 @@ def _gain(values: list[np.ndarray]) -> np.ndarray:
     return np.where(known, values[-1] - np.where(known, before, 0.0), np.where(np.isfinite(values[-1]), np.inf, 0.0))
 
 
-def _modes(estep: Any, prior: PersonPrior | None, shape: tuple[int, ...]) -> Laplace:
+def _modes(estep: Any, prior: Priors | None, shape: tuple[int, ...]) -> Laplace:
     if prior is not None:
-        return prior.modes(estep)
+        return prior.inside.modes(estep)
     return estep(GaussianPrior(np.zeros(shape), np.zeros((shape[1], shape[1])), np.ones(shape)))
 
 
-def _joint(found: Laplace, prior: PersonPrior | None) -> np.ndarray:
+def _joint(found: Laplace, prior: Priors | None) -> np.ndarray:
     """(S,): what was maximised, in nats; minus infinity where it is not finite."""
-    value = found.log_lik if prior is None else found.log_lik + prior.log_density(found.mode)
+    value = found.log_lik if prior is None else found.log_lik + prior.units.log_density(found.mode)
     return np.where(np.isfinite(value) & found.usable, value, -np.inf)

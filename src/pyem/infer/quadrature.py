@@ -27,6 +27,12 @@ FARTHEST = 60.0
 """No grid reaches beyond this unconstrained value: logistic and exponential maps have saturated long before."""
 
 
+def ends_of(model: Model) -> np.ndarray:
+    """(P, 2): where grids must end; where parameters have units, as many sds of the typical population from its mean."""
+    mean, sd = model.typical if model.autoscale is not None else (np.zeros(model.n_params), np.ones(model.n_params))
+    return np.stack([mean - FARTHEST * sd, mean + FARTHEST * sd], axis=1)
+
+
 class Grids(NamedTuple):
     """A rectangular grid for each subject, and the log-likelihood on it."""
 
@@ -112,10 +118,11 @@ def _joint(grids: Grids, log_prior: LogPrior) -> np.ndarray:
 def make_grids(model: Model, data: Dataset, log_prior: LogPrior, box: np.ndarray, tol: float, max_points: int) -> Grids:
     """Grids that cover all that matters of every posterior, fine enough."""
     n = 65 if model.n_params == 1 else 33
-    box = np.clip(box, -FARTHEST, FARTHEST)
+    ends = ends_of(model)
+    box = np.clip(box, ends[:, :1], ends[:, 1:])
     for _ in range(30):
         grids = _evaluated(model, data, box, n)
-        box, settled = _zoomed(grids, _joint(grids, log_prior))
+        box, settled = _zoomed(grids, _joint(grids, log_prior), ends)
         if settled.all():
             break
     # Halving the spacing (at least) squares the error, so that what half of the points leave tells what all of them do.
@@ -125,7 +132,7 @@ def make_grids(model: Model, data: Dataset, log_prior: LogPrior, box: np.ndarray
     return grids
 
 
-def _zoomed(grids: Grids, joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _zoomed(grids: Grids, joint: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The box (S, P, 2) around what is not negligible, and whether the present one was good (S,)."""
     n_subjects, n_params, n = grids.axes.shape
     old = grids.axes[:, :, [0, -1]]
@@ -141,9 +148,9 @@ def _zoomed(grids: Grids, joint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         width = old[:, k, 1] - old[:, k, 0]
         low = grids.axes[np.arange(n_subjects), k, first] - np.where(first == 0, width / 2, step)
         high = grids.axes[np.arange(n_subjects), k, last] + np.where(last == n - 1, width / 2, step)
-        new = np.clip(np.stack([low, high], axis=-1), -FARTHEST, FARTHEST)
+        new = np.clip(np.stack([low, high], axis=-1), *ends[k])
         box[:, k] = np.where(some[:, None], new, old[:, k])
-        cut_off = ((first == 0) & (old[:, k, 0] > -FARTHEST)) | ((last == n - 1) & (old[:, k, 1] < FARTHEST))
+        cut_off = ((first == 0) & (old[:, k, 0] > ends[k, 0])) | ((last == n - 1) & (old[:, k, 1] < ends[k, 1]))
         good &= ~some | (~cut_off & (box[:, k, 1] - box[:, k, 0] > 0.7 * width))
     return np.where(good[:, None, None], old, box), good
 

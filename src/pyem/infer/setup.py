@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.scale import scaled
 from pyem.engine.validate import require_free, validate
 from pyem.errors import FitWarning
 from pyem.infer.em import fit_em
@@ -57,6 +58,7 @@ def prepare(
         )
     require_free(model)
     validate(model, data)
+    model = scaled(model, data)
     if group is None:
         if start is not None:
             raise ValueError("start is of use for a group only; leave it out with group=None")
@@ -105,7 +107,6 @@ def _meanwhile(ahead: Ahead | None, layout: tuple[Any, Any], function: Callable[
 
 def as_result(
     method: str,
-    model: Model,
     data: Dataset,
     group: Group | None,
     spec: Any,
@@ -120,6 +121,8 @@ def as_result(
     """Draws (chain, draw, ...) with all that a result needs."""
     free = None if group is None else np.array(spec.free)
     design = None if group is None else np.asarray(args.design)
+    # On the scale of the data.
+    model = spec.model
     priors = described(model, args.priors, group, free)
     return SampleFit(
         method,

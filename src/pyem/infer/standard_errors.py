@@ -59,13 +59,16 @@ def louis_parts(population: Population, laplace: Laplace) -> tuple[np.ndarray, n
     design = population.design[use]
     gap = root * (laplace.mode[use] - design @ population.coef)
     scaled = design[:, :, None] * root[:, None]
-    by_coef = np.einsum("skp,sq->kpq", scaled, gap)
+    by_coef = np.tensordot(scaled, gap, (0, 0))
     scatter = gap.T @ gap + cov.sum(0)
     linear, quadratic = _score_terms(population, scaled, gap)
     spread = np.einsum("ipq,sqr->ispr", quadratic, cov)
-    missing = np.einsum("isp,jsp->ij", np.einsum("isp,spq->isq", linear, cov), linear)
-    missing += 2 * np.einsum("ispq,jsqp->ij", spread, spread)
-    complete = _complete(population, np.einsum("skp,slq->kplq", scaled, scaled), by_coef, scatter, len(gap))
+    n = len(linear)
+    missing = np.matmul(linear[:, :, None], cov).reshape(n, -1) @ linear.reshape(n, -1).T
+    # Only the scores of the factor's entries, which come last, are quadratic.
+    m = len(spread)
+    missing[n - m :, n - m :] += 2 * spread.reshape(m, -1) @ np.swapaxes(spread, 2, 3).reshape(m, -1).T
+    complete = _complete(population, np.tensordot(scaled, scaled, (0, 0)), by_coef, scatter, len(gap))
     return population.score(laplace) / population.root_slope, complete, missing
 
 
@@ -102,12 +105,14 @@ def _complete(
 
 
 def _score_terms(population: Population, scaled: np.ndarray, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Linear (n, S, P) and quadratic (n, P, P) terms of each entry of the score, as a function of root * (x - mode)."""
+    """Linear (n, S, P) and quadratic (m, P, P) terms of the score, as a function of root * (x - mode).
+
+    The m quadratic ones are of its last entries, those of the Cholesky factor.
+    """
     precision = np.linalg.inv(population.cov)
     upper = np.linalg.inv(np.linalg.cholesky(population.cov)).T
-    none = np.zeros_like(precision)
     linear = [scaled[:, k, p, None] * precision[p] for k, p in np.argwhere(population.free)]
-    quadratic = [none for _ in linear]
+    quadratic = []
     for a, b in zip(*population.lower, strict=True):
         outer = np.outer(precision[a], upper[:, b])
         quadratic.append((outer + outer.T) / 2)
@@ -150,6 +155,15 @@ def oakes_information(estep: EStep, population: Population, *, step: float = 1e-
 def _slope(population: Population, function: Callable[[Population], np.ndarray], *, step: float) -> np.ndarray:
     """Derivative of a function of the population by its `vector`."""
     vector = population.vector
-    moves = step * np.eye(len(vector))
-    ends = [[function(population.with_vector(vector + sign * move)) for sign in (1, -1)] for move in moves]
-    return np.array([(up - down) / (2 * step) for up, down in ends])
+    moves = step * _sizes(population)
+    ends = [[function(population.with_vector(vector + sign * move)) for sign in (1, -1)] for move in np.diag(moves)]
+    return np.array([(up - down) / (2 * size) for (up, down), size in zip(ends, moves, strict=True)])
+
+
+def _sizes(population: Population) -> np.ndarray:
+    """What counts as 1 in each entry of a population's `vector`."""
+    unit = np.ones(len(population.cov)) if population.unit is None else population.unit
+    of_coef = np.broadcast_to(unit, population.free.shape)[population.free]
+    # The diagonal of the Cholesky factor is there as logarithms.
+    rows, columns = (np.asarray(part) for part in population.lower)
+    return np.concatenate([of_coef, np.where(rows == columns, 1.0, unit[rows])])

@@ -36,7 +36,7 @@ def first_guess(model: Model, data: Dataset, start: Any) -> np.ndarray | None:
                 f"{len(start.x)} subjects, but {model.name!r} with {', '.join(model.names)} is fitted to {shape[0]}; give a "
                 "fit of the same parameters and subjects, or an array of natural values"
             )
-        return np.where(np.isfinite(start.x), start.x, model.typical[0])
+        return np.where(np.isfinite(start.x), model.from_units(start.x), model.typical[0])
     values = np.asarray(start, float)
     if values.shape != shape:
         raise ValueError(

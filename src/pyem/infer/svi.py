@@ -177,7 +177,7 @@ def fit_svi(
     clock("draws")
     trace["problems"] = np.array(problems, object)
     message = f"{guide} Gaussian, {trace['step'][-1]} steps, ELBO {trace['elbo'][-WINDOW:].mean():.2f}, {how}"
-    fit = as_result("svi", model, data, group, spec, args, values, {}, clock.seconds, trace, message, chosen)
+    fit = as_result("svi", data, group, spec, args, values, {}, clock.seconds, trace, message, chosen)
     for problem in fit.problems():
         warn(f"fit_svi of {model.name!r}: {problem}")
     return fit

@@ -68,6 +68,15 @@ class Model:
     share
         Look for decisions that were made in the same state of mind, and evaluate each state once (see `pyem.engine.contexts`).
         For models with few different trials, and blocks that start afresh.
+    reward_range
+        Lowest and highest outcome, which the functions find as ``p.reward_low`` and ``p.reward_high``; ``"auto"``: fits take it
+        from the data, ``"auto_zero"``: from 0 to the largest size of an outcome where 0 is among them. Until then, 0 and 1.
+        None: the functions do not ask for it.
+    autoscale
+        Gives the typical population of these parameters on the scale of data; see `pyem.engine.scale`.
+    standard
+        Unconstrained values are deviations from the typical population in its sds. Searches use it inside, where parameters
+        have units.
     task
         Default task for simulations.
     doc, reference
@@ -100,6 +109,9 @@ class Model:
     lagged: tuple[tuple[str, int], ...] = ()
     optional: tuple[str, ...] = ()
     share: bool = False
+    reward_range: tuple[float, float] | Literal["auto", "auto_zero"] | None = None
+    autoscale: Callable[..., Any] | None = None
+    standard: bool = False
     task: Any = None
     doc: str = ""
     reference: str = ""
@@ -161,11 +173,37 @@ class Model:
     @property
     def typical(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and sd (P,) of a typical population on the unconstrained scale."""
-        sizes = [len(parameter.names) for parameter in self.parameters]
-        return (
-            np.repeat([p.mean for p in self.parameters], sizes).astype(float),
-            np.repeat([p.sd for p in self.parameters], sizes).astype(float),
-        )
+        if self.standard:
+            return np.zeros(self.n_params), np.ones(self.n_params)
+        return self.in_units_typical
+
+    @property
+    def in_units_typical(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same in the units of the parameters, of a `standard` model too."""
+        return np.asarray(self._each("mean"), float), np.asarray(self._each("sd"), float)
+
+    def _each(self, name: str) -> Any:
+        """The mean or the sd of every value, (P,), traced where it is."""
+        given = [getattr(parameter, name) for parameter in self.parameters]
+        pairs = zip(self.parameters, given, strict=True)
+        each = [v for p, one in pairs for v in (one if isinstance(one, tuple) else (one,) * len(p.names))]
+        return jnp.stack(each) if any(isinstance(v, Array) for v in each) else each
+
+    @property
+    def range(self) -> tuple[Any, Any]:
+        """Lowest and highest outcome; 0 and 1 until data tell."""
+        return self.reward_range if isinstance(self.reward_range, tuple) else (0.0, 1.0)
+
+    def in_units(self, x: Any) -> Any:
+        """Unconstrained values in the units of the parameters, from those of a `standard` model; the first axis is theirs."""
+        if not self.standard:
+            return x
+        mean, sd = (jnp.asarray(self._each(name)).reshape(-1, *[1] * (x.ndim - 1)) for name in ("mean", "sd"))
+        return mean + sd * x
+
+    def from_units(self, x: np.ndarray) -> np.ndarray:
+        """The inverse of `in_units`; the last axis is the parameter."""
+        return (x - np.asarray(self._each("mean"))) / np.asarray(self._each("sd")) if self.standard else x
 
     @property
     def limits(self) -> np.ndarray:
@@ -175,48 +213,56 @@ class Model:
     def record(self, x: Array) -> Record:
         """Natural parameters by name from unconstrained `x`, whose first axis is the parameter."""
         values: dict[str, Any] = {}
-        start = 0
+        start, x = 0, self.in_units(x)
         for parameter in self.parameters:
             block = x[start : start + len(parameter.names)]
             values[parameter.name] = parameter.transform(block[0] if parameter.size is None else block)
             start += len(parameter.names)
-        values |= {name: jnp.full(x.shape[1:], value, x.dtype) for name, value in self.fixed}
+        ends = () if self.reward_range is None else zip(("reward_low", "reward_high"), self.range, strict=True)
+        values |= {name: jnp.full(x.shape[1:], value, x.dtype) for name, value in (*self.fixed, *ends)}
         # The newest first: what a parameter is tied to may have been tied itself later on.
         for name, source in reversed(self.tied):
             values[name] = values[source]
         return Record(**values)
 
     def split_values(self) -> tuple[Model, tuple[Any, ...]]:
-        """The model without the values of its fixed parameters, and these.
+        """The model without the values of its fixed parameters, its range of rewards and its typical population, and these.
 
-        What is compiled for it serves all values; `join_values` puts them back.
+        What is compiled for it serves all values; `join_values` puts them back. The likelihood depends on the typical
+        population of a `standard` model only.
 
         Examples
         --------
         >>> import pyem
         >>> one, other = (pyem.fix(pyem.models.get("rw1a1b"), alpha=alpha) for alpha in (0.1, 0.2))
         >>> one == other, one.split_values()[0] == other.split_values()[0], one.split_values()[1]
-        (False, True, (0.1,))
+        (False, True, (0.1, 0.0, 1.0))
         """
-        values = tuple(value for _, value in self.fixed)
-        if not self.fixed:
-            return self, values
+        ends = () if self.reward_range is None else self.range
+        typical = (*self._each("mean"), *self._each("sd")) if self.standard else ()
+        values = (*(value for _, value in self.fixed), *ends, *typical)
         name = self.name
         for parameter, value in self.fixed:
             # As `fix` wrote it; numbers that JAX traces are those of `join_values`, and in no name.
             if isinstance(value, float | int):
                 name = name.replace(f"{parameter}={value:g}", parameter)
         without = tuple((parameter, 0.0) for parameter, _ in self.fixed)
-        return dataclasses.replace(self, name=name, fixed=without, recipe=()), values
+        parameters = tuple(dataclasses.replace(parameter, mean=0.0, sd=1.0) for parameter in self.parameters)
+        span = None if self.reward_range is None else (0.0, 1.0)
+        bare = dataclasses.replace(self, name=name, fixed=without, parameters=parameters, reward_range=span, recipe=())
+        return bare, values
 
     def join_values(self, values: Any) -> Model:
-        """The model with these values of its fixed parameters: the inverse of `split_values`."""
-        fixed = tuple((name, value) for (name, _), value in zip(self.fixed, values, strict=True))
-        return dataclasses.replace(self, fixed=fixed)
+        """The model with these values: the inverse of `split_values`."""
+        n = len(self.fixed)
+        fixed = tuple((name, value) for (name, _), value in zip(self.fixed, values[:n], strict=True))
+        span = None if self.reward_range is None else (values[n], values[n + 1])
+        joined = dataclasses.replace(self, fixed=fixed, reward_range=span)
+        return _with_typical(joined, values[-2 * self.n_params :]) if self.standard else joined
 
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Natural from unconstrained values; the last axis is the parameter."""
-        return self._along_parameters(x, lambda transform, block: transform(block))
+        return self._along_parameters(np.moveaxis(self._plain(x), 0, -1), lambda transform, block: transform(block))
 
     def unconstrained(self, values: np.ndarray) -> np.ndarray:
         """Unconstrained from natural values; the last axis is the parameter.
@@ -236,11 +282,21 @@ class Model:
                 f"{self.names[index[-1]]} = {values[index]:g} is outside the open range {parameter.transform.bounds} "
                 f"of model {self.name!r}; give a value inside it"
             )
-        return x
+        return self.from_units(x)
 
     def log_det(self, x: np.ndarray) -> np.ndarray:
         """Log derivative of each natural value by its unconstrained one; the last axis is the parameter."""
-        return self._along_parameters(x, lambda transform, block: transform.log_det(block))
+        scale = np.log(self._each("sd")) if self.standard else 0.0
+        plain = np.moveaxis(self._plain(x), 0, -1)
+        return scale + self._along_parameters(plain, lambda transform, block: transform.log_det(block))
+
+    def _plain(self, x: np.ndarray) -> np.ndarray:
+        """In the units of the parameters, with the parameter first; the last axis of `x` is the parameter."""
+        x = np.moveaxis(np.asarray(x, float), -1, 0)
+        if not self.standard:
+            return x
+        with jax.enable_x64(True):
+            return np.asarray(self.in_units(x))
 
     def _parameter_at(self, index: int) -> Parameter:
         return [parameter for parameter in self.parameters for _ in parameter.names][index]
@@ -256,3 +312,14 @@ class Model:
                 out[block] = np.asarray(apply(parameter.transform, x[block]))
                 start = block.stop
         return np.moveaxis(out, 0, -1)
+
+
+def _with_typical(model: Model, values: Any) -> Model:
+    """The model with another typical population: its means, then its sds."""
+    means, sds = values[: model.n_params], values[model.n_params :]
+    parameters, start = [], 0
+    for parameter in model.parameters:
+        stop = start + len(parameter.names)
+        parameters.append(dataclasses.replace(parameter, mean=tuple(means[start:stop]), sd=tuple(sds[start:stop])))
+        start = stop
+    return dataclasses.replace(model, parameters=tuple(parameters))

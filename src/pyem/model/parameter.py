@@ -22,8 +22,11 @@ class Parameter:
     mean, sd
         A typical population on the unconstrained scale. Simulations without given values draw from it and fits start
         at its mean; no fit uses it as a prior unless asked.
+        Vector parameters may have a tuple of them, one for each value.
     size
         Number of values, for vector parameters such as regression weights; None for a single number.
+    per_reward
+        Whether the value is per range of the outcomes, as an inverse temperature is (see `Model.reward_range`).
 
     Examples
     --------
@@ -35,9 +38,10 @@ class Parameter:
     name: str
     transform: Transform = dataclasses.field(default_factory=Real)
     doc: str = ""
-    mean: float = 0.0
-    sd: float = 1.0
+    mean: float | tuple[float, ...] = 0.0
+    sd: float | tuple[float, ...] = 1.0
     size: int | None = None
+    per_reward: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:

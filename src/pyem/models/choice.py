@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import jax.numpy as jnp
 
@@ -16,7 +16,18 @@ from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
 from pyem.model.transform import Interval
-from pyem.models.learning import ALPHA, BETA, Start, bandit, softmax
+from pyem.models.learning import (
+    ALPHA,
+    BETA,
+    Scale,
+    Start,
+    bandit,
+    per_unit,
+    reward_scale,
+    softmax,
+    start_value,
+    worth,
+)
 
 WILSON_COLLINS = "https://doi.org/10.7554/eLife.49547"
 BETA_C = Parameter("beta_c", Interval(0, 20), "inverse temperature of the choice kernel", mean=-2.0)
@@ -66,20 +77,28 @@ def noisy_plan(p: Record, plan: Any, trial: Record) -> Categorical:
 
 @dataclasses.dataclass(frozen=True)
 class WinStay:
-    """Plan to repeat a choice that won more than `threshold`, else one of the other options, evenly."""
+    """Plan to repeat a choice that won more than `threshold`, else one of the other options, evenly.
 
-    threshold: float
+    The threshold is in units of the rewards, or the ``"middle"`` of their range.
+    """
+
+    threshold: float | Literal["middle"]
 
     def __call__(self, p: Record, plan: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
         """The next plan, probabilities (options,), and whether this trial won."""
         n = plan.shape[-1]
         chosen = (jnp.arange(n) == trial.choice).astype(plan.dtype)
-        win = trial.reward > self.threshold
+        win = trial.reward > worth(self.threshold, p)
         return jnp.where(win, chosen, (1 - chosen) / (n - 1)), {"win": win.astype(plan.dtype)}
 
 
 @functools.lru_cache
-def wsls(options: int = 2, threshold: float = 0.0) -> Model:
+def wsls(
+    options: int = 2,
+    threshold: float | None = None,
+    reward_range: tuple[float, float] | None = None,
+    scale: Scale = "auto",
+) -> Model:
     """Noisy win-stay-lose-shift: repeat what was rewarded, leave what was not.
 
     Parameters
@@ -87,7 +106,9 @@ def wsls(options: int = 2, threshold: float = 0.0) -> Model:
     options
         Number of options; after a loss the others are equally likely.
     threshold
-        A reward above it is a win.
+        A reward above it is a win; the middle of their range if not given.
+    reward_range, scale
+        Lowest and highest reward; see `pyem.models.learning.reward_scale`.
 
     References
     ----------
@@ -104,9 +125,10 @@ def wsls(options: int = 2, threshold: float = 0.0) -> Model:
         (Parameter("epsilon", Interval(0, 1), "probability of a random response", mean=-1.0),),
         noisy_plan,
         init=Start(1 / options, options),
-        update=WinStay(threshold),
+        update=WinStay("middle" if threshold is None else threshold),
         options=options,
         outcomes=("reward",),
+        reward_range=reward_scale(reward_range, scale),
         task=bandit(options),
         doc="Noisy win-stay-lose-shift",
         reference=WILSON_COLLINS,
@@ -161,16 +183,16 @@ def ck(options: int = 2) -> Model:
 
 @dataclasses.dataclass(frozen=True)
 class _ValuesAndKernel:
-    start: float
+    start: float | Literal["middle", "lowest"]
     options: int
 
     def __call__(self, p: Record) -> dict[str, Any]:
-        return {"q": jnp.full(self.options, self.start), "kernel": jnp.zeros(self.options)}
+        return {"q": jnp.full(self.options, worth(self.start, p)), "kernel": jnp.zeros(self.options)}
 
 
 def value_and_kernel_softmax(p: Record, state: Any, trial: Record) -> Categorical:
     """Choose by values and choice kernel, each with its own inverse temperature."""
-    return Categorical(p.beta * state["q"] + p.beta_c * state["kernel"])
+    return Categorical(per_unit(p) * state["q"] + p.beta_c * state["kernel"])
 
 
 def value_and_kernel_rule(p: Record, state: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
@@ -182,7 +204,9 @@ def value_and_kernel_rule(p: Record, state: Any, trial: Record) -> tuple[Any, di
 
 
 @functools.lru_cache
-def rwck(options: int = 2, start: float = 0.5) -> Model:
+def rwck(
+    options: int = 2, start: float | None = None, reward_range: tuple[float, float] | None = None, scale: Scale = "auto"
+) -> Model:
     """Rescorla-Wagner learning and a choice kernel together.
 
     Parameters
@@ -190,7 +214,9 @@ def rwck(options: int = 2, start: float = 0.5) -> Model:
     options
         Number of options.
     start
-        Value of every option before the first trial.
+        Value of every option before the first trial, in units of the rewards; the middle of their range if not given.
+    reward_range, scale
+        Lowest and highest reward; see `pyem.models.learning.reward_scale`.
 
     References
     ----------
@@ -206,10 +232,11 @@ def rwck(options: int = 2, start: float = 0.5) -> Model:
         "rwck",
         (BETA, ALPHA, BETA_C, ALPHA_C),
         value_and_kernel_softmax,
-        init=_ValuesAndKernel(start, options),
+        init=_ValuesAndKernel(start_value(start, "middle"), options),
         update=value_and_kernel_rule,
         options=options,
         outcomes=("reward",),
+        reward_range=reward_scale(reward_range, scale),
         task=bandit(options),
         doc="Rescorla-Wagner learning with a choice kernel",
         reference=WILSON_COLLINS,
@@ -223,17 +250,19 @@ def rwck(options: int = 2, start: float = 0.5) -> Model:
 class Forgetting:
     """The delta rule, and values of the options not chosen go back towards `start`."""
 
-    start: float
+    start: float | Literal["middle", "lowest"]
 
     def __call__(self, p: Record, q: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
         """The next values (options,), and the prediction error."""
         error = trial.reward - q[trial.choice]
-        faded = q + p.forget * (self.start - q)
+        faded = q + p.forget * (worth(self.start, p) - q)
         return faded.at[trial.choice].set(q[trial.choice] + p.alpha * error), {"prediction_error": error}
 
 
 @functools.lru_cache
-def rw_forget(options: int = 2, start: float = 0.5) -> Model:
+def rw_forget(
+    options: int = 2, start: float | None = None, reward_range: tuple[float, float] | None = None, scale: Scale = "auto"
+) -> Model:
     """Rescorla-Wagner learning in which the values of options not chosen decay to where they started.
 
     Parameters
@@ -241,8 +270,11 @@ def rw_forget(options: int = 2, start: float = 0.5) -> Model:
     options
         Number of options.
     start
-        Value of every option before the first trial, and when all is forgotten. With 0 it is the forgetting Q-learning of
-        Ito and Doya; a start at the middle of the rewards, as in Collins and Frank, lets the unknown be neither good nor bad.
+        Value of every option before the first trial, and when all is forgotten, in units of the rewards. With 0 it is the
+        forgetting Q-learning of Ito and Doya; the middle of the rewards, which it is if not given, as in Collins and Frank,
+        lets the unknown be neither good nor bad.
+    reward_range, scale
+        Lowest and highest reward; see `pyem.models.learning.reward_scale`.
 
     References
     ----------
@@ -261,10 +293,11 @@ def rw_forget(options: int = 2, start: float = 0.5) -> Model:
         "rw_forget",
         (BETA, ALPHA, Parameter("forget", Interval(0, 1), "rate at which options not chosen are forgotten", mean=-1.0)),
         softmax,
-        init=Start(start, options),
-        update=Forgetting(start),
+        init=Start(start_value(start, "middle"), options),
+        update=Forgetting(start_value(start, "middle")),
         options=options,
         outcomes=("reward",),
+        reward_range=reward_scale(reward_range, scale),
         task=bandit(options),
         doc="Rescorla-Wagner learning with forgetting of the options not chosen",
         reference="https://doi.org/10.1523/JNEUROSCI.6157-08.2009",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
+import math
+from typing import Any, Literal
 
 import jax.numpy as jnp
 
@@ -16,14 +17,63 @@ from pyem.model.transform import Interval
 from pyem.task.bandits import Bandit
 from pyem.task.social import PairedBandit, ProsocialBandit
 
-BETA = Parameter("beta", Interval(0, 20), "inverse temperature: how strictly choices follow values", mean=-1.0)
+BETA = Parameter(
+    "beta",
+    Interval(0, 20),
+    "inverse temperature: how strictly choices follow values, per range of the rewards",
+    mean=-1.0,
+    per_reward=True,
+)
 ALPHA = Parameter("alpha", Interval(0, 1), "learning rate", mean=-0.5)
 RECIPIENTS = ("self", "other", "noone")
+Scale = Literal["auto", "none"]
 
 
 def softmax(p: Record, q: Any, trial: Record) -> Categorical:
     """Choose in proportion to the exponential of value times inverse temperature."""
-    return Categorical(p.beta * q)
+    return Categorical(per_unit(p) * q)
+
+
+def per_unit(p: Record) -> Any:
+    """The inverse temperature per unit of the rewards; as it is in a model that has no range of them."""
+    return p.beta / (p.reward_high - p.reward_low) if "reward_low" in p else p.beta
+
+
+def reward_scale(
+    reward_range: tuple[float, float] | None, scale: Scale = "auto", *, from_zero: bool = False
+) -> tuple[float, float] | Literal["auto", "auto_zero"]:
+    """The scale of the rewards of a learning model, on which its inverse temperature is told.
+
+    Choices depend on values times an inverse temperature, so that its size depends on the unit in which rewards are paid.
+    All our learning models have it per range of the rewards, so that estimates are the same in cents and in euros.
+
+    Parameters
+    ----------
+    reward_range
+        The lowest and the highest reward, where they are known.
+    scale
+        ``"auto"``: fits take the range from the data. ``"none"``: it is 0 to 1, so that rewards are taken as they are.
+    from_zero
+        Values start at nothing.
+
+    Raises
+    ------
+    ValueError
+        If the range is not two finite numbers, the lower one first, or `scale` is another word.
+
+    Examples
+    --------
+    >>> reward_scale((0, 100)), reward_scale(None), reward_scale(None, "none")
+    ((0.0, 100.0), 'auto', (0.0, 1.0))
+    """
+    if scale not in ("auto", "none"):
+        raise ValueError(f"scale={scale!r}; choose 'auto', or 'none' to take rewards as they are")
+    if reward_range is None:
+        return (0.0, 1.0) if scale == "none" else "auto_zero" if from_zero else "auto"
+    ends = tuple(float(end) for end in reward_range)
+    if len(ends) != 2 or not -math.inf < ends[0] < ends[1] < math.inf:
+        raise ValueError(f"reward_range={reward_range!r}; give the lowest and the highest reward, as in (0, 100)")
+    return ends
 
 
 def delta_rule(p: Record, q: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
@@ -49,7 +99,7 @@ def recipient_rule(p: Record, q: Any, trial: Record) -> tuple[Any, dict[str, Any
 
 def paired_softmax(p: Record, q: Any, trial: Record) -> Categorical:
     """Choose between the two options on show by a softmax of their values."""
-    return Categorical(p.beta * jnp.stack([q[trial.option_left], q[trial.option_right]]))
+    return Categorical(per_unit(p) * jnp.stack([q[trial.option_left], q[trial.option_right]]))
 
 
 def paired_rule(p: Record, q: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
@@ -64,14 +114,30 @@ def paired_rule(p: Record, q: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """The state before the first trial: every option is worth `value`. Hashable, so that equal models are equal."""
+    """The state before the first trial: every option is worth `value`. Hashable, so that equal models are equal.
 
-    value: float
+    The value is in units of the rewards, or the ``"middle"`` or the ``"lowest"`` of their range.
+    """
+
+    value: float | Literal["middle", "lowest"]
     options: int
 
     def __call__(self, p: Record) -> Any:
         """The values (options,)."""
-        return jnp.full(self.options, self.value)
+        return jnp.full(self.options, worth(self.value, p))
+
+
+def worth(value: float | Literal["middle", "lowest"], p: Record) -> Any:
+    """A value in units of the rewards, which are 0 to 1 in a model that has no range of them."""
+    if not isinstance(value, str):
+        return value
+    low, high = (p.reward_low, p.reward_high) if "reward_low" in p else (0.0, 1.0)
+    return low if value == "lowest" else (low + high) / 2
+
+
+def start_value(start: float | None, default: Literal["middle", "lowest"]) -> float | Literal["middle", "lowest"]:
+    """What is given, or else the default."""
+    return default if start is None else start
 
 
 def bandit(options: int) -> Bandit:
@@ -80,7 +146,9 @@ def bandit(options: int) -> Bandit:
 
 
 @functools.lru_cache
-def rw1a1b(options: int = 2, start: float = 0.5) -> Model:
+def rw1a1b(
+    options: int = 2, start: float | None = None, reward_range: tuple[float, float] | None = None, scale: Scale = "auto"
+) -> Model:
     """Rescorla-Wagner learning with one learning rate.
 
     Parameters
@@ -88,7 +156,9 @@ def rw1a1b(options: int = 2, start: float = 0.5) -> Model:
     options
         Number of options.
     start
-        Value of every option before the first trial.
+        Value of every option before the first trial, in units of the rewards; the middle of their range if not given.
+    reward_range, scale
+        Lowest and highest reward; see `reward_scale`.
 
     References
     ----------
@@ -101,10 +171,11 @@ def rw1a1b(options: int = 2, start: float = 0.5) -> Model:
         "rw1a1b",
         (BETA, ALPHA),
         softmax,
-        init=Start(start, options),
+        init=Start(start_value(start, "middle"), options),
         update=delta_rule,
         options=options,
         outcomes=("reward",),
+        reward_range=reward_scale(reward_range, scale),
         task=bandit(options),
         doc="Rescorla-Wagner learning, one learning rate",
         reference="https://doi.org/10.7554/eLife.49547",
@@ -112,8 +183,19 @@ def rw1a1b(options: int = 2, start: float = 0.5) -> Model:
 
 
 @functools.lru_cache
-def rw2a1b(options: int = 2, start: float = 0.5) -> Model:
+def rw2a1b(
+    options: int = 2, start: float | None = None, reward_range: tuple[float, float] | None = None, scale: Scale = "auto"
+) -> Model:
     """Rescorla-Wagner learning with separate rates for positive and negative prediction errors.
+
+    Parameters
+    ----------
+    options
+        Number of options.
+    start
+        Value of every option before the first trial, in units of the rewards; the middle of their range if not given.
+    reward_range, scale
+        Lowest and highest reward; see `reward_scale`.
 
     References
     ----------
@@ -129,10 +211,11 @@ def rw2a1b(options: int = 2, start: float = 0.5) -> Model:
             Parameter("alpha_neg", Interval(0, 1), "learning rate from worse-than-expected outcomes", mean=-0.5),
         ),
         softmax,
-        init=Start(start, options),
+        init=Start(start_value(start, "middle"), options),
         update=delta_rule_by_sign,
         options=options,
         outcomes=("reward",),
+        reward_range=reward_scale(reward_range, scale),
         task=bandit(options),
         doc="Rescorla-Wagner learning, learning rates for good and bad news",
         reference="https://doi.org/10.1523/JNEUROSCI.5498-10.2012",
@@ -140,7 +223,9 @@ def rw2a1b(options: int = 2, start: float = 0.5) -> Model:
 
 
 @functools.lru_cache
-def rw3a1b(options: int = 2, start: float = 0.0) -> Model:
+def rw3a1b(
+    options: int = 2, start: float | None = None, reward_range: tuple[float, float] | None = None, scale: Scale = "auto"
+) -> Model:
     """Prosocial learning: every choice pays oneself, another person and no one, each with its own learning rate.
 
     The value of the chosen option moves by the sum of the three prediction errors, each times its learning rate.
@@ -150,7 +235,10 @@ def rw3a1b(options: int = 2, start: float = 0.0) -> Model:
     options
         Number of options.
     start
-        Value of every option before the first trial.
+        Value of every option before the first trial, in units of the rewards; nothing, which is 0, if not given.
+    reward_range, scale
+        Lowest and highest reward; see `reward_scale`. Here the scale is that of the largest size, from 0, where 0 is among the
+        outcomes.
 
     References
     ----------
@@ -167,10 +255,11 @@ def rw3a1b(options: int = 2, start: float = 0.0) -> Model:
         "rw3a1b",
         (BETA, *(_rate(f"alpha_{who}", f"learning rate from {what}") for who, what in rates.items())),
         softmax,
-        init=Start(start, options),
+        init=Start(start_value(start, "lowest"), options),
         update=recipient_rule,
         options=options,
         outcomes=tuple(f"reward_{who}" for who in RECIPIENTS),
+        reward_range=reward_scale(reward_range, scale, from_zero=True),
         task=ProsocialBandit(((0.5,) * options,) * 3),
         doc="Prosocial learning, learning rates for rewards to oneself, another and no one",
         reference="https://doi.org/10.1073/pnas.1603198113",
@@ -178,7 +267,7 @@ def rw3a1b(options: int = 2, start: float = 0.0) -> Model:
 
 
 @functools.lru_cache
-def rw4a1b(start: float = 0.0) -> Model:
+def rw4a1b(start: float | None = None, reward_range: tuple[float, float] | None = None, scale: Scale = "auto") -> Model:
     """Learning for oneself and another at once, from pairs of four options, with learning rates for good and bad news.
 
     Each trial shows two of the options A-D (codes 0-3): columns ``option_left`` and ``option_right``. ``choice`` is 0 for
@@ -190,7 +279,10 @@ def rw4a1b(start: float = 0.0) -> Model:
     Parameters
     ----------
     start
-        Value of every option before the first trial.
+        Value of every option before the first trial, in units of the rewards; nothing, which is 0, if not given.
+    reward_range, scale
+        Lowest and highest reward; see `reward_scale`. Here the scale is that of the largest size, from 0, where 0 is among the
+        outcomes.
 
     References
     ----------
@@ -213,12 +305,13 @@ def rw4a1b(start: float = 0.0) -> Model:
         "rw4a1b",
         (BETA, *rates),
         paired_softmax,
-        init=Start(start, 4),
+        init=Start(start_value(start, "lowest"), 4),
         update=paired_rule,
         options=2,
         inputs=("option_left", "option_right"),
         outcomes=("outcome_self", "outcome_other"),
         input_codes=(("option_left", 4), ("option_right", 4)),
+        reward_range=reward_scale(reward_range, scale, from_zero=True),
         task=PairedBandit(),
         doc="Learning for oneself and another from pairs of four options, learning rates by recipient and news",
         reference="https://doi.org/10.1038/s41467-025-64424-9",

@@ -2,6 +2,10 @@
 
 Map the columns of a table to one field: ``columns={"y": "score", "predictors": ["intercept", "x1", "x2"]}``. A column of ones
 is the intercept; nothing is added, centred or scaled.
+
+Fits take typical populations, which are where they start and their priors where they need some, from the scale of the data
+(``scale="auto"``, see `pyem.models.weakly_informative`), so that units do not matter. With ``scale="none"`` they are standard
+normal on the unconstrained scale.
 """
 
 from __future__ import annotations
@@ -20,9 +24,11 @@ from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
 from pyem.model.transform import Interval, Positive
+from pyem.models.weakly_informative import WeaklyInformative
 from pyem.task.regressors import Regressors
 
 Family = Literal["gaussian", "binomial", "poisson"]
+Scale = Literal["auto", "none"]
 
 SIGMA = Parameter("sigma", Positive(), "standard deviation of the residuals, in units of y")
 GAMMA = Parameter("gamma", Interval(0, 1), "what is left of a trial's predictors one trial later")
@@ -160,11 +166,13 @@ def _regression(
     predictors: int | tuple[str, ...],
     linear: type[_Linear],
     lags: int,
+    scale: Scale,
     doc: str,
     reference: str,
 ) -> Model:
     weights, parameters = _weights(predictors, 0.3 if family == "poisson" else 1.0)
-    size = weights if isinstance(weights, int) else len(weights)
+    named = parameters[0].names if isinstance(weights, int) else weights
+    size = len(named)
     eta = linear(weights)
     init, move, lagged, extra = {
         _Linear: (_nothing, _stay, (), ()),
@@ -182,6 +190,7 @@ def _regression(
         inputs=("predictors",),
         updates="always" if lagged else "shown",
         lagged=lagged,
+        autoscale=WeaklyInformative(named, family, carries_over=lags > 0) if _is_auto(scale) else None,
         task=Regressors(size),
         doc=doc,
         reference=reference,
@@ -190,6 +199,14 @@ def _regression(
 
 def _frozen(predictors: int | Sequence[str]) -> int | tuple[str, ...]:
     return predictors if isinstance(predictors, int | str) else tuple(predictors)  # type: ignore[return-value]
+
+
+def _is_auto(scale: str) -> bool:
+    if scale not in ("auto", "none"):
+        raise ValueError(
+            f"scale={scale!r}; choose 'auto', or 'none' for typical populations that know nothing of the data"
+        )
+    return scale == "auto"
 
 
 def _name(family: str) -> str:
@@ -204,7 +221,7 @@ _RUTLEDGE = "https://doi.org/10.1073/pnas.1407535111"
 _HAMILTON = "https://doi.org/10.1515/9780691218632"
 
 
-def glm(predictors: int | Sequence[str] = 3, family: Family = "gaussian") -> Model:
+def glm(predictors: int | Sequence[str] = 3, family: Family = "gaussian", scale: Scale = "auto") -> Model:
     """A generalised linear model of the column ``y``: normal, yes or no, or counts.
 
     Parameters
@@ -215,6 +232,9 @@ def glm(predictors: int | Sequence[str] = 3, family: Family = "gaussian") -> Mod
     family
         ``"gaussian"``, with the identity link and the residual standard deviation ``sigma`` as a parameter; ``"binomial"``
         for y of 0 and 1, with the logit link; ``"poisson"`` for counts, with the log link.
+    scale
+        ``"auto"``: fits take the typical population from the scale of y and of each predictor, so that estimates are the same
+        in seconds and in milliseconds; ``"none"``: it is as `Model.typical` of this model says.
 
     References
     ----------
@@ -233,10 +253,10 @@ def glm(predictors: int | Sequence[str] = 3, family: Family = "gaussian") -> Mod
         "binomial": "logistic regression",
         "poisson": "Poisson regression of counts",
     }
-    return _regression(_name(family), family, _frozen(predictors), _Linear, 0, doc[family], _NELDER)
+    return _regression(_name(family), family, _frozen(predictors), _Linear, 0, scale, doc[family], _NELDER)
 
 
-def logit(predictors: int | Sequence[str] = 3) -> Model:
+def logit(predictors: int | Sequence[str] = 3, scale: Scale = "auto") -> Model:
     """Logistic regression of the column ``y`` of 0 and 1: `glm` with the binomial family.
 
     References
@@ -249,10 +269,10 @@ def logit(predictors: int | Sequence[str] = 3) -> Model:
     >>> logit(2).names
     ('b0', 'b1')
     """
-    return glm(predictors, "binomial")
+    return glm(predictors, "binomial", scale)
 
 
-def poisson(predictors: int | Sequence[str] = 3) -> Model:
+def poisson(predictors: int | Sequence[str] = 3, scale: Scale = "auto") -> Model:
     """Poisson regression of the column ``y`` of counts: `glm` with the Poisson family.
 
     References
@@ -265,7 +285,7 @@ def poisson(predictors: int | Sequence[str] = 3) -> Model:
     >>> poisson(2).names
     ('b0', 'b1')
     """
-    return glm(predictors, "poisson")
+    return glm(predictors, "poisson", scale)
 
 
 def _lags(decay: str) -> int:
@@ -276,7 +296,10 @@ def _lags(decay: str) -> int:
 
 
 def glm_decay(
-    predictors: int | Sequence[str] = 3, family: Family = "gaussian", decay: Literal["onestep", "twostep"] = "twostep"
+    predictors: int | Sequence[str] = 3,
+    family: Family = "gaussian",
+    decay: Literal["onestep", "twostep"] = "twostep",
+    scale: Scale = "auto",
 ) -> Model:
     """A generalised linear model of predictors that linger: ``sum_j gamma**j X[t - j]`` takes the place of ``X[t]``.
 
@@ -285,7 +308,7 @@ def glm_decay(
 
     Parameters
     ----------
-    predictors, family
+    predictors, family, scale
         See `glm`. All columns linger, a column of ones too.
     decay
         ``"twostep"``: trials t, t - 1 and t - 2; ``"onestep"``: t and t - 1.
@@ -301,10 +324,13 @@ def glm_decay(
     ('b0', 'b1', 'gamma', 'sigma')
     """
     doc = "regression on predictors that linger"
-    return _regression(f"{_name(family)}_decay", family, _frozen(predictors), _Decaying, _lags(decay), doc, _RUTLEDGE)
+    name, lags = f"{_name(family)}_decay", _lags(decay)
+    return _regression(name, family, _frozen(predictors), _Decaying, lags, scale, doc, _RUTLEDGE)
 
 
-def logit_decay(predictors: int | Sequence[str] = 3, decay: Literal["onestep", "twostep"] = "twostep") -> Model:
+def logit_decay(
+    predictors: int | Sequence[str] = 3, decay: Literal["onestep", "twostep"] = "twostep", scale: Scale = "auto"
+) -> Model:
     """Logistic regression on predictors that linger: `glm_decay` with the binomial family.
 
     References
@@ -317,17 +343,17 @@ def logit_decay(predictors: int | Sequence[str] = 3, decay: Literal["onestep", "
     >>> logit_decay(2).names
     ('b0', 'b1', 'gamma')
     """
-    return glm_decay(predictors, "binomial", decay)
+    return glm_decay(predictors, "binomial", decay, scale)
 
 
-def glm_ar(predictors: int | Sequence[str] = 3) -> Model:
+def glm_ar(predictors: int | Sequence[str] = 3, scale: Scale = "auto") -> Model:
     """Linear regression in which a part of the last trial's y carries over: mean of y is ``X[t] b + phi y[t - 1]``.
 
     Nothing carries over to the first trial of a block. A trial after a missing y is left out of the likelihood.
 
     Parameters
     ----------
-    predictors
+    predictors, scale
         See `glm`.
 
     References
@@ -340,7 +366,7 @@ def glm_ar(predictors: int | Sequence[str] = 3) -> Model:
     ('b0', 'b1', 'phi', 'sigma')
     """
     doc = "linear regression with a part of the last y"
-    return _regression("glm_ar", "gaussian", _frozen(predictors), _Autoregressive, 1, doc, _HAMILTON)
+    return _regression("glm_ar", "gaussian", _frozen(predictors), _Autoregressive, 1, scale, doc, _HAMILTON)
 
 
 MODELS = {

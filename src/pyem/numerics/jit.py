@@ -91,9 +91,9 @@ def _split(args: tuple[Any, ...], static: tuple[int, ...]) -> tuple[Any, ...]:
     values, left = {}, list(args)
     for k in static:
         if isinstance(args[k], Valued):
-            bare, numbers = args[k].split_values()
+            left[k], numbers = args[k].split_values()
             if jax.tree.leaves(numbers):
-                left[k], values[k] = bare, numbers
+                values[k] = numbers
     return values, *left
 
 

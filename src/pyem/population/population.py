@@ -34,6 +34,8 @@ class Population:
         (P, P): covariance (scale matrix, for a heavy-tailed family) around the mean.
     weight
         (S, P): the weights of the scale mixture, 1 for a Gaussian group.
+    unit
+        (P,): the size of each parameter that counts as 1, where parameters have units.
     """
 
     group: Group
@@ -42,6 +44,12 @@ class Population:
     coef: np.ndarray
     cov: np.ndarray
     weight: np.ndarray
+    unit: np.ndarray | None = None
+
+    @property
+    def smallest(self) -> np.ndarray:
+        """(P,): group standard deviations do not fall below this."""
+        return MIN_SD * (np.ones(len(self.cov)) if self.unit is None else self.unit)
 
     @property
     def mean(self) -> np.ndarray:
@@ -88,8 +96,9 @@ class Population:
         k, p = self.free.shape
         if k == 1 and self.group.family == "gaussian":
             return target.mean(0, keepdims=True)
-        normal = np.einsum("sk,sp,pq,sq,sl->kplq", design, root, precision, root, design, optimize=True)
-        right = np.einsum("sk,sp,pq,sq,sq->kp", design, root, precision, root, target, optimize=True)
+        scaled = (design[:, :, None] * root[:, None]).reshape(len(design), k * p)
+        normal = (scaled.T @ scaled).reshape(k, p, k, p) * precision[:, None]
+        right = (scaled.reshape(-1, k, p) * ((root * target) @ precision)[:, None]).sum(0)
         keep = self.free.ravel()
         solved = np.zeros(k * p)
         solved[keep] = np.linalg.solve(normal.reshape(k * p, k * p)[np.ix_(keep, keep)], right.ravel()[keep])
@@ -118,7 +127,8 @@ class Population:
         chol = np.zeros_like(self.cov)
         chol[self.lower] = vector[n:]
         diagonal = np.diag_indices_from(chol)
-        chol[diagonal] = np.exp(np.clip(chol[diagonal], math.log(MIN_SD), 20.0))
+        least = np.log(self.smallest)
+        chol[diagonal] = np.exp(np.clip(chol[diagonal], least, least + 20.0 - math.log(MIN_SD)))
         return dataclasses.replace(self, coef=coef, cov=chol @ chol.T)
 
     @property
@@ -146,8 +156,9 @@ class Population:
     def at_floor(self) -> np.ndarray:
         """Which entries of `vector` are of a standard deviation that is as small as it may be, or of a correlation of 1."""
         rows, columns = self.lower
-        tiny = np.sqrt(np.diag(self.cov)) < 1.5 * MIN_SD
-        ends = (np.asarray(rows) == np.asarray(columns)) & (np.diag(np.linalg.cholesky(self.cov))[rows] < 1.5 * MIN_SD)
+        least = 1.5 * self.smallest
+        tiny = np.sqrt(np.diag(self.cov)) < least
+        ends = (np.asarray(rows) == np.asarray(columns)) & ((np.diag(np.linalg.cholesky(self.cov)) < least)[rows])
         return np.concatenate([np.zeros(int(self.free.sum()), bool), tiny[rows] | tiny[columns] | ends])
 
     def distance(self, other: Population) -> float:
@@ -158,7 +169,8 @@ class Population:
     def reordered(self, order: np.ndarray) -> Population:
         """The same population with its parameters in another order."""
         columns = {name: getattr(self, name)[:, order] for name in ("free", "coef", "weight")}
-        return dataclasses.replace(self, cov=self.cov[np.ix_(order, order)], **columns)
+        unit = None if self.unit is None else self.unit[order]
+        return dataclasses.replace(self, cov=self.cov[np.ix_(order, order)], unit=unit, **columns)
 
     def score(self, laplace: Laplace) -> np.ndarray:
         """Gradient of the expected complete-data log-density by `vector`, given the subjects' posteriors."""

@@ -161,9 +161,9 @@ class NaturalPriors(NamedTuple):
     def log_prob(self, model: Model, x: Array) -> Array:
         """Log-density of unconstrained `x` (P, S) for each subject, (S,): the transforms' Jacobian is included."""
         mean, sd = self.typical
-        total = jnp.zeros(x.shape[1:], x.dtype)
+        total, plain = jnp.zeros(x.shape[1:], x.dtype), model.in_units(x)
         for parameter, block in _blocks(model):
-            natural, log_det = parameter.transform(x[block]), parameter.transform.log_det(x[block])
+            natural, log_det = parameter.transform(plain[block]), parameter.transform.log_det(plain[block])
             for row, k in enumerate(range(block.start, block.stop)):
                 prior = self.given[k]
                 if prior is None:
@@ -218,7 +218,7 @@ def unconstrained_gaussian(model: Model, mean: Any, sd: Any) -> tuple[np.ndarray
     """
     shape = (model.n_params,)
     both = []
-    for name, given, typical in zip(("mean", "sd"), (mean, sd), model.typical, strict=True):
+    for name, given, typical in zip(("mean", "sd"), (mean, sd), model.in_units_typical, strict=True):
         values = np.asarray(typical if given is None else given, float)
         if values.shape not in ((), shape):
             raise ValueError(
@@ -228,6 +228,8 @@ def unconstrained_gaussian(model: Model, mean: Any, sd: Any) -> tuple[np.ndarray
     centre, spread = both
     if not (np.isfinite(centre).all() and np.isfinite(spread).all() and (spread > 0).all()):
         raise ValueError(f"the prior needs finite means and sds above 0, but was given mean={centre}, sd={spread}")
+    if model.standard:
+        return model.from_units(centre), spread / model.in_units_typical[1]
     return centre, spread
 
 

@@ -54,7 +54,10 @@ def group_draws(
     if not known.any():
         return {}
     covariance = np.where(np.isfinite(covariance), covariance, 0.0)
-    vectors = population.vector + rng.normal(size=(n, len(known))) @ root(covariance[None])[0].T
+    # Entries have units that may be far apart.
+    size = np.where(known, np.sqrt(np.diag(covariance)), 1.0)
+    factor = size[:, None] * root((covariance / size[:, None] / size)[None])[0]
+    vectors = population.vector + rng.normal(size=(n, len(known))) @ factor.T
     drawn = [population.with_vector(vector) for vector in vectors]
     cov = np.array([one.cov for one in drawn])
     sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))

@@ -11,7 +11,7 @@ from pyem.numerics.rng import generator
 from pyem.results.draws import drawn_prior, one_chain
 from pyem.results.fit import Chains, Draws, Fit, Unit
 from pyem.results.latents import latents_at
-from pyem.results.point_problems import group_problems, iteration_problems, people_problems
+from pyem.results.point_problems import bound_problems, group_problems, iteration_problems, people_problems
 from pyem.results.tables import information_table
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def problems(fit: Estimates) -> list[str]:
     return [
         *iteration_problems(fit.population, fit.converged, fit.message),
         *people_problems(fit.data.subjects, fit.status),
+        *bound_problems(fit.model, fit.params, fit.status),
         *group_problems(fit.model, fit.population, fit.information),
     ]
 

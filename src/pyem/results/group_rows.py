@@ -31,9 +31,9 @@ def group_rows(model: Model, population: Population, information: np.ndarray | N
     names = model.names
     covariance = group_covariance(population, information)
     n_coef = int(population.free.sum())
+    df = freedom(population)
     se_coef = np.full(population.coef.shape, np.nan)
     se_coef[population.free] = np.sqrt(np.diag(covariance)[:n_coef])
-    df = max(len(population.design) - len(population.coef), 1)
     rows = []
     labels = ["mean", *(f"effect of {name}" for name, _ in population.group.covariates)]
     for k, kind in enumerate(labels):
@@ -56,9 +56,14 @@ def _spread_rows(names: tuple[str, ...], population: Population, covariance: np.
         return np.log(sd), np.arctanh(np.clip(corr, -0.999999, 0.999999))
 
     log_sd, fisher = spreads(start)
-    step = 1e-5 * np.eye(len(start))
-    slopes = [[(a - b) / 2e-5 for a, b in zip(spreads(start + h), spreads(start - h), strict=True)] for h in step]
-    se = [_errors(np.array(slope), covariance) for slope in zip(*slopes, strict=True)]
+    # They do not depend on the regression weights; entries beside the diagonal have the unit of their row.
+    n_coef, (at, _) = int(population.free.sum()), population.lower
+    sizes = np.where(population.is_diagonal[n_coef:], 1.0, np.sqrt(np.diag(population.cov))[at])
+    step = 1e-5 * np.diag(sizes)
+    moved = [[spreads(start + sign * np.r_[np.zeros(n_coef), h]) for sign in (1, -1)] for h in step]
+    slopes = [[(a - b) / 2e-5 for a, b in zip(*ends, strict=True)] for ends in moved]
+    inner = covariance[n_coef:, n_coef:] / np.outer(sizes, sizes)
+    se = [_errors(np.array(slope), inner) for slope in zip(*slopes, strict=True)]
     rows = [
         _row("sd", name, value, error, df, back=math.exp)
         for name, value, error in zip(names, log_sd, se[0], strict=True)
@@ -80,7 +85,13 @@ def _errors(slope: np.ndarray, covariance: np.ndarray) -> np.ndarray:
 
 
 def group_covariance(population: Population, information: np.ndarray | None) -> np.ndarray:
-    """Covariance of the group's `vector`: the inverse information of what is not on its lower bound, NaN elsewhere."""
+    """Covariance of the group's `vector`: the inverse information of what is not on its lower bound, NaN elsewhere.
+
+    A group's variance is estimated by maximum likelihood, which divides by the number of people N and not by the N - k degrees
+    of freedom that a regression of k weights leaves: variances of means and effects are larger by ``N / (N - k)``, and refer to
+    Student's t with N - k degrees of freedom, as in the linear model. Where the sd of the group is 0 there is no such variance,
+    only that of people's own estimates, and no correction.
+    """
     n = len(population.vector)
     out = np.full((n, n), np.nan)
     keep = np.flatnonzero(~population.at_floor)
@@ -89,10 +100,28 @@ def group_covariance(population: Population, information: np.ndarray | None) -> 
     some = information[np.ix_(keep, keep)]
     if not np.isfinite(some).all():
         return out
-    values, vectors = np.linalg.eigh(some)
+    # Entries have units that may be far apart; without them the matrix is as well conditioned as it can be.
+    scale = np.sqrt(np.abs(np.diag(some)))
+    if not scale.all():
+        return out
+    values, vectors = np.linalg.eigh(some / scale[:, None] / scale)
     if values.min() > 0:
-        out[np.ix_(keep, keep)] = (vectors / values) @ vectors.T
+        more = np.sqrt(_correction(population))[keep]
+        out[np.ix_(keep, keep)] = (vectors / values) @ vectors.T * np.outer(more / scale, more / scale)
     return out
+
+
+def freedom(population: Population) -> int:
+    """Degrees of freedom that the regression of the group's mean leaves, at least 1."""
+    return max(len(population.design) - len(population.coef), 1)
+
+
+def _correction(population: Population) -> np.ndarray:
+    """By what the variance of each entry of the group's `vector` is larger than maximum likelihood has it."""
+    differs = np.sqrt(np.diag(population.cov)) >= 1.5 * population.smallest
+    of_coef = np.where(differs, len(population.design) / freedom(population), 1.0)
+    each = np.broadcast_to(of_coef, population.free.shape)[population.free]
+    return np.concatenate([each, np.ones(len(population.lower[0]))])
 
 
 def _row(

@@ -12,6 +12,8 @@ from pyem.results.archive import Packer, unpack
 
 NOT_COMPARED = {"parameters", "policy", "init", "update", "log_likelihood", "task", "doc", "reference", "recipe"}
 """Parameters are compared apart; functions cannot be; the rest does not change what a fit means."""
+SCALE = {"reward_range", "autoscale", "standard"}
+"""What a fit takes from its data is kept apart, too."""
 
 
 def identity(model: Model, pack: Packer) -> dict[str, Any]:
@@ -19,12 +21,31 @@ def identity(model: Model, pack: Packer) -> dict[str, Any]:
     compared = {
         field.name: pack(getattr(model, field.name), field.name)
         for field in dataclasses.fields(model)
-        if field.name not in NOT_COMPARED
+        if field.name not in NOT_COMPARED | SCALE
     }
     parameters = [
         {"name": p.name, "transform": _transform(p.transform, pack), "size": p.size} for p in model.parameters
     ]
-    return {"compared": compared | {"parameters": parameters}, "recipe": _recipe(model, pack)}
+    scale = pack(scale_of(model), "scale")
+    return {"compared": compared | {"parameters": parameters}, "recipe": _recipe(model, pack), "scale": scale}
+
+
+def scale_of(model: Model) -> dict[str, Any]:
+    """What a fit takes from its data: the range of the outcomes, and each parameter's typical mean and sd."""
+    typical = tuple((parameter.mean, parameter.sd) for parameter in model.parameters)
+    return {"reward_range": model.reward_range, "typical": typical if model.autoscale is not None else None}
+
+
+def on_scale(model: Model, scale: dict[str, Any] | None) -> Model:
+    """The model with what `scale_of` told; as it is for None, as in files of earlier versions."""
+    if scale is None:
+        return model
+    parameters = model.parameters
+    if scale["typical"] is not None:
+        pairs = zip(parameters, scale["typical"], strict=True)
+        parameters = tuple(dataclasses.replace(one, mean=mean, sd=sd) for one, (mean, sd) in pairs)
+    placed = dataclasses.replace(model, reward_range=scale["reward_range"], parameters=parameters)
+    return model if placed == model else placed
 
 
 def _transform(transform: Any, pack: Packer) -> Any:
@@ -38,7 +59,7 @@ def _recipe(model: Model, pack: Packer) -> Any:
     """The recipe, packed, if following it gives this very model; else None."""
     recipe = model.recipe or ((model.name, ()),)
     try:
-        return pack(recipe) if follow(recipe) == model else None
+        return pack(recipe) if on_scale(follow(recipe), scale_of(model)) == model else None
     except ValueError:
         return None
 
@@ -73,12 +94,12 @@ def recover(stored: dict[str, Any], given: Model | None, path: str) -> Model:
     ValueError
         If `given` is another model, or none is given and there is no recipe or it makes another model.
     """
-    described = describe(stored)
+    described, scale = describe(stored), unpack(stored.get("scale"), {}, lambda _: None)
     if given is not None:
         gap = difference(stored, given)
         if gap:
             raise ValueError(f"{path!r} holds a fit of {described}, but model={given!r} was given: {gap}")
-        return given
+        return on_scale(given, scale)
     if stored["recipe"] is None:
         raise ValueError(
             f"{path!r} holds a fit of {described}, which is not a registered model or a derivation of one; "
@@ -96,7 +117,7 @@ def recover(stored: dict[str, Any], given: Model | None, path: str) -> Model:
             f"{path!r} holds a fit of {described}, and the model of that name in this version is another: {gap}; "
             "use the version that wrote the file, or pass the model: load(path, model)"
         )
-    return model
+    return on_scale(model, scale)
 
 
 def describe(stored: dict[str, Any]) -> str:

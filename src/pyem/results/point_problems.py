@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from pyem.model.model import Model
-from pyem.population.population import MIN_SD, Population
+from pyem.population.population import Population
 from pyem.population.posterior import Status
 from pyem.results.group_rows import group_covariance
+
+CLOSE = 0.01
+"""Within this share of its range a parameter is at its bound."""
+MANY = 0.25
+"""From this share of people on, a parameter piles up there."""
 
 
 def people_problems(subjects: np.ndarray, status: np.ndarray) -> list[str]:
@@ -23,11 +28,31 @@ def people_problems(subjects: np.ndarray, status: np.ndarray) -> list[str]:
     ]
 
 
+def bound_problems(model: Model, params: np.ndarray, status: np.ndarray) -> list[str]:
+    """Inverse temperatures that pile up at their upper bound, as where outcomes are paid in other units than the model's.
+
+    People whose search ended there are told of elsewhere.
+    """
+    out = []
+    for parameter in (one for one in model.parameters if one.per_reward and one.size is None):
+        low, high = parameter.transform.bounds
+        values = params[:, model.names.index(parameter.name)]
+        there = int(((values > high - CLOSE * (high - low)) & (status == Status.CONVERGED)).sum())
+        if there >= MANY * len(values) and there > 1:
+            ends = " to ".join(f"{end:g}" for end in model.range)
+            out.append(
+                f"{parameter.name} of {there} of {len(values)} subjects is at its upper bound, {high:g} for the whole range of "
+                f"{', '.join(model.outcomes)} ({ends}): look whether that is the range in which people were paid, and give it "
+                "with reward_range= where single values are far off"
+            )
+    return out
+
+
 def group_problems(model: Model, population: Population | None, information: np.ndarray | None) -> list[str]:
     """Standard deviations of 0, and standard errors that cannot be told."""
     if population is None:
         return []
-    floor = np.sqrt(np.diag(population.cov)) < 1.5 * MIN_SD
+    floor = np.sqrt(np.diag(population.cov)) < 1.5 * population.smallest
     same = [name for name, one in zip(model.names, floor, strict=True) if one]
     out = []
     if same:

@@ -18,6 +18,7 @@ from pyem.model.model import Model
 from pyem.population.group import Group
 from pyem.results.fit import Unit
 from pyem.results.netcdf import Section
+from pyem.results.scale_notes import scale_notes
 
 if TYPE_CHECKING:
     from pyem.results.fit import Fit
@@ -36,6 +37,7 @@ def attributes(fit: Fit) -> dict[str, Any]:
         "inference_library": "pyem",
         "inference_library_version": __version__,
         "created_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **({"scale": "; ".join(notes)} if (notes := scale_notes(fit)) else {}),
     }
 
 

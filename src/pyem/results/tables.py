@@ -11,6 +11,7 @@ import numpy as np
 from pyem.population.posterior import Status
 from pyem.results.fit import METHODS
 from pyem.results.group_rows import group_rows, required_group
+from pyem.results.scale_notes import per_unit, scale_notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,8 @@ MOST_PEOPLE = 20
 
 def people_table(fit: Fit, *, intervals: bool, more: Mapping[str, np.ndarray] | None = None) -> pd.DataFrame:
     """A row for each person: natural parameters with their sds, log-likelihood, log evidence, responses and status.
+
+    Where outcomes are not on a range of 1, inverse temperatures are there per unit of them, too: ``beta_per_unit``.
 
     Parameters
     ----------
@@ -46,6 +49,7 @@ def people_table(fit: Fit, *, intervals: bool, more: Mapping[str, np.ndarray] | 
     else:
         columns |= dict(zip(names, params.T, strict=True))
         columns |= {f"{name}_sd": one for name, one in zip(names, sd.T, strict=True)}
+    columns |= per_unit(fit.model, params)
     columns["log_lik"] = fit.log_lik
     if fit.log_evidence is not None:
         columns["log_evidence"] = fit.log_evidence
@@ -79,6 +83,7 @@ def summary_of(fit: Fit, *lines: str, people: pd.DataFrame | None = None) -> str
         f"{fit.model.name} fitted by {METHODS.get(fit.method, fit.method)} to {fit.data.n_subjects} subjects, "
         f"{int(fit.data.n_responses(fit.model).sum())} responses",
         *lines,
+        *scale_notes(fit),
         *(f"PROBLEM: {text}" for text in fit.problems()),
         "",
     ]

@@ -12,12 +12,15 @@ import numpy as np
 from jax import Array, lax
 
 from pyem.data.dataset import Dataset
+from pyem.engine.scale import chosen_range, observed_range
+from pyem.errors import warn
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import in_full, initial_state, over_lanes, policies, updated
 from pyem.numerics.jit import compiled
 from pyem.numerics.rng import as_key
-from pyem.task.designs import REPLAYED, Design
+from pyem.task.designs import REPLAYED, Design, Replay
+from pyem.task.rescaled import Rescaled
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -100,7 +103,7 @@ def simulate(
     192
     """
     key = as_key(key)
-    task = task or model.task
+    model, task = on_one_scale(model, task)
     if task is None or model.policy is None:
         raise ValueError(
             f"model {model.name!r} has no {'task' if task is None else 'policy'}, so it cannot be simulated"
@@ -144,10 +147,43 @@ def simulate(
         truth=x,
         model=model,
     )
+    _warn_of_other_units(model, simulation)
     # A trial may count for nothing because of what was missed before it.
     counts, _ = simulation.masks(model)
     log_lik = sum(np.where(counts[name], part, 0.0).sum(0) for name, part in log_p.items())
     return dataclasses.replace(simulation, log_lik=np.asarray(log_lik).reshape(n, blocks).sum(1))
+
+
+def on_one_scale(model: Model, task: Any) -> tuple[Model, Any]:
+    """The model and what it plays, its own task if none is given, with outcomes in the same units.
+
+    A model that was given its range of outcomes plays its own task in these units. A model whose range comes from the data
+    takes that of the payoffs of a design, where there is one.
+    """
+    if task is None:
+        known = isinstance(model.reward_range, tuple) and model.range != (0.0, 1.0)
+        return model, Rescaled(model.task, *model.range) if known and model.task is not None else model.task
+    if isinstance(model.reward_range, str) and isinstance(task, Design | Replay):
+        paid = [np.asarray(values) for name, values in dict(task.payoffs).items() if name in model.outcomes]
+        if paid:
+            seen = min(float(one.min()) for one in paid), max(float(one.max()) for one in paid)
+            found = chosen_range(seen, from_zero=model.reward_range == "auto_zero")
+            model = model if found == (0.0, 1.0) else dataclasses.replace(model, reward_range=found)
+    return model, task
+
+
+def _warn_of_other_units(model: Model, data: Dataset) -> None:
+    """Outcomes of a task of one's own that are far from the units in which the model was simulated."""
+    seen = observed_range(model, data) if isinstance(model.reward_range, str) else None
+    if (
+        seen
+        and chosen_range(seen, from_zero=model.reward_range == "auto_zero") != (0.0, 1.0)
+        and max(map(abs, seen)) > 1
+    ):
+        warn(
+            f"the task paid between {seen[0]:g} and {seen[1]:g}, but {model.name!r} was simulated as if outcomes were 0 to 1, "
+            "while a fit will take their range from these data; make the model with reward_range= for both to agree"
+        )
 
 
 def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> np.ndarray:

@@ -138,9 +138,11 @@ def prior_predictive(
     >>> prior_predictive(model, data, draws=10, key=2).params.shape
     (10, 5, 2)
     """
+    from pyem.engine.scale import scaled
     from pyem.engine.validate import validate
 
     validate(model, data)
+    model = scaled(model, data)
     if draws < 1:
         raise ValueError(f"draws={draws}; at least 1 is needed")
     x = prior_draws(model, data, group, _known(model, data, group, priors), draws, key)["x"]

@@ -16,6 +16,7 @@ from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import log_lik, value_grad_hess
 from pyem.engine.layout import batch
 from pyem.engine.opaque import is_opaque
+from pyem.engine.scale import scaled
 from pyem.engine.validate import first_line, guarded, validate
 from pyem.errors import DataError, ModelError
 from pyem.model.model import Model
@@ -74,7 +75,7 @@ def check(model: Model, data: Dataset) -> CheckReport:
     rungs: list[Rung] = []
     for name, climb in _LADDER:
         try:
-            detail = guarded(model, f"checking the {name}", lambda climb=climb: climb(model, data))
+            detail = guarded(model, f"checking the {name}", lambda climb=climb: climb(scaled(model, data), data))
             rungs.append(Rung(name, True, detail))
         except (DataError, ModelError) as error:
             rungs.append(Rung(name, False, str(error)))

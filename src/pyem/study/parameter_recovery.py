@@ -183,7 +183,8 @@ def recovery(
     experiment = Experiment(subjects, blocks, trials, task, missed)
     silent = Silence(fit)
     pairs = [
-        (data, silent(model, data)) for data in experiment.rounds(model, params, at_least_one(rounds), as_key(key))
+        (data, silent(data.model or model, data))
+        for data in experiment.rounds(model, params, at_least_one(rounds), as_key(key))
     ]
     silent.report(f"recovery of {model.name!r}", stacklevel=2)
     return Recovery(

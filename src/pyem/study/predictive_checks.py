@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.scale import chosen_range
 from pyem.model.model import Model
 from pyem.results.options import shown_option
 from pyem.simulation.predictive import Predicted
@@ -39,7 +40,7 @@ class Context:
     option
         Code of the option that ``choice`` counts, or None where responses are not categorical.
     threshold
-        An outcome above this is a win.
+        An outcome above this, the middle of the range of those observed, is a win.
     """
 
     responded: np.ndarray
@@ -237,7 +238,7 @@ def _values(
     model, data = predicted.model, predicted.data
     name = model.responses[0]
     observed, responded, outcome = data.fields[name], data.masks(model)[0][name], _outcome(model, data)
-    threshold = 0.0 if outcome is None else float(outcome[responded].mean())
+    threshold = 0.0 if outcome is None else middle_of(outcome[responded])
     seen = _sums(statistics, observed, Context(responded, observed, outcome, code, threshold))
     paid = None if outcome is None else predicted.outcomes.get(model.outcomes[0])
     simulated = []
@@ -247,6 +248,18 @@ def _values(
             context = Context(responded, responses, None if paid is None else paid[d], code, threshold)
         simulated.append(_sums(statistics, responses, context))
     return seen, simulated
+
+
+def middle_of(outcomes: np.ndarray) -> float:
+    """The middle of the range of outcomes, as of those of a model that takes it from the data.
+
+    Examples
+    --------
+    >>> middle_of(np.array([0.0, 100.0, 100.0])), middle_of(np.array([1.0, 1.0]))
+    (50.0, 0.5)
+    """
+    low, high = chosen_range((float(outcomes.min()), float(outcomes.max())) if outcomes.size else None)
+    return (low + high) / 2
 
 
 def _outcome(model: Model, data: Dataset) -> np.ndarray | None:

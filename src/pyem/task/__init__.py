@@ -5,6 +5,7 @@ from pyem.task.designs import Design, Replay
 from pyem.task.offers import Offers
 from pyem.task.ponds import Ponds
 from pyem.task.regressors import Regressors
+from pyem.task.rescaled import Rescaled
 from pyem.task.social import PairedBandit, ProsocialBandit
 from pyem.task.task import Task
 
@@ -18,6 +19,7 @@ __all__ = [
     "ProsocialBandit",
     "Regressors",
     "Replay",
+    "Rescaled",
     "Reversal",
     "Task",
 ]

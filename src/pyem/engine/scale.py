@@ -1,0 +1,104 @@
+"""A model on the scale of the data: the range of its outcomes, and the typical population of parameters with units."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.errors import warn
+from pyem.model.model import Model
+
+
+def scaled(model: Model, data: Dataset) -> Model:
+    """`model` on the scale of `data`, as every fit takes it; a model that knows its scale, or has none, as it is.
+
+    An automatic range of outcomes becomes the range of those observed, and the typical population of regression weights that of
+    the pooled data. Outcomes of 0 and 1 change nothing.
+
+    Warns
+    -----
+    FitWarning
+        If outcomes lie outside the range that the model was given.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> data = pyem.Dataset.from_arrays({"choice": [[[0, 1, 1]]], "reward": [[[0, 100, 50]]]})
+    >>> scaled(pyem.models.get("rw1a1b"), data).reward_range
+    (0.0, 100.0)
+    """
+    if any(name not in data.fields for name in model.columns):
+        return model
+    if model.reward_range is not None:
+        model = _with_range(model, data)
+    if model.autoscale is None:
+        return model
+    return model.autoscale(model, *pooled(model, data))
+
+
+def _with_range(model: Model, data: Dataset) -> Model:
+    seen = observed_range(model, data)
+    if isinstance(model.reward_range, tuple):
+        low, high = model.reward_range
+        slack = 1e-9 * (high - low)
+        if seen is not None and (seen[0] < low - slack or seen[1] > high + slack):
+            warn(
+                f"{', '.join(model.outcomes)} of these data lie between {seen[0]:g} and {seen[1]:g}, but model {model.name!r} "
+                f"was made with reward_range=({low:g}, {high:g}): inverse temperatures are per range, and may end at their "
+                "bound; leave reward_range out to have it taken from the data"
+            )
+        return model
+    found = chosen_range(seen, from_zero=model.reward_range == "auto_zero")
+    # Of 0 and 1 nothing has to be said, so that such fits are of the very model that was given, which parts of the data do not
+    # change.
+    whole = found == (0.0, 1.0) and all(np.isin(values, (0, 1, -1)).all() for values in _observed(model, data))
+    return model if whole else dataclasses.replace(model, reward_range=found)
+
+
+def observed_range(model: Model, data: Dataset) -> tuple[float, float] | None:
+    """The lowest and the highest outcome that was observed; None where there is none."""
+    ends = [float(end) for values in _observed(model, data) if values.size for end in (values.min(), values.max())]
+    return (min(ends), max(ends)) if ends else None
+
+
+def _observed(model: Model, data: Dataset) -> Iterator[np.ndarray]:
+    """The values of each outcome that were observed."""
+    return (np.moveaxis(data.fields[name], -1, 1)[data.present[name] & data.valid] for name in model.outcomes)
+
+
+def chosen_range(seen: tuple[float, float] | None, *, from_zero: bool = False) -> tuple[float, float]:
+    """The range of outcomes that a model takes from those between `seen`.
+
+    Parameters
+    ----------
+    seen
+        The lowest and the highest outcome.
+    from_zero
+        Values start at nothing: where 0 is among the outcomes, they are on the scale of the largest size.
+
+    Examples
+    --------
+    >>> chosen_range((-1.0, 1.0)), chosen_range((-1.0, 1.0), from_zero=True), chosen_range((1.0, 1.0))
+    ((-1.0, 1.0), (0.0, 1.0), (0.0, 1.0))
+    """
+    low, high = seen or (0.0, 1.0)
+    if low == high:
+        # One value does not tell a range; it may be one end of it.
+        return (0.0, 1.0) if 0 <= low <= 1 else (min(low, 0.0), max(low, 0.0))
+    if from_zero and low <= 0 <= high:
+        return (0.0, max(-low, high))
+    return (low, high)
+
+
+def pooled(model: Model, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs (N, K) and the response (N,) of all trials of all people that count in the likelihood."""
+    x, y = [], []
+    for _, part in data.pieces():
+        counts = part.masks(model)[0][model.responses[0]]
+        values = np.moveaxis(part.fields[model.inputs[0]], -1, 1)[counts]
+        x.append(values.reshape(len(values), -1).astype(float))
+        y.append(part.fields[model.responses[0]][counts].astype(float))
+    return np.concatenate(x), np.concatenate(y)

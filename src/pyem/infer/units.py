@@ -1,0 +1,114 @@
+"""Searches in standard units: where parameters or covariates have units, steps, floors and tolerances must not depend on them.
+
+What is searched for is the same. Parameters are deviations from a typical population in its sds, covariates are standardised,
+and what was found is given back in the units of the model and of the table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from pyem.infer.em_loop import EMRun
+from pyem.model.model import Model
+from pyem.population.population import Population
+from pyem.population.posterior import Laplace
+
+
+def in_standard_units(model: Model) -> Model:
+    """The model as it is searched with: of deviations from the typical population, if that comes from the data."""
+    return model if model.autoscale is None else dataclasses.replace(model, standard=True)
+
+
+def standardised(covariates: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Covariates (S,) with a mean of 0 and a variance of 1; constant ones as they are.
+
+    Examples
+    --------
+    >>> standardised({"cortisol": np.array([1e-9, 3e-9])})["cortisol"].tolist()
+    [-1.0, 1.0]
+    """
+    return {name: _standard(np.asarray(values, float)) for name, values in covariates.items()}
+
+
+def _standard(values: np.ndarray) -> np.ndarray:
+    # Numbers near the ends of what a computer knows have squares beyond them.
+    size = np.abs(values).max() if values.size else 0.0
+    if not size or np.ptp(values) == 0:
+        return values
+    unit = values / size
+    gap = unit - unit.mean()
+    return gap / np.sqrt((gap**2).mean())
+
+
+@dataclasses.dataclass(frozen=True)
+class Units:
+    """From standard units back to those of the model and the table.
+
+    Parameters
+    ----------
+    shift, scale
+        (P,): parameters are the first plus the second times what was searched for.
+    rows
+        (K,): units of the rows of the design, 1 for the intercept and the sds of the covariates.
+    design
+        (S, K): the design in the units of the covariates.
+    """
+
+    shift: np.ndarray
+    scale: np.ndarray
+    rows: np.ndarray
+    design: np.ndarray
+
+    @classmethod
+    def of(cls, model: Model, population: Population, covariates: dict[str, np.ndarray]) -> Units:
+        """Those of a search with `model`, and with a population of standardised covariates."""
+        shift, scale = units_of(model)
+        raw = [np.asarray(covariates[name], float) for name, _ in population.group.covariates]
+        design = np.stack([np.ones(len(population.design)), *(one - one.mean() for one in raw)], axis=1)
+        sizes = np.abs(design).max(0)
+        rows = sizes * np.sqrt(((design / sizes) ** 2).mean(0))
+        return cls(shift, scale, rows, design)
+
+    def population(self, found: Population) -> Population:
+        """A group in the units of the model and the table."""
+        coef = found.coef * self.scale / self.rows[:, None]
+        coef[0] += self.shift
+        cov = found.cov * np.outer(self.scale, self.scale)
+        unit = found.unit if (self.scale == 1).all() else self.scale
+        return dataclasses.replace(found, coef=coef, cov=cov, design=self.design, unit=unit)
+
+    def information(self, found: Population, matrix: np.ndarray) -> np.ndarray:
+        """Information on the `vector` of a group, likewise."""
+        by_coef = np.broadcast_to(self.scale / self.rows[:, None], found.free.shape)[found.free]
+        # The diagonal of the Cholesky factor is there as logarithms, which only move.
+        rows, columns = (np.asarray(part) for part in found.lower)
+        slope = np.concatenate([by_coef, np.where(rows == columns, 1.0, self.scale[rows])])
+        return matrix / slope[:, None] / slope
+
+    def run(self, found: EMRun) -> EMRun:
+        """What a search for a group found, likewise."""
+        vectors = np.array([self.population(found.population.with_vector(v)).vector for v in found.trace["vector"]])
+        return dataclasses.replace(
+            found,
+            population=self.population(found.population),
+            laplace=laplace_in_units(self.shift, self.scale, found.laplace),
+            trace={**found.trace, "vector": vectors},
+        )
+
+
+def units_of(model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Shift and scale (P,) from what is searched for to the model's own parameters."""
+    if model.standard:
+        return model.in_units_typical
+    return np.zeros(model.n_params), np.ones(model.n_params)
+
+
+def laplace_in_units(shift: np.ndarray, scale: np.ndarray, found: Laplace) -> Laplace:
+    """Posteriors in the units of the model."""
+    return found._replace(
+        mode=shift + scale * found.mode,
+        cov=found.cov * np.outer(scale, scale),
+        log_det=found.log_det - 2 * np.log(scale).sum(),
+    )
