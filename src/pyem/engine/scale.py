@@ -98,7 +98,7 @@ def pooled(model: Model, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
     x, y = [], []
     for _, part in data.pieces():
         counts = part.masks(model)[0][model.responses[0]]
-        values = np.moveaxis(part.fields[model.inputs[0]], -1, 1)[counts]
-        x.append(values.reshape(len(values), -1).astype(float))
+        shown = (np.moveaxis(part.fields[name], -1, 1)[counts] for name in model.inputs)
+        x.append(np.concatenate([values.reshape(len(values), -1).astype(float) for values in shown], axis=1))
         y.append(part.fields[model.responses[0]][counts].astype(float))
     return np.concatenate(x), np.concatenate(y)

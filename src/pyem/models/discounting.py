@@ -16,7 +16,7 @@ from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
 from pyem.model.transform import Interval, Positive
-from pyem.models.offers import between, power, worth_of
+from pyem.models.offers import between, middle_of, power, worth_of
 
 DelayForm = Literal["hyperbolic", "exponential", "quasi_hyperbolic", "myerson_green", "rachlin", "constant_sensitivity"]
 
@@ -56,7 +56,7 @@ class _Form:
     reference: str
 
 
-_FORMS: dict[str, _Form] = {
+FORMS: dict[str, _Form] = {
     "hyperbolic": _Form(
         _hyperbolic, (K,), "hyperbolic discounting of delays", "https://doi.org/10.1037/0033-295X.108.1.96"
     ),
@@ -98,11 +98,18 @@ class _Delayed:
     immediate: bool
 
     def __call__(self, p: Record, trial: Record) -> tuple[Array, Array]:
-        discount = _FORMS[self.form].discount
+        discount = FORMS[self.form].discount
         later = trial.amount_later * discount(p, trial.delay_later)
         if self.immediate:
             return trial.amount_sooner, later
         return trial.amount_sooner * discount(p, trial.delay_sooner), later
+
+
+def _rates(size: float, columns: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """Half of an amount is left at the middle delay."""
+    middle = middle_of(columns["delay_later"])
+    kept = np.exp(-np.log(2) / middle)
+    return {"k": (-np.log(middle), 1.0), "delta": (np.log(kept / -np.expm1(-np.log(2) / middle)), 1.0)}
 
 
 @functools.lru_cache
@@ -133,18 +140,20 @@ def delay_discounting(form: DelayForm = "hyperbolic", immediate: bool = False) -
     >>> delay_discounting(immediate=True).columns
     ('amount_sooner', 'amount_later', 'delay_later', 'choice')
     """
-    if form not in _FORMS:
-        raise ValueError(f"form={form!r}; choose one of {', '.join(_FORMS)}")
+    if form not in FORMS:
+        raise ValueError(f"form={form!r}; choose one of {', '.join(FORMS)}")
     levels = {"amount_sooner": AMOUNTS, "delay_sooner": (0.0, 0.0, 7.0), "amount_later": LARGER, "delay_later": DELAYS}
     if immediate:
         del levels["delay_sooner"]
-    chosen = _FORMS[form]
+    chosen = FORMS[form]
     return between(
         f"dd_{form}",
         ("sooner", "later"),
         chosen.parameters,
         _Delayed(form, immediate),
         levels,
+        amounts=("amount_sooner", "amount_later"),
+        rates=_rates,
         doc=chosen.says,
         reference=chosen.reference,
     )
@@ -173,11 +182,11 @@ def indifference(model: Model, params: Any, delays: Any) -> np.ndarray:
     """
     worth = worth_of(model)
     if not isinstance(worth, _Delayed):
-        known = ", ".join(f"dd_{form}" for form in _FORMS)
+        known = ", ".join(f"dd_{form}" for form in FORMS)
         raise ValueError(f"model {model.name!r} does not discount delays; take one of {known}")
     with jax.enable_x64(True):
         p = model.record(jnp.asarray(model.unconstrained(params).T)[:, :, None])
-        return np.asarray(_FORMS[worth.form].discount(p, jnp.asarray(delays, float)[None]))
+        return np.asarray(FORMS[worth.form].discount(p, jnp.asarray(delays, float)[None]))
 
 
 def area_under_curve(model: Model, params: Any, delays: Any) -> np.ndarray:
@@ -224,6 +233,7 @@ def probability_discounting() -> Model:
         (Parameter("h", Positive(), "discount rate, per unit of the odds against; above 1 for the averse to risk"),),
         _risky,
         {"amount_certain": AMOUNTS, "amount_risky": LARGER, "probability": (0.1, 0.25, 0.5, 0.75, 0.9)},
+        amounts=("amount_certain", "amount_risky"),
         doc="hyperbolic discounting of odds against",
         reference="https://doi.org/10.1901/jeab.1991.55-233",
     )
@@ -232,6 +242,10 @@ def probability_discounting() -> Model:
 def _shared(p: Record, trial: Record) -> tuple[Array, Array]:
     weight = p.w_other / (1 + p.k * trial.social_distance)
     return trial.own_selfish + weight * trial.other_selfish, trial.own_prosocial + weight * trial.other_prosocial
+
+
+def _social_rates(size: float, columns: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    return {"k": (-np.log(middle_of(columns["social_distance"])), 1.0)}
 
 
 @functools.lru_cache
@@ -265,13 +279,15 @@ def social_discounting() -> Model:
             "other_prosocial": LARGER,
             "social_distance": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0),
         },
+        amounts=("own_selfish", "other_selfish", "own_prosocial", "other_prosocial"),
+        rates=_social_rates,
         doc="hyperbolic discounting of other people by their social distance",
         reference="https://doi.org/10.1111/j.1467-9280.2006.01699.x",
     )
 
 
 MODELS: dict[str, Callable[..., Model]] = {
-    **{f"dd_{form}": functools.partial(delay_discounting, form) for form in _FORMS},  # type: ignore[arg-type]
+    **{f"dd_{form}": functools.partial(delay_discounting, form) for form in FORMS},  # type: ignore[arg-type]
     "pd_hyperbolic": probability_discounting,
     "sd_hyperbolic": social_discounting,
 }

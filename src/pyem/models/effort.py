@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Literal
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
 from pyem.model.transform import Interval, Positive
-from pyem.models.offers import between, power
+from pyem.models.offers import between, middle_of, power
 
 EffortForm = Literal["parabolic", "linear", "hyperbolic", "power"]
 
@@ -54,6 +55,23 @@ class _Effortful:
         value = _FORMS[self.form][0]
         k = jnp.where(trial.beneficiary == 1, p.k_other, p.k_self) if self.beneficiaries else p.k
         return value(p, k, trial.amount_low, trial.effort_low), value(p, k, trial.amount_high, trial.effort_high)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rates:
+    """A typical effort costs as much as amounts differ, or half of an amount."""
+
+    form: EffortForm
+
+    def __call__(self, size: float, columns: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+        middle = middle_of(columns["effort_high"])
+        cost = {
+            "parabolic": size / middle**2,
+            "linear": size / middle,
+            "hyperbolic": 1 / middle,
+            "power": size / middle**1.5,
+        }[self.form]
+        return dict.fromkeys(("k", "k_self", "k_other"), (float(np.log(cost / 2)), 1.0))
 
 
 @functools.lru_cache
@@ -99,6 +117,8 @@ def effort_discounting(form: EffortForm = "parabolic", beneficiaries: bool = Fal
         (*rates, S) if form == "power" else rates,
         _Effortful(form, beneficiaries),
         levels,
+        amounts=("amount_low", "amount_high"),
+        rates=_Rates(form),
         doc=says,
         reference="https://doi.org/10.1016/j.beproc.2013.09.014",
         input_codes=(("beneficiary", 2),) if beneficiaries else (),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from pyem.model.distribution import Categorical
@@ -16,10 +17,59 @@ from pyem.model.record import Record
 from pyem.model.transform import Positive
 from pyem.task.offers import Offers
 
+ADVANTAGE = 4.0
+"""Typical inverse temperature times the typical size of the amounts."""
 TAU = Parameter("tau", Positive(), "inverse temperature, per unit of value", mean=-1.5)
 
 Worth = Callable[[Record, Record], tuple[Array, Array]]
 """``worth(p, trial)``: the values of the first and the second offer."""
+
+
+Rates = Callable[[float, dict[str, np.ndarray]], dict[str, tuple[float, float]]]
+"""``rates(size, columns)``: typical means and sds of unconstrained parameters, from the size of the amounts and all columns."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OfferScale:
+    """Typical means of parameters that have units, from the offers that all people together were made.
+
+    The inverse temperature is typically 4 / size, where the size is the standard deviation of all amounts; rates are such that
+    half of a typical amount is lost at a typical delay, or the like. Estimates do not depend on the units of amounts and delays
+    where utility is linear in amounts.
+
+    Parameters
+    ----------
+    amounts
+        Columns of amounts.
+    rates
+        Typical populations of other parameters.
+    """
+
+    amounts: tuple[str, ...]
+    rates: Rates | None = None
+
+    def __call__(self, model: Model, x: np.ndarray, y: np.ndarray) -> Model:
+        """`model` with the typical population of the pooled offers (N, K), in the order of its inputs."""
+        columns = dict(zip(model.inputs, np.asarray(x, float).T, strict=True))
+        amounts = np.concatenate([columns[name] for name in self.amounts])
+        size = float(amounts.std()) if amounts.size else 0.0
+        if not size > 0:
+            # Nothing was offered, or always the same.
+            return model
+        found = {"tau": (np.log(ADVANTAGE / size), 1.0)} | (self.rates(size, columns) if self.rates else {})
+        typical = {name: tuple(map(float, pair)) for name, pair in found.items() if np.isfinite(pair).all()}
+        known = [typical.get(one.name, (one.mean, one.sd)) for one in model.parameters]
+        placed = [
+            dataclasses.replace(one, mean=mean, sd=sd)  # type: ignore[arg-type]
+            for one, (mean, sd) in zip(model.parameters, known, strict=True)
+        ]
+        return dataclasses.replace(model, parameters=tuple(placed))
+
+
+def middle_of(values: np.ndarray) -> float:
+    """The median of those values that are not 0; NaN if there are none."""
+    there = np.abs(values[values != 0])
+    return float(np.median(there)) if there.size else float("nan")
 
 
 def power(base: Any, exponent: Any) -> Array:
@@ -59,6 +109,8 @@ def between(
     worth: Worth,
     levels: dict[str, tuple[float, ...]],
     *,
+    amounts: tuple[str, ...],
+    rates: Rates | None = None,
     doc: str,
     reference: str,
     input_codes: tuple[tuple[str, int], ...] = (),
@@ -77,6 +129,8 @@ def between(
         The values of both offers.
     levels
         The columns that describe the offers, and the values of each that a simulated task draws from.
+    amounts, rates
+        See `OfferScale`.
     doc, reference, input_codes
         See `pyem.Model`.
     """
@@ -90,6 +144,7 @@ def between(
         inputs=tuple(levels),
         input_codes=input_codes,
         updates="shown",
+        autoscale=OfferScale(amounts, rates),
         task=Offers(tuple(levels.items())),
         doc=doc,
         reference=reference,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from pyem.model.model import Model
@@ -129,6 +130,7 @@ def prospect(
         (*curves, *((LOSS_AVERSION,) if loss_aversion else ()), *_WEIGHTS[weighting][1]),
         _Prospect(curvature, loss_aversion, own_exponent, weighting),
         levels,
+        amounts=("gain", "loss", "certain"),
         doc={
             "prospect": "prospect theory: curvature of utility and aversion to losses",
             "prospect_linear": "aversion to losses, with linear utility",
@@ -175,6 +177,7 @@ def ambiguity() -> Model:
             "ambiguity": (0.0, 0.24, 0.5, 0.74),
             "certain": (5.0,),
         },
+        amounts=("amount", "certain"),
         doc="risk and ambiguity of a lottery",
         reference="https://doi.org/10.1152/jn.00853.2009",
     )
@@ -211,6 +214,7 @@ def crra() -> Model:
         (Parameter("r", Interval(-1, 1), "relative risk aversion: 0 for the indifferent", mean=0.4),),
         _crra,
         RISKY,
+        amounts=("amount", "certain"),
         doc="expected utility with constant relative risk aversion",
         reference="https://doi.org/10.1257/000282802762024700",
     )
@@ -220,6 +224,10 @@ def _mean_variance(p: Record, trial: Record) -> tuple[Array, Array]:
     mean = trial.probability * trial.amount
     variance = trial.probability * (1 - trial.probability) * trial.amount**2
     return trial.certain, mean - p.b * variance
+
+
+def _variance_rates(size: float, columns: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    return {"b": (0.2 / size, 0.3 / size)}
 
 
 @functools.lru_cache
@@ -241,6 +249,8 @@ def mean_variance() -> Model:
         (Parameter("b", Real(), "aversion to variance, per unit of value", mean=0.02, sd=0.03),),
         _mean_variance,
         RISKY,
+        amounts=("amount", "certain"),
+        rates=_variance_rates,
         doc="mean and variance of a lottery",
         reference="https://doi.org/10.2307/2975974",
     )
