@@ -12,7 +12,10 @@ import pyarrow as pa
 import pytest
 
 from pyem import DataError
-from pyem.data.columns import Column, as_codes, as_labels, as_numbers, natural, read_columns
+from pyem.data.coding import as_codes
+from pyem.data.columns import Column, read_columns
+from pyem.data.identifiers import as_labels, natural
+from pyem.data.quantities import as_numbers
 
 NAN = float("nan")
 

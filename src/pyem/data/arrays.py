@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyem.data.columns import is_coded
+from pyem.data.coding import is_coded
 from pyem.data.fields import check_names
 from pyem.errors import DataError
 
