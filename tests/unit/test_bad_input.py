@@ -118,8 +118,9 @@ def test_column_of_mixed_types() -> None:
     )
     says(
         DataError,
-        "column 'win' has the text 'n.a.' for subject 's2' (row 6), where numbers are expected; correct it, or leave the cell "
-        "empty if the value is missing",
+        "column 'win' has the text 'n.a.' for subject 's2' (row 6), where numbers are expected; if it marks a missing value, "
+        "pass missing={'reward': ['n.a.']} (--missing on the command line); correct it, or leave the cell empty if the value "
+        "is missing",
         lambda: read(TABLE.assign(win=["1", "0", "1", "1", "0", "n.a.", "1", "1", "0", "1", "1", "0"])),
     )
 
@@ -354,7 +355,7 @@ def test_covariate_with_the_name_of_a_field() -> None:
             lambda: Dataset.from_arrays({"choice": np.zeros((2, 1, 0))}),
             r"there is no trial in arrays of shape \(2, 1, 0\)",
         ),
-        (lambda: Dataset.from_arrays({"cue": np.array([[["a"]]])}), "field 'cue' has values of type <U1, but numbers"),
+        (lambda: Dataset.from_arrays({"cue": np.array([[["a"]]])}), "field 'cue' has 'a', but numbers"),
         (
             lambda: Dataset.from_arrays({"choice": np.zeros((2, 1, 3))}, subjects=["a"]),
             "1 subject labels were given for 2 subjects; give one for each",

@@ -93,7 +93,7 @@ def test_folder(tmp_path: Path) -> None:
         read_table(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["a.xlsx", "a.sav", "data", "a.parquet.gz"])
+@pytest.mark.parametrize("name", ["a.xls", "a.sav", "data", "a.parquet.gz"])
 def test_unknown_kind(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"PK")
     with pytest.raises(

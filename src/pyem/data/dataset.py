@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pyem.data.arrays import lanes_from_arrays
-from pyem.data.files import read_table
 from pyem.data.fields import names_of
+from pyem.data.files import read_table
 from pyem.data.frames import frame_of, in_words, summary_of
 from pyem.data.lengths import lane_lengths, ranges
 from pyem.data.long_table import lanes_from_frame
@@ -216,19 +216,23 @@ class Dataset:
         subjects: Sequence[Any] | None = None,
         covariates: Mapping[str, Any] | None = None,
         codes: Mapping[str, Sequence[Any]] | None = None,
+        missing: Mapping[str, Any] | None = None,
     ) -> Dataset:
         """Data from arrays (subject, block, trial, ...), NaN (or a code below 0) where missing.
 
         Parameters
         ----------
         fields
-            One array for each column of the model. A missing number in a vector makes the vector missing.
+            One array for each column of the model, or lists of people, of blocks, of trials, which may be of unequal
+            length. Masked values and None are missing too. A missing number in a vector makes the vector missing.
         subjects
             A label for each subject; 0, 1, ... if not given.
         covariates
             One array (subject,) for each.
         codes
-            Labels of the codes 0, 1, ... of a field.
+            Labels of the codes 0, 1, ... of a field. Its values are codes, or labels.
+        missing
+            Values that mark a missing one, by field: ``{"choice": [999]}``.
 
         Raises
         ------
@@ -241,7 +245,7 @@ class Dataset:
         >>> data.n_subjects, data.n_lanes
         (3, 6)
         """
-        return cls(**lanes_from_arrays(fields, subjects, covariates or {}, codes or {}))
+        return cls(**lanes_from_arrays(fields, subjects, covariates or {}, codes or {}, missing))
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 

@@ -67,7 +67,8 @@ def _rows_and_people(out: np.ndarray, keep: np.ndarray, people: Column) -> str:
     named = people.here
     gone = np.setdiff1d(people.values[out & named], people.values[keep & named])
     everyone = len(np.unique(people.values[named]))
-    return f"{int(out.sum())} of {len(out)} rows are left out, and with them {len(gone)} of {counted(everyone, 'person', 'people')}"
+    lost = f"{len(gone)} of {counted(everyone, 'person', 'people')}"
+    return f"{int(out.sum())} of {len(out)} rows are left out, and with them {lost}"
 
 
 def _empty(table: Any, names: Sequence[str]) -> np.ndarray:

@@ -39,7 +39,7 @@ keep their rows with empty cells']
     usual = int(steps.min())
     jumps = steps > usual
     # Where most steps differ, the numbers count something else, such as milliseconds.
-    if not jumps.any() or jumps.mean() > 0.2 or (steps % usual).any():
+    if not jumps.any() or jumps.mean() > 0.5 or (steps % usual).any():
         return []
     rows = order[1:][same][jumps]
     first = int(rows.min())

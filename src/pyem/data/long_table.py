@@ -20,9 +20,9 @@ from pyem.data.fields import (
     read_fields,
     sources_of,
 )
+from pyem.data.files import file_notes
 from pyem.data.filters import rows_that_count
 from pyem.data.gaps import gap_notes
-from pyem.data.files import file_notes
 from pyem.data.identifiers import alike_notes, as_labels, in_order
 from pyem.data.markers import listed
 from pyem.data.quantities import as_numbers

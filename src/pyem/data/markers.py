@@ -11,10 +11,22 @@ import numpy as np
 from pyem.data.columns import parsed
 from pyem.errors import DataError
 
-_WORDS = frozenset(
-    "na nan none null nil missing missed miss noresponse noresp norsp nr timeout timedout tooslow tooslow late omission omitted "
-    "invalid undefined void skip skipped noanswer nochoice noresponsegiven notanswered unanswered empty norating".split()
-)
+_WORDS = {
+    *("na", "nan", "none", "null", "nil", "nr", "empty", "void", "undefined", "invalid"),
+    *("missing", "missed", "miss", "omission", "omitted", "skip", "skipped"),
+    *(
+        "noresponse",
+        "noresp",
+        "norsp",
+        "noresponsegiven",
+        "noanswer",
+        "nochoice",
+        "notanswered",
+        "unanswered",
+        "norating",
+    ),
+    *("timeout", "timedout", "tooslow", "late", "toolate"),
+}
 _FAR = {99, 999, 9999, 99999, 88, 888, 8888, 77, 777, 7777}
 
 
@@ -64,10 +76,11 @@ def listed(values: Mapping[str, Any] | None, known: Sequence[str], option: str =
         raise DataError(
             f"{option}= names {', '.join(map(repr, unknown))}, but the mapped columns are {list(known)}; name one of these"
         )
-    one = lambda value: (
-        [value] if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray) else list(value)
-    )  # noqa: E731
-    return {name: one(value) for name, value in values.items()}
+    return {name: _as_list(value) for name, value in values.items()}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray) else list(value)
 
 
 def far_code(values: Sequence[int]) -> int | None:

@@ -29,7 +29,7 @@ def fingerprint(data: Dataset, responded: Mapping[str, np.ndarray], responses: S
 
 def people_of(data: Dataset, subjects: Sequence[Any] | np.ndarray) -> dict[str, Any]:
     """What differs in the data of some of the subjects. See `pyem.Dataset.select`."""
-    order = _chosen(data.n_subjects, subjects)
+    order = chosen(data.n_subjects, subjects)
     starts = np.searchsorted(data.lane_subject, order)
     counts = np.searchsorted(data.lane_subject, order, side="right") - starts
     lanes = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
@@ -61,7 +61,14 @@ def lanes_of(data: Dataset, lanes: np.ndarray, n_trials: int) -> dict[str, Any]:
     }
 
 
-def _chosen(n_subjects: int, subjects: Sequence[Any] | np.ndarray) -> np.ndarray:
+def chosen(n_subjects: int, subjects: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Indices of subjects, from indices or a mask.
+
+    Raises
+    ------
+    DataError
+        If there is no such subject, or none is selected.
+    """
     order = np.asarray(subjects)
     if order.dtype == bool and order.shape == (n_subjects,):
         order = np.flatnonzero(order)
