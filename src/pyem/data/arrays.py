@@ -106,27 +106,40 @@ def _as_codes(name: str, array: Given, labels: list[Any]) -> tuple[Given, list[s
 
 def _common_shape(arrays: Mapping[str, Given]) -> tuple[int, int, int]:
     shapes = {name: array.values.shape[:3] for name, array in arrays.items()}
-    if len(set(shapes.values())) != 1 or any(len(shape) != 3 for shape in shapes.values()):
+    even = all(array.real.all() for array in arrays.values())
+    if any(len(shape) != 3 for shape in shapes.values()) or (even and len(set(shapes.values())) != 1):
         raise DataError(
             f"expected arrays of one shape (subject, block, trial), but was given {shapes}; a single sequence of trials is "
             "array[None, None]"
         )
+    _same_lengths(arrays)
     shape = next(iter(shapes.values()))
     if 0 in shape:
         raise DataError(f"there is no trial in arrays of shape {shape}; give at least one")
-    first, *others = arrays
-    for name in others:
-        unlike = np.argwhere((arrays[first].real != arrays[name].real).any(-1))
-        if len(unlike):
-            s, b = unlike[0]
-            raise DataError(
-                f"fields {first!r} and {name!r} have {arrays[first].real[s, b].sum()} and {arrays[name].real[s, b].sum()} "
-                f"trials in block {b} of subject {s} (counted from 0); each trial needs a value in both, None where missing"
-            )
-    people = np.flatnonzero(~arrays[first].real.any((1, 2)))
-    if len(people):
-        raise DataError(f"subject {people[0]} (counted from 0) has no trial; leave this person out")
     return shape  # type: ignore[return-value]
+
+
+def _same_lengths(arrays: Mapping[str, Given]) -> None:
+    """Raise a DataError unless people and their blocks have as many trials in every field."""
+    first, *others = arrays
+    lengths = {name: [array.real[s].sum(-1) for s in range(len(array.real))] for name, array in arrays.items()}
+    for name in others:
+        if len(lengths[name]) != len(lengths[first]):
+            raise DataError(
+                f"fields {first!r} and {name!r} have {len(lengths[first])} and {len(lengths[name])} people; each needs all"
+            )
+        for s, (one, other) in enumerate(zip(lengths[first], lengths[name], strict=True)):
+            blocks = max(len(one), len(other))
+            counts = np.array([np.pad(each, (0, blocks - len(each))) for each in (one, other)])
+            unlike = np.flatnonzero(counts[0] != counts[1])
+            if len(unlike):
+                raise DataError(
+                    f"fields {first!r} and {name!r} have {counts[0, unlike[0]]} and {counts[1, unlike[0]]} trials in block "
+                    f"{unlike[0]} of subject {s} (counted from 0); each trial needs a value in both, None where missing"
+                )
+    empty = [s for s, counts in enumerate(lengths[first]) if not counts.any()]
+    if empty and arrays[first].real.size:
+        raise DataError(f"subject {empty[0]} (counted from 0) has no trial; leave this person out")
 
 
 def _subject_labels(subjects: Sequence[Any] | None, n_subjects: int) -> np.ndarray:

@@ -91,16 +91,19 @@ def _nobody_notes(empty: np.ndarray, people: Column, table: Any) -> list[str]:
     last = int(np.flatnonzero(people.here)[-1]) if people.here.any() else -1
     end = empty & (np.arange(len(empty)) > last)
     other = empty & ~end
-    notes = (
-        [f"{counted(int(end.sum()), 'row')} at the end of the table without a person were dropped"] if end.any() else []
-    )
+    are = "is" if end.sum() == 1 else "are"
+    notes = [f"{_dropped(end)} at the end of the table, which {are} of nobody"] if end.any() else []
     if other.any():
         first = people.row(int(np.argmax(other)))
         notes.append(
-            f"{counted(int(other.sum()), 'row')} without a person and without a value of the model's columns, such as "
-            f"instructions, were dropped, first row {first}"
+            f"{_dropped(other)} without a person and without a value of the model's columns, such as instructions, the first "
+            f"in row {first}"
         )
     return notes
+
+
+def _dropped(rows: np.ndarray) -> str:
+    return f"dropped {counted(int(rows.sum()), 'row')}"
 
 
 def _of(people: Column, labels: Sequence[Any]) -> np.ndarray:
