@@ -146,7 +146,7 @@ def test_code_out_of_range_is_told_by_its_label() -> None:
 def test_code_out_of_range_of_a_model_that_does_not_say_its_options() -> None:
     silent = dataclasses.replace(RW, name="silent", options=None)
     with pytest.raises(
-        DataError, match="has code 2 for subject 's1', but model 'silent' has 2 options; recode it or make the"
+        DataError, match="has code 2 for subject 's1', but model 'silent' has 2 options; if 0 marks a missed response"
     ):
         pyem.fit_map(silent, read(with_cell("resp", 2, 2.0)))
 

@@ -121,14 +121,14 @@ def _read_excel(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[st
             "the table as CSV in UTF-8"
         )
     with pd.ExcelFile(path, engine="openpyxl") as book:
-        header = book.parse(0, header=None, nrows=1, dtype=str)
+        header = pd.read_excel(book, header=None, nrows=1, dtype=str)
         columns = [str(name) for name in header.iloc[0].dropna()] if len(header) else []
         twice = [name for name in columns if columns.count(name) > 1]
         if twice:
             raise DataError(f"{str(path)!r} has several columns named {twice[0]!r}; rename or remove the others")
         missing = {name: [""] if name in names else list(MISSING) for name in columns}
         kept = {name: str for name in names if name in columns}
-        frame = book.parse(0, dtype=kept, na_values=missing, keep_default_na=False)  # type: ignore[arg-type]
+        frame = pd.read_excel(book, dtype=kept, na_values=missing, keep_default_na=False)  # type: ignore[arg-type]
         sheets = [str(name) for name in book.sheet_names]
     notes = [f"of the sheets {list_of(sheets)} the first was read"] if len(sheets) > 1 else []
     return frame, notes

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pyem.data.columns import Column, Where, read_columns
+from pyem.data.columns import EXACT, Column, Where, read_columns
 from pyem.data.fields import (
     check_request,
     coding_notes,
@@ -59,7 +59,7 @@ def lanes_from_frame(
     blocks, which = _blocks([table[name] for name in block], len(who))
     number = None if trial is None else _trial_numbers(table[trial], said)
     layout, more = _lay_out(who, which, number, said, block=list(block), trial=trial, row=row)
-    notes += [*alike_notes(subjects.tolist(), "subjects"), *more]
+    notes += [*alike_notes(subjects.tolist(), "subjects"), *_single_rows(len(subjects), len(who)), *more]
 
     found, labels = read_fields(table, sources, codes, said, values=worth)
     notes += coding_notes(table, sources, labels, markers, worth)
@@ -85,6 +85,15 @@ def lanes_from_frame(
         "trial": None if number is None else layout.scatter(narrow(number) if layout.sparse else number),
         "notes": tuple(notes),
     }
+
+
+def _single_rows(people: int, rows: int) -> list[str]:
+    """A note where every person has one row, as in a table that has a column for each trial."""
+    if people != rows or people < 2:
+        return []
+    return [
+        "every person has one row, and so one trial; if there is a column for each trial, make the table long first"
+    ]
 
 
 def _is_one(columns: Mapping[Any, Any], name: str) -> bool:
@@ -207,11 +216,12 @@ def _blocks(columns: Sequence[Column], n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _trial_numbers(column: Column, where: Where) -> np.ndarray:
-    values, whole = as_numbers(column, where)
+    values, _ = as_numbers(column, where)
     missing = np.flatnonzero(np.isnan(values))
     if len(missing):
         raise DataError(f"column {column.name!r} has no value {where(int(missing[0]))}; number every trial")
-    return values.astype(int) if whole or (values % 1 == 0).all() else values
+    exact = (values % 1 == 0).all() and np.abs(values).max() < EXACT
+    return values.astype(int) if exact else values
 
 
 def _lay_out(
