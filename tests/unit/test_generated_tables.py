@@ -256,7 +256,10 @@ def check_any_cell(seed: int, column: str, row: int, value: Any, file: bool) -> 
     except (DataError, ModelError) as error:
         said = str(error)
     if said:
-        assert any(name in said for name in ("row", "column", "subject", "could not be read", "is not text"))
+        assert any(
+            name in said
+            for name in ("row", "column", "subject", "could not be read", "is not text", "is not a text file")
+        )
     else:
         assert data is not None
         assert np.isfinite(log_lik(RW, data, np.tile(X[0], (data.n_subjects, 1)))).all() or column == "win"
