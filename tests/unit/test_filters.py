@@ -114,6 +114,7 @@ def test_people_who_are_left_out() -> None:
     with pytest.raises(DataError, match="no row of the table is left"):
         read(where="choice == 9")
     assert read(exclude=()).n_subjects == 3
+    assert read(exclude="03").subjects.tolist() == ["01", "02"]
 
 
 def test_rows_of_nobody() -> None:

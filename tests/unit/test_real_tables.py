@@ -62,6 +62,7 @@ def test_words_are_worth_what_is_stated(words: tuple[str, str], values: str) -> 
     assert f"column 'reward' has the text {words[0]!r} for subject 's1' (row 1), where numbers are expected" in said
     # What the error spells out is ready to paste.
     assert f"values={{'reward': {values}}}" in said
+    assert "codes=" not in said
     data = read(frame, values={"reward": eval(values)})
     assert data.fields["reward"][:, 0].tolist() == [eval(values)[word] for word in words * 2]
     assert "reward" not in data.codes

@@ -164,11 +164,12 @@ def _column(series: Any, name: str, markers: Sequence[Any], rows: np.ndarray | N
         # Kept as integers: long identifiers do not fit into a float.
         return Column(name, series.to_numpy(), None, whole=True, kind=kind)
     values = series.cast(nw.Float64).to_numpy().astype(float)
-    missing = np.isin(values, [each for each in keys if not isinstance(each, str)])
-    values = np.where(missing, np.nan, values)
+    marked = np.isin(values, [each for each in keys if not isinstance(each, str)]) if keys else None
+    if marked is not None:
+        values = np.where(marked, np.nan, values)
     gone = np.isnan(values)
     whole = integer or bool(gone.any() and all_whole(values[~gone]))
-    return Column(name, values, None, whole=whole, kind=kind, marked=int(missing.sum()))
+    return Column(name, values, None, whole=whole, kind=kind, marked=0 if marked is None else int(marked.sum()))
 
 
 def all_whole(values: np.ndarray) -> bool:
@@ -217,7 +218,7 @@ def _of_numbers(name: str, values: list[Any], index: np.ndarray, marked: int) ->
         known = {value: k for k, value in enumerate(dict.fromkeys(here))}
         places = np.array([*(-1 if value is None else known[value] for value in values), -1])
         return Column(name, places[index], tuple(map(str, known)), kind="number", marked=marked)
-    known = np.array([np.nan if value is None else float(value) for value in values])
+    known = np.array([np.nan if value is None else parsed(value) for value in values])
     kind = "boolean" if all(isinstance(value, bool | np.bool_) for value in here) else "number"
     whole = all_whole(known[~np.isnan(known)])
     return Column(name, np.append(known, np.nan)[index], None, whole=whole, kind=kind, marked=marked)
@@ -241,7 +242,10 @@ def parsed(label: Any) -> float:
     """One label as a number; NaN if it is none."""
     if isinstance(label, str):
         return float(label.strip(" \t\u00a0")) if _NUMBER.fullmatch(label.strip(" \t\u00a0")) else np.nan
-    return float(label) if isinstance(label, _KINDS) else np.nan
+    try:
+        return float(label) if isinstance(label, _KINDS) else np.nan
+    except OverflowError:
+        return np.inf if label > 0 else -np.inf
 
 
 def key(label: Any) -> Any:

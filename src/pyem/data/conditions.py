@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pyem.data.columns import parse, require
+from pyem.data.columns import require
 from pyem.errors import DataError
 
 _COMPARED: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -175,10 +175,7 @@ class _Rows:
         gone = np.array([value is None or value != value for value in values], bool)
         if all(isinstance(value, bool | np.bool_ | int | float) for value in values[~gone]):
             return np.where(gone, np.nan, np.where(gone, 0, values).astype(float))
-        values = np.array([None if lost else str(value) for value, lost in zip(values, gone, strict=True)], object)
-        plain = parse([value for value in values if value is not None])
-        # Numbers written as text, with nothing else among them; names of people stay text.
-        return values if np.isnan(plain).any() or series.dtype in (nw.String, nw.Object) else values.astype(float)
+        return np.array([None if lost else str(value) for value, lost in zip(values, gone, strict=True)], object)
 
     def _wrong(self, node: ast.expr, what: str) -> DataError:
         said = ast.unparse(node)

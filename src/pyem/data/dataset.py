@@ -98,7 +98,7 @@ class Dataset:
         covariates: str | Sequence[str] = (),
         missing_outcome: Literal["skip", "error"] = "skip",
         where: str | None = None,
-        exclude: Sequence[Any] = (),
+        exclude: str | Sequence[Any] = (),
     ) -> Dataset:
         """Data from a long table, a row for each trial.
 
@@ -166,7 +166,7 @@ class Dataset:
                 covariates=names_of(covariates),
                 missing_outcome=missing_outcome,
                 where=where,
-                exclude=exclude,
+                exclude=[exclude] if isinstance(exclude, str | int) else exclude,
             )
         )
 

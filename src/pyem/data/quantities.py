@@ -17,6 +17,10 @@ _DECIMAL_COMMA = re.compile(r"\s*[-+]?\d+,\d+([eE][-+]?\d+)?\s*", re.ASCII)
 _DRESSED = re.compile(
     r"\s*[$€£¥]?\s*[-+]?[$€£¥]?\s*\d[\d.,'\u00a0 ]*([eE][-+]?\d+)?\s*(%|[$€£¥]|ms|s|sec|pts?|ct|c|px|cm|mm)?\s*"
 )
+_QUANTITY = re.compile(
+    r"(reward|outcome|payoff|pay|points|win|loss|y|rt|amount|delay|prob|predictor|magnitude|value).*"
+)
+"""Names of which codes would be nonsense; for others it is not known what their words are."""
 _WORSE = {
     "loss",
     "lose",
@@ -99,10 +103,9 @@ def _no_number(column: Column, words: np.ndarray, where: Where, field: str | Non
     elif field is not None and looks_like_marker(value):
         remedy = f"if it marks a missing value, pass {advice(field, [value])}; {remedy}"
     elif field is not None and used and np.isnan(parse(used)).all():
-        remedy = (
-            f"words are no quantities: say what each is worth, values={{{field!r}: {_worth(used)}}} (--values on the "
-            f"command line), or, if they are labels of options, give them in order, codes={{{field!r}: {used!r}}}"
-        )
+        remedy = f"say what each word is worth, values={{{field!r}: {_worth(used)}}} (--values on the command line)"
+        if not _QUANTITY.fullmatch(field):
+            remedy += f", or, if they are labels of options, give them in order, codes={{{field!r}: {used!r}}}"
     kind = "text" if column.kind in ("text", "number") else column.kind
     ordered = ", one of ordered categories" if column.ordered else ""
     return DataError(
