@@ -188,8 +188,8 @@ def _text_or_objects(series: Any, name: str, keys: set[Any], rows: np.ndarray | 
         raise DataError(f"column {name!r} has values of type {series.dtype}; numbers or text are expected") from None
     values = list(distinct)
     marker = np.array([*(key(value) in keys for value in values), False], bool)
-    marked = int(marker[index].sum())
-    index = np.where(marker[index], -1, index)
+    marked = int(marker[index].sum()) if marker.any() else 0
+    index = np.where(marker[index], -1, index) if marked else index
     kept = [k for k in range(len(values)) if not marker[k]]
     text = [k for k in kept if isinstance(values[k], str)]
     number = [k for k in kept if isinstance(values[k], _KINDS)]
@@ -245,7 +245,7 @@ def parsed(label: Any) -> float:
     try:
         return float(label) if isinstance(label, _KINDS) else np.nan
     except OverflowError:
-        return np.inf if label > 0 else -np.inf
+        return -np.inf if label < type(label)(0) else np.inf  # type: ignore[operator]
 
 
 def key(label: Any) -> Any:

@@ -29,9 +29,10 @@ def as_labels(column: Column) -> tuple[np.ndarray, np.ndarray]:
             "row needs one, fill it in"
         )
     if column.labels is not None:
+        labels = np.array(column.labels, object)
+        used = np.bincount(column.values, minlength=len(labels)) > 0
         # A categorical may have categories that do not occur.
-        used, index = np.unique(column.values, return_inverse=True)
-        return np.array(column.labels, object)[used], index
+        return (labels, column.values) if used.all() else (labels[used], (np.cumsum(used) - 1)[column.values])
     floats = column.values.dtype.kind == "f"
     inexact = np.flatnonzero(~(np.abs(column.values) < EXACT)) if floats else []
     if len(inexact):

@@ -167,7 +167,7 @@ def worth_of(column: Column, field: str, worth: Mapping[Any, Any], where: Where)
     known = np.array([*(numbers.get(key(label), np.inf) for label in labels), np.nan])
     unknown = np.flatnonzero(np.isinf(known[index]))
     if len(unknown):
-        label = labels[index[unknown[0]]]
+        label = labels[int(index[unknown[0]])]
         hint = f"; if it marks a missing value, pass {advice(field, [label])}" if looks_like_marker(label) else ""
         raise DataError(
             f"column {column.name!r} has {label!r} {where(int(unknown[0]))}, which is not among the values "

@@ -65,7 +65,7 @@ def _filled_up(name: str, people: Sequence[Sequence[np.ma.MaskedArray]]) -> Give
     """People with unequal numbers of blocks or trials, filled up with missing values."""
     blocks, trials = max(map(len, people)), max(len(block) for person in people for block in person)
     rest = next(block.shape[1:] for person in people for block in person)
-    values = np.ma.masked_all((len(people), blocks, trials, *rest), object)
+    values = np.ma.masked_all((len(people), blocks, trials, *rest), np.dtype(object))  # type: ignore[call-overload]
     real = np.zeros((len(people), blocks, trials), bool)
     for s, person in enumerate(people):
         for b, block in enumerate(person):

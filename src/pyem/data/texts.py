@@ -70,7 +70,7 @@ def read_text(
     encoding = encoding or usual_encoding(path)
     start = first_bytes(path).decode(encoding, errors="replace")
     stated = _STATED.match(start)
-    separator = separator or (stated[1] if stated else _usual_separator(start, kind))
+    separator = separator or (str(stated[1]) if stated else _usual_separator(start, kind))
     options: dict[str, Any] = {
         "sep": separator,
         "encoding": encoding,
