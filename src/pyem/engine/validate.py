@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
