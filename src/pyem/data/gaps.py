@@ -8,7 +8,9 @@ from pyem.data.columns import Where
 from pyem.errors import counted
 
 
-def gap_notes(who: np.ndarray, lane: np.ndarray, number: np.ndarray, where: Where) -> list[str]:
+def gap_notes(
+    who: np.ndarray, lane: np.ndarray, number: np.ndarray, where: Where, order: np.ndarray | None = None
+) -> list[str]:
     """A note where trial numbers jump.
 
     Parameters
@@ -19,6 +21,8 @@ def gap_notes(who: np.ndarray, lane: np.ndarray, number: np.ndarray, where: Wher
         Trial numbers, (row,). They may be counted anew in each block, or through all blocks of a person.
     where
         Says whose row it is.
+    order
+        Indices that sort rows by lane and number; None if they are sorted.
 
     Examples
     --------
@@ -29,13 +33,15 @@ keep their rows with empty cells']
     """
     if number.dtype.kind not in "iu":
         return []
+    lanes, numbers = (lane, number) if order is None else (lane[order], number[order])
+    within = np.diff(numbers)[lanes[1:] == lanes[:-1]]
+    if not len(within) or (within == within[0]).all():
+        return []
     through = np.lexsort((number, who))
     twice = (np.diff(who[through]) == 0) & (np.diff(number[through]) == 0)
     key, order = (lane, np.lexsort((number, lane))) if twice.any() else (who, through)
     same = np.diff(key[order]) == 0
     steps = np.diff(number[order])[same]
-    if not len(steps):
-        return []
     usual = int(steps.min())
     jumps = steps > usual
     # Where most steps differ, the numbers count something else, such as milliseconds.

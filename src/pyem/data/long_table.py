@@ -251,7 +251,7 @@ def _lay_out(
                 f"({len(np.unique(who[back]))} subjects in all) are out of order in the table"
             )
         _no_duplicates(key, number, order, where, block, trial, row)
-        notes += gap_notes(who, key, number, where)
+        notes += gap_notes(who, key, number, where, order)
     ordered = key[order]
     starts = np.append(0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1)
     return _Layout(order, starts, np.diff(starts, append=len(ordered))), notes
