@@ -9,7 +9,6 @@ memory, it is made only when an array is asked for (`pyem.data.ragged`).
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,13 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pyem.data.arrays import lanes_from_arrays
+from pyem.data.fields import names_of
 from pyem.data.files import read_table
 from pyem.data.frames import frame_of, in_words, summary_of
 from pyem.data.lengths import lane_lengths, ranges
 from pyem.data.long_table import lanes_from_frame
 from pyem.data.masks import masks, trials
-from pyem.data.ragged import RaggedFields, first_seen, is_sparse, sliced, some, wide
-from pyem.errors import DataError
+from pyem.data.parts import fingerprint, lanes_of, people_of
+from pyem.data.ragged import RaggedFields, first_seen, is_sparse, wide
 from pyem.model.model import Model
 from pyem.model.record import Record
 
@@ -93,8 +93,12 @@ class Dataset:
         block: str | Sequence[str] | None = None,
         trial: str | None = None,
         codes: Mapping[str, Sequence[Any] | None] | None = None,
+        values: Mapping[str, Mapping[Any, float]] | None = None,
+        missing: Mapping[str, Any] | None = None,
         covariates: str | Sequence[str] = (),
         missing_outcome: Literal["skip", "error"] = "skip",
+        where: str | None = None,
+        exclude: str | Sequence[Any] = (),
     ) -> Dataset:
         """Data from a long table, a row for each trial.
 
@@ -113,11 +117,16 @@ class Dataset:
         trial
             Column of numbers that order the trials of a block, each there once. Without it, the order of the rows counts.
         codes
-            Labels of options, in order, for coded fields: ``{"choice": ["left", "right"]}``. ``choice``, ``action``,
-            fields that begin with ``option_`` and text columns are coded in any case. Without labels, numbers that start
+            Labels of options, in order, for coded fields: ``{"choice": ["left", "right"]}``. ``choice``, ``action`` (also
+            ``choice2``, ``first_choice``), fields that begin with ``option_``, and text in fields such as ``cue``,
+            ``stimulus`` or ``response`` are coded in any case. Without labels (or with None for them), numbers that start
             at 0 or 1 are taken in their order, text is sorted, an ordered categorical has its own order; the mapping is
             in `codes` and `notes` and is printed. Fields that begin with ``option_`` (which option was shown where)
-            share one mapping.
+            share one mapping. All other fields are quantities: text in them is an error.
+        values
+            What words are worth in a field that is a quantity: ``{"reward": {"loss": 0, "win": 1}}``.
+        missing
+            Values that mark a missing one, by field or covariate: ``{"choice": ["no response", 0]}``.
         covariates
             Columns with one value for each subject, such as age or diagnosis (two text values are coded as 0 and 1). The
             value may be in any of the subject's rows, or all.
@@ -125,6 +134,11 @@ class Dataset:
             ``"skip"``: a trial with a response but without a value in another column stays: models that learn from that
             column learn nothing on it, and for models that are shown it or explain it it is left out of the likelihood.
             ``"error"``: such a trial is an error.
+        where
+            A condition on the table's columns, ``"phase == 'main' and not practice"``; other rows are left out before
+            anything is inferred. See `pyem.data.conditions.fulfilled`.
+        exclude
+            Labels of people who are left out.
 
         Raises
         ------
@@ -144,25 +158,39 @@ class Dataset:
                 frame,
                 subject=subject,
                 columns=columns,
-                block=[block] if isinstance(block, str) else list(block or ()),
+                block=names_of(block),
                 trial=trial,
                 codes=dict(codes or {}),
-                covariates=[covariates] if isinstance(covariates, str) else list(covariates),
+                values=values,
+                missing=missing,
+                covariates=names_of(covariates),
                 missing_outcome=missing_outcome,
+                where=where,
+                exclude=[exclude] if isinstance(exclude, str | int) else exclude,
             )
         )
 
     @classmethod
     def read(
-        cls, path: str | Path, *, separator: str | None = None, encoding: str | None = None, **options: Any
+        cls,
+        path: str | Path,
+        *,
+        subject: str,
+        block: str | Sequence[str] | None = None,
+        separator: str | None = None,
+        encoding: str | None = None,
+        decimal: str | None = None,
+        **options: Any,
     ) -> Dataset:
-        """Data from a CSV, TSV or Parquet file.
+        """Data from a CSV, TSV, Parquet or Excel file.
+
+        People and blocks are read as text and keep the names that the file gives them: 001 is not 1.
 
         Parameters
         ----------
-        path, separator, encoding
+        path, separator, encoding, decimal
             See `pyem.data.files.read_table`.
-        options
+        subject, block, options
             Those of `from_frame`.
 
         Raises
@@ -176,7 +204,9 @@ class Dataset:
         Traceback (most recent call last):
         pyem.errors.DataError: there is no file 'no such file.csv'; check the path
         """
-        return cls.from_frame(read_table(path, separator=separator, encoding=encoding), **options)
+        names = names_of([subject, *names_of(block)])
+        frame = read_table(path, separator=separator, encoding=encoding, decimal=decimal, names=names)
+        return cls.from_frame(frame, subject=subject, block=block, **options)
 
     @classmethod
     def from_arrays(
@@ -186,19 +216,23 @@ class Dataset:
         subjects: Sequence[Any] | None = None,
         covariates: Mapping[str, Any] | None = None,
         codes: Mapping[str, Sequence[Any]] | None = None,
+        missing: Mapping[str, Any] | None = None,
     ) -> Dataset:
         """Data from arrays (subject, block, trial, ...), NaN (or a code below 0) where missing.
 
         Parameters
         ----------
         fields
-            One array for each column of the model. A missing number in a vector makes the vector missing.
+            One array for each column of the model, or lists of people, of blocks, of trials, which may be of unequal
+            length. Masked values and None are missing too. A missing number in a vector makes the vector missing.
         subjects
             A label for each subject; 0, 1, ... if not given.
         covariates
             One array (subject,) for each.
         codes
-            Labels of the codes 0, 1, ... of a field.
+            Labels of the codes 0, 1, ... of a field. Its values are codes, or labels.
+        missing
+            Values that mark a missing one, by field: ``{"choice": [999]}``.
 
         Raises
         ------
@@ -211,7 +245,7 @@ class Dataset:
         >>> data.n_subjects, data.n_lanes
         (3, 6)
         """
-        return cls(**lanes_from_arrays(fields, subjects, covariates or {}, codes or {}))
+        return cls(**lanes_from_arrays(fields, subjects, covariates or {}, codes or {}, missing))
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 
@@ -299,15 +333,7 @@ class Dataset:
 
     def fingerprint(self, model: Model) -> str:
         """A digest of who responded what, the same for all models of the same responses."""
-        responded, _ = self.masks(model)
-        digest = hashlib.sha256()
-        digest.update("\x1f".join(map(str, self.subjects)).encode())
-        digest.update(self.lane_subject.astype("<i8").tobytes())
-        for name in sorted(model.responses):
-            mask = responded[name]
-            values = np.moveaxis(self.fields[name], -1, 1)[mask].astype("<f8")
-            digest.update(name.encode() + mask.tobytes() + values.tobytes())
-        return digest.hexdigest()
+        return fingerprint(self, self.masks(model)[0], model.responses)
 
     def select(self, subjects: Sequence[Any] | np.ndarray) -> Dataset:
         """The data of some of the subjects, by index (or a mask), in the given order; an index may come more than once.
@@ -323,21 +349,7 @@ class Dataset:
         >>> data.select([2, 0]).subjects.tolist()
         ['c', 'a']
         """
-        order = self._chosen(subjects)
-        starts = np.searchsorted(self.lane_subject, order)
-        counts = np.searchsorted(self.lane_subject, order, side="right") - starts
-        lanes = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
-        return dataclasses.replace(
-            self,
-            fields=sliced(self.fields, lanes, len(self.valid)),
-            present=sliced(self.present, lanes, len(self.valid)),
-            valid=self.valid[:, lanes],
-            lane_subject=np.repeat(np.arange(len(order)), counts),
-            lane_block=self.lane_block[lanes],
-            subjects=self.subjects[order],
-            covariates={name: value[order] for name, value in self.covariates.items()},
-            trial=None if self.trial is None else self.trial[:, lanes],
-        )
+        return dataclasses.replace(self, **people_of(self, subjects))
 
     def cut(self, lanes: np.ndarray, n_trials: int) -> Dataset:
         """Some of the lanes, by index, ascending, without what comes after their first `n_trials` rows.
@@ -349,28 +361,4 @@ class Dataset:
         Dataset: 2 subjects, 3 blocks, 12 trials (4 in a block)
           choice: 0 to 0
         """
-        subjects, owner = np.unique(self.lane_subject[lanes], return_inverse=True)
-        return Dataset(
-            fields=sliced(self.fields, lanes, n_trials),
-            present=sliced(self.present, lanes, n_trials),
-            valid=some(self.valid, lanes, n_trials),
-            lane_subject=owner,
-            lane_block=self.lane_block[lanes],
-            subjects=self.subjects[subjects],
-            covariates={name: value[subjects] for name, value in self.covariates.items()},
-            codes=self.codes,
-            trial=None if self.trial is None else some(self.trial, lanes, n_trials),
-        )
-
-    def _chosen(self, subjects: Sequence[Any] | np.ndarray) -> np.ndarray:
-        order = np.asarray(subjects)
-        if order.dtype == bool and order.shape == (self.n_subjects,):
-            order = np.flatnonzero(order)
-        if order.ndim != 1 or not len(order):
-            raise DataError(f"expected the indices of some subjects, but was given {subjects!r}")
-        if order.dtype.kind not in "iu" or order.min() < -self.n_subjects or order.max() >= self.n_subjects:
-            raise DataError(
-                f"expected indices of subjects from 0 to {self.n_subjects - 1}, but was given {order.tolist()[:10]}; the "
-                "labels are in .subjects"
-            )
-        return order % self.n_subjects
+        return Dataset(**lanes_of(self, lanes, n_trials))

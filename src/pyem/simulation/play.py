@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array, lax
 
 from pyem.data.dataset import Dataset
+from pyem.data.parts import chosen
 from pyem.engine.scale import chosen_range, observed_range
 from pyem.errors import warn
 from pyem.model.model import Model
@@ -49,7 +50,7 @@ class Simulation(Dataset):
 
     def select(self, subjects: Sequence[Any] | np.ndarray) -> Simulation:
         """The data and the truth of some of the subjects, by index; see `Dataset.select`."""
-        order = self._chosen(subjects)
+        order = chosen(self.n_subjects, subjects)
         return dataclasses.replace(super().select(order), truth=self.truth[order], log_lik=self.log_lik[order])  # type: ignore[return-value]
 
 
