@@ -161,8 +161,9 @@ def _slope(population: Population, function: Callable[[Population], np.ndarray],
 
 
 def _sizes(population: Population) -> np.ndarray:
-    """What counts as 1 in each entry of a population's `vector`."""
+    """What counts as 1 in each entry of a population's `vector`; where people hardly differ, less."""
     unit = np.ones(len(population.cov)) if population.unit is None else population.unit
+    unit = np.minimum(unit, np.sqrt(np.diag(population.cov)))
     of_coef = np.broadcast_to(unit, population.free.shape)[population.free]
     # The diagonal of the Cholesky factor is there as logarithms.
     rows, columns = (np.asarray(part) for part in population.lower)
