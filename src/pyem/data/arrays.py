@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyem.data.columns import is_coded
+from pyem.data.counted import mask_of_arrays
 from pyem.data.fields import check_names
 from pyem.errors import DataError
 
@@ -17,6 +18,8 @@ def lanes_from_arrays(
     subjects: Sequence[Any] | None,
     covariates: Mapping[str, Any],
     codes: Mapping[str, Sequence[Any]],
+    count: Any = None,
+    teach: Any = None,
 ) -> dict[str, Any]:
     """The parts of a `Dataset`, from arrays (subject, block, trial, ...). See `Dataset.from_arrays`."""
     check_names(list(fields), list(codes), list(covariates))
@@ -36,6 +39,8 @@ def lanes_from_arrays(
         "subjects": _subject_labels(subjects, n_subjects),
         "covariates": {name: _one_each(name, value, n_subjects) for name, value in covariates.items()},
         "codes": {name: tuple(value) for name, value in codes.items()},
+        "counted": mask_of_arrays(count, (n_subjects, n_blocks, n_trials), "count"),
+        "teaches": mask_of_arrays(teach, (n_subjects, n_blocks, n_trials), "teach"),
     }
 
 

@@ -59,6 +59,11 @@ class Dataset:
         Label of each trial, (trial, lane).
     notes
         What was inferred or deserves attention when the data were read.
+    counted
+        False for trials that are left out of the likelihood although there is a response, such as forced choices,
+        (trial, lane); None if there are none.
+    teaches
+        False for trials that models learn nothing from, (trial, lane); None if there are none.
     """
 
     fields: Mapping[str, np.ndarray]
@@ -71,6 +76,8 @@ class Dataset:
     codes: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     trial: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    counted: np.ndarray | None = None
+    teaches: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         lengths = lane_lengths(self.valid)
@@ -95,6 +102,8 @@ class Dataset:
         codes: Mapping[str, Sequence[Any] | None] | None = None,
         covariates: str | Sequence[str] = (),
         missing_outcome: Literal["skip", "error"] = "skip",
+        count: str | Mapping[str, Any] | None = None,
+        teach: str | Mapping[str, Any] | None = None,
     ) -> Dataset:
         """Data from a long table, a row for each trial.
 
@@ -125,6 +134,11 @@ class Dataset:
             ``"skip"``: a trial with a response but without a value in another column stays: models that learn from that
             column learn nothing on it, and for models that are shown it or explain it it is left out of the likelihood.
             ``"error"``: such a trial is an error.
+        count
+            Column that says which trials count in the likelihood, 1 or 0: a forced or instructed choice teaches, but was
+            not chosen. Or the column and its values that mean yes: ``{"trial_type": ["free"]}``.
+        teach
+            Likewise, which trials teach: in a transfer phase choices count, and nothing is learned.
 
         Raises
         ------
@@ -149,6 +163,8 @@ class Dataset:
                 codes=dict(codes or {}),
                 covariates=[covariates] if isinstance(covariates, str) else list(covariates),
                 missing_outcome=missing_outcome,
+                count=count,
+                teach=teach,
             )
         )
 
@@ -186,6 +202,8 @@ class Dataset:
         subjects: Sequence[Any] | None = None,
         covariates: Mapping[str, Any] | None = None,
         codes: Mapping[str, Sequence[Any]] | None = None,
+        count: Any = None,
+        teach: Any = None,
     ) -> Dataset:
         """Data from arrays (subject, block, trial, ...), NaN (or a code below 0) where missing.
 
@@ -199,6 +217,8 @@ class Dataset:
             One array (subject,) for each.
         codes
             Labels of the codes 0, 1, ... of a field.
+        count, teach
+            Arrays (subject, block, trial) of 0 and 1: which trials count in the likelihood, and which teach.
 
         Raises
         ------
@@ -211,7 +231,7 @@ class Dataset:
         >>> data.n_subjects, data.n_lanes
         (3, 6)
         """
-        return cls(**lanes_from_arrays(fields, subjects, covariates or {}, codes or {}))
+        return cls(**lanes_from_arrays(fields, subjects, covariates or {}, codes or {}, count, teach))
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 
@@ -250,8 +270,8 @@ class Dataset:
     def to_frame(self, *, labels: bool = True) -> pd.DataFrame:
         """The long table again: a row for each trial, missing values as NaN.
 
-        The columns are ``subject``, ``block``, ``trial``, the fields (``name0``, ``name1``, ... for a vector) and the
-        covariates. `from_frame` makes the same arrays of it, given the same codes.
+        The columns are ``subject``, ``block``, ``trial``, the fields (``name0``, ``name1``, ... for a vector), ``count`` and
+        ``teach`` where these were given, and the covariates. `from_frame` makes the same arrays of it, given the same codes.
 
         Parameters
         ----------
@@ -337,6 +357,8 @@ class Dataset:
             subjects=self.subjects[order],
             covariates={name: value[order] for name, value in self.covariates.items()},
             trial=None if self.trial is None else self.trial[:, lanes],
+            counted=None if self.counted is None else self.counted[:, lanes],
+            teaches=None if self.teaches is None else self.teaches[:, lanes],
         )
 
     def cut(self, lanes: np.ndarray, n_trials: int) -> Dataset:
@@ -360,6 +382,8 @@ class Dataset:
             covariates={name: value[subjects] for name, value in self.covariates.items()},
             codes=self.codes,
             trial=None if self.trial is None else some(self.trial, lanes, n_trials),
+            counted=None if self.counted is None else some(self.counted, lanes, n_trials),
+            teaches=None if self.teaches is None else some(self.teaches, lanes, n_trials),
         )
 
     def _chosen(self, subjects: Sequence[Any] | np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pyem.data.columns import Column, Where, as_labels, as_numbers, natural, read_columns
+from pyem.data.counted import Says, column_of, count_notes, yes_or_no
 from pyem.data.fields import (
     check_request,
     column_names,
@@ -33,12 +34,15 @@ def lanes_from_frame(
     codes: Mapping[str, Sequence[Any] | None],
     covariates: Sequence[str],
     missing_outcome: str,
+    count: Says = None,
+    teach: Says = None,
 ) -> dict[str, Any]:
     """The parts of a `Dataset`, from a long table. See `Dataset.from_frame`."""
     sources = {name: [source] if isinstance(source, str) else list(source) for name, source in columns.items()}
     check_request(sources, codes, covariates, missing_outcome)
     names = [subject, *block, *([trial] if trial else []), *(c for source in sources.values() for c in source)]
-    table = read_columns(frame, [*names, *covariates])
+    says = {"count": column_of(count, "count"), "teach": column_of(teach, "teach")}
+    table = read_columns(frame, [*names, *covariates, *(column for column in says.values() if column)])
 
     subjects, who = as_labels(table[subject])
     where: Where = lambda row: f"for subject {shown(subjects[who[row]])} (row {row + 1})"  # noqa: E731
@@ -57,6 +61,9 @@ def lanes_from_frame(
         fields[name], present[name], fills[name] = values, here, fill
     notes += missing_notes(sources, present, missing_outcome, where)
     no_empty_subject(sources, present, who, subjects)
+    counted = None if says["count"] is None else yes_or_no(table[says["count"]], count, "count", where)
+    teaches = None if says["teach"] is None else yes_or_no(table[says["teach"]], teach, "teach", where)
+    notes += count_notes(counted, teaches, says)
     known = {name: covariate(table[name], who, subjects, where, notes) for name in covariates}
     return {
         "fields": layout.together(fields, fills),
@@ -69,6 +76,8 @@ def lanes_from_frame(
         "codes": labels,
         "trial": None if number is None else layout.scatter(narrow(number) if layout.sparse else number),
         "notes": tuple(notes),
+        "counted": None if counted is None else layout.scatter(counted),
+        "teaches": None if teaches is None else layout.scatter(teaches),
     }
 
 
