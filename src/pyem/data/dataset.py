@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pyem.data.arrays import lanes_from_arrays
-from pyem.data.files import read_table
 from pyem.data.frames import frame_of, in_words, summary_of
 from pyem.data.lengths import lane_lengths, ranges
 from pyem.data.long_table import lanes_from_frame
+from pyem.data.many_files import read_paths
 from pyem.data.masks import masks, trials
+from pyem.data.preparing import listed, prepared, used_columns
 from pyem.data.ragged import RaggedFields, first_seen, is_sparse, sliced, some, wide
 from pyem.errors import DataError
 from pyem.model.model import Model
@@ -104,6 +105,10 @@ class Dataset:
         missing_outcome: Literal["skip", "error"] = "skip",
         count: str | Mapping[str, Any] | None = None,
         teach: str | Mapping[str, Any] | None = None,
+        join_rows_by: str | Sequence[str] | None = None,
+        people: Any = None,
+        unmatched: Literal["error", "drop"] = "error",
+        reference: Mapping[str, Any] | None = None,
     ) -> Dataset:
         """Data from a long table, a row for each trial.
 
@@ -128,8 +133,9 @@ class Dataset:
             in `codes` and `notes` and is printed. Fields that begin with ``option_`` (which option was shown where)
             share one mapping.
         covariates
-            Columns with one value for each subject, such as age or diagnosis (two text values are coded as 0 and 1). The
-            value may be in any of the subject's rows, or all.
+            Columns with one value for each subject, such as age or diagnosis. The value may be in any of the subject's rows,
+            or all. Two text values are coded as 0 and 1; more are categories, of which each but the first, sorted, becomes a
+            covariate: ``diagnosis[patient]`` is 1 for patients. ``Group(covariates=["diagnosis"])`` takes all of them.
         missing_outcome
             ``"skip"``: a trial with a response but without a value in another column stays: models that learn from that
             column learn nothing on it, and for models that are shown it or explain it it is left out of the likelihood.
@@ -139,6 +145,18 @@ class Dataset:
             not chosen. Or the column and its values that mean yes: ``{"trial_type": ["free"]}``.
         teach
             Likewise, which trials teach: in a transfer phase choices count, and nothing is learned.
+        join_rows_by
+            Column, or columns, with the same value in all rows of a trial, if trials are spread over several rows, such as one
+            for the choice and one for the outcome; ``"order"`` if there is none: a new trial begins with a row that has a
+            value in a column that already has one.
+        people
+            A second table, or the path of its file, with a row for each person and the `covariates`. Its column of people has
+            the same name, or is ``participant_id``. Who is missing on either side is reported.
+        unmatched
+            People without a row or a value there are an ``"error"``, or are left out: ``"drop"``.
+        reference
+            By covariate, the category that the others are compared with: ``{"diagnosis": "control"}``. Numbers for which one is
+            named are categories, too.
 
         Raises
         ------
@@ -153,9 +171,22 @@ class Dataset:
         >>> data.n_subjects, data.n_trials
         (2, 4)
         """
+        used = used_columns(
+            subject=subject, columns=columns, block=block, trial=trial, covariates=covariates, count=count, teach=teach
+        )
+        table = prepared(
+            frame,
+            subject=subject,
+            block=listed(block),
+            covariates=listed(covariates),
+            used=used,
+            join_rows_by=join_rows_by,
+            people=people,
+            unmatched=unmatched,
+        )
         return cls(
             **lanes_from_frame(
-                frame,
+                table,
                 subject=subject,
                 columns=columns,
                 block=[block] if isinstance(block, str) else list(block or ()),
@@ -165,18 +196,31 @@ class Dataset:
                 missing_outcome=missing_outcome,
                 count=count,
                 teach=teach,
+                reference=reference,
             )
         )
 
     @classmethod
     def read(
-        cls, path: str | Path, *, separator: str | None = None, encoding: str | None = None, **options: Any
+        cls,
+        path: str | Path | Sequence[str | Path],
+        *,
+        pattern: str | None = None,
+        separator: str | None = None,
+        encoding: str | None = None,
+        **options: Any,
     ) -> Dataset:
-        """Data from a CSV, TSV or Parquet file.
+        """Data from CSV, TSV or Parquet files.
 
         Parameters
         ----------
-        path, separator, encoding
+        path
+            A file, a list of files, a folder (with the folders in it), or a name with ``*``.
+        pattern
+            What the names of the files say: ``"sub-{subject}_ses-{session}_*.tsv"`` makes the columns ``subject`` and
+            ``session``; ``"bids"`` makes columns of all entities of BIDS, and takes the files of behaviour and events of a
+            folder. A path with such fields is its own pattern.
+        separator, encoding
             See `pyem.data.files.read_table`.
         options
             Those of `from_frame`.
@@ -192,7 +236,8 @@ class Dataset:
         Traceback (most recent call last):
         pyem.errors.DataError: there is no file 'no such file.csv'; check the path
         """
-        return cls.from_frame(read_table(path, separator=separator, encoding=encoding), **options)
+        table = read_paths(path, pattern, options, separator=separator, encoding=encoding)
+        return cls.from_frame(table, **options)
 
     @classmethod
     def from_arrays(

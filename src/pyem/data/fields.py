@@ -154,7 +154,8 @@ def mapping(labels: Sequence[Any], most: int = 8) -> str:
     return ", ".join(pairs) + (f", ... {labels[-1]!r} is {len(labels) - 1}" if len(labels) > most else "")
 
 
-def _response(fields: Mapping[str, Any]) -> str | None:
+def response_of(fields: Mapping[str, Any]) -> str | None:
+    """The field that says what was done, by its name; None if that is not known."""
     return next((name for name in RESPONSES if name in fields), None)
 
 
@@ -162,7 +163,7 @@ def missing_notes(
     sources: Mapping[str, list[str]], present: Mapping[str, np.ndarray], missing_outcome: str, where: Where
 ) -> list[str]:
     """What is missing, where there is a response; an error if `missing_outcome` says so."""
-    response = _response(present)
+    response = response_of(present)
     notes = []
     for name, here in present.items():
         gone = ~here
@@ -195,7 +196,7 @@ def no_empty_subject(
     sources: Mapping[str, list[str]], present: Mapping[str, np.ndarray], who: np.ndarray, subjects: np.ndarray
 ) -> None:
     """Raise a DataError if a subject has no response at all."""
-    response = _response(present)
+    response = response_of(present)
     if response is None:
         # Which column a model explains is not known here; `validate` looks again, with the model.
         return

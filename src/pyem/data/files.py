@@ -64,6 +64,14 @@ def read_table(path: str | Path, *, separator: str | None = None, encoding: str 
     return frame
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file, by its name, is one that `read_table` reads."""
+    name = path.name.lower()
+    packed = next((ending for ending in _PACKED if name.endswith(ending)), "")
+    kind = name.removesuffix(packed).rpartition(".")[2]
+    return kind in (_TEXT_FILES if packed else _TEXT_FILES + _PARQUET_FILES)
+
+
 def _said(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

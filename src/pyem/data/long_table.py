@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 
 from pyem.data.columns import Column, Where, as_labels, as_numbers, natural, read_columns
+from pyem.data.contrasts import covariates_of
 from pyem.data.counted import Says, column_of, count_notes, yes_or_no
 from pyem.data.fields import (
     check_request,
     column_names,
-    covariate,
     mapping,
     missing_notes,
     no_empty_subject,
     read_fields,
+    response_of,
 )
+from pyem.data.join_rows import require_whole_rows
 from pyem.data.ragged import RaggedFields, is_sparse, narrow
+from pyem.data.row_names import row_name, table_notes
 from pyem.errors import DataError, shown
 
 
@@ -36,6 +39,7 @@ def lanes_from_frame(
     missing_outcome: str,
     count: Says = None,
     teach: Says = None,
+    reference: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The parts of a `Dataset`, from a long table. See `Dataset.from_frame`."""
     sources = {name: [source] if isinstance(source, str) else list(source) for name, source in columns.items()}
@@ -45,10 +49,12 @@ def lanes_from_frame(
     table = read_columns(frame, [*names, *covariates, *(column for column in says.values() if column)])
 
     subjects, who = as_labels(table[subject])
-    where: Where = lambda row: f"for subject {shown(subjects[who[row]])} (row {row + 1})"  # noqa: E731
+    row = row_name(frame)
+    where: Where = lambda k: f"for subject {shown(subjects[who[k]])} (row {row(k)})"  # noqa: E731
     blocks, which = _blocks([table[name] for name in block], len(who))
     number = None if trial is None else _trial_numbers(table[trial], where)
-    layout, notes = _lay_out(who, which, number, where, block=list(block), trial=trial)
+    layout, more = _lay_out(who, which, number, where, block=list(block), trial=trial)
+    notes = [*table_notes(frame), *more]
 
     found, labels = read_fields(table, sources, codes, where)
     notes += [f"{name} ({column_names(sources[name])}): {mapping(known)}" for name, known in labels.items()]
@@ -59,12 +65,15 @@ def lanes_from_frame(
         fill = values[layout.rows[np.argmax(here[layout.rows])]] if here.any() else np.zeros_like(values[0])
         values[~here] = fill
         fields[name], present[name], fills[name] = values, here, fill
+    require_whole_rows(present, response_of(present), where)
     notes += missing_notes(sources, present, missing_outcome, where)
     no_empty_subject(sources, present, who, subjects)
     counted = None if says["count"] is None else yes_or_no(table[says["count"]], count, "count", where)
     teaches = None if says["teach"] is None else yes_or_no(table[says["teach"]], teach, "teach", where)
     notes += count_notes(counted, teaches, says)
-    known = {name: covariate(table[name], who, subjects, where, notes) for name in covariates}
+    known: dict[str, np.ndarray] = {}
+    for name in covariates:
+        known |= covariates_of(table[name], who, subjects, where, notes, reference or {})
     return {
         "fields": layout.together(fields, fills),
         "present": layout.together(present, dict.fromkeys(present, 0)),

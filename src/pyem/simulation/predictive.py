@@ -176,6 +176,7 @@ def prior_predictive(
 
     validate(model, data)
     model = scaled(model, data)
+    group = None if group is None else group.spelled_out(data.covariates)
     if draws < 1:
         raise ValueError(f"draws={draws}; at least 1 is needed")
     x = prior_draws(model, data, group, _known(model, data, group, priors), draws, key)["x"]
