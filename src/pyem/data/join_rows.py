@@ -101,8 +101,8 @@ def _numbered(table: pd.DataFrame, columns: list[str], kept: np.ndarray) -> np.n
     if len(gone):
         name = next(name for name in columns if table[name].isna().iloc[gone[0]])
         raise DataError(
-            f"column {name!r} has no value in row {row_name(table)(int(gone[0]))} ({counted(len(gone), 'such row')} in all), so "
-            "its trial is not known; fill it in"
+            f"column {name!r} has no value in row {row_name(table)(int(gone[0]))} ({counted(len(gone), 'such row')} in all), "
+            "so its trial is not known; fill it in"
         )
     return table.groupby(columns, sort=False, dropna=False, observed=True).ngroup().to_numpy()
 
@@ -141,9 +141,7 @@ def _together(
     return kept_rows(table, whole, rows, notes)
 
 
-def _one_value(
-    table: pd.DataFrame, some: pd.DataFrame, number: np.ndarray, used: list[str], rows: np.ndarray
-) -> None:
+def _one_value(table: pd.DataFrame, some: pd.DataFrame, number: np.ndarray, used: list[str], rows: np.ndarray) -> None:
     """Raise a DataError where a trial has two different values of a column."""
     several = some[used].groupby(number, sort=True).nunique()
     for name in used:

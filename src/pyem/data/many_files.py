@@ -97,7 +97,9 @@ def _in_folder(folder: Path, pattern: str | None) -> list[Path]:
 
 def _named(file: Path, pattern: str | None) -> None:
     if pattern is not None and entities(file, pattern) is None:
-        raise DataError(f"the file {str(file)!r} does not fit pattern={pattern!r}; correct the pattern, or leave it out")
+        raise DataError(
+            f"the file {str(file)!r} does not fit pattern={pattern!r}; correct the pattern, or leave it out"
+        )
 
 
 def entities(file: Path, pattern: str) -> dict[str, str] | None:
@@ -189,8 +191,8 @@ def _add(table: pd.DataFrame, name: str, value: str, file: Path) -> None:
     other = table[name].dropna().astype(str)
     if (other != value).any():
         raise DataError(
-            f"the file {str(file)!r} has {name!r} {value!r} in its name and {shown(other[other != value].iloc[0])} in its column "
-            f"{name!r}; correct it, or call the field of the pattern otherwise"
+            f"the file {str(file)!r} has {name!r} {value!r} in its name and {shown(other[other != value].iloc[0])} in its "
+            f"column {name!r}; correct it, or call the field of the pattern otherwise"
         )
 
 

@@ -106,7 +106,9 @@ def _wanted(trials: list[str], second: list[str], key: str, covariates: Sequence
     offered = [name for name in second if name != key]
     both = [name for name in covariates if name in trials and name in offered]
     if both:
-        raise DataError(f"the covariate {both[0]!r} is in the table of trials and in that of people; rename one of them")
+        raise DataError(
+            f"the covariate {both[0]!r} is in the table of trials and in that of people; rename one of them"
+        )
     absent = [name for name in covariates if name not in trials and name not in offered]
     wanted = [name for name in covariates if name in offered]
     if absent or not wanted:
@@ -123,7 +125,9 @@ def _labels(column: Any, what: str) -> list[str]:
     values = column.tolist()
     gone = [k for k, value in enumerate(values) if value is None or value != value]
     if gone:
-        raise DataError(f"{what} has no value in row {gone[0] + 1} ({counted(len(gone), 'such row')} in all); fill it in")
+        raise DataError(
+            f"{what} has no value in row {gone[0] + 1} ({counted(len(gone), 'such row')} in all); fill it in"
+        )
     return [str(int(v)) if isinstance(v, float) and v.is_integer() else str(v) for v in values]
 
 

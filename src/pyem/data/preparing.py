@@ -59,7 +59,5 @@ def prepared(
     if join_rows_by is not None:
         frame = joined_rows(frame, join_rows_by, lanes=[subject, *block], used=used)
     if people is not None:
-        frame = with_people(
-            frame, people, subject=subject, covariates=covariates, unmatched=unmatched, exclude=exclude
-        )
+        frame = with_people(frame, people, subject=subject, covariates=covariates, unmatched=unmatched, exclude=exclude)
     return frame

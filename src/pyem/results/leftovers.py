@@ -34,7 +34,9 @@ def _host() -> str:
 def remove_leftovers(path: Path) -> None:
     """Remove what killed processes left unfinished of `path`; earlier results that they had put aside come back."""
     # With and without a machine and a random part, as earlier versions named them.
-    name = re.compile(rf"\.{re.escape(path.name)}\.(?:([A-Za-z0-9-]+)\.)?(\d+)\.(?:[0-9a-f]{{8}}\.)?({'|'.join(ENDINGS)})")
+    name = re.compile(
+        rf"\.{re.escape(path.name)}\.(?:([A-Za-z0-9-]+)\.)?(\d+)\.(?:[0-9a-f]{{8}}\.)?({'|'.join(ENDINGS)})"
+    )
     if not path.parent.is_dir():
         return
     for left in path.parent.glob(f".{_escaped(path.name)}.*"):

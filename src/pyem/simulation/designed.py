@@ -21,7 +21,14 @@ from pyem.simulation.predictive import payoffs_of, play_draws
 
 
 def played(
-    model: Model, design: Dataset, x: np.ndarray, *, key: Array, task: Any, payoffs: Mapping[str, str] | None, missed: float
+    model: Model,
+    design: Dataset,
+    x: np.ndarray,
+    *,
+    key: Array,
+    task: Any,
+    payoffs: Mapping[str, str] | None,
+    missed: float,
 ) -> dict[str, Any]:
     """The parts of a `Simulation` of people with unconstrained parameters (S, P) on the trials of `design`."""
     whole = _completed(model, design, missed, key)
