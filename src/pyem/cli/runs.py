@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import pyem
+from pyem.cli import sources
 from pyem.cli.options import quoted
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Request:
     'em'
     """
 
-    data: str
+    data: str | tuple[str, ...]
     models: tuple[str, ...]
     subject: str = "subject"
     block: tuple[str, ...] = ()
@@ -45,6 +46,13 @@ class Request:
     separator: str | None = None
     encoding: str | None = None
     missing_outcome: str = "skip"
+    pattern: str | None = None
+    people: str | None = None
+    unmatched: str = "error"
+    reference: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    join_rows_by: tuple[str, ...] = ()
+    count: str | Mapping[str, Sequence[str]] | None = None
+    teach: str | Mapping[str, Sequence[str]] | None = None
     covariates: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     fix: Mapping[str, float] = dataclasses.field(default_factory=dict)
     method: str = "em"
@@ -71,11 +79,13 @@ class Request:
         unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"there are options that this pyem does not know: {', '.join(sorted(unknown))}")
-        return cls(**{**values, "models": tuple(values["models"]), "block": tuple(values["block"])})
+        several = {name: tuple(values.get(name, ())) for name in ("models", "block", "join_rows_by")}
+        data = values["data"] if isinstance(values["data"], str) else tuple(values["data"])
+        return cls(**{**values, **several, "data": data})
 
     def command(self) -> str:
         """The command line that asks for the same, without ``--out``."""
-        words = ["pyem", "fit", self.data]
+        words = ["pyem", "fit", *([self.data] if isinstance(self.data, str) else self.data)]
         add = lambda option, value: words.extend([f"--{option}", str(value)])  # noqa: E731
         default = Request(self.data, self.models)
         for model in self.models:
@@ -87,6 +97,8 @@ class Request:
             add("column", f"{name}={_joined(_comma_quoted(source))}")
         for name, labels in self.codes.items():
             add("codes", f"{name}={_joined(labels)}")
+        for name, value in sources.words(self):
+            add(name, value)
         for name, on in self.covariates.items():
             add("covariate", f"{quoted(name)}:{_joined(on)}" if on else quoted(name))
         for name, value in self.fix.items():
@@ -246,16 +258,20 @@ def read_data(request: Request, models: Sequence[Model]) -> Dataset:
     DataError
         If the file or a column is not what was expected.
     """
-    from pyem.data.files import read_table
+    from pyem.data.many_files import read_paths
 
-    frame = read_table(request.data, separator=request.separator, encoding=request.encoding)
+    how = {"subject": request.subject, "block": list(request.block), "trial": request.trial, "columns": request.columns}
+    more = {"join_rows_by": request.join_rows_by or None, "count": request.count, "teach": request.teach}
+    frame = read_paths(
+        request.data, request.pattern, how | more, separator=request.separator, encoding=request.encoding
+    )
     needed = dict.fromkeys(name for model in models for name in model.columns)
     columns: dict[str, Any] = {name: request.columns.get(name, name) for name in needed} | dict(request.columns)
     absent = [name for name in needed if name not in request.columns and name not in frame.columns]
     if absent:
         users = ", ".join(model.name for model in models if absent[0] in model.columns)
         raise pyem.DataError(
-            f"{users} needs the column {absent[0]!r}, but {request.data!r} has {', '.join(map(repr, frame.columns))}; "
+            f"{users} needs the column {absent[0]!r}, but {described(request.data)} has {', '.join(map(repr, frame.columns))}; "
             f"say which one it is with --column {absent[0]}=COLUMN"
         )
     return pyem.Dataset.from_frame(
@@ -267,7 +283,22 @@ def read_data(request: Request, models: Sequence[Model]) -> Dataset:
         codes={name: _labels(frame, columns.get(name), labels) for name, labels in request.codes.items()},
         covariates=list(request.covariates),
         missing_outcome=request.missing_outcome,
+        people=request.people,
+        unmatched=request.unmatched,
+        reference=request.reference,
+        **more,
     )
+
+
+def described(data: str | Sequence[str]) -> str:
+    """The data of a request, for messages.
+
+    Examples
+    --------
+    >>> described("a.csv"), described(["a.csv", "b.csv", "c.csv"])
+    ("'a.csv'", "'a.csv' and 2 more")
+    """
+    return repr(data) if isinstance(data, str) else f"{data[0]!r} and {len(data) - 1} more"
 
 
 def _labels(frame: pd.DataFrame, column: Any, labels: Sequence[str]) -> list[Any]:
