@@ -123,13 +123,17 @@ def files_of(request: Request) -> list[Path]:
 
     Raises
     ------
-    DataError
+    ValueError
         If there is no such file.
     """
     from pyem.data.many_files import find_files
 
     files, _ = find_files(request.data, request.pattern)
-    return files if request.people is None else [*files, Path(request.people)]
+    people = [] if request.people is None else [Path(request.people)]
+    for path in people:
+        if not path.is_file():
+            raise ValueError(f"there is no file {str(path)!r} with the table of people (seen from here)")
+    return [*files, *people]
 
 
 def digest(files: Sequence[Path]) -> str:

@@ -136,7 +136,12 @@ def _together(
     dropped = int((~kept).sum())
     notes = [
         f"rows were joined by {how}: {len(some)} rows are {counted(len(whole), 'trial')}"
-        + (f"; {counted(dropped, 'row')} without a value of any column that is read were left out" if dropped else "")
+        + (
+            f"; {counted(dropped, 'row')} without a value of any column that is read "
+            f"{'was' if dropped == 1 else 'were'} left out"
+            if dropped
+            else ""
+        )
     ]
     return kept_rows(table, whole, rows, notes)
 

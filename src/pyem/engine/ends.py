@@ -169,8 +169,8 @@ def _tell(model: Model, data: Dataset, which: str, flags: Any, first: int, lane:
         f"in input_codes=(({column!r}, {access.size}),)"
     )
     raise (ModelError if column is None else DataError)(
-        f"model {model.name!r}: {which}{arguments} {access.kind} index {index} of an axis of length {access.size}{place}{trial}, "
-        f"where indices go from 0 to {access.size - 1}; JAX would take another place without a word: {remedy}"
+        f"model {model.name!r}: {which}{arguments} {access.kind} index {index} of an axis of length {access.size}{place}{trial}"
+        f", where indices go from 0 to {access.size - 1}; JAX would take another place without a word: {remedy}"
     )
 
 
