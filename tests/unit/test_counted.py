@@ -163,7 +163,7 @@ def test_predictions_in_other_data_of_the_same_people():
     )
     assert predicted.responses["choice"].shape == (3, 20, 4)
     np.testing.assert_array_equal(predicted.x, fit.draws(3, key=1).x[:, [4, 1]])
-    with pytest.raises(ValueError, match="the design has 1 person who were not fitted, 'x'"):
+    with pytest.raises(ValueError, match="the design has 1 person without a fit, 'x'"):
         pyem.posterior_predictive(
             fit, key=1, design=Dataset.from_arrays({"choice": [[[0, 1]]], "reward": [[[0, 1]]]}, subjects=["x"])
         )

@@ -203,8 +203,8 @@ def test_rows_that_belong_together_are_refused_and_joined():
         assert found.fields["choice"][:2, 0].tolist() == [0, 1]
         assert found.present["choice"][:, 0].tolist() == [True, True, False]
         assert found.notes[0] == (
-            "rows were joined by column 'trial': 6 rows are 3 trials; 1 row without a value of any column that is read was left "
-            "out"
+            "rows were joined by column 'trial': 6 rows are 3 trials; 1 row without a value of any column that is read was "
+            "left out"
         )
     ordered = read(ROWS.drop(columns="trial"), join_rows_by="order")
     assert ordered.to_frame()[["choice", "reward"]].to_numpy().tolist() == [[0, 1], [1, 0]]
