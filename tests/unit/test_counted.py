@@ -84,7 +84,9 @@ def test_they_survive_a_table_a_selection_and_blocks_that_are_joined():
 
 def test_stickiness_knows_a_forced_choice():
     frame = pd.DataFrame({"id": "a", "choice": [1, 1], "reward": [0.5, 0.5], "free": [0, 1]})
-    one = Dataset.from_frame(frame, subject="id", columns={"choice": "choice", "reward": "reward"}, count="free")
+    one = Dataset.from_frame(
+        frame, subject="id", columns={"choice": "choice", "reward": "reward"}, count="free", codes={"choice": [0, 1]}
+    )
     # The values stay equal; what was forced last is chosen again with the probability of a logistic function of 2.
     found = pyem.log_lik(pyem.with_stickiness(MODEL), one, [1.0, 0.5, 2.0])
     np.testing.assert_allclose(found, -np.log1p(np.exp(-2.0)))

@@ -9,7 +9,6 @@ memory, it is made only when an array is asked for (`pyem.data.ragged`).
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,13 +17,12 @@ import numpy as np
 
 from pyem.data.arrays import lanes_from_arrays
 from pyem.data.frames import frame_of, in_words, summary_of
-from pyem.data.lengths import lane_lengths, ranges
+from pyem.data.lengths import lane_lengths
 from pyem.data.long_table import lanes_from_frame
 from pyem.data.many_files import read_paths
 from pyem.data.masks import masks, trials
-from pyem.data.preparing import listed, prepared, used_columns
-from pyem.data.ragged import RaggedFields, first_seen, is_sparse, sliced, some, wide
-from pyem.errors import DataError
+from pyem.data.parts import by_length, fingerprint, lanes_of, people_of, responses_of
+from pyem.data.ragged import RaggedFields, first_seen, is_sparse, wide
 from pyem.model.model import Model
 from pyem.model.record import Record
 
@@ -171,22 +169,9 @@ class Dataset:
         >>> data.n_subjects, data.n_trials
         (2, 4)
         """
-        used = used_columns(
-            subject=subject, columns=columns, block=block, trial=trial, covariates=covariates, count=count, teach=teach
-        )
-        table = prepared(
-            frame,
-            subject=subject,
-            block=listed(block),
-            covariates=listed(covariates),
-            used=used,
-            join_rows_by=join_rows_by,
-            people=people,
-            unmatched=unmatched,
-        )
         return cls(
             **lanes_from_frame(
-                table,
+                frame,
                 subject=subject,
                 columns=columns,
                 block=[block] if isinstance(block, str) else list(block or ()),
@@ -196,6 +181,9 @@ class Dataset:
                 missing_outcome=missing_outcome,
                 count=count,
                 teach=teach,
+                join_rows_by=join_rows_by,
+                people=people,
+                unmatched=unmatched,
                 reference=reference,
             )
         )
@@ -347,32 +335,15 @@ class Dataset:
 
     def n_responses(self, model: Model) -> np.ndarray:
         """Number of trials of each subject that count in the likelihood, (S,); one with a choice and a time counts once."""
-        counts = np.zeros(self.n_lanes, int)
-        for lanes, part in self.pieces():
-            responded, _ = part.masks(model)
-            counts[lanes] = np.any(list(responded.values()), axis=0).sum(0)
-        return np.bincount(self.lane_subject, counts, self.n_subjects).astype(int)
+        return responses_of(self, model)
 
     def pieces(self) -> list[tuple[np.ndarray, Dataset]]:
         """The data in pieces with little padding, each with its lanes; one piece unless lengths are very unequal."""
-        if not isinstance(self.fields, RaggedFields):
-            return [(np.arange(self.n_lanes), self)]
-        lengths = lane_lengths(self.valid)
-        of_lane = np.searchsorted(ranges(lengths), lengths)
-        parts = [np.flatnonzero(of_lane == k) for k in np.unique(of_lane)]
-        return [(lanes, self.cut(lanes, max(1, int(lengths[lanes].max())))) for lanes in parts]
+        return by_length(self)
 
     def fingerprint(self, model: Model) -> str:
         """A digest of who responded what, the same for all models of the same responses."""
-        responded, _ = self.masks(model)
-        digest = hashlib.sha256()
-        digest.update("\x1f".join(map(str, self.subjects)).encode())
-        digest.update(self.lane_subject.astype("<i8").tobytes())
-        for name in sorted(model.responses):
-            mask = responded[name]
-            values = np.moveaxis(self.fields[name], -1, 1)[mask].astype("<f8")
-            digest.update(name.encode() + mask.tobytes() + values.tobytes())
-        return digest.hexdigest()
+        return fingerprint(self, self.masks(model)[0], model.responses)
 
     def select(self, subjects: Sequence[Any] | np.ndarray) -> Dataset:
         """The data of some of the subjects, by index (or a mask), in the given order; an index may come more than once.
@@ -388,23 +359,7 @@ class Dataset:
         >>> data.select([2, 0]).subjects.tolist()
         ['c', 'a']
         """
-        order = self._chosen(subjects)
-        starts = np.searchsorted(self.lane_subject, order)
-        counts = np.searchsorted(self.lane_subject, order, side="right") - starts
-        lanes = np.repeat(starts - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
-        return dataclasses.replace(
-            self,
-            fields=sliced(self.fields, lanes, len(self.valid)),
-            present=sliced(self.present, lanes, len(self.valid)),
-            valid=self.valid[:, lanes],
-            lane_subject=np.repeat(np.arange(len(order)), counts),
-            lane_block=self.lane_block[lanes],
-            subjects=self.subjects[order],
-            covariates={name: value[order] for name, value in self.covariates.items()},
-            trial=None if self.trial is None else self.trial[:, lanes],
-            counted=None if self.counted is None else self.counted[:, lanes],
-            teaches=None if self.teaches is None else self.teaches[:, lanes],
-        )
+        return dataclasses.replace(self, **people_of(self, subjects))
 
     def cut(self, lanes: np.ndarray, n_trials: int) -> Dataset:
         """Some of the lanes, by index, ascending, without what comes after their first `n_trials` rows.
@@ -416,30 +371,4 @@ class Dataset:
         Dataset: 2 subjects, 3 blocks, 12 trials (4 in a block)
           choice: 0 to 0
         """
-        subjects, owner = np.unique(self.lane_subject[lanes], return_inverse=True)
-        return Dataset(
-            fields=sliced(self.fields, lanes, n_trials),
-            present=sliced(self.present, lanes, n_trials),
-            valid=some(self.valid, lanes, n_trials),
-            lane_subject=owner,
-            lane_block=self.lane_block[lanes],
-            subjects=self.subjects[subjects],
-            covariates={name: value[subjects] for name, value in self.covariates.items()},
-            codes=self.codes,
-            trial=None if self.trial is None else some(self.trial, lanes, n_trials),
-            counted=None if self.counted is None else some(self.counted, lanes, n_trials),
-            teaches=None if self.teaches is None else some(self.teaches, lanes, n_trials),
-        )
-
-    def _chosen(self, subjects: Sequence[Any] | np.ndarray) -> np.ndarray:
-        order = np.asarray(subjects)
-        if order.dtype == bool and order.shape == (self.n_subjects,):
-            order = np.flatnonzero(order)
-        if order.ndim != 1 or not len(order):
-            raise DataError(f"expected the indices of some subjects, but was given {subjects!r}")
-        if order.dtype.kind not in "iu" or order.min() < -self.n_subjects or order.max() >= self.n_subjects:
-            raise DataError(
-                f"expected indices of subjects from 0 to {self.n_subjects - 1}, but was given {order.tolist()[:10]}; the "
-                "labels are in .subjects"
-            )
-        return order % self.n_subjects
+        return Dataset(**lanes_of(self, lanes, n_trials))

@@ -22,6 +22,7 @@ from pyem.data.fields import (
     response_of,
 )
 from pyem.data.join_rows import require_whole_rows
+from pyem.data.preparing import prepared, used_columns
 from pyem.data.ragged import RaggedFields, is_sparse, narrow
 from pyem.data.row_names import row_name, table_notes
 from pyem.errors import DataError, shown
@@ -39,11 +40,24 @@ def lanes_from_frame(
     missing_outcome: str,
     count: Says = None,
     teach: Says = None,
+    join_rows_by: str | Sequence[str] | None = None,
+    people: Any = None,
+    unmatched: str = "error",
     reference: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The parts of a `Dataset`, from a long table. See `Dataset.from_frame`."""
     sources = {name: [source] if isinstance(source, str) else list(source) for name, source in columns.items()}
     check_request(sources, codes, covariates, missing_outcome)
+    frame = prepared(
+        frame,
+        subject=subject,
+        block=block,
+        covariates=covariates,
+        used=used_columns(subject=subject, columns=columns, block=block, trial=trial, count=count, teach=teach),
+        join_rows_by=join_rows_by,
+        people=people,
+        unmatched=unmatched,
+    )
     names = [subject, *block, *([trial] if trial else []), *(c for source in sources.values() for c in source)]
     says = {"count": column_of(count, "count"), "teach": column_of(teach, "teach")}
     table = read_columns(frame, [*names, *covariates, *(column for column in says.values() if column)])

@@ -137,8 +137,8 @@ def _places_of(design: Dataset, data: Dataset) -> np.ndarray:
     unknown = [label for label in design.subjects.tolist() if str(label) not in place]
     if unknown:
         raise ValueError(
-            f"the design has {counted(len(unknown), 'person', 'people')} without a fit, {list_of(unknown, 4)}; give data of the "
-            "people of the fit, or simulate others with pyem.simulate"
+            f"the design has {counted(len(unknown), 'person', 'people')} without a fit, {list_of(unknown, 4)}; give data of "
+            "the people of the fit, or simulate others with pyem.simulate"
         )
     return np.array([place[str(label)] for label in design.subjects.tolist()])
 
