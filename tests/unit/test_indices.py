@@ -63,10 +63,10 @@ def cue_data(*cues: int) -> pyem.Dataset:
 
 @pytest.mark.parametrize(("cues", "index"), [((1, 2, 3, 4), 4), ((0, 1, -1, 2), -1)])
 def test_every_fit_and_check_find_a_column_that_is_no_index(cues, index):
-    message = rf"policy\(p, state, trial\) reads index {index} of an axis of length 4 \(test_indices\.py, line \d+, in cue_model"
-    message += (
-        r".*for subject 'a', block 0, trial \d.*the value of 'cue': recode that column.*input_codes=\(\('cue', 4\),\)"
+    message = (
+        rf"policy\(p, state, trial\) reads index {index} of an axis of length 4 \(test_indices\.py, line \d+, in cue"
     )
+    message += r".*for subject 'a', block 0, trial \d.*the value of 'cue': recode .*input_codes=\(\('cue', 4\),\)"
     with pytest.raises(DataError, match=message):
         pyem.log_lik(cue_model(), cue_data(*cues), [1.0, 0.5])
     assert not pyem.check(cue_model(), cue_data(*cues))
