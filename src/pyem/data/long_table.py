@@ -242,6 +242,6 @@ def _no_duplicates(
         blocks = "" if block else ", or name the column of the blocks with block="
         raise DataError(
             f"trial {number[one]} (column {trial!r}) is there twice {where(other)}, first in row {one + 1}; every subject "
-            f"has a trial once in a block: remove the duplicate{blocks}; if a trial has several rows, such as one for its outcome, "
-            f"pass join_rows_by={trial!r} (--join-rows-by {trial})"
+            f"has a trial once in a block: remove the duplicate{blocks}; if a trial has several rows, such as one for its "
+            f"outcome, pass join_rows_by={trial!r} (--join-rows-by {trial})"
         )
