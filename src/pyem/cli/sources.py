@@ -91,6 +91,27 @@ def one_or_several(names: Sequence[str]) -> Any:
     return None if not names else names[0] if len(names) == 1 else tuple(names)
 
 
+def asked(
+    pattern: str | None,
+    people: str | None,
+    unmatched: Unmatched,
+    reference: Sequence[str],
+    join_rows_by: Sequence[str],
+    count: str | None,
+    teach: str | None,
+) -> dict[str, Any]:
+    """What the options of this file ask for, as fields of a request."""
+    return {
+        "pattern": pattern,
+        "people": people,
+        "unmatched": unmatched.value,
+        "reference": pairs(reference, "--reference", "diagnosis=control"),
+        "join_rows_by": tuple(join_rows_by),
+        "count": says(count, "--count"),
+        "teach": says(teach, "--teach"),
+    }
+
+
 def says(text: str | None, option: str) -> str | dict[str, list[str]] | None:
     """A column, or a column and the values that mean yes.
 

@@ -45,8 +45,8 @@ def covariates_of(
         If there is no such category, somebody has several or none, or everybody has their own.
     """
     name = column.name
-    text = column.labels is not None and bool(np.isnan(parse(column.labels)).all())
-    if name not in reference and not (text and len(np.unique(column.values[column.here])) > 2):
+    words = [] if column.labels is None or not np.isnan(parse(column.labels)).all() else column.labels
+    if name not in reference and len(words) <= 2:
         return {name: covariate(column, who, subjects, where, notes)}
     labels, index = _categories(column)
     base = _base(name, labels, reference)

@@ -12,6 +12,7 @@ from pyem.errors import DataError, list_of
 
 Says = str | Mapping[str, Any] | None
 """A column of 0 and 1, or a column and its values that mean yes: ``"free"`` or ``{"phase": ["main", "test"]}``."""
+_MASKS = {"count": "counted", "teach": "teaches"}
 WORDS = {"true": True, "yes": True, "false": False, "no": False}
 
 
@@ -102,19 +103,29 @@ def _listed(labels: list[Any], wanted: Any, name: str, argument: str) -> np.ndar
     return np.array([any(same(value, label) for value in given) for label in labels])
 
 
-def count_notes(counted: np.ndarray | None, teaches: np.ndarray | None, says: Mapping[str, str | None]) -> list[str]:
-    """How many trials do not count, or do not teach."""
-    notes = []
-    if counted is not None:
-        notes.append(
-            f"count (column {says['count']!r}): {(~counted).sum()} of {len(counted)} trials are left out of the likelihood; "
-            "models learn from them"
+def counting_columns(**says: Says) -> list[str]:
+    """The columns that say which trials count and teach."""
+    columns = [column_of(said, argument) for argument, said in says.items()]
+    return [column for column in columns if column is not None]
+
+
+def counting(
+    table: Mapping[str, Column], says: Mapping[str, Says], where: Where, notes: list[str]
+) -> dict[str, np.ndarray]:
+    """The masks ``counted`` and ``teaches`` (row,) of a data set, as far as the table has them; `notes` get how many are out."""
+    masks = {}
+    for argument, said in says.items():
+        if (column := column_of(said, argument)) is None:
+            continue
+        mask = masks[_MASKS[argument]] = yes_or_no(table[column], said, argument, where)
+        out = f"{(~mask).sum()} of {len(mask)} trials"
+        what = (
+            f"{out} are left out of the likelihood; models learn from them"
+            if argument == "count"
+            else f"models learn nothing from {out}"
         )
-    if teaches is not None:
-        notes.append(
-            f"teach (column {says['teach']!r}): models learn nothing from {(~teaches).sum()} of {len(teaches)} trials"
-        )
-    return notes
+        notes.append(f"{argument} (column {column!r}): {what}")
+    return masks
 
 
 def mask_of_arrays(values: Any, shape: tuple[int, int, int], argument: str) -> np.ndarray | None:

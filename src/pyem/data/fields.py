@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyem.data.columns import OPTION, Column, Where, as_codes, as_numbers, is_coded, parse
-from pyem.errors import DataError, list_of, shown
+from pyem.errors import DataError, shown
 
 RESPONSES = ("choice", "action", "response", "rt", "y")
 """Usual names of what a model explains: a trial without the first of these that is mapped is a missed one."""
@@ -101,11 +101,6 @@ def covariate(column: Column, who: np.ndarray, subjects: np.ndarray, where: Wher
     name = column.name
     if _is_text(column):
         codes, labels = as_codes([column], name, None, where)
-        if len(labels) > 2:
-            raise DataError(
-                f"covariate {name!r} has {len(labels)} values as text ({list_of(labels, 4)}), where numbers or two values are "
-                "expected; make a 0/1 column for each but one of them"
-            )
         notes.append(f"covariate {name}: {mapping(labels)}")
         values = np.where(codes[:, 0] >= 0, codes[:, 0], np.nan)
     else:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pyem.data.columns import Column, Where, as_labels, as_numbers, natural, read_columns
 from pyem.data.contrasts import covariates_of
-from pyem.data.counted import Says, column_of, count_notes, yes_or_no
+from pyem.data.counted import Says, counting, counting_columns
 from pyem.data.fields import (
     check_request,
     column_names,
@@ -59,8 +59,7 @@ def lanes_from_frame(
         unmatched=unmatched,
     )
     names = [subject, *block, *([trial] if trial else []), *(c for source in sources.values() for c in source)]
-    says = {"count": column_of(count, "count"), "teach": column_of(teach, "teach")}
-    table = read_columns(frame, [*names, *covariates, *(column for column in says.values() if column)])
+    table = read_columns(frame, [*names, *covariates, *counting_columns(count=count, teach=teach)])
 
     subjects, who = as_labels(table[subject])
     row = row_name(frame)
@@ -82,9 +81,7 @@ def lanes_from_frame(
     require_whole_rows(present, response_of(present), where)
     notes += missing_notes(sources, present, missing_outcome, where)
     no_empty_subject(sources, present, who, subjects)
-    counted = None if says["count"] is None else yes_or_no(table[says["count"]], count, "count", where)
-    teaches = None if says["teach"] is None else yes_or_no(table[says["teach"]], teach, "teach", where)
-    notes += count_notes(counted, teaches, says)
+    masks = counting(table, {"count": count, "teach": teach}, where, notes)
     known: dict[str, np.ndarray] = {}
     for name in covariates:
         known |= covariates_of(table[name], who, subjects, where, notes, reference or {})
@@ -99,8 +96,7 @@ def lanes_from_frame(
         "codes": labels,
         "trial": None if number is None else layout.scatter(narrow(number) if layout.sparse else number),
         "notes": tuple(notes),
-        "counted": None if counted is None else layout.scatter(counted),
-        "teaches": None if teaches is None else layout.scatter(teaches),
+        **{name: layout.scatter(mask) for name, mask in masks.items()},
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pyem.data.counted import Says, column_of
+from pyem.data.counted import Says, counting_columns
 from pyem.data.join_rows import joined_rows
 from pyem.data.people import with_people
 
@@ -38,8 +38,7 @@ def used_columns(
     """The columns of the table that the options of `pyem.Dataset.from_frame` name, each once."""
     sources = columns.values() if isinstance(columns, Mapping) else ()
     mapped = [name for source in sources for name in listed(source)]
-    says = [column_of(count, "count"), column_of(teach, "teach")]
-    rest = [trial, *listed(covariates), *listed(join_rows_by), *says]
+    rest = [trial, *listed(covariates), *listed(join_rows_by), *counting_columns(count=count, teach=teach)]
     return list(dict.fromkeys([subject, *listed(block), *mapped, *(name for name in rest if name is not None)]))
 
 
