@@ -112,7 +112,7 @@ def counting_columns(**says: Says) -> list[str]:
 def counting(
     table: Mapping[str, Column], says: Mapping[str, Says], where: Where, notes: list[str]
 ) -> dict[str, np.ndarray]:
-    """The masks ``counted`` and ``teaches`` (row,) of a data set, as far as the table has them; `notes` get how many are out."""
+    """The masks ``counted`` and ``teaches`` (row,), as far as the table has them; `notes` get how many trials are out."""
     masks = {}
     for argument, said in says.items():
         if (column := column_of(said, argument)) is None:
