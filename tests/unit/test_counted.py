@@ -72,8 +72,8 @@ def test_they_survive_a_table_a_selection_and_blocks_that_are_joined():
         block="block",
         trial="trial",
         columns={"choice": "choice", "reward": "reward"},
-        count="count",
-        teach="teach",
+        count="counted",
+        teach="teaches",
     )
     np.testing.assert_array_equal(again.counted, data().counted)
     np.testing.assert_array_equal(again.teaches, data().teaches)
@@ -154,7 +154,7 @@ def test_recovery_and_confusion_share_an_experiment():
         pyem.recovery(MODEL, key=1, design=pyem.Experiment(), blocks=2)
     with pytest.raises(ValueError, match="are those of the data of the design"):
         pyem.recovery(MODEL, key=1, design=data(), trials=20)
-    with pytest.raises(ValueError, match="params has 3 rows, but there are 5 subjects in the design"):
+    with pytest.raises(ValueError, match="the design has 5 subjects, but params has 3 rows"):
         pyem.recovery(MODEL, np.ones((3, 2)), key=1, design=data())
 
 

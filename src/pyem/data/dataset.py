@@ -303,8 +303,8 @@ class Dataset:
     def to_frame(self, *, labels: bool = True) -> pd.DataFrame:
         """The long table again: a row for each trial, missing values as NaN.
 
-        The columns are ``subject``, ``block``, ``trial``, the fields (``name0``, ``name1``, ... for a vector), ``count`` and
-        ``teach`` where these were given, and the covariates. `from_frame` makes the same arrays of it, given the same codes.
+        The columns are ``subject``, ``block``, ``trial``, the fields (``name0``, ``name1``, ... for a vector), ``counted``
+        and ``teaches`` where there are these, and the covariates. `from_frame` makes the same arrays of it, given the same codes.
 
         Parameters
         ----------

@@ -12,7 +12,7 @@ from pyem.errors import DataError, shown
 
 RESPONSES = ("choice", "action", "response", "rt", "y")
 """Usual names of what a model explains: a trial without the first of these that is mapped is a missed one."""
-RESERVED = ("subject", "block", "trial", "responded", "learn", "counted", "count", "teach")
+RESERVED = ("subject", "block", "trial", "responded", "learn", "counted", "teaches")
 """Names that fields cannot have: they index tables, or are the masks that models see beside their columns."""
 
 

@@ -14,6 +14,7 @@ from jax import Array, lax
 from pyem.data.dataset import Dataset
 from pyem.engine.scale import chosen_range, observed_range
 from pyem.errors import warn
+from pyem.data.parts import chosen
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import in_full, initial_state, over_lanes, policies, updated
@@ -49,7 +50,7 @@ class Simulation(Dataset):
 
     def select(self, subjects: Sequence[Any] | np.ndarray) -> Simulation:
         """The data and the truth of some of the subjects, by index; see `Dataset.select`."""
-        order = self._chosen(subjects)
+        order = chosen(self.n_subjects, subjects)
         return dataclasses.replace(super().select(order), truth=self.truth[order], log_lik=self.log_lik[order])  # type: ignore[return-value]
 
 

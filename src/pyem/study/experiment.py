@@ -83,10 +83,9 @@ class Experiment:
             return at_least_one(default if said is None else said, "subjects")
         given = len(np.asarray(params))
         if said not in (None, given):
-            raise ValueError(
-                f"params has {given} rows, but there are {said} subjects"
-                + ("; leave subjects out" if self.data is None else " in the design; give a row for each")
-            )
+            what = f"subjects={said}" if self.data is None else f"the design has {said} subjects"
+            remedy = "leave subjects out" if self.data is None else "give a row for each"
+            raise ValueError(f"{what}, but params has {given} rows; {remedy}")
         return at_least_one(given, "subjects")
 
     def rounds(self, model: Model, params: Any, subjects: int, n: int, key: Any) -> Iterator[Simulation]:
