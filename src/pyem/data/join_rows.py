@@ -97,7 +97,7 @@ def _blank(table: pd.DataFrame) -> np.ndarray:
 
 def _numbered(table: pd.DataFrame, columns: list[str], kept: np.ndarray) -> np.ndarray:
     """A number for the trial of each row, (row,)."""
-    gone = np.flatnonzero(kept & table[columns].isna().any(axis=1).to_numpy())
+    gone = np.flatnonzero(kept & np.asarray(table[columns].isna()).any(1))
     if len(gone):
         name = next(name for name in columns if table[name].isna().iloc[gone[0]])
         raise DataError(
@@ -125,7 +125,7 @@ def _in_order(table: pd.DataFrame, lanes: Sequence[str], told: np.ndarray) -> np
 def _together(
     table: pd.DataFrame, trial: np.ndarray, kept: np.ndarray, used: list[str], told: np.ndarray, how: str
 ) -> pd.DataFrame:
-    some = table[kept].copy()
+    some: Any = table[kept].copy()
     some[used] = some[used].where(told[kept])
     number = trial[kept]
     _one_value(table, some, number, used, np.flatnonzero(kept))
@@ -148,7 +148,7 @@ def _together(
 
 def _one_value(table: pd.DataFrame, some: pd.DataFrame, number: np.ndarray, used: list[str], rows: np.ndarray) -> None:
     """Raise a DataError where a trial has two different values of a column."""
-    several = some[used].groupby(number, sort=True).nunique()
+    several: Any = some[used].groupby(number, sort=True).nunique()
     for name in used:
         if (several[name] > 1).any():
             here = np.flatnonzero((number == several.index[int(np.argmax(several[name] > 1))]) & some[name].notna())

@@ -188,7 +188,7 @@ def _add(table: pd.DataFrame, name: str, value: str, file: Path) -> None:
     if name not in table.columns:
         table[name] = value
         return
-    other = table[name].dropna().astype(str)
+    other: Any = table[name].dropna().astype(str)
     if (other != value).any():
         raise DataError(
             f"the file {str(file)!r} has {name!r} {value!r} in its name and {shown(other[other != value].iloc[0])} in its "
@@ -227,7 +227,7 @@ def _one_sequence(table: pd.DataFrame, subject: str, block: Sequence[str]) -> li
     if block or names is None or subject not in table.columns:
         return []
     pairs = table[[subject]].assign(file=names.file).drop_duplicates()
-    several = int((pairs.groupby(subject, observed=True).size() > 1).sum())
+    several = int(np.sum(np.asarray(pairs.groupby(subject, observed=True).size()) > 1))
     if not several:
         return []
     return [

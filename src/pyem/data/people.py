@@ -72,7 +72,9 @@ def with_people(
     mine = _labels(trials[subject], f"column {subject!r}")
     known = _without_prefix(known, mine, notes)
     _each_once(known, key)
-    lacking = set(mine) - {label for label, full in zip(known, second[wanted].notna().all(axis=1), strict=True) if full}
+    lacking = set(mine) - {
+        label for label, full in zip(known, np.asarray(second[wanted].notna()).all(1), strict=True) if full
+    }
     lacking -= {str(label) for label in exclude}
     _report(sorted(lacking), sorted(set(known) - set(mine)), unmatched, notes)
     place = {label: k for k, label in enumerate(known)}

@@ -101,7 +101,7 @@ class _Watch:
         kind, axes = seen
         wrong = jnp.zeros((), bool)
         for k, index, last, size, variable in axes:
-            before = below.get(variable, index)
+            before: Any = below.get(variable, index)
             # Of several axes each has its own place in the last dimension.
             before = before[..., k] if before.ndim == index.ndim + 1 else before
             said = jnp.where(before < 0, before, index) if before.shape == index.shape else index

@@ -27,6 +27,7 @@ def played(
     *,
     key: Array,
     task: Any,
+    own: bool,
     payoffs: Mapping[str, str] | None,
     missed: float,
 ) -> dict[str, Any]:

@@ -12,9 +12,9 @@ import numpy as np
 from jax import Array, lax
 
 from pyem.data.dataset import Dataset
+from pyem.data.parts import chosen
 from pyem.engine.scale import chosen_range, observed_range
 from pyem.errors import warn
-from pyem.data.parts import chosen
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import in_full, initial_state, over_lanes, policies, updated
@@ -233,7 +233,7 @@ def _designed(
     else:
         model, task = on_one_scale(model, task)
     x = _parameters(model, params, design.n_subjects, key)
-    known = {} if covariates is None else {"covariates": _covariates(covariates, len(x))}
+    known: dict[str, Any] = {} if covariates is None else {"covariates": _covariates(covariates, len(x))}
     parts = played(model, design, x, key=key, task=task, payoffs=named, missed=missed, own=own)
     return Simulation(**(parts | known))
 
