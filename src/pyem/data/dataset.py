@@ -304,8 +304,7 @@ class Dataset:
         """The long table again: a row for each trial, missing values as NaN.
 
         The columns are ``subject``, ``block``, ``trial``, the fields (``name0``, ``name1``, ... for a vector), ``counted``
-        and ``teaches`` where there are these, and the covariates. `from_frame` makes the same arrays of it, given the same
-        codes.
+        and ``teaches`` if given, and the covariates. `from_frame` makes the same arrays of it, given the same codes.
 
         Parameters
         ----------
