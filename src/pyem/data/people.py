@@ -72,9 +72,8 @@ def with_people(
     mine = _labels(trials[subject], f"column {subject!r}")
     known = _without_prefix(known, mine, notes)
     _each_once(known, key)
-    lacking = set(mine) - {
-        label for label, full in zip(known, np.asarray(second[wanted].notna()).all(1), strict=True) if full
-    }
+    whole = np.asarray(second[wanted].notna(), bool).reshape(len(known), -1).all(axis=1).tolist()
+    lacking = set(mine) - {label for label, full in zip(known, whole, strict=True) if full}
     lacking -= {str(label) for label in exclude}
     _report(sorted(lacking), sorted(set(known) - set(mine)), unmatched, notes)
     place = {label: k for k, label in enumerate(known)}
