@@ -72,7 +72,7 @@ def with_people(
     mine = _labels(trials[subject], f"column {subject!r}")
     known = _without_prefix(known, mine, notes)
     _each_once(known, key)
-    whole = np.asarray(second[wanted].notna(), bool).reshape(len(known), -1).all(axis=1).tolist()
+    whole: Any = second[wanted].notna().all(axis=1)
     lacking = set(mine) - {label for label, full in zip(known, whole, strict=True) if full}
     lacking -= {str(label) for label in exclude}
     _report(sorted(lacking), sorted(set(known) - set(mine)), unmatched, notes)
