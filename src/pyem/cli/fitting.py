@@ -151,7 +151,7 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
             folders = {name: "." if len(names) == 1 else report.folder_name(name) for name in names}
             data = runs.read_data(request, models)
             screen = console()
-            screen.print(terminal.data_lines(runs.described(request.data).strip("'"), data), markup=False)
+            screen.print(terminal.data_lines(src.described(request.data).strip("'"), data), markup=False)
             fits: dict[str, Fit] = {}
             for name, one in zip(
                 names, runs.run_fits(request, models, data, progress=sys.stderr.isatty()), strict=True

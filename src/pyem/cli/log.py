@@ -19,7 +19,7 @@ import numpy as np
 import pyem
 from pyem.cli import sources
 from pyem.cli.report import LOG
-from pyem.cli.runs import Request, described
+from pyem.cli.runs import Request
 
 if TYPE_CHECKING:
     from pyem.data.dataset import Dataset
@@ -138,7 +138,7 @@ def logged_request(log: Mapping[str, Any], data: str | None) -> Request:
     found, expected = sources.digest(sources.files_of(request)), log["data"]["sha256"]
     if found != expected:
         raise ValueError(
-            f"{described(request.data)} is not the file that was fitted: its SHA-256 is {found[:12]}..., but the log says "
+            f"{sources.described(request.data)} is not the file that was fitted: its SHA-256 is {found[:12]}..., but the log says "
             f"{expected[:12]}...; give the original with --data, or use `pyem fit` for new data"
         )
     return request

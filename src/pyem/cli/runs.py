@@ -271,7 +271,7 @@ def read_data(request: Request, models: Sequence[Model]) -> Dataset:
     if absent:
         users = ", ".join(model.name for model in models if absent[0] in model.columns)
         raise pyem.DataError(
-            f"{users} needs the column {absent[0]!r}, but {described(request.data)} has {', '.join(map(repr, frame.columns))}; "
+            f"{users} needs the column {absent[0]!r}, but {sources.described(request.data)} has {', '.join(map(repr, frame.columns))}; "
             f"say which one it is with --column {absent[0]}=COLUMN"
         )
     return pyem.Dataset.from_frame(
@@ -288,17 +288,6 @@ def read_data(request: Request, models: Sequence[Model]) -> Dataset:
         reference=request.reference,
         **more,
     )
-
-
-def described(data: str | Sequence[str]) -> str:
-    """The data of a request, for messages.
-
-    Examples
-    --------
-    >>> described("a.csv"), described(["a.csv", "b.csv", "c.csv"])
-    ("'a.csv'", "'a.csv' and 2 more")
-    """
-    return repr(data) if isinstance(data, str) else f"{data[0]!r} and {len(data) - 1} more"
 
 
 def _labels(frame: pd.DataFrame, column: Any, labels: Sequence[str]) -> list[Any]:

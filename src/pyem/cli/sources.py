@@ -91,6 +91,17 @@ def one_or_several(names: Sequence[str]) -> Any:
     return None if not names else names[0] if len(names) == 1 else tuple(names)
 
 
+def described(data: str | Sequence[str]) -> str:
+    """The data of a request, for messages.
+
+    Examples
+    --------
+    >>> described("a.csv"), described(["a.csv", "b.csv", "c.csv"])
+    ("'a.csv'", "'a.csv' and 2 more")
+    """
+    return repr(data) if isinstance(data, str) else f"{data[0]!r} and {len(data) - 1} more"
+
+
 def asked(
     pattern: str | None,
     people: str | None,
