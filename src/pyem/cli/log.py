@@ -138,8 +138,8 @@ def logged_request(log: Mapping[str, Any], data: str | None) -> Request:
     found, expected = sources.digest(sources.files_of(request)), log["data"]["sha256"]
     if found != expected:
         raise ValueError(
-            f"{sources.described(request.data)} is not the file that was fitted: its SHA-256 is {found[:12]}..., but the log says "
-            f"{expected[:12]}...; give the original with --data, or use `pyem fit` for new data"
+            f"{sources.described(request.data)} is not the file that was fitted: its SHA-256 is {found[:12]}..., but the log "
+            f"says {expected[:12]}...; give the original with --data, or use `pyem fit` for new data"
         )
     return request
 

@@ -271,8 +271,8 @@ def read_data(request: Request, models: Sequence[Model]) -> Dataset:
     if absent:
         users = ", ".join(model.name for model in models if absent[0] in model.columns)
         raise pyem.DataError(
-            f"{users} needs the column {absent[0]!r}, but {sources.described(request.data)} has {', '.join(map(repr, frame.columns))}; "
-            f"say which one it is with --column {absent[0]}=COLUMN"
+            f"{users} needs the column {absent[0]!r}, but {sources.described(request.data)} has "
+            f"{', '.join(map(repr, frame.columns))}; say which one it is with --column {absent[0]}=COLUMN"
         )
     return pyem.Dataset.from_frame(
         frame,
