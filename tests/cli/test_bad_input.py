@@ -71,7 +71,8 @@ def test_wrong_usage_has_exit_code_2(data_file, tmp_path, words):
         ("empty.csv", b"", "is empty"),
         ("header.csv", b"id,run,trial,response,feedback\n", "has a header and no rows"),
         ("binary.csv", b"\x89PNG\x00\x00\xff\xfe\x00", "is not a text file"),
-        ("table.xlsx", b"PK", "is not a kind of file that can be read"),
+        ("table.sav", b"PK", "is not a kind of file that can be read"),
+        ("table.xlsx", b"PK", "could not be read"),
         ("broken.parquet", b"PAR1", "could not be read"),
         (
             "delimiter.csv",

@@ -45,7 +45,7 @@ RW_EXP = _exponential_beta(RW)
 )
 def test_likelihood_at_zero(selection_task, model, expected):
     value = dict(zip(selection_task.subjects, log_lik(model, selection_task, np.zeros((28, 2))), strict=True))
-    np.testing.assert_allclose([-value[person] for person in (42, 50, 56)], expected, atol=1e-7)
+    np.testing.assert_allclose([-value[person] for person in ("42", "50", "56")], expected, atol=1e-7)
 
 
 @pytest.mark.parametrize(

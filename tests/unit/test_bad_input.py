@@ -118,8 +118,9 @@ def test_column_of_mixed_types() -> None:
     )
     says(
         DataError,
-        "column 'win' has the text 'n.a.' for subject 's2' (row 6), where numbers are expected; correct it, or leave the cell "
-        "empty if the value is missing",
+        "column 'win' has the text 'n.a.' for subject 's2' (row 6), where numbers are expected; if it marks a missing value, "
+        "pass missing={'reward': ['n.a.']} (--missing on the command line); correct it, or leave the cell empty if the value "
+        "is missing",
         lambda: read(TABLE.assign(win=["1", "0", "1", "1", "0", "n.a.", "1", "1", "0", "1", "1", "0"])),
     )
 
@@ -145,7 +146,7 @@ def test_code_out_of_range_is_told_by_its_label() -> None:
 def test_code_out_of_range_of_a_model_that_does_not_say_its_options() -> None:
     silent = dataclasses.replace(RW, name="silent", options=None)
     with pytest.raises(
-        DataError, match="has code 2 for subject 's1', but model 'silent' has 2 options; recode it or make the"
+        DataError, match="has code 2 for subject 's1', but model 'silent' has 2 options; if 0 marks a missed response"
     ):
         pyem.fit_map(silent, read(with_cell("resp", 2, 2.0)))
 
@@ -356,7 +357,7 @@ def test_covariate_with_the_name_of_a_field() -> None:
             lambda: Dataset.from_arrays({"choice": np.zeros((2, 1, 0))}),
             r"there is no trial in arrays of shape \(2, 1, 0\)",
         ),
-        (lambda: Dataset.from_arrays({"cue": np.array([[["a"]]])}), "field 'cue' has values of type <U1, but numbers"),
+        (lambda: Dataset.from_arrays({"cue": np.array([[["a"]]])}), "field 'cue' has 'a', but numbers"),
         (
             lambda: Dataset.from_arrays({"choice": np.zeros((2, 1, 3))}, subjects=["a"]),
             "1 subject labels were given for 2 subjects; give one for each",

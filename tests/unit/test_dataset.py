@@ -15,6 +15,7 @@ import pytest
 import scipy.stats
 
 import pyem
+import pyem.engine
 from pyem import Dataset, Model, Parameter
 
 NAN = float("nan")

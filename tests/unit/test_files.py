@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -93,7 +94,7 @@ def test_folder(tmp_path: Path) -> None:
         read_table(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["a.xlsx", "a.sav", "data", "a.parquet.gz"])
+@pytest.mark.parametrize("name", ["a.xls", "a.sav", "data", "a.parquet.gz"])
 def test_unknown_kind(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"PK")
     with pytest.raises(
@@ -179,3 +180,89 @@ def test_packed_empty_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b""))
     with pytest.raises(DataError, match="is empty; it should have a header and a row for each trial"):
         read_table(tmp_path / "a.csv.gz")
+
+
+# -- files as programs write them ---------------------------------------------------------------------------------------
+
+ROWS = [("1", "0", "-0,5"), ("1", "1", "1,25"), ("01", "1", "10,0"), ("01", "0", "")]
+
+
+def file_of(path: Path, mark: str, rows: list[tuple[str, ...]] = ROWS, first: str = "", **more: Any) -> Dataset:
+    lines = [mark.join(row) for row in [("id", "choice", "reward"), *rows]]
+    path.write_text(first + "\n".join(lines) + "\n", encoding="utf-8")
+    return Dataset.read(path, subject="id", columns={"choice": "choice", "reward": "reward"}, **more)
+
+
+@pytest.mark.parametrize(
+    ("name", "separator", "first", "more"),
+    [
+        ("a.csv", ";", "", {"separator": ";"}),
+        ("a.csv", ";", "sep=;\n", {}),
+        ("a.csv", ";", '"sep=;"\r\n', {}),
+        ("a.tsv", "\t", "", {"decimal": ","}),
+        ("a.csv", ";", "", {"separator": ";", "decimal": ","}),
+    ],
+)
+def test_decimal_commas(tmp_path: Path, name: str, separator: str, first: str, more: dict[str, Any]) -> None:
+    data = file_of(tmp_path / name, separator, first=first, **more)
+    assert data.to_frame()["reward"].fillna(99).tolist() == [-0.5, 1.25, 10.0, 99]
+    assert data.subjects.tolist() == ["1", "01"]
+    recognised = "decimal commas were read in the column 'reward'"
+    assert (recognised in data.notes) == ("decimal" not in more)
+    assert ("the first line of the file says that its columns are separated by ';'" in data.notes) == bool(first)
+
+
+def test_points_and_commas_are_not_mixed(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"has the text '1,5' for subject '1' \(row 1\).*read the file with decimal=','"
+    ):
+        file_of(tmp_path / "a.csv", ";", [("1", "0", "1,5"), ("1", "1", "1.5")], separator=";")
+    for decimal, said in ((";", "decimal=';'; expected ',' or '.'"), (",", "are the same character")):
+        with pytest.raises(DataError, match=said):
+            read_table(tmp_path / "a.csv", decimal=decimal, separator=",")
+    with pytest.raises(DataError, match="encoding='latin-99' is not known"):
+        read_table(tmp_path / "a.csv", encoding="latin-99")
+
+
+def test_columns_separated_by_spaces(tmp_path: Path) -> None:
+    data = file_of(tmp_path / "a.txt", "   ", [("1", "0", "0.5"), ("01", "1", "1")])
+    assert data.subjects.tolist() == ["1", "01"]
+    assert "columns of the file were taken to be separated by spaces" in data.notes
+
+
+def test_two_columns_of_one_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,choice,reward,choice\n1,0,1,1\n")
+    with pytest.raises(
+        DataError, match=r"has several columns named 'choice' \(columns 2, 4\), so that it cannot be told"
+    ):
+        read_table(tmp_path / "a.csv")
+    (tmp_path / "a.csv").write_text("id,,choice,\n1,,0,\n")
+    assert len(read_table(tmp_path / "a.csv")) == 1
+
+
+def test_a_wide_table(tmp_path: Path) -> None:
+    pd.DataFrame({"id": [1, 2]} | {f"choice_{k}": [0, 1] for k in range(5)}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(DataError, match=r"there is a column for each trial \('choice_0', 'choice_1', \.\.\.\)"):
+        Dataset.read(tmp_path / "a.csv", subject="id", columns={"choice": "choice"})
+
+
+@pytest.mark.parametrize("sheets", [("Trials",), ("Trials", "Notes")])
+def test_excel(tmp_path: Path, sheets: tuple[str, ...]) -> None:
+    frame = pd.DataFrame({"id": ["001", "001", "NA", "NA"], "choice": [1, 2, None, 2], "reward": [0.5, "NA", 1, 0.25]})
+    with pd.ExcelWriter(tmp_path / "a.xlsx") as book:
+        for sheet in sheets:
+            frame.to_excel(book, sheet_name=sheet, index=False)
+    data = Dataset.read(tmp_path / "a.xlsx", subject="id", columns={"choice": "choice", "reward": "reward"})
+    assert data.subjects.tolist() == ["001", "NA"]
+    assert data.present["choice"].T.tolist() == [[True, True], [False, True]]
+    assert data.present["reward"].T.tolist() == [[True, False], [True, True]]
+    assert ("of the sheets 'Trials', 'Notes' the first was read" in data.notes) == (len(sheets) > 1)
+
+
+def test_excel_without_what_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.xlsx").write_bytes(b"PK")
+    with pytest.raises(DataError, match="could not be read"):
+        read_table(tmp_path / "a.xlsx")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DataError, match=r"needs openpyxl: pip install 'pyem-behavior\[excel\]'"):
+        read_table(tmp_path / "a.xlsx")

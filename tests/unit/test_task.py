@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pyem.data.dataset import Dataset
 from pyem.model.record import Record
 from pyem.task.bandits import Bandit, DriftingBandit, Reversal
 from pyem.task.designs import Replay
@@ -202,3 +203,10 @@ def test_tasks_are_keys(task):
     twin = eval(repr(task))
     assert twin == task
     assert hash(twin) == hash(task)
+
+
+def test_a_data_set_is_no_replay():
+    data = Dataset.from_arrays({"choice": [[[0, 1]]]})
+    for wrong in (data, data.to_frame(), {"cue": [0, 1]}):
+        with pytest.raises(ValueError, match=r"expected pairs of a column and its values.*columns of its to_frame\(\)"):
+            Replay(wrong)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyem
 from pyem.cli.options import parse_label
-from pyem.cli.report import csv_bytes
+from pyem.cli.spreadsheet import csv_bytes
 
 if TYPE_CHECKING:
     from pyem.results.fit import Fit

@@ -14,6 +14,7 @@ import pyem
 from pyem.cli import options as opt
 from pyem.cli import report, terminal
 from pyem.cli.program import app, console, plainly
+from pyem.cli.spreadsheet import csv_bytes
 
 if TYPE_CHECKING:
     pass
@@ -83,11 +84,11 @@ def simulate(
     data = runs.simulate_people(
         made, subjects=subjects, blocks=blocks, trials=trials, missed=missed, effects=effects, seed=seed
     )
-    report.whole_file(out, report.csv_bytes(data.to_frame(), index=False), force=force)
+    report.whole_file(out, csv_bytes(data.to_frame(), index=False), force=force)
     from pyem.errors import counted
 
     size = f"{counted(subjects, 'person', 'people')}, {counted(data.n_trials, 'trial')}"
     typer.echo(f"{made.name}: {size}, seed {seed}, written to {out}")
     if truth is not None:
-        report.whole_file(truth, report.csv_bytes(runs.truth_table(data), index=True), force=force)
+        report.whole_file(truth, csv_bytes(runs.truth_table(data), index=True), force=force)
         typer.echo(f"true parameters written to {truth}")

@@ -15,6 +15,7 @@ from pyem.cli import options as opt
 from pyem.cli import report, terminal
 from pyem.cli import sources as src
 from pyem.cli.program import app, console, plainly, warn
+from pyem.cli.spreadsheet import csv_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,12 @@ def fit(
     codes: opt.Codes,
     separator: opt.Separator = None,
     encoding: opt.Encoding = None,
+    decimal: opt.Decimal = None,
+    values: opt.Values,
+    missing: opt.Markers,
     missing_outcome: opt.Missing = opt.MissingOutcome.skip,
+    where: opt.Where = None,
+    exclude: opt.Exclude,
     pattern: src.Pattern = None,
     people: src.People = None,
     unmatched: src.UnmatchedOption = src.Unmatched.error,
@@ -86,10 +92,15 @@ def fit(
         columns={
             name: opt.split_list(value) for name, value in opt.pairs(column, "--column", "choice=response").items()
         },
-        codes={name: value.split(",") for name, value in opt.pairs(codes, "--codes", "choice=left,right").items()},
+        codes=opt.labels(codes, "--codes", "choice=left,right"),
         separator=separator,
         encoding=encoding,
+        decimal=decimal,
+        values=opt.worths(values),
+        missing=opt.labels(missing, "--missing", "'choice=no response,0'"),
         missing_outcome=missing_outcome.value,
+        where=where,
+        exclude=tuple(exclude),
         **src.asked(pattern, people, unmatched, reference, join_rows_by, count, teach),
         covariates=opt.shifts(covariate),
         fix=opt.numbers(fix, "--fix", "alpha=0.1"),
@@ -134,7 +145,7 @@ def repeat(
 
 def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
     """Fit, print, and write the folder of results."""
-    from pyem.cli import runs
+    from pyem.cli import reading, runs
 
     runs.check_request(request)
     report.check_free(out, force=force)
@@ -149,7 +160,7 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
             models = runs.make_models(request)
             names = runs.names_of_fits(request, models)
             folders = {name: "." if len(names) == 1 else report.folder_name(name) for name in names}
-            data = runs.read_data(request, models)
+            data = reading.read_data(request, models)
             screen = console()
             screen.print(terminal.data_lines(src.described(request.data).strip("'"), data), markup=False)
             fits: dict[str, Fit] = {}
@@ -168,7 +179,7 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
                 for name, one in fits.items():
                     report.write_fit(folder / folders[name], one)
                 if comparison is not None:
-                    (folder / "comparison.csv").write_bytes(report.csv_bytes(comparison, index=True))
+                    (folder / "comparison.csv").write_bytes(csv_bytes(comparison, index=True))
                 for name, content in (artist.figures() if artist else {}).items():
                     (folder / name).write_bytes(content)
                 report.write_log(folder, log.content(data, fits, folders))

@@ -100,6 +100,42 @@ Codes = Annotated[
 ]
 Separator = Annotated[str | None, _option(DATA, "Between the columns of the file, such as ';'.", metavar="TEXT")]
 Encoding = Annotated[str | None, _option(DATA, "Of the file, such as cp1252; UTF-8 if not given.", metavar="TEXT")]
+Decimal = Annotated[
+    str | None,
+    _option(DATA, "',' for decimal commas; recognised in files that are separated by semicolons.", metavar="TEXT"),
+]
+Values = Annotated[
+    list[str],
+    _option(
+        DATA,
+        "What words are worth: reward=loss:0,win:1. May be repeated.",
+        "--values",
+        metavar="NAME=WORD:NUMBER,...",
+        many=True,
+    ),
+]
+Markers = Annotated[
+    list[str],
+    _option(
+        DATA,
+        "Values that mark a missing one: 'choice=no response,0'. May be repeated.",
+        "--missing",
+        metavar="NAME=VALUE,...",
+        many=True,
+    ),
+]
+Where = Annotated[
+    str | None,
+    _option(
+        DATA,
+        "Which rows count, by the columns of the file: \"phase == 'main' and not practice\".",
+        metavar="CONDITION",
+    ),
+]
+Exclude = Annotated[
+    list[str],
+    _option(DATA, "A person who is left out. May be repeated.", "--exclude", metavar="PERSON", many=True),
+]
 Missing = Annotated[
     MissingOutcome, _option(DATA, "Trials with a response but no outcome: they teach nothing, or are an error.")
 ]
@@ -194,8 +230,13 @@ def split_list(text: str) -> str | list[str]:
     >>> split_list("x1,x2"), split_list("reward"), split_list(r"cost\, pence")
     (['x1', 'x2'], 'reward', 'cost, pence')
     """
-    parts = [unquoted(part) for part in re.split(r"(?<!\\),", text)]
+    parts = [unquoted(part) for part in _parts(text)]
     return parts if len(parts) > 1 else parts[0]
+
+
+def _parts(text: str) -> list[str]:
+    """What commas separate, without spaces around it, as it is written."""
+    return [part.strip() for part in re.split(r"(?<!\\),", text)]
 
 
 def quoted(name: str) -> str:
@@ -218,6 +259,40 @@ def _name_and_rest(text: str) -> tuple[str, str, str]:
     """A covariate's name, the colon if there is one that is no part of it, and what follows."""
     name, *rest = re.split(r"(?<!\\):", text, maxsplit=1)
     return unquoted(name), ":" * len(rest), "".join(rest)
+
+
+def labels(values: Sequence[str], option: str, example: str) -> dict[str, list[str]]:
+    """``["choice=left, right"]`` as lists of labels by name; spaces around a label do not count.
+
+    Examples
+    --------
+    >>> labels(["choice=left, right"], "--codes", "choice=left,right")
+    {'choice': ['left', 'right']}
+    """
+    given = pairs(values, option, example)
+    return {name: [unquoted(label) for label in _parts(text)] for name, text in given.items()}
+
+
+def worths(values: Sequence[str]) -> dict[str, dict[str, float]]:
+    """``["reward=loss:0,win:1"]`` as what words are worth by name.
+
+    Examples
+    --------
+    >>> worths(["reward=loss:0, win:1"])
+    {'reward': {'loss': 0.0, 'win': 1.0}}
+    """
+    out: dict[str, dict[str, float]] = {}
+    for name, text in pairs(values, "--values", "reward=loss:0,win:1").items():
+        out[name] = {}
+        for part in _parts(text):
+            word, colon, number = part.rpartition(":")
+            try:
+                out[name][unquoted(word.strip())] = float(number if colon else "")
+            except ValueError:
+                raise typer.BadParameter(
+                    f"{part!r} should be a word and a number, as in reward=loss:0,win:1", param_hint="--values"
+                ) from None
+    return out
 
 
 def shifts(values: Sequence[str]) -> dict[str, list[str]]:

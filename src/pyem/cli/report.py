@@ -15,11 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyem.cli.spreadsheet import csv_bytes
 from pyem.results.leftovers import remove_leftovers, unfinished
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from pyem.results.fit import Fit
 
 LOG = "run.json"
@@ -231,11 +230,6 @@ def _unpickled(answer: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 # -- contents -----------------------------------------------------------------------------------------------------------
-
-
-def csv_bytes(table: pd.DataFrame, *, index: bool) -> bytes:
-    """A table as CSV, with numbers to full precision."""
-    return table.to_csv(index=index, lineterminator="\n").encode()
 
 
 def write_fit(folder: Path, fit: Fit) -> None:

@@ -45,7 +45,12 @@ class Request:
     codes: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     separator: str | None = None
     encoding: str | None = None
+    decimal: str | None = None
+    values: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    missing: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     missing_outcome: str = "skip"
+    where: str | None = None
+    exclude: tuple[str, ...] = ()
     pattern: str | None = None
     people: str | None = None
     unmatched: str = "error"
@@ -79,7 +84,7 @@ class Request:
         unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"there are options that this pyem does not know: {', '.join(sorted(unknown))}")
-        several = {name: tuple(values.get(name, ())) for name in ("models", "block", "join_rows_by")}
+        several = {name: tuple(values.get(name, ())) for name in ("models", "block", "exclude", "join_rows_by")}
         data = values["data"] if isinstance(values["data"], str) else tuple(values["data"])
         return cls(**{**values, **several, "data": data})
 
@@ -96,7 +101,13 @@ class Request:
         for name, source in self.columns.items():
             add("column", f"{name}={_joined(_comma_quoted(source))}")
         for name, labels in self.codes.items():
-            add("codes", f"{name}={_joined(labels)}")
+            add("codes", f"{name}={_joined(_comma_quoted(labels))}")
+        for name, worth in self.values.items():
+            add("values", f"{name}={','.join(f'{quoted(word)}:{number!r}' for word, number in worth.items())}")
+        for name, marks in self.missing.items():
+            add("missing", f"{name}={_joined(_comma_quoted(marks))}")
+        for label in self.exclude:
+            add("exclude", label)
         for name, value in sources.words(self):
             add(name, value)
         for name, on in self.covariates.items():
@@ -114,7 +125,9 @@ _OPTIONAL = (
     "trial",
     "separator",
     "encoding",
+    "decimal",
     "missing_outcome",
+    "where",
     "method",
     "group",
     "covariance",
@@ -243,57 +256,6 @@ def make_group(request: Request, model: Model) -> pyem.Group:
             )
         shifts[name] = mine
     return pyem.Group(request.group, covariance=request.covariance, df=request.df, covariates=shifts)  # type: ignore[arg-type]
-
-
-# -- data ---------------------------------------------------------------------------------------------------------------
-
-
-def read_data(request: Request, models: Sequence[Model]) -> Dataset:
-    """The data of a request, with the columns that its models need.
-
-    Columns that were not mapped are those of the same name.
-
-    Raises
-    ------
-    DataError
-        If the file or a column is not what was expected.
-    """
-    from pyem.data.many_files import read_paths
-
-    how = {"subject": request.subject, "block": list(request.block), "trial": request.trial, "columns": request.columns}
-    more = {"join_rows_by": request.join_rows_by or None, "count": request.count, "teach": request.teach}
-    frame = read_paths(
-        request.data, request.pattern, how | more, separator=request.separator, encoding=request.encoding
-    )
-    needed = dict.fromkeys(name for model in models for name in model.columns)
-    columns: dict[str, Any] = {name: request.columns.get(name, name) for name in needed} | dict(request.columns)
-    absent = [name for name in needed if name not in request.columns and name not in frame.columns]
-    if absent:
-        users = ", ".join(model.name for model in models if absent[0] in model.columns)
-        raise pyem.DataError(
-            f"{users} needs the column {absent[0]!r}, but {sources.described(request.data)} has "
-            f"{', '.join(map(repr, frame.columns))}; say which one it is with --column {absent[0]}=COLUMN"
-        )
-    return pyem.Dataset.from_frame(
-        frame,
-        subject=request.subject,
-        block=list(request.block),
-        trial=request.trial,
-        columns=columns,
-        codes={name: _labels(frame, columns.get(name), labels) for name, labels in request.codes.items()},
-        covariates=list(request.covariates),
-        missing_outcome=request.missing_outcome,
-        people=request.people,
-        unmatched=request.unmatched,
-        reference=request.reference,
-        **more,
-    )
-
-
-def _labels(frame: pd.DataFrame, column: Any, labels: Sequence[str]) -> list[Any]:
-    """Labels from the command line in the type of the column: numbers where it holds numbers."""
-    numeric = isinstance(column, str) and column in frame.columns and frame[column].dtype.kind in "iufb"
-    return [plain_value(label) for label in labels] if numeric else list(labels)
 
 
 # -- fits ---------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pyem
 from pyem.cli import options as opt
 from pyem.cli import report, terminal
 from pyem.cli.program import app, console, plainly, warn
+from pyem.cli.spreadsheet import csv_bytes
 
 if TYPE_CHECKING:
     from pyem.results.fit import Fit
@@ -49,7 +50,7 @@ def compare(
         warn(str(told.message))
     console().print(terminal.comparison_table(table))
     if out is not None:
-        report.whole_file(out, report.csv_bytes(table, index=True), force=force)
+        report.whole_file(out, csv_bytes(table, index=True), force=force)
         typer.echo(f"written to {out}")
 
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from pyem.data.columns import is_coded
+from pyem.data.coding import is_coded
+from pyem.data.columns import key
 from pyem.data.counted import mask_of_arrays
-from pyem.data.fields import check_names
+from pyem.data.fields import check_names, mapping
+from pyem.data.markers import advice, listed, looks_like_marker
+from pyem.data.ragged_lists import Given, given
 from pyem.errors import DataError
 
 
@@ -18,43 +21,130 @@ def lanes_from_arrays(
     subjects: Sequence[Any] | None,
     covariates: Mapping[str, Any],
     codes: Mapping[str, Sequence[Any]],
+    missing: Mapping[str, Any] | None = None,
     count: Any = None,
     teach: Any = None,
 ) -> dict[str, Any]:
     """The parts of a `Dataset`, from arrays (subject, block, trial, ...). See `Dataset.from_arrays`."""
     check_names(list(fields), list(codes), list(covariates))
-    arrays = {name: np.asarray(value) for name, value in fields.items()}
+    markers = listed(missing, list(fields))
+    arrays = {name: _without(given(name, value), markers.get(name, [])) for name, value in fields.items()}
     n_subjects, n_blocks, n_trials = _common_shape(arrays)
-    done, present = {}, {}
+    real = next(iter(arrays.values())).real.reshape(-1, n_trials)
+    lanes = np.flatnonzero(real.any(1))
+    done, present, notes = {}, {}, []
     for name, array in arrays.items():
-        lanes = array.reshape(-1, *array.shape[2:])
-        values, here = _clean(name, lanes, coded=is_coded(name) or name in codes)
-        done[name], present[name] = np.moveaxis(values, 0, -1), here.T
+        if name in codes:
+            array, told = _as_codes(name, array, list(codes[name]))
+            notes += told
+        values = array.values.reshape(-1, *array.values.shape[2:])[lanes]
+        gone = array.missing.reshape(-1, *array.values.shape[2:])[lanes]
+        values, here = _clean(name, values, gone, coded=is_coded(name) or name in codes)
+        done[name], present[name] = np.moveaxis(values, 0, -1), (here & real[lanes]).T
     return {
         "fields": done,
         "present": present,
-        "valid": np.ones((n_trials, n_subjects * n_blocks), bool),
-        "lane_subject": np.repeat(np.arange(n_subjects), n_blocks),
-        "lane_block": np.tile(np.arange(n_blocks), n_subjects),
+        "valid": real[lanes].T.copy(),
+        "lane_subject": np.repeat(np.arange(n_subjects), n_blocks)[lanes],
+        "lane_block": np.tile(np.arange(n_blocks), n_subjects)[lanes],
         "subjects": _subject_labels(subjects, n_subjects),
         "covariates": {name: _one_each(name, value, n_subjects) for name, value in covariates.items()},
         "codes": {name: tuple(value) for name, value in codes.items()},
         "counted": mask_of_arrays(count, (n_subjects, n_blocks, n_trials), "count"),
         "teaches": mask_of_arrays(teach, (n_subjects, n_blocks, n_trials), "teach"),
+        "notes": tuple(notes),
     }
 
 
-def _common_shape(arrays: Mapping[str, np.ndarray]) -> tuple[int, int, int]:
-    shapes = {name: array.shape[:3] for name, array in arrays.items()}
-    if len(set(shapes.values())) != 1 or any(len(shape) != 3 for shape in shapes.values()):
+def _without(array: Given, markers: Sequence[Any]) -> Given:
+    """The values, without those that mark a missing one."""
+    if not markers:
+        return array
+    keys = {key(marker) for marker in markers}
+    marked = [key(value) in keys for value in array.values.ravel()]
+    gone = array.missing | np.array(marked, bool).reshape(array.values.shape)
+    return _numeric(array._replace(missing=gone))
+
+
+def _numeric(array: Given) -> Given:
+    """Numbers as such, where words among them only marked what is missing."""
+    if array.values.dtype != object:
+        return array
+    here = array.values[~array.missing]
+    if not all(isinstance(value, bool | int | float | np.number | np.bool_) for value in here):
+        return array
+    return array._replace(values=np.where(array.missing, np.nan, array.values).astype(float))
+
+
+def _as_codes(name: str, array: Given, labels: list[Any]) -> tuple[Given, list[str]]:
+    """Codes of values that are labels, and a note; values that are codes 0, 1, ... already as they are."""
+    place = {key(label): code for code, label in enumerate(labels)}
+    if len(place) < len(labels):
+        raise DataError(f"codes of {name!r} are {labels}; each label should be there once")
+    here = ~array.missing
+    if array.values.dtype.kind != "O":
+        # A code below 0 was always a missing one, unless it is a label.
+        here &= (array.values >= 0) | np.isin(array.values, [label for label in place if not isinstance(label, str)])
+    distinct = list(
+        dict.fromkeys(value.item() if isinstance(value, np.generic) else value for value in array.values[here])
+    )
+    as_label = all(key(value) in place for value in distinct)
+    as_code = all(not isinstance(value, str) and value in range(len(labels)) for value in distinct)
+    if as_label and as_code and any(place[key(value)] != value for value in distinct):
+        raise DataError(
+            f"field {name!r} has {', '.join(map(repr, distinct[:6]))}, which may be the labels {labels} or the codes 0 to "
+            f"{len(labels) - 1}; give labels that are text, or values of which one is a label or a code only"
+        )
+    if as_label:
+        coded = np.array([place.get(key(value), -1) for value in array.values.ravel()]).reshape(array.values.shape)
+        changed = any(place[key(value)] != value for value in distinct)
+        return array._replace(values=coded, missing=~here), [f"{name}: {mapping(labels)}"] if changed else []
+    if as_code:
+        return array, []
+    value = next(value for value in distinct if key(value) not in place)
+    hint = f"; if it marks a missing value, pass missing={{{name!r}: [{value!r}]}}" if looks_like_marker(value) else ""
+    raise DataError(
+        f"field {name!r} has {value!r}, which is neither among the labels {labels} nor a code from 0 to {len(labels) - 1}; "
+        f"correct it, or add its label to codes{hint}"
+    )
+
+
+def _common_shape(arrays: Mapping[str, Given]) -> tuple[int, int, int]:
+    shapes = {name: array.values.shape[:3] for name, array in arrays.items()}
+    even = all(array.real.all() for array in arrays.values())
+    if any(len(shape) != 3 for shape in shapes.values()) or (even and len(set(shapes.values())) != 1):
         raise DataError(
             f"expected arrays of one shape (subject, block, trial), but was given {shapes}; a single sequence of trials is "
             "array[None, None]"
         )
+    _same_lengths(arrays)
     shape = next(iter(shapes.values()))
     if 0 in shape:
         raise DataError(f"there is no trial in arrays of shape {shape}; give at least one")
     return shape  # type: ignore[return-value]
+
+
+def _same_lengths(arrays: Mapping[str, Given]) -> None:
+    """Raise a DataError unless people and their blocks have as many trials in every field."""
+    first, *others = arrays
+    lengths = {name: [array.real[s].sum(-1) for s in range(len(array.real))] for name, array in arrays.items()}
+    for name in others:
+        if len(lengths[name]) != len(lengths[first]):
+            raise DataError(
+                f"fields {first!r} and {name!r} have {len(lengths[first])} and {len(lengths[name])} people; each needs all"
+            )
+        for s, (one, other) in enumerate(zip(lengths[first], lengths[name], strict=True)):
+            blocks = max(len(one), len(other))
+            counts = np.array([np.pad(each, (0, blocks - len(each))) for each in (one, other)])
+            unlike = np.flatnonzero(counts[0] != counts[1])
+            if len(unlike):
+                raise DataError(
+                    f"fields {first!r} and {name!r} have {counts[0, unlike[0]]} and {counts[1, unlike[0]]} trials in block "
+                    f"{unlike[0]} of subject {s} (counted from 0); each trial needs a value in both, None where missing"
+                )
+    empty = [s for s, counts in enumerate(lengths[first]) if not counts.any()]
+    if empty and arrays[first].real.size:
+        raise DataError(f"subject {empty[0]} (counted from 0) has no trial; leave this person out")
 
 
 def _subject_labels(subjects: Sequence[Any] | None, n_subjects: int) -> np.ndarray:
@@ -79,15 +169,18 @@ def _one_each(name: str, values: Any, n_subjects: int) -> np.ndarray:
     return out
 
 
-def _clean(name: str, array: np.ndarray, *, coded: bool) -> tuple[np.ndarray, np.ndarray]:
+def _clean(name: str, array: np.ndarray, gone: np.ndarray, *, coded: bool) -> tuple[np.ndarray, np.ndarray]:
     """Values (lane, trial, ...) with valid ones in place of those missing, and where they were present (lane, trial)."""
     if array.dtype.kind not in "fiub":
-        raise DataError(f"field {name!r} has values of type {array.dtype}, but numbers are expected; recode it")
-    missing = np.isnan(array) if array.dtype.kind == "f" else np.zeros(array.shape, bool)
-    if array.dtype.kind == "f" and np.isinf(array).any():
+        word = next(value for value in array[~gone].ravel() if isinstance(value, str) or not np.isreal(value))
+        hint = f"; if it marks a missing value, pass {advice(name, [word])}" if looks_like_marker(word) else ""
+        remedy = f"pass codes={{{name!r}: [<labels in order>]}}" if coded else "recode it"
+        raise DataError(f"field {name!r} has {word!r}, but numbers are expected; {remedy}{hint}")
+    missing = gone
+    if array.dtype.kind == "f" and np.isinf(array[~gone]).any():
         raise DataError(f"field {name!r} has an infinite value; replace it, or set it to NaN if it is missing")
     if coded and array.dtype.kind in "if":
-        missing = missing | (array < 0)
+        missing = missing | (np.where(gone, 0, array) < 0)
     fraction = array[np.logical_not(missing) & (array % 1 != 0)] if array.dtype.kind == "f" else []
     if coded and len(fraction):
         raise DataError(f"field {name!r} has {fraction[0]:g}, but codes are whole numbers; recode it as 0, 1, ...")

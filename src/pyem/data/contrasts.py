@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pyem.data.columns import Column, Where, natural, parse
+from pyem.data.columns import Column, Where, parse
 from pyem.data.fields import covariate
+from pyem.data.identifiers import natural
 from pyem.errors import DataError, list_of, shown
 
 

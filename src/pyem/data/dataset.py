@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pyem.data.arrays import lanes_from_arrays
+from pyem.data.fields import names_of
 from pyem.data.frames import frame_of, in_words, summary_of
 from pyem.data.lengths import lane_lengths
 from pyem.data.long_table import lanes_from_frame
@@ -99,8 +100,12 @@ class Dataset:
         block: str | Sequence[str] | None = None,
         trial: str | None = None,
         codes: Mapping[str, Sequence[Any] | None] | None = None,
+        values: Mapping[str, Mapping[Any, float]] | None = None,
+        missing: Mapping[str, Any] | None = None,
         covariates: str | Sequence[str] = (),
         missing_outcome: Literal["skip", "error"] = "skip",
+        where: str | None = None,
+        exclude: str | Sequence[Any] = (),
         count: str | Mapping[str, Any] | None = None,
         teach: str | Mapping[str, Any] | None = None,
         join_rows_by: str | Sequence[str] | None = None,
@@ -125,36 +130,43 @@ class Dataset:
         trial
             Column of numbers that order the trials of a block, each there once. Without it, the order of the rows counts.
         codes
-            Labels of options, in order, for coded fields: ``{"choice": ["left", "right"]}``. ``choice``, ``action``,
-            fields that begin with ``option_`` and text columns are coded in any case. Without labels, numbers that start
+            Labels of options, in order, for coded fields: ``{"choice": ["left", "right"]}``. ``choice``, ``action`` (also
+            ``choice2``, ``first_choice``), fields that begin with ``option_``, and text in fields such as ``cue``,
+            ``stimulus`` or ``response`` are coded in any case. Without labels (or with None for them), numbers that start
             at 0 or 1 are taken in their order, text is sorted, an ordered categorical has its own order; the mapping is
             in `codes` and `notes` and is printed. Fields that begin with ``option_`` (which option was shown where)
-            share one mapping.
+            share one mapping. All other fields are quantities: text in them is an error.
+        values
+            What words are worth in a field that is a quantity: ``{"reward": {"loss": 0, "win": 1}}``.
+        missing
+            Values that mark a missing one, by field or covariate: ``{"choice": ["no response", 0]}``.
         covariates
-            Columns with one value for each subject, such as age or diagnosis. The value may be in any of the subject's rows,
-            or all. Two text values are coded as 0 and 1; more are categories, of which each but the first, sorted, becomes a
-            covariate: ``diagnosis[patient]`` is 1 for patients. ``Group(covariates=["diagnosis"])`` takes all of them.
+            Columns with one value for each subject, in any of its rows or all. Two text values are coded as 0 and 1; more are
+            categories, of which each but the first, sorted, becomes a covariate: ``diagnosis[patient]`` is 1 for patients.
         missing_outcome
             ``"skip"``: a trial with a response but without a value in another column stays: models that learn from that
             column learn nothing on it, and for models that are shown it or explain it it is left out of the likelihood.
             ``"error"``: such a trial is an error.
+        where
+            A condition on the table's columns, ``"phase == 'main' and not practice"``; other rows are left out, see
+            `pyem.data.conditions.fulfilled`. Rows are joined before.
+        exclude
+            Labels of people who are left out.
         count
-            Column that says which trials count in the likelihood, 1 or 0: a forced or instructed choice teaches, but was
-            not chosen. Or the column and its values that mean yes: ``{"trial_type": ["free"]}``.
+            Column that says which trials count in the likelihood, 1 or 0, or the column and its values that mean yes:
+            ``{"trial_type": ["free"]}``. A forced choice teaches, but was not chosen.
         teach
             Likewise, which trials teach: in a transfer phase choices count, and nothing is learned.
         join_rows_by
-            Column, or columns, with the same value in all rows of a trial, if trials are spread over several rows, such as one
-            for the choice and one for the outcome; ``"order"`` if there is none: a new trial begins with a row that has a
-            value in a column that already has one.
+            Column, or columns, with the same value in all rows of a trial, if choice and outcome are in rows of their own; or
+            ``"order"``: a new trial begins with a row that has a value in a column that already has one.
         people
-            A second table, or the path of its file, with a row for each person and the `covariates`. Its column of people has
-            the same name, or is ``participant_id``. Who is missing on either side is reported.
+            A second table, or its file, with the `covariates` in a row for each person. Its column of people has the same name,
+            or is ``participant_id``. Who is missing on either side is reported.
         unmatched
             People without a row or a value there are an ``"error"``, or are left out: ``"drop"``.
         reference
-            By covariate, the category that the others are compared with: ``{"diagnosis": "control"}``. Numbers for which one is
-            named are categories, too.
+            By covariate, the category that others are compared with; numbers for which one is named are categories, too.
 
         Raises
         ------
@@ -174,11 +186,15 @@ class Dataset:
                 frame,
                 subject=subject,
                 columns=columns,
-                block=[block] if isinstance(block, str) else list(block or ()),
+                block=names_of(block),
                 trial=trial,
                 codes=dict(codes or {}),
-                covariates=[covariates] if isinstance(covariates, str) else list(covariates),
+                values=values,
+                missing=missing,
+                covariates=names_of(covariates),
                 missing_outcome=missing_outcome,
+                where=where,
+                exclude=[exclude] if isinstance(exclude, str | int) else exclude,
                 count=count,
                 teach=teach,
                 join_rows_by=join_rows_by,
@@ -193,12 +209,17 @@ class Dataset:
         cls,
         path: str | Path | Sequence[str | Path],
         *,
+        subject: str,
+        block: str | Sequence[str] | None = None,
         pattern: str | None = None,
         separator: str | None = None,
         encoding: str | None = None,
+        decimal: str | None = None,
         **options: Any,
     ) -> Dataset:
-        """Data from CSV, TSV or Parquet files.
+        """Data from CSV, TSV, Parquet or Excel files.
+
+        People and blocks are read as text and keep the names that the files give them: 001 is not 1.
 
         Parameters
         ----------
@@ -208,9 +229,9 @@ class Dataset:
             What the names of the files say: ``"sub-{subject}_ses-{session}_*.tsv"`` makes the columns ``subject`` and
             ``session``; ``"bids"`` makes columns of all entities of BIDS, and takes the files of behaviour and events of a
             folder. A path with such fields is its own pattern.
-        separator, encoding
+        separator, encoding, decimal
             See `pyem.data.files.read_table`.
-        options
+        subject, block, options
             Those of `from_frame`.
 
         Raises
@@ -224,7 +245,8 @@ class Dataset:
         Traceback (most recent call last):
         pyem.errors.DataError: there is no file 'no such file.csv'; check the path
         """
-        table = read_paths(path, pattern, options, separator=separator, encoding=encoding)
+        options |= {"subject": subject, "block": block}
+        table = read_paths(path, pattern, options, separator=separator, encoding=encoding, decimal=decimal)
         return cls.from_frame(table, **options)
 
     @classmethod
@@ -235,6 +257,7 @@ class Dataset:
         subjects: Sequence[Any] | None = None,
         covariates: Mapping[str, Any] | None = None,
         codes: Mapping[str, Sequence[Any]] | None = None,
+        missing: Mapping[str, Any] | None = None,
         count: Any = None,
         teach: Any = None,
     ) -> Dataset:
@@ -243,13 +266,16 @@ class Dataset:
         Parameters
         ----------
         fields
-            One array for each column of the model. A missing number in a vector makes the vector missing.
+            One array for each column of the model, or lists of people, of blocks, of trials, which may be of unequal
+            length. Masked values and None are missing too. A missing number in a vector makes the vector missing.
         subjects
             A label for each subject; 0, 1, ... if not given.
         covariates
             One array (subject,) for each.
         codes
-            Labels of the codes 0, 1, ... of a field.
+            Labels of the codes 0, 1, ... of a field. Its values are codes, or labels.
+        missing
+            Values that mark a missing one, by field: ``{"choice": [999]}``.
         count, teach
             Arrays (subject, block, trial) of 0 and 1: which trials count in the likelihood, and which teach.
 
@@ -264,7 +290,7 @@ class Dataset:
         >>> data.n_subjects, data.n_lanes
         (3, 6)
         """
-        return cls(**lanes_from_arrays(fields, subjects, covariates or {}, codes or {}, count, teach))
+        return cls(**lanes_from_arrays(fields, subjects, covariates or {}, codes or {}, missing, count, teach))
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 

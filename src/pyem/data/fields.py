@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from pyem.data.columns import OPTION, Column, Where, as_codes, as_numbers, is_coded, parse
+from pyem.data.coding import OPTION, as_codes, is_coded, is_label
+from pyem.data.columns import Column, Where, parse
+from pyem.data.markers import marker_notes, option_notes
+from pyem.data.quantities import as_numbers, check_values, looks_like_quantity, worth_of
 from pyem.errors import DataError, shown
 
 RESPONSES = ("choice", "action", "response", "rt", "y")
@@ -35,18 +38,52 @@ def check_names(fields: Sequence[str], codes: Sequence[str], covariates: Sequenc
         raise DataError(f"a covariate cannot be named {both[0]!r}, like a column of the model or an index; rename it")
 
 
+def names_of(columns: Any) -> list[str]:
+    """Columns of a table as a list of text, whether one, several or none (None) are given.
+
+    Examples
+    --------
+    >>> names_of("run"), names_of(["day", "run"]), names_of(3), names_of(None)
+    (['run'], ['day', 'run'], ['3'], [])
+    """
+    if columns is None:
+        return []
+    several = isinstance(columns, Iterable) and not isinstance(columns, str)
+    return [str(name) for name in (columns if several else [columns])]
+
+
+def sources_of(columns: Any) -> dict[str, list[str]]:
+    """The table's columns of each of the model's, always as a list of text.
+
+    Raises
+    ------
+    DataError
+        If `columns` is no mapping.
+    """
+    if not isinstance(columns, Mapping):
+        raise DataError(
+            f"columns={columns!r}; expected the model's columns and the table's, as in columns={{'choice': 'response'}}"
+        )
+    return {str(name): names_of(source) for name, source in columns.items()}
+
+
 def check_request(
-    sources: Mapping[str, list[str]], codes: Mapping[str, Any], covariates: Sequence[str], missing_outcome: str
+    sources: Mapping[str, list[str]],
+    codes: Mapping[str, Any],
+    covariates: Sequence[str],
+    missing_outcome: str,
+    values: Mapping[str, Any],
 ) -> None:
     """Raise a DataError unless what is asked of a table can be done."""
     check_names(list(sources), list(codes), covariates)
+    check_values(values, list(sources), list(codes))
     if missing_outcome not in ("skip", "error"):
         raise DataError(f"missing_outcome={missing_outcome!r}; expected 'skip' or 'error'")
     empty = [name for name, source in sources.items() if not source]
     if empty:
         raise DataError(f"no column of the table is given for {empty[0]!r}; name one or more")
     for name, given in codes.items():
-        if isinstance(given, str | Mapping):
+        if given is not None and (isinstance(given, str) or not isinstance(given, Sequence | np.ndarray)):
             raise DataError(
                 f"codes of {name!r} are {given!r}; expected a list of labels in order, as in ['left', 'right']"
             )
@@ -60,29 +97,33 @@ def read_fields(
     sources: Mapping[str, list[str]],
     codes: Mapping[str, Sequence[Any] | None],
     where: Where,
+    *,
+    values: Mapping[str, Mapping[Any, Any]] | None = None,
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, tuple[Any, ...]]]:
     """For each field, values (row, column) and where all of them are present (row,); and the labels of coded fields."""
-    found, labels = {}, {}
+    found, labels, worth = {}, {}, values or {}
     shared = [name for name in sources if name.startswith(OPTION)]
     for name, source in sources.items():
         columns = [table[column] for column in source]
+        if name in worth:
+            columns = [worth_of(column, name, worth[name], where) for column in columns]
         if name in shared:
             # The same option may be shown in several places: it has one code.
             given = next((codes[other] for other in shared if codes.get(other) is not None), None)
             everywhere = [table[column] for other in shared for column in sources[other]]
             _, labels[name] = as_codes(everywhere, name, given, where)
-            values, _ = as_codes(columns, name, labels[name], where)
-        elif name in codes or is_coded(name) or any(_is_text(column) for column in columns):
-            values, labels[name] = as_codes(columns, name, codes.get(name), where)
+            coded, _ = as_codes(columns, name, labels[name], where)
+        elif name in codes or is_coded(name) or is_label(name, columns):
+            coded, labels[name] = as_codes(columns, name, codes.get(name), where)
         else:
-            found[name] = _numbers(columns, where)
+            found[name] = _numbers(columns, where, name)
             continue
-        found[name] = values, (values >= 0).all(1)
+        found[name] = coded, (coded >= 0).all(1)
     return found, labels
 
 
-def _numbers(columns: Sequence[Column], where: Where) -> tuple[np.ndarray, np.ndarray]:
-    parts, whole = zip(*(as_numbers(column, where) for column in columns), strict=True)
+def _numbers(columns: Sequence[Column], where: Where, field: str) -> tuple[np.ndarray, np.ndarray]:
+    parts, whole = zip(*(as_numbers(column, where, field) for column in columns), strict=True)
     values = np.stack(parts, axis=1)
     gone = np.isnan(values)
     values[gone] = 0
@@ -92,8 +133,13 @@ def _numbers(columns: Sequence[Column], where: Where) -> tuple[np.ndarray, np.nd
 
 
 def _is_text(column: Column) -> bool:
-    """Text of which nothing is a number; a word among numbers is an error, not a code."""
-    return bool(column.labels) and bool(np.isnan(parse(column.labels)).all())
+    """Words, of which nothing is a number or was meant as one."""
+    return (
+        bool(column.labels)
+        and column.kind == "text"
+        and bool(np.isnan(parse(column.labels)).all())
+        and not any(map(looks_like_quantity, column.labels))
+    )
 
 
 def covariate(column: Column, who: np.ndarray, subjects: np.ndarray, where: Where, notes: list[str]) -> np.ndarray:
@@ -104,7 +150,7 @@ def covariate(column: Column, who: np.ndarray, subjects: np.ndarray, where: Wher
         notes.append(f"covariate {name}: {mapping(labels)}")
         values = np.where(codes[:, 0] >= 0, codes[:, 0], np.nan)
     else:
-        values, _ = as_numbers(column, where)
+        values, _ = as_numbers(column, where, name)
     here = np.flatnonzero(~np.isnan(values))
     out = np.full(len(subjects), np.nan)
     # The first value of each subject: of several assignments the last one stays.
@@ -147,6 +193,26 @@ def mapping(labels: Sequence[Any], most: int = 8) -> str:
     """
     pairs = [f"{label!r} is {code}" for code, label in enumerate(labels[:most])]
     return ", ".join(pairs) + (f", ... {labels[-1]!r} is {len(labels) - 1}" if len(labels) > most else "")
+
+
+def coding_notes(
+    table: Mapping[str, Column],
+    sources: Mapping[str, list[str]],
+    labels: Mapping[str, tuple[Any, ...]],
+    markers: Mapping[str, Sequence[Any]],
+    values: Mapping[str, Mapping[Any, Any]],
+) -> list[str]:
+    """What values of the table were taken for: missing ones, codes, and numbers that are not written as such."""
+    notes = marker_notes({name: (table[name].marked, list(known)) for name, known in markers.items()})
+    for name, known in labels.items():
+        notes += [f"{name} ({column_names(sources[name])}): {mapping(known)}", *option_notes(name, known)]
+    for name, worth in values.items():
+        told = ", ".join(f"{word!r} is {number:g}" for word, number in worth.items())
+        notes.append(f"{name} ({column_names(sources[name])}): {told}")
+    for name in sources:
+        if name not in labels and name not in values and all(table[one].kind == "boolean" for one in sources[name]):
+            notes.append(f"{name} ({column_names(sources[name])}): False is 0, True is 1")
+    return notes
 
 
 def response_of(fields: Mapping[str, Any]) -> str | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
+import codecs
+import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyem.errors import DataError
+from pyem.data.row_names import NOTES
+from pyem.data.texts import MISSING, read_text
+from pyem.errors import DataError, list_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,20 +18,32 @@ if TYPE_CHECKING:
 _PACKED = (".gz", ".bz2", ".xz", ".zip")
 _TEXT_FILES = ("csv", "tsv", "txt")
 _PARQUET_FILES = ("parquet", "pq")
-_SEPARATORS = ";\t|,"
+_EXCEL_FILES = ("xlsx", "xlsm")
 
 
-def read_table(path: str | Path, *, separator: str | None = None, encoding: str | None = None) -> pd.DataFrame:
-    """A table from a CSV, TSV or Parquet file.
+def read_table(
+    path: str | Path,
+    *,
+    separator: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
+    names: Sequence[str] = (),
+) -> pd.DataFrame:
+    """A table from a CSV, TSV, Parquet or Excel file.
 
     Parameters
     ----------
     path
-        A file ``.csv``, ``.tsv``, ``.txt`` (these may be packed: ``.gz``, ``.bz2``, ``.xz``, ``.zip``) or ``.parquet``.
+        A file ``.csv``, ``.tsv``, ``.txt`` (these may be packed: ``.gz``, ``.bz2``, ``.xz``, ``.zip``), ``.parquet``, or
+        ``.xlsx``, whose first sheet is read.
     separator
-        Between the columns of a text file; a comma, for ``.tsv`` a tab.
+        Between the columns of a text file; a comma, for ``.tsv`` a tab, or what a first line ``sep=;`` says.
     encoding
         Encoding of a text file, for example ``"cp1252"``; UTF-8, or UTF-16 where the file starts with its byte-order mark.
+    decimal
+        ``","`` for decimal commas. In files that are separated by semicolons they are recognised, and noted.
+    names
+        Columns that hold names (of people, of blocks): these are read as text, as they are written, and ``NA`` is a name.
 
     Raises
     ------
@@ -37,16 +53,21 @@ def read_table(path: str | Path, *, separator: str | None = None, encoding: str 
     import pandas as pd
 
     path = Path(path)
+    if encoding is not None and not _is_encoding(encoding):
+        raise DataError(f"encoding={encoding!r} is not known; expected the name of one, such as 'utf-8' or 'cp1252'")
+    if decimal not in (None, ".", ","):
+        raise DataError(f"decimal={decimal!r}; expected ',' or '.'")
+    if decimal == "," and separator == ",":
+        raise DataError(
+            "decimal=',' and separator=',' are the same character; name the separator of the file, such as ';'"
+        )
     if not path.exists():
         raise DataError(f"there is no file {str(path)!r}; check the path")
     if path.is_dir():
         raise DataError(f"{str(path)!r} is a folder; give the path of a CSV, TSV or Parquet file")
     kind = _kind(path)
     try:
-        if kind in _PARQUET_FILES:
-            frame = pd.read_parquet(path)
-        else:
-            frame = _read_text(path, separator or _usual_separator(path, kind), encoding or _encoding(path))
+        frame, notes = _read(path, kind, separator=separator, encoding=encoding, decimal=decimal, names=names)
     except DataError:
         raise
     except pd.errors.EmptyDataError:
@@ -61,6 +82,8 @@ def read_table(path: str | Path, *, separator: str | None = None, encoding: str 
         raise DataError(f"{str(path)!r} could not be read: {_said(error)}; is it complete and of that kind?") from error
     if len(frame) == 0:
         raise DataError(f"{str(path)!r} has a header and no rows; it should have a row for each trial")
+    if notes:
+        frame.attrs[NOTES] = notes
     return frame
 
 
@@ -69,7 +92,46 @@ def is_table(path: Path) -> bool:
     name = path.name.lower()
     packed = next((ending for ending in _PACKED if name.endswith(ending)), "")
     kind = name.removesuffix(packed).rpartition(".")[2]
-    return kind in (_TEXT_FILES if packed else _TEXT_FILES + _PARQUET_FILES)
+    return kind in (_TEXT_FILES if packed else _TEXT_FILES + _PARQUET_FILES + _EXCEL_FILES)
+
+
+def _read(path: Path, kind: str, *, names: Sequence[str], **how: Any) -> tuple[pd.DataFrame, list[str]]:
+    import pandas as pd
+
+    if kind in _PARQUET_FILES:
+        return pd.read_parquet(path), []
+    if kind in _EXCEL_FILES:
+        return _read_excel(path, names)
+    return read_text(path, kind, names=names, **how)
+
+
+def _read_excel(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    import pandas as pd
+
+    if importlib.util.find_spec("openpyxl") is None:
+        raise DataError(
+            f"{str(path)!r} is an Excel file, and reading it needs openpyxl: pip install 'pyem-behavior[excel]', or save "
+            "the table as CSV in UTF-8"
+        )
+    with pd.ExcelFile(path, engine="openpyxl") as book:
+        header = pd.read_excel(book, header=None, nrows=1, dtype=str)
+        columns = [str(name) for name in header.iloc[0].dropna()] if len(header) else []
+        twice = [name for name in columns if columns.count(name) > 1]
+        if twice:
+            raise DataError(f"{str(path)!r} has several columns named {twice[0]!r}; rename or remove the others")
+        missing = {name: [""] if name in names else list(MISSING) for name in columns}
+        kept = {name: str for name in names if name in columns}
+        frame = pd.read_excel(book, dtype=kept, na_values=missing, keep_default_na=False)  # type: ignore[arg-type]
+        sheets = [str(name) for name in book.sheet_names]
+    notes = [f"of the sheets {list_of(sheets)} the first was read"] if len(sheets) > 1 else []
+    return frame, notes
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        return bool(codecs.lookup(name))
+    except LookupError:
+        return False
 
 
 def _said(error: BaseException) -> str:
@@ -81,59 +143,10 @@ def _kind(path: Path) -> str:
     name = path.name.lower()
     packed = next((ending for ending in _PACKED if name.endswith(ending)), "")
     _, dot, kind = name.removesuffix(packed).rpartition(".")
-    if not dot or kind not in (_TEXT_FILES if packed else _TEXT_FILES + _PARQUET_FILES):
+    known = _TEXT_FILES if packed else _TEXT_FILES + _PARQUET_FILES + _EXCEL_FILES
+    if not dot or kind not in known:
         raise DataError(
             f"{str(path)!r} is not a kind of file that can be read; expected .csv, .tsv, .txt (also packed: "
-            f"{', '.join(_PACKED)}) or .parquet: save the table as CSV in UTF-8"
+            f"{', '.join(_PACKED)}), .parquet or .xlsx: save the table as CSV in UTF-8"
         )
     return kind
-
-
-def _first_bytes(path: Path, n: int) -> bytes:
-    from pandas.io.common import get_handle
-
-    with get_handle(path, "rb", is_text=False, compression="infer") as file:
-        return file.handle.read(n)  # type: ignore[return-value]
-
-
-def _encoding(path: Path) -> str:
-    start = _first_bytes(path, 4096)
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return "utf-16"
-    if b"\x00" in start:
-        raise DataError(f"{str(path)!r} is not a text file, whatever its name says; save the table as CSV in UTF-8")
-    return "utf-8-sig"
-
-
-def _usual_separator(path: Path, kind: str) -> str:
-    if kind == "txt":
-        header = _first_bytes(path, 4096).split(b"\n")[0]
-        return "\t" if b"\t" in header and b"," not in header else ","
-    return "\t" if kind == "tsv" else ","
-
-
-def _read_text(path: Path, separator: str, encoding: str) -> pd.DataFrame:
-    import pandas as pd
-
-    options: dict[str, Any] = {"sep": separator, "encoding": encoding, "index_col": False}
-    header = list(pd.read_csv(path, nrows=0, **options).columns)
-    other = [mark for mark in _SEPARATORS if mark != separator and mark in str(header[0])]
-    if len(header) == 1 and other:
-        mark = max(other, key=str(header[0]).count)
-        raise DataError(
-            f"{str(path)!r} has one column named {header[0]!r}; its columns seem to be separated by {mark!r}, not by "
-            f"{separator!r}: pass separator={mark!r} (--separator on the command line)"
-        )
-    if int(pd.__version__.split(".")[0]) < 3:
-        # Numbers to the last bit, as pandas 3 reads them anyway.
-        options["float_precision"] = "round_trip"
-    with warnings.catch_warnings():
-        # pandas warns, and drops values, where a row is longer than the header.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            return pd.read_csv(path, low_memory=False, **options)
-        except pd.errors.ParserWarning:
-            raise DataError(
-                f"{str(path)!r} has rows with more values than the {len(header)} columns of its header; correct the "
-                "header, or quote values that contain the separator"
-            ) from None

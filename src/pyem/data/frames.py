@@ -78,9 +78,25 @@ def _labelled(labels: Sequence[Any]) -> np.ndarray:
     """Labels as an array, of numbers if all are numbers."""
     if all(isinstance(label, int | float) for label in labels):
         return np.array(labels)
+    return as_array(labels)
+
+
+def as_array(labels: Sequence[Any]) -> np.ndarray:
+    """Labels as an array of objects, (code,)."""
     out = np.empty(len(labels), object)
     out[:] = labels
     return out
+
+
+def says_itself(labels: Sequence[Any]) -> bool:
+    """Whether the labels of codes are the codes themselves, so that nothing needs to be said of them.
+
+    Examples
+    --------
+    >>> says_itself((0, 1)), says_itself((1, 2)), says_itself(("left", "right"))
+    (True, False, False)
+    """
+    return list(labels) == list(range(len(labels)))
 
 
 def _range(values: np.ndarray) -> str:

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from pyem.data.columns import Column, Where, as_labels, as_numbers, natural, read_columns
+from pyem.data.columns import EXACT, Column, Where, read_columns
 from pyem.data.contrasts import covariates_of
 from pyem.data.counted import Says, counting, counting_columns
 from pyem.data.fields import (
     check_request,
+    coding_notes,
     column_names,
-    mapping,
     missing_notes,
     no_empty_subject,
     read_fields,
     response_of,
+    sources_of,
 )
+from pyem.data.filters import rows_that_count
+from pyem.data.gaps import gap_notes
+from pyem.data.identifiers import alike_notes, as_labels, in_order
 from pyem.data.join_rows import require_whole_rows
+from pyem.data.markers import listed
 from pyem.data.preparing import prepared, used_columns
+from pyem.data.quantities import as_numbers
 from pyem.data.ragged import RaggedFields, is_sparse, narrow
-from pyem.data.row_names import row_name, table_notes
+from pyem.data.row_names import table_notes
 from pyem.errors import DataError, shown
 
 
@@ -38,6 +44,10 @@ def lanes_from_frame(
     codes: Mapping[str, Sequence[Any] | None],
     covariates: Sequence[str],
     missing_outcome: str,
+    values: Mapping[str, Mapping[Any, Any]] | None = None,
+    missing: Mapping[str, Any] | None = None,
+    where: str | None = None,
+    exclude: Sequence[Any] = (),
     count: Says = None,
     teach: Says = None,
     join_rows_by: str | Sequence[str] | None = None,
@@ -46,45 +56,49 @@ def lanes_from_frame(
     reference: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The parts of a `Dataset`, from a long table. See `Dataset.from_frame`."""
-    sources = {name: [source] if isinstance(source, str) else list(source) for name, source in columns.items()}
-    check_request(sources, codes, covariates, missing_outcome)
+    sources, worth = sources_of(columns), dict(values or {})
+    check_request(sources, codes, covariates, missing_outcome, worth)
+    markers = _markers(sources, covariates, listed(missing, [*sources, *covariates]))
+    subject, trial = str(subject), None if trial is None else str(trial)
     frame = prepared(
         frame,
         subject=subject,
         block=block,
         covariates=covariates,
-        used=used_columns(subject=subject, columns=columns, block=block, trial=trial, count=count, teach=teach),
+        used=used_columns(subject=subject, columns=sources, block=block, trial=trial, count=count, teach=teach),
         join_rows_by=join_rows_by,
         people=people,
         unmatched=unmatched,
+        exclude=exclude,
     )
     names = [subject, *block, *([trial] if trial else []), *(c for source in sources.values() for c in source)]
-    table = read_columns(frame, [*names, *covariates, *counting_columns(count=count, teach=teach)])
+    names += [*covariates, *counting_columns(count=count, teach=teach)]
+    table, notes = _read(frame, names, markers, sources, where=where, exclude=exclude)
 
     subjects, who = as_labels(table[subject])
-    row = row_name(frame)
-    where: Where = lambda k: f"for subject {shown(subjects[who[k]])} (row {row(k)})"  # noqa: E731
+    row = table[subject].row
+    said: Where = lambda k: f"for subject {shown(subjects[who[k]])} (row {row(k)})"  # noqa: E731
     blocks, which = _blocks([table[name] for name in block], len(who))
-    number = None if trial is None else _trial_numbers(table[trial], where)
-    layout, more = _lay_out(who, which, number, where, block=list(block), trial=trial)
-    notes = [*table_notes(frame), *more]
+    number = None if trial is None else _trial_numbers(table[trial], said)
+    layout, more = _lay_out(who, which, number, said, block=list(block), trial=trial, row=row)
+    notes += [*alike_notes(subjects.tolist(), "subjects"), *_single_rows(len(subjects), len(who)), *more]
 
-    found, labels = read_fields(table, sources, codes, where)
-    notes += [f"{name} ({column_names(sources[name])}): {mapping(known)}" for name, known in labels.items()]
+    found, labels = read_fields(table, sources, codes, said, values=worth)
+    notes += coding_notes(table, sources, labels, markers, worth)
     fields, present, fills = {}, {}, {}
-    for name, (values, here) in found.items():
-        values = values[:, 0] if isinstance(columns[name], str) else values
+    for name, (array, here) in found.items():
+        array = array[:, 0] if _is_one(columns, name) else array
         # Padding and missing values are filled with a value that was seen, so that every function of them is finite.
-        fill = values[layout.rows[np.argmax(here[layout.rows])]] if here.any() else np.zeros_like(values[0])
-        values[~here] = fill
-        fields[name], present[name], fills[name] = values, here, fill
-    require_whole_rows(present, response_of(present), where)
-    notes += missing_notes(sources, present, missing_outcome, where)
+        fill = array[layout.rows[np.argmax(here[layout.rows])]] if here.any() else np.zeros_like(array[0])
+        array[~here] = fill
+        fields[name], present[name], fills[name] = array, here, fill
+    require_whole_rows(present, response_of(present), said)
+    notes += missing_notes(sources, present, missing_outcome, said)
     no_empty_subject(sources, present, who, subjects)
-    masks = counting(table, {"count": count, "teach": teach}, where, notes)
+    masks = counting(table, {"count": count, "teach": teach}, said, notes)
     known: dict[str, np.ndarray] = {}
     for name in covariates:
-        known |= covariates_of(table[name], who, subjects, where, notes, reference or {})
+        known |= covariates_of(table[name], who, subjects, said, notes, reference or {})
     return {
         "fields": layout.together(fields, fills),
         "present": layout.together(present, dict.fromkeys(present, 0)),
@@ -98,6 +112,57 @@ def lanes_from_frame(
         "notes": tuple(notes),
         **{name: layout.scatter(mask) for name, mask in masks.items()},
     }
+
+
+def _single_rows(people: int, rows: int) -> list[str]:
+    """A note where every person has one row, as in a table that has a column for each trial."""
+    if people != rows or people < 2:
+        return []
+    return [
+        "every person has one row, and so one trial; if there is a column for each trial, make the table long first"
+    ]
+
+
+def _is_one(columns: Mapping[Any, Any], name: str) -> bool:
+    """Whether a field is one column of the table, and not a list of them."""
+    source = next(source for field, source in columns.items() if str(field) == name)
+    return isinstance(source, str) or not isinstance(source, Iterable)
+
+
+def _markers(
+    sources: Mapping[str, list[str]], covariates: Sequence[str], missing: Mapping[str, list[Any]]
+) -> dict[str, list[Any]]:
+    """What marks a missing value in each column of the table."""
+    columns = {**{name: [name] for name in covariates}, **sources}
+    out: dict[str, list[Any]] = {}
+    for name, marks in missing.items():
+        for column in columns[name]:
+            out[column] = [*out.get(column, []), *marks]
+    return out
+
+
+def _read(
+    frame: Any,
+    names: Sequence[str],
+    markers: Mapping[str, list[Any]],
+    sources: Mapping[str, list[str]],
+    *,
+    where: str | None,
+    exclude: Sequence[Any],
+) -> tuple[dict[str, Column], list[str]]:
+    """The columns of the rows that count, and notes on how the file was read and on the rows that do not count."""
+    notes = table_notes(frame)
+    subject = names[0]
+    people = read_columns(frame, [subject])
+    rows = None
+    if where is not None or len(exclude) or not people[subject].here.all():
+        mapped = [column for source in sources.values() for column in source]
+        rows, more = rows_that_count(frame, people[subject], mapped, where=where, exclude=exclude)
+        notes += more
+    if rows is None:
+        rest = [name for name in names if name != subject]
+        return people | read_columns(frame, rest, markers=markers) if rest else people, notes
+    return read_columns(frame, names, rows=rows, markers=markers), notes
 
 
 # -- layout -------------------------------------------------------------------------------------------------------------
@@ -171,19 +236,19 @@ def _blocks(columns: Sequence[Column], n: int) -> tuple[np.ndarray, np.ndarray]:
             labels = np.array([f"{labels[p // len(found)]}/{found[p % len(found)]}" for p in pairs], object)
     if len(columns) == 1 and columns[0].ordered:
         return labels, index
-    text = labels.dtype == object
-    order = np.array(sorted(range(len(labels)), key=lambda k: natural(labels[k]))) if text else np.argsort(labels)
+    order = in_order(labels)
     rank = np.empty(len(order), int)
     rank[order] = np.arange(len(order))
     return labels[order], rank[index]
 
 
 def _trial_numbers(column: Column, where: Where) -> np.ndarray:
-    values, whole = as_numbers(column, where)
+    values, _ = as_numbers(column, where)
     missing = np.flatnonzero(np.isnan(values))
     if len(missing):
         raise DataError(f"column {column.name!r} has no value {where(int(missing[0]))}; number every trial")
-    return values.astype(int) if whole or (values % 1 == 0).all() else values
+    exact = (values % 1 == 0).all() and np.abs(values).max() < EXACT
+    return values.astype(int) if exact else values
 
 
 def _lay_out(
@@ -194,6 +259,7 @@ def _lay_out(
     *,
     block: list[str],
     trial: str | None,
+    row: Callable[[int], str],
 ) -> tuple[_Layout, list[str]]:
     key = who * (int(which.max()) + 1) + which
     notes = []
@@ -211,7 +277,8 @@ def _lay_out(
                 f"trials were sorted by {trial!r} within their block: those {where(int(back.min()))} and after "
                 f"({len(np.unique(who[back]))} subjects in all) are out of order in the table"
             )
-        _no_duplicates(key, number, order, where, block, trial)
+        _no_duplicates(key, number, order, where, block, trial, row)
+        notes += gap_notes(who, key, number, where, order)
     ordered = key[order]
     starts = np.append(0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1)
     return _Layout(order, starts, np.diff(starts, append=len(ordered))), notes
@@ -229,15 +296,21 @@ def _block_notes(who: np.ndarray, which: np.ndarray, where: Where, block: list[s
 
 
 def _no_duplicates(
-    key: np.ndarray, number: np.ndarray, order: np.ndarray, where: Where, block: list[str], trial: str | None
+    key: np.ndarray,
+    number: np.ndarray,
+    order: np.ndarray,
+    where: Where,
+    block: list[str],
+    trial: str | None,
+    row: Callable[[int], str],
 ) -> None:
     lanes, numbers = key[order], number[order]
     same = np.flatnonzero((lanes[1:] == lanes[:-1]) & (numbers[1:] == numbers[:-1]))
     if len(same):
-        one, other = sorted(int(row) for row in order[same[0] : same[0] + 2])
+        one, other = sorted(int(k) for k in order[same[0] : same[0] + 2])
         blocks = "" if block else ", or name the column of the blocks with block="
         raise DataError(
-            f"trial {number[one]} (column {trial!r}) is there twice {where(other)}, first in row {one + 1}; every subject "
+            f"trial {number[one]} (column {trial!r}) is there twice {where(other)}, first in row {row(one)}; every subject "
             f"has a trial once in a block: remove the duplicate{blocks}; if a trial has several rows, such as one for its "
             f"outcome, pass join_rows_by={trial!r} (--join-rows-by {trial})"
         )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.data.columns import natural
 from pyem.data.files import is_table, read_table
+from pyem.data.identifiers import natural
 from pyem.data.preparing import listed, used_columns
 from pyem.data.row_names import NOTES, ROWS, RowNames, row_names
 from pyem.errors import DataError, counted, list_of, shown
@@ -211,7 +211,7 @@ def read_paths(paths: Paths, pattern: str | None, options: Mapping[str, Any], **
     files, pattern = find_files(paths, pattern)
     subject, block = options.get("subject", ""), listed(options.get("block"))
     used = used_columns(**{"subject": subject, "columns": {}, **options})
-    table = read_files(files, pattern, used, **how)
+    table = read_files(files, pattern, used, names=[str(name) for name in (subject, *block)], **how)
     if subject and subject not in table.columns and len(files) > 1:
         raise DataError(
             f"there is no column {subject!r} in the {len(files)} files, such as {files[0].name!r}; if their names say whose "

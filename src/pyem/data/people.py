@@ -89,7 +89,7 @@ def with_people(
 
 def _second(people: Any, subject: str) -> pd.DataFrame:
     if isinstance(people, str | Path):
-        return read_table(people)
+        return read_table(people, names=(subject, BIDS))
     return as_pandas(people)
 
 

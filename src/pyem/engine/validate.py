@@ -13,6 +13,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.engine.ends import require_ends
 from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
+from pyem.engine.ranges import require_codes
 from pyem.errors import DataError, ModelError, shown
 from pyem.model.distribution import Poisson, option_logits
 from pyem.model.model import Model
@@ -61,7 +62,7 @@ def validate(model: Model, data: Dataset) -> None:
             f"columns={{{missing[0]!r}: <its name in the table>}}"
         )
     for name, n_codes in model.coded:
-        _codes_in_range(model, data, name, n_codes)
+        require_codes(model, data, name, n_codes)
     counts = data.n_responses(model)
     if not counts.all():
         empty = data.subjects[counts == 0]
@@ -75,32 +76,11 @@ def validate(model: Model, data: Dataset) -> None:
     for name, n_options in _options(model, data).items():
         # Indices beyond the last option would be clipped without a word.
         if name not in dict(model.coded):
-            _codes_in_range(model, data, name, n_options)
+            require_codes(model, data, name, n_options)
     for name in _counts(model, data):
         _whole_counts(model, data, name)
     guarded(model, "looking at its indices", lambda: require_ends(model, data))
     known.add(model)
-
-
-def _codes_in_range(model: Model, data: Dataset, name: str, n_codes: int) -> None:
-    # With the lane second, a mask picks whole vectors, too.
-    codes, here = np.moveaxis(data.fields[name], -1, 1), data.present[name]
-    if (codes[here] % 1 != 0).any():
-        raise DataError(
-            f"column {name!r} has numbers, but model {model.name!r} needs codes of {n_codes} options from 0; "
-            f"pass codes={{{name!r}: [<the value of each option, in order>]}}"
-        )
-    outside = (codes < 0) | (codes >= n_codes)
-    bad = np.argwhere(here & outside.reshape(*here.shape, -1).any(-1))
-    if len(bad):
-        row, lane = bad[0]
-        code = int(codes[row, lane][outside[row, lane]].ravel()[0])
-        label = data.codes[name][code] if name in data.codes else code
-        raise DataError(
-            f"column {name!r} has code {label} for subject {shown(data.subjects[data.lane_subject[lane]])}, but model "
-            f"{model.name!r} has {n_codes} options; recode it"
-            + (_more_options(model, int(codes.max()) + 1) if name in model.responses else "")
-        )
 
 
 def _dry_run(model: Model, data: Dataset) -> None:
@@ -123,11 +103,6 @@ def _dry_run(model: Model, data: Dataset) -> None:
                 lambda: jax.eval_shape(lambda x, t: rollout(model, x, t, full=True), x, trials),
             )
     _tried.add(model)
-
-
-def _more_options(model: Model, n: int) -> str:
-    # A regression of yes or no has two options whatever the data.
-    return f" or make the model with options={n}" if model.autoscale is None else " as 0 and 1"
 
 
 def _whole_counts(model: Model, data: Dataset, name: str) -> None:

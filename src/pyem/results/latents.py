@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.data.frames import as_array, says_itself
 from pyem.engine.evaluate import trial_values
 from pyem.model.model import Model
 
@@ -18,8 +19,9 @@ def latents_at(model: Model, data: Dataset, x: np.ndarray) -> pd.DataFrame:
     """A row for each trial at unconstrained parameters (S, P).
 
     The columns are subject, block and trial; the columns of the data that the model uses (``name0``, ``name1``, ... for a
-    vector); the log-probability of the response and its exponential; the probability of every option ``p0``, ``p1``, ...;
-    values before the response; and what the update reports (prediction errors), NaN where the trial taught nothing.
+    vector), and beside codes what they stand for in the table that was read (``choice_label``); the log-probability of the
+    response and its exponential; the probability of every option ``p0``, ``p1``, ...; values before the response; and what
+    the update reports (prediction errors), NaN where the trial taught nothing.
 
     Examples
     --------
@@ -66,6 +68,8 @@ def _given(model: Model, data: Dataset) -> dict[str, Any]:
         here = data.present[name][row, lane]
         for label, column in _flat(name, values).items():
             columns[label] = column if here.all() else np.where(here, column, np.nan)
+            if not says_itself(data.codes.get(name, ())):
+                columns[f"{label}_label"] = np.where(here, as_array(data.codes[name])[column.astype(int)], None)  # type: ignore[call-overload]
     return columns
 
 

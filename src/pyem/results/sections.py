@@ -13,6 +13,7 @@ import numpy as np
 
 from pyem import __version__
 from pyem.data.dataset import Dataset
+from pyem.data.frames import says_itself
 from pyem.engine.pointwise import Observed, by_trial, chunks_of, require_room
 from pyem.model.model import Model
 from pyem.population.group import Group
@@ -119,8 +120,28 @@ def data_sections(model: Model, data: Dataset) -> dict[str, Section]:
     covariates = {name.replace("/", "_"): (("obs",), value[owner]) for name, value in data.covariates.items()}
     return {
         "observed_data": Section(observed.columns(model.responses)),
-        "constant_data": Section(covariates | observed.columns((*model.inputs, *model.outcomes)) | index),
+        "constant_data": Section(
+            covariates
+            | observed.columns((*model.inputs, *model.outcomes))
+            | _code_labels(model, data, observed)
+            | index
+        ),
     }
+
+
+def _code_labels(model: Model, data: Dataset, observed: Observed) -> dict[str, Any]:
+    """What the codes of each observed trial stand for in the table that was read (obs), as ``choice_label``."""
+    out: dict[str, Any] = {}
+    for name in model.columns:
+        known = data.codes.get(name, ())
+        if not says_itself(known) and data.fields[name].ndim == 2:
+            codes = data.fields[name][observed.row, observed.lane].astype(int)
+            here = data.present[name][observed.row, observed.lane]
+            out[f"{name}_label"] = (
+                ("obs",),
+                np.where(here, np.array([str(label) for label in known], object)[codes], ""),
+            )
+    return out
 
 
 def chain_coordinates(x: np.ndarray) -> dict[str, Any]:

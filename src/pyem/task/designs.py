@@ -33,6 +33,18 @@ class Replay:
     shown: tuple[tuple[str, tuple[float, ...]], ...] = ()
     payoffs: tuple[tuple[str, tuple[tuple[float, ...], ...]], ...] = ()
 
+    def __post_init__(self) -> None:
+        for name, columns in (("shown", self.shown), ("payoffs", self.payoffs)):
+            pairs = columns if isinstance(columns, tuple | list) else [columns]
+            if not all(
+                isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs
+            ):
+                raise ValueError(
+                    f"Replay has {name}={type(columns).__name__}; expected pairs of a column and its values, one for each "
+                    "trial, such as shown=(('cue', (0, 1, 1)),) and payoffs=(('reward', ((1, 0), (0, 1), (1, 0))),); of a "
+                    "data set these are columns of its to_frame()"
+                )
+
     def init(self, key: Array) -> Any:
         """The number of trials so far."""
         return jnp.zeros((), jnp.int32)

@@ -1,0 +1,74 @@
+"""The data of a run of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyem
+from pyem.cli import sources
+from pyem.cli.runs import Request, plain_value
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pyem.data.dataset import Dataset
+    from pyem.model.model import Model
+
+
+def read_data(request: Request, models: Sequence[Model]) -> Dataset:
+    """The data of a request, with the columns that its models need.
+
+    Columns that were not mapped are those of the same name.
+
+    Raises
+    ------
+    DataError
+        If the file or a column is not what was expected.
+    """
+    from pyem.data.many_files import read_paths
+
+    how = {"subject": request.subject, "block": list(request.block), "trial": request.trial, "columns": request.columns}
+    more = {"join_rows_by": request.join_rows_by or None, "count": request.count, "teach": request.teach}
+    text = {"separator": request.separator, "encoding": request.encoding, "decimal": request.decimal}
+    frame = read_paths(request.data, request.pattern, how | more, **text)
+    needed = dict.fromkeys(name for model in models for name in model.columns)
+    columns: dict[str, Any] = {name: request.columns.get(name, name) for name in needed} | dict(request.columns)
+    absent = [name for name in needed if name not in request.columns and name not in frame.columns]
+    if absent:
+        users = ", ".join(model.name for model in models if absent[0] in model.columns)
+        raise pyem.DataError(
+            f"{users} needs the column {absent[0]!r}, but {sources.described(request.data)} has "
+            f"{', '.join(map(repr, frame.columns))}; say which one it is with --column {absent[0]}=COLUMN"
+        )
+    given = {name: _labels(frame, columns.get(name), labels) for name, labels in request.codes.items()}
+    return pyem.Dataset.from_frame(
+        frame,
+        subject=request.subject,
+        block=list(request.block),
+        trial=request.trial,
+        columns=columns,
+        codes=dict.fromkeys(_codes_of_all(models, request)) | given,
+        values=request.values,
+        missing=request.missing,
+        covariates=list(request.covariates),
+        missing_outcome=request.missing_outcome,
+        where=request.where,
+        exclude=request.exclude,
+        people=request.people,
+        unmatched=request.unmatched,
+        reference=request.reference,
+        **more,
+    )
+
+
+def _codes_of_all(models: Sequence[Model], request: Request) -> list[str]:
+    """Columns that are codes for every model that has them, so that 1, 2, ... may stand for 0, 1, ..."""
+    coded = [name for model in models for name, _ in model.coded if name not in request.values]
+    return [name for name in coded if all(name in dict(model.coded) for model in models if name in model.columns)]
+
+
+def _labels(frame: pd.DataFrame, column: Any, labels: Sequence[str]) -> list[Any]:
+    """Labels from the command line in the type of the column: numbers where it holds numbers."""
+    numeric = isinstance(column, str) and column in frame.columns and frame[column].dtype.kind in "iufb"
+    return [plain_value(label) for label in labels] if numeric else list(labels)

@@ -1,0 +1,100 @@
+"""Names of people and blocks: kept as they were written, in the order in which they appear."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pyem.data.columns import EXACT, Column, all_whole, parse
+from pyem.errors import DataError
+
+
+def as_labels(column: Column) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct labels in order of appearance (or of an ordered categorical), and the index of each row's.
+
+    Raises
+    ------
+    DataError
+        If a value is missing, or is a number too long to be exact.
+    """
+    import pandas as pd
+
+    missing = np.flatnonzero(~column.here)
+    if len(missing):
+        raise DataError(
+            f"column {column.name!r} has no value in row {column.row(missing[0])} ({len(missing)} such rows in all); every "
+            "row needs one, fill it in"
+        )
+    if column.labels is not None:
+        labels = np.array(column.labels, object)
+        used = np.bincount(column.values, minlength=len(labels)) > 0
+        # A categorical may have categories that do not occur.
+        return (labels, column.values) if used.all() else (labels[used], (np.cumsum(used) - 1)[column.values])
+    floats = column.values.dtype.kind == "f"
+    inexact = np.flatnonzero(~(np.abs(column.values) < EXACT)) if floats else []
+    if len(inexact):
+        raise DataError(
+            f"column {column.name!r} has the number {column.values[inexact[0]]:g} in row {column.row(inexact[0])}, where a "
+            "name is expected: numbers so long are not exact, and two of them may have become one; keep the column as text "
+            "(dtype=str)"
+        )
+    index, found = pd.factorize(column.values)
+    distinct = np.asarray(found)
+    return distinct.astype(int) if floats and all_whole(distinct) else distinct, index
+
+
+def natural(label: Any) -> tuple[Any, ...]:
+    """A key that sorts numbers inside text by value: ``"block2"`` before ``"block10"``.
+
+    Examples
+    --------
+    >>> sorted(["block10", "block2"], key=natural)
+    ['block2', 'block10']
+    """
+    parts = re.split(r"([0-9]+)", str(label))
+    # The length of a number without its zeros says how large it is, however many digits it has.
+    digits = lambda part: (0, len(part.lstrip("0")), part.lstrip("0"), part)  # noqa: E731
+    return tuple(digits(part) if k % 2 else (1, 0, part) for k, part in enumerate(parts))
+
+
+def in_order(labels: np.ndarray) -> np.ndarray:
+    """Indices that sort labels: numbers by value, also those written as text; other text by `natural`.
+
+    Examples
+    --------
+    >>> in_order(np.array(["10", "-2", "9"], object)).tolist()
+    [1, 2, 0]
+    """
+    if labels.dtype != object:
+        return np.argsort(labels)
+    values = parse(labels.tolist())
+    if np.isnan(values).any() or (np.abs(values) >= EXACT).any():
+        return np.array(sorted(range(len(labels)), key=lambda k: natural(labels[k])))
+    return np.array(sorted(range(len(labels)), key=lambda k: (values[k], str(labels[k]))))
+
+
+def alike_notes(labels: Sequence[Any], what: str) -> list[str]:
+    """A note where labels that are kept apart differ in spaces, capitals or leading zeros only.
+
+    Examples
+    --------
+    >>> alike_notes(["P1", "P2", "P1 "], "subjects")
+    ["subjects 'P1' and 'P1 ' differ in spaces, capitals or leading zeros only, and are kept apart"]
+    """
+    if all(not isinstance(label, str) for label in labels):
+        return []
+    alike: dict[str, list[str]] = {}
+    for label in map(str, labels):
+        plain = re.sub(r"\s+", " ", label.strip().casefold())
+        alike.setdefault(re.sub(r"(?<![0-9.,])0+(?=[0-9])", "", plain), []).append(label)
+    groups = [group for group in alike.values() if len(group) > 1]
+    if not groups:
+        return []
+    more = f" ({len(groups)} such cases in all)" if len(groups) > 1 else ""
+    return [
+        f"{what} {' and '.join(map(repr, groups[0][:4]))} differ in spaces, capitals or leading zeros only, and are kept "
+        f"apart{more}"
+    ]

@@ -1,0 +1,69 @@
+"""Codes of options that a model cannot have, and what is probably meant by them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.data.markers import advice, looks_like_marker
+from pyem.errors import DataError, shown
+from pyem.model.model import Model
+
+
+def require_codes(model: Model, data: Dataset, name: str, n_codes: int) -> None:
+    """Raise unless a column of `data` holds codes 0, 1, ... below `n_codes`.
+
+    Raises
+    ------
+    DataError
+        That names the value, its subject, and what to do.
+    """
+    # With the lane second, a mask picks whole vectors, too.
+    codes, here = np.moveaxis(data.fields[name], -1, 1), data.present[name]
+    if codes.ndim > 2 and name in model.responses:
+        raise DataError(
+            f"column {name!r} has {codes[0, 0].size} values in each trial, but model {model.name!r} explains one; map one "
+            f"column of the table to it, as in columns={{{name!r}: 'response'}}"
+        )
+    if (codes[here] % 1 != 0).any():
+        raise DataError(
+            f"column {name!r} has numbers, but model {model.name!r} needs codes of {n_codes} options from 0; "
+            f"pass codes={{{name!r}: [<the value of each option, in order>]}}"
+        )
+    outside = (codes < 0) | (codes >= n_codes)
+    bad = np.argwhere(here & outside.reshape(*here.shape, -1).any(-1))
+    if len(bad):
+        row, lane = bad[0]
+        label = _label(data, name, int(codes[row, lane][outside[row, lane]].ravel()[0]))
+        raise DataError(
+            f"column {name!r} has code {label} for subject {shown(data.subjects[data.lane_subject[lane]])}, but model "
+            f"{model.name!r} has {n_codes} options; {_remedy(model, data, name, n_codes)}"
+        )
+
+
+def _label(data: Dataset, name: str, code: int) -> Any:
+    return data.codes[name][code] if name in data.codes else code
+
+
+def _remedy(model: Model, data: Dataset, name: str, n_codes: int) -> str:
+    codes = np.moveaxis(data.fields[name], -1, 1)[data.present[name]]
+    used = [_label(data, name, int(code)) for code in np.unique(codes)]
+    markers = [label for label in used if looks_like_marker(label)]
+    if name in data.codes and markers and len(used) - len(markers) <= n_codes:
+        # That it could be one more option is not said: who follows the advice fits nonsense.
+        return f"if {' and '.join(map(repr, markers))} marks a missing value, pass {advice(name, markers)}"
+    if name in data.codes and [str(label) for label in used] == [str(k) for k in range(n_codes + 1)]:
+        return (
+            f"if {used[0]!r} marks a missed response, pass {advice(name, used[:1])}; if it is an option like the others, the "
+            "model was made for one too few"
+        )
+    if name not in data.codes and len(used) <= n_codes:
+        return f"say which values are its codes, in order: codes={{{name!r}: {used}}} (--codes on the command line)"
+    return "recode it" + (_more_options(model, int(codes.max()) + 1) if name in model.responses else "")
+
+
+def _more_options(model: Model, n: int) -> str:
+    # A regression of yes or no has two options whatever the data.
+    return f" or make the model with options={n}" if model.autoscale is None else " as 0 and 1"
