@@ -25,6 +25,7 @@ API = {
     "DataError",
     "Dataset",
     "EMModel",
+    "Experiment",
     "FitResult",
     "FitWarning",
     "GridFit",

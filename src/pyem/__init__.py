@@ -21,6 +21,7 @@ _WHERE = {
     "DataError": "errors",
     "Dataset": "data.dataset",
     "EMModel": "compat.api",
+    "Experiment": "study.experiment",
     "FitResult": "compat.api",
     "FitWarning": "errors",
     "GridFit": "results.grid",

@@ -282,13 +282,15 @@ def test_trial_that_is_there_twice() -> None:
     says(
         DataError,
         "trial 2 (column 't') is there twice for subject 's2' (row 8), first in row 7; every subject has a trial once in a "
-        "block: remove the duplicate",
+        "block: remove the duplicate; if a trial has several rows, such as one for its outcome, pass join_rows_by='t' "
+        "(--join-rows-by t)",
         lambda: read(TABLE.assign(t=TABLE.t.where(TABLE.index != 6, 2))),
     )
     says(
         DataError,
         "trial 1 (column 't') is there twice for subject 's1' (row 3), first in row 1; every subject has a trial once in a "
-        "block: remove the duplicate, or name the column of the blocks with block=",
+        "block: remove the duplicate, or name the column of the blocks with block=; if a trial has several rows, such as one "
+        "for its outcome, pass join_rows_by='t' (--join-rows-by t)",
         lambda: read(block=None),
     )
 
@@ -432,8 +434,8 @@ def test_covariate_that_a_subject_lacks() -> None:
 def test_covariate_of_three_words() -> None:
     says(
         DataError,
-        "covariate 'age' has 3 values as text ('s1', 's12', 's2'), where numbers or two values are expected; make a 0/1 column "
-        "for each but one of them".replace("'s1', 's12', 's2'", "'s1', 's2', 's12'"),
+        "covariate 'age' has 3 categories for 3 subjects ('s1', 's2', 's12'); categories are shared by several people: name "
+        "another column",
         lambda: read(TABLE.assign(age=TABLE.id), covariates=["age"]),
     )
 

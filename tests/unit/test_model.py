@@ -100,7 +100,7 @@ def test_a_fixed_parameter_is_no_longer_free():
 
 def test_no_column_has_the_name_of_a_mask():
     with pytest.raises(
-        ValueError, match="'masked' has a column 'seen', but a trial has responded, learn, seen of its own"
+        ValueError, match="'masked' has a column 'seen', but a trial has responded, learn, seen, counted of its own"
     ):
         pyem.Model("masked", (), policy=lambda p, q, trial: None, inputs=("seen",))
 

@@ -43,7 +43,7 @@ def test_a_good_model_climbs_to_the_top():
     report = pyem.check(GOOD, DATA)
     assert report
     assert [r.name for r in report.rungs] == RUNGS
-    assert set(RUNGS) == {"shapes", "value", "gradient", "purity", "sampling", "simulation"}
+    assert set(RUNGS) == {"shapes", "value", "indices", "gradient", "purity", "sampling", "simulation"}
     assert str(report).startswith("check of rw1a1b\nok   shapes: columns choice, reward; parameters beta, alpha\n")
 
 

@@ -52,5 +52,7 @@ def join_blocks(data: Dataset) -> Dataset:
             codes=data.codes,
             trial=None,
             notes=data.notes,
+            counted=None if data.counted is None else joined(data.counted, fill=True),
+            teaches=None if data.teaches is None else joined(data.teaches, fill=True),
         )
     )

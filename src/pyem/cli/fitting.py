@@ -13,6 +13,7 @@ import typer
 import pyem
 from pyem.cli import options as opt
 from pyem.cli import report, terminal
+from pyem.cli import sources as src
 from pyem.cli.program import app, console, plainly, warn
 from pyem.cli.spreadsheet import csv_bytes
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     "pyem fit data.csv --model rw1a1b --model rw2a1b --covariate age --out results\n\n"
     "pyem fit data.csv --model rw1a1b+lapse --covariate age:alpha --codes choice=left,right --covariance full\n\n"
     "pyem fit data.csv --model rw1a1b --method nuts --out posterior\n\n"
+    "pyem fit bids --pattern bids --subject subject --block session --people bids/participants.tsv --covariate age --model "
+    "rw1a1b\n\n"
     "[bold]What is written[/bold]\n\n"
     "group.csv (the group's parameters), subjects.csv (a row for each person), latents.csv (a row for each trial), fit.nc "
     "(everything; `pyem.load` in Python, or ArviZ), figures, and run.json (what was asked for, versions, seeds and the digest "
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 )
 @plainly
 def fit(
-    data: opt.Data,
+    data: src.Files,
     *,
     subject: opt.Subject = "subject",
     block: opt.Blocks,
@@ -52,6 +55,13 @@ def fit(
     missing_outcome: opt.Missing = opt.MissingOutcome.skip,
     where: opt.Where = None,
     exclude: opt.Exclude,
+    pattern: src.Pattern = None,
+    people: src.People = None,
+    unmatched: src.UnmatchedOption = src.Unmatched.error,
+    reference: src.References,
+    join_rows_by: src.JoinRows,
+    count: src.Count = None,
+    teach: src.Teach = None,
     model: opt.Models,
     fix: opt.Fixed,
     covariate: opt.Covariates,
@@ -74,7 +84,7 @@ def fit(
     from pyem.cli.runs import Request
 
     request = Request(
-        data=data,
+        data=src.one_or_several(data),
         models=tuple(model),
         subject=subject,
         block=tuple(block),
@@ -91,6 +101,7 @@ def fit(
         missing_outcome=missing_outcome.value,
         where=where,
         exclude=tuple(exclude),
+        **src.asked(pattern, people, unmatched, reference, join_rows_by, count, teach),
         covariates=opt.shifts(covariate),
         fix=opt.numbers(fix, "--fix", "alpha=0.1"),
         method=method.value,
@@ -151,7 +162,7 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
             folders = {name: "." if len(names) == 1 else report.folder_name(name) for name in names}
             data = reading.read_data(request, models)
             screen = console()
-            screen.print(terminal.data_lines(request.data, data), markup=False)
+            screen.print(terminal.data_lines(src.described(request.data).strip("'"), data), markup=False)
             fits: dict[str, Fit] = {}
             for name, one in zip(
                 names, runs.run_fits(request, models, data, progress=sys.stderr.isatty()), strict=True

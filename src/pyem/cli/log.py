@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import hashlib
 import json
 import platform
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import pyem
+from pyem.cli import sources
 from pyem.cli.report import LOG
 from pyem.cli.runs import Request
 
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
     from pyem.results.fit import Fit
 
 FORMAT = 1
-
-
-def sha256(path: str | Path) -> str:
-    """Digest of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Log:
@@ -45,13 +39,14 @@ class Log:
 
     def content(self, data: Dataset, fits: Mapping[str, Fit], folders: Mapping[str, str]) -> dict[str, Any]:
         """The log, as plain values."""
+        files = sources.files_of(self.request)
         return {
             "format": FORMAT,
             "command": self.request.command(),
             "request": dataclasses.asdict(self.request),
             "data": {
-                "file": Path(self.request.data).name,
-                "sha256": sha256(self.request.data),
+                "file": files[0].name if len(files) == 1 else [file.name for file in files],
+                "sha256": sources.digest(files),
                 "subjects": data.n_subjects,
                 "blocks": data.n_lanes,
                 "trials": data.n_trials,
@@ -138,13 +133,13 @@ def logged_request(log: Mapping[str, Any], data: str | None) -> Request:
     """
     request = Request.from_dict(log["request"])
     request = dataclasses.replace(request, data=data or request.data)
-    if not Path(request.data).is_file():
+    if isinstance(request.data, str) and not Path(request.data).exists() and request.pattern is None:
         raise ValueError(f"there is no data file {request.data!r} (seen from here); say where it is with --data")
-    found, expected = sha256(request.data), log["data"]["sha256"]
+    found, expected = sources.digest(sources.files_of(request)), log["data"]["sha256"]
     if found != expected:
         raise ValueError(
-            f"{request.data!r} is not the file that was fitted: its SHA-256 is {found[:12]}..., but the log says "
-            f"{expected[:12]}...; give the original with --data, or use `pyem fit` for new data"
+            f"{sources.described(request.data)} is not the file that was fitted: its SHA-256 is {found[:12]}..., but the log "
+            f"says {expected[:12]}...; give the original with --data, or use `pyem fit` for new data"
         )
     return request
 

@@ -71,7 +71,6 @@ DATA, MODEL, GROUP, SEARCH, OUTPUT = "The data", "The model", "The group", "The 
 MOST_STARTS, MOST_DRAWS, MOST_CHAINS = 1000, 1_000_000, 1000
 """Larger numbers are slips of the finger, or more than any memory holds."""
 
-Data = Annotated[str, typer.Argument(metavar="DATA", help="CSV, TSV or Parquet file with a row for each trial.")]
 Subject = Annotated[str, _option(DATA, "Whose trial a row is.", metavar="COLUMN")]
 Blocks = Annotated[
     list[str],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyem
+from pyem.cli import sources
 from pyem.cli.runs import Request, plain_value
 
 if TYPE_CHECKING:
@@ -25,23 +26,20 @@ def read_data(request: Request, models: Sequence[Model]) -> Dataset:
     DataError
         If the file or a column is not what was expected.
     """
-    from pyem.data.files import read_table
+    from pyem.data.many_files import read_paths
 
-    frame = read_table(
-        request.data,
-        separator=request.separator,
-        encoding=request.encoding,
-        decimal=request.decimal,
-        names=(request.subject, *request.block),
-    )
+    how = {"subject": request.subject, "block": list(request.block), "trial": request.trial, "columns": request.columns}
+    more = {"join_rows_by": request.join_rows_by or None, "count": request.count, "teach": request.teach}
+    text = {"separator": request.separator, "encoding": request.encoding, "decimal": request.decimal}
+    frame = read_paths(request.data, request.pattern, how | more, **text)
     needed = dict.fromkeys(name for model in models for name in model.columns)
     columns: dict[str, Any] = {name: request.columns.get(name, name) for name in needed} | dict(request.columns)
     absent = [name for name in needed if name not in request.columns and name not in frame.columns]
     if absent:
         users = ", ".join(model.name for model in models if absent[0] in model.columns)
         raise pyem.DataError(
-            f"{users} needs the column {absent[0]!r}, but {request.data!r} has {', '.join(map(repr, frame.columns))}; "
-            f"say which one it is with --column {absent[0]}=COLUMN"
+            f"{users} needs the column {absent[0]!r}, but {sources.described(request.data)} has "
+            f"{', '.join(map(repr, frame.columns))}; say which one it is with --column {absent[0]}=COLUMN"
         )
     given = {name: _labels(frame, columns.get(name), labels) for name, labels in request.codes.items()}
     return pyem.Dataset.from_frame(
@@ -57,6 +55,10 @@ def read_data(request: Request, models: Sequence[Model]) -> Dataset:
         missing_outcome=request.missing_outcome,
         where=request.where,
         exclude=request.exclude,
+        people=request.people,
+        unmatched=request.unmatched,
+        reference=request.reference,
+        **more,
     )
 
 

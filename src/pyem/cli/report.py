@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyem.cli.spreadsheet import csv_bytes
+from pyem.results.leftovers import remove_leftovers, unfinished
 
 if TYPE_CHECKING:
     from pyem.results.fit import Fit
@@ -95,11 +96,10 @@ def whole_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     'done'
     """
     path = path.resolve()
+    remove_leftovers(path)
     check_free(path, force=force)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    # Of a process that had the same number and was killed.
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = unfinished(path)
     partial.mkdir()
     try:
         yield partial
@@ -114,7 +114,7 @@ def _take_place(partial: Path, path: Path) -> None:
     if not path.exists():
         partial.rename(path)
         return
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    old = unfinished(path, "old")
     path.rename(old)
     try:
         partial.rename(path)
@@ -133,7 +133,8 @@ def whole_file(path: Path, content: bytes, *, force: bool = False) -> None:
         If it exists and `force` is False, or its folder does not exist.
     """
     check_file(path, force=force)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    remove_leftovers(path)
+    partial = unfinished(path)
     try:
         partial.write_bytes(content)
         partial.replace(path)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import pyem
+from pyem.cli import sources
 from pyem.cli.options import quoted
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Request:
     'em'
     """
 
-    data: str
+    data: str | tuple[str, ...]
     models: tuple[str, ...]
     subject: str = "subject"
     block: tuple[str, ...] = ()
@@ -50,6 +51,13 @@ class Request:
     missing_outcome: str = "skip"
     where: str | None = None
     exclude: tuple[str, ...] = ()
+    pattern: str | None = None
+    people: str | None = None
+    unmatched: str = "error"
+    reference: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    join_rows_by: tuple[str, ...] = ()
+    count: str | Mapping[str, Sequence[str]] | None = None
+    teach: str | Mapping[str, Sequence[str]] | None = None
     covariates: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     fix: Mapping[str, float] = dataclasses.field(default_factory=dict)
     method: str = "em"
@@ -76,12 +84,13 @@ class Request:
         unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"there are options that this pyem does not know: {', '.join(sorted(unknown))}")
-        several = {name: tuple(values.get(name, ())) for name in ("models", "block", "exclude")}
-        return cls(**{**values, **several})
+        several = {name: tuple(values.get(name, ())) for name in ("models", "block", "exclude", "join_rows_by")}
+        data = values["data"] if isinstance(values["data"], str) else tuple(values["data"])
+        return cls(**{**values, **several, "data": data})
 
     def command(self) -> str:
         """The command line that asks for the same, without ``--out``."""
-        words = ["pyem", "fit", self.data]
+        words = ["pyem", "fit", *([self.data] if isinstance(self.data, str) else self.data)]
         add = lambda option, value: words.extend([f"--{option}", str(value)])  # noqa: E731
         default = Request(self.data, self.models)
         for model in self.models:
@@ -99,6 +108,8 @@ class Request:
             add("missing", f"{name}={_joined(_comma_quoted(marks))}")
         for label in self.exclude:
             add("exclude", label)
+        for name, value in sources.words(self):
+            add(name, value)
         for name, on in self.covariates.items():
             add("covariate", f"{quoted(name)}:{_joined(on)}" if on else quoted(name))
         for name, value in self.fix.items():

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyem.data.coding import is_coded
 from pyem.data.columns import key
+from pyem.data.counted import mask_of_arrays
 from pyem.data.fields import check_names, mapping
 from pyem.data.markers import advice, listed, looks_like_marker
 from pyem.data.ragged_lists import Given, given
@@ -21,6 +22,8 @@ def lanes_from_arrays(
     covariates: Mapping[str, Any],
     codes: Mapping[str, Sequence[Any]],
     missing: Mapping[str, Any] | None = None,
+    count: Any = None,
+    teach: Any = None,
 ) -> dict[str, Any]:
     """The parts of a `Dataset`, from arrays (subject, block, trial, ...). See `Dataset.from_arrays`."""
     check_names(list(fields), list(codes), list(covariates))
@@ -47,6 +50,8 @@ def lanes_from_arrays(
         "subjects": _subject_labels(subjects, n_subjects),
         "covariates": {name: _one_each(name, value, n_subjects) for name, value in covariates.items()},
         "codes": {name: tuple(value) for name, value in codes.items()},
+        "counted": mask_of_arrays(count, (n_subjects, n_blocks, n_trials), "count"),
+        "teaches": mask_of_arrays(teach, (n_subjects, n_blocks, n_trials), "teach"),
         "notes": tuple(notes),
     }
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pyem.data.row_names import row_names
 from pyem.errors import DataError
 
 Where = Callable[[int], str]
@@ -46,6 +47,8 @@ class Column:
         (row,): where the rows are in the table that was given, from 0; None if these are all of its rows.
     marked
         Number of cells that hold a marker of a missing value.
+    names
+        What rows of the table are called, if it was put together from several files or rows.
     """
 
     name: str
@@ -56,15 +59,17 @@ class Column:
     kind: str = "text"
     rows: np.ndarray | None = None
     marked: int = 0
+    names: Callable[[int], str] | None = None
 
     @property
     def here(self) -> np.ndarray:
         """(row,): where there is a value."""
         return ~np.isnan(self.values) if self.labels is None else self.values >= 0
 
-    def row(self, k: int) -> int:
-        """The number of a row in the table that was given, from 1 below the header."""
-        return 1 + int(k if self.rows is None else self.rows[k])
+    def row(self, k: int) -> str:
+        """The number of a row in the table that was given, from 1 below the header; of which file, if there are several."""
+        place = int(k if self.rows is None else self.rows[k])
+        return str(place + 1) if self.names is None else self.names(place)
 
 
 def open_table(frame: Any) -> Any:
@@ -127,7 +132,8 @@ def read_columns(
     if rows is not None:
         table = table.select(names)[rows.tolist()]
     known = {name: _column(table[name], name, (markers or {}).get(name, ()), rows) for name in names}
-    return {name: dataclasses.replace(column, rows=rows) for name, column in known.items()}
+    called = row_names(frame)
+    return {name: dataclasses.replace(column, rows=rows, names=called) for name, column in known.items()}
 
 
 def require(columns: Sequence[Any], names: Sequence[str], frame: Any = None) -> None:

@@ -17,12 +17,12 @@ import numpy as np
 
 from pyem.data.arrays import lanes_from_arrays
 from pyem.data.fields import names_of
-from pyem.data.files import read_table
 from pyem.data.frames import frame_of, in_words, summary_of
-from pyem.data.lengths import lane_lengths, ranges
+from pyem.data.lengths import lane_lengths
 from pyem.data.long_table import lanes_from_frame
+from pyem.data.many_files import read_paths
 from pyem.data.masks import masks, trials
-from pyem.data.parts import fingerprint, lanes_of, people_of
+from pyem.data.parts import by_length, fingerprint, lanes_of, people_of, responses_of
 from pyem.data.ragged import RaggedFields, first_seen, is_sparse, wide
 from pyem.model.model import Model
 from pyem.model.record import Record
@@ -59,6 +59,11 @@ class Dataset:
         Label of each trial, (trial, lane).
     notes
         What was inferred or deserves attention when the data were read.
+    counted
+        False for trials that are left out of the likelihood although there is a response, such as forced choices,
+        (trial, lane); None if there are none.
+    teaches
+        False for trials that models learn nothing from, (trial, lane); None if there are none.
     """
 
     fields: Mapping[str, np.ndarray]
@@ -71,6 +76,8 @@ class Dataset:
     codes: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     trial: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    counted: np.ndarray | None = None
+    teaches: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         lengths = lane_lengths(self.valid)
@@ -99,6 +106,12 @@ class Dataset:
         missing_outcome: Literal["skip", "error"] = "skip",
         where: str | None = None,
         exclude: str | Sequence[Any] = (),
+        count: str | Mapping[str, Any] | None = None,
+        teach: str | Mapping[str, Any] | None = None,
+        join_rows_by: str | Sequence[str] | None = None,
+        people: Any = None,
+        unmatched: Literal["error", "drop"] = "error",
+        reference: Mapping[str, Any] | None = None,
     ) -> Dataset:
         """Data from a long table, a row for each trial.
 
@@ -128,17 +141,32 @@ class Dataset:
         missing
             Values that mark a missing one, by field or covariate: ``{"choice": ["no response", 0]}``.
         covariates
-            Columns with one value for each subject, such as age or diagnosis (two text values are coded as 0 and 1). The
-            value may be in any of the subject's rows, or all.
+            Columns with one value for each subject, in any of its rows or all. Two text values are coded as 0 and 1; more are
+            categories, of which each but the first, sorted, becomes a covariate: ``diagnosis[patient]`` is 1 for patients.
         missing_outcome
             ``"skip"``: a trial with a response but without a value in another column stays: models that learn from that
             column learn nothing on it, and for models that are shown it or explain it it is left out of the likelihood.
             ``"error"``: such a trial is an error.
         where
-            A condition on the table's columns, ``"phase == 'main' and not practice"``; other rows are left out before
-            anything is inferred. See `pyem.data.conditions.fulfilled`.
+            A condition on the table's columns, ``"phase == 'main' and not practice"``; other rows are left out, see
+            `pyem.data.conditions.fulfilled`. Rows are joined before.
         exclude
             Labels of people who are left out.
+        count
+            Column that says which trials count in the likelihood, 1 or 0, or the column and its values that mean yes:
+            ``{"trial_type": ["free"]}``. A forced choice teaches, but was not chosen.
+        teach
+            Likewise, which trials teach: in a transfer phase choices count, and nothing is learned.
+        join_rows_by
+            Column, or columns, with the same value in all rows of a trial, if choice and outcome are in rows of their own; or
+            ``"order"``: a new trial begins with a row that has a value in a column that already has one.
+        people
+            A second table, or its file, with the `covariates` in a row for each person. Its column of people has the same name,
+            or is ``participant_id``. Who is missing on either side is reported.
+        unmatched
+            People without a row or a value there are an ``"error"``, or are left out: ``"drop"``.
+        reference
+            By covariate, the category that others are compared with; numbers for which one is named are categories, too.
 
         Raises
         ------
@@ -167,28 +195,41 @@ class Dataset:
                 missing_outcome=missing_outcome,
                 where=where,
                 exclude=[exclude] if isinstance(exclude, str | int) else exclude,
+                count=count,
+                teach=teach,
+                join_rows_by=join_rows_by,
+                people=people,
+                unmatched=unmatched,
+                reference=reference,
             )
         )
 
     @classmethod
     def read(
         cls,
-        path: str | Path,
+        path: str | Path | Sequence[str | Path],
         *,
         subject: str,
         block: str | Sequence[str] | None = None,
+        pattern: str | None = None,
         separator: str | None = None,
         encoding: str | None = None,
         decimal: str | None = None,
         **options: Any,
     ) -> Dataset:
-        """Data from a CSV, TSV, Parquet or Excel file.
+        """Data from CSV, TSV, Parquet or Excel files.
 
-        People and blocks are read as text and keep the names that the file gives them: 001 is not 1.
+        People and blocks are read as text and keep the names that the files give them: 001 is not 1.
 
         Parameters
         ----------
-        path, separator, encoding, decimal
+        path
+            A file, a list of files, a folder (with the folders in it), or a name with ``*``.
+        pattern
+            What the names of the files say: ``"sub-{subject}_ses-{session}_*.tsv"`` makes the columns ``subject`` and
+            ``session``; ``"bids"`` makes columns of all entities of BIDS, and takes the files of behaviour and events of a
+            folder. A path with such fields is its own pattern.
+        separator, encoding, decimal
             See `pyem.data.files.read_table`.
         subject, block, options
             Those of `from_frame`.
@@ -204,9 +245,9 @@ class Dataset:
         Traceback (most recent call last):
         pyem.errors.DataError: there is no file 'no such file.csv'; check the path
         """
-        names = names_of([subject, *names_of(block)])
-        frame = read_table(path, separator=separator, encoding=encoding, decimal=decimal, names=names)
-        return cls.from_frame(frame, subject=subject, block=block, **options)
+        options |= {"subject": subject, "block": block}
+        table = read_paths(path, pattern, options, separator=separator, encoding=encoding, decimal=decimal)
+        return cls.from_frame(table, **options)
 
     @classmethod
     def from_arrays(
@@ -217,6 +258,8 @@ class Dataset:
         covariates: Mapping[str, Any] | None = None,
         codes: Mapping[str, Sequence[Any]] | None = None,
         missing: Mapping[str, Any] | None = None,
+        count: Any = None,
+        teach: Any = None,
     ) -> Dataset:
         """Data from arrays (subject, block, trial, ...), NaN (or a code below 0) where missing.
 
@@ -233,6 +276,8 @@ class Dataset:
             Labels of the codes 0, 1, ... of a field. Its values are codes, or labels.
         missing
             Values that mark a missing one, by field: ``{"choice": [999]}``.
+        count, teach
+            Arrays (subject, block, trial) of 0 and 1: which trials count in the likelihood, and which teach.
 
         Raises
         ------
@@ -245,7 +290,7 @@ class Dataset:
         >>> data.n_subjects, data.n_lanes
         (3, 6)
         """
-        return cls(**lanes_from_arrays(fields, subjects, covariates or {}, codes or {}, missing))
+        return cls(**lanes_from_arrays(fields, subjects, covariates or {}, codes or {}, missing, count, teach))
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 
@@ -284,8 +329,8 @@ class Dataset:
     def to_frame(self, *, labels: bool = True) -> pd.DataFrame:
         """The long table again: a row for each trial, missing values as NaN.
 
-        The columns are ``subject``, ``block``, ``trial``, the fields (``name0``, ``name1``, ... for a vector) and the
-        covariates. `from_frame` makes the same arrays of it, given the same codes.
+        The columns are ``subject``, ``block``, ``trial``, the fields (``name0``, ``name1``, ... for a vector), ``counted``
+        and ``teaches`` if given, and the covariates. `from_frame` makes the same arrays of it, given the same codes.
 
         Parameters
         ----------
@@ -316,20 +361,11 @@ class Dataset:
 
     def n_responses(self, model: Model) -> np.ndarray:
         """Number of trials of each subject that count in the likelihood, (S,); one with a choice and a time counts once."""
-        counts = np.zeros(self.n_lanes, int)
-        for lanes, part in self.pieces():
-            responded, _ = part.masks(model)
-            counts[lanes] = np.any(list(responded.values()), axis=0).sum(0)
-        return np.bincount(self.lane_subject, counts, self.n_subjects).astype(int)
+        return responses_of(self, model)
 
     def pieces(self) -> list[tuple[np.ndarray, Dataset]]:
         """The data in pieces with little padding, each with its lanes; one piece unless lengths are very unequal."""
-        if not isinstance(self.fields, RaggedFields):
-            return [(np.arange(self.n_lanes), self)]
-        lengths = lane_lengths(self.valid)
-        of_lane = np.searchsorted(ranges(lengths), lengths)
-        parts = [np.flatnonzero(of_lane == k) for k in np.unique(of_lane)]
-        return [(lanes, self.cut(lanes, max(1, int(lengths[lanes].max())))) for lanes in parts]
+        return by_length(self)
 
     def fingerprint(self, model: Model) -> str:
         """A digest of who responded what, the same for all models of the same responses."""

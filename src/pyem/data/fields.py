@@ -11,11 +11,11 @@ from pyem.data.coding import OPTION, as_codes, is_coded, is_label
 from pyem.data.columns import Column, Where, parse
 from pyem.data.markers import marker_notes, option_notes
 from pyem.data.quantities import as_numbers, check_values, looks_like_quantity, worth_of
-from pyem.errors import DataError, list_of, shown
+from pyem.errors import DataError, shown
 
 RESPONSES = ("choice", "action", "response", "rt", "y")
 """Usual names of what a model explains: a trial without the first of these that is mapped is a missed one."""
-RESERVED = ("subject", "block", "trial", "responded", "learn")
+RESERVED = ("subject", "block", "trial", "responded", "learn", "counted", "teaches")
 """Names that fields cannot have: they index tables, or are the masks that models see beside their columns."""
 
 
@@ -147,11 +147,6 @@ def covariate(column: Column, who: np.ndarray, subjects: np.ndarray, where: Wher
     name = column.name
     if _is_text(column):
         codes, labels = as_codes([column], name, None, where)
-        if len(labels) > 2:
-            raise DataError(
-                f"covariate {name!r} has {len(labels)} values as text ({list_of(labels, 4)}), where numbers or two values are "
-                "expected; make a 0/1 column for each but one of them"
-            )
         notes.append(f"covariate {name}: {mapping(labels)}")
         values = np.where(codes[:, 0] >= 0, codes[:, 0], np.nan)
     else:
@@ -220,7 +215,8 @@ def coding_notes(
     return notes
 
 
-def _response(fields: Mapping[str, Any]) -> str | None:
+def response_of(fields: Mapping[str, Any]) -> str | None:
+    """The field that says what was done, by its name; None if that is not known."""
     return next((name for name in RESPONSES if name in fields), None)
 
 
@@ -228,7 +224,7 @@ def missing_notes(
     sources: Mapping[str, list[str]], present: Mapping[str, np.ndarray], missing_outcome: str, where: Where
 ) -> list[str]:
     """What is missing, where there is a response; an error if `missing_outcome` says so."""
-    response = _response(present)
+    response = response_of(present)
     notes = []
     for name, here in present.items():
         gone = ~here
@@ -261,7 +257,7 @@ def no_empty_subject(
     sources: Mapping[str, list[str]], present: Mapping[str, np.ndarray], who: np.ndarray, subjects: np.ndarray
 ) -> None:
     """Raise a DataError if a subject has no response at all."""
-    response = _response(present)
+    response = response_of(present)
     if response is None:
         # Which column a model explains is not known here; `validate` looks again, with the model.
         return

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyem.data.row_names import NOTES
 from pyem.data.texts import MISSING, read_text
 from pyem.errors import DataError, list_of
 
@@ -18,8 +19,6 @@ _PACKED = (".gz", ".bz2", ".xz", ".zip")
 _TEXT_FILES = ("csv", "tsv", "txt")
 _PARQUET_FILES = ("parquet", "pq")
 _EXCEL_FILES = ("xlsx", "xlsm")
-NOTES = "pyem.notes"
-"""Where a table that was read keeps notes on how, among its `attrs`."""
 
 
 def read_table(
@@ -88,18 +87,12 @@ def read_table(
     return frame
 
 
-def file_notes(frame: Any) -> list[str]:
-    """Notes on how a table was read from its file; none if it was not.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> file_notes(pd.DataFrame({"choice": [0, 1]}))
-    []
-    """
-    import pandas as pd
-
-    return list(frame.attrs.get(NOTES, ())) if isinstance(frame, pd.DataFrame) else []
+def is_table(path: Path) -> bool:
+    """Whether a file, by its name, is one that `read_table` reads."""
+    name = path.name.lower()
+    packed = next((ending for ending in _PACKED if name.endswith(ending)), "")
+    kind = name.removesuffix(packed).rpartition(".")[2]
+    return kind in (_TEXT_FILES if packed else _TEXT_FILES + _PARQUET_FILES + _EXCEL_FILES)
 
 
 def _read(path: Path, kind: str, *, names: Sequence[str], **how: Any) -> tuple[pd.DataFrame, list[str]]:

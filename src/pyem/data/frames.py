@@ -68,6 +68,8 @@ def frame_of(data: Dataset, *, labels: bool) -> pd.DataFrame:
             missing = None if column.dtype == object else np.nan
             label = name if values.ndim == 1 else f"{name}{k}"
             columns[label] = column if here.all() else np.where(here, column, missing)  # type: ignore[call-overload]
+    masks = {"counted": data.counted, "teaches": data.teaches}
+    columns |= {name: mask[row, lane].astype(int) for name, mask in masks.items() if mask is not None}
     columns |= {name: value[data.lane_subject[lane]] for name, value in data.covariates.items()}
     return pd.DataFrame(columns)
 

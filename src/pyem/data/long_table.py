@@ -10,23 +10,27 @@ from typing import Any
 import numpy as np
 
 from pyem.data.columns import EXACT, Column, Where, read_columns
+from pyem.data.contrasts import covariates_of
+from pyem.data.counted import Says, counting, counting_columns
 from pyem.data.fields import (
     check_request,
     coding_notes,
     column_names,
-    covariate,
     missing_notes,
     no_empty_subject,
     read_fields,
+    response_of,
     sources_of,
 )
-from pyem.data.files import file_notes
 from pyem.data.filters import rows_that_count
 from pyem.data.gaps import gap_notes
 from pyem.data.identifiers import alike_notes, as_labels, in_order
+from pyem.data.join_rows import require_whole_rows
 from pyem.data.markers import listed
+from pyem.data.preparing import prepared, used_columns
 from pyem.data.quantities import as_numbers
 from pyem.data.ragged import RaggedFields, is_sparse, narrow
+from pyem.data.row_names import table_notes
 from pyem.errors import DataError, shown
 
 
@@ -44,14 +48,32 @@ def lanes_from_frame(
     missing: Mapping[str, Any] | None = None,
     where: str | None = None,
     exclude: Sequence[Any] = (),
+    count: Says = None,
+    teach: Says = None,
+    join_rows_by: str | Sequence[str] | None = None,
+    people: Any = None,
+    unmatched: str = "error",
+    reference: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The parts of a `Dataset`, from a long table. See `Dataset.from_frame`."""
     sources, worth = sources_of(columns), dict(values or {})
     check_request(sources, codes, covariates, missing_outcome, worth)
     markers = _markers(sources, covariates, listed(missing, [*sources, *covariates]))
     subject, trial = str(subject), None if trial is None else str(trial)
+    frame = prepared(
+        frame,
+        subject=subject,
+        block=block,
+        covariates=covariates,
+        used=used_columns(subject=subject, columns=sources, block=block, trial=trial, count=count, teach=teach),
+        join_rows_by=join_rows_by,
+        people=people,
+        unmatched=unmatched,
+        exclude=exclude,
+    )
     names = [subject, *block, *([trial] if trial else []), *(c for source in sources.values() for c in source)]
-    table, notes = _read(frame, [*names, *covariates], markers, sources, where=where, exclude=exclude)
+    names += [*covariates, *counting_columns(count=count, teach=teach)]
+    table, notes = _read(frame, names, markers, sources, where=where, exclude=exclude)
 
     subjects, who = as_labels(table[subject])
     row = table[subject].row
@@ -70,9 +92,13 @@ def lanes_from_frame(
         fill = array[layout.rows[np.argmax(here[layout.rows])]] if here.any() else np.zeros_like(array[0])
         array[~here] = fill
         fields[name], present[name], fills[name] = array, here, fill
+    require_whole_rows(present, response_of(present), said)
     notes += missing_notes(sources, present, missing_outcome, said)
     no_empty_subject(sources, present, who, subjects)
-    known = {name: covariate(table[name], who, subjects, said, notes) for name in covariates}
+    masks = counting(table, {"count": count, "teach": teach}, said, notes)
+    known: dict[str, np.ndarray] = {}
+    for name in covariates:
+        known |= covariates_of(table[name], who, subjects, said, notes, reference or {})
     return {
         "fields": layout.together(fields, fills),
         "present": layout.together(present, dict.fromkeys(present, 0)),
@@ -84,6 +110,7 @@ def lanes_from_frame(
         "codes": labels,
         "trial": None if number is None else layout.scatter(narrow(number) if layout.sparse else number),
         "notes": tuple(notes),
+        **{name: layout.scatter(mask) for name, mask in masks.items()},
     }
 
 
@@ -124,7 +151,7 @@ def _read(
     exclude: Sequence[Any],
 ) -> tuple[dict[str, Column], list[str]]:
     """The columns of the rows that count, and notes on how the file was read and on the rows that do not count."""
-    notes = file_notes(frame)
+    notes = table_notes(frame)
     subject = names[0]
     people = read_columns(frame, [subject])
     rows = None
@@ -232,7 +259,7 @@ def _lay_out(
     *,
     block: list[str],
     trial: str | None,
-    row: Callable[[int], int],
+    row: Callable[[int], str],
 ) -> tuple[_Layout, list[str]]:
     key = who * (int(which.max()) + 1) + which
     notes = []
@@ -275,7 +302,7 @@ def _no_duplicates(
     where: Where,
     block: list[str],
     trial: str | None,
-    row: Callable[[int], int],
+    row: Callable[[int], str],
 ) -> None:
     lanes, numbers = key[order], number[order]
     same = np.flatnonzero((lanes[1:] == lanes[:-1]) & (numbers[1:] == numbers[:-1]))
@@ -284,5 +311,6 @@ def _no_duplicates(
         blocks = "" if block else ", or name the column of the blocks with block="
         raise DataError(
             f"trial {number[one]} (column {trial!r}) is there twice {where(other)}, first in row {row(one)}; every subject "
-            f"has a trial once in a block: remove the duplicate{blocks}"
+            f"has a trial once in a block: remove the duplicate{blocks}; if a trial has several rows, such as one for its "
+            f"outcome, pass join_rows_by={trial!r} (--join-rows-by {trial})"
         )

@@ -17,6 +17,14 @@ Masks = tuple[dict[str, np.ndarray], np.ndarray]
 
 def masks(data: Dataset, model: Model) -> Masks:
     """Which trials count for each response of `model`, and which teach it something; (trial, lane)."""
+    responded, learn = responses(data, model)
+    if data.counted is None:
+        return responded, learn
+    return {name: mask & data.counted for name, mask in responded.items()}, learn
+
+
+def responses(data: Dataset, model: Model) -> Masks:
+    """The same as `masks`, with the trials that do not count because the response was forced."""
     shown = known(data, model, model.inputs)
     responded = {name: shown & data.present[name] for name in model.responses}
     learn = met(data, model)
@@ -36,10 +44,11 @@ def masks(data: Dataset, model: Model) -> Masks:
 def met(data: Dataset, model: Model) -> np.ndarray:
     """The trials that would teach `model` something if all of their outcomes were known, (trial, lane)."""
     if model.updates == "always":
-        return data.valid.copy()
+        return data.valid.copy() if data.teaches is None else data.valid & data.teaches
     # A model learns about what was done: with one of several responses missing it would learn about a made-up one.
     done = model.responses if model.updates == "responded" else ()
-    return known(data, model, (*model.inputs, *done))
+    could = known(data, model, (*model.inputs, *done))
+    return could if data.teaches is None else could & data.teaches
 
 
 def known(data: Dataset, model: Model, names: tuple[str, ...]) -> np.ndarray:
@@ -50,7 +59,7 @@ def known(data: Dataset, model: Model, names: tuple[str, ...]) -> np.ndarray:
 
 def trials(data: Dataset, model: Model) -> Record:
     """The columns and masks of `model`, ready for `rollout`: (trial, ..., lane)."""
-    responded, learn = masks(data, model)
+    responded, learn = responses(data, model)
     coded = dict(model.coded)
     # A column with empty cells is read as floating-point numbers, but codes are indices.
     fields: dict[str, Any] = {
@@ -59,6 +68,9 @@ def trials(data: Dataset, model: Model) -> Record:
     }
     if model.optional:
         fields["seen"] = {name: data.present[name] & data.valid for name in model.optional}
+    if data.counted is not None:
+        # A forced choice was made: what is learned from it, and how, is that of any other.
+        fields["counted"] = data.counted
     return Record(**fields, responded=responded, learn=learn)
 
 

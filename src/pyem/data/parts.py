@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.data.ragged import sliced, some
+from pyem.data.lengths import lane_lengths, ranges
+from pyem.data.ragged import RaggedFields, sliced, some
 from pyem.errors import DataError
+from pyem.model.model import Model
 
 if TYPE_CHECKING:
     from pyem.data.dataset import Dataset
@@ -42,6 +44,8 @@ def people_of(data: Dataset, subjects: Sequence[Any] | np.ndarray) -> dict[str, 
         "subjects": data.subjects[order],
         "covariates": {name: value[order] for name, value in data.covariates.items()},
         "trial": None if data.trial is None else data.trial[:, lanes],
+        "counted": None if data.counted is None else data.counted[:, lanes],
+        "teaches": None if data.teaches is None else data.teaches[:, lanes],
     }
 
 
@@ -58,7 +62,28 @@ def lanes_of(data: Dataset, lanes: np.ndarray, n_trials: int) -> dict[str, Any]:
         "covariates": {name: value[subjects] for name, value in data.covariates.items()},
         "codes": data.codes,
         "trial": None if data.trial is None else some(data.trial, lanes, n_trials),
+        "counted": None if data.counted is None else some(data.counted, lanes, n_trials),
+        "teaches": None if data.teaches is None else some(data.teaches, lanes, n_trials),
     }
+
+
+def by_length(data: Dataset) -> list[tuple[np.ndarray, Dataset]]:
+    """The data in pieces with little padding, each with its lanes. See `pyem.Dataset.pieces`."""
+    if not isinstance(data.fields, RaggedFields):
+        return [(np.arange(data.n_lanes), data)]
+    lengths = lane_lengths(data.valid)
+    of_lane = np.searchsorted(ranges(lengths), lengths)
+    parts = [np.flatnonzero(of_lane == k) for k in np.unique(of_lane)]
+    return [(lanes, data.cut(lanes, max(1, int(lengths[lanes].max())))) for lanes in parts]
+
+
+def responses_of(data: Dataset, model: Model) -> np.ndarray:
+    """Number of trials of each subject that count, (S,). See `pyem.Dataset.n_responses`."""
+    counts = np.zeros(data.n_lanes, int)
+    for lanes, part in data.pieces():
+        responded, _ = part.masks(model)
+        counts[lanes] = np.any(list(responded.values()), axis=0).sum(0)
+    return np.bincount(data.lane_subject, counts, data.n_subjects).astype(int)
 
 
 def chosen(n_subjects: int, subjects: Sequence[Any] | np.ndarray) -> np.ndarray:

@@ -146,10 +146,10 @@ def _laid_out(
     event_at = np.zeros((depth, breadth, data.n_subjects, 2), int)
     event_at[row, column, owner] = tree.event_at[member]
 
-    counts = {}
+    counts, masks = {}, data.masks(model)[0]
     for name, n_options in options.items():
         counts[name] = np.zeros((width, n_options, data.n_subjects))
-        counted = events.fields["responded"][name] & events.valid
+        counted = masks[name]
         lane = np.nonzero(counted)[1]
         owner = data.lane_subject[lane]
         chosen = events.fields[name][counted].astype(int)
@@ -219,7 +219,7 @@ def _with_masks(trials: Record) -> Record:
 
 def _equal(model: Model, data: Dataset, laid: Record, pasts: Tree, events: Events) -> bool:
     """Whether the shared log-likelihood is that of the plain scan, at two more random parameters."""
-    counted = {name: mask & events.valid for name, mask in events.fields["responded"].items()}
+    counted = data.masks(model)[0]
     with jax.enable_x64(True):
         contexts = jax.tree.map(jnp.asarray, laid)
         for x in random_parameters(model, 2, 2):

@@ -163,8 +163,8 @@ class PersonLogLik:
 def people_trials(model: Model, data: Dataset) -> list[Record]:
     """The columns of each person, with the trials along the first axis, blocks one after the other."""
     record = data.trials(model)
-    flat = {name: value for name, value in record.items() if name not in ("learn", "seen", "responded")}
-    counts = np.any(list(record.responded.values()), axis=0)
+    flat = {name: value for name, value in record.items() if name not in ("learn", "seen", "responded", "counted")}
+    counts = np.any(list(data.masks(model)[0].values()), axis=0)
     first = np.searchsorted(data.lane_subject, np.arange(data.n_subjects))
     people = []
     for s in range(data.n_subjects):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.ends import require_ends
 from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
 from pyem.engine.ranges import require_codes
 from pyem.errors import DataError, ModelError, shown
@@ -46,7 +47,7 @@ def validate(model: Model, data: Dataset) -> None:
     Raises
     ------
     DataError
-        If a column is missing, a code is out of range, or a subject has no trial that counts.
+        If a column is missing, a code or an index is out of range, or a subject has no trial that counts.
     ModelError
         If the model's functions fail or return the wrong shapes.
     """
@@ -66,6 +67,7 @@ def validate(model: Model, data: Dataset) -> None:
     if not counts.all():
         empty = data.subjects[counts == 0]
         needs = " and ".join(map(repr, model.inputs + model.responses))
+        needs += "" if data.counted is None else " and counts (the column of count=)"
         raise DataError(
             f"subject {shown(empty[0])} has no trial that counts for model {model.name!r} ({len(empty)} such subjects in "
             f"all): no trial has a value of {needs}; fill them in, or leave the subject out with data.select"
@@ -77,6 +79,7 @@ def validate(model: Model, data: Dataset) -> None:
             require_codes(model, data, name, n_options)
     for name in _counts(model, data):
         _whole_counts(model, data, name)
+    guarded(model, "looking at its indices", lambda: require_ends(model, data))
     known.add(model)
 
 

@@ -95,7 +95,7 @@ def fit_em(
     >>> fit.converged
     True
     """
-    group = _group_of(group, priors)
+    group = _group_of(group, priors).spelled_out(data.covariates)
     require_free(model)
     validate(model, data)
     model = scaled(model, data)

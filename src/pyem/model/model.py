@@ -15,7 +15,7 @@ from pyem.model.parameter import Parameter
 from pyem.model.record import Record
 from pyem.model.transform import Transform
 
-RESERVED = ("responded", "learn", "seen")
+RESERVED = ("responded", "learn", "seen", "counted")
 """Masks that come with every trial, so that no column can have their names."""
 
 

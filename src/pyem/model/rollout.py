@@ -118,7 +118,7 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
         Unconstrained parameters of each lane, (P, lane).
     trials
         The model's columns, (trial, ..., lane), with ``responded`` (one mask for each response column, a dict) and
-        ``learn``, boolean (trial, lane).
+        ``learn``, boolean (trial, lane); ``counted``, likewise, is False for responses that are left out of the likelihood.
     full
         Return what each trial gave instead of the sum.
 
@@ -133,7 +133,8 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
 
     def lane_step(p: Record, state: Any, trial: Record) -> Any:
         dists = policies(model, p, state, trial)
-        terms = [_count_if(trial.responded[k], k, d.log_prob(trial[k])) for k, d in dists.items()]
+        counts = counting(trial)
+        terms = [_count_if(counts[k], k, d.log_prob(trial[k])) for k, d in dists.items()]
         new, latents = updated(model, p, state, trial, trial.learn, state_only=not full)
         # The log-probability of every option, where the response is one of several.
         first = option_logits(dists[model.responses[0]]) if full else None
@@ -151,6 +152,13 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
     return out if full else total
 
 
+def counting(trial: Record) -> dict[str, Array]:
+    """Which responses count in the likelihood: those that were made, and freely."""
+    if "counted" not in trial:
+        return trial.responded
+    return {name: mask & trial.counted for name, mask in trial.responded.items()}
+
+
 def _count_if(responded: Array, name: str, log_p: Array) -> Array:
     if jnp.ndim(log_p):
         raise TypeError(
@@ -162,7 +170,7 @@ def _count_if(responded: Array, name: str, log_p: Array) -> Array:
 
 def _whole_lanes(model: Model, p: Record, trials: Record, full: bool) -> Any:
     def lane(p: Record, trials: Record) -> Array:
-        mask = trials.responded[model.responses[0]]
+        mask = counting(trials)[model.responses[0]]
         log_lik = jnp.asarray(model.log_likelihood(p, trials.with_values(responded=mask)))  # type: ignore[misc]
         if log_lik.ndim and log_lik.shape != mask.shape:
             raise TypeError(

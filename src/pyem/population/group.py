@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -33,7 +33,8 @@ class Group:
         Degrees of freedom of the Student-t.
     covariates
         Which covariates of the data shift which parameters: ``{"age": ["alpha"]}``, or names alone for all parameters. The
-        mean of the group is then a linear regression on them, centred at their mean.
+        mean of the group is then a linear regression on them, centred at their mean. A covariate of three or more categories
+        stands for all of its contrasts.
 
     References
     ----------
@@ -75,6 +76,23 @@ class Group:
         set_("covariance", covariance)
         set_("df", float(df))
         set_("covariates", tuple((name, tuple([on] if isinstance(on, str) else on)) for name, on in pairs))
+
+    def spelled_out(self, known: Iterable[str]) -> Group:
+        """The same group with each category of a covariate by its own name, of those that the data have.
+
+        Examples
+        --------
+        >>> Group(covariates=["diagnosis"]).spelled_out(["age", "diagnosis[anxious]", "diagnosis[low]"]).covariates
+        (('diagnosis[anxious]', ()), ('diagnosis[low]', ()))
+        """
+        names = list(known)
+        pairs: dict[str, tuple[str, ...]] = {}
+        for name, on in self.covariates:
+            parts = [other for other in names if other.startswith(f"{name}[") and other.endswith("]")]
+            pairs |= dict.fromkeys(parts if name not in names and parts else [name], on)
+        if tuple(pairs.items()) == self.covariates:
+            return self
+        return Group(self.family, covariance=self.covariance, df=self.df, covariates=pairs)
 
     def log_prob(self, x: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> np.ndarray:
         """Log-density (S,) of unconstrained parameters (S, P) around `mean` (S, P), with scale matrix `cov` (P, P)."""

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pyem import __version__
 from pyem.model.model import Model
 from pyem.results.archive import Packer, unpack
@@ -109,6 +111,8 @@ def load(path: str | Path, model: Model | None = None) -> Any:
     if "pyem_format" not in attrs:
         raise ValueError(f"{str(path)!r} is a netCDF file that save() did not write; give a file that it wrote")
     written_by = attrs.get("pyem_version", "unknown")
+    if not isinstance(attrs["pyem_format"], int | np.integer):
+        raise ValueError(f"{str(path)!r} is damaged: its format is {attrs['pyem_format']!r:.40}; save the fit again")
     if attrs["pyem_format"] > FORMAT:
         raise ValueError(
             f"{str(path)!r} has format {attrs['pyem_format']} (pyem {written_by}), but this pyem {__version__} reads up to "

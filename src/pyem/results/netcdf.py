@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pyem.results.leftovers import remove_leftovers, unfinished
+
+SEAL = b"\0pyem sha256\0"
+"""Before the digest of all that comes before it, at the end of a file, where HDF5 does not look."""
+DIGEST = hashlib.sha256().digest_size
 COMPRESSED_FROM = 4096
 """Bytes above which arrays of whole numbers, which compress well, are compressed."""
 
@@ -58,24 +63,36 @@ def write_sections(path: Path, sections: Mapping[str, Section], attrs: Mapping[s
     OSError
         If the file cannot be written (rights, a full disk).
     """
-    import h5netcdf
-
     if not path.parent.is_dir():
         raise ValueError(f"there is no folder {str(path.parent)!r} to write {path.name!r} to; make it first")
     if path.is_dir():
         raise ValueError(f"{str(path)!r} is a folder; give the name of a file, such as fit.nc")
+    remove_leftovers(path)
+    # Made in memory: a write of HDF5 that fails, on a full disk, ends the whole process when the file is closed.
+    content = _made(sections, attrs)
     # In the same folder, because a file can be renamed in one step only within one file system.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = unfinished(path, "tmp")
     try:
-        with h5netcdf.File(temporary, "w") as file:
-            file.attrs.update(attrs)
-            for name, section in sections.items():
-                _write_section(file.create_group(name), section)
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.write(SEAL + hashlib.sha256(content).digest())
         os.replace(temporary, path)
     except OSError as error:
         raise OSError(f"{str(path)!r} could not be written: {error}; check the rights and the space left") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _made(sections: Mapping[str, Section], attrs: Mapping[str, Any]) -> memoryview:
+    """The bytes of a netCDF file."""
+    import h5netcdf
+
+    made = io.BytesIO()
+    with h5netcdf.File(made, "w") as file:
+        file.attrs.update(attrs)
+        for name, section in sections.items():
+            _write_section(file.create_group(name), section)
+    return made.getbuffer()
 
 
 def _write_section(group: Any, section: Section) -> None:
@@ -108,6 +125,7 @@ def read_attrs(path: Path) -> dict[str, Any]:
     """
     if not path.exists():
         raise ValueError(f"there is no file {str(path)!r}; check the path")
+    _check_seal(path)
     return _reading(path, lambda file: dict(file.attrs))
 
 
@@ -120,25 +138,45 @@ def read_section(path: Path, name: str) -> tuple[str, dict[str, np.ndarray]]:
         If the file is damaged.
     """
 
-    def read(file: Any) -> tuple[dict[str, np.ndarray], str]:
+    def read(file: Any) -> tuple[dict[str, np.ndarray], str, str]:
         group = file[name]
-        return {key: np.asarray(variable[...]) for key, variable in group.variables.items()}, group.attrs["digest"]
+        arrays = {key: np.asarray(variable[...]) for key, variable in group.variables.items()}
+        contents = arrays.pop("contents").item()
+        text = contents.decode() if isinstance(contents, bytes) else str(contents)
+        return arrays, text, str(group.attrs["digest"])
 
-    arrays, expected = _reading(path, read)
-    contents = arrays.pop("contents").item()
-    text = contents.decode() if isinstance(contents, bytes) else str(contents)
+    arrays, text, expected = _reading(path, read)
     if digest(text, arrays) != expected:
         raise ValueError(f"{str(path)!r} is damaged: its contents do not match their digest; save the fit again")
     return text, arrays
 
 
+def _check_seal(path: Path) -> None:
+    """Raise a ValueError if the file is not what was written; files of earlier versions have no seal, and pass.
+
+    HDF5 may run for ever on a damaged file, so this comes before it.
+    """
+    if not path.is_file() or path.stat().st_size < len(SEAL) + DIGEST:
+        return
+    found, left = hashlib.sha256(), path.stat().st_size - len(SEAL) - DIGEST
+    with open(path, "rb") as file:
+        while left and (part := file.read(min(left, 1 << 20))):
+            found.update(part)
+            left -= len(part)
+        seal = file.read()
+    if seal.startswith(SEAL) and seal[len(SEAL) :] != found.digest():
+        raise ValueError(f"{str(path)!r} is damaged: its contents do not match their digest; save the fit again")
+
+
 def _reading(path: Path, read: Callable[[Any], Any]) -> Any:
     import h5netcdf
+    import h5py
 
     try:
-        with h5netcdf.File(path, "r") as file:
+        with h5py.File(path, "r") as raw, h5netcdf.File(raw) as file:
             return read(file)
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+    except Exception as error:
+        # Which error HDF5 and its readers raise depends on where the damage is; to the user they are one.
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(
             f"{str(path)!r} is not a netCDF file, or was cut short or damaged ({first}); save the fit again"

@@ -14,7 +14,7 @@ from pyem.engine.evaluate import log_lik, trial_values
 from pyem.model.distribution import option_logits
 from pyem.model.model import Model
 from pyem.model.record import Record
-from pyem.model.rollout import initial_state, over_lanes, policies
+from pyem.model.rollout import counting, initial_state, over_lanes, policies
 from pyem.numerics.jit import compiled
 
 
@@ -84,7 +84,7 @@ def _of_one_trial(model: Model, x: Array, state: Any, trial: Record) -> dict[str
         offered = _on_offer(dist)
         if offered is not None:
             terms = dist.log_prob(trial[name]), -jnp.log(offered.sum())
-            out[name] = tuple(jnp.where(trial.responded[name], term, 0.0) for term in terms)
+            out[name] = tuple(jnp.where(counting(trial)[name], term, 0.0) for term in terms)
     return out
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -60,11 +60,13 @@ def simulate(
     *,
     key: Any,
     subjects: int | None = None,
-    blocks: int = 1,
-    trials: int = 100,
+    blocks: int | None = None,
+    trials: int | None = None,
     task: Any = None,
     missed: float = 0.0,
     covariates: dict[str, np.ndarray] | None = None,
+    design: Dataset | None = None,
+    payoffs: Mapping[str, str] | None = None,
 ) -> Simulation:
     """Let simulated people do a task.
 
@@ -77,13 +79,20 @@ def simulate(
     key
         Seed (a whole number) or a JAX random key.
     subjects, blocks, trials
-        How many; a block starts afresh.
+        How many; a block starts afresh. One block of 100 trials if nothing is said.
     task
         What they do; the model's own task if not given. With a `Design` everyone has their own course of the experiment.
     missed
         Probability that a response is missed.
     covariates
-        Values (S,) to keep with the data.
+        Values (S,) to keep with the data; those of the design if not given.
+    design
+        Data whose design is used instead: its people, blocks and numbers of trials, what was shown (all columns but responses
+        and outcomes), forced choices, and which values are missing. Its responses may be missing altogether.
+    payoffs
+        For each outcome, the field of the design that has what every option would have paid: ``{"reward": "payoff"}``. If
+        not given, the fields ``payoffs`` (of the one outcome) or ``reward_payoffs`` are used where the design has them, and
+        otherwise outcomes come from the task, which a note tells.
 
     Returns
     -------
@@ -94,7 +103,8 @@ def simulate(
     ------
     ValueError
         If there is no task, it has another number of options than the model, a parameter is outside its range, or a covariate
-        has not one value for each subject.
+        has not one value for each subject; or if a design is given together with numbers of people, blocks or trials, lacks
+        what the model is shown, or does not say what other choices would have brought.
 
     Examples
     --------
@@ -102,8 +112,18 @@ def simulate(
     >>> data = simulate(models.get("rw1a1b"), [[5.0, 0.3], [2.0, 0.5]], key=1, blocks=4, trials=24)
     >>> data.n_trials
     192
+
+    Other people in the same experiment:
+
+    >>> simulate(models.get("rw1a1b"), key=2, design=data).n_subjects
+    2
     """
     key = as_key(key)
+    if design is not None:
+        return _designed(model, params, key, design, (subjects, blocks, trials), task, payoffs, missed, covariates)
+    if payoffs is not None:
+        raise ValueError("payoffs= names fields of a design; give design= too, or leave it out")
+    blocks, trials = 1 if blocks is None else blocks, 100 if trials is None else trials
     model, task = on_one_scale(model, task)
     if task is None or model.policy is None:
         raise ValueError(
@@ -120,11 +140,7 @@ def simulate(
             f"give a task with {model.options}, or make the model with options={offered}"
         )
     x = _parameters(model, params, subjects, key)
-    for name, values in (covariates or {}).items():
-        if np.shape(values) != (len(x),):
-            raise ValueError(
-                f"covariate {name!r} has shape {np.shape(values)}, but there are {len(x)} subjects; give one value for each"
-            )
+    known = _covariates(covariates, len(x))
     given = None
     if isinstance(task, Design):
         task, given = REPLAYED, task.lanes(len(x), blocks, trials)
@@ -144,7 +160,7 @@ def simulate(
         lane_subject=np.repeat(np.arange(n), blocks),
         lane_block=np.tile(np.arange(blocks), n),
         subjects=np.arange(n),
-        covariates={name: np.asarray(values, float) for name, values in (covariates or {}).items()},
+        covariates=known,
         truth=x,
         model=model,
     )
@@ -185,6 +201,50 @@ def _warn_of_other_units(model: Model, data: Dataset) -> None:
             f"the task paid between {seen[0]:g} and {seen[1]:g}, but {model.name!r} was simulated as if outcomes were 0 to 1, "
             "while a fit will take their range from these data; make the model with reward_range= for both to agree"
         )
+
+
+def _designed(
+    model: Model,
+    params: Any,
+    key: Array,
+    design: Dataset,
+    sizes: tuple[int | None, ...],
+    task: Any,
+    payoffs: Mapping[str, str] | None,
+    missed: float,
+    covariates: dict[str, np.ndarray] | None,
+) -> Simulation:
+    from pyem.simulation.designed import payoff_fields, played
+
+    said = [f"{name}={n}" for name, n in zip(("subjects", "blocks", "trials"), sizes, strict=True) if n is not None]
+    if said:
+        raise ValueError(f"{', '.join(said)}: the design says how many there are; leave that out, or give no design")
+    if model.policy is None:
+        raise ValueError(f"model {model.name!r} has no policy, so it cannot be simulated")
+    if not 0 <= missed < 1:
+        raise ValueError(f"missed={missed}: 0 <= missed < 1 is expected")
+    if task is not None and payoffs is not None:
+        raise ValueError("give a task or the payoffs of the design, not both")
+    named = payoff_fields(model, design) if payoffs is None and task is None else payoffs
+    own = task is None
+    if named:
+        paid = {name: design.fields[field] for name, field in named.items() if field in design.fields}
+        model, _ = on_one_scale(model, Design(payoffs=paid))
+    else:
+        model, task = on_one_scale(model, task)
+    x = _parameters(model, params, design.n_subjects, key)
+    known: dict[str, Any] = {} if covariates is None else {"covariates": _covariates(covariates, len(x))}
+    parts = played(model, design, x, key=key, task=task, payoffs=named, missed=missed, own=own)
+    return Simulation(**(parts | known))
+
+
+def _covariates(covariates: Mapping[str, Any] | None, n: int) -> dict[str, np.ndarray]:
+    for name, values in (covariates or {}).items():
+        if np.shape(values) != (n,):
+            raise ValueError(
+                f"covariate {name!r} has shape {np.shape(values)}, but there are {n} subjects; give one value for each"
+            )
+    return {name: np.asarray(values, float) for name, values in (covariates or {}).items()}
 
 
 def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> np.ndarray:

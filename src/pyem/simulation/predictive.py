@@ -13,6 +13,7 @@ from jax import Array, lax
 
 from pyem.data.dataset import Dataset
 from pyem.data.masks import met
+from pyem.errors import counted, list_of
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import in_full, initial_state, over_lanes, policies, updated
@@ -65,7 +66,13 @@ class Predicted:
 
 
 def posterior_predictive(
-    fit: Fit, *, draws: int = 200, key: Any, task: Any = None, payoffs: Mapping[str, str] | None = None
+    fit: Fit,
+    *,
+    draws: int = 200,
+    key: Any,
+    task: Any = None,
+    payoffs: Mapping[str, str] | None = None,
+    design: Dataset | None = None,
 ) -> Predicted:
     """Simulate every person's responses with parameters drawn from the posterior.
 
@@ -83,6 +90,14 @@ def posterior_predictive(
     payoffs
         Play each person's own trials: for each outcome, the field of the data that has what every option would have paid,
         ``{"reward": "payoff"}`` with ``payoff`` a field of one value for each option.
+    design
+        Other data of some of the same people, known by their labels, whose trials are simulated: another session, or trials
+        that were held out. The fitted data if not given.
+
+    Raises
+    ------
+    ValueError
+        If nothing can be simulated from the model, `payoffs` do not suit it, or `design` has somebody who was not fitted.
 
     Notes
     -----
@@ -107,7 +122,25 @@ def posterior_predictive(
     x = fit.draws(draws, key=key).x
     # People without a regular posterior are shown where the fit has them.
     x = np.where(np.isfinite(x), x, fit.x)
-    return _predicted(fit.model, fit.data, x, "posterior", as_key(key), task, payoffs)
+    data = fit.data if design is None else design
+    if design is not None:
+        from pyem.engine.validate import validate
+
+        validate(fit.model, design)
+        x = x[:, _places_of(design, fit.data)]
+    return _predicted(fit.model, data, x, "posterior", as_key(key), task, payoffs)
+
+
+def _places_of(design: Dataset, data: Dataset) -> np.ndarray:
+    """Index of each person of the design among those of the data."""
+    place = {str(label): k for k, label in enumerate(data.subjects.tolist())}
+    unknown = [label for label in design.subjects.tolist() if str(label) not in place]
+    if unknown:
+        raise ValueError(
+            f"the design has {counted(len(unknown), 'person', 'people')} without a fit, {list_of(unknown, 4)}; give data of "
+            "the people of the fit, or simulate others with pyem.simulate"
+        )
+    return np.array([place[str(label)] for label in design.subjects.tolist()])
 
 
 def prior_predictive(
@@ -143,6 +176,7 @@ def prior_predictive(
 
     validate(model, data)
     model = scaled(model, data)
+    group = None if group is None else group.spelled_out(data.covariates)
     if draws < 1:
         raise ValueError(f"draws={draws}; at least 1 is needed")
     x = prior_draws(model, data, group, _known(model, data, group, priors), draws, key)["x"]
@@ -208,7 +242,7 @@ def _predicted(
         raise ValueError(f"model {model.name!r} is defined by log_likelihood=, so nothing can be simulated from it")
     if task is not None and payoffs is not None:
         raise ValueError("give a task or the payoffs of people's own trials, not both")
-    paid = _payoffs(model, data, payoffs)
+    paid = payoffs_of(model, data, payoffs)
     one_step = task is None and payoffs is None
     with jax.enable_x64(True):
         trials = jax.tree.map(jnp.asarray, _trials(model, data, one_step))
@@ -233,8 +267,16 @@ def _small(values: np.ndarray, model: Model) -> np.ndarray:
     return values.astype(np.int8) if few else values
 
 
-def _payoffs(model: Model, data: Dataset, payoffs: Mapping[str, str] | None) -> dict[str, Array]:
-    """What each option would have paid, (trial, option, ..., lane), for each outcome."""
+def payoffs_of(model: Model, data: Dataset, payoffs: Mapping[str, str] | None) -> dict[str, Array]:
+    """What each option would have paid, (trial, option, ..., lane), for each outcome.
+
+    For models that do not choose among options it is what comes of any response, (trial, ..., lane).
+
+    Raises
+    ------
+    ValueError
+        If an outcome or a field is missing, or has not a value for each option.
+    """
     if payoffs is None:
         return {}
     missing = [name for name in model.outcomes if name not in payoffs]
@@ -247,7 +289,7 @@ def _payoffs(model: Model, data: Dataset, payoffs: Mapping[str, str] | None) -> 
                 f"the data have no field {field!r} with the payoffs of {name!r}; they have {', '.join(data.fields)}"
             )
         values = data.fields[field]
-        if values.ndim < 3 or values.shape[1] != model.options:
+        if model.options is not None and (values.ndim < 3 or values.shape[1] != model.options):
             raise ValueError(
                 f"field {field!r} has values of shape {values.shape[1:-1]} in each trial, but {model.options} are expected, "
                 "one for each option; map a list of columns to it"
@@ -267,7 +309,7 @@ def play_draws(
     def respond(trial: Record, world: Any, paid: dict[str, Array], key: Array) -> tuple[Any, dict[str, Any]]:
         if task is not None:
             return task.respond(world, trial, key)
-        chosen = trial[model.responses[0]]
+        chosen = ... if model.options is None else trial[model.responses[0]]
         return world, {name: values[chosen] for name, values in paid.items()}
 
     def lane_step(p: Record, states: Any, trial: Record, paid: dict[str, Array], key: Array) -> Any:
@@ -281,7 +323,8 @@ def play_draws(
         if one_step:
             state, _ = updated(model, p, state, trial, trial.learn)
             return (state, world), (drawn, {})
-        trial = trial.with_values(**{name: _like(drawn[name], trial[name]) for name in drawn})
+        drawn = {name: _made(drawn[name], name, trial) for name in drawn}
+        trial = trial.with_values(**drawn)
         world, outcome = respond(trial, world, paid, answer)
         trial = trial.with_values(**in_full(outcome))
         state, _ = updated(model, p, state, trial, trial.learn)
@@ -300,6 +343,14 @@ def play_draws(
         return lax.scan(body, (state, world), (trials, payoffs, keys))[1]
 
     return lax.map(one, (x, keys))
+
+
+def _made(drawn: Any, name: str, trial: Record) -> Array:
+    """The response that was drawn; the one of the data where that was forced."""
+    value = _like(drawn, trial[name])
+    if "counted" not in trial:
+        return value
+    return jnp.where(trial.responded[name] & ~trial.counted, trial[name], value)
 
 
 def _like(value: Any, column: Array) -> Array:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.ends import look_at_all
 from pyem.engine.evaluate import log_lik, value_grad_hess
 from pyem.engine.layout import batch
 from pyem.engine.opaque import is_opaque
@@ -60,10 +61,10 @@ class CheckReport:
 def check(model: Model, data: Dataset) -> CheckReport:
     """A ladder of dry runs that stops at the first rung that fails.
 
-    Columns and shapes, a finite value at typical parameters, the same value twice (no side effects), the gradient against
-    finite differences where fits start and beside it, distributions that draw what their density says, and a simulated trial
-    whose probability agrees with the likelihood. The draws have a fixed key, and the probability that a right distribution is
-    said to be wrong is 1e-6.
+    Columns and shapes, a finite value at typical parameters, no index beyond the ends of an array, the same value twice (no
+    side effects), the gradient against finite differences where fits start and beside it, distributions that draw what their
+    density says, and a simulated trial whose probability agrees with the likelihood. The draws have a fixed key, and the
+    probability that a right distribution is said to be wrong is 1e-6.
 
     Examples
     --------
@@ -107,6 +108,13 @@ def _rung_value(model: Model, data: Dataset) -> str:
             "typical parameters; look for a logarithm or a division of 0, or an outcome far out of scale"
         )
     return f"log-likelihood {value.sum():.3f} at typical parameters"
+
+
+def _rung_indices(model: Model, data: Dataset) -> str:
+    if is_opaque(model):
+        return "skipped: the likelihood is a plain Python function, which reports them itself"
+    look_at_all(model, data)
+    return "none is beyond the ends of an array"
 
 
 def _rung_gradient(model: Model, data: Dataset) -> str:
@@ -267,6 +275,7 @@ def _policy_before_response(model: Model, data: Dataset) -> None:
 _LADDER: tuple[tuple[str, Callable[[Model, Dataset], str]], ...] = (
     ("shapes", _rung_shapes),
     ("value", _rung_value),
+    ("indices", _rung_indices),
     ("purity", _rung_pure),
     ("gradient", _rung_gradient),
     ("sampling", check_sampler),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -32,22 +32,68 @@ fit_quickly: Fitter = partial(fit_em, standard_errors=False)
 # -- simulated rounds ---------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Experiment:
-    """How much data people give, and how they miss some of it. See `pyem.simulate`."""
+    """What the people of a study do: how much of which task, or the design of real data. For `recovery` and `confusion`.
 
-    subjects: int
-    blocks: int
-    trials: int
-    task: Any
-    missed: float
+    Parameters
+    ----------
+    subjects, blocks, trials
+        How many. If not given: as many people as the study says, and one block of 100 trials.
+    task
+        What they do; the model's own task if not given.
+    missed
+        Probability that a response is missed.
+    data
+        Data whose people, blocks, trials, stimuli and gaps are used instead of `subjects`, `blocks` and `trials`.
+    payoffs
+        For each outcome, the field of `data` that has what every option would have paid. See `pyem.simulate`.
 
-    def rounds(self, model: Model, params: Any, n: int, key: Any) -> Iterator[Simulation]:
-        """`n` groups of people, all different unless `params` are given as an array."""
+    Raises
+    ------
+    ValueError
+        If numbers are given together with data, or payoffs without.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> experiment = Experiment(subjects=30, blocks=4, trials=24, missed=0.05)
+    >>> pyem.recovery(pyem.models.get("rw1a1b"), key=1, design=experiment).truth.shape
+    (1, 30, 2)
+    """
+
+    subjects: int | None = None
+    blocks: int | None = None
+    trials: int | None = None
+    task: Any = None
+    missed: float = 0.0
+    data: Dataset | None = None
+    payoffs: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.data is not None and (self.subjects, self.blocks, self.trials) != (None, None, None):
+            raise ValueError("subjects, blocks and trials are those of the data of the design; leave them out")
+        if self.data is None and self.payoffs is not None:
+            raise ValueError("payoffs= names fields of the data of a design; give data= too, or leave it out")
+
+    def n_subjects(self, params: Any, default: int) -> int:
+        """How many people take part: as the data, the experiment or their parameters say, else `default`."""
+        said = self.subjects if self.data is None else self.data.n_subjects
+        if params is None or is_fit(params):
+            return at_least_one(default if said is None else said, "subjects")
+        given = len(np.asarray(params))
+        if said not in (None, given):
+            what = f"subjects={said}" if self.data is None else f"the design has {said} subjects"
+            remedy = "leave subjects out" if self.data is None else "give a row for each"
+            raise ValueError(f"{what}, but params has {given} rows; {remedy}")
+        return at_least_one(given, "subjects")
+
+    def rounds(self, model: Model, params: Any, subjects: int, n: int, key: Any) -> Iterator[Simulation]:
+        """`n` groups of so many people, all different unless `params` are given as an array."""
         for k in range(n):
             this = jax.random.fold_in(key, k)
             rng = np.random.default_rng(np.asarray(jax.random.key_data(this)).ravel())
-            values, covariates = people(model, params, self.subjects, rng)
+            values, covariates = people(model, params, subjects, rng, self.data)
             yield simulate(
                 model,
                 values,
@@ -56,14 +102,34 @@ class Experiment:
                 trials=self.trials,
                 task=self.task,
                 missed=self.missed,
-                covariates=covariates,
+                covariates=covariates or None,
+                design=self.data,
+                payoffs=self.payoffs,
             )
 
 
+def experiment_of(design: Dataset | Experiment | None, **words: Any) -> Experiment:
+    """The experiment that a study was given as `design`, or in single words.
+
+    Raises
+    ------
+    ValueError
+        If both say something.
+    """
+    said = {name: value for name, value in words.items() if value not in (None, 0.0)}
+    if isinstance(design, Experiment):
+        if said:
+            raise ValueError(f"{', '.join(said)}: the Experiment says that; leave it out, or give no Experiment")
+        return design
+    return Experiment(**words, data=design)
+
+
 def people(
-    model: Model, params: Any, subjects: int, rng: np.random.Generator
+    model: Model, params: Any, subjects: int, rng: np.random.Generator, design: Dataset | None = None
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Natural parameters (S, P) and covariates of the people of one round.
+
+    Those of a design keep their own covariates where they were fitted in the same order.
 
     Raises
     ------
@@ -83,7 +149,8 @@ def people(
             )
         population = params.population
         # Real people's covariates, with people drawn around the mean that these predict.
-        who = rng.integers(len(population.mean), size=subjects)
+        same = design is not None and design.subjects.tolist() == params.data.subjects.tolist()
+        who = np.arange(subjects) if same else rng.integers(len(population.mean), size=subjects)
         drawn = population.group.sample(population.mean[who], population.cov, 1, rng)[:, 0]
         return model.natural(drawn), {name: value[who] for name, value in params.data.covariates.items()}
     values = np.asarray(params, float)
@@ -123,16 +190,6 @@ class Silence:
                 FitWarning,
                 stacklevel=stacklevel + 1,
             )
-
-
-def n_subjects_of(params: Any, subjects: int | None, default: int = 100) -> int:
-    """How many people take part."""
-    if params is None or is_fit(params):
-        return at_least_one(default if subjects is None else subjects, "subjects")
-    given = len(np.asarray(params))
-    if subjects not in (None, given):
-        raise ValueError(f"subjects={subjects}, but params has {given} rows; leave subjects out")
-    return at_least_one(given, "subjects")
 
 
 def at_least_one(n: int, what: str = "rounds") -> int:

@@ -16,7 +16,7 @@ from pyem.model.model import Model
 from pyem.numerics.rng import as_key
 from pyem.selection import Criterion, Settings, named, require, usual
 from pyem.selection import Unit as LeftOut
-from pyem.study.experiment import Experiment, Fitter, Silence, at_least_one, fit_quickly
+from pyem.study.experiment import Experiment, Fitter, Silence, at_least_one, experiment_of, fit_quickly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,11 +119,12 @@ def confusion(
     *,
     key: Any,
     rounds: int = 10,
-    subjects: int = 50,
-    blocks: int = 1,
-    trials: int = 100,
+    subjects: int | None = None,
+    blocks: int | None = None,
+    trials: int | None = None,
     task: Any = None,
     missed: float = 0.0,
+    design: Dataset | Experiment | None = None,
     fit: Fitter = fit_quickly,
     by: str | None = None,
     draws: int = 500,
@@ -140,11 +141,13 @@ def confusion(
     key
         Seed or JAX random key.
     rounds, subjects, blocks, trials
-        How many groups each model makes, and of what size.
+        How many groups each model makes, and of what size; 50 subjects and one block of 100 trials if nothing is said.
     task
         What people do; each model's own task if not given. The data have to have the columns of all models.
     missed
         Probability that a response is missed.
+    design
+        Data whose design everybody goes through, or a `pyem.Experiment`; see `recovery`.
     fit
         ``fit(model, data)``; `fit_em` if not given. Any method will do.
     by, draws, unit
@@ -175,13 +178,14 @@ def confusion(
     if unknown:
         raise ValueError(f"params are given for {', '.join(unknown)}, but the models are {', '.join(named_models)}")
     criterion = None if by is None else named(by)
-    experiment = Experiment(at_least_one(subjects, "subjects"), blocks, trials, task, missed)
+    experiment = experiment_of(design, subjects=subjects, blocks=blocks, trials=trials, task=task, missed=missed)
+    subjects = experiment.n_subjects(None, 50)
     # The same draws for all models: their scores are compared.
     silent, key, settings = Silence(fit), as_key(key), Settings(draws, 0, unit)
     scores = []
     for m, (name, model) in enumerate(named_models.items()):
-        groups = experiment.rounds(model, (params or {}).get(name), at_least_one(rounds), jax.random.fold_in(key, m))
-        for data in groups:
+        who, this = (params or {}).get(name), jax.random.fold_in(key, m)
+        for data in experiment.rounds(model, who, subjects, at_least_one(rounds), this):
             _same_responses(named_models, data)
             fits = {other: silent(fitted, data) for other, fitted in named_models.items()}
             criterion = criterion or usual(fits, settings)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.data.dataset import Dataset
 from pyem.errors import counted
 from pyem.model.model import Model
 from pyem.numerics.rng import as_key
 from pyem.population.posterior import Status
 from pyem.results.fit import Fit
-from pyem.study.experiment import Z95, Experiment, Fitter, Silence, at_least_one, fit_quickly, n_subjects_of
+from pyem.study.experiment import Z95, Experiment, Fitter, Silence, at_least_one, experiment_of, fit_quickly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,10 +139,11 @@ def recovery(
     key: Any,
     rounds: int = 1,
     subjects: int | None = None,
-    blocks: int = 1,
-    trials: int = 100,
+    blocks: int | None = None,
+    trials: int | None = None,
     task: Any = None,
     missed: float = 0.0,
+    design: Dataset | Experiment | None = None,
     fit: Fitter = fit_quickly,
 ) -> Recovery:
     """Simulate people, fit them, and compare estimates with the truth.
@@ -156,9 +158,12 @@ def recovery(
     key
         Seed or JAX random key.
     rounds, subjects, blocks, trials
-        How many; 100 subjects unless `params` say.
+        How many; 100 subjects unless `params` say, and one block of 100 trials.
     task, missed
         See `pyem.simulate`.
+    design
+        Data whose design everybody goes through (people, blocks, trials, stimuli, payoffs, gaps), or a `pyem.Experiment`,
+        which says all of the above at once.
     fit
         ``fit(model, data)``; `fit_em` if not given. Any method will do; estimates are modes or posterior means.
 
@@ -179,13 +184,10 @@ def recovery(
     >>> bool(study.table().r["beta"] > 0.5)
     True
     """
-    subjects = n_subjects_of(params, subjects)
-    experiment = Experiment(subjects, blocks, trials, task, missed)
-    silent = Silence(fit)
-    pairs = [
-        (data, silent(data.model or model, data))
-        for data in experiment.rounds(model, params, at_least_one(rounds), as_key(key))
-    ]
+    experiment = experiment_of(design, subjects=subjects, blocks=blocks, trials=trials, task=task, missed=missed)
+    n, silent = experiment.n_subjects(params, 100), Silence(fit)
+    groups = experiment.rounds(model, params, n, at_least_one(rounds), as_key(key))
+    pairs = [(data, silent(data.model or model, data)) for data in groups]
     silent.report(f"recovery of {model.name!r}", stacklevel=2)
     return Recovery(
         model=model,

@@ -1,0 +1,105 @@
+"""Covariates as numbers: quantities as they are, categories as treatment contrasts with a reference."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyem.data.columns import Column, Where, parse
+from pyem.data.fields import covariate
+from pyem.data.identifiers import natural
+from pyem.errors import DataError, list_of, shown
+
+
+def covariates_of(
+    column: Column,
+    who: np.ndarray,
+    subjects: np.ndarray,
+    where: Where,
+    notes: list[str],
+    reference: Mapping[str, Any],
+) -> dict[str, np.ndarray]:
+    """The numbers (S,) of one covariate by name.
+
+    Numbers, and two text values, are one covariate. Three or more text values, or numbers for which a reference is named, are
+    categories: one covariate for each but the reference, ``diagnosis[patient]``, 1 for its people and 0 for others.
+
+    Parameters
+    ----------
+    column
+        The column.
+    who, subjects
+        Whose row it is, (row,), and the labels of people.
+    where
+        Says whose row it is.
+    notes
+        Gets what was inferred.
+    reference
+        By covariate, the category that others are compared with; the first one if not named.
+
+    Raises
+    ------
+    DataError
+        If there is no such category, somebody has several or none, or everybody has their own.
+    """
+    name = column.name
+    words = [] if column.labels is None or not np.isnan(parse(column.labels)).all() else column.labels
+    if name not in reference and len(words) <= 2:
+        return {name: covariate(column, who, subjects, where, notes)}
+    labels, index = _categories(column)
+    base = _base(name, labels, reference)
+    if len(labels) >= len(subjects) and len(labels) > 2:
+        raise DataError(
+            f"covariate {name!r} has {len(labels)} categories for {len(subjects)} subjects ({list_of(labels, 4)}); categories "
+            "are shared by several people: name another column"
+        )
+    _one_each(name, labels, index, who, where)
+    codes = covariate(dataclasses.replace(column, values=index, labels=None, whole=True), who, subjects, where, notes)
+    others = [k for k in range(len(labels)) if k != base]
+    names = {k: name if len(labels) == 2 else f"{name}[{labels[k]}]" for k in others}
+    notes.append(
+        f"covariate {name}: {', '.join(f'{names[k]} is 1 for {labels[k]!r}' for k in others)}; the reference is "
+        f"{labels[base]!r}"
+    )
+    return {names[k]: (codes == k).astype(float) for k in others}
+
+
+def _categories(column: Column) -> tuple[list[str], np.ndarray]:
+    """Labels in order (that of an ordered categorical, else sorted), and the index of each row's, NaN where missing."""
+    here = column.here
+    used, place = np.unique(column.values[here], return_inverse=True)
+    if column.labels is None:
+        labels = [str(int(v)) if float(v).is_integer() else str(v) for v in used]
+        order = list(range(len(labels)))
+    else:
+        labels = [str(column.labels[int(k)]) for k in used]
+        order = sorted(range(len(labels)), key=lambda k: () if column.ordered else natural(labels[k]))
+    index = np.full(len(here), np.nan)
+    index[here] = np.argsort(order)[place]
+    return [labels[k] for k in order], index
+
+
+def _base(name: str, labels: list[str], reference: Mapping[str, Any]) -> int:
+    if name not in reference:
+        return 0
+    if str(reference[name]) not in labels:
+        raise DataError(
+            f"reference={{{name!r}: {reference[name]!r}}}, but covariate {name!r} has {list_of(labels)}; name one of these"
+        )
+    return labels.index(str(reference[name]))
+
+
+def _one_each(name: str, labels: list[str], index: np.ndarray, who: np.ndarray, where: Where) -> None:
+    here = np.flatnonzero(~np.isnan(index))
+    first = np.full(int(who.max()) + 1, np.nan)
+    first[who[here[::-1]]] = index[here[::-1]]
+    other = here[index[here] != first[who[here]]]
+    if len(other):
+        row = int(other[0])
+        raise DataError(
+            f"covariate {name!r} varies within a subject: it is {shown(labels[int(index[row])])} {where(row)}, and "
+            f"{shown(labels[int(first[who[row]])])} before; a covariate has one value for each subject"
+        )

@@ -1,0 +1,62 @@
+"""What is done with a table before it is read as trials: rows joined, people's covariates added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pyem.data.counted import Says, counting_columns
+from pyem.data.join_rows import joined_rows
+from pyem.data.people import with_people
+
+
+def listed(names: Any) -> list[str]:
+    """One name, several or none as a list.
+
+    Examples
+    --------
+    >>> listed("run"), listed(["day", "run"]), listed(None)
+    (['run'], ['day', 'run'], [])
+    """
+    if names is None:
+        return []
+    return [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
+
+
+def used_columns(
+    *,
+    subject: str,
+    columns: Any,
+    block: Any = None,
+    trial: str | None = None,
+    covariates: Any = (),
+    join_rows_by: Any = None,
+    count: Says = None,
+    teach: Says = None,
+    **_: Any,
+) -> list[str]:
+    """The columns of the table that the options of `pyem.Dataset.from_frame` name, each once."""
+    sources = columns.values() if isinstance(columns, Mapping) else ()
+    mapped = [name for source in sources for name in listed(source)]
+    rest = [trial, *listed(covariates), *listed(join_rows_by), *counting_columns(count=count, teach=teach)]
+    return list(dict.fromkeys([subject, *listed(block), *mapped, *(name for name in rest if name is not None)]))
+
+
+def prepared(
+    frame: Any,
+    *,
+    subject: str,
+    block: Sequence[str],
+    covariates: Sequence[str],
+    used: Sequence[str],
+    join_rows_by: str | Sequence[str] | None,
+    people: Any,
+    unmatched: Any,
+    exclude: Sequence[Any] = (),
+) -> Any:
+    """The table with a row for each trial and with everybody's covariates. See `pyem.Dataset.from_frame`."""
+    if join_rows_by is not None:
+        frame = joined_rows(frame, join_rows_by, lanes=[subject, *block], used=used)
+    if people is not None:
+        frame = with_people(frame, people, subject=subject, covariates=covariates, unmatched=unmatched, exclude=exclude)
+    return frame

@@ -1,0 +1,71 @@
+"""Names of unfinished files and folders, and what killed processes leave of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import sys
+import time
+from pathlib import Path
+
+DAY = 86_400
+"""Seconds after which an unfinished file is given up where it cannot be told whether its process still runs."""
+ENDINGS = ("partial", "old", "tmp")
+
+
+def unfinished(path: Path, ending: str = "partial") -> Path:
+    """A new name beside `path` for what becomes it when complete; it says which process on which machine is at work.
+
+    Examples
+    --------
+    >>> unfinished(Path("results/fit.nc")).name.startswith(".fit.nc.")
+    True
+    """
+    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.{secrets.token_hex(4)}.{ending}")
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) or "host"
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left unfinished of `path`; earlier results that they had put aside come back."""
+    # With and without a machine and a random part, as earlier versions named them.
+    name = re.compile(
+        rf"\.{re.escape(path.name)}\.(?:([A-Za-z0-9-]+)\.)?(\d+)\.(?:[0-9a-f]{{8}}\.)?({'|'.join(ENDINGS)})"
+    )
+    if not path.parent.is_dir():
+        return
+    for left in path.parent.glob(f".{_escaped(path.name)}.*"):
+        found = name.fullmatch(left.name)
+        if found is None or _at_work(left, found[1], int(found[2])):
+            continue
+        if found[3] == "old" and not path.exists():
+            left.rename(path)
+        elif left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([*?\[])", r"[\1]", name)
+
+
+def _at_work(left: Path, host: str | None, pid: int) -> bool:
+    """Whether the process that made it may still be running."""
+    if host not in (None, _host()) or sys.platform == "win32":
+        try:
+            return time.time() - left.stat().st_mtime < DAY
+        except OSError:
+            return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
