@@ -189,7 +189,8 @@ def test_answers_with_empty_cells_or_text(design):
     ]
     columns = {"predictors": ["x0", "x1"]}
     numbers = Dataset.from_frame(pd.DataFrame(rows), subject="who", columns={"y": "y", **columns})
-    text = Dataset.from_frame(pd.DataFrame(rows), subject="who", columns={"y": "answer", **columns})
+    worth = {"y": {"no": 0, "yes": 1}}
+    text = Dataset.from_frame(pd.DataFrame(rows), subject="who", columns={"y": "answer", **columns}, values=worth)
     model = models.get("logit", predictors=2)
     fits = [pyem.fit_mle(model, data) for data in (numbers, text)]
     np.testing.assert_array_equal(fits[0].x, fits[1].x)

@@ -86,7 +86,7 @@ def test_codes_of_inputs_out_of_range():
     fields["option_right"][1, 0, 2] = 4
     message = fails_at("shapes", paired, Dataset.from_arrays(fields))
     assert "column 'option_right' has code 4" in message
-    assert "'rw4a1b' has 4 options; recode it" in message
+    assert "'rw4a1b' has 4 options; say which values are its codes" in message
 
 
 def test_a_policy_of_several_responses_at_once():

@@ -22,7 +22,8 @@ def require_codes(model: Model, data: Dataset, name: str, n_codes: int) -> None:
     """
     # With the lane second, a mask picks whole vectors, too.
     codes, here = np.moveaxis(data.fields[name], -1, 1), data.present[name]
-    if codes.ndim > 2 and name in model.responses:
+    # The registered models explain single choices; those of users may explain vectors.
+    if codes.ndim > 2 and name in model.responses and model.recipe:
         raise DataError(
             f"column {name!r} has {codes[0, 0].size} values in each trial, but model {model.name!r} explains one; map one "
             f"column of the table to it, as in columns={{{name!r}: 'response'}}"
