@@ -153,7 +153,7 @@ def test_models_are_compared_by_their_marginal_likelihood(lines):
 
 @pytest.mark.slow
 def test_simulation_based_calibration():
-    """As the test of the same name of NUTS: ranks of four group parameters and of a person's two, a false alarm in 1 of 1000 runs.
+    """As the test of the same name of NUTS: ranks of six parameters, a false alarm in one of 1000 runs.
 
     Groups whose posterior is said not to be covered (Pareto k above 0.7) count as well.
     """

@@ -21,12 +21,12 @@ from pyem.population.posterior import GaussianPrior, Moments, Status
 BLOCK = 128
 """Points of everybody that are evaluated by one call, so that nothing is compiled for other numbers of points."""
 TOGETHER = 2**18
-"""Multiplications for some groups and one person at a time: they stay in the cache, and below what a library shares among threads,
-which then wait for each other longer than they work."""
+"""Multiplications for some groups and one person at a time: they stay in the cache, and are fewer than what libraries share
+among threads, which then wait for each other longer than they work."""
 
 
 def log_lik_at(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
-    """Log-likelihood (S, K) at points (S, K, P) of every person's own, unconstrained; minus infinity where it is not a number."""
+    """Log-likelihood (S, K) at unconstrained points (S, K, P) of each person; minus infinity where it is not a number."""
     out = np.empty(x.shape[:2])
     for start in range(0, x.shape[1], BLOCK):
         part = np.swapaxes(x[:, start : start + BLOCK], 0, 1)
@@ -124,7 +124,7 @@ class NodeEStep:
         self.n_people = sum(len(part.people) for part in parts)
 
     def __call__(self, prior: GaussianPrior, tol: float = 0.0) -> Moments:
-        """What the M-step needs: posterior moments, for heavy tails with the expected weights, and moments weighted by these."""
+        """What the M-step needs: posterior moments; for heavy tails expected weights, and moments weighted by them."""
         del tol
         return self._gathered(prior, self.group.family != "gaussian")
 
@@ -164,7 +164,7 @@ class NodeEStep:
 def _scale_moments(
     part: Nodes, group: Group, prior: GaussianPrior, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Means, covariances and expected weights where a heavy-tailed group is a scale mixture of Gaussians, as the M-step takes them.
+    """Means, covariances and expected weights, as the M-step of a heavy-tailed group takes them: a scale mixture of Gaussians.
 
     The weight of a person's precision is expected at each point; parameters are averaged by it, too.
     """

@@ -53,8 +53,8 @@ def adaptive_importance(
 
     References
     ----------
-    Cornuet, J.-M., Marin, J.-M., Mira, A., & Robert, C. P. (2012). Adaptive multiple importance sampling. Scandinavian Journal of
-    Statistics, 39(4), 798-812. https://doi.org/10.1111/j.1467-9469.2011.00756.x
+    Cornuet, J.-M., Marin, J.-M., Mira, A., & Robert, C. P. (2012). Adaptive multiple importance sampling. Scandinavian
+    Journal of Statistics, 39(4), 798-812. https://doi.org/10.1111/j.1467-9469.2011.00756.x
     """
     parts: list[tuple[np.ndarray, np.ndarray]] = []
     v, values = np.empty((0, len(mean))), np.empty(0)

@@ -1,4 +1,4 @@
-"""The posterior of a group and its people without a Markov chain: people integrated out over points, the group by importance."""
+"""The posterior of a group and its people without a Markov chain: people integrated out, the group by importance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyem.engine.opaque import require_traceable
 from pyem.engine.scale import scaled
 from pyem.errors import list_of, require_whole, warn
 from pyem.infer.adaptive import Weighted, adaptive_importance
-from pyem.infer.bayes_alone import fit_alone
+from pyem.infer.bayes_alone import fit_alone, require_known
 from pyem.infer.correction import systematic
 from pyem.infer.em import Search
 from pyem.infer.exact import ENOUGH, FEW, Exact
@@ -55,10 +55,10 @@ def fit_bayes(
 ) -> SampleFit:
     """The joint posterior of a group and its people, in seconds, and the log marginal likelihood of the whole model.
 
-    Given a person's data, the likelihood at chosen points does not depend on the group. It is evaluated once for each point; then the
-    group's posterior, with the people integrated out, is a function of a few parameters that costs next to nothing. Draws from it
-    come by importance sampling, and people are drawn given each draw of the group. The priors, and so the posterior, are those of
-    `fit_nuts`.
+    Given a person's data, the likelihood at chosen points does not depend on the group. It is evaluated once for each point;
+    then the group's posterior, with the people integrated out, is a function of a few parameters that costs next to nothing.
+    Draws from it come by importance sampling, and people are drawn given each draw of the group. The priors, and so the
+    posterior, are those of `fit_nuts`.
 
     Parameters
     ----------
@@ -86,13 +86,13 @@ def fit_bayes(
     Notes
     -----
     ``fit.trace`` has ``log_marginal_likelihood`` and its Monte-Carlo standard error ``log_marginal_likelihood_se`` (in nats),
-    ``pareto_k`` of the group's draws, the number of independent draws that they are worth, ``effective_draws``, and for each person
-    ``effective_nodes`` and ``unreached``, the share of the evidence that points do not reach.
+    ``pareto_k`` of the group's draws, the number of independent draws that they are worth, ``effective_draws``, and for each
+    person ``effective_nodes`` and ``unreached``, the share of the evidence that points do not reach.
 
     References
     ----------
-    Rue, H., Martino, S., & Chopin, N. (2009). Approximate Bayesian inference for latent Gaussian models by using integrated nested
-    Laplace approximations. Journal of the Royal Statistical Society B, 71(2), 319-392.
+    Rue, H., Martino, S., & Chopin, N. (2009). Approximate Bayesian inference for latent Gaussian models by using integrated
+    nested Laplace approximations. Journal of the Royal Statistical Society B, 71(2), 319-392.
     https://doi.org/10.1111/j.1467-9868.2008.00700.x
 
     Vehtari, A., Simpson, D., Gelman, A., Yao, Y., & Gabry, J. (2024). Pareto smoothed importance sampling. Journal of Machine
@@ -138,6 +138,7 @@ def _fit_group(
     rng = generator(key)
     made = places(model, data, nodes=nodes, rng=rng)
     exact = _exact(model, data, group, made, key, progress)
+    require_known(model, data, ~exact.moments.usable)
     clock("start")
     population = Units.of(model, exact.population, dict(data.covariates)).population(exact.population)
     posterior = group_posterior(model, population, exact.moments, priors)
@@ -158,7 +159,8 @@ def _fit_group(
     trace = _trace(found, sets, exact)
     trace["problems"] = np.array(_problems(found, sets, trace["status"], data), object)
     message = (
-        f"{len(found.v)} draws of the group worth {found.effective:.0f} (Pareto k {found.pareto_k:.2f}), people integrated out; log "
+        f"{len(found.v)} draws of the group worth {found.effective:.0f} (Pareto k {found.pareto_k:.2f}), people integrated "
+        "out; log "
         f"marginal likelihood {found.log_total:.3f} (se {found.error:.3f})"
     )
     return as_result(
@@ -230,7 +232,8 @@ def _problems(found: Weighted, sets: NodeSets, status: np.ndarray, data: Dataset
     out = []
     if not found.pareto_k <= GOOD:
         out.append(
-            f"the importance sampling does not cover the group's posterior (Pareto k {found.pareto_k:.2f}, should be below {GOOD}); "
+            f"the importance sampling does not cover the group's posterior (Pareto k {found.pareto_k:.2f}, should be below "
+            f"{GOOD}); "
             "its intervals may be too narrow: use fit_nuts, or narrower priors of the group's sds"
         )
     elif found.effective < FEW_DRAWS:
@@ -239,13 +242,15 @@ def _problems(found: Weighted, sets: NodeSets, status: np.ndarray, data: Dataset
         )
     if sets.overflow:
         out.append(
-            f"{sets.overflow} groups were evaluated on points that were made for others; give narrower priors to the group's sds, or "
+            f"{sets.overflow} groups were evaluated on points that were made for others; give narrower priors to the "
+            "group's sds, or "
             "use fit_nuts"
         )
     poor = np.flatnonzero(status == Status.NOT_COVERED)
     if len(poor):
         out.append(
-            f"the points that {len(poor)} of {len(status)} subjects ({list_of(data.subjects[poor].tolist())}) are integrated over do "
+            f"the points that {len(poor)} of {len(status)} subjects ({list_of(data.subjects[poor].tolist())}) are "
+            "integrated over do "
             "not cover their posteriors: raise nodes, or use fit_nuts"
         )
     return out

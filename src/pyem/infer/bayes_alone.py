@@ -10,7 +10,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.engine.integrals import log_prior
 from pyem.engine.nodes import Nodes, log_sum
-from pyem.errors import list_of
+from pyem.errors import ModelError, list_of
 from pyem.infer.exact import ENOUGH
 from pyem.infer.hierarchy import alone_args
 from pyem.infer.people_draws import drawn_points, with_moments
@@ -57,6 +57,7 @@ def fit_alone(
         (part,) = made.nodes(x, cov, typical, everybody)
         x, cov, evidence, _ = _integrated(model, given, part)
     points, total, centre, width = _mixed(model, given, made, x, cov, typical)
+    require_known(model, data, ~np.isfinite(total[1]))
     if made.rule is not None:
         same = np.abs(total[1] - evidence) < AGREE
         centre, width = np.where(same[:, None], x, centre), np.where(same[:, None, None], cov, width)
@@ -70,6 +71,16 @@ def fit_alone(
     trace = _trace(evidence, effective, data)
     message = f"everybody integrated over {points.x.shape[1]} points; log evidence {evidence.sum():.3f}"
     return as_result("bayes", data, None, spec, args, {"x": drawn[None]}, {}, clock.seconds, trace, message, settings)
+
+
+def require_known(model: Model, data: Dataset, lost: np.ndarray) -> None:
+    """Raise a ModelError if people are `lost` (S,): without a finite likelihood, so that nothing is known of them."""
+    if lost.any():
+        raise ModelError(
+            f"model {model.name!r} has no finite log-likelihood for {int(lost.sum())} of {len(lost)} subjects "
+            f"({list_of(data.subjects[lost].tolist())}), who have no posterior; leave them out with data.select, and see what "
+            "pyem.check(model, data) says"
+        )
 
 
 def _typical(given: NaturalPriors, x: np.ndarray) -> Population:
@@ -107,7 +118,8 @@ def _trace(evidence: np.ndarray, effective: np.ndarray, data: Dataset) -> dict[s
     problems = []
     if poor.any():
         problems = [
-            f"the points that {int(poor.sum())} of {len(poor)} subjects ({list_of(data.subjects[poor].tolist())}) are integrated over "
+            f"the points that {int(poor.sum())} of {len(poor)} subjects ({list_of(data.subjects[poor].tolist())}) are "
+            "integrated over "
             "do not cover their posteriors: raise nodes, or use fit_nuts"
         ]
     return {

@@ -83,8 +83,8 @@ def fit_em(
     nodes
         Points of each person for ``"exact"``; 64, 128, 384, 512 or 768 for one to five parameters if not given.
     boundary_avoiding
-        Keep the group's sds away from 0 by a gamma prior with shape 2 (more with covariates) and no scale. Its mode has N - 1 in
-        place of N people in the denominator, so that it also undoes the bias of maximum likelihood with few people.
+        Keep the group's sds away from 0 by a gamma prior with shape 2 (more with covariates) and no scale. Its mode has N -
+        1 in place of N people in the denominator, so that it also undoes the bias of maximum likelihood with few people.
     key
         Seed of the random starts, and of the points.
     progress
@@ -233,7 +233,7 @@ class Search:
     seed: int
 
     def exactly(self, run: EMRun, made: Places, settled: float = SETTLED) -> Exact:
-        """The same with people integrated out over the points that `made` makes, from where a run by Laplace approximation ended."""
+        """The same with people integrated out over points, from where a run by Laplace approximation ended."""
         make = estep_maker(self.model, self.data, seed=self.seed, warm=True)
         options = {"max_iter": self.max_iter, "tol": self.tol, "accelerate": self.accelerate}
         return exact_em(made, run, make, seed=self.seed, settled=settled, **options)

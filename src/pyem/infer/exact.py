@@ -7,6 +7,7 @@ posteriors that were found, until the group stays. People whose posterior reache
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,7 @@ ROUNDS = 12
 UNREACHED, FEW = 0.02, 5.0
 """Share of the evidence beyond the points, and effective number of points, from which a person needs a mixture."""
 NEAR = 0.5
-"""Points are judged once the group has moved by less than this, in standard errors: around modes they are only roughly right."""
+"""Points are judged once the group moves by less than this, in standard errors: around modes they are only roughly right."""
 NARROWEST = 0.02
 """Points are made for groups no narrower than this share of the typical one, unless people do not differ at all."""
 ENOUGH = 20.0
@@ -106,15 +107,14 @@ def exact_em(
     scouts = Scouts(places, population, seed)
     mean, cov = _first_places(population, laplace, scouts, make)
     hard = np.full(len(mean), places.rule is None)
-    moved = np.inf
-    for rounds in range(1, ROUNDS + 1):
+    for rounds in itertools.count(1):
         parts = places.nodes(mean, cov, population, hard)
         estep = NodeEStep(parts, population.group)
         found = run_em(estep, population, **options)
         new, far = _trusted(population, found.population, places.model.typical[1])
         before = estep.posterior(population.prior)
         moved = distance(new, population, before, places.model.typical[1])
-        if far:
+        if far and rounds < ROUNDS:
             # The points do not tell posteriors under such a group, but what they say of the likelihood does, roughly.
             mean, cov = predicted(before, population, new)
             population = new
@@ -127,7 +127,7 @@ def exact_em(
         rim = places.rim(parts, estep.weights(population.prior))
         more = ~hard & ((unreached > UNREACHED) | (rim > places.at_rim) | (effective < FEW)) & moments.usable
         more &= moved < NEAR
-        if moved < settled and not more.any():
+        if rounds == ROUNDS or (moved < settled and not more.any()):
             break
         hard = hard | more
     unreached = np.where(hard, 0.0, np.maximum(unreached, rim))
@@ -214,8 +214,8 @@ def _trusted(old: Population, new: Population, typical: np.ndarray) -> tuple[Pop
 def information_and_spread(exact: Exact) -> tuple[np.ndarray, np.ndarray]:
     """Observed information of the group's `vector`, and what the group's error adds to the covariance of each person (S, P, P).
 
-    The information is minus the derivative of the score, whose expectation over the points is exact (Fisher's identity); a person's
-    posterior mean moves with the group, and so its error is added.
+    The information is minus the derivative of the score, whose expectation over the points is exact (Fisher's identity); a
+    person's posterior mean moves with the group, and so its error is added.
 
     References
     ----------

@@ -177,7 +177,8 @@ def promising(
 ) -> np.ndarray:
     """Where each person's search begins, (S, P): the place that surprises most, or the mode that is known if none does.
 
-    `joint` makes the log posterior, up to a constant, of the log-likelihood (S,) and parameters (S, P); `value` is that of the modes.
+    `joint` makes the log posterior, up to a constant, of the log-likelihood (S,) and parameters (S, P); `value` is that of
+    the modes.
     """
     start, most = laplace.mode, np.full(len(value), SURPRISE)
     regular: Any = np.isfinite(laplace.cov).all(axis=(1, 2))

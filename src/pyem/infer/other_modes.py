@@ -85,6 +85,8 @@ def several_modes(share: np.ndarray, data: Dataset) -> list[str]:
     if not len(some):
         return []
     return [
-        f"the posteriors of {len(some)} of {len(share)} subjects ({list_of(data.subjects[some].tolist())}) have another mode, with up to "
-        f"{math.floor(100 * share.max())} % of the evidence: estimates and errors are of one of them only; fit_bayes integrates over all"
+        f"the posteriors of {len(some)} of {len(share)} subjects ({list_of(data.subjects[some].tolist())}) have another "
+        "mode, with up to "
+        f"{math.floor(100 * share.max())} % of the evidence: estimates and errors are of one of them only; fit_bayes "
+        "integrates over all"
     ]

@@ -47,6 +47,8 @@ def as_point_fit(
         log_prior = population.log_prior(laplace.mode)
     if log_evidence is None and log_prior is not None:
         log_evidence = laplace.log_evidence(log_prior)
+    if log_evidence is not None:
+        log_evidence = np.where(laplace.usable, log_evidence, np.nan)
     fit = PointFit(
         method=method,
         model=model,

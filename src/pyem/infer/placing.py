@@ -35,7 +35,7 @@ RULES = {
 }
 """For each number of parameters; for more there are mixtures only."""
 MIXED = 1024
-"""Points of a mixture, for people whom a lattice does not cover; half as many for one or two parameters, twice as many above five."""
+"""Points of a mixture, for people whom a lattice does not cover; half as many for up to two parameters, twice for six or more."""
 NEAR = 0.75
 """Share of a mixture around the person's posterior; the others are from the group."""
 DF = 5.0
@@ -63,7 +63,8 @@ class Places:
     z, log_volume
         The points of the lattice before they are placed, (S, n, P), and the log volume of each, (S, n).
     u, shift
-        Points of the unit cube that mixtures are made of, (m, P + 1), and by how much they are moved for each person, (S, P + 1).
+        Points of the unit cube that mixtures are made of, (m, P + 1), and by how much they are moved for each person, (S, P
+        + 1).
     """
 
     model: Model
@@ -75,7 +76,7 @@ class Places:
     shift: np.ndarray
 
     def nodes(self, mean: np.ndarray, cov: np.ndarray, population: Population, hard: np.ndarray) -> list[Nodes]:
-        """Points around posterior means (S, P) and covariances (S, P, P); mixtures with the group for people who are `hard` (S,)."""
+        """Points around posterior means (S, P) and covariances (S, P, P), and from the group for people who are `hard` (S,)."""
         parts = []
         easy = np.flatnonzero(~hard)
         if len(easy):
@@ -187,7 +188,7 @@ def mixture(
 
 
 def _log_student(gap: np.ndarray, chol: np.ndarray, df: float) -> np.ndarray:
-    """Log-density (n, K) of Student-t distributions with scale factors (n or 1, P, P) at distances (n, K, P) from their centres."""
+    """Log-density (n, K) of Student-t distributions with scale factors (n or 1, P, P), `gap` (n, K, P) from their centres."""
     z = gap @ np.swapaxes(np.linalg.inv(chol), 1, 2)
     log_scale = np.log(np.diagonal(chol, axis1=1, axis2=2)).sum(1)
     return log_t((z**2).sum(-1), df, gap.shape[2]) - log_scale[:, None]
@@ -212,7 +213,7 @@ class Scouts:
     def unreached(
         self, population: Population, mean: np.ndarray, cov: np.ndarray, log_evidence: np.ndarray, reach: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Share (S,) of each person's evidence that is farther than `reach` sds from their mean; and their best scout (S, P)."""
+        """Share (S,) of each person's evidence farther than `reach` sds from their mean, and their best scout (S, P)."""
         joint = self.nodes.joint(population.group, population.prior)
         white = np.linalg.inv(np.linalg.cholesky(cov))
         distance = (((self.nodes.x - mean[:, None]) @ np.swapaxes(white, 1, 2)) ** 2).sum(2)

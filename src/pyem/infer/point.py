@@ -13,8 +13,8 @@ from pyem.engine.validate import require_free, validate
 from pyem.errors import renamed, require_whole, warn
 from pyem.infer.esteps import estep_maker
 from pyem.infer.natural_prior import PersonPrior, given_prior
-from pyem.infer.outcome import as_point_fit, ended
 from pyem.infer.other_modes import other_modes, several_modes
+from pyem.infer.outcome import as_point_fit, ended
 from pyem.infer.progress import progress_line
 from pyem.infer.starts import better, disagreement, plain_start, starting_points
 from pyem.infer.units import in_standard_units, laplace_in_units, units_of
@@ -72,13 +72,14 @@ def fit_map(
     Warns
     -----
     FitWarning
-        If people have no regular mode or another one with a fair share of the evidence, or the best one was found from one of several
-        starts only.
+        If people have no regular mode or another one with a fair share of the evidence, or the best one was found from one
+        of several starts only.
 
     Notes
     -----
-    Unless it is told where to start, the search looks for better modes on both sides of the prior's mean, along each parameter. The share of the
-    evidence of another mode that was found is in ``fit.trace["other_mode"]``, by Laplace approximation of both.
+    Unless it is told where to start, the search looks for better modes on both sides of the prior's mean, along each
+    parameter. The share of the evidence of another mode that was found is in ``fit.trace["other_mode"]``, by Laplace
+    approximation of both.
 
     Examples
     --------

@@ -73,7 +73,7 @@ def prepare(
 
 
 def require_words(model: Model, data: Dataset, group: Any, priors: Any, mean: Any, sd: Any) -> None:
-    """Raise unless group, priors, `mean` and `sd` go together, the data suit the model, and there are people enough for a group.
+    """Raise unless group, priors, `mean` and `sd` go together, the data suit the model, and people are enough for a group.
 
     Raises
     ------

@@ -112,8 +112,8 @@ class PointFit:
     def table(self) -> pd.DataFrame:
         """A row for each subject: natural parameters, their sd, log-likelihood, log evidence, trials and status.
 
-        Where people are integrated out exactly, there are the effective number of points of each, ``effective_nodes``, and the share
-        of the evidence that these do not reach, ``unreached``.
+        Where people are integrated out exactly, there are the effective number of points of each, ``effective_nodes``, and
+        the share of the evidence that these do not reach, ``unreached``.
         """
         more = {name: self.trace[name] for name in ("effective_nodes", "unreached") if name in self.trace}
         return people_table(self, intervals=False, more=more)

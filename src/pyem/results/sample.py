@@ -235,7 +235,7 @@ class SampleFit:
 
     @property
     def status(self) -> np.ndarray:
-        """A `Status` code for each subject, (S,): converged unless chains disagree about it, or points do not cover its posterior."""
+        """A `Status` code for each subject, (S,): converged unless chains disagree, or points do not cover its posterior."""
         if "status" in self.trace:
             return self.trace["status"]
         good = np.ones(len(self.x), bool) if self.method != "nuts" else agrees(self.checked["x"]["rhat"]).all(1)
@@ -273,7 +273,8 @@ class SampleFit:
 
         if self.group is None:
             raise Unavailable(
-                "these people are on their own (group=None), so there is no group: fit_nuts, fit_svi and fit_bayes have one with "
+                "these people are on their own (group=None), so there is no group: fit_nuts, fit_svi and fit_bayes have one "
+                "with "
                 "group=Group(); for people see table()"
             )
         rows = []

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LogEvidence:
-    """Log model evidence, in nats; larger is better. Exact for fits on a grid or by `fit_em` with ``integrate="exact"``,
-    else by the Laplace approximation.
+    """Log model evidence, in nats; larger is better.
+
+    Exact for fits on a grid or by `fit_em` with ``integrate="exact"``, else by the Laplace approximation.
 
     Parameters
     ----------
@@ -48,9 +49,9 @@ def lme(fit: Fit) -> LogEvidence:
     """Log model evidence of a fit by EM or MAP, from the Laplace approximation of every subject's integral.
 
     Each subject's log marginal likelihood is ``log p(y | m) + log p(m) + P/2 log 2π - 1/2 log det H`` at the mode `m`, `H` the
-    Hessian of the negative log joint; of a fit on a grid, or by ``fit_em(..., integrate="exact")``, it is the integral itself. Parameters of the group that were
-    estimated from the same data are paid for as in the BIC of a model whose observations are the S subjects: half a log S
-    each. Larger is better.
+    Hessian of the negative log joint; of a fit on a grid, or by ``fit_em(..., integrate="exact")``, it is the integral
+    itself. Parameters of the group that were estimated from the same data are paid for as in the BIC of a model whose
+    observations are the S subjects: half a log S each. Larger is better.
 
     Raises
     ------
@@ -191,8 +192,8 @@ def integrated_bic(fit: Fit, *, draws: int = 1000, key: Any = 0) -> IntegratedBI
     Parameters
     ----------
     fit
-        By EM, or by MAP with a Gaussian prior (which has no group parameters to pay for). A fit on a grid, or over points, has the integrals
-        already: they are taken as they are, with error 0.
+        By EM, or by MAP with a Gaussian prior (which has no group parameters to pay for). A fit on a grid, or over points,
+        has the integrals already: they are taken as they are, with error 0.
     draws
         For each subject's integral, at least. The error falls with their square root.
     key

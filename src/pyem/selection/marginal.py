@@ -15,9 +15,9 @@ TOTAL = "log_marginal_likelihood"
 def log_marginal_likelihood(fit: Fit) -> Score:
     """Log marginal likelihood ``log p(data | model)`` of a fit by `fit_bayes`, in nats; larger is better.
 
-    The people's parameters and the group's are averaged over their priors, so it depends on these. ``.subject`` is the log evidence of
-    each person given a group in the middle of the posterior, ``.price`` what is lost because the group has to be learnt, and
-    ``.error`` the Monte-Carlo standard error of the ``.total``. The difference of two models is a log Bayes factor.
+    The people's parameters and the group's are averaged over their priors, so it depends on these. ``.subject`` is the log
+    evidence of each person given a group in the middle of the posterior, ``.price`` what is lost because the group has to be
+    learnt, and ``.error`` the Monte-Carlo standard error of the ``.total``. The difference of two models is a log Bayes factor.
 
     Raises
     ------
