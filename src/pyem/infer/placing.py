@@ -35,7 +35,7 @@ RULES = {
 }
 """For each number of parameters; for more there are mixtures only."""
 MIXED = 1024
-"""Points of a mixture, for people whom a lattice does not cover; half as many for up to two parameters, twice for six or more."""
+"""Points of a mixture, for people whom a lattice does not cover; half as many for up to two parameters, twice from six on."""
 NEAR = 0.75
 """Share of a mixture around the person's posterior; the others are from the group."""
 DF = 5.0
