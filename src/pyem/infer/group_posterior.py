@@ -109,7 +109,7 @@ def group_posterior(
 
 def mode_of(density: Density, start: np.ndarray, steps: int = 12) -> tuple[np.ndarray, np.ndarray]:
     """Mode (G,) of a density and the inverse of its curvature there (G, G), by Newton's method with differences."""
-    v = start
+    v, axes, sizes = start, np.eye(len(start)), np.ones(len(start))
     for _ in range(steps):
         value, grad, hess = _differences(density, v)
         sizes, axes = np.linalg.eigh(-hess)

@@ -226,10 +226,11 @@ class Scouts:
 
 def regular(moments: Moments, cov: np.ndarray) -> np.ndarray:
     """Covariances (S, P, P) that points can be put around: those of `cov` (P, P) where there is no regular one."""
-    good = (moments.status != Status.NOT_FINITE) & (np.linalg.eigvalsh(_finite(moments.cov)).min(1) > 1e-14)
+    least = 1e-10 * np.diag(cov).min()
+    good = np.asarray((moments.status != Status.NOT_FINITE) & (np.linalg.eigvalsh(_finite(moments.cov)).min(1) > least))
     return np.where(good[:, None, None], _finite(moments.cov), cov)
 
 
 def _finite(cov: np.ndarray) -> np.ndarray:
-    good = np.isfinite(cov).all((1, 2))
+    good = np.asarray(np.isfinite(cov).all(axis=(1, 2)))
     return np.where(good[:, None, None], cov, np.eye(cov.shape[1]))

@@ -110,7 +110,9 @@ def quasi_random(n: int, dim: int, seed: int) -> np.ndarray:
     from scipy.stats import qmc
 
     whole = 1 << max(n - 1, 0).bit_length()
-    return np.clip(qmc.Sobol(dim, seed=seed).random(whole)[:n], _SMALL, _LARGE)
+    # Newer versions of SciPy say `rng`, the oldest that we support does not know it.
+    points = qmc.Sobol(dim, seed=seed)  # type: ignore[call-arg]
+    return np.clip(points.random(whole)[:n], _SMALL, _LARGE)
 
 
 def normal_and_t(u: np.ndarray, df: float) -> tuple[np.ndarray, np.ndarray]:

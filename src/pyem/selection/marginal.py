@@ -55,6 +55,7 @@ def _reason(fit: Fit, settings: Settings) -> str | None:
     return f"a fit by {fit.method} does not tell the marginal likelihood of the whole model; fit it by fit_bayes"
 
 
+# Not costly itself, but as the costly ones of use only where it decides: other fits do not have it.
 MARGINAL = Criterion(
     TOTAL,
     "log marginal likelihood",
@@ -68,4 +69,5 @@ MARGINAL = Criterion(
     usual=has_draws,
     order=5,
     marginal=True,
+    costly=True,
 )
