@@ -38,6 +38,9 @@ KINDS = {
     "nuts": functools.partial(pyem.fit_nuts, **SMALL),
     "nuts alone": functools.partial(pyem.fit_nuts, group=None, **SMALL),
     "svi": functools.partial(pyem.fit_svi, draws=80, key=1),
+    "em, exact": functools.partial(pyem.fit_em, integrate="exact"),
+    "bayes": functools.partial(pyem.fit_bayes, draws=80),
+    "bayes alone": functools.partial(pyem.fit_bayes, group=None, draws=80),
 }
 HAVE = {
     "mle": {"aic", "bic"},
@@ -45,6 +48,8 @@ HAVE = {
     "nuts": {"loo", "waic"},
     "nuts alone": {"loo", "waic"},
     "svi": {"loo", "waic"},
+    "bayes": {"log_marginal_likelihood", "loo", "waic"},
+    "bayes alone": {"log_marginal_likelihood", "loo", "waic"},
 }
 """What fits can be sorted by; those not named have all criteria of point estimates."""
 POINT = {"lme", "integrated_bic", "aic", "bic"}

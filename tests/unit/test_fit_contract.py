@@ -46,6 +46,9 @@ MAKE = {
     "nuts": lambda: pyem.fit_nuts(RW, people(), **NUTS),
     "nuts, alone": lambda: pyem.fit_nuts(RW, people(), group=None, priors=PRIORS, **NUTS),
     "svi": lambda: pyem.fit_svi(RW, people(), max_steps=200, draws=20, key=0),
+    "em, exact": lambda: pyem.fit_em(RW, people(), integrate="exact", boundary_avoiding=True),
+    "bayes": lambda: pyem.fit_bayes(RW, people(), draws=20),
+    "bayes, alone": lambda: pyem.fit_bayes(RW, people(), group=None, priors=PRIORS, draws=20),
 }
 
 
@@ -154,7 +157,7 @@ def test_chains_are_chain_draw(fit):
 
 
 def test_the_prior_is_drawn_or_it_is_said_who_keeps_one(fit):
-    if fit.prior is None and fit.method not in ("nuts", "svi"):
+    if fit.prior is None and fit.method not in ("nuts", "svi", "bayes"):
         with pytest.raises(Unavailable, match=f"a fit by {fit.method} keeps no prior .*fit_nuts"):
             fit.prior_draws(4, key=1)
         return
@@ -176,7 +179,7 @@ def test_problems_are_words_and_the_summary_has_them(fit):
 
 @pytest.mark.parametrize("unit", [True, False, None, "auto", "trial", "block", "subject"])
 def test_log_likelihoods_for_arviz_mean_the_same_for_all(fit, unit):
-    few = {} if fit.method in ("nuts", "svi") else {"draws": 5}
+    few = {} if fit.method in ("nuts", "svi", "bayes") else {"draws": 5}
     found = fit.to_arviz(log_likelihood=unit, prior=0, posterior_predictive=0, **few)
     assert ("log_likelihood" in found) == bool(unit)
     assert found.posterior.sizes["subject"] == fit.data.n_subjects

@@ -22,10 +22,11 @@ VERBS = {
     "grid": (pyem.fit_grid, {"accuracy": 1e-4}),
     "nuts": (pyem.fit_nuts, SMALL),
     "svi": (pyem.fit_svi, {"max_iter": 100, "correct": False, "draws": 50}),
+    "bayes": (pyem.fit_bayes, {"draws": 50}),
 }
-WITH_GROUP = ("em", "grid", "nuts", "svi")
-ALONE = ("grid", "nuts", "svi")
-GIVEN = ("map", "grid", "nuts", "svi")
+WITH_GROUP = ("em", "grid", "nuts", "svi", "bayes")
+ALONE = ("grid", "nuts", "svi", "bayes")
+GIVEN = ("map", "grid", "nuts", "svi", "bayes")
 """Verbs that take priors of people on their own."""
 BETA = {"alpha": dist.Beta(3.0, 2.0)}
 

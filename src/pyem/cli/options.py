@@ -17,6 +17,7 @@ class Method(StrEnum):
     em = "em"
     map = "map"
     mle = "mle"
+    bayes = "bayes"
     nuts = "nuts"
     svi = "svi"
 
@@ -181,7 +182,8 @@ MethodOption = Annotated[
     _option(
         SEARCH,
         "em: hierarchical, a point estimate of the group; map: each person under a typical prior; mle: each person alone; "
-        "nuts, svi: hierarchical, draws from the posterior and an approximation of it.",
+        "bayes: hierarchical, draws from the posterior in seconds, and the marginal likelihood; nuts, svi: the same by other "
+        "ways.",
         "--method",
     ),
 ]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pyem.model.model import Model
     from pyem.simulation.play import Simulation
 
-METHODS = ("em", "map", "mle", "nuts", "svi")
-HIERARCHICAL = ("em", "nuts", "svi")
+METHODS = ("em", "map", "mle", "bayes", "nuts", "svi")
+HIERARCHICAL = ("em", "bayes", "nuts", "svi")
 MODIFIERS = ("lapse", "stickiness")
 
 
@@ -267,6 +267,8 @@ def run_fits(request: Request, models: Sequence[Model], data: Dataset, *, progre
     for model, group in zip(models, groups, strict=True):
         if request.method == "em":
             yield pyem.fit_em(model, data, group=group, max_iter=request.max_iter, tol=request.tol, progress=progress)
+        elif request.method == "bayes":
+            yield pyem.fit_bayes(model, data, group=group, key=request.seed, progress=progress)
         elif request.method == "nuts":
             size = {"draws": request.draws, "warmup": request.warmup, "chains": request.chains}
             yield pyem.fit_nuts(model, data, group=group, key=request.seed, progress=progress, **size)

@@ -25,7 +25,7 @@ from pyem.engine.mixtures import (
 )
 from pyem.model.model import Model
 from pyem.numerics.jit import TRACES, compiled
-from pyem.numerics.pareto import pareto_smoothed
+from pyem.numerics.pareto import GOOD, pareto_smoothed
 from pyem.population.group import Group
 from pyem.population.priors import NaturalPriors
 
@@ -37,8 +37,6 @@ OWN_POINTS = 96
 """as many for each person,"""
 TOGETHER = 2**18
 """and for so many people and points at a time."""
-GOOD = 0.7
-"""Pareto k up to which an integral is trusted, as is usual."""
 LOOKED_AT = 8
 """Groups under which the integrals are diagnosed."""
 MORE_ROUNDS = 3

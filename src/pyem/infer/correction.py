@@ -10,13 +10,13 @@ import numpy as np
 from jax import Array
 
 from pyem.data.dataset import Dataset
-from pyem.engine.integrals import GOOD, alone, integrals, log_prior, mean_pareto_k, points_with_priors
+from pyem.engine.integrals import alone, integrals, log_prior, mean_pareto_k, points_with_priors
 from pyem.engine.mixtures import DF, Gaussians, GroupDraws
 from pyem.errors import list_of
 from pyem.infer.hierarchy import likelihood_of
 from pyem.infer.laplace import JaxEStep
 from pyem.numerics.jit import compiled
-from pyem.numerics.pareto import pareto_smoothed
+from pyem.numerics.pareto import GOOD, pareto_smoothed
 from pyem.numerics.rng import generator
 from pyem.numerics.student_t import log_t
 from pyem.population.population import Population
@@ -83,12 +83,12 @@ def corrected(
         _, drawn = alone(spec.model, points, args.priors, len(x), rng)
         return _kept({"x": drawn[None]}, values, -np.inf, k)
     v, log_q = _student_draws(positions["group"][0], len(x), rng)
-    coef, sd, chol, log_hyper = _unpacked_group(spec, args, v)
+    coef, sd, chol, log_hyper = unpacked_group(spec, args, v)
     group = GroupDraws(coef, sd, chol)
     people = around_modes(spec, args, data, group, around)
     found = integrals(spec.model, data, spec.group, np.asarray(args.design), group, people, around, n=n, rng=rng)
     log_weight, k = pareto_smoothed((found.value.sum(1) + log_hyper - log_q)[:, None])
-    picked = rng.permutation(_systematic(np.exp(log_weight[:, 0]), rng))
+    picked = rng.permutation(systematic(np.exp(log_weight[:, 0]), rng))
     group = GroupDraws(*(part[picked] for part in group))
     out = {"x": found.x[picked], "coef": group.coef, "sd": group.sd}
     if "corr" in values:
@@ -160,13 +160,14 @@ def _student_draws(v: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.
     return v.mean(0) + z @ chol.T, log_t((z**2).sum(1), DF, v.shape[1])
 
 
-def _systematic(weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Indices drawn in proportion to `weight`, as evenly as can be."""
-    at = (np.arange(len(weight)) + rng.uniform()) / len(weight)
+def systematic(weight: np.ndarray, rng: np.random.Generator, n: int | None = None) -> np.ndarray:
+    """`n` indices (as many as there are if not given) drawn in proportion to `weight`, as evenly as can be."""
+    n = n or len(weight)
+    at = (np.arange(n) + rng.uniform()) / n
     return np.minimum(np.searchsorted(np.cumsum(weight) / weight.sum(), at), len(weight) - 1)
 
 
-def _unpacked_group(spec: Any, args: Any, v: np.ndarray) -> tuple[np.ndarray, ...]:
+def unpacked_group(spec: Any, args: Any, v: np.ndarray) -> tuple[np.ndarray, ...]:
     """Weights, sds, Cholesky factors of the correlations, and log-density of the coordinates, at coordinates (D, G)."""
     with jax.enable_x64(True):
         coef, sd, chol, log_hyper = _group_at(spec, args.center, args.scale, args.priors, jnp.asarray(v))

@@ -21,11 +21,11 @@ from pyem.infer.laplace import JaxEStep
 from pyem.infer.natural_prior import NaturalPrior, PriorFunction, given_prior
 from pyem.infer.progress import progress_line
 from pyem.infer.quadrature import (
-    GridEStep,
     Grids,
     LogPrior,
     ends_of,
     gaussian_log_prior,
+    grid_estep,
     log_lik_on,
     make_grids,
     moments,
@@ -184,13 +184,13 @@ def _fit_group(
         report = say and (lambda n, value, change: say(n, f"log evidence {value:.3f}, change {change:.1e}"))
         for error in (1e-3, *[accuracy] * 10):
             grids = make_grids(model, data, gaussian_log_prior(population), _prior_box(population), error, max_points)
-            run = run_em(GridEStep(grids), population, max_iter=max_iter, report=report)
+            run = run_em(grid_estep(grids, group), population, max_iter=max_iter, report=report)
             moved = run.population.distance(population)
             population = run.population
             if error == accuracy and moved < 0.05:
                 break
     units = Units.of(model, population, dict(own.covariates))
-    info = units.information(population, oakes_information(GridEStep(grids), population))
+    info = units.information(population, oakes_information(grid_estep(grids, group), population))
     population = units.population(population)
     return _result(model, own, grids, gaussian_log_prior(population), population, info, True, settings, run.message)
 

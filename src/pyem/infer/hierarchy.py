@@ -259,13 +259,13 @@ def group_args(
     assert pop is not None
     spec, args = group_layout(model, data, group, priors, pop, parametrization)
     within = np.diagonal(fit.cov, axis1=1, axis2=2)
-    center, scale = _group_coordinates(model, pop, np.median(within, axis=0))
+    center, scale = group_coordinates(model, pop, np.median(within, axis=0))
     with jax.enable_x64(True):
         anchor = jax.tree.map(jnp.asarray, likelihood_anchor(model, data, fit.x, pop))
         return spec, args._replace(anchor=anchor, center=jnp.asarray(center), scale=jnp.asarray(scale))
 
 
-def _group_coordinates(model: Model, pop: Population, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def group_coordinates(model: Model, pop: Population, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Roughly the posterior mean and sd of the group's coordinates (G,), from what is not known of a person, (P,)."""
     n, typical = len(pop.design), model.typical[1]
     sd = np.sqrt(np.diag(pop.cov))
@@ -279,7 +279,7 @@ def _group_coordinates(model: Model, pop: Population, within: np.ndarray) -> tup
     scale = [spread[pop.free], np.minimum(np.sqrt((1 + within / sd0**2) / (2 * n)), 0.7)]
     if pop.group.covariance == "full" and model.n_params > 1:
         corr = pop.cov / np.outer(sd, sd)
-        center.append(_corr_vector(0.9 * corr + 0.1 * np.eye(len(corr))))
+        center.append(corr_vector(0.9 * corr + 0.1 * np.eye(len(corr))))
         scale.append(np.full(len(center[-1]), min(1.0, 2 / math.sqrt(n))))
     return np.concatenate(center), np.concatenate(scale)
 
@@ -311,7 +311,8 @@ def likelihood_of(laplace: Laplace, pop: Population) -> tuple[np.ndarray, np.nda
     return precision, np.einsum("spq,sq->sp", precision, mode) + pull
 
 
-def _corr_vector(corr: np.ndarray) -> np.ndarray:
+def corr_vector(corr: np.ndarray) -> np.ndarray:
+    """Unconstrained numbers that stand for a correlation matrix."""
     from numpyro.distributions.transforms import CorrCholeskyTransform
 
     with jax.enable_x64(True):

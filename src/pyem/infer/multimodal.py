@@ -144,9 +144,10 @@ def _better_modes(
 ) -> np.ndarray | None:
     prior, best = population.prior, laplace.mode
     first = value = _joint(laplace.log_lik, best, prior)
-    places = _places(population)
+    places = places_around(population)
     if glance is not None:
-        places = [_promising(glance, population, laplace, value, places)]
+        joint = lambda log_lik, x: _joint(log_lik, x, prior)  # noqa: E731
+        places = [promising(glance, joint, laplace, value, places)]
     search = lambda start: make(start, short=True)(prior, 1e-3)  # noqa: E731
     if at_once > 1 and len(places) > 1:
         with ThreadPoolExecutor(at_once) as pool:
@@ -160,23 +161,31 @@ def _better_modes(
     return best if (value > first).any() else None
 
 
-def _places(population: Population) -> list[np.ndarray]:
+def places_around(population: Population) -> list[np.ndarray]:
     """Where to look, (S, P) each: on both sides of the group's mean along each parameter."""
     sd = np.sqrt(np.diag(population.cov))
     ways = np.concatenate([np.eye(len(sd)), -np.eye(len(sd))])
     return [population.mean + REACH * way * sd for way in ways]
 
 
-def _promising(
-    glance: Glance, population: Population, laplace: Laplace, value: np.ndarray, places: list[np.ndarray]
+def promising(
+    glance: Glance,
+    joint: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    laplace: Laplace,
+    value: np.ndarray,
+    places: list[np.ndarray],
 ) -> np.ndarray:
-    """Where each person's search begins, (S, P): the place that surprises most, or the mode that is known if none does."""
+    """Where each person's search begins, (S, P): the place that surprises most, or the mode that is known if none does.
+
+    `joint` makes the log posterior, up to a constant, of the log-likelihood (S,) and parameters (S, P); `value` is that of
+    the modes.
+    """
     start, most = laplace.mode, np.full(len(value), SURPRISE)
     regular: Any = np.isfinite(laplace.cov).all(axis=(1, 2))
     cov = np.where(regular[:, None, None], laplace.cov, np.eye(laplace.cov.shape[1]))
     precision = np.linalg.pinv(cov, hermitian=True)
     for x in places:
-        there = _joint(glance(x), x, population.prior)
+        there = joint(glance(x), x)
         gap = x - laplace.mode
         expected = value - 0.5 * np.einsum("sp,spq,sq->s", gap, precision, gap)
         # Where neither is finite, nothing surprises.

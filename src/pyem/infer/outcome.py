@@ -34,13 +34,21 @@ def as_point_fit(
     trace: Mapping[str, np.ndarray],
     *,
     log_prior: np.ndarray | None = None,
+    log_evidence: np.ndarray | None = None,
     settings: Mapping[str, Any],
 ) -> PointFit:
-    """The result of a fit from its Laplace approximations, with a warning that names people without a regular mode."""
+    """The result of a fit from its Laplace approximations, with a warning that names people without a regular mode.
+
+    `log_evidence` (S,), if given, stands in place of that of the Laplace approximation.
+    """
     some_finite(model, laplace)
     laplace = _without_lost(laplace)
     if log_prior is None and population is not None:
         log_prior = population.log_prior(laplace.mode)
+    if log_evidence is None and log_prior is not None:
+        log_evidence = laplace.log_evidence(log_prior)
+    if log_evidence is not None:
+        log_evidence = np.where(laplace.usable, log_evidence, np.nan)
     fit = PointFit(
         method=method,
         model=model,
@@ -49,7 +57,7 @@ def as_point_fit(
         cov=laplace.cov,
         log_lik=laplace.log_lik,
         log_prior=log_prior,
-        log_evidence=None if log_prior is None else laplace.log_evidence(log_prior),
+        log_evidence=log_evidence,
         status=laplace.status,
         population=population if method == "em" else None,
         prior=(population.coef[0], population.cov) if method == "map" and population is not None else None,
@@ -81,7 +89,7 @@ def _without_lost(laplace: Laplace) -> Laplace:
     if not lost.any():
         return laplace
     hide = lambda values: np.where(lost.reshape(-1, *[1] * (values.ndim - 1)), np.nan, values)  # noqa: E731
-    mode, cov, log_lik, log_det = map(hide, laplace[:-1])
+    mode, cov, log_lik, log_det = map(hide, laplace[:4])
     return Laplace(mode, cov, log_lik, log_det, laplace.status)
 
 

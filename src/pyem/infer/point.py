@@ -13,6 +13,7 @@ from pyem.engine.validate import require_free, validate
 from pyem.errors import renamed, require_whole, warn
 from pyem.infer.esteps import estep_maker
 from pyem.infer.natural_prior import PersonPrior, given_prior
+from pyem.infer.other_modes import other_modes, several_modes
 from pyem.infer.outcome import as_point_fit, ended
 from pyem.infer.progress import progress_line
 from pyem.infer.starts import better, disagreement, plain_start, starting_points
@@ -71,7 +72,14 @@ def fit_map(
     Warns
     -----
     FitWarning
-        If people have no regular mode, or the best one was found from one of several starts only.
+        If people have no regular mode or another one with a fair share of the evidence, or the best one was found from one
+        of several starts only.
+
+    Notes
+    -----
+    Unless it is told where to start, the search looks for better modes on both sides of the prior's mean, along each
+    parameter. The share of the evidence of another mode that was found is in ``fit.trace["other_mode"]``, by Laplace
+    approximation of both.
 
     Examples
     --------
@@ -97,6 +105,11 @@ def fit_map(
     middle = None if inside.population is None else inside.population.coef[0]
     points = starting_points(search, data, start, starts, key, middle)
     found, trace = _best("MAP", search, data, Priors(prior, inside), points, max_iter, key, progress)
+    if start is None:
+        found, share = other_modes(model, data, prior, found, max_iter, seed_of(key))
+        trace |= {"other_mode": share}
+        for text in several_modes(share, data):
+            warn(f"fit_map of {model.name!r}: {text}")
     density = None if prior.population is not None else prior.log_density(found.mode)
     return as_point_fit(
         "map",

@@ -14,10 +14,12 @@ from jax import Array, lax
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import chunk_log_lik
 from pyem.engine.layout import Chunk, batch, join, over_shards, split
+from pyem.engine.nodes import NodeEStep, Nodes, as_moments, log_sum
 from pyem.model.model import Model
 from pyem.numerics.jit import TRACES, compiled
+from pyem.population.group import Group
 from pyem.population.population import Population
-from pyem.population.posterior import GaussianPrior, Laplace, Status
+from pyem.population.posterior import Moments
 
 BLOCK = 128
 """Grid points of every subject evaluated by one call of the compiled likelihood."""
@@ -164,22 +166,10 @@ def _error(joint: np.ndarray) -> np.ndarray:
 
 
 def _log_sum(joint: np.ndarray) -> np.ndarray:
-    flat = joint.reshape(len(joint), -1)
-    top = flat.max(1)
-    base = np.where(np.isfinite(top), top, 0)
-    with np.errstate(divide="ignore"):
-        return base + np.log(np.exp(flat - base[:, None]).sum(1))
+    return log_sum(joint.reshape(len(joint), -1))
 
 
 # -- moments and groups -------------------------------------------------------------------------------------------------
-
-
-class Moments(Laplace):
-    """Posterior mean and covariance in place of mode and curvature; ``log_lik`` is the log evidence."""
-
-    def log_evidence(self, log_prior: np.ndarray) -> np.ndarray:
-        """(S,), in nats, exact."""
-        return self.log_lik
 
 
 def moments(grids: Grids, log_prior: LogPrior) -> tuple[Moments, np.ndarray]:
@@ -192,49 +182,11 @@ def moments(grids: Grids, log_prior: LogPrior) -> tuple[Moments, np.ndarray]:
     mean = np.einsum("sg,sgp->sp", weight, x)
     gap = x - mean[:, None]
     cov = np.einsum("sg,sgp,sgq->spq", weight, gap, gap, optimize=True)
-    return _as_moments(mean, cov, total + grids.log_cell), weight
+    return as_moments(mean, cov, total + grids.log_cell), weight
 
 
-class GridEStep:
-    """The exact E-step on fixed grids: only the prior changes.
-
-    A Gaussian log prior is a linear combination of the monomials up to degree two, and the moments are sums of them.
-    """
-
-    def __init__(self, grids: Grids) -> None:
-        x = grids.points
-        self.centre = x.mean(1)
-        gap = x - self.centre[:, None]
-        self.pairs = np.triu_indices(x.shape[2])
-        products = np.stack([gap[..., i] * gap[..., j] for i, j in zip(*self.pairs, strict=True)], axis=-1)
-        self.monomials = np.concatenate([np.ones_like(gap[..., :1]), gap, products], axis=-1)
-        self.log_lik = grids.log_lik.reshape(len(x), -1)
-        self.log_cell = grids.log_cell
-
-    def __call__(self, prior: GaussianPrior, tol: float = 1e-16) -> Laplace:
-        """Posterior moments of every subject."""
-        n_params = self.centre.shape[1]
-        gap = prior.mean - self.centre
-        linear = gap @ prior.precision
-        constant = 0.5 * (
-            np.linalg.slogdet(prior.precision)[1] - n_params * math.log(2 * math.pi) - (linear * gap).sum(1)
-        )
-        i, j = self.pairs
-        square = -prior.precision[i, j] * np.where(i == j, 0.5, 1.0)
-        coef = np.concatenate([constant[:, None], linear, np.tile(square, (len(gap), 1))], axis=1)
-        joint = self.log_lik + np.matmul(self.monomials, coef[..., None])[..., 0]
-        total = _log_sum(joint)
-        weight = np.exp(joint - np.where(np.isfinite(total), total, 0)[:, None])
-        sums = np.matmul(weight[:, None], self.monomials)[:, 0]
-        mean = sums[:, 1 : 1 + n_params]
-        cov = np.empty((len(mean), n_params, n_params))
-        cov[:, i, j] = cov[:, j, i] = sums[:, 1 + n_params :]
-        cov -= mean[:, :, None] * mean[:, None]
-        return _as_moments(mean + self.centre, cov, total + self.log_cell)
-
-
-def _as_moments(mean: np.ndarray, cov: np.ndarray, log_evidence: np.ndarray) -> Moments:
-    finite = np.isfinite(log_evidence)
-    status = np.where(finite, int(Status.CONVERGED), int(Status.NOT_FINITE))
-    log_det = -np.linalg.slogdet(np.where(finite[:, None, None], cov, np.eye(cov.shape[1])))[1]
-    return Moments(mean, cov, log_evidence, log_det, status)
+def grid_estep(grids: Grids, group: Group) -> NodeEStep:
+    """The exact E-step on fixed grids: only the group changes."""
+    x = grids.points
+    log_weight = grids.log_lik.reshape(len(x), -1) + grids.log_cell[:, None]
+    return NodeEStep([Nodes(np.arange(len(x)), x, log_weight)], group)

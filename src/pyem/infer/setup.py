@@ -45,19 +45,7 @@ def prepare(
     """
     if parametrization not in PARAMETRIZATIONS:
         raise ValueError(f"parametrization={parametrization!r}; choose one of {', '.join(PARAMETRIZATIONS)}")
-    if not (group is None or isinstance(group, Group)):
-        raise ValueError(f"group={group!r}; a pyem.Group is expected, such as Group('student_t'), or None for no group")
-    if not (priors is None or isinstance(priors, Mapping)):
-        raise ValueError(
-            f"priors={priors!r:.60}; a mapping is expected, such as {{'alpha': numpyro.distributions.Beta(1, 1)}}"
-        )
-    if group is not None and not (mean is None and sd is None):
-        raise ValueError(
-            "mean and sd are of the Gaussian prior of people on their own; pass group=None with them, or give priors of the "
-            "group's parameters: priors={'mean': ..., 'sd': ...}"
-        )
-    require_free(model)
-    validate(model, data)
+    require_words(model, data, group, priors, mean, sd)
     model = scaled(model, data)
     if group is None:
         if start is not None:
@@ -65,10 +53,6 @@ def prepare(
         given = natural_priors(model, priors, mean=mean, sd=sd)
         layout = alone_layout(model, data, given)
         return _meanwhile(ahead, layout, lambda: alone_args(model, data, given))
-    if data.n_subjects < 2:
-        raise ValueError(
-            "how people differ cannot be told from one subject; pass group=None and priors of the parameters"
-        )
     if start is not None:
         if (
             start.population is None
@@ -86,6 +70,33 @@ def prepare(
     return _meanwhile(
         ahead, layout, lambda: group_args(model, data, group, priors, _quick_em(model, data, group), parametrization)
     )
+
+
+def require_words(model: Model, data: Dataset, group: Any, priors: Any, mean: Any, sd: Any) -> None:
+    """Raise unless group, priors, `mean` and `sd` go together, the data suit the model, and people are enough for a group.
+
+    Raises
+    ------
+    ValueError
+        If not; it says what to do.
+    """
+    if not (group is None or isinstance(group, Group)):
+        raise ValueError(f"group={group!r}; a pyem.Group is expected, such as Group('student_t'), or None for no group")
+    if not (priors is None or isinstance(priors, Mapping)):
+        raise ValueError(
+            f"priors={priors!r:.60}; a mapping is expected, such as {{'alpha': numpyro.distributions.Beta(1, 1)}}"
+        )
+    if group is not None and not (mean is None and sd is None):
+        raise ValueError(
+            "mean and sd are of the Gaussian prior of people on their own; pass group=None with them, or give priors of the "
+            "group's parameters: priors={'mean': ..., 'sd': ...}"
+        )
+    require_free(model)
+    validate(model, data)
+    if group is not None and data.n_subjects < 2:
+        raise ValueError(
+            "how people differ cannot be told from one subject; pass group=None and priors of the parameters"
+        )
 
 
 def _quick_em(model: Model, data: Dataset, group: Group) -> PointFit:

@@ -55,7 +55,7 @@ def louis_parts(population: Population, laplace: Laplace) -> tuple[np.ndarray, n
     use = laplace.usable
     root = np.sqrt(population.weights(laplace)[use])
     both = root[:, :, None] * root[:, None]
-    cov = _no_wider(both * laplace.cov[use], population.cov)
+    cov = no_wider(both * laplace.cov[use], population.cov)
     design = population.design[use]
     gap = root * (laplace.mode[use] - design @ population.coef)
     scaled = design[:, :, None] * root[:, None]
@@ -101,6 +101,8 @@ def _complete(
         slope[:, b] -= middle[:, a]
         block.append(slope[rows, columns])
     side, block = np.array(sides), np.array(block)
+    ends = np.where(rows == columns, population.penalty / np.diag(chol)[rows] ** 2, 0.0)
+    block += np.diag(ends)
     return np.block([[corner, side.T], [side, (block + block.T) / 2]])
 
 
@@ -120,8 +122,8 @@ def _score_terms(population: Population, scaled: np.ndarray, gap: np.ndarray) ->
     return np.array(linear), np.array(quadratic)
 
 
-def _no_wider(cov: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """Covariances (S, P, P) with no direction in which they exceed `limit` (P, P)."""
+def no_wider(cov: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """The covariances (S, P, P), with no direction in which they exceed `limit` (P, P)."""
     chol = np.linalg.cholesky(limit)
     white = np.linalg.inv(chol)
     values, vectors = np.linalg.eigh(white @ cov @ white.T)
@@ -148,12 +150,14 @@ def oakes_information(estep: EStep, population: Population, *, step: float = 1e-
             laplace = estep(moved.prior, 1e-16)
         return moved.score(laplace)
 
-    matrix = -_slope(population, score, step=step)
+    matrix = -derivative(population, score, step=step)
     return (matrix + matrix.T) / 2
 
 
-def _slope(population: Population, function: Callable[[Population], np.ndarray], *, step: float) -> np.ndarray:
-    """Derivative of a function of the population by its `vector`."""
+def derivative(
+    population: Population, function: Callable[[Population], np.ndarray], *, step: float = 1e-4
+) -> np.ndarray:
+    """Derivative of a function of the population by its `vector`, a row for each entry of that, by central differences."""
     vector = population.vector
     moves = step * _sizes(population)
     ends = [[function(population.with_vector(vector + sign * move)) for sign in (1, -1)] for move in np.diag(moves)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+GOOD = 0.7
+"""Pareto k up to which importance weights are trusted, as is usual."""
 ROUNDING = 1e-10
 """Log ratios that differ by less than this part of their size (or than this, if they are small) are the same."""
 

@@ -36,6 +36,9 @@ class Population:
         (S, P): the weights of the scale mixture, 1 for a Gaussian group.
     unit
         (P,): the size of each parameter that counts as 1, where parameters have units.
+    penalty
+        The log-likelihood of the group has this times the log of each sd added, 0 for none: a gamma prior of the sds with shape
+        ``1 + penalty``, which keeps them away from 0 and undoes the bias of maximum likelihood with few people.
     """
 
     group: Group
@@ -45,6 +48,7 @@ class Population:
     cov: np.ndarray
     weight: np.ndarray
     unit: np.ndarray | None = None
+    penalty: float = 0.0
 
     @property
     def smallest(self) -> np.ndarray:
@@ -77,13 +81,15 @@ class Population:
         coef = self._regress(design, mean, w)
         root = np.sqrt(w)
         gap = root * (mean - design @ coef)
-        scatter = (gap.T @ gap + np.einsum("sp,sq,spq->pq", root, root, var)) / len(mean)
+        scatter = (gap.T @ gap + np.einsum("sp,sq,spq->pq", root, root, var)) / max(len(mean) - self.penalty, 1.0)
         return dataclasses.replace(self, coef=coef, cov=_floored(scatter, self.group.covariance), weight=weight)
 
     def weights(self, laplace: Laplace) -> np.ndarray:
         """(S, P): weights of the scale mixture, given the subjects' posteriors."""
         if self.group.family == "gaussian":
             return self.weight
+        if laplace.scale_weights is not None:
+            return laplace.scale_weights
         white = np.linalg.inv(np.linalg.cholesky(self.cov))
         z = (laplace.mode - self.mean) @ white.T
         spread = np.einsum("ip,spq,iq->si", white, laplace.cov, white)
@@ -184,7 +190,7 @@ class Population:
         chol = np.linalg.cholesky(self.cov)
         by_chol = (precision @ scatter @ precision - len(gap) * precision) @ chol
         diagonal = np.diag_indices_from(chol)
-        by_chol[diagonal] *= chol[diagonal]
+        by_chol[diagonal] = by_chol[diagonal] * chol[diagonal] + self.penalty
         return np.concatenate([by_coef[self.free], by_chol[self.lower]])
 
 

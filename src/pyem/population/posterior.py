@@ -39,6 +39,11 @@ class Laplace(NamedTuple):
         """(S,): subjects that inform the group: the likelihood and its derivatives are finite."""
         return self.status != Status.NOT_FINITE
 
+    @property
+    def scale_weights(self) -> np.ndarray | None:
+        """(S, P): expected weights of the scale mixture where the E-step knows them; None where its moments tell them."""
+        return None
+
     def reordered(self, order: np.ndarray) -> Laplace:
         """The same with the parameters in another order."""
         return self._replace(mode=self.mode[:, order], cov=self.cov[:, order][:, :, order])
@@ -46,6 +51,34 @@ class Laplace(NamedTuple):
     def log_evidence(self, log_prior: np.ndarray) -> np.ndarray:
         """(S,), in nats: Laplace approximation of the log marginal likelihood, from the log prior at the mode."""
         return self.log_lik + log_prior + 0.5 * self.mode.shape[1] * math.log(2 * math.pi) - 0.5 * self.log_det
+
+
+class Moments(Laplace):
+    """Posterior mean and covariance in place of mode and curvature; ``log_lik`` is the log evidence, exact."""
+
+    _weights: np.ndarray | None = None
+
+    @classmethod
+    def weighted(cls, moments: Moments, weights: np.ndarray) -> Moments:
+        """Moments whose mean and covariance are weighted by a scale mixture, with the expected weights (S, P)."""
+        out = cls(*moments)
+        out._weights = weights
+        return out
+
+    @property
+    def scale_weights(self) -> np.ndarray | None:
+        """(S, P): expected weights of the scale mixture; None for a Gaussian group."""
+        return self._weights
+
+    def reordered(self, order: np.ndarray) -> Laplace:
+        """The same with the parameters in another order."""
+        out = Moments(*super().reordered(order))
+        return out if self._weights is None else Moments.weighted(out, self._weights[:, order])
+
+    def log_evidence(self, log_prior: np.ndarray) -> np.ndarray:
+        """(S,), in nats."""
+        del log_prior
+        return self.log_lik
 
 
 class EStep(Protocol):
@@ -63,6 +96,7 @@ class Status(enum.IntEnum):
     likelihood or a derivative is not finite. ``FLAT``: the likelihood does not depend on a parameter. ``AT_BOUND``: the
     estimate is at an end of a parameter's range, as far as the likelihood tells. ``STUCK``: no step was better, although the
     slope says that there is something to gain, as at the edge of where the likelihood is finite, or at a sharp corner.
+    ``NOT_COVERED``: the points that a posterior is integrated over do not cover it.
     """
 
     CONVERGED = 0
@@ -71,6 +105,7 @@ class Status(enum.IntEnum):
     FLAT = 3
     AT_BOUND = 4
     STUCK = 5
+    NOT_COVERED = 6
 
     @property
     def text(self) -> str:
@@ -82,4 +117,5 @@ class Status(enum.IntEnum):
             Status.FLAT: "flat likelihood",
             Status.AT_BOUND: "at the boundary",
             Status.STUCK: "search stuck",
+            Status.NOT_COVERED: "posterior not covered",
         }[self]

@@ -25,6 +25,7 @@ METHODS = {
     "grid": "quadrature on a grid",
     "nuts": "Hamiltonian Monte Carlo (NUTS)",
     "svi": "variational inference (SVI)",
+    "bayes": "integration over people and importance sampling",
 }
 """How each method is called in summaries; a method that is not listed goes by its short name."""
 
@@ -73,7 +74,7 @@ class Fit(Protocol):
 
     @property
     def method(self) -> str:
-        """Short name of the method: ``"mle"``, ``"map"``, ``"em"``, ``"grid"``, ``"nuts"``, ``"svi"``."""
+        """Short name of the method: ``"mle"``, ``"map"``, ``"em"``, ``"grid"``, ``"nuts"``, ``"svi"``, ``"bayes"``."""
         ...
 
     @property

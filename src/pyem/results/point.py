@@ -110,8 +110,13 @@ class PointFit:
     # -- tables -----------------------------------------------------------------------------------------------------------
 
     def table(self) -> pd.DataFrame:
-        """A row for each subject: natural parameters, their sd, log-likelihood, log evidence, trials and status."""
-        return people_table(self, intervals=False)
+        """A row for each subject: natural parameters, their sd, log-likelihood, log evidence, trials and status.
+
+        Where people are integrated out exactly, there are the effective number of points of each, ``effective_nodes``, and
+        the share of the evidence that these do not reach, ``unreached``.
+        """
+        more = {name: self.trace[name] for name in ("effective_nodes", "unreached") if name in self.trace}
+        return people_table(self, intervals=False, more=more)
 
     # -- draws ------------------------------------------------------------------------------------------------------------
 
@@ -138,7 +143,8 @@ class PointFit:
 
     def summary(self) -> str:
         """What was fitted and what came out, as text."""
-        return summary_of(self, *ended(self, "log-likelihood", "log evidence (Laplace)"))
+        how = "exact" if "effective_nodes" in self.trace else "Laplace"
+        return summary_of(self, *ended(self, "log-likelihood", f"log evidence ({how})"))
 
     # -- as of all point estimates ----------------------------------------------------------------------------------------
 

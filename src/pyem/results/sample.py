@@ -1,4 +1,4 @@
-"""The result of `fit_nuts` and `fit_svi`: draws from the joint posterior of a group and its people."""
+"""The result of `fit_nuts`, `fit_svi` and `fit_bayes`: draws from the joint posterior of a group and its people."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SampleFit:
     Parameters
     ----------
     method
-        ``"nuts"`` or ``"svi"``.
+        ``"nuts"``, ``"svi"`` or ``"bayes"``.
     model, data, group
         What was fitted to what; the group is None where people are on their own.
     priors
@@ -59,7 +59,7 @@ class SampleFit:
     seconds
         How long each stage took.
     trace
-        The path of the optimisation, for SVI: ``elbo`` and ``step``.
+        The path of the optimisation, for SVI: ``elbo`` and ``step``. For `fit_bayes`: log marginal likelihood and diagnostics.
     message
         How it was made.
     settings
@@ -235,7 +235,9 @@ class SampleFit:
 
     @property
     def status(self) -> np.ndarray:
-        """A `Status` code for each subject, (S,): converged unless chains disagree about one of its parameters."""
+        """A `Status` code for each subject, (S,): converged unless chains disagree, or points do not cover its posterior."""
+        if "status" in self.trace:
+            return self.trace["status"]
         good = np.ones(len(self.x), bool) if self.method != "nuts" else agrees(self.checked["x"]["rhat"]).all(1)
         return np.where(good, int(Status.CONVERGED), int(Status.MAX_STEPS))
 
@@ -250,6 +252,8 @@ class SampleFit:
         more = {}
         if self.method == "nuts":
             more = {"rhat": self.checked["x"]["rhat"].max(1), "ess": self.checked["x"]["ess_bulk"].min(1)}
+        if "effective_nodes" in self.trace:
+            more = {"effective_nodes": self.trace["effective_nodes"]}
         return people_table(self, intervals=True, more=more)
 
     def group_table(self) -> pd.DataFrame:
@@ -269,7 +273,8 @@ class SampleFit:
 
         if self.group is None:
             raise Unavailable(
-                "these people are on their own (group=None), so there is no group: fit_nuts and fit_svi have one with "
+                "these people are on their own (group=None), so there is no group: fit_nuts, fit_svi and fit_bayes have one "
+                "with "
                 "group=Group(); for people see table()"
             )
         rows = []

@@ -19,9 +19,10 @@ from pyem.selection.criterion import (
 )
 from pyem.selection.cross_validation import LOO, WAIC, Predictive, loo, waic
 from pyem.selection.evidence import INTEGRATED_BIC, LME, IntegratedBIC, LogEvidence, integrated_bic, lme
+from pyem.selection.marginal import MARGINAL, log_marginal_likelihood
 from pyem.selection.random_effects import ModelFrequencies, random_effects_bms
 
-for _one in (LME, INTEGRATED_BIC, AIC, BIC, PSEUDO_R2, LOO, WAIC):
+for _one in (LME, INTEGRATED_BIC, AIC, BIC, PSEUDO_R2, LOO, WAIC, MARGINAL):
     register(_one)
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "headings",
     "integrated_bic",
     "lme",
+    "log_marginal_likelihood",
     "loo",
     "measures",
     "named",

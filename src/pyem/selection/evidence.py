@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LogEvidence:
-    """Log model evidence, in nats; larger is better. Exact for a fit on a grid, else by the Laplace approximation.
+    """Log model evidence, in nats; larger is better.
+
+    Exact for fits on a grid or by `fit_em` with ``integrate="exact"``, else by the Laplace approximation.
 
     Parameters
     ----------
@@ -47,9 +49,9 @@ def lme(fit: Fit) -> LogEvidence:
     """Log model evidence of a fit by EM or MAP, from the Laplace approximation of every subject's integral.
 
     Each subject's log marginal likelihood is ``log p(y | m) + log p(m) + P/2 log 2π - 1/2 log det H`` at the mode `m`, `H` the
-    Hessian of the negative log joint; of a fit on a grid it is the integral itself. Parameters of the group that were
-    estimated from the same data are paid for as in the BIC of a model whose observations are the S subjects: half a log S
-    each. Larger is better.
+    Hessian of the negative log joint; of a fit on a grid, or by ``fit_em(..., integrate="exact")``, it is the integral
+    itself. Parameters of the group that were estimated from the same data are paid for as in the BIC of a model whose
+    observations are the S subjects: half a log S each. Larger is better.
 
     Raises
     ------
@@ -87,7 +89,7 @@ def _warn_of_irregular(fit: Fit) -> None:
         return
     who = f"{len(irregular)} of {counted(len(fit.status), 'subject')}"
     if is_exact(fit):
-        text = f"the grid does not hold the whole posterior of {who} ({_some(irregular)}); their evidence is not exact"
+        text = f"the points do not hold the whole posterior of {who} ({_some(irregular)}); their evidence is not exact"
     else:
         text = (
             f"the Laplace approximation does not hold for {who} without a regular mode ({_some(irregular)}); use "
@@ -101,8 +103,8 @@ def _some(labels: np.ndarray) -> str:
 
 
 def is_exact(fit: Fit) -> bool:
-    """Whether a fit has the integral over each subject's parameters itself."""
-    return fit.method == "grid"
+    """Whether a fit has the integral over each subject's parameters itself: on a grid, or over points."""
+    return fit.method == "grid" or "effective_nodes" in fit.trace
 
 
 def n_group_params(fit: Fit) -> int:
@@ -144,7 +146,7 @@ LME = Criterion(
     "largest",
     1.0,
     quantity="log model evidence",
-    note="(Laplace, or exact on a grid, less the penalty of the group's parameters)",
+    note="(Laplace, or exact where people are integrated out, less the penalty of the group's parameters)",
     reason=_no_evidence,
     needs="the evidence of every subject",
     usual=_has_prior,
@@ -167,7 +169,7 @@ class IntegratedBIC:
     n_group, n_responses
         Number of group parameters that were estimated, and of responses of all subjects.
     draws
-        Number of draws for each subject; 0 where the integrals are those of a grid.
+        Number of draws for each subject; 0 where the fit has the integrals.
     log_evidence, log_evidence_se
         Log marginal likelihood of each subject given the group's parameters, and its Monte-Carlo standard error, (S,), in nats.
     ess
@@ -190,8 +192,8 @@ def integrated_bic(fit: Fit, *, draws: int = 1000, key: Any = 0) -> IntegratedBI
     Parameters
     ----------
     fit
-        By EM, or by MAP with a Gaussian prior (which has no group parameters to pay for). A fit on a grid has the integrals
-        already: they are taken as they are, with error 0.
+        By EM, or by MAP with a Gaussian prior (which has no group parameters to pay for). A fit on a grid, or over points,
+        has the integrals already: they are taken as they are, with error 0.
     draws
         For each subject's integral, at least. The error falls with their square root.
     key

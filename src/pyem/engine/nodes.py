@@ -1,0 +1,264 @@
+"""Points that each person is integrated over: given the likelihood there, everything that depends on the group costs little.
+
+The log-likelihood at chosen points does not depend on the group. It is evaluated once; posteriors, evidences and their
+derivatives under any group that the points suit are then weighted sums.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.engine.evaluate import log_lik_draws
+from pyem.engine.mixtures import GroupDraws
+from pyem.model.model import Model
+from pyem.population.group import Group
+from pyem.population.posterior import GaussianPrior, Moments, Status
+
+BLOCK = 128
+"""Points of everybody that are evaluated by one call, so that nothing is compiled for other numbers of points."""
+TOGETHER = 2**18
+"""Multiplications for some groups and one person at a time: they stay in the cache, and are fewer than what libraries share
+among threads, which then wait for each other longer than they work."""
+
+
+def log_lik_at(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
+    """Log-likelihood (S, K) at unconstrained points (S, K, P) of each person; minus infinity where it is not a number."""
+    out = np.empty(x.shape[:2])
+    for start in range(0, x.shape[1], BLOCK):
+        part = np.swapaxes(x[:, start : start + BLOCK], 0, 1)
+        short = BLOCK - len(part)
+        full = np.concatenate([part, np.repeat(part[-1:], short, axis=0)]) if short else np.ascontiguousarray(part)
+        out[:, start : start + BLOCK] = log_lik_draws(model, data, full)[: len(part)].T
+    return np.where(np.isnan(out), -np.inf, out)
+
+
+def log_sum(joint: np.ndarray) -> np.ndarray:
+    """Log of the sum of exponentials over the last axis; minus infinity where all are."""
+    top = joint.max(-1)
+    base = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        return base + np.log(np.exp(joint - base[..., None]).sum(-1))
+
+
+class Nodes:
+    """Points of some people, weighted by the likelihood there and the volume that each stands for.
+
+    Parameters
+    ----------
+    people
+        Whose points they are, (n,), as indices into all people.
+    x
+        Unconstrained parameters, (n, K, P).
+    log_weight
+        Log-likelihood plus log volume, (n, K): the sum of what these weigh, times a density, is the integral.
+    """
+
+    def __init__(self, people: np.ndarray, x: np.ndarray, log_weight: np.ndarray) -> None:
+        self.people, self.x, self.log_weight = people, x, log_weight
+        self.centre = x.mean(1)
+        gap = x - self.centre[:, None]
+        self.pairs = np.triu_indices(x.shape[2])
+        products = gap[..., self.pairs[0]] * gap[..., self.pairs[1]]
+        # A Gaussian log-density is linear in these, and moments are their means.
+        self.monomials = np.concatenate([np.ones_like(gap[..., :1]), gap, products], axis=-1)
+
+    def joint(self, group: Group, prior: GaussianPrior) -> np.ndarray:
+        """Log weight (n, K) of the points under a group: its means and its scale matrix are those of `prior`, for everybody."""
+        mean = prior.mean[self.people]
+        if group.family != "gaussian":
+            return self.log_weight + group.standard_log_prob(self.whitened(prior)) + _log_root(prior.precision)
+        coef = self.gaussian_terms(mean[None], prior.precision[None])[:, 0]
+        return self.log_weight + np.matmul(self.monomials, coef[..., None])[..., 0]
+
+    def whitened(self, prior: GaussianPrior) -> np.ndarray:
+        """The points as standardised distances from the group's mean, (P, n, K)."""
+        white = np.linalg.inv(np.linalg.cholesky(np.linalg.inv(prior.precision)))
+        return np.moveaxis((self.x - prior.mean[self.people][:, None]) @ white.T, -1, 0)
+
+    def gaussian_terms(self, mean: np.ndarray, precision: np.ndarray) -> np.ndarray:
+        """What Gaussian log-densities with means (D, n, P) and precisions (D, P, P) are of the monomials: (n, D, terms)."""
+        gap = np.swapaxes(mean - self.centre, 0, 1)
+        linear = np.einsum("ndp,dpq->ndq", gap, precision)
+        constant = _log_root(precision) - 0.5 * mean.shape[2] * math.log(2 * math.pi) - 0.5 * (linear * gap).sum(-1)
+        i, j = self.pairs
+        square = -precision[:, i, j] * np.where(i == j, 0.5, 1.0)
+        square = np.broadcast_to(square, (len(gap), *square.shape))
+        return np.concatenate([constant[..., None], linear, square], axis=-1)
+
+    def moments(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Means (n, P) and covariances (n, P, P) under weights (n, K) that add to 1."""
+        return _unpacked(np.matmul(weight[:, None], self.monomials)[:, 0], self.centre, self.pairs)
+
+
+def _log_root(precision: np.ndarray) -> np.ndarray:
+    """Log of the root of the determinant of precisions (..., P, P)."""
+    return 0.5 * np.linalg.slogdet(precision)[1]
+
+
+def _unpacked(sums: np.ndarray, centre: np.ndarray, pairs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Means and covariances from means of monomials (..., terms) around centres (..., P)."""
+    p = centre.shape[-1]
+    mean = sums[..., 1 : 1 + p]
+    cov = np.empty((*mean.shape, p))
+    cov[..., pairs[0], pairs[1]] = cov[..., pairs[1], pairs[0]] = sums[..., 1 + p :]
+    return mean + centre, cov - mean[..., :, None] * mean[..., None, :]
+
+
+class NodeEStep:
+    """The exact E-step on points that stay: only the group changes.
+
+    Parameters
+    ----------
+    parts
+        Points of everybody, in parts of which each has its own number of points.
+    group
+        The family; the values of a group come with each call.
+    """
+
+    def __init__(self, parts: Sequence[Nodes], group: Group) -> None:
+        self.parts, self.group = parts, group
+        self.n_people = sum(len(part.people) for part in parts)
+
+    def __call__(self, prior: GaussianPrior, tol: float = 0.0) -> Moments:
+        """What the M-step needs: posterior moments; for heavy tails expected weights, and moments weighted by them."""
+        del tol
+        return self._gathered(prior, self.group.family != "gaussian")
+
+    def posterior(self, prior: GaussianPrior) -> Moments:
+        """Posterior mean and covariance of everybody, and the log evidence."""
+        return self._gathered(prior, False)
+
+    def _gathered(self, prior: GaussianPrior, scaled: bool) -> Moments:
+        n, p = prior.mean.shape
+        mean, cov, total, scale = np.empty((n, p)), np.empty((n, p, p)), np.empty(n), np.ones((n, p))
+        for part in self.parts:
+            weight, total[part.people] = self._weighted(part, prior)
+            if scaled:
+                found = _scale_moments(part, self.group, prior, weight)
+                mean[part.people], cov[part.people], scale[part.people] = found
+            else:
+                mean[part.people], cov[part.people] = part.moments(weight)
+        return as_moments(mean, cov, total, scale if scaled else None)
+
+    def _weighted(self, part: Nodes, prior: GaussianPrior) -> tuple[np.ndarray, np.ndarray]:
+        joint = part.joint(self.group, prior)
+        total = log_sum(joint)
+        return np.exp(joint - np.where(np.isfinite(total), total, 0.0)[:, None]), total
+
+    def weights(self, prior: GaussianPrior) -> list[np.ndarray]:
+        """Posterior probabilities of the points of each part, (n, K) each."""
+        return [self._weighted(part, prior)[0] for part in self.parts]
+
+    def effective(self, prior: GaussianPrior) -> np.ndarray:
+        """Effective number of points of each person, (S,)."""
+        out = np.zeros(self.n_people)
+        for part, weight in zip(self.parts, self.weights(prior), strict=True):
+            out[part.people] = 1 / np.maximum((weight**2).sum(1), 1e-300)
+        return out
+
+
+def _scale_moments(
+    part: Nodes, group: Group, prior: GaussianPrior, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means, covariances and expected weights, as the M-step of a heavy-tailed group takes them: a scale mixture of Gaussians.
+
+    The weight of a person's precision is expected at each point; parameters are averaged by it, too.
+    """
+    squared = np.moveaxis(part.whitened(prior) ** 2, 0, -1)
+    n, k, p = squared.shape
+    scale = group.weights(squared.reshape(-1, p)).reshape(n, k, p)
+    expected = np.einsum("nk,nkp->np", weight, scale)
+    tilted = weight[:, :, None] * scale / expected[:, None]
+    mean = np.einsum("nkp,nkp->np", tilted, part.x)
+    root = np.sqrt(tilted) * (part.x - mean[:, None])
+    return mean, np.einsum("nkp,nkq->npq", root, root), expected
+
+
+def as_moments(
+    mean: np.ndarray, cov: np.ndarray, log_evidence: np.ndarray, weight: np.ndarray | None = None
+) -> Moments:
+    """Posterior moments with a status: not finite where the evidence is not."""
+    finite = np.isfinite(log_evidence)
+    status = np.where(finite, int(Status.CONVERGED), int(Status.NOT_FINITE))
+    log_det = -np.linalg.slogdet(np.where(finite[:, None, None], cov, np.eye(cov.shape[1])))[1]
+    out = Moments(mean, cov, log_evidence, log_det, status)
+    return out if weight is None else Moments.weighted(out, weight)
+
+
+# -- many groups ----------------------------------------------------------------------------------------------------------
+
+
+def _precisions(draws: GroupDraws) -> np.ndarray:
+    inverse = np.linalg.inv(draws.sd[:, :, None] * draws.chol)
+    return np.swapaxes(inverse, 1, 2) @ inverse
+
+
+def log_evidences(parts: Sequence[Nodes], group: Group, design: np.ndarray, draws: GroupDraws) -> np.ndarray:
+    """Log evidence (D, S) of everybody under each of many groups; `design` (S, K) are the people's covariates.
+
+    Weights are exponentials in single precision, which is good to about 1e-7 nats.
+    """
+    out = np.empty((len(draws.sd), len(design)))
+    for rows, weight, top, part, n in _each(parts, group, design, draws):
+        out[rows, part.people[n]] = np.log(weight.sum(1)) + top
+    return out
+
+
+def moments_given(
+    parts: Sequence[Nodes], group: Group, design: np.ndarray, draws: GroupDraws
+) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior means (D, S, P) and covariances (D, S, P, P) of everybody under each of many groups."""
+    d, p = draws.sd.shape
+    mean, cov = np.empty((d, len(design), p)), np.empty((d, len(design), p, p))
+    for rows, weight, _, part, n in _each(parts, group, design, draws):
+        sums = weight.astype(float) @ part.monomials[n]
+        k = part.people[n]
+        mean[rows, k], cov[rows, k] = _unpacked(sums / sums[:, :1], part.centre[n], part.pairs)
+    return mean, cov
+
+
+class _Groups:
+    """Many groups, and of each what is the same for everybody."""
+
+    def __init__(self, group: Group, design: np.ndarray, draws: GroupDraws) -> None:
+        self.group, self.design, self.draws = group, design, draws
+        self.precision = _precisions(draws)
+        self.log_root = _log_root(self.precision)
+        i, j = np.triu_indices(self.precision.shape[1])
+        self.square = -self.precision[:, i, j] * np.where(i == j, 0.5, 1.0)
+        self.white = np.linalg.inv(draws.sd[:, :, None] * draws.chol)
+
+    def log_prob(self, part: Nodes, n: int, mean: np.ndarray, rows: slice) -> np.ndarray:
+        """Log-density (D, K) of one person's points in some of the groups, whose means are `mean` (D, P)."""
+        if self.group.family != "gaussian":
+            z = np.einsum("dpq,dkq->pdk", self.white[rows], part.x[n][None] - mean[:, None])
+            return self.group.standard_log_prob(z) + self.log_root[rows, None]
+        gap = mean - part.centre[n]
+        linear = (gap[:, None] @ self.precision[rows])[:, 0]
+        constant = self.log_root[rows] - 0.5 * gap.shape[1] * math.log(2 * math.pi) - 0.5 * (linear * gap).sum(1)
+        return np.concatenate([constant[:, None], linear, self.square[rows]], axis=1) @ part.monomials[n].T
+
+
+Piece = tuple[slice, np.ndarray, np.ndarray, Nodes, int]
+"""Which groups, the weights of one person's points under them, the log of the largest, the points, and the place in them."""
+
+
+def _each(parts: Sequence[Nodes], group: Group, design: np.ndarray, draws: GroupDraws) -> Iterator[Piece]:
+    """For every person and some of the groups at a time: the weights of the points, relative to the largest."""
+    groups = _Groups(group, design, draws)
+    for part in parts:
+        step = max(1, TOGETHER // part.monomials[0].size)
+        for n, k in enumerate(part.people):
+            means = design[k] @ draws.coef
+            for start in range(0, len(means), step):
+                rows = slice(start, min(start + step, len(means)))
+                joint = groups.log_prob(part, n, means[rows], rows)
+                joint += part.log_weight[n]
+                top = joint.max(1)
+                joint -= np.where(np.isfinite(top), top, 0.0)[:, None]
+                weight = joint.astype(np.float32)
+                yield rows, np.exp(weight, out=weight), top, part, n

@@ -1,0 +1,256 @@
+"""The posterior of a group and its people without a Markov chain: people integrated out, the group by importance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.engine.mixtures import GroupDraws
+from pyem.engine.nodes import NodeEStep, Nodes
+from pyem.engine.opaque import require_traceable
+from pyem.engine.scale import scaled
+from pyem.errors import list_of, require_whole, warn
+from pyem.infer.adaptive import Weighted, adaptive_importance
+from pyem.infer.bayes_alone import fit_alone, require_known
+from pyem.infer.correction import systematic
+from pyem.infer.em import Search
+from pyem.infer.exact import ENOUGH, FEW, Exact
+from pyem.infer.group_posterior import GroupPosterior, group_posterior, lopsided, mode_of
+from pyem.infer.node_sets import NodeSets, first_set, regular_cov
+from pyem.infer.people_draws import people_given, with_moments
+from pyem.infer.placing import Places, mixture, places
+from pyem.infer.setup import Clock, as_result, require_words
+from pyem.infer.starts import starting_points
+from pyem.infer.units import Units
+from pyem.model.model import Model
+from pyem.numerics.lattice import turned
+from pyem.numerics.pareto import GOOD
+from pyem.numerics.rng import generator, plain_key, seed_of
+from pyem.population.group import Group
+from pyem.population.population import Population
+from pyem.population.posterior import Status
+from pyem.results.sample import SampleFit
+
+FEW_DRAWS = 100
+"""Effective draws of the group below which quantiles are not reliable."""
+MOMENTS = 200
+"""Draws of the group under which people's posterior moments are averaged."""
+
+
+def fit_bayes(
+    model: Model,
+    data: Dataset,
+    *,
+    group: Group | None = Group(),  # noqa: B008 (a Group is frozen)
+    priors: Mapping[str, Any] | None = None,
+    mean: Any = None,
+    sd: Any = None,
+    draws: int = 2000,
+    nodes: int | None = None,
+    key: Any = 0,
+    progress: bool | None = None,
+) -> SampleFit:
+    """The joint posterior of a group and its people, in seconds, and the log marginal likelihood of the whole model.
+
+    Given a person's data, the likelihood at chosen points does not depend on the group. It is evaluated once for each point;
+    then the group's posterior, with the people integrated out, is a function of a few parameters that costs next to nothing.
+    Draws from it come by importance sampling, and people are drawn given each draw of the group. The priors, and so the
+    posterior, are those of `fit_nuts`.
+
+    Parameters
+    ----------
+    model, data, group, priors, mean, sd
+        As for `fit_nuts`.
+    draws
+        Draws that are kept.
+    nodes
+        Points of each person; 64, 128, 384, 512 or 768 for one to five parameters if not given.
+    key
+        Seed or JAX random key.
+    progress
+        Show how far it is; by default at an interactive prompt and in a notebook only.
+
+    Warns
+    -----
+    FitWarning
+        If the importance sampling does not cover the group's posterior (Pareto k above 0.7), or points do not cover people's.
+
+    Raises
+    ------
+    ValueError
+        As `fit_nuts`.
+
+    Notes
+    -----
+    ``fit.trace`` has ``log_marginal_likelihood`` and its Monte-Carlo standard error ``log_marginal_likelihood_se`` (in nats),
+    ``pareto_k`` of the group's draws, the number of independent draws that they are worth, ``effective_draws``, and for each
+    person ``effective_nodes`` and ``unreached``, the share of the evidence that points do not reach.
+
+    References
+    ----------
+    Rue, H., Martino, S., & Chopin, N. (2009). Approximate Bayesian inference for latent Gaussian models by using integrated
+    nested Laplace approximations. Journal of the Royal Statistical Society B, 71(2), 319-392.
+    https://doi.org/10.1111/j.1467-9868.2008.00700.x
+
+    Vehtari, A., Simpson, D., Gelman, A., Yao, Y., & Gabry, J. (2024). Pareto smoothed importance sampling. Journal of Machine
+    Learning Research, 25(72), 1-58.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> data = pyem.simulate(model, subjects=10, key=1, trials=40)
+    >>> fit = pyem.fit_bayes(model, data, key=2)
+    >>> bool(fit.trace["pareto_k"] < 0.7)
+    True
+    """
+    require_traceable(model, "fit_bayes")
+    require_whole(draws=(draws, 1), **({} if nodes is None else {"nodes": (nodes, 16)}))
+    settings = {"group": group, "priors": priors, "mean": mean, "sd": sd, "draws": draws, "nodes": nodes}
+    settings |= {"key": plain_key(key)}
+    clock = Clock()
+    require_words(model, data, group, priors, mean, sd)
+    model = scaled(model, data)
+    if group is None:
+        fit = fit_alone(model, data, priors, mean, sd, draws=draws, nodes=nodes, key=key, settings=settings)
+    else:
+        fit = _fit_group(model, data, group, priors, draws, nodes, key, progress, clock, settings)
+    for problem in fit.problems():
+        warn(f"fit_bayes of {model.name!r}: {problem}")
+    return fit
+
+
+def _fit_group(
+    model: Model,
+    data: Dataset,
+    group: Group,
+    priors: Mapping[str, Any] | None,
+    draws: int,
+    nodes: int | None,
+    key: Any,
+    progress: bool | None,
+    clock: Clock,
+    settings: Mapping[str, Any],
+) -> SampleFit:
+    rng = generator(key)
+    made = places(model, data, nodes=nodes, rng=rng)
+    exact = _exact(model, data, group, made, key, progress)
+    require_known(model, data, ~exact.moments.usable)
+    clock("start")
+    population = Units.of(model, exact.population, dict(data.covariates)).population(exact.population)
+    posterior = group_posterior(model, population, exact.moments, priors)
+    old = posterior.log_density(exact.estep.parts)
+    rough, _ = mode_of(old, posterior.vector(population))
+    sets = first_set(posterior, made, rough, exact.estep, exact.hard)
+    top, cov = mode_of(posterior.log_density(sets.parts), rough)
+    clock("mode")
+    found = adaptive_importance(sets.log_density, *lopsided(sets.log_density, top, cov), seed=int(rng.integers(2**31)))
+    clock("group")
+    picked = rng.permutation(systematic(found.weight, rng, draws))
+    some, _ = posterior.unpack(found.v[picked])
+    x = _people(posterior, made, sets, some, rng)
+    clock("people")
+    values = {"x": x, "coef": some.coef, "sd": some.sd}
+    if group.covariance == "full" and model.n_params > 1:
+        values["corr"] = some.chol @ np.swapaxes(some.chol, 1, 2)
+    trace = _trace(found, sets, exact)
+    trace["problems"] = np.array(_problems(found, sets, trace["status"], data), object)
+    message = (
+        f"{len(found.v)} draws of the group worth {found.effective:.0f} (Pareto k {found.pareto_k:.2f}), people integrated "
+        "out; log "
+        f"marginal likelihood {found.log_total:.3f} (se {found.error:.3f})"
+    )
+    return as_result(
+        "bayes",
+        data,
+        group,
+        posterior.spec,
+        posterior.at,
+        {name: part[None] for name, part in values.items()},
+        {},
+        clock.seconds,
+        trace,
+        message,
+        settings,
+    )
+
+
+def _exact(model: Model, data: Dataset, group: Group, made: Places, key: Any, progress: bool | None) -> Exact:
+    """Where the posterior is, roughly: EM with sds that stay away from 0."""
+    search = Search(model, data, group, 100, 1e-4, True, True, seed_of(key))
+    run = search(starting_points(model, data, None, 1, key)[0], False, progress)
+    return search.exactly(run, made, settled=0.1)
+
+
+def _people(
+    posterior: GroupPosterior, made: Places, sets: NodeSets, draws: GroupDraws, rng: np.random.Generator
+) -> np.ndarray:
+    """A draw (D, S, P) of everybody given each draw of the group."""
+    few = np.linspace(0, len(draws.sd) - 1, min(MOMENTS, len(draws.sd))).astype(int)
+    means, covs = sets.moments_given(GroupDraws(*(part[few] for part in draws)))
+    mean = means.mean(0)
+    gap = means - mean
+    cov = covs.mean(0) + np.einsum("dsp,dsq->spq", gap, gap) / len(few)
+    points = wide_points(made, mean, regular_cov(mean, cov, sets.population), sets.population)
+    populations = posterior.as_populations(draws)
+    x = people_given(points, posterior.spec.group, sets.population.design, draws, populations, rng)
+    return with_moments(x, mean, cov)
+
+
+def wide_points(made: Places, mean: np.ndarray, cov: np.ndarray, population: Population) -> Nodes:
+    """Points of everybody that serve all groups of a posterior, around marginal means (S, P) and covariances (S, P, P)."""
+    u = turned(made.u, made.shift)
+    x, log_q = mixture(u, mean, cov, population.mean, 1.3 * population.cov, population.group, near=7 / 8)
+    everybody = np.arange(len(mean))
+    return Nodes(everybody, x, made.log_lik(everybody, x) - log_q - np.log(x.shape[1]))
+
+
+def _trace(found: Weighted, sets: NodeSets, exact: Exact) -> dict[str, np.ndarray]:
+    prior = sets.population.prior
+    estep = NodeEStep(sets.parts, sets.population.group)
+    effective = estep.effective(prior)
+    poor = (effective < np.where(sets.hard, ENOUGH, FEW)) & sets.moments.usable
+    status = np.where(poor, int(Status.NOT_COVERED), sets.moments.status)
+    return {
+        "log_marginal_likelihood": np.array(found.log_total),
+        "log_marginal_likelihood_se": np.array(found.error),
+        "pareto_k": np.array(found.pareto_k),
+        "effective_draws": np.array(found.effective),
+        "node_sets": np.array(len(sets)),
+        "people_log_evidence": estep.posterior(prior).log_lik,
+        "effective_nodes": effective,
+        "unreached": exact.unreached,
+        "status": status,
+    }
+
+
+def _problems(found: Weighted, sets: NodeSets, status: np.ndarray, data: Dataset) -> list[str]:
+    """What is wrong with the draws, and what to do, in words."""
+    out = []
+    if not found.pareto_k <= GOOD:
+        out.append(
+            f"the importance sampling does not cover the group's posterior (Pareto k {found.pareto_k:.2f}, should be below "
+            f"{GOOD}); "
+            "its intervals may be too narrow: use fit_nuts, or narrower priors of the group's sds"
+        )
+    elif found.effective < FEW_DRAWS:
+        out.append(
+            f"the draws of the group are worth {found.effective:.0f} independent ones only, too few for intervals: use fit_nuts"
+        )
+    if sets.overflow:
+        out.append(
+            f"{sets.overflow} groups were evaluated on points that were made for others; give narrower priors to the "
+            "group's sds, or "
+            "use fit_nuts"
+        )
+    poor = np.flatnonzero(status == Status.NOT_COVERED)
+    if len(poor):
+        out.append(
+            f"the points that {len(poor)} of {len(status)} subjects ({list_of(data.subjects[poor].tolist())}) are "
+            "integrated over do "
+            "not cover their posteriors: raise nodes, or use fit_nuts"
+        )
+    return out

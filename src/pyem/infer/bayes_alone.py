@@ -1,0 +1,132 @@
+"""Exact posteriors of people on their own, with given priors of natural parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.engine.integrals import log_prior
+from pyem.engine.nodes import Nodes, log_sum
+from pyem.errors import ModelError, list_of
+from pyem.infer.exact import ENOUGH
+from pyem.infer.hierarchy import alone_args
+from pyem.infer.people_draws import drawn_points, with_moments
+from pyem.infer.placing import Places, mixture, places
+from pyem.infer.setup import Clock, as_result
+from pyem.model.model import Model
+from pyem.numerics.lattice import turned
+from pyem.numerics.rng import generator
+from pyem.population.group import Group
+from pyem.population.population import Population
+from pyem.population.posterior import Status
+from pyem.population.priors import NaturalPriors, natural_priors
+from pyem.results.sample import SampleFit
+
+ROUNDS = 3
+"""Times that points are placed around each posterior."""
+AGREE = 0.02
+"""Nats by which the lattice and the mixture may differ; above it, the mixture counts, which reaches all of the prior."""
+
+
+def fit_alone(
+    model: Model,
+    data: Dataset,
+    priors: Mapping[str, Any] | None,
+    mean: Any,
+    sd: Any,
+    *,
+    draws: int,
+    nodes: int | None,
+    key: Any,
+    settings: Mapping[str, Any],
+) -> SampleFit:
+    """Everybody's posterior on their own; see `pyem.fit_bayes`."""
+    clock, rng = Clock(), generator(key)
+    given = natural_priors(model, priors, mean=mean, sd=sd)
+    spec, args = alone_args(model, data, given)
+    made = places(model, data, nodes=nodes, rng=rng)
+    chol = np.moveaxis(np.asarray(args.chol), -1, 0)
+    x, cov = np.asarray(args.center).T, chol @ np.swapaxes(chol, 1, 2)
+    clock("start")
+    everybody = np.zeros(len(x), bool)
+    typical = _typical(given, x)
+    for _ in range(ROUNDS if made.rule is not None else 0):
+        (part,) = made.nodes(x, cov, typical, everybody)
+        x, cov, evidence, _ = _integrated(model, given, part)
+    points, total, centre, width = _mixed(model, given, made, x, cov, typical)
+    require_known(model, data, ~np.isfinite(total[1]))
+    if made.rule is not None:
+        same = np.abs(total[1] - evidence) < AGREE
+        centre, width = np.where(same[:, None], x, centre), np.where(same[:, None, None], cov, width)
+        evidence = np.where(same, evidence, total[1])
+    else:
+        evidence = total[1]
+    drawn = points.x[np.arange(len(x))[:, None], drawn_points(total[0], draws, rng)]
+    drawn = with_moments(np.swapaxes(drawn, 0, 1), centre, width)
+    clock("people")
+    effective = 1 / (total[0] ** 2).sum(1)
+    trace = _trace(evidence, effective, data)
+    message = f"everybody integrated over {points.x.shape[1]} points; log evidence {evidence.sum():.3f}"
+    return as_result("bayes", data, None, spec, args, {"x": drawn[None]}, {}, clock.seconds, trace, message, settings)
+
+
+def require_known(model: Model, data: Dataset, lost: np.ndarray) -> None:
+    """Raise a ModelError if people are `lost` (S,): without a finite likelihood, so that nothing is known of them."""
+    if lost.any():
+        raise ModelError(
+            f"model {model.name!r} has no finite log-likelihood for {int(lost.sum())} of {len(lost)} subjects "
+            f"({list_of(data.subjects[lost].tolist())}), who have no posterior; leave them out with data.select, and see what "
+            "pyem.check(model, data) says"
+        )
+
+
+def _typical(given: NaturalPriors, x: np.ndarray) -> Population:
+    """A Gaussian group that stands for the prior where points are chosen."""
+    mean, sd = (np.asarray(part) for part in given.typical)
+    ones = np.ones((len(x), 1))
+    return Population(Group(), ones, np.ones((1, len(mean)), bool), mean[None], np.diag(4 * sd**2), np.ones_like(x))
+
+
+def _mixed(
+    model: Model, given: NaturalPriors, made: Places, x: np.ndarray, cov: np.ndarray, typical: Population
+) -> tuple[Nodes, tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+    """Points that reach all of the prior, their probabilities (S, K) and the log evidence (S,), and posterior moments."""
+    for _ in range(2):
+        at, log_q = mixture(turned(made.u, made.shift), x, cov, typical.mean, typical.cov, typical.group)
+        everybody = np.arange(len(x))
+        points = Nodes(everybody, at, made.log_lik(everybody, at) - log_q - np.log(at.shape[1]))
+        x, cov, evidence, weight = _integrated(model, given, points)
+    return points, (weight, evidence), x, cov
+
+
+def _integrated(model: Model, given: NaturalPriors, part: Nodes) -> tuple[np.ndarray, ...]:
+    """Posterior mean (S, P), covariance (S, P, P), log evidence (S,) and probabilities of the points (S, K)."""
+    prior = log_prior(model, given, part.x)
+    joint = part.log_weight + np.where(np.isnan(prior), -np.inf, prior)
+    evidence = log_sum(joint)
+    weight = np.exp(joint - evidence[:, None])
+    mean, cov = part.moments(weight)
+    floor = 1e-10 * np.einsum("spp->s", cov)[:, None, None] + 1e-14
+    return mean, cov + floor * np.eye(mean.shape[1]), evidence, weight
+
+
+def _trace(evidence: np.ndarray, effective: np.ndarray, data: Dataset) -> dict[str, np.ndarray]:
+    poor = ~(effective >= ENOUGH)
+    problems = []
+    if poor.any():
+        problems = [
+            f"the points that {int(poor.sum())} of {len(poor)} subjects ({list_of(data.subjects[poor].tolist())}) are "
+            "integrated over "
+            "do not cover their posteriors: raise nodes, or use fit_nuts"
+        ]
+    return {
+        "log_marginal_likelihood": np.array(evidence.sum()),
+        "log_marginal_likelihood_se": np.array(float(np.sqrt((1 / effective).sum() * AGREE**2))),
+        "people_log_evidence": evidence,
+        "effective_nodes": effective,
+        "status": np.where(poor, int(Status.NOT_COVERED), int(Status.CONVERGED)),
+        "problems": np.array(problems, object),
+    }

@@ -1,0 +1,245 @@
+"""EM with people integrated out exactly: the E-step on points whose likelihood is kept while the group moves.
+
+The Laplace approximation says where the points go at first. EM on them costs no likelihood; then points are put anew around the
+posteriors that were found, until the group stays. People whose posterior reaches beyond their points get a mixture.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pyem.engine.nodes import NodeEStep
+from pyem.infer.em_loop import EMRun, run_em
+from pyem.infer.hierarchy import likelihood_of
+from pyem.infer.multimodal import Make
+from pyem.infer.placing import Places, Scouts, regular
+from pyem.infer.standard_errors import derivative, no_wider
+from pyem.population.population import Population
+from pyem.population.posterior import Laplace, Moments, Status
+from pyem.results.group_rows import group_covariance
+
+SETTLED = 0.01
+"""Points stay where they are once the group has moved by less than this share of its standard error."""
+ROUNDS = 12
+"""Times that points are placed, at most."""
+UNREACHED, FEW = 0.02, 5.0
+"""Share of the evidence beyond the points, and effective number of points, from which a person needs a mixture."""
+NEAR = 0.5
+"""Points are judged once the group moves by less than this, in standard errors: around modes they are only roughly right."""
+NARROWEST = 0.02
+"""Points are made for groups no narrower than this share of the typical one, unless people do not differ at all."""
+ENOUGH = 20.0
+"""Effective points of a mixture below which moments are not reliable."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Exact:
+    """A group at the maximum of the marginal likelihood, and its people, integrated over points.
+
+    Parameters
+    ----------
+    population, estep, moments
+        The group, the E-step on the last points, and posterior moments of everybody under the group.
+    hard
+        People with mixtures, (S,).
+    effective, unreached
+        Effective number of points of each person, and the share of the evidence beyond them as far as scouts see, (S,).
+    run
+        How EM on the last points ended.
+    rounds
+        How often points were placed.
+    moved
+        Distance of the last two groups, in standard errors.
+    """
+
+    population: Population
+    estep: NodeEStep
+    moments: Moments
+    hard: np.ndarray
+    effective: np.ndarray
+    unreached: np.ndarray
+    run: EMRun
+    rounds: int
+    moved: float
+
+    @property
+    def converged(self) -> bool:
+        """Whether EM ended and the group stays where it is when points are placed anew."""
+        return self.run.converged and self.moved < 10 * SETTLED
+
+    @property
+    def message(self) -> str:
+        """How it ended, in words."""
+        text = f"{self.run.message}; points placed {self.rounds} times"
+        return text if self.moved < 10 * SETTLED else f"{text}, and the group still moved by {self.moved:.2g} se"
+
+    def trace(self) -> dict[str, np.ndarray]:
+        """The path of the last iteration, and what is known of each person's points."""
+        return {**self.run.trace, "effective_nodes": self.effective, "unreached": self.unreached}
+
+
+def exact_em(
+    places: Places, run: EMRun, make: Make, *, seed: int = 0, settled: float = SETTLED, **options: Any
+) -> Exact:
+    """EM on points, from where EM by Laplace approximation ended.
+
+    Parameters
+    ----------
+    places
+        Makes the points.
+    run
+        EM by Laplace approximation.
+    make
+        Makes E-steps that find modes, for people whose mode is not the one that was found.
+    seed
+        Of the scouts.
+    settled
+        Share of its standard error by which the group may still move.
+    **options
+        Those of `pyem.infer.em_loop.run_em`.
+    """
+    population, laplace = _wide_enough(places, run, make)
+    scouts = Scouts(places, population, seed)
+    mean, cov = _first_places(population, laplace, scouts, make)
+    hard = np.full(len(mean), places.rule is None)
+    for rounds in itertools.count(1):
+        parts = places.nodes(mean, cov, population, hard)
+        estep = NodeEStep(parts, population.group)
+        found = run_em(estep, population, **options)
+        new, far = _trusted(population, found.population, places.model.typical[1])
+        before = estep.posterior(population.prior)
+        moved = distance(new, population, before, places.model.typical[1])
+        if far and rounds < ROUNDS:
+            # The points do not tell posteriors under such a group, but what they say of the likelihood does, roughly.
+            mean, cov = predicted(before, population, new)
+            population = new
+            continue
+        population = new
+        moments = estep.posterior(population.prior)
+        mean, cov = _around(moments, population)
+        unreached, _ = scouts.unreached(population, mean, cov, moments.log_lik, places.reach)
+        effective = estep.effective(population.prior)
+        rim = places.rim(parts, estep.weights(population.prior))
+        more = ~hard & ((unreached > UNREACHED) | (rim > places.at_rim) | (effective < FEW)) & moments.usable
+        more &= moved < NEAR
+        if rounds == ROUNDS or (moved < settled and not more.any()):
+            break
+        hard = hard | more
+    unreached = np.where(hard, 0.0, np.maximum(unreached, rim))
+    return Exact(population, estep, _judged(moments, hard, effective), hard, effective, unreached, found, rounds, moved)
+
+
+def _judged(moments: Moments, hard: np.ndarray, effective: np.ndarray) -> Moments:
+    """Moments with the status of people whose points do not tell them."""
+    poor = (effective < np.where(hard, ENOUGH, FEW)) & moments.usable
+    return Moments(*moments[:-1], np.where(poor, int(Status.NOT_COVERED), moments.status))
+
+
+def _wide_enough(places: Places, run: EMRun, make: Make) -> tuple[Population, Laplace]:
+    """A group that is not narrow, and modes under it: points for a narrow group see nothing else."""
+    sd = np.sqrt(np.diag(run.population.cov))
+    wide = np.maximum(sd, 0.3 * places.model.typical[1])
+    if (wide <= 1.01 * sd).all():
+        return run.population, run.laplace
+    population = dataclasses.replace(run.population, cov=run.population.cov * np.outer(wide / sd, wide / sd))
+    start = np.where(np.isfinite(run.laplace.mode), run.laplace.mode, population.mean)
+    return population, make(start)(population.prior, 1e-8)
+
+
+def _first_places(
+    population: Population, laplace: Laplace, scouts: Scouts, make: Make
+) -> tuple[np.ndarray, np.ndarray]:
+    """Modes and covariances, of better modes where scouts say that most of the evidence is elsewhere."""
+    mean, cov = _around(laplace, population)
+    evidence = laplace.log_evidence(population.log_prior(mean))
+    share, best = scouts.unreached(population, mean, cov, np.where(laplace.usable, evidence, -np.inf), 4.5)
+    lost = share > 0.3
+    if not lost.any():
+        return mean, cov
+    other = make(np.where(lost[:, None], best, mean))(population.prior, 1e-8)
+    gain = other.log_evidence(population.log_prior(other.mode)) - evidence
+    take = lost & other.usable & (~laplace.usable | (gain > 0.01))
+    new_mean, new_cov = _around(other, population)
+    return np.where(take[:, None], new_mean, mean), np.where(take[:, None, None], new_cov, cov)
+
+
+def _around(found: Laplace, population: Population) -> tuple[np.ndarray, np.ndarray]:
+    """Where points go: means, and covariances that are regular and no wider than the group (twice, for a heavy-tailed one)."""
+    known = found.usable & np.isfinite(found.mode).all(1)
+    limit = population.cov if population.group.family == "gaussian" else 4 * population.cov
+    cov = no_wider(regular(Moments(*found), population.cov), limit)
+    return np.where(known[:, None], found.mode, population.mean), cov
+
+
+def predicted(moments: Moments, old: Population, new: Population) -> tuple[np.ndarray, np.ndarray]:
+    """Roughly everybody's posterior mean (S, P) and covariance (S, P, P) under a `new` group, from that under an `old` one."""
+    precision, shift = likelihood_of(moments, dataclasses.replace(old, weight=np.ones_like(old.weight)))
+    prior = np.linalg.inv(new.cov)
+    cov = np.linalg.inv(precision + prior)
+    return np.einsum("spq,sq->sp", cov, shift + new.mean @ prior), (cov + np.swapaxes(cov, 1, 2)) / 2
+
+
+def distance(new: Population, old: Population, moments: Moments, typical: np.ndarray) -> float:
+    """How far two groups are apart, in standard errors of the group's means, roughly."""
+    variance = np.diag(old.cov)
+    own = np.diagonal(moments.cov, axis1=1, axis2=2)
+    within = 1 / np.maximum(1 / own - 1 / variance, 1 / (3 * typical) ** 2)
+    error = np.sqrt((variance + np.median(within, axis=0)) / len(own))
+    sizes = np.maximum(new.design.std(0), new.design.mean(0))
+    steps = [sizes[:, None] * (new.coef - old.coef), (np.linalg.cholesky(new.cov) - np.linalg.cholesky(old.cov)).T]
+    return float(max((np.abs(step) / error).max() for step in steps))
+
+
+def _trusted(old: Population, new: Population, typical: np.ndarray) -> tuple[Population, bool]:
+    """The new group, but no farther from the one that points were made for than they can tell; and whether it is that far."""
+    before, after = np.sqrt(np.diag(old.cov)), np.sqrt(np.diag(new.cov))
+    floor = NARROWEST * typical
+    same = before < 1.5 * old.smallest
+    # Whoever wants to be narrower still than the narrowest is not different at all.
+    gone = ~same & (before <= 1.01 * floor) & (after < before)
+    sd = np.clip(after, np.maximum(0.5 * before, np.minimum(floor, before)), 2 * before)
+    sd = np.where(same | gone, old.smallest, sd)
+    far = gone.any() or (np.abs(np.log(sd / after))[~same] > 1e-6).any()
+    return dataclasses.replace(new, cov=new.cov * np.outer(sd / after, sd / after)), bool(far)
+
+
+# -- errors ---------------------------------------------------------------------------------------------------------------
+
+
+def information_and_spread(exact: Exact) -> tuple[np.ndarray, np.ndarray]:
+    """Observed information of the group's `vector`, and what the group's error adds to the covariance of each person (S, P, P).
+
+    The information is minus the derivative of the score, whose expectation over the points is exact (Fisher's identity); a
+    person's posterior mean moves with the group, and so its error is added.
+
+    References
+    ----------
+    Kass, R. E., & Steffey, D. (1989). Approximate Bayesian inference in conditionally independent hierarchical models
+    (parametric empirical Bayes models). Journal of the American Statistical Association, 84(407), 717-726.
+    https://doi.org/10.1080/01621459.1989.10478825
+    """
+
+    def score_and_means(moved: Population) -> np.ndarray:
+        prior = moved.prior
+        score = moved.score(exact.estep(prior))
+        return np.concatenate([score, exact.estep.posterior(prior).mode.ravel()])
+
+    n = len(exact.population.vector)
+    slopes = derivative(exact.population, score_and_means)
+    information = -(slopes[:, :n] + slopes[:, :n].T) / 2
+    moves = slopes[:, n:].reshape(n, *exact.moments.mode.shape)
+    covariance = group_covariance(exact.population, information)
+    known = np.where(np.isfinite(covariance), covariance, 0.0)
+    return information, np.einsum("gsp,gh,hsq->spq", moves, known, moves, optimize=True)
+
+
+def estimates(exact: Exact, spread: np.ndarray | None, log_lik: Callable[[np.ndarray], np.ndarray]) -> Laplace:
+    """Posterior means, covariances with what the group's error adds, and the log-likelihood at the means."""
+    found = exact.moments
+    cov = found.cov if spread is None else found.cov + spread
+    return Laplace(found.mode, cov, log_lik(found.mode), found.log_det, found.status)

@@ -1,0 +1,148 @@
+"""The posterior of a group's parameters, with the people integrated out over points that stay."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pyem.engine.mixtures import GroupDraws
+from pyem.engine.nodes import Nodes, log_evidences
+from pyem.infer.correction import unpacked_group
+from pyem.infer.hierarchy import Hierarchy, corr_vector, group_coordinates
+from pyem.model.model import Model
+from pyem.population.population import Population
+from pyem.population.posterior import Moments
+from pyem.population.priors import HyperPriors, hyper_priors
+
+BLOCK = 256
+"""Groups that are unpacked together, so that nothing is compiled for other numbers of them."""
+STEP = 0.1
+"""Step of the differences that give the mode of the posterior and its curvature, in rough posterior sds."""
+
+Density = Callable[[np.ndarray], np.ndarray]
+"""Log-density (D,) at coordinates of groups (D, G)."""
+
+
+class Coordinates(NamedTuple):
+    """Where the group's coordinates have their origin, their units, and the priors of the group's parameters."""
+
+    center: Any
+    scale: Any
+    priors: HyperPriors
+    design: np.ndarray
+    """(S, K)"""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GroupPosterior:
+    """Coordinates (D, G) of groups, what they stand for, and their posterior density.
+
+    Parameters
+    ----------
+    spec
+        Which parameters the group has.
+    at
+        Origin and units of the coordinates, and the priors.
+    population
+        A group of the same kind.
+    """
+
+    spec: Hierarchy
+    at: Coordinates
+    population: Population
+
+    def unpack(self, v: np.ndarray) -> tuple[GroupDraws, np.ndarray]:
+        """Groups at coordinates `v` (D, G), and the log-density of their prior by the coordinates (D,)."""
+        filled = np.concatenate([v, np.repeat(v[-1:], -len(v) % BLOCK, 0)])
+        parts = [unpacked_group(self.spec, self.at, part) for part in np.split(filled, len(filled) // BLOCK)]
+        coef, sd, chol, log_prior = (np.concatenate(arrays)[: len(v)] for arrays in zip(*parts, strict=True))
+        return GroupDraws(coef, sd, chol), log_prior + np.log(np.asarray(self.at.scale)).sum()
+
+    def vector(self, population: Population) -> np.ndarray:
+        """Coordinates (G,) of a group."""
+        sd = np.sqrt(np.diag(population.cov))
+        parts = [population.coef[population.free], np.log(sd)]
+        if population.group.covariance == "full" and len(sd) > 1:
+            parts.append(corr_vector(population.cov / np.outer(sd, sd)))
+        return (np.concatenate(parts) - np.asarray(self.at.center)) / np.asarray(self.at.scale)
+
+    def populations(self, v: np.ndarray) -> list[Population]:
+        """Groups at coordinates `v` (D, G)."""
+        return self.as_populations(self.unpack(v)[0])
+
+    def as_populations(self, draws: GroupDraws) -> list[Population]:
+        """The same from their values."""
+        roots = draws.sd[:, :, None] * draws.chol
+        return [
+            dataclasses.replace(self.population, coef=coef, cov=root @ root.T)
+            for coef, root in zip(draws.coef, roots, strict=True)
+        ]
+
+    def log_density(self, parts: Sequence[Nodes]) -> Density:
+        """The log posterior density on points, up to a constant that is the same for all points."""
+
+        def at(v: np.ndarray) -> np.ndarray:
+            draws, log_prior = self.unpack(v)
+            return log_evidences(parts, self.spec.group, self.population.design, draws).sum(1) + log_prior
+
+        return at
+
+
+def group_posterior(
+    model: Model, population: Population, moments: Moments, priors: Mapping[str, Any] | None
+) -> GroupPosterior:
+    """The posterior in coordinates made from a fit: a group, and posterior moments of its people."""
+    spec = Hierarchy(model, population.group, tuple(tuple(map(bool, row)) for row in population.free), "standardized")
+    within = np.median(np.diagonal(moments.cov, axis1=1, axis2=2), axis=0)
+    center, scale = group_coordinates(model, population, within)
+    with jax.enable_x64(True):
+        at = Coordinates(
+            jnp.asarray(center), jnp.asarray(scale), hyper_priors(model, population, priors), population.design
+        )
+    return GroupPosterior(spec, at, dataclasses.replace(population, penalty=0.0))
+
+
+def mode_of(density: Density, start: np.ndarray, steps: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    """Mode (G,) of a density and the inverse of its curvature there (G, G), by Newton's method with differences."""
+    v, axes, sizes = start, np.eye(len(start)), np.ones(len(start))
+    for _ in range(steps):
+        value, grad, hess = _differences(density, v)
+        sizes, axes = np.linalg.eigh(-hess)
+        sizes = np.maximum(np.abs(sizes), 0.05)
+        step = axes @ ((axes.T @ grad) / sizes)
+        step *= min(1.0, 1.5 / np.abs(step).max())
+        shares = np.array([1.0, 0.5, 0.25, 1.5])
+        values = density(v + shares[:, None] * step)
+        best = int(values.argmax())
+        better = values[best] > value + 1e-4
+        v = v + shares[best] * step if better else v
+        if not better or np.abs(step).max() < 0.02:
+            break
+    return v, (axes / sizes) @ axes.T
+
+
+def _differences(density: Density, v: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Value, gradient and Hessian, from one call."""
+    g = len(v)
+    unit = STEP * np.eye(g)
+    rows, columns = np.triu_indices(g, 1)
+    values = density(np.concatenate([v[None], v + unit, v - unit, v + unit[rows] + unit[columns]]))
+    middle, up, down, both = values[0], values[1 : g + 1], values[g + 1 : 2 * g + 1], values[2 * g + 1 :]
+    hess = np.diag((up + down - 2 * middle) / STEP**2)
+    hess[rows, columns] = hess[columns, rows] = (both - up[rows] - up[columns] + middle) / STEP**2
+    return float(middle), (up - down) / (2 * STEP), hess
+
+
+def lopsided(density: Density, v: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of a density that falls at its own pace in each direction from its mode, along the axes of `cov`."""
+    sizes, axes = np.linalg.eigh(cov)
+    root = axes * np.sqrt(sizes)
+    fall = density(v[None])[0] - density(np.concatenate([v + 1.4 * root.T, v - 1.4 * root.T]))
+    scale = np.clip(1.4 / np.sqrt(2 * np.maximum(fall, 0.05)), 0.5, 3.0)
+    up, down = np.split(scale, 2)
+    return v + root @ (np.sqrt(0.5 / np.pi) * (up - down)), (root * (0.5 * (up**2 + down**2))) @ root.T

@@ -1,0 +1,236 @@
+"""Where the points are put that people are integrated over."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.engine.nodes import Nodes, log_lik_at, log_sum
+from pyem.model.model import Model
+from pyem.numerics.lattice import lattice, normal_and_t, quasi_random, turned, unstretched
+from pyem.numerics.student_t import log_t
+from pyem.population.group import Group
+from pyem.population.population import Population
+from pyem.population.posterior import Moments, Status
+
+
+class Rule(NamedTuple):
+    """How many points a lattice has, how far it reaches, and how its tails are stretched."""
+
+    n: int
+    radius: float
+    stretch: float
+
+
+RULES = {
+    1: Rule(64, 6.0, 0.3),
+    2: Rule(128, 5.5, 0.4),
+    3: Rule(384, 5.0, 0.4),
+    4: Rule(512, 4.5, 0.4),
+    5: Rule(768, 4.3, 0.4),
+}
+"""For each number of parameters; for more there are mixtures only."""
+MIXED = 1024
+"""Points of a mixture, for people whom a lattice does not cover; half as many for up to two parameters, twice from six on."""
+NEAR = 0.75
+"""Share of a mixture around the person's posterior; the others are from the group."""
+DF = 5.0
+"""Degrees of freedom of both."""
+WIDER = 1.2
+"""A mixture has this times the posterior's variance."""
+CHEAP = 20_000
+"""Trials up to which everybody's likelihood costs less than compiling that of some of them."""
+RIM = 0.8
+"""How wide the rim of a lattice is, in posterior sds."""
+SCOUTS = 128
+"""Points of the group that show modes which a local approximation misses."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Places:
+    """Makes points for the people of one data set: always the same ones, moved and scaled to where posteriors are.
+
+    Parameters
+    ----------
+    model, data
+        Whose likelihood.
+    rule
+        The lattice; None for mixtures only.
+    z, log_volume
+        The points of the lattice before they are placed, (S, n, P), and the log volume of each, (S, n).
+    u, shift
+        Points of the unit cube that mixtures are made of, (m, P + 1), and by how much they are moved for each person, (S, P
+        + 1).
+    """
+
+    model: Model
+    data: Dataset
+    rule: Rule | None
+    z: np.ndarray
+    log_volume: np.ndarray
+    u: np.ndarray
+    shift: np.ndarray
+
+    def nodes(self, mean: np.ndarray, cov: np.ndarray, population: Population, hard: np.ndarray) -> list[Nodes]:
+        """Points around posterior means (S, P) and covariances (S, P, P), and from the group for people who are `hard` (S,)."""
+        parts = []
+        easy = np.flatnonzero(~hard)
+        if len(easy):
+            x, log_volume = self._lattice(easy, mean, cov)
+            parts.append(Nodes(easy, x, log_volume + self.log_lik(easy, x)))
+        some = np.flatnonzero(hard)
+        if len(some):
+            u = turned(self.u, self.shift[some])
+            x, log_q = mixture(u, mean[some], cov[some], population.mean[some], population.cov, population.group)
+            parts.append(Nodes(some, x, self.log_lik(some, x) - log_q - math.log(x.shape[1])))
+        return parts
+
+    def _lattice(self, who: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        chol = np.linalg.cholesky(cov[who])
+        log_scale = np.log(np.diagonal(chol, axis1=1, axis2=2)).sum(1)
+        return mean[who, None] + self.z[who] @ np.swapaxes(chol, 1, 2), self.log_volume[who] + log_scale[:, None]
+
+    def log_lik(self, who: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Log-likelihood (n, K) of the people `who` (n,) at points (n, K, P) of theirs."""
+        n = self.data.n_subjects
+        if len(who) == n:
+            return log_lik_at(self.model, self.data, x)
+        if n * len(self.data.valid) <= CHEAP:
+            every = np.repeat(x.mean((0, 1))[None, None], n, 0).repeat(x.shape[1], 1)
+            every[who] = x
+            return log_lik_at(self.model, self.data, every)[who]
+        return log_lik_at(self.model, self.data.select(who), x)
+
+    def rim(self, parts: list[Nodes], weights: list[np.ndarray]) -> np.ndarray:
+        """(S,): share of the posterior near the rim of each person's lattice; 0 for mixtures."""
+        out = np.zeros(self.data.n_subjects)
+        if self.rule is not None:
+            for part, weight in zip(parts, weights, strict=True):
+                if part.x.shape[1] == self.rule.n:
+                    far = unstretched(self.z[part.people], self.rule.stretch) > self.rule.radius - RIM
+                    out[part.people] = (weight * far).sum(1)
+        return out
+
+    @property
+    def at_rim(self) -> float:
+        """Share of a posterior near the rim that is too much: three times that of a Gaussian one, or 3 %."""
+        from scipy.special import gammaincc
+
+        p = self.model.n_params
+        return 1.0 if self.rule is None else max(0.03, 3 * float(gammaincc(p / 2, (self.rule.radius - RIM) ** 2 / 2)))
+
+    @property
+    def reach(self) -> float:
+        """How many posterior sds the lattice reaches."""
+        if self.rule is None:
+            return 5.0
+        return math.sinh(self.rule.stretch * self.rule.radius) / self.rule.stretch
+
+
+def places(model: Model, data: Dataset, *, nodes: int | None, rng: np.random.Generator) -> Places:
+    """Points for `data`; with `nodes` of them for each person, or as many as suit the number of parameters."""
+    p, s = model.n_params, data.n_subjects
+    rule = RULES.get(p)
+    mixed = MIXED // 2 if p <= 2 else MIXED if p <= max(RULES) else 2 * MIXED
+    if nodes is not None:
+        mixed = max(mixed, nodes)
+        # More points reach farther and lie closer.
+        rule = rule and rule._replace(n=nodes, radius=rule.radius * (nodes / rule.n) ** (0.4 / p))
+    z, log_volume = np.empty((s, 0, p)), np.empty((s, 0))
+    if rule is not None:
+        z, log_volume = lattice(rule.n, p, rule.radius, rule.stretch, s, rng)
+    u = quasi_random(mixed, p + 1, int(rng.integers(2**31)))
+    return Places(model, data, rule, z, log_volume, u, rng.uniform(size=(s, p + 1)))
+
+
+def mixture(
+    u: np.ndarray,
+    mean: np.ndarray,
+    cov: np.ndarray,
+    group_mean: np.ndarray,
+    group_cov: np.ndarray,
+    group: Group,
+    near: float = NEAR,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points (n, K, P) of mixtures of two Student-t distributions, and their log-density (n, K), by the balance heuristic.
+
+    Parameters
+    ----------
+    u
+        Points of the unit cube, (n, K, P + 1).
+    mean, cov
+        Of each person's posterior, (n, P) and (n, P, P).
+    group_mean, group_cov, group
+        Mean (n, P) and covariance (P, P) of the group that each person is from, and its family.
+    near
+        Share of the points around the person's posterior.
+
+    References
+    ----------
+    Owen, A., & Zhou, Y. (2000). Safe and effective importance sampling. Journal of the American Statistical Association,
+    95(449), 135-143. https://doi.org/10.1080/01621459.2000.10473909
+    """
+    k, p = u.shape[1], mean.shape[1]
+    own, wide = np.linalg.cholesky(WIDER * cov), np.linalg.cholesky(group_cov)
+    df = 1.0 if group.family == "cauchy" else DF
+    # Stretches of a quasi-random sequence fill the cube evenly; every fourth point of it does not.
+    is_near = np.arange(k) < round(near * k)
+    x = np.empty((*u.shape[:2], p))
+    x[:, is_near] = mean[:, None] + normal_and_t(u[:, is_near], DF)[1] @ np.swapaxes(own, 1, 2)
+    x[:, ~is_near] = group_mean[:, None] + normal_and_t(u[:, ~is_near], df)[1] @ wide.T
+    share = is_near.mean()
+    log_near = _log_student(x - mean[:, None], own, DF) + math.log(share)
+    return x, np.logaddexp(log_near, _log_student(x - group_mean[:, None], wide[None], df) + math.log1p(-share))
+
+
+def _log_student(gap: np.ndarray, chol: np.ndarray, df: float) -> np.ndarray:
+    """Log-density (n, K) of Student-t distributions with scale factors (n or 1, P, P), `gap` (n, K, P) from their centres."""
+    z = gap @ np.swapaxes(np.linalg.inv(chol), 1, 2)
+    log_scale = np.log(np.diagonal(chol, axis1=1, axis2=2)).sum(1)
+    return log_t((z**2).sum(-1), df, gap.shape[2]) - log_scale[:, None]
+
+
+class Scouts:
+    """Points from a group and from one twice as wide, and everybody's likelihood there."""
+
+    def __init__(self, places: Places, population: Population, seed: int) -> None:
+        model, data = places.model, places.data
+        p = model.n_params
+        z, _ = normal_and_t(quasi_random(SCOUTS, p + 1, seed), DF)
+        width = np.where(np.arange(SCOUTS) < SCOUTS // 2, 1.0, 2.0)[:, None]
+        chol = np.linalg.cholesky(population.cov)
+        x = population.mean[:, None] + (width * z) @ chol.T
+        squared = ((width * z) ** 2).sum(1)
+        parts = [-0.5 * squared / a**2 - p * math.log(a) for a in (1.0, 2.0)]
+        constant = 0.5 * p * math.log(2 * math.pi) + np.log(np.diag(chol)).sum() + math.log(2)
+        log_q = np.logaddexp(*parts) - constant + math.log(SCOUTS)
+        self.nodes = Nodes(np.arange(data.n_subjects), x, log_lik_at(model, data, x) - log_q)
+
+    def unreached(
+        self, population: Population, mean: np.ndarray, cov: np.ndarray, log_evidence: np.ndarray, reach: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Share (S,) of each person's evidence farther than `reach` sds from their mean, and their best scout (S, P)."""
+        joint = self.nodes.joint(population.group, population.prior)
+        white = np.linalg.inv(np.linalg.cholesky(cov))
+        distance = (((self.nodes.x - mean[:, None]) @ np.swapaxes(white, 1, 2)) ** 2).sum(2)
+        outside = log_sum(np.where(distance > reach**2, joint, -np.inf))
+        with np.errstate(invalid="ignore"):
+            share = np.exp(outside - np.logaddexp(outside, log_evidence))
+        best = self.nodes.x[np.arange(len(mean)), joint.argmax(1)]
+        return np.where(np.isfinite(share), share, 0.0), best
+
+
+def regular(moments: Moments, cov: np.ndarray) -> np.ndarray:
+    """Covariances (S, P, P) that points can be put around: those of `cov` (P, P) where there is no regular one."""
+    least = 1e-10 * np.diag(cov).min()
+    good = np.asarray((moments.status != Status.NOT_FINITE) & (np.linalg.eigvalsh(_finite(moments.cov)).min(1) > least))
+    return np.where(good[:, None, None], _finite(moments.cov), cov)
+
+
+def _finite(cov: np.ndarray) -> np.ndarray:
+    good = np.asarray(np.isfinite(cov).all(axis=(1, 2)))
+    return np.where(good[:, None, None], cov, np.eye(cov.shape[1]))

@@ -1,0 +1,181 @@
+"""Exact EM and `fit_bayes` against closed forms and quadrature."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import pyem
+from pyem import Dataset, Group, Model, Normal, Parameter
+from pyem.model.modifiers import fix
+
+NOISE = 0.8
+LINE = Model(
+    "line",
+    (Parameter("a"), Parameter("b")),
+    lambda p, state, trial: Normal(p.a + p.b * trial.u, NOISE),
+    responses=("y",),
+    inputs=("u",),
+)
+LEVEL = fix(LINE, b=0.5)
+RW = pyem.models.get("rw1a1b")
+
+
+@pytest.fixture(scope="module")
+def lines():
+    rng = np.random.default_rng(3)
+    u = rng.normal(size=(12, 1, 20))
+    a, b = rng.normal(0.3, 0.7, (12, 1, 1)), rng.normal(-0.5, 1.1, (12, 1, 1))
+    age = {"age": np.linspace(20, 60, 12)}
+    return Dataset.from_arrays({"y": a + b * u + NOISE * rng.normal(size=u.shape), "u": u}, covariates=age)
+
+
+@pytest.fixture(scope="module")
+def learners():
+    truth = np.random.default_rng(1).normal([-1.2, -0.4], [0.8, 0.9], (12, 2))
+    return pyem.simulate(RW, RW.natural(truth), trials=40, blocks=2, key=5)
+
+
+# -- EM -------------------------------------------------------------------------------------------------------------------
+
+
+def test_exact_em_is_laplace_em_where_that_is_exact(lines):
+    group = Group(covariance="full", covariates={"age": ["b"]})
+    laplace = pyem.fit_em(LINE, lines, group=group)
+    exact = pyem.fit_em(LINE, lines, group=group, integrate="exact", nodes=384)
+    assert exact.converged
+    np.testing.assert_allclose(exact.population.coef, laplace.population.coef, atol=1e-6)
+    np.testing.assert_allclose(exact.population.cov, laplace.population.cov, atol=1e-6)
+    np.testing.assert_allclose(exact.log_evidence, laplace.log_evidence, atol=1e-6)
+    np.testing.assert_allclose(exact.x, laplace.x, atol=1e-6)
+    np.testing.assert_allclose(exact.log_lik, laplace.log_lik, atol=1e-5)
+    np.testing.assert_allclose(exact.group_table()["se"], laplace.group_table()["se"], rtol=1e-4)
+    # What is not known of the group is part of what is not known of a person.
+    wider = np.diagonal(exact.cov - laplace.cov, axis1=1, axis2=2)
+    assert (wider > 0).all()
+    given = pyem.fit_em(LINE, lines, group=group, integrate="exact", nodes=384, standard_errors=False)
+    np.testing.assert_allclose(given.cov, laplace.cov, atol=1e-6)
+
+
+def test_a_learning_model_is_integrated_as_by_quadrature(learners):
+    fit = pyem.fit_em(RW, learners, integrate="exact")
+    grid = pyem.fit_grid(RW, learners, group=fit.population, accuracy=1e-6)
+    np.testing.assert_allclose(fit.log_evidence, grid.log_evidence, atol=1e-4)
+    sd = np.sqrt(np.diagonal(grid.cov, axis1=1, axis2=2))
+    np.testing.assert_array_less(np.abs(fit.x - grid.x) / sd, 2e-3)
+    assert (fit.trace["effective_nodes"] > 5).all()
+    assert (fit.table()["unreached"] < 0.02).all()
+    assert pyem.integrated_bic(fit).se == 0
+    assert "log evidence (exact)" in fit.summary()
+
+
+def test_a_boundary_avoiding_fit_keeps_people_apart(learners):
+    small = learners.select(np.arange(3))
+    fit = pyem.fit_em(RW, small, boundary_avoiding=True, standard_errors=False)
+    plain = pyem.fit_em(RW, small, standard_errors=False)
+    assert (np.diag(fit.population.cov) > np.diag(plain.population.cov)).all()
+    assert fit.population.penalty == 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"integrate": "exactly"}, "integrate='exactly'; choose 'laplace' or 'exact'"),
+        ({"nodes": 64}, "nodes=64 are for integrate='exact'"),
+        ({"integrate": "exact", "nodes": 3}, "nodes=3"),
+    ],
+)
+def test_what_is_refused(lines, options, message):
+    with pytest.raises(ValueError, match=message):
+        pyem.fit_em(LINE, lines, **options)
+
+
+# -- the whole posterior --------------------------------------------------------------------------------------------------
+
+
+def level_posterior(data):
+    """Log marginal likelihood, and mean and sd of the group's mean and sd, by summation over a fine grid, in closed form."""
+    y = np.moveaxis(data.fields["y"], -1, 0) - 0.5 * np.moveaxis(data.fields["u"], -1, 0)
+    n, mean = y.shape[1], y.mean(1)
+    (centre,), (unit,) = LEVEL.typical
+    m = centre + 2 * unit * np.linspace(-4, 4, 801)[:, None, None]
+    s = unit * np.linspace(1e-3, 5, 900)[None, :, None]
+    people = stats.norm.logpdf(mean, m, np.sqrt(s**2 + NOISE**2 / n)).sum(-1)
+    # Given a person's mean, the data do not depend on the level.
+    rest = stats.norm.logpdf(y, mean[:, None], NOISE).sum() - stats.norm.logpdf(0, 0, NOISE / np.sqrt(n)) * len(y)
+    prior = stats.norm.logpdf(m[..., 0], centre, 2 * unit) + stats.halfnorm.logpdf(s[..., 0], scale=unit)
+    joint = people + prior
+    weight = np.exp(joint - joint.max())
+    cell = (m[1, 0, 0] - m[0, 0, 0]) * (s[0, 1, 0] - s[0, 0, 0])
+    total = joint.max() + np.log(weight.sum() * cell) + rest
+    weight /= weight.sum()
+    first = np.array([(weight * m[..., 0]).sum(), (weight * s[..., 0]).sum()])
+    spread = [(weight * (a[..., 0] - b) ** 2).sum() for a, b in zip((m, s), first, strict=True)]
+    return total, first, np.sqrt(spread)
+
+
+def test_the_posterior_of_a_group_equals_a_sum_over_a_grid(lines):
+    fit = pyem.fit_bayes(LEVEL, lines, draws=4000)
+    total, mean, sd = level_posterior(lines)
+    found = pyem.log_marginal_likelihood(fit)
+    assert found.total == float(fit.trace["log_marginal_likelihood"])
+    assert 0 < found.error < 0.1
+    assert abs(found.total - total) < 4 * found.error + 1e-3
+    table = fit.group_table()
+    error = sd / np.sqrt(fit.trace["effective_draws"])
+    assert (np.abs(table["estimate"].to_numpy(float) - mean) < 4.5 * error).all()
+    # The sd of an sd is known to 1 / sqrt(2 n) of itself, somewhat worse where tails are heavy.
+    np.testing.assert_allclose(table["se"].to_numpy(float), sd, rtol=0.1)
+    assert fit.problems() == []
+
+
+def test_people_on_their_own_are_as_by_quadrature(learners):
+    fit = pyem.fit_bayes(RW, learners, group=None)
+    grid = pyem.fit_grid(RW, learners, group=None)
+    sd = np.sqrt(np.diagonal(grid.cov, axis1=1, axis2=2))
+    np.testing.assert_allclose(fit.trace["people_log_evidence"], grid.log_evidence, atol=5e-3)
+    np.testing.assert_array_less(np.abs(fit.x - grid.x) / sd, 0.02)
+    np.testing.assert_allclose(np.diagonal(fit.cov, axis1=1, axis2=2), sd**2, rtol=0.05)
+    assert pyem.log_marginal_likelihood(fit).total == pytest.approx(grid.log_evidence.sum(), abs=0.05)
+
+
+def test_models_are_compared_by_their_marginal_likelihood(lines):
+    fits = {"free": pyem.fit_bayes(LINE, lines, draws=50), "fixed": pyem.fit_bayes(LEVEL, lines, draws=50)}
+    table = pyem.compare_fits(fits)
+    assert table.index[0] == "free"
+    assert table["log_marginal_likelihood"].is_monotonic_decreasing
+    with pytest.raises(
+        ValueError, match="does not tell the marginal likelihood of the whole model; fit it by fit_bayes"
+    ):
+        pyem.log_marginal_likelihood(pyem.fit_em(LINE, lines, standard_errors=False))
+
+
+@pytest.mark.slow
+def test_simulation_based_calibration():
+    """As the test of the same name of NUTS: ranks of six parameters, a false alarm in one of 1000 runs.
+
+    Groups whose posterior is said not to be covered (Pareto k above 0.7) count as well.
+    """
+    from pyem.population.population import populate
+    from pyem.population.priors import hyper_priors
+    from pyem.simulation.predictive import prior_draws
+
+    n_fits, n_bins = 200, 10
+    shape = pyem.simulate(RW, subjects=20, trials=40, key=0)
+    mean, sd = RW.typical
+    group = populate(Group(), names=RW.names, mean=mean, sd=sd, covariates={}, n_subjects=20)
+    truth = prior_draws(RW, shape, Group(), hyper_priors(RW, group, None), n_fits, 7)
+    ranks = []
+    for k in range(n_fits):
+        data = pyem.simulate(RW, RW.natural(np.clip(truth["x"][k], -12, 12)), trials=40, key=1000 + k)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pyem.FitWarning)
+            fit = pyem.fit_bayes(RW, data, key=k, draws=999)
+        true = np.concatenate([truth["coef"][k, 0], truth["sd"][k], truth["x"][k, 0]])
+        flat = fit.flat
+        draws = np.concatenate([flat["coef"][:, 0], flat["sd"], flat["x"][:, 0]], axis=1)
+        ranks.append((draws < true).sum(0))
+    counts = [np.bincount(np.array(ranks)[:, j] * n_bins // 1000, minlength=n_bins) for j in range(6)]
+    p = stats.chisquare(counts, axis=1).pvalue
+    assert (p > 0.001 / 6).all(), (p, counts)

@@ -1,0 +1,138 @@
+"""Points that people are integrated over, against closed forms and finite differences; nothing is fitted or compiled here."""
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from pyem.engine.mixtures import GroupDraws
+from pyem.engine.nodes import NodeEStep, Nodes, log_evidences, moments_given
+from pyem.infer.acceleration import newton_step
+from pyem.infer.placing import RULES, mixture
+from pyem.infer.standard_errors import derivative
+from pyem.numerics.lattice import lattice, quasi_random, turned
+from pyem.population.group import FAMILIES, Group
+from pyem.population.population import populate
+
+PEOPLE = 5
+KINDS = [(family, "diagonal") for family in FAMILIES] + [("gaussian", "full"), ("student_t", "full")]
+# Errors of the rules for Gaussians, which fall with the number of points and rise with that of parameters.
+ACCURACY = {1: 1e-8, 2: 1e-4, 3: 1e-3, 4: 5e-3, 5: 1e-2}
+
+
+@pytest.mark.parametrize("dim", RULES)
+def test_lattices_integrate_gaussians(dim):
+    n, radius, stretch = RULES[dim]
+    z, log_weight = lattice(n, dim, radius, stretch, 7, np.random.default_rng(1))
+    assert z.shape == (7, n, dim)
+    weight = np.exp(log_weight - 0.5 * (z**2).sum(2)) / (2 * np.pi) ** (dim / 2)
+    np.testing.assert_allclose(weight.sum(1), 1, atol=ACCURACY[dim])
+    np.testing.assert_allclose(np.einsum("sk,skp->sp", weight, z), 0, atol=ACCURACY[dim])
+    second = np.einsum("sk,skp,skq->spq", weight, z, z)
+    np.testing.assert_allclose(second, np.broadcast_to(np.eye(dim), second.shape), atol=ACCURACY[dim])
+    assert np.abs(z[0] - z[1]).max() > 0.1
+
+
+def test_there_are_no_lattices_for_many_parameters():
+    with pytest.raises(ValueError, match="1 to 5 dimensions, use quasi_random"):
+        lattice(100, 6, 5.0, 0.4, 2, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("dim", [2, 6])
+@pytest.mark.parametrize("family", ["gaussian", "cauchy"])
+def test_mixtures_converge_to_the_integral_whatever_the_seed(dim, family):
+    rng = np.random.default_rng(dim)
+    root = rng.normal(size=(3, dim, dim)) / dim + np.eye(dim)
+    cov, mean = root @ np.swapaxes(root, 1, 2), rng.normal(size=(3, dim))
+    for seed in (1, 2):
+        u = turned(quasi_random(8192, dim + 1, seed), np.random.default_rng(seed).uniform(size=(3, dim + 1)))
+        x, log_q = mixture(u, mean, cov, 0 * mean, 4 * np.eye(dim), Group(family))
+        true = np.stack([multivariate_normal(m, c).logpdf(part) for m, c, part in zip(mean, cov, x, strict=True)])
+        weight = np.exp(true - log_q) / x.shape[1]
+        # Plain Monte Carlo would leave errors of 1 to 2 %.
+        np.testing.assert_allclose(weight.sum(1), 1, atol=5e-3)
+        np.testing.assert_allclose(np.einsum("sk,skp->sp", weight, x), mean, atol=0.01)
+
+
+def some_nodes(seed=0, people=PEOPLE, split=False):
+    """Points of people whose likelihoods are lopsided."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(people, 60, 2)) * 1.5 + rng.normal(size=(people, 1, 2))
+    log_weight = np.sin(x).sum(2) + 0.3 * rng.normal(size=(people, 60))
+    who = np.arange(people)
+    halves = [who[:2], who[2:]] if split else [who]
+    return [Nodes(part, x[part], log_weight[part]) for part in halves]
+
+
+def some_population(family, covariance, penalty=0.0):
+    group = Group(family, covariance=covariance, covariates=["age"])
+    ages = {"age": np.array([1.0, 2.0, 4.0, 3.0, 7.0])}
+    made = populate(group, names=("a", "b"), mean=np.array([0.2, -0.3]), sd=np.ones(2), covariates=ages, n_subjects=5)
+    vector = made.vector + np.random.default_rng(3).normal(size=made.vector.shape) * 0.3
+    made = made.with_vector(vector)
+    return type(made)(**{**vars(made), "penalty": penalty})
+
+
+@pytest.mark.parametrize(("family", "covariance"), KINDS)
+def test_the_score_is_the_slope_of_the_evidence(family, covariance):
+    population = some_population(family, covariance)
+    estep = NodeEStep(some_nodes(split=True), population.group)
+
+    def evidence(moved):
+        return np.array([estep.posterior(moved.prior).log_lik.sum()])
+
+    slope = derivative(population, evidence, step=1e-5)[:, 0]
+    np.testing.assert_allclose(population.score(estep(population.prior)), slope, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_m_step_never_lowers_the_evidence(family):
+    population = some_population(family, "diagonal")
+    estep = NodeEStep(some_nodes(), population.group)
+    values = []
+    for _ in range(5):
+        values.append(estep.posterior(population.prior).log_lik.sum())
+        population = population.update(estep(population.prior))
+    assert (np.diff(values) >= -1e-12).all()
+
+
+@pytest.mark.parametrize(("family", "covariance"), KINDS)
+def test_many_groups_at_once_are_as_each_alone(family, covariance):
+    population = some_population(family, covariance)
+    vectors = population.vector + 0.2 * np.random.default_rng(5).normal(size=(7, len(population.vector)))
+    groups = [population.with_vector(vector) for vector in vectors]
+    sd = np.array([np.sqrt(np.diag(one.cov)) for one in groups])
+    corr = np.array([one.cov for one in groups]) / (sd[:, :, None] * sd[:, None])
+    draws = GroupDraws.of(np.array([one.coef for one in groups]), sd, corr)
+    parts = some_nodes(split=True)
+    alone = [NodeEStep(parts, population.group).posterior(one.prior) for one in groups]
+    values = log_evidences(parts, population.group, population.design, draws)
+    np.testing.assert_allclose(values, [one.log_lik for one in alone], atol=2e-6)
+    mean, cov = moments_given(parts, population.group, population.design, draws)
+    np.testing.assert_allclose(mean, [one.mode for one in alone], atol=2e-6)
+    np.testing.assert_allclose(cov, [one.cov for one in alone], atol=1e-5)
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_the_penalty_is_a_prior_of_the_sds_that_all_steps_know(covariance):
+    plain, penalised = (some_population("gaussian", covariance, penalty) for penalty in (0.0, 2.0))
+    moments = NodeEStep(some_nodes(), plain.group)(plain.prior)
+    # Two people fewer in the denominator of the M-step, two logarithms of the sd more in the score.
+    np.testing.assert_allclose(penalised.update(moments).cov, plain.update(moments).cov * 5 / 3)
+    extra = penalised.score(moments) - plain.score(moments)
+    np.testing.assert_allclose(extra, 2.0 * plain.is_diagonal)
+    for start in (penalised, plain):
+        fixed = start
+        for _ in range(400):
+            estep = NodeEStep(some_nodes(people=5), fixed.group)
+            fixed = fixed.update(estep(fixed.prior))
+        reached = estep(fixed.prior)
+        np.testing.assert_allclose(fixed.score(reached), 0, atol=1e-5)
+        np.testing.assert_allclose(newton_step(fixed, reached), fixed.roots, atol=1e-4)
+
+
+def test_effective_points_tell_of_few():
+    x = np.linspace(-1, 1, 9)[None, :, None] * np.ones((2, 1, 1))
+    log_weight = np.array([np.zeros(9), [0.0, *[-50.0] * 8]])
+    estep = NodeEStep([Nodes(np.arange(2), x, log_weight)], Group())
+    flat = populate(Group(), names="a", mean=np.zeros(1), sd=np.full(1, 1e3), covariates={}, n_subjects=2)
+    np.testing.assert_allclose(estep.effective(flat.prior), [9, 1], rtol=1e-4)
