@@ -109,6 +109,7 @@ def fit_bayes(
     """
     require_traceable(model, "fit_bayes")
     require_whole(draws=(draws, 1), **({} if nodes is None else {"nodes": (nodes, 16)}))
+    group = group.spelled_out(data.covariates) if isinstance(group, Group) else group
     settings = {"group": group, "priors": priors, "mean": mean, "sd": sd, "draws": draws, "nodes": nodes}
     settings |= {"key": plain_key(key)}
     clock = Clock()

@@ -112,6 +112,7 @@ def fit_grid(
     validate(model, data)
     model = scaled(model, data)
     group = _group_of(group, priors, given=not (mean is None and sd is None and log_prior is None))
+    group = group.spelled_out(data.covariates) if isinstance(group, Group) else group
     settings = {"group": group, "priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior}
     settings |= {"accuracy": accuracy, "max_points": max_points, "max_iter": max_iter}
     if isinstance(group, Group):

@@ -124,7 +124,7 @@ def fit_nuts(
     >>> fit.group_table()  # doctest: +SKIP
     """
     require_traceable(model, "fit_nuts")
-    group = None if group is None else group.spelled_out(data.covariates)
+    group = group.spelled_out(data.covariates) if isinstance(group, Group) else group
     settings = {"group": group, "priors": priors, "mean": mean, "sd": sd, "draws": draws, "warmup": warmup}
     settings |= {"chains": chains, "key": plain_key(key), "start": start, "parametrization": parametrization}
     settings |= {"target_accept": target_accept, "max_tree_depth": max_tree_depth, "chain_method": chain_method}

@@ -135,7 +135,7 @@ def fit_svi(
     >>> fit = pyem.fit_svi(model, data, key=2)  # doctest: +SKIP
     """
     require_traceable(model, "fit_svi")
-    group = None if group is None else group.spelled_out(data.covariates)
+    group = group.spelled_out(data.covariates) if isinstance(group, Group) else group
     chosen = {"group": group, "priors": priors, "mean": mean, "sd": sd, "guide": guide, "rank": rank, "draws": draws}
     chosen |= {"max_iter": max_iter, "particles": particles, "learning_rate": learning_rate, "correct": correct}
     chosen |= {"integration_draws": integration_draws, "key": plain_key(key), "start": start}
