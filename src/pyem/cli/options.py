@@ -173,6 +173,27 @@ Covariates = Annotated[
         many=True,
     ),
 ]
+Formulas = Annotated[
+    list[str],
+    _option(
+        MODEL,
+        "What a parameter depends on: 'alpha ~ drug * diagnosis + age', 'beta ~ load + (1 | subject)'. Columns of the file are "
+        "found by their names. May be repeated.",
+        "--formula",
+        metavar="FORMULA",
+        many=True,
+    ),
+]
+Common = Annotated[
+    list[str],
+    _option(
+        GROUP,
+        "A parameter, or an effect such as alpha[drug], that has one value for everybody. May be repeated.",
+        "--common",
+        metavar="PARAMETER",
+        many=True,
+    ),
+]
 FamilyOption = Annotated[Family, _option(GROUP, "How people are spread around the mean.", "--group")]
 CovarianceOption = Annotated[Covariance, _option(GROUP, "Full: with correlations of the parameters.", "--covariance")]
 Df = Annotated[float, _option(GROUP, "Degrees of freedom of a student_t group.", metavar="NUMBER")]
