@@ -277,13 +277,18 @@ def _lkj(chol: Array, concentration: Array) -> Array:
 # -- where to start -----------------------------------------------------------------------------------------------------
 
 
+def hierarchy_of(model: Model, pop: Population, parametrization: Parametrization) -> Hierarchy:
+    """The specification of people drawn from a group like `pop`."""
+    held = tuple(None if np.isnan(sd) else float(sd) for sd in pop.given_sd)
+    free = tuple(tuple(map(bool, row)) for row in pop.free)
+    return Hierarchy(model, pop.group, free, parametrization, held, correlated_blocks(pop.estimated))
+
+
 def group_layout(
     model: Model, data: Dataset, group: Group, priors: Any, pop: Population, parametrization: Parametrization
 ) -> tuple[Hierarchy, GroupArgs]:
     """The posterior of a group in coordinates that know nothing of the data yet, with the shapes of those of `group_args`."""
-    held = tuple(None if np.isnan(sd) else float(sd) for sd in pop.given_sd)
-    free = tuple(tuple(map(bool, row)) for row in pop.free)
-    spec = Hierarchy(model, group, free, parametrization, held, correlated_blocks(pop.estimated))
+    spec = hierarchy_of(model, pop, parametrization)
     n, p = data.n_subjects, len(spec.random)
     with jax.enable_x64(True):
         anchor = Anchor(jnp.zeros((p, p, n)), jnp.zeros((p, n)), jnp.ones((p, n)))
