@@ -108,7 +108,7 @@ def fit(
         **src.asked(pattern, people, unmatched, reference, join_rows_by, count, teach),
         covariates=opt.shifts(covariate),
         fix=opt.numbers(fix, "--fix", "alpha=0.1"),
-        **{"formulas": tuple(formula), "common": tuple(common)},
+        **opt.designs(formula, common),
         method=method.value,
         group=group.value,
         covariance=covariance.value,

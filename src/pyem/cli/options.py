@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -381,3 +381,8 @@ def effect(text: str) -> tuple[str, str | None, float]:
         return name, None, 0.0
     ((parameter, size),) = numbers([rest], "--covariate", "age:alpha=0.5").items()
     return name, parameter, size
+
+
+def designs(formula: list[str], common: list[str]) -> dict[str, Any]:
+    """What a request says of formulas."""
+    return {"formulas": tuple(formula), "common": tuple(common)}

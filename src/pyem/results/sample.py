@@ -161,8 +161,9 @@ class SampleFit:
         corr = self.posterior["corr"].mean((0, 1)) if "corr" in self.posterior else np.eye(len(sd))
         coef = self.posterior["coef"].mean((0, 1))
         ones = np.ones((len(self.design), len(sd)))
-        shape = covariance_pattern(self.group, self.model.names)
-        return Population(self.group, self.design, self.free, coef, corr * np.outer(sd, sd), ones, *shape)
+        pattern, held = covariance_pattern(self.group, self.model.names)
+        cov = corr * np.outer(sd, sd)
+        return Population(self.group, self.design, self.free, coef, cov, ones, pattern=pattern, held=held)
 
     # -- draws ------------------------------------------------------------------------------------------------------------
 
