@@ -14,6 +14,7 @@ SLOW = {
     "bayesian.md": "long chains",
     "comparison.md": "a hundred people",
     "coming-from-pyem.md": "numerical derivatives",
+    "designs.md": "five studies",
     "quickstart.md": "a study from data to recovery",
     "study.md": "thousands of people",
 }
@@ -21,6 +22,7 @@ SLOW = {
 WRITTEN = {
     "README.md": ["choices.png", "recovery.png"],
     "bayesian.md": ["check.png", "fit.nc"],
+    "designs.md": ["both.png", "groups.png", "sessions.png", "signal.png", "threat.png"],
     "quickstart.md": [
         "choice_curves.png",
         "comparison.png",

@@ -41,6 +41,7 @@ API = {
     "Positive",
     "Real",
     "Recovery",
+    "Regression",
     "SampleFit",
     "Simulation",
     "Status",
@@ -48,6 +49,7 @@ API = {
     "aic",
     "aif",
     "bic",
+    "by",
     "check",
     "compare",
     "compare_fits",
@@ -81,6 +83,7 @@ API = {
     "pymc_logp",
     "random_effects_bms",
     "recovery",
+    "regress",
     "rollout",
     "selection",
     "simulate",
@@ -167,8 +170,8 @@ def has_a_signature(value: object) -> bool:
 @pytest.mark.parametrize("name", sorted(name for name in API if has_a_signature(getattr(pyem, name))))
 def test_no_argument_swallows_a_misspelling(name):
     kinds = [parameter.kind for parameter in inspect.signature(getattr(pyem, name)).parameters.values()]
-    # The names that `fix` and `tie` take are parameters of the model, which they check.
-    assert inspect.Parameter.VAR_KEYWORD not in kinds or name in ("fix", "tie")
+    # The names that `by`, `fix` and `tie` take are parameters of the model, which they check.
+    assert inspect.Parameter.VAR_KEYWORD not in kinds or name in ("by", "fix", "tie")
 
 
 def test_no_module_hides_a_function():

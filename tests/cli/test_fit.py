@@ -312,3 +312,34 @@ def test_plot_writes_beside_the_fits_and_overwrites_nothing(two, tmp_path):
     assert "exists; give another path" in pyem_command("plot", out, "--format", "svg", code=1).stderr
     assert (out / "rw2a1b" / "trace.svg").read_text() == "mine"
     pyem_command("plot", out, "--format", "gif", code=2)
+
+
+# -- designs --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_formula_is_part_of_the_command_that_repeats_it():
+    from pyem.cli.runs import Request
+
+    request = Request("d.csv", ("rw1a1b",), formulas=("alpha ~ drug + (1 | subject)",), common=("beta",))
+    words = shlex.split(request.command())
+    assert words[words.index("--formula") + 1] == "alpha ~ drug + (1 | subject)"
+    assert Request.from_dict(json.loads(json.dumps(request.__dict__))) == request
+
+
+@pytest.mark.slow
+def test_a_formula_writes_effects_and_marginal_means(frame, tmp_path):
+    frame.assign(late=np.where(frame["trial"] > frame["trial"].median(), "late", "early")).to_csv(tmp_path / "d.csv")
+    words = ("--model", "rw1a1b", "--formula", "beta ~ late + (1 | subject)", "--out", tmp_path / "out")
+    said = pyem_command("fit", tmp_path / "d.csv", *DATA_OPTIONS, *words).stdout
+    assert "late" in said
+    effects = pd.read_csv(tmp_path / "out" / "effects.csv", index_col=[0, 1])
+    assert list(effects.loc["beta"].index) == ["Intercept", "late"]
+    means = pd.read_csv(tmp_path / "out" / "marginal_means.csv")
+    assert means["late"].tolist() == ["early", "late"]
+    assert (tmp_path / "out" / "effects.png").is_file()
+
+
+def test_a_formula_of_no_parameter_is_told(frame, tmp_path):
+    frame.to_csv(tmp_path / "d.csv")
+    words = ("--model", "rw1a1b", "--formula", "gamma ~ age", "--out", tmp_path / "out")
+    assert "no parameter 'gamma'" in pyem_command("fit", tmp_path / "d.csv", *DATA_OPTIONS, *words, code=1).stderr

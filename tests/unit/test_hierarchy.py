@@ -9,6 +9,7 @@ from scipy import integrate, stats
 
 import pyem
 from pyem.engine.evaluate import log_lik
+from pyem.infer import alone as people_alone
 from pyem.infer import hierarchy
 from pyem.numerics.jit import compiled
 from pyem.population import priors
@@ -106,7 +107,7 @@ def test_density_of_correlations_has_its_constant(size):
 
 def test_density_of_people_on_their_own_has_its_constant(model, data):
     given = priors.natural_priors(model, {"alpha": dist.Beta(2, 3)}, mean=[0.3, 0.0], sd=0.7)
-    spec, args = hierarchy.alone_args(model, data, given)
+    spec, args = people_alone.alone_args(model, data, given)
     with jax.enable_x64(True):
         position = spec.start(args, jax.random.key(1))
         x = np.asarray(spec.values(args, position)["x"])
@@ -137,7 +138,7 @@ def test_another_value_of_a_fixed_parameter_compiles_nothing(data):
             start = populate(pyem.Group(), names=model.names, mean=mean, sd=sd, covariates={}, n_subjects=SUBJECTS)
             layouts = (
                 hierarchy.group_layout(model, data, pyem.Group(), None, start, "standardized"),
-                hierarchy.alone_layout(model, data, priors.natural_priors(model, {"beta": dist.HalfNormal(10)})),
+                people_alone.alone_layout(model, data, priors.natural_priors(model, {"beta": dist.HalfNormal(10)})),
             )
             for found, (spec, args) in zip((group, alone), layouts, strict=True):
                 position = {"group": jnp.zeros(2)} if found is group else {}

@@ -29,11 +29,13 @@ if TYPE_CHECKING:
     "pyem fit data.csv --model rw1a1b --subject id --block run --column choice=response --column reward=feedback\n\n"
     "pyem fit data.csv --model rw1a1b --model rw2a1b --covariate age --out results\n\n"
     "pyem fit data.csv --model rw1a1b+lapse --covariate age:alpha --codes choice=left,right --covariance full\n\n"
+    "pyem fit data.csv --model rw1a1b --formula 'alpha ~ drug * diagnosis' --formula 'beta ~ 1 + load'\n\n"
     "pyem fit data.csv --model rw1a1b --method nuts --out posterior\n\n"
     "pyem fit bids --pattern bids --subject subject --block session --people bids/participants.tsv --covariate age --model "
     "rw1a1b\n\n"
     "[bold]What is written[/bold]\n\n"
-    "group.csv (the group's parameters), subjects.csv (a row for each person), latents.csv (a row for each trial), fit.nc "
+    "group.csv (the group's parameters), effects.csv and marginal_means.csv (with formulas), "
+    "subjects.csv (a row for each person), latents.csv (a row for each trial), fit.nc "
     "(everything; `pyem.load` in Python, or ArviZ), figures, and run.json (what was asked for, versions, seeds and the digest "
     "of the data: `pyem repeat` runs it again). With several models, each has a folder of its own beside comparison.csv. The "
     "folder appears when all of it is complete."
@@ -64,6 +66,8 @@ def fit(
     teach: src.Teach = None,
     model: opt.Models,
     fix: opt.Fixed,
+    formula: opt.Formulas,
+    common: opt.Common,
     covariate: opt.Covariates,
     group: opt.FamilyOption = opt.Family.gaussian,
     covariance: opt.CovarianceOption = opt.Covariance.diagonal,
@@ -104,6 +108,7 @@ def fit(
         **src.asked(pattern, people, unmatched, reference, join_rows_by, count, teach),
         covariates=opt.shifts(covariate),
         fix=opt.numbers(fix, "--fix", "alpha=0.1"),
+        **opt.designs(formula, common),
         method=method.value,
         group=group.value,
         covariance=covariance.value,
@@ -171,6 +176,8 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
                 _ask_for_figures(artist, one, folders[name])
                 screen.print(terminal.fit_lines(one), markup=False)
                 screen.print(terminal.group_table(one))
+                if report.has_effects(one):
+                    screen.print(terminal.effects_table(one))
             comparison = _compared(fits, request.seed) if len(fits) > 1 else None
             if comparison is not None:
                 screen.print(terminal.comparison_table(comparison))

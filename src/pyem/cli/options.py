@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -170,6 +170,27 @@ Covariates = Annotated[
         "A colon that is part of a name is written \\:. May be repeated.",
         "--covariate",
         metavar="NAME[:PARAM,...]",
+        many=True,
+    ),
+]
+Formulas = Annotated[
+    list[str],
+    _option(
+        MODEL,
+        "What a parameter depends on: 'alpha ~ drug * diagnosis + age', 'beta ~ load + (1 | subject)'. Columns of the file are "
+        "found by their names. May be repeated.",
+        "--formula",
+        metavar="FORMULA",
+        many=True,
+    ),
+]
+Common = Annotated[
+    list[str],
+    _option(
+        GROUP,
+        "A parameter, or an effect such as alpha[drug], that has one value for everybody. May be repeated.",
+        "--common",
+        metavar="PARAMETER",
         many=True,
     ),
 ]
@@ -360,3 +381,8 @@ def effect(text: str) -> tuple[str, str | None, float]:
         return name, None, 0.0
     ((parameter, size),) = numbers([rest], "--covariate", "age:alpha=0.5").items()
     return name, parameter, size
+
+
+def designs(formula: list[str], common: list[str]) -> dict[str, Any]:
+    """What a request says of formulas."""
+    return {"formulas": tuple(formula), "common": tuple(common)}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyem
 from pyem.cli import sources
+from pyem.cli.designs import named_columns
 from pyem.cli.runs import Request, plain_value
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def read_data(request: Request, models: Sequence[Model]) -> Dataset:
     frame = read_paths(request.data, request.pattern, how | more, **text)
     needed = dict.fromkeys(name for model in models for name in model.columns)
     columns: dict[str, Any] = {name: request.columns.get(name, name) for name in needed} | dict(request.columns)
+    conditions = [name for name in named_columns(request) if name in frame.columns and name not in columns]
+    columns |= {name: name for name in conditions}
     absent = [name for name in needed if name not in request.columns and name not in frame.columns]
     if absent:
         users = ", ".join(model.name for model in models if absent[0] in model.columns)
@@ -48,7 +51,7 @@ def read_data(request: Request, models: Sequence[Model]) -> Dataset:
         block=list(request.block),
         trial=request.trial,
         columns=columns,
-        codes=dict.fromkeys(_codes_of_all(models, request)) | given,
+        codes=dict.fromkeys([*_codes_of_all(models, request), *_text(frame, conditions)]) | given,
         values=request.values,
         missing=request.missing,
         covariates=list(request.covariates),
@@ -66,6 +69,11 @@ def _codes_of_all(models: Sequence[Model], request: Request) -> list[str]:
     """Columns that are codes for every model that has them, so that 1, 2, ... may stand for 0, 1, ..."""
     coded = [name for model in models for name, _ in model.coded if name not in request.values]
     return [name for name in coded if all(name in dict(model.coded) for model in models if name in model.columns)]
+
+
+def _text(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """The columns that hold no numbers: conditions, which have levels."""
+    return [name for name in names if frame[name].dtype.kind not in "iufb"]
 
 
 def _labels(frame: pd.DataFrame, column: Any, labels: Sequence[str]) -> list[Any]:

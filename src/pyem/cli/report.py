@@ -19,6 +19,8 @@ from pyem.cli.spreadsheet import csv_bytes
 from pyem.results.leftovers import remove_leftovers, unfinished
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pyem.results.fit import Fit
 
 LOG = "run.json"
@@ -232,11 +234,34 @@ def _unpickled(answer: bytes) -> Iterator[tuple[str, bytes]]:
 # -- contents -----------------------------------------------------------------------------------------------------------
 
 
+def has_effects(fit: Fit) -> bool:
+    """Whether a fit has formulas, and a group."""
+    return fit.model.design is not None and fit.population is not None
+
+
+def _all_means(fit: Fit) -> pd.DataFrame:
+    """Marginal means of every parameter with a formula, one below the other; columns that it does not name are empty."""
+    import pandas as pd
+
+    assert fit.model.design is not None
+    parts = []
+    for name, _ in fit.model.design.formulas:
+        frame = fit.marginal_means(name).table().reset_index().drop(columns="index", errors="ignore")
+        frame.insert(0, "parameter", name)
+        parts.append(frame)
+    whole = pd.DataFrame(pd.concat(parts, ignore_index=True))
+    numbers = ["mean", "mean_low", "mean_high", "estimate", "se", "low", "high"]
+    return whole.reindex(columns=[*(name for name in whole.columns if name not in numbers), *numbers])
+
+
 def write_fit(folder: Path, fit: Fit) -> None:
     """Write the tables of a fit and the fit itself: ``group.csv``, ``subjects.csv``, ``latents.csv``, ``fit.nc``."""
     folder.mkdir(exist_ok=True)
     if fit.population is not None:
         (folder / "group.csv").write_bytes(csv_bytes(fit.group_table(), index=True))
+    if has_effects(fit):
+        (folder / "effects.csv").write_bytes(csv_bytes(fit.effects(), index=True))
+        (folder / "marginal_means.csv").write_bytes(csv_bytes(_all_means(fit), index=False))
     (folder / "subjects.csv").write_bytes(csv_bytes(fit.table(), index=True))
     (folder / "latents.csv").write_bytes(csv_bytes(fit.latents(), index=False))
     fit.save(folder / FIT)

@@ -12,6 +12,7 @@ import numpy as np
 
 import pyem
 from pyem.cli import sources
+from pyem.cli.designs import make_design
 from pyem.cli.options import quoted
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class Request:
     teach: str | Mapping[str, Sequence[str]] | None = None
     covariates: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     fix: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    formulas: tuple[str, ...] = ()
+    common: tuple[str, ...] = ()
     method: str = "em"
     group: str = "gaussian"
     covariance: str = "diagonal"
@@ -84,7 +87,8 @@ class Request:
         unknown = set(values) - {field.name for field in dataclasses.fields(cls)}
         if unknown:
             raise ValueError(f"there are options that this pyem does not know: {', '.join(sorted(unknown))}")
-        several = {name: tuple(values.get(name, ())) for name in ("models", "block", "exclude", "join_rows_by")}
+        lists = ("models", "block", "exclude", "join_rows_by", "formulas", "common")
+        several = {name: tuple(values.get(name, ())) for name in lists}
         data = values["data"] if isinstance(values["data"], str) else tuple(values["data"])
         return cls(**{**values, **several, "data": data})
 
@@ -112,6 +116,10 @@ class Request:
             add(name, value)
         for name, on in self.covariates.items():
             add("covariate", f"{quoted(name)}:{_joined(on)}" if on else quoted(name))
+        for formula in self.formulas:
+            add("formula", formula)
+        for name in self.common:
+            add("common", name)
         for name, value in self.fix.items():
             add("fix", f"{name}={value!r}")
         for name in _OPTIONAL:
@@ -214,6 +222,8 @@ def make_models(request: Request) -> list[Model]:
         raise ValueError(f"a model is named twice: {', '.join(request.models)}; name each once")
     models = [make_model(spec) for spec in request.models]
     _in_some_model("--fix", request.fix, models)
+    _in_some_model("--formula", [text.partition("~")[0].strip() for text in request.formulas], models)
+    _in_some_model("--common", [name.partition("[")[0] for name in request.common], models)
     for name, on in request.covariates.items():
         _in_some_model(f"--covariate {name}:{_joined(on)}", on, models, r"; a colon in a column's name is written \:")
     held = [{name: value for name, value in request.fix.items() if name in _parameters(model)} for model in models]
@@ -264,7 +274,8 @@ def make_group(request: Request, model: Model) -> pyem.Group:
 def run_fits(request: Request, models: Sequence[Model], data: Dataset, *, progress: bool = False) -> Iterator[Any]:
     """Fit every model in turn."""
     groups = [make_group(request, model) for model in models]
-    for model, group in zip(models, groups, strict=True):
+    designs: list[Any] = [make_design(request, model) for model in models]
+    for model, group in zip(designs, groups, strict=True):
         if request.method == "em":
             yield pyem.fit_em(model, data, group=group, max_iter=request.max_iter, tol=request.tol, progress=progress)
         elif request.method == "bayes":

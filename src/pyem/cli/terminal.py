@@ -111,6 +111,16 @@ _MORE = {
 """Columns that some group tables have: tests of effects; diagnostics of draws."""
 
 
+def effects_table(fit: Fit) -> Table:
+    """The effects of a design with their intervals."""
+    rows, frame = [], fit.effects().reset_index()
+    test, label = ("p", "p") if "p" in frame else ("above_0", "P(> 0)")
+    for row in frame.to_dict("records"):
+        shown = [row["parameter"], row["effect"], number(row["estimate"]), interval(row["low"], row["high"])]
+        rows.append([*shown, number(row[test], 2), row["scale"]])
+    return table("effects", ("parameter", "effect", "estimate", "95 % interval", label, "scale"), rows, left=2)
+
+
 def check_table(check: Any) -> Table:
     """A predictive check: means over people, and how many people are outside their simulations."""
     rows, surprising = [], check.surprising().statistic

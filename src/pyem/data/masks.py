@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.model.design import CONDITIONS
 from pyem.model.model import Model
 from pyem.model.record import Record
 
@@ -71,7 +72,16 @@ def trials(data: Dataset, model: Model) -> Record:
     if data.counted is not None:
         # A forced choice was made: what is learned from it, and how, is that of any other.
         fields["counted"] = data.counted
+    if model.design is not None:
+        fields[CONDITIONS] = _conditions(data, model.design.columns)
     return Record(**fields, responded=responded, learn=learn)
+
+
+def _conditions(data: Dataset, columns: tuple[str, ...]) -> np.ndarray:
+    """Columns that are constant in each block, (1, column, lane)."""
+    if not columns:
+        return np.zeros((1, 1, data.n_lanes))
+    return np.stack([data.fields[name][0] for name in columns]).astype(float)[None]
 
 
 def in_full(values: np.ndarray) -> np.ndarray:

@@ -120,6 +120,32 @@ def estimates(
     return figure
 
 
+def effects(*, title: str, panels: Sequence[dict[str, Any]]) -> Figure:
+    """Parameters in conditions: a panel for each, with people joined by lines, and means with intervals.
+
+    Parameters
+    ----------
+    title
+        Above the figure.
+    panels
+        ``name``; ``cells``, the labels of conditions; ``middle`` (cell, 3), mean, low and high; ``people`` (S, cell), NaN where
+        a person is not.
+    """
+    widest = max(len(panel["cells"]) for panel in panels)
+    figure, axes = canvas(len(panels), size=(max(PANEL_INCHES[0], 0.8 * widest), PANEL_INCHES[1]), columns=2)
+    headings(figure, title, axes, [panel["name"] for panel in panels])
+    for axis, panel in zip(axes, panels, strict=True):
+        places, middle = np.arange(len(panel["cells"])), panel["middle"]
+        for person in panel["people"]:
+            here = np.isfinite(person)
+            axis.plot(places[here], person[here], "-o", color=GREY, alpha=0.35, linewidth=0.7, markersize=2)
+        below, above = middle[:, 0] - middle[:, 1], middle[:, 2] - middle[:, 0]
+        axis.errorbar(places, middle[:, 0], yerr=np.stack([below, above]), fmt="o", color=BLUE, capsize=3)
+        axis.set_xticks(places, panel["cells"], rotation=30 if widest > 2 else 0)
+        axis.set_xlim(-0.5, len(places) - 0.5)
+    return figure
+
+
 def choice_curves(*, title: str, x_label: str, y_label: str, blocks: Sequence[dict[str, Any]]) -> Figure:
     """Proportion of choosing an option by trial: people with a band, and a model's probability.
 
@@ -277,6 +303,7 @@ def loss(*, title: str, step: np.ndarray, loss: np.ndarray) -> Figure:
 KINDS: dict[str, Callable[..., Figure]] = {
     "parameters": parameters,
     "estimates": estimates,
+    "effects": effects,
     "choice_curves": choice_curves,
     "recovery": recovery,
     "calibration": calibration,

@@ -19,7 +19,7 @@ from jax import Array, lax
 
 from pyem.data.dataset import Dataset
 from pyem.engine.derivatives import gradients, reverse_gradients
-from pyem.engine.evaluate import chunk_log_lik
+from pyem.engine.evaluate import chunk_gradients, chunk_log_lik
 from pyem.engine.layout import Chunk, batch
 from pyem.model.model import Model
 from pyem.model.rollout import rollout
@@ -92,10 +92,11 @@ def _log_lik(bare: Model, people: People, values: Any, x: Array) -> Array:
 def _log_lik_jvp(bare: Model, primals: Any, tangents: Any) -> tuple[Array, Array]:
     people, values, x = primals
     model = bare.join_values(values)
-    slope = gradients if model.n_params <= FORWARD else reverse_gradients
+    inner = model if model.design is None else model.design.inner
+    slope = gradients if inner.n_params <= FORWARD else reverse_gradients
 
     def both(chunk: Chunk, x: Array) -> tuple[Array, Array]:
-        return slope(lambda x: chunk_log_lik(model, chunk, x), x)
+        return chunk_gradients(model, chunk, x, slope)
 
     value, grad = zip(*_over_chunks(both, people, x), strict=True)
     return _to_subjects(value, people), (_to_subjects(grad, people) * tangents[-1]).sum(0)

@@ -32,6 +32,8 @@ def require_ends(model: Model, data: Dataset) -> None:
     Each combination of such values is looked at once, in the state before the first trial, and only if one of them could be
     beyond the end of the state or of a parameter.
     """
+    # What is looked at is the model of a block; conditions of a design are no columns of its trials.
+    model = model if model.design is None else model.design.inner
     names = _suspicious(model, data)
     if not names:
         return
@@ -50,6 +52,7 @@ def look_at_all(model: Model, data: Dataset) -> None:
     DataError, ModelError
         What reads or writes where, with which index, on which trial.
     """
+    model = model if model.design is None else model.design.inner
     if model.log_likelihood is not None:
         return _look_at_blocks(model, data)
     x = np.tile(model.typical[0], (data.n_subjects, 1))

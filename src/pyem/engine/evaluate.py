@@ -8,6 +8,7 @@ stay in the processor's cache, and chunks are shared among the cores.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from pyem.engine import contexts
 from pyem.engine.derivatives import Derivatives, derivatives
 from pyem.engine.layout import CHUNK_LANES, Batch, Chunk, batch, join, n_cores, over_shards, split, unlay
 from pyem.engine.opaque import is_opaque, opaque_log_liks
+from pyem.model.design import CONDITIONS, without_conditions
 from pyem.model.model import Model
 from pyem.model.rollout import rollout
 from pyem.numerics.jit import TRACES, compiled
@@ -42,9 +44,43 @@ def chunk_derivatives(model: Model, chunk: Chunk, x: Array) -> Derivatives:
     """Log-likelihood, gradient and Hessian of a chunk's subjects at `x` (P, S)."""
 
     def of_subjects(part: Chunk) -> Derivatives:
-        lanes = derivatives(lambda x: _lane_log_lik(model, part, x), x[:, part.lane_subject])
+        lanes = lane_derivatives(model, part, x[:, part.lane_subject], derivatives)
         to_subjects = lambda a: jax.ops.segment_sum(jnp.moveaxis(a, -1, 0), part.lane_subject, x.shape[-1])  # noqa: E731
         return Derivatives(*(jnp.moveaxis(to_subjects(a), 0, -1) for a in lanes))
+
+    return _total([of_subjects(part) for part in chunk.parts])
+
+
+def lane_derivatives(model: Model, part: Chunk, x: Array, method: Callable[..., Any]) -> Any:
+    """What `method` (of `pyem.engine.derivatives`) gives for every lane at parameters `x` (P, lane) of its subject.
+
+    The parameters of a block are a linear function of the person's, so that the trials are gone through with as many
+    derivatives as the model of a block has parameters, however many effects there are.
+    """
+    if model.design is None:
+        return method(lambda x: _lane_log_lik(model, part, x), x)
+    inner, weights = model.design.inner, model.design.matrix(part.trials[CONDITIONS], x.shape[0])
+    bare = part._replace(trials=without_conditions(part.trials))
+    of_block = method(lambda y: _lane_log_lik(inner, bare, y), (weights * x[None]).sum(1))
+    # The weights are (parameter of the block, of the person, lane).
+    back = lambda a: (a[:, None] * weights).sum(0)  # noqa: E731
+    if not isinstance(of_block, Derivatives):
+        value, grad = of_block
+        return value, back(grad)
+    half = jax.vmap(back, in_axes=1, out_axes=1)(of_block.hess)
+    return Derivatives(of_block.value, back(of_block.grad), jax.vmap(back)(half))
+
+
+def chunk_gradients(model: Model, chunk: Chunk, x: Array, method: Callable[..., Any]) -> tuple[Array, Array]:
+    """Log-likelihood and gradient of a chunk's subjects at `x` (P, S) by a `method` of `pyem.engine.derivatives`."""
+    if model.design is None:
+        return method(lambda x: chunk_log_lik(model, chunk, x), x)
+
+    def of_subjects(part: Chunk) -> tuple[Array, Array]:
+        lanes = lane_derivatives(model, part, x[:, part.lane_subject], method)
+        to_subjects = lambda a: jax.ops.segment_sum(jnp.moveaxis(a, -1, 0), part.lane_subject, x.shape[-1])  # noqa: E731
+        value, grad = (jnp.moveaxis(to_subjects(a), 0, -1) for a in lanes)
+        return value, grad
 
     return _total([of_subjects(part) for part in chunk.parts])
 

@@ -9,12 +9,14 @@ from jax.typing import ArrayLike
 
 from pyem.data.dataset import Dataset
 from pyem.engine import evaluate
+from pyem.engine.regress import takes_designs
 from pyem.engine.scale import scaled
 from pyem.engine.validate import validate
 from pyem.model.model import Model
 from pyem.model.transform import Ordered, Real
 
 
+@takes_designs
 def log_lik(model: Model, data: Dataset, params: ArrayLike) -> np.ndarray:
     """Log-likelihood of each subject, (S,), in nats, at natural parameters.
 

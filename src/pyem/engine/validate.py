@@ -135,14 +135,16 @@ def _of_responses(model: Model, data: Dataset, what: Callable[[Any], Any]) -> di
     if model.policy is None:
         return {}
 
+    inner = model if model.design is None else model.design.inner
+
     def told(x: Any, trial: Record) -> dict[str, Any]:
-        p = model.record(x)
-        dists = policies(model, p, initial_state(model, p), trial)
+        p = inner.record(x)
+        dists = policies(inner, p, initial_state(inner, p, trial), trial)
         return {name: what(dist) for name, dist in dists.items()}
 
     with jax.enable_x64(True):
         trial = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:-1], a.dtype), data.trials(model))
-        return jax.eval_shape(told, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), trial)
+        return jax.eval_shape(told, jax.ShapeDtypeStruct((inner.n_params,), jnp.float64), trial)
 
 
 def guarded(model: Model, doing: str, call: Callable[[], Any]) -> Any:

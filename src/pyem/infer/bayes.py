@@ -11,6 +11,7 @@ from pyem.data.dataset import Dataset
 from pyem.engine.mixtures import GroupDraws
 from pyem.engine.nodes import NodeEStep, Nodes
 from pyem.engine.opaque import require_traceable
+from pyem.engine.regress import takes_designs
 from pyem.engine.scale import scaled
 from pyem.errors import list_of, require_whole, warn
 from pyem.infer.adaptive import Weighted, adaptive_importance
@@ -40,6 +41,7 @@ MOMENTS = 200
 """Draws of the group under which people's posterior moments are averaged."""
 
 
+@takes_designs
 def fit_bayes(
     model: Model,
     data: Dataset,
@@ -138,6 +140,7 @@ def _fit_group(
 ) -> SampleFit:
     rng = generator(key)
     made = places(model, data, nodes=nodes, rng=rng)
+    _require_varying(group)
     exact = _exact(model, data, group, made, key, progress)
     require_known(model, data, ~exact.moments.usable)
     clock("start")
@@ -155,7 +158,7 @@ def _fit_group(
     x = _people(posterior, made, sets, some, rng)
     clock("people")
     values = {"x": x, "coef": some.coef, "sd": some.sd}
-    if group.covariance == "full" and model.n_params > 1:
+    if posterior.spec.blocks:
         values["corr"] = some.chol @ np.swapaxes(some.chol, 1, 2)
     trace = _trace(found, sets, exact)
     trace["problems"] = np.array(_problems(found, sets, trace["status"], data), object)
@@ -177,6 +180,13 @@ def _fit_group(
         message,
         settings,
     )
+
+
+def _require_varying(group: Group) -> None:
+    if group.common or group.sd:
+        raise ValueError(
+            "fit_bayes integrates over what people differ in, and has no common parameters or given sds; use fit_nuts or fit_em"
+        )
 
 
 def _exact(model: Model, data: Dataset, group: Group, made: Places, key: Any, progress: bool | None) -> Exact:

@@ -11,8 +11,8 @@ from pyem.data.dataset import Dataset
 from pyem.engine.integrals import log_prior
 from pyem.engine.nodes import Nodes, log_sum
 from pyem.errors import ModelError, list_of
+from pyem.infer.alone import alone_args
 from pyem.infer.exact import ENOUGH
-from pyem.infer.hierarchy import alone_args
 from pyem.infer.people_draws import drawn_points, with_moments
 from pyem.infer.placing import Places, mixture, places
 from pyem.infer.setup import Clock, as_result

@@ -11,9 +11,12 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import log_lik
+from pyem.engine.opaque import require_traceable
+from pyem.engine.regress import takes_designs
 from pyem.engine.scale import scaled
 from pyem.engine.validate import require_free, validate
 from pyem.errors import list_of, require_number, require_whole, warn
+from pyem.infer.common import Evidence, begin, polished, without_common
 from pyem.infer.em_loop import EMRun, Report
 from pyem.infer.esteps import at_once, estep_maker, glance_of
 from pyem.infer.exact import SETTLED, Exact, estimates, exact_em, information_and_spread
@@ -23,17 +26,18 @@ from pyem.infer.placing import Places, places
 from pyem.infer.progress import progress_line
 from pyem.infer.standard_errors import information
 from pyem.infer.starts import plain_start, starting_points
-from pyem.infer.units import Units, in_standard_units, standardised
+from pyem.infer.units import Units, in_standard_units, standardised, units_of, with_given_sd
 from pyem.model.model import Model
 from pyem.numerics.rng import generator, plain_key, seed_of
 from pyem.population.group import Group
-from pyem.population.population import MIN_SD, Population, populate
+from pyem.population.population import Population, populate
 from pyem.results.point import PointFit
 
 Integrate = Literal["laplace", "exact"]
 """How people are integrated out."""
 
 
+@takes_designs
 def fit_em(
     model: Model,
     data: Dataset,
@@ -136,9 +140,21 @@ def fit_em(
     settings |= {"boundary_avoiding": boundary_avoiding, "key": plain_key(key)}
     search = Search(in_standard_units(model), data, group, max_iter, tol, accelerate, boundary_avoiding, seed_of(key))
     points = starting_points(search.model, data, start, starts, key)
+    if group.common:
+        require_traceable(model, "fit_em with common parameters")
+        if integrate == "exact" or boundary_avoiding:
+            raise ValueError(
+                "common parameters are estimated with integrate='laplace' and boundary_avoiding=False only"
+            )
+        search = dataclasses.replace(search, group=without_common(group), tol=max(tol, 1e-3))
     runs = [search(point, k > 0 or start is not None, progress) for k, point in enumerate(points)]
     run = max(runs, key=_total)
     some_finite(model, run.laplace)
+    shared = None
+    if group.common:
+        first = begin(search.model, data, dataclasses.replace(search, group=group).population(points[0], False), run)
+        run, shared = polished(Evidence(search.model, data, run.estep), first, max_iter=max_iter, tol=tol)
+        runs = [run]
     apart = _starts_disagree(runs, run, data)
     exact = search.exactly(run, _places(search, nodes)) if integrate == "exact" else None
     if exact is not None:
@@ -150,6 +166,8 @@ def fit_em(
     if exact is not None:
         run, info = _exact_run(search, exact, standard_errors)
         evidence = exact.moments.log_lik
+    elif shared is not None:
+        info = shared if standard_errors else None
     else:
         info = information(run.estep, run.population, run.laplace) if standard_errors else None
     units = Units.of(search.model, run.population, dict(data.covariates))
@@ -261,12 +279,13 @@ class Search:
             names=self.model.names,
             mean=start.mean(0) if moved else mean,
             sd=np.maximum(np.maximum(sd, start.std(0) if moved else 0.0), 1.0),
-            covariates=standardised(dict(self.data.covariates)),
+            covariates=standardised(dict(self.data.covariates), centred=self.group.centred),
             n_subjects=self.data.n_subjects,
         )
         # As many degrees of freedom as regression weights of a parameter, on average.
         penalty = float(made.free.sum() / len(made.cov)) if self.boundary_avoiding else 0.0
         own_units = self.model.autoscale is not None and not self.model.standard
+        made = with_given_sd(made, units_of(self.model)[1])
         return dataclasses.replace(made, penalty=penalty, unit=self.model.typical[1] if own_units else None)
 
 
@@ -300,7 +319,7 @@ def _remarks(run: EMRun, names: tuple[str, ...]) -> list[str]:
     """What the user should know about how the iteration went."""
     gained = _information_gained(run)
     mute = [name for name, share in zip(names, gained, strict=True) if share == 0]
-    same = [name for name, floor in zip(names, np.diag(run.population.cov) < (1.5 * MIN_SD) ** 2, strict=True) if floor]
+    same = [name for name, floor in zip(names, run.population.vanished, strict=True) if floor]
     remarks = []
     if mute:
         remarks.append(
@@ -326,5 +345,5 @@ def _information_gained(run: EMRun) -> np.ndarray:
     weight, prior = run.population.weight[use], run.population.cov
     variance = np.diagonal(run.laplace.cov[use], axis1=1, axis2=2) * weight / np.diag(prior)
     moved = np.abs(run.laplace.mode - run.population.mean)[use] / np.sqrt(np.diag(prior))
-    nothing = (np.abs(variance - 1).max(0) < 1e-9) & (moved.max(0) < 1e-9)
+    nothing = (np.abs(variance - 1).max(0) < 1e-9) & (moved.max(0) < 1e-9) & run.population.random
     return np.where(nothing, 0.0, np.maximum(1 - variance.mean(0), 1e-12))

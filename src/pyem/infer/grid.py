@@ -12,6 +12,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.opaque import require_traceable
+from pyem.engine.regress import takes_designs
 from pyem.engine.scale import scaled
 from pyem.engine.validate import require_free, validate
 from pyem.errors import renamed, require_number, require_whole, warn
@@ -43,6 +44,7 @@ GIVEN_NONE = Group()
 
 
 @renamed(tol="accuracy")
+@takes_designs
 def fit_grid(
     model: Model,
     data: Dataset,
@@ -177,7 +179,11 @@ def _fit_group(
 ) -> GridFit:
     # Steps and tolerances must not depend on the units of covariates.
     own = data
-    data = dataclasses.replace(own, covariates=standardised(dict(own.covariates))) if group.covariates else own
+    data = (
+        dataclasses.replace(own, covariates=standardised(dict(own.covariates), centred=group.centred))
+        if group.covariates
+        else own
+    )
     # The Laplace group is where to start; coarse grids find the neighbourhood, fine ones the answer.
     population = fit_em(model, data, group=group, standard_errors=False, progress=progress).population
     assert population is not None

@@ -13,7 +13,7 @@ import numpy as np
 from pyem.engine.mixtures import GroupDraws
 from pyem.engine.nodes import Nodes, log_evidences
 from pyem.infer.correction import unpacked_group
-from pyem.infer.hierarchy import Hierarchy, corr_vector, group_coordinates
+from pyem.infer.hierarchy import Hierarchy, corr_vector, group_coordinates, hierarchy_of
 from pyem.model.model import Model
 from pyem.population.population import Population
 from pyem.population.posterior import Moments
@@ -66,9 +66,9 @@ class GroupPosterior:
     def vector(self, population: Population) -> np.ndarray:
         """Coordinates (G,) of a group."""
         sd = np.sqrt(np.diag(population.cov))
-        parts = [population.coef[population.free], np.log(sd)]
-        if population.group.covariance == "full" and len(sd) > 1:
-            parts.append(corr_vector(population.cov / np.outer(sd, sd)))
+        parts = [population.coef[population.free], np.log(sd[self.spec.estimated])]
+        corr = population.cov / np.outer(sd, sd)
+        parts += [corr_vector(corr[np.ix_(block, block)]) for block in self.spec.blocks]
         return (np.concatenate(parts) - np.asarray(self.at.center)) / np.asarray(self.at.scale)
 
     def populations(self, v: np.ndarray) -> list[Population]:
@@ -97,7 +97,7 @@ def group_posterior(
     model: Model, population: Population, moments: Moments, priors: Mapping[str, Any] | None
 ) -> GroupPosterior:
     """The posterior in coordinates made from a fit: a group, and posterior moments of its people."""
-    spec = Hierarchy(model, population.group, tuple(tuple(map(bool, row)) for row in population.free), "standardized")
+    spec = hierarchy_of(model, population, "standardized")
     within = np.median(np.diagonal(moments.cov, axis1=1, axis2=2), axis=0)
     center, scale = group_coordinates(model, population, within)
     with jax.enable_x64(True):

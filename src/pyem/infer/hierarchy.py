@@ -26,14 +26,14 @@ from jax.scipy.special import gammaln
 
 from pyem.data.dataset import Dataset
 from pyem.engine.differentiable import People, log_lik, people
+from pyem.engine.evaluate import value_grad_hess
 from pyem.infer.laplace import JaxEStep
-from pyem.infer.natural_prior import PriorFunction
 from pyem.model.model import Model
 from pyem.numerics.linalg import UNROLLED, pivots
 from pyem.population.group import Group
-from pyem.population.population import Population
+from pyem.population.population import Population, correlated_blocks
 from pyem.population.posterior import Laplace
-from pyem.population.priors import HyperPriors, NaturalPriors, hyper_priors
+from pyem.population.priors import HyperPriors, hyper_priors
 from pyem.results.point import PointFit
 
 Parametrization = Literal["standardized", "noncentered", "centered"]
@@ -78,12 +78,18 @@ class Hierarchy:
         Which regression weights are estimated, (K, P), as nested tuples.
     parametrization
         ``"standardized"``, ``"noncentered"`` or ``"centered"``.
+    held
+        Standard deviations that are given, 0 for what is common to all, None where they are estimated, (P,).
+    blocks
+        Places of parameters that are correlated, for each block.
     """
 
     model: Model
     group: Group
     free: tuple[tuple[bool, ...], ...]
     parametrization: Parametrization
+    held: tuple[float | None, ...]
+    blocks: tuple[tuple[int, ...], ...]
 
     def split_values(self) -> tuple[Hierarchy, Any]:
         """The same without the values of the model's fixed parameters, and these; see `Model.split_values`."""
@@ -97,36 +103,53 @@ class Hierarchy:
     @property
     def n_group(self) -> int:
         """Number of group parameters, G."""
-        p = self.model.n_params
-        n_corr = p * (p - 1) // 2 if self.group.covariance == "full" else 0
-        return int(np.sum(self.free)) + p + n_corr
+        n_corr = sum(len(block) * (len(block) - 1) // 2 for block in self.blocks)
+        return int(np.sum(self.free)) + len(self.estimated) + n_corr
+
+    @property
+    def estimated(self) -> np.ndarray:
+        """Places of parameters whose standard deviation is estimated."""
+        return np.array([k for k, sd in enumerate(self.held) if sd is None], int)
+
+    @property
+    def random(self) -> np.ndarray:
+        """Places of parameters in which people differ."""
+        return np.array([k for k, sd in enumerate(self.held) if sd != 0], int)
 
     # -- the group ----------------------------------------------------------------------------------------------------------
 
     def unpack(self, v: Array) -> tuple[Array, Array, Array | None, Array]:
         """Regression weights (K, P), sds (P,), Cholesky factor of the correlations or None, and log-Jacobian."""
-        free = np.array(self.free)
+        free, estimated = np.array(self.free), self.estimated
         n, p = int(free.sum()), self.model.n_params
         coef = jnp.zeros(free.shape, v.dtype).at[np.nonzero(free)].set(v[:n])
-        log_sd = v[n : n + p]
-        if self.group.covariance == "diagonal" or p == 1:
-            return coef, jnp.exp(log_sd), None, log_sd.sum()
-        chol, log_det = _corr_cholesky(v[n + p :])
-        return coef, jnp.exp(log_sd), chol, log_sd.sum() + log_det
+        log_sd = v[n : n + len(estimated)]
+        given = jnp.asarray([sd or 0.0 for sd in self.held], v.dtype)
+        sd = given.at[estimated].set(jnp.exp(log_sd))
+        if not self.blocks:
+            return coef, sd, None, log_sd.sum()
+        chol, log_det, start = jnp.eye(p, dtype=v.dtype), log_sd.sum(), n + len(estimated)
+        for block in self.blocks:
+            stop = start + len(block) * (len(block) - 1) // 2
+            part, more = _corr_cholesky(v[start:stop])
+            chol, log_det, start = chol.at[np.ix_(block, block)].set(part), log_det + more, stop
+        return coef, sd, chol, log_det
 
     def log_hyper_prior(self, priors: HyperPriors, coef: Array, sd: Array, chol: Array | None) -> Array:
         """Log-density of the group's parameters."""
         total = sum(prior.log_prob(value) for prior, value in zip(priors.mean, coef[0], strict=True))
-        total += sum(prior.log_prob(value) for prior, value in zip(priors.sd, sd, strict=True))
+        total += sum(priors.sd[k].log_prob(sd[k]) for k in self.estimated)
         rows, columns = np.nonzero(np.array(self.free)[1:])
         effects = [coef[1 + k, j] for k, j in zip(rows, columns, strict=True)]
         total += sum(prior.log_prob(value) for prior, value in zip(priors.effect, effects, strict=True))
-        if chol is not None:
-            total += _lkj(chol, priors.concentration)
+        for block in self.blocks:
+            assert chol is not None
+            total += _lkj(chol[np.ix_(block, block)], priors.concentration)
         return total  # type: ignore[return-value]
 
     def log_group(self, x: Array, mean: Array, sd: Array, chol: Array | None) -> Array:
         """Log-density (S,) of people's parameters (P, S) in the group."""
+        x, mean, sd, chol = self._of_people(x, mean, sd, chol)
         z = (x - mean) / sd[:, None]
         log_scale = jnp.log(sd).sum()
         if chol is not None:
@@ -139,7 +162,23 @@ class Hierarchy:
     def place(
         self, anchor: Anchor, mean: Array, sd: Array, chol: Array | None, z: Array, center: Any
     ) -> tuple[Array, Array]:
-        """People's parameters (P, S) at coordinates `z` (P, S), and the log-Jacobian."""
+        """People's parameters (P, S) at coordinates `z` of those in which they differ, and the log-Jacobian."""
+        whole, (_, mean, sd, chol) = mean, self._of_people(mean, mean, sd, chol)
+        if center is not None:
+            center = self._of_people(center[0], *center[:3])[1:] + center[3:]
+        x, log_det = self._placed(anchor, mean, sd, chol, z, center)
+        return (x, log_det) if len(x) == len(whole) else (whole.at[self.random].set(x), log_det)
+
+    def _of_people(self, x: Array, mean: Array, sd: Array, chol: Array | None) -> Any:
+        """The same of the parameters in which people differ only."""
+        some = self.random
+        if len(some) == len(self.held):
+            return x, mean, sd, chol
+        return x[some], mean[some], sd[some], None if chol is None else chol[np.ix_(some, some)]
+
+    def _placed(
+        self, anchor: Anchor, mean: Array, sd: Array, chol: Array | None, z: Array, center: Any
+    ) -> tuple[Array, Array]:
         if self.parametrization == "noncentered":
             spread = sd[:, None] * (z if chol is None else chol @ z)
             log_det = jnp.log(sd).sum() + (0.0 if chol is None else jnp.log(jnp.diag(chol)).sum())
@@ -238,12 +277,19 @@ def _lkj(chol: Array, concentration: Array) -> Array:
 # -- where to start -----------------------------------------------------------------------------------------------------
 
 
+def hierarchy_of(model: Model, pop: Population, parametrization: Parametrization) -> Hierarchy:
+    """The specification of people drawn from a group like `pop`."""
+    held = tuple(None if np.isnan(sd) else float(sd) for sd in pop.given_sd)
+    free = tuple(tuple(map(bool, row)) for row in pop.free)
+    return Hierarchy(model, pop.group, free, parametrization, held, correlated_blocks(pop.estimated))
+
+
 def group_layout(
     model: Model, data: Dataset, group: Group, priors: Any, pop: Population, parametrization: Parametrization
 ) -> tuple[Hierarchy, GroupArgs]:
     """The posterior of a group in coordinates that know nothing of the data yet, with the shapes of those of `group_args`."""
-    spec = Hierarchy(model, group, tuple(tuple(map(bool, row)) for row in pop.free), parametrization)
-    n, p = data.n_subjects, model.n_params
+    spec = hierarchy_of(model, pop, parametrization)
+    n, p = data.n_subjects, len(spec.random)
     with jax.enable_x64(True):
         anchor = Anchor(jnp.zeros((p, p, n)), jnp.zeros((p, n)), jnp.ones((p, n)))
         center, scale = jnp.zeros(spec.n_group), jnp.ones(spec.n_group)
@@ -258,8 +304,12 @@ def group_args(
     pop = fit.population
     assert pop is not None
     spec, args = group_layout(model, data, group, priors, pop, parametrization)
-    within = np.diagonal(fit.cov, axis1=1, axis2=2)
-    center, scale = group_coordinates(model, pop, np.median(within, axis=0))
+    within = np.median(np.diagonal(fit.cov, axis1=1, axis2=2), axis=0)
+    if len(spec.random) < len(within):
+        # Of what is common to all, the error of its mean is that of all people together.
+        curvature = -np.nansum(np.diagonal(value_grad_hess(model, data, fit.x)[2], axis1=1, axis2=2), axis=0)
+        within = np.where(pop.random, within, data.n_subjects / np.maximum(curvature, 1e-8))
+    center, scale = group_coordinates(model, pop, within)
     with jax.enable_x64(True):
         anchor = jax.tree.map(jnp.asarray, likelihood_anchor(model, data, fit.x, pop))
         return spec, args._replace(anchor=anchor, center=jnp.asarray(center), scale=jnp.asarray(scale))
@@ -273,13 +323,15 @@ def group_coordinates(model: Model, pop: Population, within: np.ndarray) -> tupl
     # A variance that EM finds to be zero is only small: start where the posterior has mass.
     sd0 = np.maximum(sd, np.sqrt(0.01 * typical**2 + 0.1 * within))
     error = np.sqrt((sd0**2 + within) / n)
+    error = np.where(pop.random, error, np.sqrt(within / n))
     spread = np.where(pop.free, error / np.where(pop.design.std(0) > 0, pop.design.std(0), 1.0)[:, None], 1.0)
     spread[0] = error
-    center = [pop.coef[pop.free], np.log(sd0)]
-    scale = [spread[pop.free], np.minimum(np.sqrt((1 + within / sd0**2) / (2 * n)), 0.7)]
-    if pop.group.covariance == "full" and model.n_params > 1:
-        corr = pop.cov / np.outer(sd, sd)
-        center.append(corr_vector(0.9 * corr + 0.1 * np.eye(len(corr))))
+    estimated = np.isnan(pop.given_sd)
+    center = [pop.coef[pop.free], np.log(sd0[estimated])]
+    scale = [spread[pop.free], np.minimum(np.sqrt((1 + within / sd0**2) / (2 * n)), 0.7)[estimated]]
+    corr = pop.cov / np.outer(sd, sd)
+    for block in correlated_blocks(pop.estimated):
+        center.append(corr_vector(0.9 * corr[np.ix_(block, block)] + 0.1 * np.eye(len(block))))
         scale.append(np.full(len(center[-1]), min(1.0, 2 / math.sqrt(n))))
     return np.concatenate(center), np.concatenate(scale)
 
@@ -291,10 +343,10 @@ def likelihood_anchor(model: Model, data: Dataset, x: np.ndarray, pop: Populatio
     a person may be. Under a group as wide as a typical one, modes are where the person's own data have them.
     """
     sd = np.sqrt(np.diag(pop.cov))
-    wide = np.maximum(sd, model.typical[1])
+    wide = np.where(np.isnan(pop.given_sd), np.maximum(sd, model.typical[1]), sd)
     pop = dataclasses.replace(pop, cov=pop.cov * np.outer(wide / sd, wide / sd))
     precision, shift = likelihood_of(JaxEStep(model, data, x)(pop.prior, 1e-8), pop)
-    return Anchor(np.moveaxis(precision, 0, -1), shift.T, pop.weight.T.copy())  # type: ignore[arg-type]
+    return Anchor(np.moveaxis(precision, 0, -1), shift.T, pop.weight[:, pop.random].T.copy())  # type: ignore[arg-type]
 
 
 def likelihood_of(laplace: Laplace, pop: Population) -> tuple[np.ndarray, np.ndarray]:
@@ -303,11 +355,14 @@ def likelihood_of(laplace: Laplace, pop: Population) -> tuple[np.ndarray, np.nda
     prior = np.linalg.inv(pop.cov)[None] * root[:, :, None] * root[:, None]
     known = laplace.usable & np.isfinite(laplace.cov).all((1, 2))
     precision = np.linalg.inv(np.where(known[:, None, None], laplace.cov, np.linalg.inv(prior))) - prior
+    # Given what is common to all.
+    some = np.flatnonzero(pop.random)
+    precision, prior = precision[:, some][:, :, some], prior[:, some][:, :, some]
     values, vectors = np.linalg.eigh((precision + np.swapaxes(precision, 1, 2)) / 2)
     precision = np.einsum("spi,si,sqi->spq", vectors, np.maximum(values, 0.0), vectors)
     # At the mode the pull of the likelihood balances that of the prior.
-    mode = np.where(known[:, None], laplace.mode, pop.mean)
-    pull = np.einsum("spq,sq->sp", prior, mode - pop.mean)
+    mode = np.where(known[:, None], laplace.mode, pop.mean)[:, some]
+    pull = np.einsum("spq,sq->sp", prior, mode - pop.mean[:, some])
     return precision, np.einsum("spq,sq->sp", precision, mode) + pull
 
 
@@ -317,82 +372,3 @@ def corr_vector(corr: np.ndarray) -> np.ndarray:
 
     with jax.enable_x64(True):
         return np.asarray(CorrCholeskyTransform()._inverse(jnp.asarray(np.linalg.cholesky(corr))))
-
-
-# -- people on their own --------------------------------------------------------------------------------------------------
-
-
-class AloneArgs(NamedTuple):
-    """What the density of `Alone` depends on besides the position."""
-
-    people: People
-    priors: NaturalPriors
-    center: Array
-    """(P, S)"""
-    chol: Array
-    """Cholesky factor of each person's covariance, (P, P, S)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Alone:
-    """Independent people with given priors. Static under jit; `AloneArgs` are traced."""
-
-    model: Model
-
-    def split_values(self) -> tuple[Alone, Any]:
-        """The same without the values of the model's fixed parameters, and these; see `Model.split_values`."""
-        model, values = self.model.split_values()
-        return Alone(model), values
-
-    def join_values(self, values: Any) -> Alone:
-        """The inverse of `split_values`."""
-        return Alone(self.model.join_values(values))
-
-    def log_density(self, args: AloneArgs, position: Position) -> Array:
-        """Log of the joint density of the data and the coordinates."""
-        x = self._x(args, position)
-        log_det = jnp.log(jnp.diagonal(args.chol)).sum()
-        return log_lik(self.model, args.people, x).sum() + args.priors.log_prob(self.model, x).sum() + log_det
-
-    def values(self, args: AloneArgs, position: Position) -> dict[str, Array]:
-        """Parameters of the people, ``x`` (S, P)."""
-        return {"x": self._x(args, position).T}
-
-    def _x(self, args: AloneArgs, position: Position) -> Array:
-        return args.center + (args.chol * position["people"][None]).sum(1)
-
-    def start(self, args: AloneArgs, key: Array, size: Any = 1.0) -> Position:
-        """A random position, from roughly the posterior."""
-        return {"people": size * jax.random.normal(key, args.center.shape)}
-
-
-def alone_layout(model: Model, data: Dataset, priors: NaturalPriors) -> tuple[Alone, AloneArgs]:
-    """The posteriors of people on their own in coordinates that know nothing of the data yet, shaped as by `alone_args`."""
-    n, p = data.n_subjects, model.n_params
-    with jax.enable_x64(True):
-        chol = jnp.broadcast_to(jnp.eye(p)[:, :, None], (p, p, n))
-        return Alone(model), AloneArgs(people(model, data), priors, jnp.zeros((p, n)), chol)
-
-
-def alone_args(model: Model, data: Dataset, priors: NaturalPriors) -> tuple[Alone, AloneArgs]:
-    """The posteriors of people on their own, in coordinates made from their modes."""
-    spec, args = alone_layout(model, data, priors)
-    mean, sd = (np.asarray(part) for part in priors.typical)
-    estep = JaxEStep(model, data, np.tile(mean, (data.n_subjects, 1)), max_steps=50)
-    laplace = estep.general(PriorFunction(model, args.priors), 1e-8)
-    usable = np.isfinite(laplace.mode).all(axis=1)
-    usable = np.asarray(usable & np.isfinite(laplace.cov).all(axis=(1, 2)))
-    if not laplace.usable.any():
-        raise ValueError(
-            f"model {model.name!r} has no finite log-likelihood for any of the {data.n_subjects} subjects; see what "
-            "pyem.check(model, data) says"
-        )
-    mode = np.where(usable[:, None], laplace.mode, mean)
-    spread = np.diag(np.square(sd))
-    cov = np.where(usable[:, None, None], laplace.cov, spread)
-    # No posterior is much wider than the prior; a curvature of almost nothing is a flat direction.
-    values, vectors = np.linalg.eigh((cov + np.swapaxes(cov, 1, 2)) / 2)
-    values = np.clip(values, 1e-8, (3 * sd.max()) ** 2)
-    chol = np.linalg.cholesky(np.einsum("spi,si,sqi->spq", vectors, values, vectors))
-    with jax.enable_x64(True):
-        return spec, args._replace(center=jnp.asarray(mode.T), chol=jnp.asarray(np.moveaxis(chol, 0, -1)))

@@ -18,6 +18,7 @@ from jax import Array, lax
 from pyem.data.dataset import Dataset
 from pyem.engine.layout import n_cores
 from pyem.engine.opaque import require_traceable
+from pyem.engine.regress import takes_designs
 from pyem.errors import require_whole, warn
 from pyem.infer.hierarchy import Parametrization
 from pyem.infer.progress import Report, progress_bar
@@ -43,6 +44,7 @@ class Settings:
     max_tree_depth: int
 
 
+@takes_designs
 def fit_nuts(
     model: Model,
     data: Dataset,

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.opaque import require_traceable
+from pyem.engine.regress import takes_designs
 from pyem.engine.scale import scaled
 from pyem.engine.validate import require_free, validate
 from pyem.errors import renamed, require_whole, warn
 from pyem.infer.esteps import estep_maker
+from pyem.infer.laplace import JaxEStep
 from pyem.infer.natural_prior import PersonPrior, given_prior
 from pyem.infer.other_modes import other_modes, several_modes
 from pyem.infer.outcome import as_point_fit, ended
+from pyem.infer.pooled import places_of, pooled_modes, without_shared_prior
 from pyem.infer.progress import progress_line
 from pyem.infer.starts import better, disagreement, plain_start, starting_points
 from pyem.infer.units import in_standard_units, laplace_in_units, units_of
@@ -25,6 +29,7 @@ from pyem.results.point import PointFit
 
 
 @renamed(max_steps="max_iter")
+@takes_designs
 def fit_map(
     model: Model,
     data: Dataset,
@@ -33,6 +38,7 @@ def fit_map(
     mean: Any = None,
     sd: Any = None,
     log_prior: Callable[[Any], Any] | None = None,
+    common: Sequence[str] = (),
     start: Any = None,
     starts: int = 1,
     max_iter: int = 200,
@@ -57,6 +63,8 @@ def fit_map(
     log_prior
         Instead, a traceable function of the named natural parameters of one subject, for example
         ``lambda p: -p.beta / 5``: a log-density *of the natural parameters*; the Jacobian of the transforms is added.
+    common
+        Parameters that have one value for everybody, the best for all together; of a design, those that its formulas say.
     start
         Where to search from: natural values (S, P), or another fit of the same people and parameters. The mean of the Gaussian
         prior if not given.
@@ -95,7 +103,8 @@ def fit_map(
     True
     """
     settings = {"priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior, "start": plain_start(start)}
-    settings |= {"starts": starts, "max_iter": max_iter, "key": plain_key(key)}
+    common = (common,) if isinstance(common, str) else tuple(common)
+    settings |= {"common": common, "starts": starts, "max_iter": max_iter, "key": plain_key(key)}
     require_free(model)
     validate(model, data)
     model = scaled(model, data)
@@ -105,11 +114,13 @@ def fit_map(
     middle = None if inside.population is None else inside.population.coef[0]
     points = starting_points(search, data, start, starts, key, middle)
     found, trace = _best("MAP", search, data, Priors(prior, inside), points, max_iter, key, progress)
-    if start is None:
+    if start is None and not common:
         found, share = other_modes(model, data, prior, found, max_iter, seed_of(key))
         trace |= {"other_mode": share}
         for text in several_modes(share, data):
             warn(f"fit_map of {model.name!r}: {text}")
+    if common:
+        found, prior = _shared(model, data, prior, common, found, max_iter)
     density = None if prior.population is not None else prior.log_density(found.mode)
     return as_point_fit(
         "map",
@@ -126,10 +137,12 @@ def fit_map(
 
 
 @renamed(max_steps="max_iter")
+@takes_designs
 def fit_mle(
     model: Model,
     data: Dataset,
     *,
+    common: Sequence[str] = (),
     start: Any = None,
     starts: int = 5,
     max_iter: int = 200,
@@ -144,6 +157,8 @@ def fit_mle(
     ----------
     model, data
         What to fit to what.
+    common
+        Parameters that have one value for everybody, the best for all together; of a design, those that its formulas say.
     start
         Where to search from: natural values (S, P), or another fit of the same people and parameters; the typical parameters
         if not given.
@@ -174,13 +189,22 @@ def fit_mle(
     >>> bool((pyem.fit_mle(model, data).log_lik >= pyem.fit_map(model, data).log_lik - 1e-9).all())
     True
     """
-    settings = {"start": plain_start(start), "starts": starts, "max_iter": max_iter, "key": plain_key(key)}
+    common = (common,) if isinstance(common, str) else tuple(common)
+    settings = {
+        "common": common,
+        "start": plain_start(start),
+        "starts": starts,
+        "max_iter": max_iter,
+        "key": plain_key(key),
+    }
     require_free(model)
     validate(model, data)
     model = scaled(model, data)
     search = in_standard_units(model)
     points = starting_points(search, data, start, starts, key)
     found, trace = _best("MLE", search, data, None, points, max_iter, key, progress)
+    if common:
+        found, _ = _shared(model, data, None, common, found, max_iter)
     return as_point_fit("mle", model, data, found, None, None, *ended(found), trace, settings=settings)
 
 
@@ -217,6 +241,21 @@ def _best(
     for text in remarks:
         warn(f"fit_{label.lower()} of {model.name!r}: {text}")
     return best, {"start_values": np.array(values), "problems": np.array(remarks, object)} if len(points) > 1 else {}
+
+
+def _shared(
+    model: Model, data: Dataset, prior: Any, common: Sequence[str], found: Laplace, max_iter: int
+) -> tuple[Laplace, Any]:
+    """The same with parameters that are common to all, and the prior without its part of these."""
+    require_traceable(model, "a fit with common parameters")
+    places = places_of(model, tuple(common))
+    if prior is not None and prior.population is None:
+        raise ValueError("common parameters need a Gaussian prior: give mean and sd in place of priors or log_prior")
+    given = None if prior is None else prior.population
+    middle = np.where(np.isfinite(found.mode), found.mode, model.typical[0])
+    estep = JaxEStep(model, data, middle, max_steps=max_iter)
+    modes = pooled_modes(model, data, estep, given, places, middle)
+    return modes, None if given is None else PersonPrior(without_shared_prior(given, places), None)
 
 
 def _gain(values: list[np.ndarray]) -> np.ndarray:

@@ -14,8 +14,9 @@ from pyem.data.dataset import Dataset
 from pyem.engine.scale import scaled
 from pyem.engine.validate import require_free, validate
 from pyem.errors import FitWarning
+from pyem.infer.alone import alone_args, alone_layout
 from pyem.infer.em import fit_em
-from pyem.infer.hierarchy import PARAMETRIZATIONS, Parametrization, alone_args, alone_layout, group_args, group_layout
+from pyem.infer.hierarchy import PARAMETRIZATIONS, Parametrization, group_args, group_layout
 from pyem.model.model import Model
 from pyem.population.group import Group
 from pyem.population.population import populate

@@ -15,6 +15,7 @@ from jax.flatten_util import ravel_pytree
 
 from pyem.data.dataset import Dataset
 from pyem.engine.opaque import require_traceable
+from pyem.engine.regress import takes_designs
 from pyem.errors import renamed, require_number, require_whole, warn
 from pyem.infer.correction import corrected
 from pyem.infer.nuts import unpacked
@@ -47,6 +48,7 @@ class Settings:
 
 
 @renamed(max_steps="max_iter")
+@takes_designs
 def fit_svi(
     model: Model,
     data: Dataset,

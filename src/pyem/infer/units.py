@@ -21,24 +21,26 @@ def in_standard_units(model: Model) -> Model:
     return model if model.autoscale is None else dataclasses.replace(model, standard=True)
 
 
-def standardised(covariates: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def standardised(covariates: dict[str, np.ndarray], *, centred: bool = True) -> dict[str, np.ndarray]:
     """Covariates (S,) with a mean of 0 and a variance of 1; constant ones as they are.
+
+    Those that are not centred keep their 0, and have a mean square of 1.
 
     Examples
     --------
-    >>> standardised({"cortisol": np.array([1e-9, 3e-9])})["cortisol"].tolist()
+    >>> standardised({"cortisol": np.array([1e-9, 3e-9])})["cortisol"].round(6).tolist()
     [-1.0, 1.0]
     """
-    return {name: _standard(np.asarray(values, float)) for name, values in covariates.items()}
+    return {name: _standard(np.asarray(values, float), centred) for name, values in covariates.items()}
 
 
-def _standard(values: np.ndarray) -> np.ndarray:
+def _standard(values: np.ndarray, centred: bool) -> np.ndarray:
     # Numbers near the ends of what a computer knows have squares beyond them.
     size = np.abs(values).max() if values.size else 0.0
     if not size or np.ptp(values) == 0:
         return values
     unit = values / size
-    gap = unit - unit.mean()
+    gap = unit - unit.mean() if centred else unit
     return gap / np.sqrt((gap**2).mean())
 
 
@@ -66,7 +68,9 @@ class Units:
         """Those of a search with `model`, and with a population of standardised covariates."""
         shift, scale = units_of(model)
         raw = [np.asarray(covariates[name], float) for name, _ in population.group.covariates]
-        design = np.stack([np.ones(len(population.design)), *(one - one.mean() for one in raw)], axis=1)
+        centred = population.group.centred
+        columns = [one - one.mean() if centred else one for one in raw]
+        design = np.stack([np.ones(len(population.design)), *columns], axis=1)
         sizes = np.abs(design).max(0)
         rows = sizes * np.sqrt(((design / sizes) ** 2).mean(0))
         return cls(shift, scale, rows, design)
@@ -74,10 +78,11 @@ class Units:
     def population(self, found: Population) -> Population:
         """A group in the units of the model and the table."""
         coef = found.coef * self.scale / self.rows[:, None]
-        coef[0] += self.shift
+        coef[0] += self.shift * found.free[0]
         cov = found.cov * np.outer(self.scale, self.scale)
         unit = found.unit if (self.scale == 1).all() else self.scale
-        return dataclasses.replace(found, coef=coef, cov=cov, design=self.design, unit=unit)
+        made = dataclasses.replace(found, coef=coef, cov=cov, design=self.design, unit=unit)
+        return with_given_sd(made, 1 / self.scale)
 
     def information(self, found: Population, matrix: np.ndarray) -> np.ndarray:
         """Information on the `vector` of a group, likewise."""
@@ -96,6 +101,17 @@ class Units:
             laplace=laplace_in_units(self.shift, self.scale, found.laplace),
             trace={**found.trace, "vector": vectors},
         )
+
+
+def with_given_sd(population: Population, scale: np.ndarray) -> Population:
+    """The same with the standard deviations that are given divided by a scale (P,)."""
+    given = population.given_sd > 0
+    if not given.any():
+        return population
+    held = population.given_sd / scale
+    cov = population.cov.copy()
+    cov[given, given] = held[given] ** 2
+    return dataclasses.replace(population, held=held, cov=cov)
 
 
 def units_of(model: Model) -> tuple[np.ndarray, np.ndarray]:

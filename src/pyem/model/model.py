@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from pyem.model.design import BlockDesign, Slope
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
 from pyem.model.transform import Transform
@@ -83,6 +84,10 @@ class Model:
         What the model says, and where it is published.
     fixed, tied
         Parameters held at a value, and parameters that copy another (see `fix` and `tie`).
+    slopes
+        Parameters that differ from trial to trial with columns of the data; made by a design (see `pyem.regress`).
+    design
+        How the parameters of a block are made of those that are estimated; made by a design.
     recipe
         How `pyem.models.get` and functions such as `fix` made this model, so that a saved fit can name it: the registered
         name with its options, then each function with its arguments. Empty for models made otherwise.
@@ -117,6 +122,8 @@ class Model:
     reference: str = ""
     fixed: tuple[tuple[str, float], ...] = ()
     tied: tuple[tuple[str, str], ...] = ()
+    slopes: tuple[Slope, ...] = ()
+    design: BlockDesign | None = None
     recipe: Recipe = dataclasses.field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -218,6 +225,9 @@ class Model:
             block = x[start : start + len(parameter.names)]
             values[parameter.name] = parameter.transform(block[0] if parameter.size is None else block)
             start += len(parameter.names)
+        for slope in self.slopes:
+            # A trial's value is made of it on the unconstrained scale, see `pyem.model.design.on_trial`.
+            values[slope.key] = jnp.stack([x[row] for row in slope.rows])
         ends = () if self.reward_range is None else zip(("reward_low", "reward_high"), self.range, strict=True)
         values |= {name: jnp.full(x.shape[1:], value, x.dtype) for name, value in (*self.fixed, *ends)}
         # The newest first: what a parameter is tied to may have been tied itself later on.
@@ -250,14 +260,15 @@ class Model:
         parameters = tuple(dataclasses.replace(parameter, mean=0.0, sd=1.0) for parameter in self.parameters)
         span = None if self.reward_range is None else (0.0, 1.0)
         bare = dataclasses.replace(self, name=name, fixed=without, parameters=parameters, reward_range=span, recipe=())
-        return bare, values
+        return (bare if self.design is None else dataclasses.replace(bare, design=self.design.without_values())), values
 
     def join_values(self, values: Any) -> Model:
         """The model with these values: the inverse of `split_values`."""
         n = len(self.fixed)
         fixed = tuple((name, value) for (name, _), value in zip(self.fixed, values[:n], strict=True))
         span = None if self.reward_range is None else (values[n], values[n + 1])
-        joined = dataclasses.replace(self, fixed=fixed, reward_range=span)
+        whole = self.design and self.design.with_values(values)
+        joined = dataclasses.replace(self, fixed=fixed, reward_range=span, design=whole)
         return _with_typical(joined, values[-2 * self.n_params :]) if self.standard else joined
 
     def natural(self, x: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pyem.model.designed import designed
 from pyem.model.distribution import Categorical, log_probs
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
@@ -185,7 +186,9 @@ def with_stickiness(model: Model) -> Model:
     )
 
 
-DERIVATIONS: dict[str, Callable[..., Model]] = {f.__name__: f for f in (fix, tie, with_lapse, with_stickiness)}
+DERIVATIONS: dict[str, Callable[..., Model]] = {
+    f.__name__: f for f in (designed, fix, tie, with_lapse, with_stickiness)
+}
 """What a recipe may name after the registered model."""
 
 

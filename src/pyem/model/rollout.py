@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from pyem.model.design import in_blocks, on_trial
 from pyem.model.distribution import option_logits
 from pyem.model.model import Model
 from pyem.model.record import Record
@@ -33,8 +34,12 @@ def _as_wide(value: Array) -> Array:
     return value.astype(jnp.result_type(int) if whole else jnp.result_type(float))
 
 
-def initial_state(model: Model, p: Record) -> Any:
-    """The state of one lane before its first trial, with the floating-point type that updates will have."""
+def initial_state(model: Model, p: Record, trial: Record | None = None) -> Any:
+    """The state of one lane before its first trial, with the floating-point type that updates will have.
+
+    Parameters that differ from trial to trial are there as on the first, `trial`.
+    """
+    p = p if trial is None else on_trial(model, p, trial)
     state = model.init(p) if model.init else ()
     return jax.tree.map(lambda leaf: _as_float(jnp.asarray(leaf)), state)
 
@@ -46,7 +51,7 @@ def _as_float(leaf: Array) -> Array:
 
 def policies(model: Model, p: Record, state: Any, trial: Record) -> dict[str, Any]:
     """The distribution of every response of one lane on one trial."""
-    policy = model.policy(p, state, trial)  # type: ignore[misc]
+    policy = model.policy(on_trial(model, p, trial), state, trial)  # type: ignore[misc]
     dists = dict(policy) if isinstance(policy, dict) else {model.responses[0]: policy}
     if set(dists) != set(model.responses):
         raise TypeError(
@@ -82,6 +87,7 @@ def updated(
     """
     if model.update is None:
         return state, {}
+    p = on_trial(model, p, trial)
     bare = getattr(model.update, "state_only", None) if state_only else None
     out = model.update(p, state, trial) if bare is None else (bare(p, state, trial), {})
     if not (isinstance(out, tuple) and len(out) == 2 and isinstance(out[1], dict)):
@@ -127,6 +133,7 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
     Array or dict
         (lane,) in nats; or ``{"log_lik": (trial, lane), "state": ..., "latents": {...}, "log_probs": ...}``.
     """
+    model, x, trials = in_blocks(model, x, trials)
     p = over_lanes(model.record)(x)
     if model.log_likelihood is not None:
         return _whole_lanes(model, p, trials, full)
@@ -147,7 +154,7 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
         out = {"log_lik": log_lik, "state": state, "latents": latents, "log_probs": shown} if full else None
         return (new, total + log_lik), out
 
-    state = over_lanes(lambda p: initial_state(model, p))(p)
+    state = first_states(model, p, trials)
     (_, total), out = lax.scan(body, (state, jnp.zeros(x.shape[-1], x.dtype)), trials)
     return out if full else total
 
@@ -157,6 +164,14 @@ def counting(trial: Record) -> dict[str, Array]:
     if "counted" not in trial:
         return trial.responded
     return {name: mask & trial.counted for name, mask in trial.responded.items()}
+
+
+def first_states(model: Model, p: Record, trials: Record) -> Any:
+    """The state of every lane before its first trial, from its parameters and the trials (trial, ..., lane)."""
+    if not model.slopes:
+        return over_lanes(lambda p: initial_state(model, p))(p)
+    first = jax.tree.map(lambda a: a[0], trials)
+    return over_lanes(lambda p, trial: initial_state(model, p, trial))(p, first)
 
 
 def _count_if(responded: Array, name: str, log_p: Array) -> Array:

@@ -11,6 +11,7 @@ from pyem.draw import figures as draw
 from pyem.plot.numbers import (
     choice_curve_numbers,
     comparison_numbers,
+    effect_numbers,
     estimate_numbers,
     parameter_numbers,
     title_of,
@@ -59,6 +60,28 @@ def plot_estimates(fit: Fit) -> Figure:
     'beta'
     """
     return draw.estimates(**estimate_numbers(fit))
+
+
+def plot_effects(fit: Fit, parameters: Sequence[str] | None = None) -> Figure:
+    """Parameters in the conditions of a design: people, joined by lines, and group means with their 95 % intervals.
+
+    Parameters
+    ----------
+    fit
+        A fit with a group of what `pyem.regress` or `pyem.by` made.
+    parameters
+        Which of its parameters; by default all that have a formula.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> design = pyem.regress(pyem.models.get("rw1a1b"), "alpha ~ drug + (1 | subject)")
+    >>> data = pyem.simulate(
+    ...     design, subjects=5, blocks=2, trials=20, key=1, conditions={"drug": ["placebo", "active"]}
+    ... )
+    >>> plot_effects(pyem.fit_em(design, data)).get_suptitle()  # doctest: +SKIP
+    """
+    return draw.effects(**effect_numbers(fit, parameters))
 
 
 def plot_choice_curves(fit: Fit, *, option: Any = None, by_block: bool = False) -> Figure:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyem.errors import Unavailable
+from pyem.results.marginal import people_in_cells
 from pyem.results.options import shown_option
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def figure_numbers(fit: Fit) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "estimates", estimate_numbers(fit)
     if is_categorical(fit):
         yield "choice_curves", choice_curve_numbers(fit)
+    if fit.model.design is not None and fit.population is not None:
+        yield "effects", effect_numbers(fit)
 
 
 def all_numbers(fit: Fit) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -45,8 +48,9 @@ def _middle(fit: Fit) -> np.ndarray | None:
     """Median of the group with its 95 % interval, natural, (P, 3)."""
     if fit.population is None:
         return None
-    table = fit.group_table().loc["mean"]
-    return table.loc[list(fit.model.names), ["natural", "natural_low", "natural_high"]].to_numpy(float)
+    # A mean that is made of covariates alone has no row.
+    table = fit.group_table().loc["mean"].reindex(list(fit.model.names))
+    return table[["natural", "natural_low", "natural_high"]].to_numpy(float)
 
 
 def parameter_numbers(fit: Fit) -> dict[str, Any]:
@@ -98,6 +102,27 @@ def estimate_numbers(fit: Fit) -> dict[str, Any]:
         "high": fit.quantile(0.975),
         "middle": _middle(fit),
     }
+
+
+def effect_numbers(fit: Fit, parameters: Sequence[str] | None = None) -> dict[str, Any]:
+    """What `draw.effects` needs: a panel for each parameter that has a formula with factors."""
+    design = fit.model.design
+    if design is None:
+        raise Unavailable("this fit has no formula; make a design with pyem.regress(model, ...)")
+    names = list(parameters or [name for name, _ in design.formulas])
+    panels = []
+    for name in names:
+        means = fit.marginal_means(name)
+        table = means.table()
+        panels.append(
+            {
+                "name": name,
+                "cells": [", ".join(map(str, cell.values())) or "mean" for cell in means.cells],
+                "middle": table[["mean", "mean_low", "mean_high"]].to_numpy(float),
+                "people": people_in_cells(fit, name, means),
+            }
+        )
+    return {"title": title_of(fit, "Effects"), "panels": panels}
 
 
 def trace_numbers(fit: Fit) -> dict[str, Any]:

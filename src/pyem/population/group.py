@@ -28,13 +28,22 @@ class Group:
     family
         ``"gaussian"``, or the heavy-tailed ``"student_t"``, ``"laplace"``, ``"cauchy"``, which let outlying people be outlying.
     covariance
-        ``"diagonal"``, or ``"full"`` to estimate the correlations of the parameters (Gaussian and Student-t).
+        ``"diagonal"``, or ``"full"`` to estimate the correlations of the parameters (Gaussian and Student-t); or blocks of
+        names, ``[("alpha", "beta")]``: parameters of one block are correlated, others are not (Gaussian).
     df
         Degrees of freedom of the Student-t.
     covariates
         Which covariates of the data shift which parameters: ``{"age": ["alpha"]}``, or names alone for all parameters. The
         mean of the group is then a linear regression on them, centred at their mean. A covariate of three or more categories
         stands for all of its contrasts.
+    common
+        Parameters that have one value for everybody, which is estimated with the group (Gaussian).
+    sd
+        Standard deviations that are given and not estimated, on the unconstrained scale: ``{"z": 0.1}`` (Gaussian).
+    centred
+        Whether covariates are centred at their mean; designs by formula (`pyem.regress`) have done so where it is right.
+    without_mean
+        Parameters whose mean is made of the covariates alone, as in ``alpha ~ 0 + diagnosis``.
 
     References
     ----------
@@ -48,22 +57,32 @@ class Group:
     """
 
     family: Family = "gaussian"
-    covariance: Literal["diagonal", "full"] = "diagonal"
+    covariance: Literal["diagonal", "full"] | tuple[tuple[str, ...], ...] = "diagonal"
     df: float = 8.0
     covariates: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    common: tuple[str, ...] = ()
+    sd: tuple[tuple[str, float], ...] = ()
+    centred: bool = True
+    without_mean: tuple[str, ...] = ()
 
     def __init__(
         self,
         family: Family = "gaussian",
         *,
-        covariance: Literal["diagonal", "full"] = "diagonal",
+        covariance: Literal["diagonal", "full"] | Sequence[Sequence[str]] = "diagonal",
         df: float = 8.0,
         covariates: Mapping[str, Sequence[str]] | Sequence[str] = (),
+        common: str | Sequence[str] = (),
+        sd: Mapping[str, float] | None = None,
+        centred: bool = True,
+        without_mean: Sequence[str] = (),
     ) -> None:
         if family not in FAMILIES:
             raise ValueError(f"unknown family {family!r}; choose one of {', '.join(FAMILIES)}")
-        if covariance not in ("diagonal", "full"):
-            raise ValueError(f"covariance={covariance!r}; choose 'diagonal' or 'full'")
+        common = (common,) if isinstance(common, str) else tuple(common)
+        given = tuple((name, float(value)) for name, value in sorted((sd or {}).items()))
+        blocks = _blocks(covariance)
+        _require_gaussian(family, blocks, common, given)
         if covariance == "full" and family in ("laplace", "cauchy"):
             raise ValueError(f"a {family} group has independent parameters; use covariance='diagonal', or student_t")
         if not 0 < df < math.inf:
@@ -73,9 +92,13 @@ class Group:
         pairs = covariates.items() if isinstance(covariates, Mapping) else ((name, ()) for name in covariates)
         set_ = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
         set_("family", family)
-        set_("covariance", covariance)
+        set_("covariance", blocks)
         set_("df", float(df))
         set_("covariates", tuple((name, tuple([on] if isinstance(on, str) else on)) for name, on in pairs))
+        set_("common", common)
+        set_("sd", given)
+        set_("centred", bool(centred))
+        set_("without_mean", tuple(without_mean))
 
     def spelled_out(self, known: Iterable[str]) -> Group:
         """The same group with each category of a covariate by its own name, of those that the data have.
@@ -92,7 +115,10 @@ class Group:
             pairs |= dict.fromkeys(parts if name not in names and parts else [name], on)
         if tuple(pairs.items()) == self.covariates:
             return self
-        return Group(self.family, covariance=self.covariance, df=self.df, covariates=pairs)
+        made = Group(self.family, covariance=self.covariance, df=self.df, covariates=pairs)
+        for name in ("common", "sd", "centred", "without_mean"):
+            object.__setattr__(made, name, getattr(self, name))
+        return made
 
     def log_prob(self, x: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> np.ndarray:
         """Log-density (S,) of unconstrained parameters (S, P) around `mean` (S, P), with scale matrix `cov` (P, P)."""
@@ -142,3 +168,30 @@ class Group:
             total = distance.sum(1, keepdims=True)
             return np.broadcast_to((df + p) / (df + total), distance.shape).copy()
         return (df + 1) / (df + distance)
+
+
+def _blocks(covariance: Any) -> Any:
+    """A covariance as it is kept: one of two words, or blocks of names."""
+    if isinstance(covariance, str):
+        if covariance not in ("diagonal", "full"):
+            raise ValueError(f"covariance={covariance!r}; choose 'diagonal' or 'full', or give blocks of names")
+        return covariance
+    blocks = tuple((block,) if isinstance(block, str) else tuple(block) for block in covariance)
+    names = [name for block in blocks for name in block]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"covariance names {', '.join(twice)} in more than one place; each parameter is in one block")
+    return blocks
+
+
+def _require_gaussian(family: str, blocks: Any, common: tuple[str, ...], sd: tuple[tuple[str, float], ...]) -> None:
+    """Raise where a heavy-tailed family is asked for what only a Gaussian group has, or an sd is not usable."""
+    if bad := [f"{name}={value}" for name, value in sd if not (value > 0 and math.isfinite(value))]:
+        raise ValueError(
+            f"sd has {', '.join(bad)}; a finite number above 0 is needed, or name the parameter in common="
+        )
+    if both := [name for name, _ in sd if name in common]:
+        raise ValueError(f"{', '.join(both)} cannot be common to everybody and have an sd; leave one of the two out")
+    asked = {"common": common, "sd": sd, "covariance (in blocks)": not isinstance(blocks, str)}
+    for name, value in asked.items():
+        if value and family != "gaussian":
+            raise ValueError(f"{name} needs a Gaussian group, but family={family!r}; leave one of the two out")

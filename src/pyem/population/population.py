@@ -14,6 +14,8 @@ from pyem.population.posterior import GaussianPrior, Laplace
 
 MIN_SD = 1e-4
 """Group standard deviations do not fall below this: at zero the curvature of the prior would be infinite."""
+COMMON_SD = 1e-6
+"""What stands for the sd of a common parameter where a search needs a regular prior: nobody is farther from the rest."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,11 @@ class Population:
     penalty
         The log-likelihood of the group has this times the log of each sd added, 0 for none: a gamma prior of the sds with shape
         ``1 + penalty``, which keeps them away from 0 and undoes the bias of maximum likelihood with few people.
+    pattern
+        (P, P): which entries of the covariance are estimated; None stands for what the group's covariance says.
+    held
+        (P,): standard deviations that are given, 0 for a parameter that is common to all, NaN where they are estimated;
+        None stands for NaN throughout.
     """
 
     group: Group
@@ -49,11 +56,41 @@ class Population:
     weight: np.ndarray
     unit: np.ndarray | None = None
     penalty: float = 0.0
+    pattern: np.ndarray | None = None
+    held: np.ndarray | None = None
 
     @property
     def smallest(self) -> np.ndarray:
         """(P,): group standard deviations do not fall below this."""
         return MIN_SD * (np.ones(len(self.cov)) if self.unit is None else self.unit)
+
+    @property
+    def estimated(self) -> np.ndarray:
+        """(P, P): which entries of the covariance are estimated."""
+        if self.pattern is not None:
+            return self.pattern
+        p = len(self.cov)
+        return np.eye(p, dtype=bool) if self.group.covariance == "diagonal" else np.ones((p, p), bool)
+
+    @property
+    def given_sd(self) -> np.ndarray:
+        """(P,): standard deviations that are not estimated, 0 for common parameters, NaN for the others."""
+        return np.full(len(self.cov), np.nan) if self.held is None else self.held
+
+    @property
+    def correlated(self) -> bool:
+        """Whether correlations are estimated."""
+        return bool((self.estimated & ~np.eye(len(self.cov), dtype=bool)).any())
+
+    @property
+    def vanished(self) -> np.ndarray:
+        """(P,): parameters whose estimated standard deviation is as small as it may be."""
+        return np.isnan(self.given_sd) & (np.sqrt(np.diag(self.cov)) < 1.5 * self.smallest)
+
+    @property
+    def random(self) -> np.ndarray:
+        """(P,): parameters in which people differ; the others are common to all."""
+        return self.given_sd != 0
 
     @property
     def mean(self) -> np.ndarray:
@@ -67,7 +104,10 @@ class Population:
 
     def log_prior(self, x: np.ndarray) -> np.ndarray:
         """(S,): log-density of the subjects' parameters (S, P) in the population."""
-        return self.group.log_prob(x, self.mean, self.cov)
+        random = self.random
+        if not random.any():
+            return np.zeros(len(x))
+        return self.group.log_prob(x[:, random], self.mean[:, random], self.cov[np.ix_(random, random)])
 
     def update(self, laplace: Laplace) -> Population:
         """The M-step: the population that maximises the expected log-density of the subjects' parameters."""
@@ -82,7 +122,7 @@ class Population:
         root = np.sqrt(w)
         gap = root * (mean - design @ coef)
         scatter = (gap.T @ gap + np.einsum("sp,sq,spq->pq", root, root, var)) / max(len(mean) - self.penalty, 1.0)
-        return dataclasses.replace(self, coef=coef, cov=_floored(scatter, self.group.covariance), weight=weight)
+        return dataclasses.replace(self, coef=coef, cov=self.floored(scatter), weight=weight)
 
     def weights(self, laplace: Laplace) -> np.ndarray:
         """(S, P): weights of the scale mixture, given the subjects' posteriors."""
@@ -115,8 +155,7 @@ class Population:
     @property
     def lower(self) -> Any:
         """Row and column of each free entry of the covariance's Cholesky factor."""
-        p = self.cov.shape[0]
-        return np.diag_indices(p) if self.group.covariance == "diagonal" else np.tril_indices(p)
+        return np.nonzero(np.tril(self.estimated))
 
     @property
     def vector(self) -> np.ndarray:
@@ -134,7 +173,7 @@ class Population:
         chol[self.lower] = vector[n:]
         diagonal = np.diag_indices_from(chol)
         least = np.log(self.smallest)
-        chol[diagonal] = np.exp(np.clip(chol[diagonal], least, least + 20.0 - math.log(MIN_SD)))
+        chol[diagonal] = self._sds(np.exp(np.clip(chol[diagonal], least, least + 20.0 - math.log(MIN_SD))))
         return dataclasses.replace(self, coef=coef, cov=chol @ chol.T)
 
     @property
@@ -175,8 +214,27 @@ class Population:
     def reordered(self, order: np.ndarray) -> Population:
         """The same population with its parameters in another order."""
         columns = {name: getattr(self, name)[:, order] for name in ("free", "coef", "weight")}
+        square = np.ix_(order, order)
         unit = None if self.unit is None else self.unit[order]
-        return dataclasses.replace(self, cov=self.cov[np.ix_(order, order)], unit=unit, **columns)
+        kept = {"pattern": self.estimated[square], "held": self.given_sd[order], "unit": unit}
+        return dataclasses.replace(self, cov=self.cov[square], **columns, **kept)
+
+    def _sds(self, sd: np.ndarray) -> np.ndarray:
+        """Estimated standard deviations (P,), with those that are given in their place."""
+        return np.where(np.isnan(self.given_sd), sd, np.where(self.random, self.given_sd, COMMON_SD))
+
+    def floored(self, cov: np.ndarray) -> np.ndarray:
+        """The part of a covariance that is estimated, no narrower than it may be, with what is given."""
+        estimated = self.estimated
+        alone = ~estimated.any(1)
+        if (estimated <= np.eye(len(cov), dtype=bool)).all():
+            out = np.diag(np.maximum(np.diag(cov), MIN_SD**2))
+        else:
+            values, vectors = np.linalg.eigh(np.where(estimated, (cov + cov.T) / 2, 0.0))
+            out = (vectors * np.maximum(values, MIN_SD**2)) @ vectors.T
+            out = out if estimated.all() else np.where(estimated, out, 0.0)
+        out[alone, alone] = self._sds(np.ones(len(cov)))[alone] ** 2
+        return out
 
     def score(self, laplace: Laplace) -> np.ndarray:
         """Gradient of the expected complete-data log-density by `vector`, given the subjects' posteriors."""
@@ -199,13 +257,6 @@ def _root(cov: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
-def _floored(cov: np.ndarray, covariance: str) -> np.ndarray:
-    if covariance == "diagonal":
-        return np.diag(np.maximum(np.diag(cov), MIN_SD**2))
-    values, vectors = np.linalg.eigh((cov + cov.T) / 2)
-    return (vectors * np.maximum(values, MIN_SD**2)) @ vectors.T
-
-
 def populate(
     group: Group,
     *,
@@ -224,14 +275,59 @@ def populate(
     """
     design, free = _design(group, list(names), covariates, n_subjects)
     coef = np.zeros((design.shape[1], len(names)))
-    coef[0] = mean
-    return Population(group, design, free, coef, np.diag(np.asarray(sd, float) ** 2), np.ones((n_subjects, len(names))))
+    coef[0] = np.where(free[0], mean, 0.0)
+    pattern, held = covariance_pattern(group, names)
+    weight = np.ones((n_subjects, len(names)))
+    start = Population(group, design, free, coef, np.eye(len(names)), weight, pattern=pattern, held=held)
+    return dataclasses.replace(start, cov=start.floored(np.diag(np.asarray(sd, float) ** 2)))
+
+
+def covariance_pattern(group: Group, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Which entries of the covariance a group estimates, (P, P), and the sds that are given, (P,); see `Population`.
+
+    Raises
+    ------
+    ValueError
+        If the group names a parameter that there is not.
+
+    Examples
+    --------
+    >>> covariance_pattern(Group(common="t"), ["v", "t"])[1].tolist()
+    [nan, 0.0]
+    """
+    index = {name: k for k, name in enumerate(names)}
+    blocks = () if isinstance(group.covariance, str) else group.covariance
+    asked = {"common": group.common, "sd": [name for name, _ in group.sd], "covariance": sum(blocks, ())}
+    for word, wanted in asked.items():
+        if unknown := [name for name in wanted if name not in index]:
+            raise ValueError(f"{word} names {', '.join(map(repr, unknown))}, but the parameters are {', '.join(names)}")
+    pattern = np.full((len(names), len(names)), group.covariance == "full") | np.eye(len(names), dtype=bool)
+    for block in blocks:
+        places = [index[name] for name in block]
+        pattern[np.ix_(places, places)] = True
+    held = np.full(len(names), np.nan)
+    for name, value in (*((name, 0.0) for name in group.common), *group.sd):
+        held[index[name]] = value
+    estimated = np.isnan(held)
+    return pattern & estimated[:, None] & estimated, held
+
+
+def correlated_blocks(estimated: np.ndarray) -> tuple[tuple[int, ...], ...]:
+    """Places of the parameters of each block of correlated ones, from which entries of a covariance are estimated, (P, P).
+
+    Examples
+    --------
+    >>> correlated_blocks(np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]], bool))
+    ((0, 2),)
+    """
+    blocks = {tuple(map(int, np.flatnonzero(row))) for row in estimated}
+    return tuple(sorted(block for block in blocks if len(block) > 1))
 
 
 def _design(
     group: Group, names: list[str], covariates: Mapping[str, np.ndarray], n_subjects: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    columns, free = [np.ones(n_subjects)], [np.ones(len(names), bool)]
+    columns, free = [np.ones(n_subjects)], [np.array([name not in group.without_mean for name in names])]
     for name, on in group.covariates:
         if name not in covariates:
             raise ValueError(
@@ -246,10 +342,11 @@ def _design(
             raise ValueError(
                 f"covariate {name!r} is {values[0]:g} for every subject; a constant has no effect, remove it"
             )
-        columns.append(values - values.mean())
+        columns.append(values - values.mean() if group.centred else values)
         free.append(np.array([not on or parameter in on for parameter in names]))
     design = np.stack(columns, axis=1)
-    if not group.covariates:
+    if not (group.covariates and group.centred):
+        # What is given as it is was looked at where it was made.
         return design, np.stack(free)
     if n_subjects < design.shape[1] + 1:
         raise ValueError(

@@ -12,7 +12,7 @@ from jax import Array
 
 from pyem.model.model import Model
 from pyem.population.group import Group
-from pyem.population.population import Population
+from pyem.population.population import Population, correlated_blocks, covariance_pattern
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution
@@ -294,13 +294,20 @@ def described(
         }
     assert group is not None
     assert free is not None
+    estimated, held = covariance_pattern(group, model.names)
     out = {f"mean of {name}": in_words(prior) for name, prior in zip(model.names, priors.mean, strict=True)}
     labels = _effect_labels(model, group, free)
     out |= {label: in_words(prior) for label, prior in zip(labels, priors.effect, strict=True)}
     out |= {f"sd of {name}": in_words(prior) for name, prior in zip(model.names, priors.sd, strict=True)}
-    if group.covariance == "full" and model.n_params > 1:
+    out = {name: prior for name, prior in out.items() if name not in _without_sd(model, held)}
+    if correlated_blocks(estimated):
         out["correlations"] = ("LKJ", {"concentration": float(priors.concentration)})
     return out
+
+
+def _without_sd(model: Model, held: np.ndarray) -> set[str]:
+    """Labels of standard deviations that are not estimated."""
+    return {f"sd of {name}" for name, sd in zip(model.names, held, strict=True) if not np.isnan(sd)}
 
 
 def _effect_labels(model: Model, group: Group, free: np.ndarray) -> list[str]:
@@ -353,7 +360,8 @@ def rebuilt(
         HyperPriors(
             tuple(made[f"mean of {name}"] for name in model.names),
             tuple(made[label] for label in labels),
-            tuple(made[f"sd of {name}"] for name in model.names),
+            # One that is not estimated has no prior; what stands in its place is not used.
+            tuple(made.get(f"sd of {name}", made[f"mean of {name}"]) for name in model.names),
             concentration,
         )
     )

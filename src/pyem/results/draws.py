@@ -62,7 +62,7 @@ def group_draws(
     cov = np.array([one.cov for one in drawn])
     sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
     out = {"coef": np.array([one.coef for one in drawn]), "sd": sd}
-    if population.group.covariance == "full" and sd.shape[1] > 1:
+    if population.correlated:
         out["corr"] = cov / (sd[:, :, None] * sd[:, None])
     return out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,8 +10,10 @@ import numpy as np
 
 from pyem.numerics.rng import generator
 from pyem.results.draws import drawn_prior, one_chain
+from pyem.results.effects import Weights, effects_table
 from pyem.results.fit import Chains, Draws, Fit, Unit
 from pyem.results.latents import latents_at
+from pyem.results.marginal import MarginalMeans, marginal_means_of
 from pyem.results.point_problems import bound_problems, group_problems, iteration_problems, people_problems
 from pyem.results.tables import information_table
 
@@ -45,6 +48,45 @@ def group_table(fit: Estimates) -> pd.DataFrame:
         If the fit has no group (maximum likelihood, MAP, a grid under a given prior).
     """
     return information_table(fit, fit.information)
+
+
+def effects(fit: Estimates) -> pd.DataFrame:
+    """A row for each effect of a design: the parameter, the effect, its estimate and error, z and p.
+
+    Estimates are on the unconstrained scale of the parameter, which ``scale`` names. ``sd`` is the standard deviation of the
+    effect between people, missing for what is common to all. See `pyem.regress`.
+
+    Raises
+    ------
+    Unavailable
+        If the fit has no group.
+    """
+    return effects_table(fit.model, Weights.of_information(fit.population, fit.information, fit.method))
+
+
+def marginal_means(
+    fit: Estimates, parameter: str, *, by: str | Sequence[str] | None = None, at: Mapping[str, Any] | None = None
+) -> MarginalMeans:
+    """Means of a parameter in each combination of columns, averaged over the levels of others, in natural units.
+
+    Parameters
+    ----------
+    parameter
+        Its name, without effects: ``"alpha"``.
+    by
+        Columns of its formula; by default all that are factors.
+    at
+        Values of numbers: ``{"age": [20, 60]}``. By default they are at their mean.
+
+    Raises
+    ------
+    Unavailable
+        If the fit has no group.
+    ValueError
+        If there is no such parameter, or its formula does not name a column.
+    """
+    weights = Weights.of_information(fit.population, fit.information, fit.method)
+    return marginal_means_of(fit, weights, parameter, by, at)
 
 
 def latents(fit: Estimates) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -15,6 +15,8 @@ from pyem.population.population import Population
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from pyem.results.marginal import MarginalMeans
 
 Unit = Literal["trial", "block", "subject", "auto"]
 """Unit of a pointwise log-likelihood; ``"auto"`` is by trial where that is not large, else by subject."""
@@ -167,6 +169,16 @@ class Fit(Protocol):
 
     def group_table(self) -> pd.DataFrame:
         """A row for each parameter of the group; raises `pyem.errors.Unavailable` where there is no group."""
+        ...
+
+    def effects(self) -> pd.DataFrame:
+        """A row for each effect on a parameter of the group; raises `pyem.errors.Unavailable` where there is no group."""
+        ...
+
+    def marginal_means(
+        self, parameter: str, *, by: str | Sequence[str] | None = None, at: Mapping[str, Any] | None = None
+    ) -> MarginalMeans:
+        """Means of a parameter in conditions and groups; raises `pyem.errors.Unavailable` where there is no group."""
         ...
 
     def latents(self) -> pd.DataFrame:

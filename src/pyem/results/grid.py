@@ -195,6 +195,8 @@ class GridFit:
     # -- as of all point estimates ----------------------------------------------------------------------------------------
 
     group_table = estimated.group_table
+    effects = estimated.effects
+    marginal_means = estimated.marginal_means
     latents = estimated.latents
     prior_draws = estimated.prior_draws
     chains = estimated.chains

@@ -40,8 +40,10 @@ def group_rows(model: Model, population: Population, information: np.ndarray | N
         for j, name in enumerate(names):
             if population.free[k, j]:
                 rows.append(_row(kind, name, population.coef[k, j], se_coef[k, j], df, test=k > 0))
-    ends = np.array([[row["estimate"], row["low"], row["high"]] for row in rows[: len(names)]])
-    for row, values in zip(rows, model.natural(ends.T).T, strict=False):
+    means = [row for row in rows if row["kind"] == "mean"]
+    ends = np.zeros((len(names), 3))
+    ends[population.free[0]] = [[row["estimate"], row["low"], row["high"]] for row in means]
+    for row, values in zip(means, model.natural(ends.T).T[population.free[0]], strict=True):
         row |= dict(zip(("natural", "natural_low", "natural_high"), values, strict=True))
     return rows + _spread_rows(names, population, covariance, df)
 
@@ -64,17 +66,18 @@ def _spread_rows(names: tuple[str, ...], population: Population, covariance: np.
     slopes = [[(a - b) / 2e-5 for a, b in zip(*ends, strict=True)] for ends in moved]
     inner = covariance[n_coef:, n_coef:] / np.outer(sizes, sizes)
     se = [_errors(np.array(slope), inner) for slope in zip(*slopes, strict=True)]
+    held = ~np.isnan(population.given_sd)
     rows = [
-        _row("sd", name, value, error, df, back=math.exp)
-        for name, value, error in zip(names, log_sd, se[0], strict=True)
+        _row("sd", name, value, np.nan if given else error, df, back=math.exp)
+        for name, value, error, given, varies in zip(names, log_sd, se[0], held, population.random, strict=True)
+        if varies
     ]
-    if population.group.covariance == "full":
-        pairs = zip(*np.tril_indices(len(names), -1), strict=True)
-        rows += [
-            _row("correlation", f"{names[j]}, {names[i]}", value, error, df, back=math.tanh)
-            for (i, j), value, error in zip(pairs, fisher, se[1], strict=True)
-        ]
-    return rows
+    pairs = zip(*np.tril_indices(len(names), -1), strict=True)
+    return rows + [
+        _row("correlation", f"{names[j]}, {names[i]}", value, error if abs(value) < 7 else np.nan, df, back=math.tanh)
+        for (i, j), value, error in zip(pairs, fisher, se[1], strict=True)
+        if population.estimated[i, j]
+    ]
 
 
 def _errors(slope: np.ndarray, covariance: np.ndarray) -> np.ndarray:
@@ -84,6 +87,16 @@ def _errors(slope: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     return np.where((np.abs(slope[unknown]) > 1e-12).any(0), np.nan, np.sqrt(variance))
 
 
+def _inverse(matrix: np.ndarray) -> np.ndarray | None:
+    """The inverse of a positive definite matrix; None if it is not."""
+    # Entries have units that may be far apart; without them the matrix is as well conditioned as it can be.
+    scale = np.sqrt(np.abs(np.diag(matrix)))
+    if not (np.isfinite(matrix).all() and scale.all()):
+        return None
+    values, vectors = np.linalg.eigh(matrix / scale[:, None] / scale)
+    return (vectors / values) @ vectors.T / scale[:, None] / scale if values.min() > 0 else None
+
+
 def group_covariance(population: Population, information: np.ndarray | None) -> np.ndarray:
     """Covariance of the group's `vector`: the inverse information of what is not on its lower bound, NaN elsewhere.
 
@@ -91,23 +104,22 @@ def group_covariance(population: Population, information: np.ndarray | None) -> 
     of freedom that a regression of k weights leaves: variances of means and effects are larger by ``N / (N - k)``, and refer to
     Student's t with N - k degrees of freedom, as in the linear model. Where the sd of the group is 0 there is no such variance,
     only that of people's own estimates, and no correction.
+
+    Where the likelihood has no peak in the covariance, as where a correlation is 1, the errors of the regression weights are
+    those that they have given the covariance: the two are nearly independent.
     """
     n = len(population.vector)
     out = np.full((n, n), np.nan)
-    keep = np.flatnonzero(~population.at_floor)
-    if information is None or not len(keep):
+    if information is None:
         return out
-    some = information[np.ix_(keep, keep)]
-    if not np.isfinite(some).all():
-        return out
-    # Entries have units that may be far apart; without them the matrix is as well conditioned as it can be.
-    scale = np.sqrt(np.abs(np.diag(some)))
-    if not scale.all():
-        return out
-    values, vectors = np.linalg.eigh(some / scale[:, None] / scale)
-    if values.min() > 0:
-        more = np.sqrt(_correction(population))[keep]
-        out[np.ix_(keep, keep)] = (vectors / values) @ vectors.T * np.outer(more / scale, more / scale)
+    kept = ~population.at_floor
+    weights = kept & (np.arange(n) < population.free.sum())
+    for keep in (np.flatnonzero(kept), np.flatnonzero(weights) if population.correlated else []):
+        some = _inverse(information[np.ix_(keep, keep)]) if len(keep) else None
+        if some is not None:
+            more = np.sqrt(_correction(population))[keep]
+            out[np.ix_(keep, keep)] = some * np.outer(more, more)
+            break
     return out
 
 

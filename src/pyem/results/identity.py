@@ -6,11 +6,13 @@ import dataclasses
 from typing import Any
 
 from pyem import models
+from pyem.model.designed import arguments_of, designed
 from pyem.model.model import Model, Recipe
 from pyem.model.modifiers import DERIVATIONS
 from pyem.results.archive import Packer, unpack
 
 NOT_COMPARED = {"parameters", "policy", "init", "update", "log_likelihood", "task", "doc", "reference", "recipe"}
+NOT_COMPARED |= {"slopes", "design"}
 """Parameters are compared apart; functions cannot be; the rest does not change what a fit means."""
 SCALE = {"reward_range", "autoscale", "standard"}
 """What a fit takes from its data is kept apart, too."""
@@ -27,7 +29,9 @@ def identity(model: Model, pack: Packer) -> dict[str, Any]:
         {"name": p.name, "transform": _transform(p.transform, pack), "size": p.size} for p in model.parameters
     ]
     scale = pack(scale_of(model), "scale")
-    return {"compared": compared | {"parameters": parameters}, "recipe": _recipe(model, pack), "scale": scale}
+    design = None if model.design is None else pack(arguments_of(model))
+    told = {"recipe": _recipe(model, pack), "scale": scale, "design": design}
+    return {"compared": compared | {"parameters": parameters}} | told
 
 
 def scale_of(model: Model) -> dict[str, Any]:
@@ -96,6 +100,7 @@ def recover(stored: dict[str, Any], given: Model | None, path: str) -> Model:
     """
     described, scale = describe(stored), unpack(stored.get("scale"), {}, lambda _: None)
     if given is not None:
+        given = _designed(stored, given)
         gap = difference(stored, given)
         if gap:
             raise ValueError(f"{path!r} holds a fit of {described}, but model={given!r} was given: {gap}")
@@ -118,6 +123,14 @@ def recover(stored: dict[str, Any], given: Model | None, path: str) -> Model:
             "use the version that wrote the file, or pass the model: load(path, model)"
         )
     return on_scale(model, scale)
+
+
+def _designed(stored: dict[str, Any], given: Model) -> Model:
+    """The model that was given, with the design of the file if it is that of a block."""
+    packed = stored.get("design")
+    if packed is None or given.design is not None:
+        return given
+    return designed(given, **dict(unpack(packed, {}, lambda _: None)))
 
 
 def describe(stored: dict[str, Any]) -> str:

@@ -52,7 +52,7 @@ def group_problems(model: Model, population: Population | None, information: np.
     """Standard deviations of 0, and standard errors that cannot be told."""
     if population is None:
         return []
-    floor = np.sqrt(np.diag(population.cov)) < 1.5 * population.smallest
+    floor = population.vanished
     same = [name for name, one in zip(model.names, floor, strict=True) if one]
     out = []
     if same:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -16,12 +16,14 @@ from pyem.model.model import Model
 from pyem.numerics.diagnostics import ess, rhat
 from pyem.numerics.rng import generator
 from pyem.population.group import Group
-from pyem.population.population import Population
+from pyem.population.population import COMMON_SD, Population, covariance_pattern
 from pyem.population.posterior import Status
 from pyem.results.diagnosis import agrees, problems, worst
 from pyem.results.draws import at_least_one
+from pyem.results.effects import Weights, effects_table
 from pyem.results.fit import Chains, Draws, Unit, result
 from pyem.results.latents import latents_over
+from pyem.results.marginal import MarginalMeans, marginal_means_of
 from pyem.results.sample_rows import Place, group_places, place_row
 from pyem.results.tables import people_table, summary_html, summary_of
 
@@ -154,11 +156,14 @@ class SampleFit:
         """The group at the posterior means of its parameters, or None."""
         if self.group is None or self.design is None or self.free is None:
             return None
-        sd = self.posterior["sd"].mean((0, 1))
+        # What is common to all has no sd, but a population needs one.
+        sd = np.maximum(self.posterior["sd"].mean((0, 1)), COMMON_SD)
         corr = self.posterior["corr"].mean((0, 1)) if "corr" in self.posterior else np.eye(len(sd))
         coef = self.posterior["coef"].mean((0, 1))
         ones = np.ones((len(self.design), len(sd)))
-        return Population(self.group, self.design, self.free, coef, corr * np.outer(sd, sd), ones)
+        pattern, held = covariance_pattern(self.group, self.model.names)
+        cov = corr * np.outer(sd, sd)
+        return Population(self.group, self.design, self.free, coef, cov, ones, pattern=pattern, held=held)
 
     # -- draws ------------------------------------------------------------------------------------------------------------
 
@@ -222,7 +227,7 @@ class SampleFit:
     def _places(self) -> list[Place]:
         if self.group is None or self.free is None:
             return []
-        return group_places(self.model.names, self.group, self.free, "corr" in self.posterior)
+        return group_places(self.model.names, self.group, self.free)
 
     def problems(self) -> list[str]:
         """What is wrong with the draws, and what to do about it, in words; empty if nothing is."""
@@ -284,6 +289,20 @@ class SampleFit:
                 row |= {key: value[place.index] for key, value in self.checked[place.name].items()}
             rows.append(row)
         return pd.DataFrame(rows).set_index(["kind", "parameter"])
+
+    def effects(self) -> pd.DataFrame:
+        """A row for each effect of a design; see `PointFit.effects`."""
+        return effects_table(self.model, self._weights)
+
+    def marginal_means(
+        self, parameter: str, *, by: str | Sequence[str] | None = None, at: Mapping[str, Any] | None = None
+    ) -> MarginalMeans:
+        """Means of a parameter in conditions and groups; see `PointFit.marginal_means`."""
+        return marginal_means_of(self, self._weights, parameter, by, at)
+
+    @property
+    def _weights(self) -> Weights:
+        return Weights.of_draws(self.population, self.flat.get("coef"), self.method)
 
     def latents(self, *, draws: int = 100, key: Any = 0) -> pd.DataFrame:
         """A row for each trial, as `PointFit.latents`, with what the parameters' uncertainty means for it.

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyem.model.model import Model
 from pyem.population.group import Group
+from pyem.population.population import covariance_pattern
 
 
 class Place(NamedTuple):
@@ -28,8 +29,9 @@ class Place(NamedTuple):
         return f"correlation {self.parameter}" if self.kind == "correlation" else f"{self.kind} of {self.parameter}"
 
 
-def group_places(names: tuple[str, ...], group: Group, free: np.ndarray, full: bool) -> list[Place]:
-    """Every parameter of a group, in the order of its table; `full` with correlations."""
+def group_places(names: tuple[str, ...], group: Group, free: np.ndarray) -> list[Place]:
+    """Every parameter of a group that is estimated, in the order of its table."""
+    estimated, held = covariance_pattern(group, names)
     labels = ["mean", *(f"effect of {name}" for name, _ in group.covariates)]
     out = [
         Place(label, name, "coef", (k, j))
@@ -37,11 +39,9 @@ def group_places(names: tuple[str, ...], group: Group, free: np.ndarray, full: b
         for j, name in enumerate(names)
         if free[k, j]
     ]
-    out += [Place("sd", name, "sd", (j,)) for j, name in enumerate(names)]
-    if full:
-        lower = zip(*np.tril_indices(len(names), -1), strict=True)
-        out += [Place("correlation", f"{names[j]}, {names[i]}", "corr", (int(i), int(j))) for i, j in lower]
-    return out
+    out += [Place("sd", name, "sd", (j,)) for j, name in enumerate(names) if np.isnan(held[j])]
+    lower = zip(*np.nonzero(np.tril(estimated, -1)), strict=True)
+    return out + [Place("correlation", f"{names[j]}, {names[i]}", "corr", (int(i), int(j))) for i, j in lower]
 
 
 def place_row(model: Model, posterior: Mapping[str, np.ndarray], place: Place) -> dict[str, object]:

@@ -11,6 +11,7 @@ from jax import Array
 
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import log_lik, trial_values
+from pyem.model.design import in_blocks
 from pyem.model.distribution import option_logits
 from pyem.model.model import Model
 from pyem.model.record import Record
@@ -34,16 +35,18 @@ def choices(model: Model, data: Dataset) -> dict[str, bool]:
         return {model.responses[0]: False} if model.options is not None and len(model.responses) == 1 else {}
     found: dict[str, bool] = {}
 
+    inner = model if model.design is None else model.design.inner
+
     def look(x: Array, trial: Record) -> int:
-        p = model.record(x)
-        for name, dist in policies(model, p, initial_state(model, p), trial).items():
+        p = inner.record(x)
+        for name, dist in policies(inner, p, initial_state(inner, p, trial), trial).items():
             if _on_offer(dist) is not None:
                 found[name] = not _by_probability(dist)
         return 0
 
     with jax.enable_x64(True):
         trial = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:-1], a.dtype), data.trials(model))
-        jax.eval_shape(look, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), trial)
+        jax.eval_shape(look, jax.ShapeDtypeStruct((inner.n_params,), jnp.float64), trial)
     return found
 
 
@@ -66,7 +69,8 @@ def chance(model: Model, data: Dataset, x: np.ndarray) -> Chance:
         with jax.enable_x64(True):
             trials = jax.tree.map(jnp.asarray, data.trials(model))
             lanes = jnp.asarray(np.asarray(x, float).T[:, data.lane_subject])
-            terms = list(_of_all_trials(model, lanes, found["state"], trials).values())
+            inner, lanes, trials = in_blocks(model, lanes, trials)
+            terms = list(_of_all_trials(inner, lanes, found["state"], trials).values())
     sums = [sum(np.asarray(term[k]).sum(0) for term in terms) for k in (0, 1)]
     return Chance(*(np.bincount(data.lane_subject, lanes, data.n_subjects) for lanes in sums))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyem.population.group import Group
 
@@ -34,7 +34,7 @@ def groups_differ(fits: Mapping[str, Fit]) -> str | None:
 def _same_group(one: Fit, other: Fit) -> bool:
     shared = set(one.model.names) & set(other.model.names)
     mine, theirs = _shifts(one), _shifts(other)
-    if _family(one) != _family(other) or set(mine) != set(theirs):
+    if _family(one, shared) != _family(other, shared) or set(mine) != set(theirs):
         return False
     return all(mine[name] & shared == theirs[name] & shared for name in mine)
 
@@ -44,9 +44,13 @@ def _group(fit: Fit) -> Group:
     return fit.population.group
 
 
-def _family(fit: Fit) -> tuple[str, str, float]:
-    group = _group(fit)
-    return group.family, group.covariance, group.df if group.family == "student_t" else 0.0
+def _family(fit: Fit, shared: set[str]) -> tuple[Any, ...]:
+    """The family, and what is correlated among the parameters that both fits have."""
+    group, covariance = _group(fit), _group(fit).covariance
+    if not isinstance(covariance, str):
+        blocks = [tuple(name for name in block if name in shared) for block in covariance]
+        covariance = tuple(block for block in blocks if len(block) > 1) or "diagonal"
+    return group.family, covariance, group.df if group.family == "student_t" else 0.0
 
 
 def _shifts(fit: Fit) -> dict[str, set[str]]:

@@ -13,6 +13,7 @@ from jax import Array, lax
 
 from pyem.data.dataset import Dataset
 from pyem.data.parts import chosen
+from pyem.engine.regress import Regression
 from pyem.engine.scale import chosen_range, observed_range
 from pyem.errors import warn
 from pyem.model.model import Model
@@ -20,6 +21,7 @@ from pyem.model.record import Record
 from pyem.model.rollout import in_full, initial_state, over_lanes, policies, updated
 from pyem.numerics.jit import compiled
 from pyem.numerics.rng import as_key
+from pyem.simulation.conditions import Planned, planned
 from pyem.task.designs import REPLAYED, Design, Replay
 from pyem.task.rescaled import Rescaled
 
@@ -55,7 +57,7 @@ class Simulation(Dataset):
 
 
 def simulate(
-    model: Model,
+    model: Model | Regression,
     params: Any = None,
     *,
     key: Any,
@@ -67,6 +69,7 @@ def simulate(
     covariates: dict[str, np.ndarray] | None = None,
     design: Dataset | None = None,
     payoffs: Mapping[str, str] | None = None,
+    conditions: Mapping[str, Any] | None = None,
 ) -> Simulation:
     """Let simulated people do a task.
 
@@ -93,6 +96,10 @@ def simulate(
         For each outcome, the field of the design that has what every option would have paid: ``{"reward": "payoff"}``. If
         not given, the fields ``payoffs`` (of the one outcome) or ``reward_payoffs`` are used where the design has them, and
         otherwise outcomes come from the task, which a note tells.
+    conditions
+        For a design (`pyem.regress`), the values of the columns that its formulas name: for each block ``(blocks,)``, each
+        person's blocks ``(S, blocks)``, each person ``(S, 1)``, or each trial ``(S, blocks, trials)``. `params` are then those
+        of the design, in the order of ``names``.
 
     Returns
     -------
@@ -120,11 +127,14 @@ def simulate(
     """
     key = as_key(key)
     if design is not None:
+        if isinstance(model, Regression):
+            raise ValueError("a design by formula is simulated in conditions=, not with design=")
         return _designed(model, params, key, design, (subjects, blocks, trials), task, payoffs, missed, covariates)
     if payoffs is not None:
         raise ValueError("payoffs= names fields of a design; give design= too, or leave it out")
     blocks, trials = 1 if blocks is None else blocks, 100 if trials is None else trials
-    model, task = on_one_scale(model, task)
+    n = subjects or (0 if params is None else len(np.asarray(params)))
+    model, task, plan = _on_trials(model, task, conditions, (n, blocks, trials))
     if task is None or model.policy is None:
         raise ValueError(
             f"model {model.name!r} has no {'task' if task is None else 'policy'}, so it cannot be simulated"
@@ -145,9 +155,12 @@ def simulate(
     if isinstance(task, Design):
         task, given = REPLAYED, task.lanes(len(x), blocks, trials)
     with jax.enable_x64(True):
-        lanes = np.repeat(x.T, blocks, axis=1)
-        fields, responded, log_p = _play(model, task, trials, lanes, key, np.asarray(missed), given)
+        inner, lanes = _of_blocks(model, np.repeat(x.T, blocks, axis=1), plan)
+        shown = {} if plan is None else plan.shown
+        fields, responded, log_p = _play(inner, task, trials, lanes, key, np.asarray(missed), given, shown)
     fields = {name: np.asarray(value) for name, value in fields.items()}
+    if plan is not None:
+        fields |= plan.bound.data.fields
     responded = np.asarray(responded)
     n = len(x)
     present = {name: np.ones((trials, n * blocks), bool) for name in fields}
@@ -160,7 +173,8 @@ def simulate(
         lane_subject=np.repeat(np.arange(n), blocks),
         lane_block=np.tile(np.arange(blocks), n),
         subjects=np.arange(n),
-        covariates=known,
+        covariates=known | ({} if plan is None else dict(plan.bound.data.covariates)),
+        codes={} if plan is None else plan.bound.data.codes,
         truth=x,
         model=model,
     )
@@ -247,6 +261,27 @@ def _covariates(covariates: Mapping[str, Any] | None, n: int) -> dict[str, np.nd
     return {name: np.asarray(values, float) for name, values in (covariates or {}).items()}
 
 
+def _on_trials(
+    model: Model | Regression, task: Any, conditions: Mapping[str, Any] | None, size: tuple[int, int, int]
+) -> tuple[Model, Any, Planned | None]:
+    """The model and the task on one scale; a design with its columns on people, blocks and trials."""
+    if isinstance(model, Regression):
+        base, task = on_one_scale(model.model, task)
+        plan = planned(dataclasses.replace(model, model=base), conditions or {}, *size)
+        return plan.bound.model, task, plan
+    if conditions is not None:
+        raise ValueError("conditions are of a design; make one with pyem.regress(model, ...)")
+    return *on_one_scale(model, task), None
+
+
+def _of_blocks(model: Model, lanes: np.ndarray, plan: Planned | None) -> tuple[Model, Any]:
+    """The model of a block and the parameters of each, (P, lane)."""
+    if plan is None or model.design is None:
+        return model, lanes
+    weights = model.design.matrix(jnp.asarray(plan.conditions), len(lanes))
+    return model.design.inner, (weights * lanes[None]).sum(1)
+
+
 def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> np.ndarray:
     if params is None:
         if subjects is None or subjects < 1:
@@ -268,19 +303,19 @@ LITTLE = 50_000
 
 @compiled(0, 1, 2, quick=lambda model, task, trials, x, *_: x.shape[1] * trials <= LITTLE)
 def _play(
-    model: Model, task: Any, trials: int, x: Array, key: Array, missed: Array, given: Any
+    model: Model, task: Any, trials: int, x: Array, key: Array, missed: Array, given: Any, columns: dict[str, Array]
 ) -> tuple[dict[str, Array], Array, dict[str, Array]]:
     """The columns, whether there was a response, and the log-probability of each response; (trial, ..., lane)."""
     p = over_lanes(model.record)(x)
     keys = jax.random.split(jax.random.fold_in(key, 1), (trials + 1, x.shape[-1]))
 
-    def start(p: Record, key: Array, given: Any) -> Any:
-        return initial_state(model, p), task.init(key if given is None else given)
+    def start(p: Record, key: Array, given: Any, first: dict[str, Array]) -> Any:
+        return initial_state(model, p, Record(**first)), task.init(key if given is None else given)
 
-    def lane_step(p: Record, states: Any, key: Array) -> Any:
+    def lane_step(p: Record, states: Any, key: Array, columns: dict[str, Array]) -> Any:
         state, world = states
         show, act, answer, miss = jax.random.split(key, 4)
-        trial = Record(**in_full(task.present(world, show)))
+        trial = Record(**in_full(task.present(world, show)), **columns)
         if model.optional:
             trial = trial.with_values(seen=dict.fromkeys(model.optional, jnp.ones((), bool)))
         dists = policies(model, p, state, trial)
@@ -297,7 +332,6 @@ def _play(
         played = {name: value for name, value in trial.items() if name != "seen"}
         return (state, world), (played, responded, log_p)
 
-    _, played = lax.scan(
-        lambda states, key: over_lanes(lane_step)(p, states, key), over_lanes(start)(p, keys[0], given), keys[1:]
-    )
-    return played
+    first = {name: values[0] for name, values in columns.items()}
+    begin = over_lanes(start)(p, keys[0], given, first)
+    return lax.scan(lambda states, now: over_lanes(lane_step)(p, states, *now), begin, (keys[1:], columns))[1]

@@ -13,14 +13,16 @@ from jax import Array, lax
 
 from pyem.data.dataset import Dataset
 from pyem.data.masks import met
+from pyem.engine.regress import takes_designs
 from pyem.errors import counted, list_of
+from pyem.model.design import in_blocks, without_conditions
 from pyem.model.model import Model
 from pyem.model.record import Record
-from pyem.model.rollout import in_full, initial_state, over_lanes, policies, updated
+from pyem.model.rollout import first_states, in_full, over_lanes, policies, updated
 from pyem.numerics.jit import compiled
 from pyem.numerics.rng import as_key
 from pyem.population.group import Group
-from pyem.population.population import Population, populate
+from pyem.population.population import Population, correlated_blocks, populate
 
 if TYPE_CHECKING:
     from pyem.results.fit import Fit
@@ -143,6 +145,7 @@ def _places_of(design: Dataset, data: Dataset) -> np.ndarray:
     return np.array([place[str(label)] for label in design.subjects.tolist()])
 
 
+@takes_designs
 def prior_predictive(
     model: Model,
     data: Dataset,
@@ -213,17 +216,18 @@ def prior_draws(
         return np.stack([np.asarray(column, float) for column in columns], axis=1) if columns else np.empty((draws, 0))
 
     coef = np.zeros((draws, *pop.coef.shape))
-    coef[:, 0] = draw(known.mean)
+    coef[:, 0] = draw(known.mean) * pop.free[0]
     coef[:, np.r_[False, np.ones(len(pop.free) - 1, bool)][:, None] & pop.free] = draw(known.effect)
-    sds = draw(known.sd)
+    sds = np.where(np.isnan(pop.given_sd), draw(known.sd), pop.given_sd)
     out = {"coef": coef, "sd": sds}
-    corr = np.broadcast_to(np.eye(n_params), (draws, n_params, n_params))
-    if group.covariance == "full" and n_params > 1:
+    corr = np.broadcast_to(np.eye(n_params), (draws, n_params, n_params)).copy()
+    for block in correlated_blocks(pop.estimated):
         import numpyro.distributions as dist
 
         with jax.enable_x64(True):
-            lkj = dist.LKJ(n_params, known.concentration)
-            corr = np.asarray(lkj.sample(jax.random.key(int(rng.integers(2**31))), (draws,)), float)
+            lkj = dist.LKJ(len(block), known.concentration)
+            drawn = np.asarray(lkj.sample(jax.random.key(int(rng.integers(2**31))), (draws,)), float)
+        corr[:, np.array(block)[:, None], block] = drawn
         out["corr"] = corr
     people = [
         group.sample(pop.design @ b, c * np.outer(s, s) + 1e-12 * np.eye(len(s)), 1, rng)[:, 0]
@@ -305,6 +309,8 @@ def play_draws(
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Responses and outcomes (draw, trial, lane) at parameters (draw, P, lane)."""
     n_lanes = x.shape[-1]
+    outer, conditions, inner = model, trials, model if model.design is None else model.design.inner
+    trials = without_conditions(trials)
 
     def respond(trial: Record, world: Any, paid: dict[str, Array], key: Array) -> tuple[Any, dict[str, Any]]:
         if task is not None:
@@ -317,26 +323,26 @@ def play_draws(
         show, act, answer = jax.random.split(key, 3)
         if task is not None:
             trial = trial.with_values(**in_full(task.present(world, show)))
-        dists = policies(model, p, state, trial)
+        dists = policies(inner, p, state, trial)
         acts = jax.random.split(act, len(dists))
         drawn = {name: d.sample(k) for (name, d), k in zip(dists.items(), acts, strict=True)}
         if one_step:
-            state, _ = updated(model, p, state, trial, trial.learn)
+            state, _ = updated(inner, p, state, trial, trial.learn)
             return (state, world), (drawn, {})
         drawn = {name: _made(drawn[name], name, trial) for name in drawn}
         trial = trial.with_values(**drawn)
         world, outcome = respond(trial, world, paid, answer)
         trial = trial.with_values(**in_full(outcome))
-        state, _ = updated(model, p, state, trial, trial.learn)
+        state, _ = updated(inner, p, state, trial, trial.learn)
         return (state, world), (drawn, outcome)
 
     def one(args: tuple[Array, Array]) -> Any:
         x, key = args
-        p = over_lanes(model.record)(x)
+        p = over_lanes(inner.record)(in_blocks(outer, x, conditions)[1])
         first, *each = jax.random.split(key, 2)
         begin = jax.random.split(first, n_lanes)
         world = () if task is None else over_lanes(task.init)(begin)
-        state = over_lanes(lambda p: initial_state(model, p))(p)
+        state = first_states(inner, p, trials)
         n_trials = trials.learn.shape[0]
         keys = jax.random.split(each[0], (n_trials, n_lanes))
         body = lambda states, args: over_lanes(lane_step)(p, states, *args)  # noqa: E731

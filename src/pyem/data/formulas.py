@@ -1,0 +1,394 @@
+"""Formulas over the columns of a data set, read by formulaic, and each term's place: in people, in blocks or in trials.
+
+Every column of a design matrix is a product of columns of single factors. Those that are constant within everybody make the
+person's part of it, the others the part within people: ``drug:age`` is the effect of age on the person's effect of drug.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pyem.data.identifiers import natural
+from pyem.errors import DataError, list_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pyem.data.dataset import Dataset
+
+BUILT_IN = ("block", "subject", "trial")
+"""What a formula may name besides fields and covariates: the labels of a trial."""
+
+
+# -- the table ------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """All trials of a data set as rows, lane after lane.
+
+    Parameters
+    ----------
+    frame
+        The columns that formulas name; text as categories in the order of their codes.
+    who, lane, row
+        Index of the subject, the lane and the place in it, of each row.
+    here
+        Where no value of a column is missing, by column.
+    """
+
+    frame: pd.DataFrame
+    who: np.ndarray
+    lane: np.ndarray
+    row: np.ndarray
+    here: dict[str, np.ndarray]
+
+    @property
+    def complete(self) -> np.ndarray:
+        """(row,): where nothing is missing."""
+        return np.logical_and.reduce([np.ones(len(self.who), bool), *self.here.values()])
+
+    def only(self, some: np.ndarray) -> Rows:
+        """Some of the rows, by a mask."""
+        here = {name: values[some] for name, values in self.here.items()}
+        frame = self.frame.loc[some].reset_index(drop=True)
+        return Rows(frame, self.who[some], self.lane[some], self.row[some], here)
+
+
+def rows_of(data: Dataset, names: Sequence[str], levels: dict[str, tuple[str, ...]] | None = None) -> Rows:
+    """The named columns of `data`, a row for each trial.
+
+    Parameters
+    ----------
+    data
+        Where they are from.
+    names
+        Fields with one value a trial, covariates, ``block``, ``subject`` or ``trial``.
+    levels
+        Levels of text columns that an earlier fit had; by default those that occur, in the order of their codes.
+
+    Raises
+    ------
+    DataError
+        If there is no such column, or it has a level that the earlier fit had not.
+
+    Examples
+    --------
+    >>> from pyem import Dataset
+    >>> data = Dataset.from_arrays({"choice": [[[0, 1, 1]]], "load": [[[2, 2, 4]]]})
+    >>> rows_of(data, ["load"]).frame["load"].tolist()
+    [2.0, 2.0, 4.0]
+    """
+    import pandas as pd
+
+    lane, row = np.nonzero(data.valid.T)
+    who, found, here = data.lane_subject[lane], {}, {}
+    labels = data.index_columns(lane, row)
+    for name in names:
+        if name in data.fields and data.fields[name].ndim == 2:
+            found[name], here[name] = _of_field(data, name, lane, row)
+        elif name in data.covariates:
+            found[name] = np.asarray(data.covariates[name])[who]
+        elif name in BUILT_IN:
+            found[name] = pd.Series(labels[name])
+        else:
+            raise DataError(_no_column(data, name))
+        given = (levels or {}).get(name)
+        found[name] = _with_levels(name, found[name], here.get(name), data.codes.get(name), given)
+        here.setdefault(name, ~np.asarray(pd.isna(found[name])))
+    frame = pd.DataFrame(found, index=range(len(lane)))
+    return Rows(frame, who, lane, row, here)
+
+
+def _of_field(data: Dataset, name: str, lane: np.ndarray, row: np.ndarray) -> tuple[Any, np.ndarray]:
+    values, here = data.fields[name][row, lane], data.present[name][row, lane]
+    if name not in data.codes:
+        return values.astype(float), here
+    labels = np.array([*data.codes[name]], dtype=None if _numbers(data.codes[name]) else object)
+    return labels[values.astype(int)], here
+
+
+def _numbers(labels: Sequence[Any]) -> bool:
+    return all(isinstance(label, int | float) and not isinstance(label, bool) for label in labels)
+
+
+def _with_levels(
+    name: str, values: Any, here: np.ndarray | None, order: Sequence[Any] | None, levels: Sequence[str] | None
+) -> Any:
+    """Numbers as they are; text as categories, those that occur, in their order."""
+    import pandas as pd
+
+    series = pd.Series(values)
+    if pd.api.types.is_numeric_dtype(series) and levels is None:
+        return series.astype(float)
+    text = series.map(str)
+    seen = set(text if here is None else text[here])
+    order = [str(label) for label in order] if order is not None else sorted(seen, key=natural)
+    known = list(levels) if levels is not None else [level for level in order if level in seen]
+    if new := sorted(seen - set(known)):
+        raise DataError(
+            f"column {name!r} has {list_of(new)}, but the fit knows the levels {list_of(known)} only; fit a design to these "
+            "data, or leave the rows out"
+        )
+    return pd.Series(pd.Categorical(text, categories=known))
+
+
+def _no_column(data: Dataset, name: str) -> str:
+    names = [*(n for n, a in data.fields.items() if a.ndim == 2), *data.covariates, *BUILT_IN]
+    return (
+        f"a formula names {name!r}, but the data have {', '.join(names)}; map it when the Dataset is made: "
+        f"columns={{{name!r}: <its column in the table>}}, or name it among covariates="
+    )
+
+
+# -- terms ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """One column of one factor of a formula.
+
+    Parameters
+    ----------
+    expr
+        The factor, ``"C(drug, contr.sum)"``.
+    reduced
+        Whether it is coded by contrasts, or by an indicator of each level.
+    column
+        Which of the factor's columns.
+    label
+        What it is called.
+    indicator
+        Whether it is 1 for one level and 0 for all others, without a reference level.
+    number
+        Whether the factor is a number and not one of several levels.
+    """
+
+    expr: str
+    reduced: bool
+    column: int
+    label: str
+    indicator: bool
+    number: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """A column of a design matrix: the part within people, and the person's."""
+
+    within: tuple[Piece, ...]
+    person: tuple[Piece, ...]
+
+    @property
+    def label(self) -> str:
+        """What the whole is called; empty for the intercept."""
+        return label_of((*self.within, *self.person))
+
+
+def label_of(pieces: Sequence[Piece]) -> str:
+    """What a product of pieces is called; empty for none."""
+    return ":".join(piece.label for piece in pieces)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Coded:
+    """A formula with the coding of its factors, as learned from some rows.
+
+    Parameters
+    ----------
+    text
+        The right side of the formula.
+    terms
+        Its columns.
+    rows
+        Where the coding was learned.
+    """
+
+    text: str
+    terms: tuple[Term, ...]
+    rows: Rows
+
+    def part(self, pieces: Sequence[Piece], frame: pd.DataFrame | None = None) -> np.ndarray:
+        """The product of pieces in each row of a table (by default that of the data)."""
+        out = np.ones(len(self.rows.frame if frame is None else frame))
+        for piece in pieces:
+            out = out * self.factor(piece.expr, piece.reduced, frame)[:, piece.column]
+        return out
+
+    def of_people(
+        self, pieces: Sequence[Piece], frame: pd.DataFrame | None = None, *, centred: bool = False
+    ) -> np.ndarray:
+        """A product of pieces that are constant within everybody, (S,); or in each row of another table.
+
+        With `centred`, numbers of more than two values are taken from their mean over people.
+        """
+        out = np.ones(len(self._firsts) if frame is None else len(frame))
+        for piece in pieces:
+            values = self.factor(piece.expr, piece.reduced)[self._firsts, piece.column]
+            shift = values.mean() if centred and piece.number and len(np.unique(values)) > 2 else 0.0
+            here = values if frame is None else self.factor(piece.expr, piece.reduced, frame)[:, piece.column]
+            out = out * (here - shift)
+        return out
+
+    @functools.cached_property
+    def _firsts(self) -> np.ndarray:
+        """A row of each subject."""
+        return np.unique(self.rows.who, return_index=True)[1]
+
+    def factor(self, expr: str, reduced: bool, frame: pd.DataFrame | None = None) -> np.ndarray:
+        """The columns of one factor in each row, coded as in the data."""
+        matrix = self._matrix(expr, reduced)
+        if frame is not None:
+            matrix = matrix.model_spec.get_model_matrix(frame)
+        return np.asarray(matrix, float)[:, int(reduced) :]
+
+    def names(self, expr: str, reduced: bool) -> list[str]:
+        """What formulaic calls the columns of one factor."""
+        return list(self._matrix(expr, reduced).columns)[int(reduced) :]
+
+    def contrasts(self, expr: str, reduced: bool) -> Any:
+        """How a factor of levels is coded: formulaic's contrasts with their levels; None for a number."""
+        kind, state = self._matrix(expr, reduced).model_spec.encoder_state[expr]
+        return state.get("contrasts") if kind.value == "categorical" else None
+
+    @functools.cached_property
+    def _matrices(self) -> dict[tuple[str, bool], Any]:
+        return {}
+
+    def _matrix(self, expr: str, reduced: bool) -> Any:
+        if (expr, reduced) not in self._matrices:
+            self._matrices[expr, reduced] = _model_matrix(f"{int(reduced)} + {expr}", self.rows.frame)
+        return self._matrices[expr, reduced]
+
+
+def levels_of(rows: Rows) -> dict[str, tuple[str, ...]]:
+    """Levels of the columns that are factors."""
+    text = [name for name in rows.frame.columns if rows.frame[name].dtype == "category"]
+    return {name: tuple(map(str, rows.frame[name].cat.categories)) for name in text}
+
+
+def variables(text: str) -> tuple[str, ...]:
+    """The columns that the right side of a formula names.
+
+    Examples
+    --------
+    >>> variables("drug * center(age)")
+    ('age', 'drug')
+    """
+    found: set[str] = set()
+    for term in _formula(text):
+        for factor in term.factors:
+            found |= _names_in(str(factor.expr)) if factor.eval_method.value == "python" else {str(factor.expr)}
+    return tuple(sorted(name for name in found if not name.isdigit()))
+
+
+def _names_in(expression: str) -> set[str]:
+    """Names in a Python expression that are not of functions: ``center(age)`` has age."""
+    tree = ast.parse(expression, mode="eval")
+    nodes = list(ast.walk(tree))
+    called = {node.func for node in nodes if isinstance(node, ast.Call)}
+    bases = {node.value for node in nodes if isinstance(node, ast.Attribute)}
+    return {node.id for node in nodes if isinstance(node, ast.Name) and node not in called | bases}
+
+
+def coded(text: str, rows: Rows) -> Coded:
+    """The columns of a formula's design matrix, each with its parts.
+
+    Raises
+    ------
+    DataError
+        If the formula cannot be read, or a factor has one level only.
+    """
+    matrix = _model_matrix(text, rows.frame)
+    out = Coded(text, (), rows)
+    terms = []
+    for structure in matrix.model_spec.structure:
+        for scoped in structure.scoped_terms:
+            if scoped.scale != 1:
+                raise DataError(
+                    f"the formula {text!r} multiplies a term by {scoped.scale}; write I({scoped.scale} * ...)"
+                )
+            factors = [(str(f.factor.expr), bool(f.reduced)) for f in scoped.factors]
+            each = [_pieces(out, expr, reduced) for expr, reduced in factors]
+            terms += [_placed(out, pieces) for pieces in itertools.product(*each)]
+    return dataclasses.replace(out, terms=tuple(terms))
+
+
+def _formula(text: str) -> Any:
+    from formulaic import Formula
+
+    try:
+        return Formula(text)  # pyright: ignore[reportAbstractUsage]
+    except Exception as error:
+        raise DataError(f"the formula {text!r} cannot be read: {_plain(error)}") from None
+
+
+def _model_matrix(text: str, frame: pd.DataFrame) -> Any:
+    formula = _formula(text)
+    try:
+        return formula.get_model_matrix(frame, na_action="raise")
+    except Exception as error:
+        raise DataError(f"the formula {text!r} cannot be evaluated on these data: {_plain(error)}") from None
+
+
+def _plain(error: Exception) -> str:
+    import re
+
+    text = re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(error))
+    return " ".join(text.split())
+
+
+def _pieces(out: Coded, expr: str, reduced: bool) -> list[Piece]:
+    """The columns of a factor, with their names."""
+    names, state = out.names(expr, reduced), out.contrasts(expr, reduced)
+    if state is None:
+        only = len(names) == 1
+        labels = [expr if only else f"{expr}[{k}]" for k in range(len(names))]
+        return [Piece(expr, reduced, k, label, False, True) for k, label in enumerate(labels)]
+    variable = (variables(expr) or (expr,))[0]
+    if len(state.levels) < 2:
+        raise DataError(
+            f"{variable!r} has the one level {state.levels[0]!r} in these data, so it has no effect that could be estimated; "
+            "leave it out of the formula"
+        )
+    levels = [_level(name, expr) for name in names]
+    if not reduced:
+        return [Piece(expr, reduced, k, level, True, False) for k, level in enumerate(levels)]
+    alone = len(names) == 1
+    labels = [variable if alone else f"{variable}={level}" for level in levels]
+    return [Piece(expr, reduced, k, label, False, False) for k, label in enumerate(labels)]
+
+
+def _level(name: str, expr: str) -> str:
+    """The level in formulaic's name of a column, ``"drug[T.active]"``."""
+    inside = name[len(expr) + 1 : -1]
+    head, dot, tail = inside.partition(".")
+    return tail if dot and len(head) == 1 and head.isupper() else inside
+
+
+def _placed(out: Coded, pieces: Sequence[Piece]) -> Term:
+    who = out.rows.who
+    of_person = [constant_in(out.part([piece]), who) for piece in pieces]
+    within = tuple(piece for piece, person in zip(pieces, of_person, strict=True) if not person)
+    person = tuple(piece for piece, person in zip(pieces, of_person, strict=True) if person)
+    return Term(within, person)
+
+
+def constant_in(values: np.ndarray, index: np.ndarray) -> bool:
+    """Whether `values` are the same in all rows of each group of rows.
+
+    Examples
+    --------
+    >>> constant_in(np.array([1, 1, 2]), np.array([0, 0, 1]))
+    True
+    """
+    first = np.full(int(index.max()) + 1, -1)
+    first[index[::-1]] = np.arange(len(index))[::-1]
+    return bool((values == values[first[index]]).all())

@@ -1,0 +1,295 @@
+"""A design of formulas on a data set: which effects there are, where each goes, and the group that they come from."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.data.formulas import Coded, Piece, Rows, Term, coded, constant_in, label_of, levels_of, rows_of, variables
+from pyem.engine.design_columns import Columns
+from pyem.engine.ranks import require_cells, require_rank, same_span
+from pyem.engine.scale import scaled
+from pyem.errors import DataError, shown
+from pyem.model.designed import Effect, designed
+from pyem.model.model import Model
+from pyem.population.group import Group
+
+INTERCEPT = ""
+
+
+class Formula(NamedTuple):
+    """One formula of a design.
+
+    Parameters
+    ----------
+    parameter
+        The value that it is of.
+    right
+        Its right side without bars.
+    bars
+        Left side of each bar, and whether what varies there is correlated; empty where nothing is said, which means that
+        everything varies between people.
+    text
+        The right side as it was written.
+    """
+
+    parameter: str
+    right: str
+    bars: tuple[tuple[str, bool], ...]
+    text: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it names."""
+        return tuple(
+            sorted({name for text in (self.right, *(left for left, _ in self.bars)) for name in variables(text)})
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """What is estimated for one coefficient that everybody has: its mean, and what the mean depends on.
+
+    Parameters
+    ----------
+    effect
+        The coefficient.
+    within
+        What it is multiplied by.
+    has_mean
+        Whether it has a mean besides the effects of people's columns.
+    people
+        The covariates that its mean depends on, and what each is a product of.
+    centred
+        Whether numbers among these are centred at the mean of the people.
+    random
+        Whether people differ in it.
+    """
+
+    effect: Effect
+    within: tuple[Piece, ...]
+    has_mean: bool
+    people: dict[str, tuple[Piece, ...]]
+    centred: bool
+    random: bool
+
+
+class Bound(NamedTuple):
+    """A design on a data set."""
+
+    model: Model
+    data: Dataset
+    group: Group | None
+    parts: tuple[Part, ...]
+    codes: dict[str, Coded]
+    """The formula of each parameter with the coding of its factors."""
+    common: tuple[str, ...]
+    """What everybody has the same value of."""
+
+
+def bind(
+    model: Model,
+    formulas: tuple[Formula, ...],
+    data: Dataset,
+    group: Group | None,
+    *,
+    common: tuple[str, ...],
+    missing: str,
+    levels: dict[str, tuple[str, ...]] | None = None,
+) -> Bound:
+    """The model, data and group that a design makes of these; see `pyem.regress`."""
+    model = scaled(model, data)
+    parts: list[Part] = []
+    columns = Columns(data)
+    correlated: list[tuple[str, ...]] = []
+    known: dict[str, tuple[str, ...]] = {}
+    codes: dict[str, Coded] = {}
+    for formula in formulas:
+        rows = _complete(rows_of(data, formula.columns, levels), data, formula, missing)
+        known |= levels_of(rows)
+        codes[formula.parameter] = coded(formula.right, rows)
+        found, blocks = _parts(model, formula, codes[formula.parameter], columns)
+        parts += found
+        correlated += blocks
+    made = designed(
+        model,
+        formulas=[(formula.parameter, formula.text) for formula in formulas],
+        effects=[part.effect for part in parts],
+        levels=tuple(known.items()),
+        inputs=columns.incomplete,
+    )
+    shared = [name for one in common for name in _effects_of(made, one)]
+    shared += [part.effect.name for part in parts if not part.random]
+    drawn = None if group is None else _group(made, group, parts, correlated, shared, columns)
+    return Bound(made, columns.added(), drawn, tuple(parts), codes, tuple(dict.fromkeys(shared)))
+
+
+def _complete(rows: Rows, data: Dataset, formula: Formula, missing: str) -> Rows:
+    """The rows without those where a value is missing, which is an error unless they are to be left out."""
+    complete = rows.complete
+    if complete.all():
+        return rows
+    if missing == "error":
+        name = next(name for name, here in rows.here.items() if not here.all())
+        k = int(np.argmax(~rows.here[name]))
+        place = data.index_columns(rows.lane[k : k + 1], rows.row[k : k + 1])
+        raise DataError(
+            f"column {name!r} of the formula of {formula.parameter!r} has no value for subject {shown(place['subject'][0])}, "
+            f"block {shown(place['block'][0])}, trial {shown(place['trial'][0])} ({int((~complete).sum())} such trials in "
+            "all); fill them in, or leave these trials out of the likelihood: regress(..., missing='skip')"
+        )
+    if not complete.any():
+        raise DataError(f"no trial has a value of all columns of the formula of {formula.parameter!r}")
+    return rows.only(complete)
+
+
+# -- terms to their places ------------------------------------------------------------------------------------------------
+
+
+def _parts(model: Model, formula: Formula, code: Coded, columns: Columns) -> tuple[list[Part], list[tuple[str, ...]]]:
+    """What is estimated for one formula, and which effects are correlated."""
+    require_cells(code, formula.parameter)
+    grouped: dict[tuple[Piece, ...], list[Term]] = {}
+    for term in code.terms:
+        grouped.setdefault(term.within, []).append(term)
+    require_rank(
+        {label_of(within) or "the intercept": code.part(within) for within in grouped},
+        f"the terms within people of the formula of {formula.parameter!r}",
+    )
+    random = _random(formula, code, grouped)
+    cells = all(len(within) == 1 and within[0].indicator for within in grouped)
+    parts = []
+    for within, terms in grouped.items():
+        effect = _effect(model, formula.parameter, code, within, columns, cells)
+        parts.append(_part(effect, code, terms, label_of(within) in random, columns))
+    _unique(parts, formula)
+    return parts, _correlated(formula, code, parts)
+
+
+def _effect(model: Model, name: str, code: Coded, within: tuple[Piece, ...], columns: Columns, cells: bool) -> Effect:
+    """The coefficient of a part within people."""
+    typical_sd = float(model.typical[1][model.names.index(name)])
+    if not within:
+        return Effect(name, name, INTERCEPT, "constant", "", True, typical_sd)
+    label, values = label_of(within), code.part(within)
+    level = "block" if constant_in(values, code.rows.lane) else "trial"
+    field = columns.of_trials(label, name, code.rows, values, level)
+    sd = typical_sd if cells else typical_sd / _width(values)
+    return Effect(f"{name}[{label}]", name, label, level, field, cells, sd)
+
+
+def _part(effect: Effect, code: Coded, terms: list[Term], random: bool, columns: Columns) -> Part:
+    """The coefficient with what its mean depends on."""
+    has_mean = any(not term.person for term in terms)
+    of_people = {label_of(term.person): term.person for term in terms if term.person}
+    raw = {label: code.of_people(pieces) for label, pieces in of_people.items()}
+    middle = {label: code.of_people(pieces, centred=True) for label, pieces in of_people.items()}
+    ones = {"the mean": np.ones(len(columns.data.subjects))} if has_mean else {}
+    require_rank(ones | raw, f"the effects of people's columns on {effect.name}")
+    centred = bool(raw) and same_span(ones | raw, ones | middle)
+    people = {
+        columns.of_people(label, effect.parameter, values, "centred" if centred else "coded"): of_people[label]
+        for label, values in (middle if centred else raw).items()
+    }
+    return Part(effect, terms[0].within, has_mean, people, centred, random)
+
+
+def _width(values: np.ndarray) -> float:
+    """What a difference in a column is: 1 for an indicator, two standard deviations of a number."""
+    distinct = np.unique(values)
+    return float(np.ptp(distinct)) if len(distinct) == 2 else 2 * float(values.std())
+
+
+def _unique(parts: list[Part], formula: Formula) -> None:
+    names = [part.effect.name for part in parts]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(
+            f"the formula of {formula.parameter!r} makes {', '.join(twice)} twice, from levels of one name in two columns; "
+            "rename a level"
+        )
+
+
+# -- what varies between people -------------------------------------------------------------------------------------------
+
+
+def _random(formula: Formula, code: Coded, grouped: dict[tuple[Piece, ...], list[Term]]) -> set[str]:
+    """Labels of the coefficients in which people differ."""
+    labels = {label_of(within) for within in grouped}
+    if not formula.bars:
+        return labels
+    named: set[str] = set()
+    for left, _ in formula.bars:
+        named |= _bar_labels(formula, code, left)
+    if extra := sorted(label or "1" for label in named - labels):
+        raise DataError(
+            f"({', '.join(extra)} | subject) of {formula.parameter!r} varies between people, but the formula has no such "
+            "effect for all of them; add it outside the bar, too"
+        )
+    return named
+
+
+def _bar_labels(formula: Formula, code: Coded, left: str) -> set[str]:
+    of_bar = coded(left, code.rows)
+    fixed = [term.label for term in of_bar.terms if term.person]
+    if fixed:
+        raise DataError(
+            f"({left} | subject) of {formula.parameter!r}: {fixed[0]} is constant within everybody, so that people cannot "
+            "differ in its effect; leave it out of the bar"
+        )
+    return {term.label for term in of_bar.terms}
+
+
+def _correlated(formula: Formula, code: Coded, parts: list[Part]) -> list[tuple[str, ...]]:
+    """Effects that are correlated between people: those of one bar; without bars, all of one parameter."""
+    by_label = {part.effect.label: part.effect.name for part in parts if part.random}
+    if not formula.bars:
+        return [tuple(by_label.values())] if len(by_label) > 1 else []
+    out = []
+    for left, correlated in formula.bars:
+        names = tuple(by_label[label] for label in by_label if label in _bar_labels(formula, code, left))
+        if correlated and len(names) > 1:
+            out.append(names)
+    return out
+
+
+def _group(
+    model: Model,
+    group: Group,
+    parts: list[Part],
+    correlated: list[tuple[str, ...]],
+    common: list[str],
+    columns: Columns,
+) -> Group:
+    """The group with the design's effects of people, correlations and common parameters."""
+    on: dict[str, list[str]] = {}
+    for name, names in group.covariates:
+        mine = [effect for one in names for effect in _effects_of(model, one, intercept=True)] or list(model.names)
+        on[columns.centred(name) if group.centred else name] = mine
+    for part in parts:
+        for field in part.people:
+            on.setdefault(field, []).append(part.effect.name)
+    shared = [name for one in group.common for name in _effects_of(model, one)] + common
+    covariance: Any = group.covariance
+    if covariance == "diagonal" and group.family == "gaussian":
+        kept = [tuple(name for name in block if name not in shared) for block in correlated]
+        covariance = [block for block in kept if len(block) > 1] or "diagonal"
+    return Group(
+        group.family,
+        covariance=covariance,
+        df=group.df,
+        covariates=on,
+        common=tuple(dict.fromkeys(shared)),
+        sd=dict(group.sd),
+        centred=False,
+        without_mean=tuple(part.effect.name for part in parts if not part.has_mean),
+    )
+
+
+def _effects_of(model: Model, name: str, *, intercept: bool = False) -> list[str]:
+    """The effects on a parameter, or its intercept only; what has no formula itself."""
+    mine = [effect for effect in model.design.effects if effect.parameter == name] if model.design else []
+    kept = [effect.name for effect in mine if effect.level == "constant" or not intercept]
+    return kept or [name]

@@ -1,0 +1,353 @@
+"""Formulas for the parameters of a model: conditions, sessions, stimuli, groups and questionnaires."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import re
+import weakref
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.data.formulas import coded, label_of, rows_of, variables
+from pyem.engine.binding import Bound, Formula, bind
+from pyem.errors import ModelError, warn
+from pyem.model.model import Model
+from pyem.population.group import Group
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BAR = re.compile(r"\|\|?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Regression:
+    """A model whose parameters depend on columns of the data, by formula; `regress` makes it, and every verb takes it.
+
+    Parameters
+    ----------
+    model
+        The model of one block.
+    formulas
+        One for each parameter that has any.
+    common
+        Parameters, or effects, that have one value for everybody.
+    missing
+        What a missing value in a column of a formula means: ``"error"``, or ``"skip"`` to leave its trial out of the
+        likelihood.
+    levels
+        Levels of columns that are known from an earlier fit.
+    """
+
+    model: Model
+    formulas: tuple[Formula, ...]
+    common: tuple[str, ...] = ()
+    missing: Literal["error", "skip"] = "error"
+    levels: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def __repr__(self) -> str:
+        text = "; ".join(f"{formula.parameter} ~ {formula.text}" for formula in self.formulas)
+        return f"Regression({self.model.name!r}, {text})"
+
+    def bind(self, data: Dataset, group: Group | None = Group()) -> Bound:  # noqa: B008 (a Group is frozen)
+        """What the design is on a data set: the model whose parameters are the effects, the data with their columns, the group.
+
+        Raises
+        ------
+        DataError
+            If a column is missing or has missing values, a factor has one level, a cell has no trial, or effects cannot be
+            told apart.
+
+        Examples
+        --------
+        >>> import numpy as np, pyem
+        >>> fields = {"choice": np.zeros((3, 2, 5)), "reward": np.ones((3, 2, 5)), "drug": np.ones((3, 1, 5)) * [[0], [1]]}
+        >>> data = pyem.Dataset.from_arrays(fields)
+        >>> regress(pyem.models.get("rw1a1b"), "alpha ~ drug").bind(data).model.names
+        ('beta', 'alpha', 'alpha[drug]')
+        """
+        known = _bound.setdefault(data, {})
+        if (self, group) not in known:
+            known[self, group] = bind(
+                self.model,
+                self.formulas,
+                data,
+                group,
+                common=self.common,
+                missing=self.missing,
+                levels=dict(self.levels) or None,
+            )
+        return known[self, group]
+
+    def describe(self, data: Dataset) -> pd.DataFrame:
+        """A row for each effect: on which parameter, where it went, whether people differ in it, and how factors are coded.
+
+        Examples
+        --------
+        >>> import numpy as np, pyem
+        >>> fields = {"choice": np.zeros((3, 2, 5)), "reward": np.ones((3, 2, 5)), "drug": np.ones((3, 1, 5)) * [[0], [1]]}
+        >>> design = regress(pyem.models.get("rw1a1b"), "alpha ~ drug + (1 | subject)")
+        >>> design.describe(pyem.Dataset.from_arrays(fields))[["effect", "goes to"]]
+                  effect                     goes to
+        parameter
+        alpha  Intercept  mean of alpha, people vary
+        alpha       drug  alpha[drug], common to all
+        """
+        import pandas as pd
+
+        rows = []
+        for part in self.bind(data).parts:
+            effect = part.effect
+            label = effect.label or "Intercept"
+            where = f"mean of {effect.name}" if not effect.label else effect.name
+            varies = "people vary" if part.random else "common to all"
+            coding = self._coding(data, effect.parameter)
+            if part.has_mean:
+                rows.append((effect.parameter, label, f"{where}, {varies}", effect.level, coding))
+            for name in part.people:
+                full = f"{effect.label}:{name}" if effect.label else name
+                centred = " (numbers centred)" if part.centred else ""
+                rows.append((effect.parameter, full, f"regression of {effect.name}", "person", coding + centred))
+        table = pd.DataFrame(rows, columns=["parameter", "effect", "goes to", "level", "coding"])
+        return table.set_index("parameter")
+
+    def _coding(self, data: Dataset, parameter: str) -> str:
+        formula = next(formula for formula in self.formulas if formula.parameter == parameter)
+        return "; ".join(coding_of(formula.right, data, dict(self.levels) or None).values())
+
+
+_bound: weakref.WeakKeyDictionary[Dataset, dict[Any, Bound]] = weakref.WeakKeyDictionary()
+
+
+def coding_of(right: str, data: Dataset, levels: dict[str, tuple[str, ...]] | None = None) -> dict[str, str]:
+    """How each factor of the right side of a formula is coded, in words.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> fields = {"choice": np.zeros((1, 2, 2)), "drug": np.array([[["off", "off"], ["on", "on"]]])}
+    >>> data = Dataset.from_arrays({"choice": np.zeros((1, 2, 2)), "drug": [[[0, 0], [1, 1]]]}, codes={"drug": ["off", "on"]})
+    >>> coding_of("drug", data)
+    {'drug': 'drug: off = 0, on = 1'}
+    """
+    rows = rows_of(data, variables(right), levels)
+    code = coded(right, rows.only(rows.complete))
+    out: dict[str, str] = {}
+    for term in code.terms:
+        for piece in (*term.within, *term.person):
+            if not piece.number and piece.reduced:
+                state = code.contrasts(piece.expr, piece.reduced)
+                matrix = np.asarray(state.contrasts.get_coding_matrix(list(state.levels), reduced_rank=True), float)
+                rows_ = [
+                    "(" + ", ".join(f"{v:.3g}" for v in row) + ")" if len(row) > 1 else f"{row[0]:.3g}"
+                    for row in matrix
+                ]
+                text = ", ".join(f"{level} = {row}" for level, row in zip(state.levels, rows_, strict=True))
+                out[piece.expr] = f"{piece.expr}: {text}"
+    return out
+
+
+def regress(
+    model: Model,
+    *formulas: str,
+    common: str | Sequence[str] = (),
+    missing: Literal["error", "skip"] = "error",
+) -> Regression:
+    """A model whose parameters depend on columns of the data.
+
+    A term that is constant within everybody (a diagnosis, an age) is an effect on the mean of the group. A term that varies
+    within people (a drug, a session, the load of a trial) is a coefficient that every person has, with a mean and a standard
+    deviation of its own. An interaction of the two says on what the person's coefficient depends.
+
+    Parameters
+    ----------
+    model
+        The model of one block.
+    formulas
+        One for each parameter, on its unconstrained scale: ``"alpha ~ drug * diagnosis + age"``. The right side is read by
+        formulaic, with its contrasts (``C(drug, contr.treatment("placebo"))``, ``contr.sum``, ``contr.helmert``), ``center``,
+        ``scale``, ``bs`` and so on. Columns are fields of the data with one value a trial, covariates, and ``block``,
+        ``subject`` and ``trial``. A bar says what differs between people: in ``drug + (1 | subject)`` the effect of the drug is
+        common to all. What is in one bar is correlated, in ``(drug || subject)`` it is not. Without bars everything varies, and
+        the effects on one parameter are correlated. Numbers that are constant within people are centred at their mean over
+        people.
+    common
+        Parameters, or effects such as ``"alpha[drug]"``, that have one value for everybody.
+    missing
+        A missing value in a column of a formula is an error, or (``"skip"``) leaves the trial out of the likelihood.
+
+    Raises
+    ------
+    ModelError
+        If a formula is of no parameter of the model, or there are two of one.
+
+    References
+    ----------
+    Bates, D., Mächler, M., Bolker, B., & Walker, S. (2015). Fitting linear mixed-effects models using lme4. Journal of
+    Statistical Software, 67(1), 1-48. https://doi.org/10.18637/jss.v067.i01
+
+    Examples
+    --------
+    >>> import pyem
+    >>> regress(pyem.models.get("rw1a1b"), "alpha ~ drug * diagnosis + age", "beta ~ load")
+    Regression('rw1a1b', alpha ~ drug * diagnosis + age; beta ~ load)
+    """
+    read = tuple(_formula(model, text) for text in formulas)
+    names = [formula.parameter for formula in read]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ModelError(f"there are two formulas of {', '.join(twice)}; write one for each parameter")
+    if missing not in ("error", "skip"):
+        raise ValueError(f"missing={missing!r}; choose 'error' or 'skip'")
+    shared = (common,) if isinstance(common, str) else tuple(common)
+    bases = {*model.names, *(parameter.name for parameter in model.parameters)}
+    if unknown := [name for name in shared if name.partition("[")[0] not in bases]:
+        raise ModelError(f"common names {', '.join(unknown)}, but model {model.name!r} has {', '.join(model.names)}")
+    return Regression(model, read, shared, missing)
+
+
+def by(model: Model, **columns: str) -> Regression:
+    """A model with a parameter of its own in each condition: ``by(model, alpha="session")``.
+
+    The parameters are values of cells and not differences; ``fit.marginal_means("alpha").pairs()`` has these. People's values
+    in the conditions are correlated, and that correlation is the test-retest reliability (`fit.group_table`).
+
+    Parameters
+    ----------
+    model
+        The model of one block.
+    columns
+        For each parameter the column whose values are the conditions.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> by(pyem.models.get("rw1a1b"), alpha="session")
+    Regression('rw1a1b', alpha ~ 0 + C(session))
+    """
+    return regress(model, *(f"{name} ~ 0 + C({column})" for name, column in columns.items()))
+
+
+def columns_of(formula: str) -> tuple[str, ...]:
+    """The columns that a formula names.
+
+    Examples
+    --------
+    >>> columns_of("alpha ~ drug * age + (1 | subject)")
+    ('age', 'drug')
+    """
+    return variables(_without_bars(formula.partition("~")[2])[0])
+
+
+# -- reading --------------------------------------------------------------------------------------------------------------
+
+
+def _formula(model: Model, text: str) -> Formula:
+    left, tilde, right = text.partition("~")
+    name, right = left.strip(), right.strip()
+    if not tilde or not right:
+        raise ModelError(f"{text!r} is no formula; write a parameter, ~ and what it depends on: 'alpha ~ drug'")
+    if name not in model.names:
+        raise ModelError(f"{text!r}: model {model.name!r} has no parameter {name!r}; it has {', '.join(model.names)}")
+    rest, bars = _without_bars(right)
+    variables(rest)
+    return Formula(name, rest, bars, right)
+
+
+def _without_bars(right: str) -> tuple[str, tuple[tuple[str, bool], ...]]:
+    """The right side without ``(... | subject)``, and what these say."""
+    rest, bars, depth, start = "", [], 0, 0
+    for place, char in enumerate(right):
+        if char == "(":
+            start = place if depth == 0 else start
+            depth += 1
+        elif char == ")":
+            depth -= 1
+            if depth == 0 and "|" in right[start:place]:
+                bars.append(_bar(right[start + 1 : place]))
+                continue
+            rest += right[start : place + 1] if depth == 0 else ""
+        elif depth == 0:
+            rest += char
+    rest = re.sub(r"\+\s*(?=\+|$)", "", rest.strip()).strip()
+    rest = re.sub(r"^\+\s*", "", rest).removesuffix("+").strip()
+    return rest or "1", tuple(bars)
+
+
+def _bar(text: str) -> tuple[str, bool]:
+    left, right = (part.strip() for part in _BAR.split(text, maxsplit=1))
+    if right != "subject":
+        raise ModelError(
+            f"({text}): people are what varies here; write (... | subject), and columns of people as terms of the formula"
+        )
+    return left, "||" not in text
+
+
+# -- verbs that take a design ---------------------------------------------------------------------------------------------
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def takes_designs(function: Function) -> Function:
+    """A decorator for a function of a model and data, which may then be given what `regress` makes.
+
+    A model that was made for other data is made again for the data that are given, with the levels that it knows.
+    """
+    signature = inspect.signature(function)
+    has_group = "group" in signature.parameters
+
+    @functools.wraps(function)
+    def call(model: Any, data: Any, *args: Any, **kwargs: Any) -> Any:
+        design = of_new_data(model, data)
+        if design is None:
+            return function(model, data, *args, **kwargs)
+        group = kwargs.get("group", Group()) if has_group else None
+        bound = design.bind(data, group if isinstance(group, Group) else None)
+        if has_group and isinstance(group, Group):
+            kwargs["group"] = bound.group
+        else:
+            _alone(function.__name__, bound)
+            if "common" in signature.parameters:
+                kwargs["common"] = tuple(dict.fromkeys((*kwargs.get("common", ()), *bound.common)))
+        return function(bound.model, bound.data, *args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+def of_new_data(model: Any, data: Dataset) -> Regression | None:
+    """The design that `model` is, if it has to be made for `data`; None for a model that is used as it is."""
+    if isinstance(model, Regression):
+        return model
+    design = model.design if isinstance(model, Model) else None
+    if design is None:
+        return None
+    if all(effect.column in data.fields for effect in design.effects if effect.column):
+        return None
+    return _source(model)
+
+
+def _source(model: Model) -> Regression:
+    """The design that a model was made by, with the levels that it knows."""
+    design = model.design
+    assert design is not None
+    made = regress(design.base, *(f"{name} ~ {right}" for name, right in design.formulas))
+    return dataclasses.replace(made, missing="skip" if design.inputs else "error", levels=design.levels)
+
+
+def again(model: Model, data: Dataset) -> Bound:
+    """What the design of a fitted model is on the data of the fit."""
+    return dataclasses.replace(_source(model), missing="skip").bind(data, None)
+
+
+def _alone(function: str, bound: Bound) -> None:
+    """Warn of effects that only a group has."""
+    lost = [f"{label_of(pieces)} on {part.effect.name}" for part in bound.parts for pieces in part.people.values()]
+    if lost:
+        warn(
+            f"{function}: people are on their own, so that {', '.join(lost)} is not estimated; use a method with a group, "
+            "such as fit_em"
+        )

@@ -1,0 +1,187 @@
+"""From a model and the effects of a design to the model whose parameters are these effects."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from pyem.model.design import BlockDesign, Slope
+from pyem.model.model import Model
+from pyem.model.parameter import Parameter
+from pyem.model.transform import Ordered, Real
+
+
+class Effect(NamedTuple):
+    """A coefficient that everybody has.
+
+    Parameters
+    ----------
+    name
+        ``"alpha"`` for an intercept, ``"alpha[drug]"`` for others.
+    parameter
+        Name of the value that it is an effect on.
+    label
+        What varies; empty for an intercept.
+    level
+        ``"constant"``, ``"block"`` or ``"trial"``.
+    column
+        Field of the data with what it is multiplied by; empty for an intercept.
+    natural
+        Whether it is a value of the parameter itself, as the mean of a cell is, and not a difference.
+    sd
+        How much a typical population varies in it, on the unconstrained scale.
+    """
+
+    name: str
+    parameter: str
+    label: str
+    level: Literal["constant", "block", "trial"]
+    column: str
+    natural: bool
+    sd: float
+
+
+def designed(
+    model: Model,
+    *,
+    formulas: Sequence[Sequence[str]],
+    effects: Sequence[Sequence[Any]],
+    levels: Sequence[Any] = (),
+    inputs: Sequence[str] = (),
+    reward_range: Any = None,
+    typical: Sequence[tuple[float, float]] = (),
+) -> Model:
+    """The model whose parameters are the effects of a design, and those of `model` that have no formula.
+
+    Parameters
+    ----------
+    model
+        The model of one block.
+    formulas
+        Name and right side of each formula, as they were written.
+    effects
+        What is estimated for each, as `Effect`.
+    levels
+        Names of columns that are factors, each with its levels.
+    inputs
+        Further columns that a trial needs in order to count.
+    reward_range, typical
+        What a fit took from its data: the range of outcomes, and mean and sd of a typical population of each parameter.
+
+    Raises
+    ------
+    ValueError
+        If a model without trials has effects by trial, or a parameter cannot have any.
+    """
+    found = tuple(Effect(*effect) for effect in effects)
+    model = _on_scale(model, reward_range, typical)
+    of_trial = [effect for effect in found if effect.level == "trial"]
+    if of_trial and model.log_likelihood is not None:
+        raise ValueError(
+            f"model {model.name!r} is a function of a whole block, so that {of_trial[0].parameter!r} cannot differ from trial "
+            f"to trial ({of_trial[0].label}); use a column that is constant in each block"
+        )
+    inner = _inner(model, found, of_trial, inputs)
+    parameters, terms = _parameters(model, inner, found)
+    columns = tuple(dict.fromkeys(effect.column for effect in found if effect.level == "block"))
+    places = tuple((row, source, columns.index(column) if column else -1) for row, source, column in terms)
+    kept = tuple(map(tuple, formulas)), tuple((name, tuple(known)) for name, known in levels)
+    design = BlockDesign(inner, places, columns, model, found, *kept, tuple(inputs))
+    text = "; ".join(f"{name} ~ {right}" for name, right in kept[0])
+    made = dataclasses.replace(inner, name=f"{model.name}({text})", parameters=parameters, tied=(), design=design)
+    return dataclasses.replace(made, recipe=(*model.recipe, ("designed", arguments_of(made))) if model.recipe else ())
+
+
+def _on_scale(model: Model, reward_range: Any, typical: Sequence[tuple[float, float]]) -> Model:
+    """A model with what a fit takes from its data."""
+    parameters = model.parameters
+    if typical:
+        pairs = zip(parameters, typical, strict=True)
+        parameters = tuple(dataclasses.replace(one, mean=mean, sd=sd) for one, (mean, sd) in pairs)
+    span = model.reward_range if reward_range is None else reward_range
+    return dataclasses.replace(model, parameters=parameters, reward_range=span)
+
+
+def arguments_of(model: Model) -> tuple[tuple[str, Any], ...]:
+    """What `designed` was given besides the model of a block, by name."""
+    design = model.design
+    assert design is not None
+    base, effects = design.base, tuple(tuple(effect) for effect in design.effects)
+    typical = tuple((one.mean, one.sd) for one in base.parameters) if base.autoscale is not None else ()
+    told = {"formulas": design.formulas, "effects": effects, "levels": design.levels, "inputs": design.inputs}
+    return tuple((told | {"reward_range": base.reward_range, "typical": typical}).items())
+
+
+def _inner(model: Model, effects: tuple[Effect, ...], of_trial: list[Effect], inputs: Sequence[str]) -> Model:
+    """The model of a block: what differs from trial to trial has parameters of its own."""
+    extra = tuple(Parameter(effect.name, Real()) for effect in of_trial)
+    names = [*model.names, *(effect.name for effect in of_trial)]
+    slopes = []
+    for parameter in model.parameters:
+        for k, name in enumerate(parameter.names):
+            mine = [effect for effect in of_trial if effect.parameter == name]
+            if mine:
+                rows = (names.index(name), *(names.index(effect.name) for effect in mine))
+                columns = ("", *(effect.column for effect in mine))
+                element = None if parameter.size is None else k
+                slopes.append(Slope(parameter.name, element, parameter.transform, rows, columns))
+    columns = dict.fromkeys((*model.inputs, *(effect.column for effect in of_trial), *inputs))
+    return dataclasses.replace(
+        model,
+        parameters=(*model.parameters, *extra),
+        inputs=tuple(columns),
+        slopes=tuple(slopes),
+        share=False,
+        autoscale=None,
+        recipe=(),
+    )
+
+
+def _parameters(
+    model: Model, inner: Model, effects: tuple[Effect, ...]
+) -> tuple[tuple[Parameter, ...], list[tuple[int, int, str]]]:
+    """What is estimated, and to which parameter of a block each value is added, multiplied by which column."""
+    parameters: list[Parameter] = []
+    terms: list[tuple[int, int, str]] = []
+    row = source = 0
+    with_formula = {effect.parameter for effect in effects}
+    for parameter in model.parameters:
+        if not with_formula.intersection(parameter.names):
+            parameters.append(parameter)
+            terms += [(row + k, source + k, "") for k in range(len(parameter.names))]
+            row, source = row + len(parameter.names), source + len(parameter.names)
+            continue
+        _require_single(model, parameter)
+        for name in parameter.names:
+            mine = [effect for effect in effects if effect.parameter == name]
+            for new, target, column in _of_value(inner, parameter, name, row, mine):
+                parameters.append(new)
+                terms.append((target, source, column))
+                source += 1
+            row += 1
+    return tuple(parameters), terms
+
+
+def _require_single(model: Model, parameter: Parameter) -> None:
+    if isinstance(parameter.transform, Ordered):
+        raise ValueError(
+            f"the values of {parameter.name!r} of model {model.name!r} are ordered, so that they cannot have formulas"
+        )
+
+
+def _of_value(
+    inner: Model, parameter: Parameter, name: str, row: int, effects: list[Effect]
+) -> list[tuple[Parameter, int, str]]:
+    """New parameters for one value, with their target and column."""
+    if not effects:
+        return [(Parameter(name, parameter.transform, parameter.doc, parameter.mean, parameter.sd), row, "")]
+    out = []
+    for effect in effects:
+        transform = parameter.transform if effect.natural else Real()
+        mean = parameter.mean if effect.natural else 0.0
+        doc = f"{name}, {effect.label or 'where all columns are 0'}" if effect.natural else f"{effect.label}, on {name}"
+        new = Parameter(effect.name, transform, doc, mean, effect.sd)
+        trial = effect.level == "trial"
+        out.append((new, inner.names.index(effect.name) if trial else row, "" if trial else effect.column))
+    return out

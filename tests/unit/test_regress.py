@@ -1,0 +1,384 @@
+"""Parameters by formula: where terms go, what the likelihood is, and what the tables say of it."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import pyem
+from pyem.engine.evaluate import log_lik, value_grad_hess
+from pyem.infer.common import Evidence, begin, without_common
+from pyem.infer.em_loop import run_em
+from pyem.infer.laplace import JaxEStep
+from pyem.population.population import populate
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+PEOPLE, BLOCKS, TRIALS = 12, 2, 60
+MODEL = pyem.models.get("rw1a1b")
+
+
+@functools.cache
+def table() -> pd.DataFrame:
+    """People with two sessions, a diagnosis and an age; the drug raises the learning rate."""
+    rng = np.random.default_rng(1)
+    drug = np.tile([0, 1], PEOPLE)
+    person = np.repeat(0.5 * rng.normal(size=PEOPLE), BLOCKS)
+    response = np.repeat(rng.normal(size=PEOPLE), BLOCKS)
+    alpha = 1 / (1 + np.exp(0.8 - (1.2 + response) * drug - 2 * person))
+    beta = np.repeat(6 * np.exp(0.5 * rng.normal(size=PEOPLE)), BLOCKS)
+    lanes = pyem.simulate(MODEL, np.stack([beta, alpha], 1), trials=TRIALS, key=2)
+    frame = lanes.to_frame().rename(columns={"subject": "lane"})
+    frame["id"], frame["session"] = frame.lane // BLOCKS, frame.lane % BLOCKS
+    frame["drug"] = np.where(frame.session == 0, "placebo", "active")
+    frame["dx"] = np.where(frame.id < PEOPLE // 2, "control", "patient")
+    frame["age"] = 20.0 + 3 * (frame.id * 5 % PEOPLE)
+    frame["load"] = rng.normal(size=len(frame))
+    frame["site"] = "here"
+    return frame
+
+
+def read(frame: pd.DataFrame, *more: str) -> pyem.Dataset:
+    columns = {name: name for name in ("choice", "reward", "drug", "dx", "load", *more)}
+    return pyem.Dataset.from_frame(
+        frame,
+        subject="id",
+        block="session",
+        trial="trial",
+        columns=columns,
+        codes=dict.fromkeys(("drug", "dx", *more)),
+        covariates=["age"],
+    )
+
+
+@functools.cache
+def data() -> pyem.Dataset:
+    return read(table())
+
+
+TREATMENT = "C(drug, contr.treatment('placebo'))"
+
+
+# -- where terms go -------------------------------------------------------------------------------------------------------
+
+
+def test_each_term_goes_where_it_belongs():
+    bound = pyem.regress(MODEL, f"alpha ~ {TREATMENT} * dx + age", "beta ~ load").bind(data())
+    assert bound.model.names == ("beta", "beta[load]", "alpha", "alpha[drug]")
+    assert dict(bound.group.covariates) == {
+        "dx": ("alpha", "alpha[drug]"),
+        "age (centred)": ("alpha",),
+    }
+    assert bound.group.covariance == (("alpha", "alpha[drug]"), ("beta", "beta[load]"))
+    levels = {effect.name: effect.level for effect in bound.model.design.effects}
+    assert levels == {"beta": "constant", "beta[load]": "trial", "alpha": "constant", "alpha[drug]": "block"}
+    assert bound.model.inputs == ("column load",)
+    assert bound.data.covariates["age (centred)"].mean() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("formula", "common", "blocks"),
+    [
+        ("alpha ~ drug + (1 | subject)", ("alpha[drug]",), "diagonal"),
+        ("alpha ~ drug + (drug | subject)", (), (("alpha", "alpha[drug]"),)),
+        ("alpha ~ drug + (drug || subject)", (), "diagonal"),
+        ("alpha ~ drug + (0 + drug | subject)", None, None),
+    ],
+)
+def test_bars_say_in_what_people_differ(formula, common, blocks):
+    design = pyem.regress(MODEL, formula)
+    if common is None:
+        # Without a constant the two cells vary, which are no effects of this formula.
+        with pytest.raises(pyem.DataError, match="add it outside the bar"):
+            design.bind(data())
+        return
+    group = design.bind(data()).group
+    assert (group.common, group.covariance) == (common, blocks)
+
+
+def test_cells_have_the_names_of_levels_and_the_range_of_the_parameter():
+    bound = pyem.by(MODEL, alpha="drug").bind(data())
+    assert bound.model.names == ("beta", "alpha[active]", "alpha[placebo]")
+    assert bound.model.natural(np.zeros(3)).tolist()[1:] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("alpha ~ nothing", "names 'nothing'.*map it"),
+        ("alpha ~ site", "'site' has the one level 'here'"),
+        ("alpha ~ drug + (age | subject)", "age is constant within everybody"),
+        ("alpha ~ age + I(2 * age)", r"age, I\(2 \* age\) are collinear"),
+        ("alpha ~ load + I(3 * load)", r"load, I\(3 \* load\) are collinear"),
+        ("alpha ~ arm * drug", "drug:arm=c.*no trial is in that cell"),
+    ],
+)
+def test_what_cannot_be_estimated_is_named(formula, message):
+    frame = table().copy()
+    # Nobody of the third arm had the drug.
+    frame["arm"] = np.where(frame.id % 3 == 0, "a", np.where(frame.id % 3 == 1, "b", "c"))
+    frame.loc[frame.arm == "c", "drug"] = "active"
+    with pytest.raises(pyem.DataError, match=message):
+        pyem.regress(MODEL, formula).bind(read(frame, "site", "arm"))
+
+
+@pytest.mark.parametrize("formula", ["gamma ~ drug", "alpha drug", "alpha ~ drug + (1 | site)"])
+def test_what_is_no_formula_is_told(formula):
+    with pytest.raises(pyem.ModelError, match=r"gamma|no formula|people are what varies"):
+        pyem.regress(MODEL, formula)
+
+
+def test_missing_values_are_an_error_or_leave_their_trials_out():
+    frame = table().copy()
+    frame.loc[[3, 40], "load"] = np.nan
+    gaps = read(frame)
+    with pytest.raises(pyem.DataError, match=r"'load' of the formula of 'beta'.*2 such trials.*skip"):
+        pyem.regress(MODEL, "beta ~ load").bind(gaps)
+    bound = pyem.regress(MODEL, "beta ~ load", missing="skip").bind(gaps)
+    counted = bound.data.n_responses(bound.model).sum()
+    assert counted == data().n_responses(MODEL).sum() - 2
+
+
+# -- the likelihood -------------------------------------------------------------------------------------------------------
+
+
+def test_a_block_is_the_base_model_with_the_parameters_of_its_condition():
+    bound = pyem.regress(MODEL, f"alpha ~ {TREATMENT}").bind(data())
+    x = np.random.default_rng(3).normal(size=(PEOPLE, 3))
+    lanes = pyem.Dataset.from_frame(
+        table(), subject="lane", trial="trial", columns={"choice": "choice", "reward": "reward"}
+    )
+    by_lane = np.repeat(x[:, :2], BLOCKS, axis=0)
+    by_lane[1::2, 1] += x[:, 2]
+    expected = log_lik(MODEL, lanes, by_lane).reshape(PEOPLE, BLOCKS).sum(1)
+    np.testing.assert_allclose(log_lik(bound.model, bound.data, x), expected, rtol=1e-12)
+
+
+def test_a_column_of_trials_is_a_predictor():
+    frame = table().assign(one=1.0, y=table().choice)
+    read_as = lambda predictors: pyem.Dataset.from_frame(  # noqa: E731
+        frame,
+        subject="id",
+        block="session",
+        trial="trial",
+        columns={"y": "y", "load": "load", "predictors": predictors},
+    )
+    one, two = pyem.models.get("logit", predictors=("a",)), pyem.models.get("logit", predictors=("a", "b"))
+    bound = pyem.regress(one, "a ~ load").bind(read_as(["one"]))
+    x = np.random.default_rng(4).normal(size=(PEOPLE, 2))
+    plain = value_grad_hess(two, read_as(["one", "load"]), x)
+    for mine, expected in zip(value_grad_hess(bound.model, bound.data, x), plain, strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_derivatives_are_slopes():
+    bound = pyem.regress(MODEL, f"alpha ~ {TREATMENT}").bind(data())
+    x, step = np.random.default_rng(5).normal(size=(PEOPLE, 3)), 1e-5
+    _, grad, hess = value_grad_hess(bound.model, bound.data, x)
+    for k, move in enumerate(step * np.eye(3)):
+        up, down = (value_grad_hess(bound.model, bound.data, x + sign * move) for sign in (1, -1))
+        np.testing.assert_allclose(grad[:, k], (up[0] - down[0]) / (2 * step), atol=1e-6)
+        np.testing.assert_allclose(hess[:, :, k], (up[1] - down[1]) / (2 * step), atol=1e-5)
+
+
+# -- simulation -----------------------------------------------------------------------------------------------------------
+
+
+def test_simulated_people_have_the_probability_that_the_likelihood_says():
+    design = pyem.regress(MODEL, "alpha ~ drug", "beta ~ load")
+    load = np.random.default_rng(6).normal(size=(PEOPLE, BLOCKS, TRIALS))
+    params = np.tile([6.0, 0.3, 0.4, 1.0], (PEOPLE, 1))
+    sim = pyem.simulate(
+        design, params, conditions={"drug": ["off", "on"], "load": load}, blocks=BLOCKS, trials=TRIALS, key=1
+    )
+    bound = design.bind(sim)
+    np.testing.assert_allclose(log_lik(bound.model, bound.data, sim.truth), sim.log_lik, atol=1e-9)
+    with pytest.raises(pyem.DataError, match="a value for each block"):
+        pyem.simulate(design, params, conditions={"drug": [0, 1, 2]}, blocks=BLOCKS, trials=TRIALS, key=1)
+
+
+# -- fits -----------------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def fitted() -> pyem.PointFit:
+    return pyem.fit_em(pyem.regress(MODEL, f"alpha ~ {TREATMENT} + dx"), data())
+
+
+def test_effects_and_marginal_means_agree():
+    fit = fitted()
+    effects, means = fit.effects(), fit.marginal_means("alpha").table()
+    drug = effects.loc[("alpha", "drug")]
+    assert drug["scale"] == "logit (0, 1)"
+    assert drug["z"] == pytest.approx(drug["estimate"] / drug["se"])
+    assert 0 < drug["p"] < 1
+    gap = means.loc[("active", "control"), "estimate"] - means.loc[("placebo", "control"), "estimate"]
+    assert gap == pytest.approx(drug["estimate"], abs=1e-12)
+    pairs = fit.marginal_means("alpha", by="drug").pairs()
+    assert pairs["estimate"].iloc[0] == pytest.approx(drug["estimate"], abs=1e-12)
+    assert pairs["se"].iloc[0] == pytest.approx(drug["se"], rel=1e-9)
+    mean = fit.marginal_means("alpha", by="drug").table()["mean"]
+    assert pairs["difference"].iloc[0] == pytest.approx(mean["active"] - mean["placebo"], abs=1e-12)
+
+
+def test_coding_and_the_order_of_levels_change_nothing():
+    codings = (
+        f"alpha ~ {TREATMENT} + dx + (1 | subject)",
+        "alpha ~ C(drug, contr.sum) + C(dx, contr.treatment('patient')) + (1 | subject)",
+    )
+    fits = [pyem.fit_em(pyem.regress(MODEL, formula), data()) for formula in codings]
+    assert fits[0].log_evidence.sum() == pytest.approx(fits[1].log_evidence.sum(), abs=1e-8)
+    one, two = (fit.marginal_means("alpha").found.estimate for fit in fits)
+    np.testing.assert_allclose(one, two, atol=1e-7)
+
+
+def test_a_saved_fit_knows_its_levels(tmp_path):
+    fit = fitted()
+    again = pyem.load(fit.save(tmp_path / "fit.nc"))
+    assert again.model == fit.model
+    assert again.effects().equals(fit.effects())
+    assert again.marginal_means("alpha").table().equals(fit.marginal_means("alpha").table())
+    other = read(table().assign(drug=table().drug.replace("placebo", "sham")))
+    with pytest.raises(pyem.DataError, match=r"'sham'.*knows the levels"):
+        pyem.log_lik(again.model, other, fit.params)
+
+
+def test_people_on_their_own_have_no_effects_of_people():
+    design = pyem.regress(MODEL, f"alpha ~ {TREATMENT} + dx + (1 | subject)")
+    with pytest.warns(pyem.FitWarning, match="dx on alpha is not estimated"):
+        fit = pyem.fit_map(design, data())
+    assert fit.params.shape == (PEOPLE, 3)
+    assert np.ptp(fit.params[:, 2]) == 0
+    assert np.isfinite(fit.log_evidence).all()
+
+
+def test_a_common_value_without_a_group_is_the_best_for_all_together():
+    fit = pyem.fit_mle(MODEL, data(), common="beta", starts=1)
+    beta = fit.x[0, 0]
+    assert (fit.x[:, 0] == beta).all()
+    held = [MODEL.natural(np.array([beta + h, 0.0]))[0] for h in (-0.05, 0, 0.05)]
+    around = [pyem.fit_mle(pyem.fix(MODEL, beta=value), data(), starts=1) for value in held]
+    below, here, above = (one.log_lik.sum() for one in around)
+    assert here == pytest.approx(fit.log_lik.sum(), abs=1e-6)
+    assert here > max(below, above)
+    curvature = (2 * here - below - above) / 0.05**2
+    assert fit.cov[0, 0, 0] == pytest.approx(1 / curvature, rel=0.02)
+
+
+# -- common to all --------------------------------------------------------------------------------------------------------
+
+
+def test_the_gradient_of_the_evidence_is_its_slope():
+    bound = pyem.regress(MODEL, f"alpha ~ {TREATMENT} + dx", common="beta").bind(data())
+    model, group = bound.model, bound.group
+    mean, sd = model.typical
+    start = lambda group: populate(  # noqa: E731
+        group, names=model.names, mean=mean, sd=sd, covariates=bound.data.covariates, n_subjects=PEOPLE
+    )
+    estep = JaxEStep(model, bound.data, np.tile(mean, (PEOPLE, 1)))
+    run = run_em(estep, start(without_common(group)), max_iter=3)
+    evidence = Evidence(model, bound.data, estep)
+    at = begin(model, bound.data, start(group), run)
+    vector, step = at.vector, 1e-4
+    ends = [
+        [evidence(at.with_vector(vector + sign * move)).value for sign in (1, -1)]
+        for move in step * np.eye(len(vector))
+    ]
+    slopes = np.array([(up - down) / (2 * step) for up, down in ends])
+    np.testing.assert_allclose(evidence(at).grad, slopes, atol=1e-5 * np.abs(slopes).max())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"family": "cauchy", "common": "alpha"}, "needs a Gaussian group"),
+        ({"sd": {"alpha": 0.0}}, "above 0"),
+        ({"sd": {"alpha": 0.1}, "common": "alpha"}, "cannot be common"),
+        ({"covariance": [("alpha", "beta"), ("alpha",)]}, "more than one place"),
+    ],
+)
+def test_groups_that_mean_nothing_are_told(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        pyem.Group(**arguments)
+
+
+def test_a_given_sd_stays():
+    fit = pyem.fit_em(MODEL, data(), group=pyem.Group(sd={"beta": 0.25}))
+    assert np.sqrt(np.diag(fit.population.cov))[0] == pytest.approx(0.25)
+    assert len(fit.population.vector) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.skipif(not DATA.exists(), reason="needs the published data beside the project")
+def test_sleepstudy_as_published():
+    frame = pd.read_csv(DATA / "sleepstudy_belenky2003.csv").rename(columns=str.lower)
+    frame["one"] = 1.0
+    sleep = pyem.Dataset.from_frame(
+        frame, subject="subject", trial="days", columns={"y": "reaction", "predictors": ["one", "days"]}
+    )
+    model = pyem.models.get("glm", predictors=("intercept", "days"))
+    group = pyem.Group(covariance=[("intercept", "days")], common="sigma")
+    fit = pyem.fit_em(model, sleep, group=group)
+    # Bates, Maechler, Bolker & Walker (2015) and the documentation of MixedModels.jl, maximum likelihood.
+    assert fit.log_evidence.sum() == pytest.approx(-875.9697, abs=1e-3)
+    table = fit.group_table()
+    assert table.loc[("mean", "intercept"), "estimate"] == pytest.approx(251.4051, abs=1e-3)
+    assert table.loc[("mean", "days"), "estimate"] == pytest.approx(10.4673, abs=1e-3)
+    assert table.loc[("sd", "intercept"), "estimate"] == pytest.approx(23.7805, abs=1e-3)
+    assert table.loc[("sd", "days"), "estimate"] == pytest.approx(5.7168, abs=1e-3)
+    assert table.loc[("correlation", "intercept, days"), "estimate"] == pytest.approx(0.0813, abs=1e-3)
+    assert table.loc[("mean", "sigma"), "natural"] == pytest.approx(25.5918, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_binomial_regression_with_a_random_intercept_as_published():
+    counts = {
+        1: [(2, 14), (3, 12), (4, 9), (0, 5)],
+        2: [(3, 22), (1, 18), (1, 21)],
+        3: [(8, 22), (2, 16), (0, 16), (2, 20)],
+        4: [(2, 10), (0, 10), (2, 9), (0, 6)],
+        5: [(5, 18), (0, 25), (0, 24), (1, 4)],
+        6: [(3, 17), (0, 17), (0, 18), (1, 20)],
+        7: [(8, 16), (1, 10), (3, 9), (0, 5)],
+        8: [(12, 34)],
+        9: [(2, 9), (0, 6), (0, 8), (0, 6)],
+        10: [(1, 22), (1, 22), (0, 18), (2, 22)],
+        11: [(0, 25), (5, 27), (3, 22), (1, 22)],
+        12: [(2, 10), (1, 8), (0, 6), (0, 5)],
+        13: [(1, 21), (2, 24), (0, 19), (0, 23)],
+        14: [(11, 19), (0, 2), (0, 3), (0, 2)],
+        15: [(1, 19), (1, 15), (1, 15), (0, 15)],
+    }
+    rows = [(herd, f"p{k + 1}", *pair) for herd, pairs in counts.items() for k, pair in enumerate(pairs)]
+    frame = pd.DataFrame(rows, columns=["herd", "period", "incidence", "size"])
+    model = pyem.Model(
+        "herds",
+        (pyem.Parameter("logit"),),
+        lambda p, state, trial: pyem.Binomial(trial.size, logits=p.logit),
+        responses=("incidence",),
+        inputs=("size",),
+    )
+    columns = {name: name for name in ("incidence", "size", "period")}
+    herds = pyem.Dataset.from_frame(frame, subject="herd", columns=columns, codes={"period": None})
+    fit = pyem.fit_em(pyem.regress(model, "logit ~ period + (1 | subject)"), herds)
+    effects = fit.effects()
+    # Contagious bovine pleuropneumonia, as in the documentation of MixedModels.jl (Laplace approximation).
+    np.testing.assert_allclose(effects["estimate"], [-1.39853, -0.99233, -1.12867, -1.58031], atol=1e-4)
+    assert effects["sd"].iloc[0] == pytest.approx(0.64226, abs=1e-4)
+    assert fit.log_evidence.sum() == pytest.approx(-92.02628, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_nuts_agrees_with_em():
+    design = pyem.regress(MODEL, f"alpha ~ {TREATMENT} + dx + (1 | subject)", common="beta")
+    em, nuts = (
+        pyem.fit_em(design, data()).effects(),
+        pyem.fit_nuts(design, data(), key=1, chains=2, draws=500).effects(),
+    )
+    gap = ((em["estimate"] - nuts["estimate"]) / nuts["se"]).abs()
+    # What people say themselves; the effect of a diagnosis in 12 people is drawn to 0 by its prior.
+    assert gap[[("beta", "Intercept"), ("alpha", "drug")]].max() < 0.3
