@@ -26,7 +26,8 @@ def table(**changes: list) -> pd.DataFrame:
 
 
 def data(**changes: list) -> Dataset:
-    return Dataset.from_frame(table(**changes), subject="subject", trial="trial")
+    columns = {name: name for name in MODEL.columns}
+    return Dataset.from_frame(table(**changes), subject="subject", trial="trial", columns=columns)
 
 
 def test_columns_stand_in_the_order_of_a_trial():

@@ -1,4 +1,4 @@
-"""Go/no-go learning, and the Pavlovian bias to act where something is to be won and to hold still where something may be lost."""
+"""Go/no-go learning, and the Pavlovian bias: to act for what may be won, to hold still before what may be lost."""
 
 from __future__ import annotations
 

@@ -14,7 +14,9 @@ from pyem.model.record import Record
 
 @dataclasses.dataclass(frozen=True)
 class GoNoGo:
-    """Four cues: go to win (0), go to avoid losing (1), no-go to win (2), no-go to avoid losing (3), in random order.
+    """Four cues: go to win (0), go to avoid losing (1), no-go to win (2), no-go to avoid losing (3).
+
+    Each comes once in every four trials, in random order.
 
     What is right leads to the better outcome with the probability `valid`, what is wrong with one minus that. The better
     outcome is 1 with the cues to win, else 0; the worse one 0 with the cues to win, else -1.
@@ -41,15 +43,19 @@ class GoNoGo:
     n_options = 2
 
     def init(self, key: Array) -> Any:
-        """Nothing changes in this task."""
-        return ()
+        """The number of trials so far, and the order of the cues."""
+        return jnp.zeros((), jnp.int32), jax.random.permutation(key, 4)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
         """One of the four cues."""
-        return {"cue": jax.random.randint(key, (), 0, 4)}
+        n, order = state
+        return {"cue": order[n % 4]}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
         """An outcome of 1 or 0 where there is something to win, of 0 or -1 where there is something to lose."""
+        n, order = state
+        paid, shuffle = jax.random.split(key)
         right = (trial.choice == 1) == (trial.cue < 2)
-        better = jax.random.bernoulli(key, jnp.where(right, self.valid, 1 - self.valid))
-        return state, {"outcome": better.astype(float) - (trial.cue % 2)}
+        better = jax.random.bernoulli(paid, jnp.where(right, self.valid, 1 - self.valid))
+        order = jnp.where(n % 4 == 3, jax.random.permutation(shuffle, 4), order)
+        return (n + 1, order), {"outcome": better.astype(float) - (trial.cue % 2)}
