@@ -25,6 +25,7 @@ from pyem.models import (
     regression,
     risk,
     two_step,
+    working_memory,
 )
 
 _FACTORIES: dict[str, Callable[..., Model]] = {
@@ -32,6 +33,7 @@ _FACTORIES: dict[str, Callable[..., Model]] = {
     **choice.MODELS,
     **two_step.MODELS,
     **go_nogo.MODELS,
+    **working_memory.MODELS,
     **beliefs.MODELS,
     **discounting.MODELS,
     **risk.MODELS,

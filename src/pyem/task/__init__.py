@@ -8,6 +8,7 @@ from pyem.task.ponds import Ponds
 from pyem.task.regressors import Regressors
 from pyem.task.rescaled import Rescaled
 from pyem.task.social import PairedBandit, ProsocialBandit
+from pyem.task.stimuli import StimulusSets
 from pyem.task.task import Task
 from pyem.task.two_step import TwoStep
 
@@ -24,6 +25,7 @@ __all__ = [
     "Replay",
     "Rescaled",
     "Reversal",
+    "StimulusSets",
     "Task",
     "TwoStep",
 ]
