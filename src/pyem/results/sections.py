@@ -121,9 +121,7 @@ def data_sections(model: Model, data: Dataset) -> dict[str, Section]:
     shown = (*model.inputs, *model.shown_between, *model.outcomes)
     return {
         "observed_data": Section(observed.columns(model.responses)),
-        "constant_data": Section(
-            covariates | observed.columns(shown) | _code_labels(model, data, observed) | index
-        ),
+        "constant_data": Section(covariates | observed.columns(shown) | _code_labels(model, data, observed) | index),
     }
 
 
