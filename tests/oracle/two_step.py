@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def two_step(
         if b is not None and s is not None:
             total += log_softmax([p["beta2"] * value for value in bottom[s]])[b]
         out.append(total)
-        if None in (a, s, b, r):
+        if a is None or s is None or b is None or r is None:
             continue
         first, second = bottom[s][b] - top[a], r - bottom[s][b]
         top[a] += alpha1 * (first + trace * second)
@@ -47,7 +48,7 @@ def two_step(
     return out
 
 
-def model_based(p: dict[str, float], trials: list[Trial], **options: str) -> list[float]:
+def model_based(p: dict[str, float], trials: list[Trial], **options: Any) -> list[float]:
     return two_step(p | {"w": 1.0}, trials, **options)
 
 
