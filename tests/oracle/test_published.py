@@ -98,3 +98,21 @@ def test_rescorla_wagner_of_binary_inputs():
     joint = log_lik(model, data, published) - 0.5 * ((published - mean) ** 2).sum()
     ours = fit.log_lik - 0.5 * ((fit.x - mean) ** 2).sum()
     assert 0 <= ours[0] - joint[0] < 1e-4
+
+
+def test_working_memory_at_the_published_maximum_of_one_person():
+    frame = pd.read_csv(DATA / "rlwm_collins2024_exp5.csv")
+    one = frame[frame["subject"] == frame["subject"].iloc[0]]
+    data = pyem.Dataset.from_frame(
+        one,
+        subject="subject",
+        block="block",
+        trial="trial",
+        columns={name: name for name in ("stimulus", "set_size", "choice", "correct")},
+        codes={"stimulus": range(1, 7), "choice": range(1, 4)},
+    )
+    model = pyem.fix(pyem.models.get("rlwm", capacity=4), bias_rl=0.0, bias_wm=0.0)
+    found = dict(alpha=0.048344, stick=0.003925, rho=0.981712, forget=0.147441, epsilon=0.017794)
+    value = pyem.log_lik(model, data, [[found[name] for name in model.names]])
+    # The parameters are given to six digits, the value to four.
+    np.testing.assert_allclose(value, -262.3149, atol=1e-4)

@@ -108,6 +108,7 @@ def _described(model: Any) -> dict[str, Any]:
         "responses": list(model.responses),
         "outcomes": list(model.outcomes),
         "inputs": list(model.inputs),
+        "between": list(model.shown_between),
         "simulates": model.policy is not None and model.task is not None,
         "parameters": [
             {

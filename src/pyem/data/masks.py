@@ -28,6 +28,8 @@ def responses(data: Dataset, model: Model) -> Masks:
     """The same as `masks`, with the trials that do not count because the response was forced."""
     shown = known(data, model, model.inputs)
     responded = {name: shown & data.present[name] for name in model.responses}
+    for name, columns in model.between:
+        responded[name] &= known(data, model, columns)
     learn = met(data, model)
     if model.updates != "always":
         learn &= known(data, model, model.outcomes)
@@ -48,7 +50,7 @@ def met(data: Dataset, model: Model) -> np.ndarray:
         return data.valid.copy() if data.teaches is None else data.valid & data.teaches
     # A model learns about what was done: with one of several responses missing it would learn about a made-up one.
     done = model.responses if model.updates == "responded" else ()
-    could = known(data, model, (*model.inputs, *done))
+    could = known(data, model, (*model.inputs, *model.shown_between, *done))
     return could if data.teaches is None else could & data.teaches
 
 

@@ -111,7 +111,8 @@ def _options(model: Model, data: Dataset) -> dict[str, int] | None:
 
     with jax.enable_x64(True):
         logits = jax.eval_shape(one, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), trial)
-    if any(value is None for value in logits.values()):
+    # What is shown between responses is part of no context.
+    if model.between or any(value is None for value in logits.values()):
         return None
     return {name: int(value.shape[-1]) for name, value in logits.items()}
 

@@ -92,6 +92,7 @@ def batch(model: Model, data: Dataset, *, by_trial: bool = False, exact: bool = 
     one shard for each group of lengths, and sizes are not rounded up: for what evaluates the same data thousands of times.
     """
     key: Any = (model.columns, model.responses, model.outcomes, model.inputs, model.updates, model.lagged, model.coded)
+    key = (*key, model.between)
     key = (model if model.share and not by_trial else (*key, model.optional), exact)
     if data not in _groups:
         alike = STEP_LANES if jax.default_backend() == "cpu" else STEP_LANES_ELSEWHERE

@@ -39,7 +39,8 @@ class Model:
         The free parameters, in order.
     policy
         ``policy(p, state, trial)`` returns the distribution of the response on this trial (an object with
-        ``log_prob`` and ``sample``), or a dict of them by response column.
+        ``log_prob`` and ``sample``), or a dict of them by response column. Of a response that depends on what was done
+        and shown earlier in the same trial (see `between`), the dict has a function of the trial in place of the distribution.
     init
         ``init(p)`` returns the state before the first trial of a block: an array, or a tuple or dict of arrays.
     update
@@ -53,6 +54,11 @@ class Model:
     responses, outcomes, inputs
         Columns that the model explains, learns from, and is shown before it responds. A trial with a missing input or
         response is left out of the likelihood.
+    between
+        Responses that follow on others of the same trial, and the columns that are shown just before them:
+        ``(("choice2", ("state2",)),)``. ``policy`` is not shown these, but the function that it returns for the response is:
+        ``{"choice1": dist, "choice2": lambda trial: ...}``. Where such a column is missing, only that response is left out of
+        the likelihood.
     updates
         On which trials the state moves on: those ``"responded"`` to, with every response, whose outcomes are known (a
         trial with a missed response teaches nothing); all those ``"shown"``, answered or not, for what is learned
@@ -61,7 +67,7 @@ class Model:
         Columns of earlier trials of the block that the policy needs too: ``(("y", 1),)`` for the last trial's y. A
         trial is left out of the likelihood where they are missing.
     input_codes
-        Inputs and outcomes that are codes, and how many codes each has: ``(("option_left", 4),)``.
+        Columns that are codes, apart from the first response, and how many codes each has: ``(("option_left", 4),)``.
     optional
         Columns that may be missing: they keep no trial from counting or teaching. ``trial.seen[name]`` says whether the
         value was there, and the model knows what to do without it. A response that is missing is left out of the
@@ -110,6 +116,7 @@ class Model:
     outcomes: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     input_codes: tuple[tuple[str, int], ...] = ()
+    between: tuple[tuple[str, tuple[str, ...]], ...] = ()
     updates: Literal["responded", "shown", "always"] = "responded"
     lagged: tuple[tuple[str, int], ...] = ()
     optional: tuple[str, ...] = ()
@@ -137,6 +144,12 @@ class Model:
         if self.updates not in ("responded", "shown", "always"):
             raise ValueError(
                 f"model {self.name!r} has updates={self.updates!r}; choose 'responded', 'shown' or 'always'"
+            )
+        strange = [name for name, _ in self.between if name not in self.responses]
+        if strange:
+            raise ValueError(
+                f"model {self.name!r} has between= for {', '.join(map(repr, strange))}, but its responses are "
+                f"{', '.join(self.responses)}; say before which of them something is shown"
             )
         unknown = [name for name, _ in self.lagged if name not in self.columns]
         if unknown:
@@ -169,7 +182,14 @@ class Model:
     @property
     def columns(self) -> tuple[str, ...]:
         """All columns that a data set must have."""
-        return (*self.inputs, *self.responses, *self.outcomes)
+        before = dict(self.between)
+        done = [column for name in self.responses for column in (*before.get(name, ()), name)]
+        return (*self.inputs, *done, *self.outcomes)
+
+    @property
+    def shown_between(self) -> tuple[str, ...]:
+        """Columns that are shown after one response of a trial and before another."""
+        return tuple(column for _, columns in self.between for column in columns)
 
     @property
     def coded(self) -> tuple[tuple[str, int], ...]:

@@ -50,7 +50,42 @@ def _as_float(leaf: Array) -> Array:
 
 
 def policies(model: Model, p: Record, state: Any, trial: Record) -> dict[str, Any]:
-    """The distribution of every response of one lane on one trial."""
+    """The distribution of every response of one lane on one trial, each given the earlier ones of the trial."""
+    plans = _plans(model, p, state, trial)
+    return {name: _settled(model, name, plan, trial) for name, plan in plans.items()}
+
+
+def in_turn(
+    model: Model,
+    p: Record,
+    state: Any,
+    trial: Record,
+    show: Callable[[str, Record], dict[str, Any]],
+    respond: Callable[[str, Any], Any],
+) -> tuple[dict[str, Any], Record]:
+    """The responses of one lane on one trial, one after another: their distributions, and the trial with all of them.
+
+    Parameters
+    ----------
+    model, p, state, trial
+        The trial has what is shown before the first response.
+    show
+        ``show(name, trial)``: the columns that are shown before the response `name` (see ``Model.between``).
+    respond
+        ``respond(name, distribution)``: the response.
+    """
+    dists: dict[str, Any] = {}
+    before = dict(model.between)
+    for name, plan in _plans(model, p, state, trial).items():
+        if name in before:
+            trial = trial.with_values(**in_full(show(name, trial)))
+        dists[name] = _settled(model, name, plan, trial)
+        trial = trial.with_values(**in_full({name: respond(name, dists[name])}))
+    return dists, trial
+
+
+def _plans(model: Model, p: Record, state: Any, trial: Record) -> dict[str, Any]:
+    """What the policy says of every response: a distribution, or a function that gives it later in the trial."""
     policy = model.policy(on_trial(model, p, trial), state, trial)  # type: ignore[misc]
     dists = dict(policy) if isinstance(policy, dict) else {model.responses[0]: policy}
     if set(dists) != set(model.responses):
@@ -58,19 +93,33 @@ def policies(model: Model, p: Record, state: Any, trial: Record) -> dict[str, An
             f"policy(p, state, trial) returned a distribution of {', '.join(map(str, dists))}, but the model's responses are "
             f"{', '.join(model.responses)}; return a dict with a distribution for each"
         )
-    for name, dist in dists.items():
-        if not hasattr(dist, "log_prob"):
-            raise TypeError(
-                f"policy(p, state, trial) returned {_kind(dist)} for {name!r}, but should return a distribution, such as "
-                "pyem.Categorical(logits=...) or one of NumPyro's"
-            )
-    logits = option_logits(dists[model.responses[0]])
-    if model.options is not None and logits is not None and logits.shape[-1] != model.options:
+    return dists
+
+
+def _settled(model: Model, name: str, plan: Any, trial: Record) -> Any:
+    """The distribution of a response, once all is known that it depends on."""
+    # Some distributions can be called, too.
+    later = not hasattr(plan, "log_prob") and callable(plan)
+    if later and name not in dict(model.between):
+        raise TypeError(
+            f"policy(p, state, trial) returned a function for {name!r}, which therefore depends on what came earlier in the "
+            f"trial; say so by between=(({name!r}, (<columns shown just before it>,)),), and by () if there are none"
+        )
+    dist = plan(trial) if later else plan
+    if not hasattr(dist, "log_prob"):
+        raise TypeError(
+            f"policy(p, state, trial) returned {_kind(dist)} for {name!r}, but should return a distribution, such as "
+            "pyem.Categorical(logits=...) or one of NumPyro's"
+        )
+    logits = option_logits(dist)
+    n_options = dict(model.coded).get(name)
+    if n_options is not None and logits is not None and logits.shape[-1] != n_options:
         raise TypeError(
             f"policy(p, state, trial) returned a distribution of {logits.shape[-1]} options, but the model has "
-            f"options={model.options}; make them agree"
+            + (f"options={n_options}" if name == model.responses[0] else f"{n_options} codes of {name!r}")
+            + "; make them agree"
         )
-    return dists
+    return dist
 
 
 def _kind(value: Any) -> str:

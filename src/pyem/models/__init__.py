@@ -14,11 +14,26 @@ from collections.abc import Callable
 from typing import Any
 
 from pyem.model.model import Model
-from pyem.models import active_inference, beliefs, choice, discounting, effort, learning, regression, risk
+from pyem.models import (
+    active_inference,
+    beliefs,
+    choice,
+    discounting,
+    effort,
+    go_nogo,
+    learning,
+    regression,
+    risk,
+    two_step,
+    working_memory,
+)
 
 _FACTORIES: dict[str, Callable[..., Model]] = {
     **learning.MODELS,
     **choice.MODELS,
+    **two_step.MODELS,
+    **go_nogo.MODELS,
+    **working_memory.MODELS,
     **beliefs.MODELS,
     **discounting.MODELS,
     **risk.MODELS,

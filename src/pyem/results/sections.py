@@ -118,14 +118,10 @@ def data_sections(model: Model, data: Dataset) -> dict[str, Section]:
     index = {name: (("obs",), as_labels(values)) for name, values in labels.items()}
     owner = data.lane_subject[observed.lane]
     covariates = {name.replace("/", "_"): (("obs",), value[owner]) for name, value in data.covariates.items()}
+    shown = (*model.inputs, *model.shown_between, *model.outcomes)
     return {
         "observed_data": Section(observed.columns(model.responses)),
-        "constant_data": Section(
-            covariates
-            | observed.columns((*model.inputs, *model.outcomes))
-            | _code_labels(model, data, observed)
-            | index
-        ),
+        "constant_data": Section(covariates | observed.columns(shown) | _code_labels(model, data, observed) | index),
     }
 
 

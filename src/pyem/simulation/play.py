@@ -18,12 +18,13 @@ from pyem.engine.scale import chosen_range, observed_range
 from pyem.errors import warn
 from pyem.model.model import Model
 from pyem.model.record import Record
-from pyem.model.rollout import in_full, initial_state, over_lanes, policies, updated
+from pyem.model.rollout import in_full, in_turn, initial_state, over_lanes, updated
 from pyem.numerics.jit import compiled
 from pyem.numerics.rng import as_key
 from pyem.simulation.conditions import Planned, planned
 from pyem.task.designs import REPLAYED, Design, Replay
 from pyem.task.rescaled import Rescaled
+from pyem.task.task import show_between
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -318,12 +319,11 @@ def _play(
         trial = Record(**in_full(task.present(world, show)), **columns)
         if model.optional:
             trial = trial.with_values(seen=dict.fromkeys(model.optional, jnp.ones((), bool)))
-        dists = policies(model, p, state, trial)
-        acts = jax.random.split(act, len(dists))
-        responses = in_full({name: d.sample(k) for (name, d), k in zip(dists.items(), acts, strict=True)})
+        acts = iter(jax.random.split(act, len(model.responses)))
+        show_next = show_between(model, task, world, jax.random.fold_in(show, 1))
+        dists, trial = in_turn(model, p, state, trial, show_next, lambda name, dist: dist.sample(next(acts)))
         responded = ~jax.random.bernoulli(miss, missed)
-        log_p = {name: d.log_prob(responses[name]) for name, d in dists.items()}
-        trial = trial.with_values(**responses)
+        log_p = {name: d.log_prob(trial[name]) for name, d in dists.items()}
         world, outcome = task.respond(world, trial, answer)
         trial = trial.with_values(**in_full(outcome))
         learn = responded if model.updates == "responded" else jnp.ones_like(responded)

@@ -18,11 +18,12 @@ from pyem.errors import counted, list_of
 from pyem.model.design import in_blocks, without_conditions
 from pyem.model.model import Model
 from pyem.model.record import Record
-from pyem.model.rollout import first_states, in_full, over_lanes, policies, updated
+from pyem.model.rollout import first_states, in_full, in_turn, over_lanes, policies, updated
 from pyem.numerics.jit import compiled
 from pyem.numerics.rng import as_key
 from pyem.population.group import Group
 from pyem.population.population import Population, correlated_blocks, populate
+from pyem.task.task import show_between
 
 if TYPE_CHECKING:
     from pyem.results.fit import Fit
@@ -246,6 +247,11 @@ def _predicted(
         raise ValueError(f"model {model.name!r} is defined by log_likelihood=, so nothing can be simulated from it")
     if task is not None and payoffs is not None:
         raise ValueError("give a task or the payoffs of people's own trials, not both")
+    if payoffs is not None and model.shown_between:
+        raise ValueError(
+            f"model {model.name!r} is shown {', '.join(map(repr, model.shown_between))} after the first response of a trial; "
+            "payoffs do not tell what would have been shown after another one: give a task"
+        )
     paid = payoffs_of(model, data, payoffs)
     one_step = task is None and payoffs is None
     with jax.enable_x64(True):
@@ -323,14 +329,24 @@ def play_draws(
         show, act, answer = jax.random.split(key, 3)
         if task is not None:
             trial = trial.with_values(**in_full(task.present(world, show)))
-        dists = policies(inner, p, state, trial)
-        acts = jax.random.split(act, len(dists))
-        drawn = {name: d.sample(k) for (name, d), k in zip(dists.items(), acts, strict=True)}
+        acts = iter(jax.random.split(act, len(model.responses)))
+        drawn: dict[str, Any] = {}
+        observed = trial
+
+        def draw(name: str, dist: Any) -> Any:
+            value = dist.sample(next(acts))
+            drawn[name] = value if one_step else _made(value, name, observed)
+            return drawn[name]
+
         if one_step:
+            for name, dist in policies(inner, p, state, trial).items():
+                draw(name, dist)
             state, _ = updated(inner, p, state, trial, trial.learn)
             return (state, world), (drawn, {})
-        drawn = {name: _made(drawn[name], name, trial) for name in drawn}
-        trial = trial.with_values(**drawn)
+        # What the person was shown followed from the person's own response.
+        trial = Record(**{name: value for name, value in trial.items() if name not in model.shown_between})
+        show_next = show_between(model, task, world, jax.random.fold_in(show, 1))
+        _, trial = in_turn(inner, p, state, trial, show_next, draw)
         world, outcome = respond(trial, world, paid, answer)
         trial = trial.with_values(**in_full(outcome))
         state, _ = updated(inner, p, state, trial, trial.learn)

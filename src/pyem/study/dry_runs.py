@@ -22,7 +22,7 @@ from pyem.engine.validate import first_line, guarded, validate
 from pyem.errors import DataError, ModelError
 from pyem.model.model import Model
 from pyem.model.record import Record
-from pyem.model.rollout import initial_state, policies, rollout
+from pyem.model.rollout import in_turn, initial_state, rollout
 from pyem.study.sampler import check_sampler
 
 
@@ -251,18 +251,22 @@ def _rung_simulation(model: Model, data: Dataset) -> str:
 
 
 def _policy_before_response(model: Model, data: Dataset) -> None:
-    def dry(x: Any, inputs: dict[str, Any]) -> int:
+    before = dict(model.between)
+
+    def dry(x: Any, inputs: dict[str, Any], later: dict[str, Any]) -> int:
         p = model.record(x)
-        policies(model, p, initial_state(model, p), Record(**inputs))
+        show = lambda name, _: {column: later[column] for column in before[name]}  # noqa: E731
+        in_turn(model, p, initial_state(model, p), Record(**inputs), show, lambda name, _: later[name])
         return 0
 
     with jax.enable_x64(True):
         trials = data.trials(model)
-        inputs: dict[str, Any] = {n: jax.ShapeDtypeStruct(trials[n].shape[1:-1], trials[n].dtype) for n in model.inputs}
+        shapes = {n: jax.ShapeDtypeStruct(trials[n].shape[1:-1], trials[n].dtype) for n in model.columns}
+        inputs: dict[str, Any] = {n: shapes[n] for n in model.inputs}
         # Whether an optional input was there is known as soon as the input is.
         inputs["seen"] = {n: jax.ShapeDtypeStruct((), bool) for n in model.inputs if n in model.optional}
         try:
-            jax.eval_shape(dry, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), inputs)
+            jax.eval_shape(dry, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), inputs, shapes)
         except AttributeError as error:
             asks = first_line(error).partition(", but")[0].removeprefix("the model ")
             raise ModelError(

@@ -2,17 +2,21 @@
 
 from pyem.task.bandits import Bandit, DriftingBandit, Reversal
 from pyem.task.designs import Design, Replay
+from pyem.task.go_nogo import GoNoGo
 from pyem.task.offers import Offers
 from pyem.task.ponds import Ponds
 from pyem.task.regressors import Regressors
 from pyem.task.rescaled import Rescaled
 from pyem.task.social import PairedBandit, ProsocialBandit
+from pyem.task.stimuli import StimulusSets
 from pyem.task.task import Task
+from pyem.task.two_step import TwoStep
 
 __all__ = [
     "Bandit",
     "Design",
     "DriftingBandit",
+    "GoNoGo",
     "Offers",
     "PairedBandit",
     "Ponds",
@@ -21,5 +25,7 @@ __all__ = [
     "Replay",
     "Rescaled",
     "Reversal",
+    "StimulusSets",
     "Task",
+    "TwoStep",
 ]

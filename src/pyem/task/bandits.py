@@ -127,8 +127,12 @@ class DriftingBandit:
         """A reward of 0 or 1, and the probabilities of the next trial."""
         pay, walk = jax.random.split(key)
         reward = jax.random.bernoulli(pay, state[trial.choice]).astype(float)
-        moved = state + self.sd * jax.random.normal(walk, state.shape, state.dtype)
-        # Back and forth between the bounds, however long the step.
-        width = self.high - self.low
-        beyond = (moved - self.low) % (2 * width)
-        return self.low + width - jnp.abs(beyond - width), {self.outcome: reward}
+        return drifted(state, walk, self.sd, self.low, self.high), {self.outcome: reward}
+
+
+def drifted(state: Array, key: Array, sd: float, low: float, high: float) -> Array:
+    """One Gaussian step of a random walk, reflected at the bounds `low` and `high` however long it is."""
+    moved = state + sd * jax.random.normal(key, state.shape, state.dtype)
+    width = high - low
+    beyond = (moved - low) % (2 * width)
+    return low + width - jnp.abs(beyond - width)

@@ -48,6 +48,10 @@ class Rescaled:
         """What the other task shows."""
         return self.task.present(state, key)
 
+    def between(self, state: Any, response: str, trial: Record, key: Array) -> dict[str, Any]:
+        """What the other task shows between responses, if it has any such thing."""
+        return self.task.between(state, response, trial, key) if hasattr(self.task, "between") else {}
+
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
         """What it pays, in these units."""
         state, paid = self.task.respond(state, trial, key)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
+import jax
 from jax import Array
 
+from pyem.model.model import Model
 from pyem.model.record import Record
 
 
@@ -13,6 +16,9 @@ class Task(Protocol):
     """What a simulation needs of an experiment. Instances are frozen and hashable.
 
     The state is the task's own (a drifting payoff, the trial number): an array, or a tuple or dict of arrays.
+
+    A task for models with several responses in one trial may have another method, ``between(state, response, trial, key)``: the
+    columns that are shown just before `response`, from what was shown and done earlier in the trial (see ``Model.between``).
     """
 
     def init(self, key: Array) -> Any:
@@ -26,3 +32,21 @@ class Task(Protocol):
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
         """The next state, and the columns of the outcome, from what was shown and the response (``trial.choice``)."""
         ...
+
+
+def show_between(model: Model, task: Any, state: Any, key: Array) -> Callable[[str, Record], dict[str, Any]]:
+    """``show(response, trial)``: what `task` shows just before a response that follows on others of the trial."""
+    before = dict(model.between)
+
+    def show(response: str, trial: Record) -> dict[str, Any]:
+        own = jax.random.fold_in(key, model.responses.index(response))
+        shown = task.between(state, response, trial, own) if hasattr(task, "between") else {}
+        missing = [name for name in before[response] if name not in trial and name not in shown]
+        if missing:
+            raise ValueError(
+                f"model {model.name!r} is shown {', '.join(map(repr, missing))} before {response!r}, but the task "
+                f"{type(task).__name__} does not show it; give the task a method between(state, response, trial, key)"
+            )
+        return shown
+
+    return show
