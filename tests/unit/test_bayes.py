@@ -60,7 +60,9 @@ def test_observations_are_checked_and_may_be_text():
     frame = pd.DataFrame({"who": "a", "fish": [1, 2, 3, 1], "pond": [0, 1, 2, 1]})
     columns = {"observation": "fish", "choice": "pond"}
     data = Dataset.from_frame(frame, subject="who", columns=columns)
-    with pytest.raises(DataError, match=r"column 'observation' has code 3 for subject 'a'.*say which values are its codes"):
+    with pytest.raises(
+        DataError, match=r"column 'observation' has code 3 for subject 'a'.*say which values are its codes"
+    ):
         pyem.fit_map(MODEL, data)
     coded = Dataset.from_frame(frame, subject="who", columns=columns, codes={"observation": [1, 2, 3]})
     named = frame.assign(fish=frame.fish.map({1: "blue", 2: "green", 3: "red"}))
