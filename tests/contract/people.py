@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from pyem import Dataset, Model
 from tests.oracle.case import Case, Trial
@@ -20,6 +21,22 @@ BLOCKS = (2, 1, 3, 2, 2)
 time here: the tests keep to this shape."""
 LONGEST = 12
 COLUMNS = {"subject": "subject", "block": "block", "trial": "trial"}
+
+
+VARIANTS = {
+    *("two_step_sarsa", "two_step_model_based", "two_step_separate"),
+    *("go_nogo_rw", "go_nogo_bias", "go_nogo_pavlovian"),
+    *("dd_exponential", "dd_quasi_hyperbolic", "dd_myerson_green", "dd_constant_sensitivity"),
+    *("prospect_linear", "prospect_no_loss_aversion", "crra", "mean_variance"),
+    *("effort_linear", "effort_hyperbolic", "effort_power"),
+}
+"""Models that are other options of a definition that is tested in full. Value and derivatives are tested of all of them; what
+layout, masks and simulation do with them is the same for a whole family, and is tested of these with the slow tests."""
+
+
+def full(names: Sequence[str]) -> list[Any]:
+    """Names for tests of everything: variants are slow."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in VARIANTS else name for name in names]
 
 
 def draw_people(case: Case, seed: int, **settings: Any) -> People:

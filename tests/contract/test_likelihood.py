@@ -18,7 +18,7 @@ import pyem
 from pyem import Dataset, Model, models
 from pyem.engine import evaluate as engine
 from pyem.engine.scale import scaled
-from tests.contract.people import BLOCKS, draw_people, draw_x, oracle, to_dataset, totals, with_missing
+from tests.contract.people import BLOCKS, VARIANTS, draw_people, draw_x, full, oracle, to_dataset, totals, with_missing
 from tests.oracle.cases import CASES
 
 NAMES = models.names()
@@ -89,7 +89,14 @@ def test_log_probability_of_every_trial_is_that_of_the_oracle(name):
     assert not found[~data.valid].any()
 
 
-@pytest.mark.parametrize(("name", "column"), [(name, c) for name in NAMES for c in models.get(name).columns])
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        pytest.param(name, column, marks=[pytest.mark.slow] if name in VARIANTS else [])
+        for name in NAMES
+        for column in models.get(name).columns
+    ],
+)
 def test_missing_values_are_treated_as_the_oracle_treats_them(name, column):
     case, model = CASES[name], models.get(name)
     whole = draw_people(case, 4)
@@ -101,7 +108,7 @@ def test_missing_values_are_treated_as_the_oracle_treats_them(name, column):
     assert same == (column in case.redundant), "nothing was missing, or it made no difference"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", full(NAMES))
 def test_any_pattern_of_missing_values(name):
     case, model = CASES[name], models.get(name)
     people = with_missing(draw_people(case, 5), model.columns, 5, share=0.2)
@@ -159,7 +166,7 @@ def with_empty_lane(data: Dataset) -> Dataset:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", full(NAMES))
 def test_padding_is_inert(name):
     case, model = CASES[name], models.get(name)
     people = with_missing(draw_people(case, 6), model.columns, 6, share=0.15)
@@ -172,7 +179,7 @@ def test_padding_is_inert(name):
     np.testing.assert_allclose(engine.log_lik(model, larger, x), before[:, 0], **EXACT)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", full(NAMES))
 def test_blocks_start_afresh(name):
     case, model = CASES[name], models.get(name)
     people = draw_people(case, 9)
@@ -187,7 +194,7 @@ def test_blocks_start_afresh(name):
     np.testing.assert_allclose(alone, together, **EXACT)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", full(NAMES))
 def test_one_block_with_the_same_trials_is_that_of_the_oracle(name):
     case, model = CASES[name], models.get(name)
     people = [[[trial for block in person for trial in block]] for person in draw_people(case, 18)]
@@ -196,7 +203,7 @@ def test_one_block_with_the_same_trials_is_that_of_the_oracle(name):
     np.testing.assert_allclose(engine.log_lik(model, to_dataset(people, model), x), expected, **EXACT)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", full(NAMES))
 def test_order_of_people_and_blocks_does_not_matter(name):
     case, model = CASES[name], models.get(name)
     people = with_missing(draw_people(case, 10), model.responses, 10)
@@ -225,7 +232,7 @@ def test_gradient_and_hessian_are_finite_differences(name):
     np.testing.assert_allclose(hess, np.swapaxes(hess, 1, 2), **EXACT)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", full(NAMES))
 @pytest.mark.parametrize("order", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_derivatives_of_the_rollout_in_both_modes(name, order):
     model, data = complete(name, 12)
@@ -244,7 +251,7 @@ def test_finite_in_the_corners_of_the_parameter_space(name):
     assert np.isfinite(everything(model, data, corners)).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", full(NAMES))
 def test_natural_parameters_give_the_same_and_the_ends_of_ranges_their_limit(name):
     model, data = complete(name, 14)
     x = draw_x(model, data.n_subjects, 14)

@@ -16,7 +16,7 @@ from scipy import stats
 import pyem
 from pyem import models
 from pyem.engine import evaluate as engine
-from tests.contract.people import by_fives, draw_people, draw_x, from_table, oracle, plain, to_dataset, totals
+from tests.contract.people import by_fives, draw_people, draw_x, from_table, full, oracle, plain, to_dataset, totals
 from tests.oracle.cases import CASES
 
 NAMES = models.names()
@@ -39,7 +39,7 @@ def simulated(name: str, missed: float = 0.0) -> pyem.Simulation:
 # -- the simulation agrees with the likelihood --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SIMULATED)
+@pytest.mark.parametrize("name", full(SIMULATED))
 def test_simulated_probability_is_that_of_the_likelihood(name):
     model, data = models.get(name), simulated(name, missed=0.2)
     assert 0.1 < 1 - data.present[model.responses[0]].mean() < 0.3
@@ -47,7 +47,7 @@ def test_simulated_probability_is_that_of_the_likelihood(name):
     np.testing.assert_allclose(found, data.log_lik, **EXACT)
 
 
-@pytest.mark.parametrize("name", SIMULATED)
+@pytest.mark.parametrize("name", full(SIMULATED))
 def test_a_simulation_written_as_a_table_and_read_back_is_the_same(name):
     model, data = models.get(name), simulated(name, missed=0.2).select(np.arange(5))
     sizes = {c: data.fields[c].shape[1] for c in model.columns if data.fields[c].ndim == 3}
@@ -61,7 +61,7 @@ def test_a_simulation_written_as_a_table_and_read_back_is_the_same(name):
     np.testing.assert_allclose(engine.log_lik(model, again, data.truth), data.log_lik, **EXACT)
 
 
-@pytest.mark.parametrize("name", SIMULATED)
+@pytest.mark.parametrize("name", full(SIMULATED))
 def test_simulated_probability_is_that_of_the_oracle(name):
     case, model, data = CASES[name], models.get(name), simulated(name, missed=0.2).select(np.arange(5))
     people = [[] for _ in range(5)]
@@ -77,7 +77,7 @@ def test_simulated_probability_is_that_of_the_oracle(name):
 # -- the sampler agrees with the density --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SIMULATED)
+@pytest.mark.parametrize("name", full(SIMULATED))
 def test_simulated_people_obey_the_density(name):
     """At the truth the gradient of the log-likelihood has mean 0, and its square the mean of minus the second derivative."""
     data = simulated(name)
@@ -92,7 +92,7 @@ def test_simulated_people_obey_the_density(name):
     assert (2 * stats.norm.sf(np.abs(z)) > FALSE_ALARM / p).all()
 
 
-@pytest.mark.parametrize("name", CATEGORICAL)
+@pytest.mark.parametrize("name", full(CATEGORICAL))
 def test_simulated_choices_are_as_frequent_as_their_probability(name):
     """In each tenth of the predicted probabilities, the choices made against those expected: a chi-square for each option."""
     model, data = models.get(name), simulated(name)
@@ -115,7 +115,7 @@ def test_simulated_choices_are_as_frequent_as_their_probability(name):
 # -- compilation and dry runs -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", full(NAMES))
 def test_traced_once_for_data_of_similar_shape_and_for_equal_models(name):
     case, label = CASES[name], f"{name} traced"
     model = dataclasses.replace(models.get(name), name=label)
