@@ -136,4 +136,4 @@ def test_check_passes(name):
     model = models.get(name)
     report = pyem.check(model, to_dataset(draw_people(CASES[name], 17), model))
     assert report, str(report)
-    assert len(report.rungs) == 6
+    assert len(report.rungs) == 7

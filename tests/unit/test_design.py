@@ -7,7 +7,7 @@ import pyem
 from pyem.engine.evaluate import log_lik
 from pyem.task.designs import Design
 
-MODEL = pyem.models.get("rw1a1b")
+MODEL = pyem.models.get("rw1a1b", scale="none")
 
 
 def per_block(data, name):

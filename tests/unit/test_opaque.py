@@ -87,7 +87,8 @@ def test_a_saved_fit_is_read_with_its_model(group_fit, tmp_path):
 def test_check_walks_the_rungs_that_there_are(data):
     report = pyem.check(OPAQUE, data)
     assert report
-    assert [rung.name for rung in report.rungs] == ["shapes", "value", "purity", "gradient", "sampling", "simulation"]
+    walked = ["shapes", "value", "indices", "purity", "gradient", "sampling", "simulation"]
+    assert [rung.name for rung in report.rungs] == walked
 
 
 def test_check_finds_chance_in_the_function(data):

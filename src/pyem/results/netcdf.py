@@ -68,11 +68,11 @@ def write_sections(path: Path, sections: Mapping[str, Section], attrs: Mapping[s
     if path.is_dir():
         raise ValueError(f"{str(path)!r} is a folder; give the name of a file, such as fit.nc")
     remove_leftovers(path)
-    # Made in memory: a write of HDF5 that fails, on a full disk, ends the whole process when the file is closed.
-    content = _made(sections, attrs)
     # In the same folder, because a file can be renamed in one step only within one file system.
     temporary = unfinished(path, "tmp")
     try:
+        # Made in memory: a write of HDF5 that fails, on a full disk, ends the whole process when the file is closed.
+        content = _made(sections, attrs)
         with open(temporary, "wb") as file:
             file.write(content)
             file.write(SEAL + hashlib.sha256(content).digest())
@@ -164,6 +164,10 @@ def _check_seal(path: Path) -> None:
             found.update(part)
             left -= len(part)
         seal = file.read()
+        file.seek(max(0, file.tell() - 2 * (len(SEAL) + DIGEST)))
+        cut = SEAL in file.read() and not seal.startswith(SEAL)
+    if cut:
+        raise ValueError(f"{str(path)!r} is not a netCDF file, or was cut short or damaged: its digest is not whole")
     if seal.startswith(SEAL) and seal[len(SEAL) :] != found.digest():
         raise ValueError(f"{str(path)!r} is damaged: its contents do not match their digest; save the fit again")
 
