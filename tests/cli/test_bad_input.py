@@ -52,7 +52,7 @@ def test_options_that_do_not_suit_the_data(data_file, tmp_path, words, said):
         ("--model", "rw1a1b", "--codes", "left,right"),
         ("--model", "rw1a1b", "--fix", "alpha=much"),
         ("--model", "rw1a1b", "--covariate", "age:"),
-        ("--model", "rw1a1b", "--method", "bayes"),
+        ("--model", "rw1a1b", "--method", "mcmc"),
         ("--model", "rw1a1b", "--group", "normal"),
         ("--model", "rw1a1b", "--seed", "-1"),
         ("--model", "rw1a1b", "--modle", "rw2a1b"),

@@ -241,7 +241,9 @@ def test_wrong_confusions(given, options, message):
 
 def test_criteria_that_cannot_decide():
     pair = [MEAN, models.get("glm_ar", predictors=1)]
-    with pytest.raises(ValueError, match="by='dic'; choose one of integrated_bic, lme, aic, bic, loo, waic"):
+    with pytest.raises(
+        ValueError, match="by='dic'; choose one of log_marginal_likelihood, integrated_bic, lme, aic, bic, loo, waic"
+    ):
         confusion(pair, key=1, by="dic", **SIZE)
     with pytest.raises(ValueError, match="by='pseudo_r2' describes a fit and cannot decide between models"):
         confusion(pair, key=1, by="pseudo_r2", **SIZE)
