@@ -11,6 +11,7 @@ import pytest
 
 from pyem import DataError, Dataset, Group
 from pyem.data.many_files import entities, find_files
+from pyem.population.group import spelled_out
 
 COLUMNS = {"choice": "choice", "reward": "reward"}
 TRIALS = pd.DataFrame({"choice": [0, 1, 1], "reward": [1.0, 0.0, 0.5]})
@@ -119,7 +120,7 @@ def test_categories_are_compared_with_a_reference():
     }
     assert any("the reference is 'c'" in note for note in found.notes)
     assert list(make(covariates="dx", reference={"dx": "q"}).covariates) == ["dx[c]", "dx[p]"]
-    assert Group(covariates={"dx": ["alpha"]}).spelled_out(found.covariates).covariates == (
+    assert spelled_out(Group(covariates={"dx": ["alpha"]}), found.covariates).covariates == (
         ("dx[p]", ("alpha",)),
         ("dx[q]", ("alpha",)),
     )

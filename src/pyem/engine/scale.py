@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.validate import require_free, validate
 from pyem.errors import warn
 from pyem.model.model import Model
 
@@ -37,6 +38,19 @@ def scaled(model: Model, data: Dataset) -> Model:
     if model.autoscale is None:
         return model
     return model.autoscale(model, *pooled(model, data))
+
+
+def ready_to_fit(model: Model, data: Dataset) -> Model:
+    """`model` on the scale of `data`, if it can be fitted to them: it has something to estimate, and they have what it needs.
+
+    Raises
+    ------
+    DataError, ModelError
+        If not; see `pyem.engine.validate`.
+    """
+    require_free(model)
+    validate(model, data)
+    return scaled(model, data)
 
 
 def _with_range(model: Model, data: Dataset) -> Model:

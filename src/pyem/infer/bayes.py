@@ -30,7 +30,7 @@ from pyem.model.model import Model
 from pyem.numerics.lattice import turned
 from pyem.numerics.pareto import GOOD
 from pyem.numerics.rng import generator, plain_key, seed_of
-from pyem.population.group import Group
+from pyem.population.group import Group, spelled_out
 from pyem.population.population import Population
 from pyem.population.posterior import Status
 from pyem.results.sample import SampleFit
@@ -111,7 +111,7 @@ def fit_bayes(
     """
     require_traceable(model, "fit_bayes")
     require_whole(draws=(draws, 1), **({} if nodes is None else {"nodes": (nodes, 16)}))
-    group = group.spelled_out(data.covariates) if isinstance(group, Group) else group
+    group = spelled_out(group, data.covariates)
     settings = {"group": group, "priors": priors, "mean": mean, "sd": sd, "draws": draws, "nodes": nodes}
     settings |= {"key": plain_key(key)}
     clock = Clock()

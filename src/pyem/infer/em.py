@@ -13,8 +13,7 @@ from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import log_lik
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
-from pyem.engine.scale import scaled
-from pyem.engine.validate import require_free, validate
+from pyem.engine.scale import ready_to_fit
 from pyem.errors import list_of, require_number, require_whole, warn
 from pyem.infer.common import Evidence, begin, polished, without_common
 from pyem.infer.em_loop import EMRun, Report
@@ -29,7 +28,7 @@ from pyem.infer.starts import plain_start, starting_points
 from pyem.infer.units import Units, in_standard_units, standardised, units_of, with_given_sd
 from pyem.model.model import Model
 from pyem.numerics.rng import generator, plain_key, seed_of
-from pyem.population.group import Group
+from pyem.population.group import Group, spelled_out
 from pyem.population.population import Population, populate
 from pyem.results.point import PointFit
 
@@ -128,10 +127,8 @@ def fit_em(
     >>> "effective_nodes" in exact.table()
     True
     """
-    group = _group_of(group, priors).spelled_out(data.covariates)
-    require_free(model)
-    validate(model, data)
-    model = scaled(model, data)
+    group = spelled_out(_group_of(group, priors), data.covariates)
+    model = ready_to_fit(model, data)
     _require_group(data, max_iter)
     require_number(tol=(tol, 0))
     _require_way(integrate, nodes)

@@ -34,7 +34,7 @@ from pyem.infer.quadrature import (
 from pyem.infer.standard_errors import oakes_information
 from pyem.infer.units import Units, standardised
 from pyem.model.model import Model
-from pyem.population.group import Group
+from pyem.population.group import Group, spelled_out
 from pyem.population.population import Population
 from pyem.population.posterior import Status
 from pyem.results.grid import GridFit
@@ -114,7 +114,7 @@ def fit_grid(
     validate(model, data)
     model = scaled(model, data)
     group = _group_of(group, priors, given=not (mean is None and sd is None and log_prior is None))
-    group = group.spelled_out(data.covariates) if isinstance(group, Group) else group
+    group = spelled_out(group, data.covariates)
     settings = {"group": group, "priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior}
     settings |= {"accuracy": accuracy, "max_points": max_points, "max_iter": max_iter}
     if isinstance(group, Group):

@@ -26,7 +26,7 @@ from pyem.infer.setup import Clock, as_result, prepare
 from pyem.model.model import Model
 from pyem.numerics.jit import TRACES, compiled
 from pyem.numerics.rng import as_key, plain_key
-from pyem.population.group import Group
+from pyem.population.group import Group, spelled_out
 from pyem.results.point import PointFit
 from pyem.results.sample import SampleFit
 
@@ -126,7 +126,7 @@ def fit_nuts(
     >>> fit.group_table()  # doctest: +SKIP
     """
     require_traceable(model, "fit_nuts")
-    group = group.spelled_out(data.covariates) if isinstance(group, Group) else group
+    group = spelled_out(group, data.covariates)
     settings = {"group": group, "priors": priors, "mean": mean, "sd": sd, "draws": draws, "warmup": warmup}
     settings |= {"chains": chains, "key": plain_key(key), "start": start, "parametrization": parametrization}
     settings |= {"target_accept": target_accept, "max_tree_depth": max_tree_depth, "chain_method": chain_method}

@@ -10,8 +10,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
-from pyem.engine.scale import scaled
-from pyem.engine.validate import require_free, validate
+from pyem.engine.scale import ready_to_fit
 from pyem.errors import renamed, require_whole, warn
 from pyem.infer.esteps import estep_maker
 from pyem.infer.laplace import JaxEStep
@@ -105,9 +104,7 @@ def fit_map(
     settings = {"priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior, "start": plain_start(start)}
     common = (common,) if isinstance(common, str) else tuple(common)
     settings |= {"common": common, "starts": starts, "max_iter": max_iter, "key": plain_key(key)}
-    require_free(model)
-    validate(model, data)
-    model = scaled(model, data)
+    model = ready_to_fit(model, data)
     search = in_standard_units(model)
     told = {"priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior}
     prior, inside = (given_prior(one, data, **told) for one in (model, search))
@@ -197,9 +194,7 @@ def fit_mle(
         "max_iter": max_iter,
         "key": plain_key(key),
     }
-    require_free(model)
-    validate(model, data)
-    model = scaled(model, data)
+    model = ready_to_fit(model, data)
     search = in_standard_units(model)
     points = starting_points(search, data, start, starts, key)
     found, trace = _best("MLE", search, data, None, points, max_iter, key, progress)

@@ -24,7 +24,7 @@ from pyem.infer.setup import Clock, as_result, prepare
 from pyem.model.model import Model
 from pyem.numerics.jit import TRACES, compiled
 from pyem.numerics.rng import as_key, plain_key
-from pyem.population.group import Group
+from pyem.population.group import Group, spelled_out
 from pyem.results.point import PointFit
 from pyem.results.sample import SampleFit
 
@@ -137,7 +137,7 @@ def fit_svi(
     >>> fit = pyem.fit_svi(model, data, key=2)  # doctest: +SKIP
     """
     require_traceable(model, "fit_svi")
-    group = group.spelled_out(data.covariates) if isinstance(group, Group) else group
+    group = spelled_out(group, data.covariates)
     chosen = {"group": group, "priors": priors, "mean": mean, "sd": sd, "guide": guide, "rank": rank, "draws": draws}
     chosen |= {"max_iter": max_iter, "particles": particles, "learning_rate": learning_rate, "correct": correct}
     chosen |= {"integration_draws": integration_draws, "key": plain_key(key), "start": start}

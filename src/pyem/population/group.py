@@ -100,26 +100,6 @@ class Group:
         set_("centred", bool(centred))
         set_("without_mean", tuple(without_mean))
 
-    def spelled_out(self, known: Iterable[str]) -> Group:
-        """The same group with each category of a covariate by its own name, of those that the data have.
-
-        Examples
-        --------
-        >>> Group(covariates=["diagnosis"]).spelled_out(["age", "diagnosis[anxious]", "diagnosis[low]"]).covariates
-        (('diagnosis[anxious]', ()), ('diagnosis[low]', ()))
-        """
-        names = list(known)
-        pairs: dict[str, tuple[str, ...]] = {}
-        for name, on in self.covariates:
-            parts = [other for other in names if other.startswith(f"{name}[") and other.endswith("]")]
-            pairs |= dict.fromkeys(parts if name not in names and parts else [name], on)
-        if tuple(pairs.items()) == self.covariates:
-            return self
-        made = Group(self.family, covariance=self.covariance, df=self.df, covariates=pairs)
-        for name in ("common", "sd", "centred", "without_mean"):
-            object.__setattr__(made, name, getattr(self, name))
-        return made
-
     def log_prob(self, x: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> np.ndarray:
         """Log-density (S,) of unconstrained parameters (S, P) around `mean` (S, P), with scale matrix `cov` (P, P)."""
         chol = np.linalg.cholesky(cov)
@@ -195,3 +175,30 @@ def _require_gaussian(family: str, blocks: Any, common: tuple[str, ...], sd: tup
     for name, value in asked.items():
         if value and family != "gaussian":
             raise ValueError(f"{name} needs a Gaussian group, but family={family!r}; leave one of the two out")
+
+
+def spelled_out(group: Any, known: Iterable[str]) -> Any:
+    """The same group with each category of a covariate by its own name, of those that the data have.
+
+    What is no `Group` is given back as it is: the methods say what they expect in its place.
+
+    Examples
+    --------
+    >>> spelled_out(Group(covariates=["diagnosis"]), ["age", "diagnosis[anxious]", "diagnosis[low]"]).covariates
+    (('diagnosis[anxious]', ()), ('diagnosis[low]', ()))
+    >>> spelled_out(None, ["age"]) is None
+    True
+    """
+    if not isinstance(group, Group):
+        return group
+    names = list(known)
+    pairs: dict[str, tuple[str, ...]] = {}
+    for name, on in group.covariates:
+        parts = [other for other in names if other.startswith(f"{name}[") and other.endswith("]")]
+        pairs |= dict.fromkeys(parts if name not in names and parts else [name], on)
+    if tuple(pairs.items()) == group.covariates:
+        return group
+    made = Group(group.family, covariance=group.covariance, df=group.df, covariates=pairs)
+    for name in ("common", "sd", "centred", "without_mean"):
+        object.__setattr__(made, name, getattr(group, name))
+    return made

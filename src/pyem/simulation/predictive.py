@@ -21,7 +21,7 @@ from pyem.model.record import Record
 from pyem.model.rollout import first_states, in_full, in_turn, over_lanes, policies, updated
 from pyem.numerics.jit import compiled
 from pyem.numerics.rng import as_key
-from pyem.population.group import Group
+from pyem.population.group import Group, spelled_out
 from pyem.population.population import Population, correlated_blocks, populate
 from pyem.task.task import show_between
 
@@ -180,7 +180,7 @@ def prior_predictive(
 
     validate(model, data)
     model = scaled(model, data)
-    group = None if group is None else group.spelled_out(data.covariates)
+    group = spelled_out(group, data.covariates)
     if draws < 1:
         raise ValueError(f"draws={draws}; at least 1 is needed")
     x = prior_draws(model, data, group, _known(model, data, group, priors), draws, key)["x"]
