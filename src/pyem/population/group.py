@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -177,7 +177,10 @@ def _require_gaussian(family: str, blocks: Any, common: tuple[str, ...], sd: tup
             raise ValueError(f"{name} needs a Gaussian group, but family={family!r}; leave one of the two out")
 
 
-def spelled_out(group: Any, known: Iterable[str]) -> Any:
+Given = TypeVar("Given")
+
+
+def spelled_out(group: Given, known: Iterable[str]) -> Given:
     """The same group with each category of a covariate by its own name, of those that the data have.
 
     What is no `Group` is given back as it is: the methods say what they expect in its place.
@@ -201,4 +204,4 @@ def spelled_out(group: Any, known: Iterable[str]) -> Any:
     made = Group(group.family, covariance=group.covariance, df=group.df, covariates=pairs)
     for name in ("common", "sd", "centred", "without_mean"):
         object.__setattr__(made, name, getattr(group, name))
-    return made
+    return made  # type: ignore[return-value]
