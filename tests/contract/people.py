@@ -23,20 +23,18 @@ LONGEST = 12
 COLUMNS = {"subject": "subject", "block": "block", "trial": "trial"}
 
 
-VARIANTS = {
-    *("two_step_sarsa", "two_step_model_based", "two_step_separate"),
-    *("go_nogo_rw", "go_nogo_bias", "go_nogo_pavlovian"),
-    *("dd_exponential", "dd_quasi_hyperbolic", "dd_myerson_green", "dd_constant_sensitivity"),
-    *("prospect_linear", "prospect_no_loss_aversion", "crra", "mean_variance"),
-    *("effort_linear", "effort_hyperbolic", "effort_power"),
+IN_FULL = {
+    *("rw1a1b", "rwck", "rlwm", "two_step", "go_nogo_valence", "bayes", "aif_bandit"),
+    *("dd_hyperbolic", "prospect", "glm", "glm_ar", "logit", "poisson"),
 }
-"""Models that are other options of a definition that is tested in full. Value and derivatives are tested of all of them; what
-layout, masks and simulation do with them is the same for a whole family, and is tested of these with the slow tests."""
+"""Models of every family and kind of response, of which everything is tested in the quick tests. Of all others these test the
+likelihood and the simulation against the oracle, missing values, and derivatives; what layout and masks do with a model, and
+the statistical tests of its simulation, are then slow tests: they are properties of the engine before they are the model's."""
 
 
 def full(names: Sequence[str]) -> list[Any]:
-    """Names for tests of everything: variants are slow."""
-    return [pytest.param(name, marks=pytest.mark.slow) if name in VARIANTS else name for name in names]
+    """Names for tests of everything: these are slow except for the models in full."""
+    return [name if name in IN_FULL else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def draw_people(case: Case, seed: int, **settings: Any) -> People:

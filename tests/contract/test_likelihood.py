@@ -18,7 +18,7 @@ import pyem
 from pyem import Dataset, Model, models
 from pyem.engine import evaluate as engine
 from pyem.engine.scale import scaled
-from tests.contract.people import BLOCKS, VARIANTS, draw_people, draw_x, full, oracle, to_dataset, totals, with_missing
+from tests.contract.people import BLOCKS, draw_people, draw_x, full, oracle, to_dataset, totals, with_missing
 from tests.oracle.cases import CASES
 
 NAMES = models.names()
@@ -91,11 +91,7 @@ def test_log_probability_of_every_trial_is_that_of_the_oracle(name):
 
 @pytest.mark.parametrize(
     ("name", "column"),
-    [
-        pytest.param(name, column, marks=[pytest.mark.slow] if name in VARIANTS else [])
-        for name in NAMES
-        for column in models.get(name).columns
-    ],
+    [(name, column) for name in NAMES for column in models.get(name).columns],
 )
 def test_missing_values_are_treated_as_the_oracle_treats_them(name, column):
     case, model = CASES[name], models.get(name)

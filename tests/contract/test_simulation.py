@@ -22,8 +22,8 @@ from tests.oracle.cases import CASES
 NAMES = models.names()
 SIMULATED = [name for name in NAMES if models.get(name).policy is not None]
 CATEGORICAL = [name for name in SIMULATED if models.get(name).options is not None]
-TYPICAL = ("rw1a1b", "rwck", "bayes", "glm_ar", "logit", "poisson", "aif_tmaze")
-"""Models of every family and kind of response: a dry run compiles a model in several ways."""
+TYPICAL = ("rw1a1b", "bayes", "glm_ar", "poisson")
+"""A model of each kind of response: a dry run compiles a model in several ways."""
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 FALSE_ALARM = 1e-3
 """Of each statistical test of a model, if its seed had not been fixed."""
@@ -61,7 +61,7 @@ def test_a_simulation_written_as_a_table_and_read_back_is_the_same(name):
     np.testing.assert_allclose(engine.log_lik(model, again, data.truth), data.log_lik, **EXACT)
 
 
-@pytest.mark.parametrize("name", full(SIMULATED))
+@pytest.mark.parametrize("name", SIMULATED)
 def test_simulated_probability_is_that_of_the_oracle(name):
     case, model, data = CASES[name], models.get(name), simulated(name, missed=0.2).select(np.arange(5))
     people = [[] for _ in range(5)]
