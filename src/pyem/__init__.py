@@ -22,7 +22,7 @@ _WHERE = {
     "Dataset": "data.dataset",
     "EMModel": "compat.api",
     "Experiment": "study.experiment",
-    "FitResult": "compat.api",
+    "FitResult": "compat.fit_result",
     "FitWarning": "errors",
     "GridFit": "results.grid",
     "Group": "population.group",

@@ -11,6 +11,7 @@ import pyem
 from pyem import EMModel
 from pyem.core import compare
 from pyem.core.compare import ComparisonRow, ModelComparison, compare_models
+from pyem.errors import FitWarning
 from pyem.models.rl import rw1a1b_fit, rw1a1b_sim, rw2a1b_fit, rw2a1b_sim
 from pyem.numerics.jit import TRACES
 from pyem.utils.math import norm2alpha, norm2beta
@@ -55,6 +56,7 @@ def identified(fitted):
         seed=4,
     )
     assert [model._out for model in fitted] == before
+    assert list(comparison.identifiability_matrix) == list(frame)
     return comparison, frame
 
 
@@ -92,7 +94,7 @@ def test_the_integrated_bic_of_a_comparison_keeps_its_penalty(fitted):
 
 def test_scores_that_no_model_has_are_left_out(fitted):
     frame = ModelComparison(fitted).compare(bicint_kwargs=BIC)
-    assert list(frame.index) == ["Model 1", "Model 2"]
+    assert list(frame.index) == ["Model_1", "Model_2"]
     assert "pseudoR^2 (largest is best)" not in frame
     assert frame.shape == (2, 2)
 
@@ -112,21 +114,45 @@ def test_tuples_are_compared_too(fitted):
     # Both have Monte-Carlo error.
     assert rows[0].BICint == pytest.approx(rows[1].BICint, abs=5)
     alone = compare_models([("no data", one._out, None, None)])[0]
-    assert np.isnan(alone.BICint)
+    assert alone.BICint is None
     assert np.isfinite(alone.LME)
 
 
 def test_fits_of_single_people_have_no_evidence(fitted):
     one = fitted[0]
     row = compare_models([("alone", one.scipy_minimize(seed=0), one.all_data, one.fit_func)], r2_kwargs=R2)[0]
-    assert np.isnan([row.LME, row.BICint]).all()
+    assert row.LME is row.BICint is None
     assert np.isfinite(row.R2)
+
+
+def test_rows_are_sorted_by_the_first_score_that_there_is(fitted, monkeypatch):
+    """The integrated BIC is looked up in the module under its older name, with the names of the parameters."""
+    asked = {}
+
+    def stub(all_data, param_names, mu, sigma, fit_func, nsamples=2000):
+        asked[tuple(param_names)] = nsamples
+        return {2: 7.0, 3: 3.0}[len(param_names)]
+
+    monkeypatch.setattr("pyem.core.compare.calc_BICint", stub)
+    by_bic = compare_models(fitted, metric_order=("BICint", "LME"))
+    assert [(row.name, row.BICint) for row in by_bic] == [("Model_2", 3.0), ("Model_1", 7.0)]
+    assert asked == {("beta", "alpha"): 2000, ("beta", "up", "down"): 2000}
+    by_lme = compare_models(fitted, ["one", "two"])
+    assert [row.LME for row in by_lme] == sorted((row.LME for row in by_lme), reverse=True)
+    frame = ModelComparison(fitted, ["one", "two"]).compare(metric_order=["R2", "BICint"])
+    assert frame.index.name == "name"
+    assert list(frame.index) == ["two", "one"]
+    tuples = [("three", {**fitted[1]._out, "param_names": ["a", "b", "c"]}, fitted[1].all_data, fitted[1].fit_func)]
+    assert compare_models(tuples)[0].BICint == 3.0
+    assert ("a", "b", "c") in asked
+    with pytest.raises(ValueError, match="metric_order names 'AIC'"):
+        compare_models(fitted, metric_order=["AIC"])
 
 
 def test_names_and_models_go_together(fitted):
     with pytest.raises(ValueError, match="there are 2 models, but 1 names"):
         ModelComparison(fitted, ["one"])
-    with pytest.raises(ValueError, match="call fit"):
+    with pytest.raises(ValueError, match=r"Call fit\(\) first"):
         ModelComparison(models(fitted[0].all_data)).compare()
 
 
@@ -194,9 +220,11 @@ def test_proportions_of_rounds_are_plotted(identified):
     assert [text.get_text() for text in ax.texts] == ["1.00", "0.00", "0.25", "0.75"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a"]
     assert isinstance(comparison.plot_identifiability(metric="BICint", show=False), type(figure))
+    shares = comparison.plot_identifiability(frame, metric="lme", nrounds=8, show=False).axes[0].texts
+    assert [text.get_text() for text in shares] == ["0.50", "0.00", "0.12", "0.38"]
     with pytest.raises(ValueError, match="metric='AIC'"):
         comparison.plot_identifiability(metric="AIC")
-    with pytest.raises(ValueError, match="call identify"):
+    with pytest.raises(RuntimeError, match=r"Run identify\(\) first or pass a dataframe\."):
         ModelComparison([]).plot_identifiability()
     plt.close("all")
 
@@ -210,11 +238,41 @@ def test_progress_is_told_only_on_request(identified, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-def test_simulations_have_to_give_named_entries(fitted):
+@pytest.mark.parametrize(
+    ("simulate", "error", "words"),
+    [
+        (lambda params, **settings: (params, params), ValueError, r"Simulation from 'one' did not return a dict\."),
+        (
+            lambda params: {"rewards": params},
+            ValueError,
+            r"Simulation from 'one' is missing expected keys: \['choices'\]",
+        ),
+        (lambda params: 1 / 0, RuntimeError, "Simulation from 'one' failed: division by zero"),
+        (None, AttributeError, "Model 'one' has no simulate_func; "),
+    ],
+)
+def test_simulations_have_to_give_named_entries(fitted, simulate, error, words):
     one, two = models(fitted[0].all_data)
-    one.simulate_func = lambda params, **settings: (params, params)
-    with pytest.raises(ValueError, match="simulate_func of model 'one' did not return a dict"):
+    one.simulate_func = simulate
+    with pytest.raises(error, match=words):
         ModelComparison([one, two], ["one", "two"]).identify(["choices"], 1, 3)
+
+
+def test_a_score_that_fails_is_missing_and_the_others_are_not(identified, monkeypatch):
+    comparison, _ = identified
+
+    def broken(*args, **settings):
+        raise ZeroDivisionError("no integral")
+
+    monkeypatch.setattr("pyem.core.compare.calc_BICint", broken)
+    other = ModelComparison(comparison.models, comparison.model_names)
+    settings = {"sim_kwargs": SETTINGS, "seed": 4, "fit_kwargs": {"verbose": 0, "mstep_maxit": 5}}
+    with pytest.warns(FitWarning, match="bicint of 'one' failed: no integral"):
+        table = other.identify(["choices", "rewards"], 1, S, **settings)
+    assert table["BICint"].isna().all()
+    assert np.isfinite(table["LME"]).all()
+    assert list(other.identifiability_matrix) == ["Simulated", "Estimated", "LME", "bestlme", "bestbic", "bestR2"]
+    assert len(other.plot_identifiability(metric="lme", annotate=False, show=False).axes[0].texts) == 0
 
 
 def test_names_of_the_older_page():

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 
 from pyem import EMModel, FitResult
@@ -12,6 +16,7 @@ from pyem.core.em import EMConfig, EMfit
 from pyem.core.groupdist import make_group
 from pyem.core.optim import OptimConfig, single_subject_minimize
 from pyem.core.posterior import parameter_recovery
+from pyem.errors import FitWarning
 from pyem.models.rl import rw1a1b_fit, rw1a1b_sim
 from pyem.utils.math import norm2alpha, norm2beta
 from pyem.utils.plotting import plot_choices, plot_scatter
@@ -142,6 +147,7 @@ def test_the_first_e_step_is_under_the_prior_itself(data, prior):
         best = value(first.m[:, s])
         moved = [value(first.m[:, s] + 0.1 * np.array(d)) for d in ((1, 0), (-1, 0), (0, 1), (0, -1))]
         assert min(moved) > best - 1e-4
+        assert first.NLPrior[s] == pytest.approx(-prior.logpdf(first.m[:, s]), abs=1e-9)
 
 
 @pytest.mark.parametrize("mstep", ["gaussian", "laplace", "student_t", "cauchy"])
@@ -156,9 +162,7 @@ def test_every_family_of_groups_converges(data, fitted, mstep):
 def test_families_have_the_degrees_of_freedom_asked_for():
     assert make_group("student_t", df=3.0).df == 3.0
     assert make_group("gaussian").family == "gaussian"
-    with pytest.raises(
-        ValueError, match="mstep='gamma' is unknown; choose one of gaussian, student_t, laplace, cauchy"
-    ):
+    with pytest.raises(ValueError, match="unknown mstep 'gamma'; choose one of gaussian, student_t, laplace, cauchy"):
         make_group("gamma")
 
 
@@ -188,13 +192,13 @@ def test_few_iterations_do_not_converge(data):
     [
         (
             {"prior": priors.GaussianPrior([0, 0], [1, 1]), "prior_mu": [0, 0]},
-            "either prior or prior_mu and prior_sigma",
+            "Specify either prior or prior_mu/prior_sigma, not both.",
         ),
-        ({"prior_mu": [0.0, 0.0]}, "belong together"),
-        ({"prior_sigma": [1.0, 1.0]}, "belong together"),
+        ({"prior_mu": [0.0, 0.0]}, "Provide both prior_mu and prior_sigma"),
+        ({"prior_sigma": [1.0, 1.0]}, "Provide both prior_mu and prior_sigma"),
         ({"prior": priors.GaussianPrior([0.0], [1.0])}, "for 1 parameters, but the model has 2"),
-        ({"mstep_maxit": 0}, "mstep_maxit=0"),
-        ({"mstep": "wishart"}, "mstep='wishart' is unknown"),
+        ({"mstep_maxit": 0}, "mstep_maxit must be >= 1"),
+        ({"mstep": "wishart"}, "unknown mstep 'wishart'"),
         ({"convergence_method": "max"}, "convergence_method='max'"),
         ({"convergence_custom": "absolute"}, "convergence_custom='absolute'"),
     ],
@@ -205,11 +209,15 @@ def test_settings_that_make_no_sense_are_refused(data, settings, words):
 
 
 def test_data_and_parameters_are_needed(data):
-    with pytest.raises(ValueError, match="all_data is None"):
-        make(None).fit()
-    with pytest.raises(ValueError, match="all_data is empty"):
+    for ask in (lambda: make(None).fit(), lambda: make(None).scipy_minimize()):
+        with pytest.raises(ValueError, match=r"all_data must be provided to fit the model\."):
+            ask()
+    with pytest.raises(ValueError, match="EMfit received empty `all_data`: "):
         make([]).fit()
-    with pytest.raises(ValueError, match="param_names is empty"):
+    for nobody in ([], pd.DataFrame()):
+        with pytest.raises(ValueError, match=r"all_data\[1\] is empty; "):
+            make([data[0], nobody]).fit()
+    with pytest.raises(ValueError, match="EMfit received empty `param_names`: "):
         EMModel(data, rw1a1b_fit, []).fit()
     with pytest.raises(ValueError, match="rw1a1b_fit has 2 parameters"):
         EMModel(data, rw1a1b_fit, ["beta"]).fit()
@@ -260,7 +268,6 @@ def test_what_the_fit_function_reports_is_stacked_and_kept(fitted, data):
         if value is not None and np.asarray(value).dtype != object:
             np.testing.assert_allclose(out[name][3], value, atol=1e-12, err_msg=name)
     fresh = make(data)
-    assert fresh.outfit is None
     fresh.fit(verbose=0)
     before = fresh.get_outfit()
     fresh.fit(verbose=0)
@@ -276,10 +283,18 @@ def test_an_output_that_was_set_by_hand_is_as_good_as_a_fit(fitted, data):
 
 
 @pytest.mark.parametrize(
-    "ask", [lambda m: m.subject_params(), lambda m: m.get_outfit(), lambda m: m.compute_lme(), lambda m: m.posterior()]
+    "ask",
+    [
+        lambda m: m.subject_params(),
+        lambda m: m.get_outfit(),
+        lambda m: m.outfit,
+        lambda m: m.compute_lme(),
+        lambda m: m.posterior(),
+        lambda m: m.compute_integrated_bic(),
+    ],
 )
 def test_without_a_fit_there_is_nothing_to_report(data, ask):
-    with pytest.raises(ValueError, match="call fit"):
+    with pytest.raises(RuntimeError, match=r"Call fit\(\) first\."):
         ask(make(data))
 
 
@@ -313,8 +328,12 @@ def test_maximum_likelihood_of_each_subject_alone(fitted, data):
     out = model.scipy_minimize(seed=1)
     assert out["individual_fit"] is True
     assert out["m"].shape == (2, S)
-    assert (out["NLL"] <= result.NLL + 1e-9).all()
+    assert (out["NPL"] <= result.NLL + 1e-9).all()
     np.testing.assert_array_equal(out["NLPrior"], 0)
+    assert "NLL" not in out
+    assert out["convergence"] is True
+    np.testing.assert_array_equal(out["posterior"]["mu"], out["m"])
+    np.testing.assert_array_equal(out["posterior"]["sigma"][:, 2], np.diag(out["inv_h"][:, :, 2]))
     np.testing.assert_array_equal(model._out["m"], result.m)
 
 
@@ -324,14 +343,17 @@ def test_maximum_likelihood_of_each_subject_alone(fitted, data):
 def test_simulate_calls_the_function(data):
     sim = make(data).simulate(PARAMS, nblocks=B, ntrials=T, seed=1)
     np.testing.assert_array_equal(sim["choices"][2], data[2][0])
-    with pytest.raises(ValueError, match="simulate_func was not provided"):
-        make(data, simulate_func=None).simulate(PARAMS)
+    for ask in (lambda m: m.simulate(PARAMS), lambda m: m.recover(PARAMS, ["choices"])):
+        with pytest.raises(AttributeError, match=r"No simulate_func provided\."):
+            ask(make(data, simulate_func=None))
 
 
 def test_recovery_carries_the_simulation_and_its_fit(data, capsys):
     model = make(None)
-    out = model.recover(PARAMS, ["choices", "rewards"], nblocks=B, ntrials=T, seed=1)
-    assert capsys.readouterr().out == ""
+    out = model.recover(PARAMS, ["choices", "rewards"], fit_kwargs={"verbose": 0}, nblocks=B, ntrials=T, seed=1)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 1
+    assert "recover()" in said[0]
     assert set(out) == {
         "true_params",
         "estimated_params",
@@ -351,11 +373,11 @@ def test_recovery_carries_the_simulation_and_its_fit(data, capsys):
 
 def test_recovery_says_what_is_wrong_with_a_simulation():
     model = make(None)
-    with pytest.raises(TypeError, match="did not return a dict"):
+    with pytest.raises(TypeError, match=r"recover\(\) requires simulate_func to return a dict of named arrays"):
         model.recover(PARAMS, ["a"], simulate_func=lambda params: (1, 2))
-    with pytest.raises(ValueError, match="no 'reward'; it has 'choices'"):
+    with pytest.raises(ValueError, match=r"Simulation output is missing expected keys: \['reward'\]; it has 'choices'"):
         model.recover(PARAMS, ["choices", "reward"], simulate_func=lambda params: {"choices": [1]})
-    with pytest.raises(ValueError, match=r"unequal lengths: \{'a': 2, 'b': 1\}"):
+    with pytest.raises(ValueError, match=r"Inconsistent lengths among requested inputs: \{'a': 2, 'b': 1\}"):
         model.recover(PARAMS, ["a", "b"], simulate_func=lambda params: {"a": [1, 2], "b": [1]})
     assert model.all_data is None
 
@@ -368,7 +390,7 @@ def test_parameter_recovery_is_correlation_and_error():
     np.testing.assert_allclose(out.corr, [np.corrcoef(true[:, k], estimated[:, k])[0, 1] for k in range(2)])
     np.testing.assert_allclose(out.rmse, np.sqrt(((true - estimated) ** 2).mean(0)))
     assert np.isnan(parameter_recovery(np.ones((3, 1)), [[1.0], [2.0], [3.0]]).corr[0])
-    with pytest.raises(ValueError, match=r"\(30, 2\), but estimated_params \(30, 1\)"):
+    with pytest.raises(ValueError, match=r"\(30, 2\), but est_params \(30, 1\)"):
         parameter_recovery(true, estimated[:, :1])
 
 
@@ -382,7 +404,8 @@ def test_recovery_is_plotted_three_panels_a_row():
     shown = [ax for ax in figure.axes if ax.axison]
     assert [ax.get_xlabel() for ax in shown] == ["true a", "true b", "true c", "true d"]
     assert len({round(ax.get_position().y0, 2) for ax in shown}) == 2
-    assert shown[0].get_title() == "r = 1.00"
+    assert len(figure.axes) == 4
+    assert shown[0].texts[0].get_text() == "Pearson r = 1.00"
     plt.close(figure)
 
 
@@ -391,7 +414,7 @@ def test_plots_show_the_data():
 
     ax = plot_scatter([1.0, 2.0, np.nan], "x", [2.0, 1.0, 3.0], "y", show_line=False)
     assert len(ax.collections[0].get_offsets()) == 3
-    assert ax.get_title() == "r = -1.00"
+    assert ax.texts[0].get_text() == "Pearson r = -1.00"
     assert not ax.lines
     choices = np.zeros((4, 2, 5))
     choices[:2] = 1
@@ -407,24 +430,43 @@ def test_plots_show_the_data():
 def test_emfit_takes_settings_by_name_or_together(data, fitted):
     out = EMfit(data, rw1a1b_fit, NAMES, verbose=0, mstep_maxit=100, max_restarts=1)
     np.testing.assert_allclose(out["posterior"]["mu"], fitted[1].posterior_mu, atol=1e-5)
-    again = EMfit(
-        data, rw1a1b_fit, NAMES, 0, config=EMConfig(mstep_maxit=100), optim_config=OptimConfig(max_restarts=1)
-    )
+    config = EMConfig(mstep_maxit=3, optim=OptimConfig(max_restarts=1))
+    # What is said by name counts; what does not exist is ignored.
+    with pytest.warns(FitWarning, match="no setting colour; ignored"):
+        again = EMfit(data, rw1a1b_fit, NAMES, verbose=0, config=config, mstep_maxit=100, colour="red")
     np.testing.assert_array_equal(again["m"], out["m"])
-    with pytest.raises(TypeError):
-        EMfit(data, rw1a1b_fit, NAMES, 0, mstep_maxiter=100)
-    with pytest.raises(ValueError, match="either config or its fields"):
-        EMfit(data, rw1a1b_fit, NAMES, 0, config=EMConfig(), mstep_maxit=3)
+
+
+def test_fields_of_configurations_are_in_the_order_of_the_page():
+    names = "mstep_maxit convergence_method convergence_custom convergence_crit convergence_precision njobs optim seed mstep"
+    assert [field.name for field in dataclasses.fields(EMConfig)] == names.split()
+    assert EMConfig().optim == OptimConfig("BFGS", None, 2, 0.1)
+
+
+def test_settings_of_an_older_era_are_ignored_and_others_refused(data, fitted):
+    assert not {"estep_maxit", "convergence_type"} & set(inspect.signature(EMModel.fit).parameters)
+    with pytest.warns(FitWarning, match="no estep_maxit"):
+        result = make(data).fit(verbose=0, estep_maxit=50)
+    np.testing.assert_array_equal(result.m, fitted[1].m)
+    with pytest.raises(TypeError, match="'mstep_maxiter'"):
+        make(data).fit(verbose=0, mstep_maxiter=50)
+    with pytest.raises(TypeError, match="neither init_moments"):
+        make(data).fit(verbose=0, prior=object())
+    result.note = "results take new attributes"
 
 
 def test_one_subject_alone(data, fitted):
     _, result = fitted
     prior = priors.GaussianPrior(result.posterior_mu, result.posterior_sigma)
-    found = single_subject_minimize(rw1a1b_fit, data[5], prior)
+    found = single_subject_minimize(rw1a1b_fit, data[5], 2, prior)
     assert found.success
     np.testing.assert_allclose(found.x, result.m[:, 5], atol=1e-5)
     np.testing.assert_allclose(found.inv_h, result.inv_h[:, :, 5], atol=1e-5)
-    assert found.npl == pytest.approx(result.NPL[5])
+    assert found.fval == pytest.approx(result.NPL[5])
     assert found.nl_prior == pytest.approx(result.NLPrior[5])
-    with pytest.raises(ValueError, match="how many parameters"):
-        single_subject_minimize(rw1a1b_fit, data[5])
+    x, _, fval, _, success, more = single_subject_minimize(rw1a1b_fit, data[5], 2, None, OptimConfig())
+    assert success
+    assert more.fun == fval <= rw1a1b_fit(result.m[:, 5], *data[5], output="nll")
+    np.testing.assert_array_equal(more.x, x)
+    with pytest.raises(ValueError, match="nparams=3"):
+        single_subject_minimize(rw1a1b_fit, data[5], 3, prior)

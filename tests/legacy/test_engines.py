@@ -185,7 +185,7 @@ def test_maximum_likelihood_by_both_engines(data):
     one, other = (EMModel(data, function, NAMES).scipy_minimize(seed=0) for function in (rw1a1b_fit, loop_fit))
     inside = (np.abs(one["m"]) < 6).all(0)
     assert inside.sum() >= 4
-    np.testing.assert_allclose(other["NLL"], one["NLL"], atol=1e-3)
+    np.testing.assert_allclose(other["NPL"], one["NPL"], atol=1e-3)
     np.testing.assert_allclose(other["m"][:, inside], one["m"][:, inside], atol=1e-2)
 
 

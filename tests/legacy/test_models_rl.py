@@ -10,10 +10,10 @@ import pytest
 
 from pyem.core.modelspec import ModelSpec
 from pyem.core.priors import GaussianPrior
-from pyem.models import rl
+from pyem.models import rl, rl_mf
 from pyem.utils.math import alpha2norm, beta2norm
 
-S, B, T = 6, 3, 20
+S, B, T = 6, 6, 20
 RNG = np.random.default_rng(5)
 N_RATES = {"rw1a1b": 1, "rw2a1b": 2, "rw3a1b": 3, "rw4a1b": 4}
 INPUTS = {
@@ -52,7 +52,7 @@ def loop(name, params, *data):
     for b in range(choices.shape[0]):
         for t in range(choices.shape[1]):
             value = values[b, t].copy()
-            options = list("AB") if n_options == 2 else list(data[3][b])
+            options = list("AB") if n_options == 2 else list(data[3][b, t])
             index = ["ABCD".index(option) for option in options]
             weights = np.exp(beta * value[index])
             c = "ABCD".index(choices[b, t])
@@ -91,14 +91,14 @@ def test_the_fit_function_is_a_loop_over_trials(people, name):
 def test_the_simulation_reports_what_the_fit_function_says_of_it(people, name):
     sim = people[name]
     out = getattr(rl, f"{name}_fit")(unconstrained(PARAMS[name][2]), *data_of(people, name, 2), output="all")
-    assert sim["nll"].shape == (S,)
-    errors = [key for key in sim if key.startswith("PE")]
-    assert errors == [key for key in out if key.startswith("PE")]
+    assert sim["nll"].shape == (S, B, T)
+    errors = [key for key in sim if key.lower().startswith("pe_") or key == "PE"]
+    assert errors == [key for key in out if key.lower().startswith("pe_") or key == "PE"]
     for key in ("EV", "ch_prob", "choices_A", *errors):
         np.testing.assert_allclose(sim[key][2], out[key], atol=1e-10, err_msg=key)
     np.testing.assert_array_equal(sim["choices_A"], sim["choices"] == "A")
     np.testing.assert_allclose(sim["ch_prob"].sum(-1), 1)
-    np.testing.assert_allclose(sim["nll"][2], out["nll"])
+    np.testing.assert_allclose(sim["nll"][2].sum(), out["nll"])
 
 
 def test_shapes_of_the_simulation(people):
@@ -111,7 +111,43 @@ def test_shapes_of_the_simulation(people):
     three = people["rw3a1b"]["rewards"]
     assert len(three) == S
     assert three[0]["rewards_other"].shape == (B, T, 2)
-    assert people["rw4a1b"]["option_pairs"].shape == (S, B, 2)
+    np.testing.assert_array_equal(three[2]["rewards_self"], people["rw3a1b"]["rewards_self"])
+    assert people["rw3a1b"]["rewards_noone"].shape == (B, T, 2)
+    out = rl.rw3a1b_fit(unconstrained(PARAMS["rw3a1b"][0]), *data_of(people, "rw3a1b", 0), output="all")
+    assert {"params", "choices", "EV", "ch_prob", "rewards_self", "PE_noone", "rewards"} <= set(out)
+    assert out["BIC"] == pytest.approx(2 * out["nll"] + 4 * np.log(B * T))
+
+
+def test_reports_of_pairs(people):
+    sim = people["rw4a1b"]
+    assert sim["option_pairs"].shape == (S, B, T, 2)
+    assert sim["EV"].shape == (S, B, T + 1, 4)
+    assert sim["ch_prob"].shape == (S, B, T, 4)
+    assert sim["outcomes_self"].dtype.kind == "i"
+    shown = (sim["option_pairs"][..., None] == np.array(list("ABCD"), object)).any(-2)
+    assert (sim["ch_prob"][~shown] == 0).all()
+    chosen = np.vectorize("ABCD".index)(sim["choices"])
+    before = np.take_along_axis(sim["EV"][:, :, :-1], chosen[..., None], axis=-1)[..., 0]
+    for who in ("self", "other"):
+        error = sim[f"outcomes_{who}"] - before
+        np.testing.assert_allclose(sim[f"pe_{who}"], error, atol=1e-12)
+        np.testing.assert_allclose(sim[f"pe_{who}_pos"], np.maximum(error, 0), atol=1e-12)
+        np.testing.assert_allclose(sim[f"pe_{who}_neg"], np.minimum(error, 0), atol=1e-12)
+    out = rl.rw4a1b_fit(unconstrained(PARAMS["rw4a1b"][0]), *data_of(people, "rw4a1b", 0), output="all")
+    np.testing.assert_array_equal(out["choices"], chosen[0])
+    with pytest.raises(AssertionError, match="multiple of the 6 pairs"):
+        rl.rw4a1b_sim(PARAMS["rw4a1b"], nblocks=4)
+
+
+def test_defaults_of_simulations_and_random_orders():
+    shapes = {name: getattr(rl, f"{name}_sim")(PARAMS[name][:1], seed=1)["choices"].shape for name in N_RATES}
+    assert shapes == {"rw1a1b": (1, 3, 24), "rw2a1b": (1, 3, 24), "rw3a1b": (1, 9, 16), "rw4a1b": (1, 12, 20)}
+    orders = list(rl_mf.gen_rnd_blocks(["x", "y", "z"], nblocks=2, nsubjects=5, rng=np.random.default_rng(1)))
+    assert len(orders) == 5
+    assert all(isinstance(order, tuple) and sorted(order[:3]) == sorted(order[3:]) == ["x", "y", "z"] for order in orders)
+    assert len(set(orders)) > 1
+    assert rl_mf.rw1a1b_fit is rl.rw1a1b_fit
+    assert (rl_mf.rw1a1b_id, rl_mf.rw1a1b_desc) == (rl.rw1a1b_model.id, rl.rw1a1b_model.desc)
 
 
 def test_rewards_come_with_the_documented_probabilities():
@@ -133,7 +169,7 @@ def test_twenty_trials_of_rw4a1b_have_exact_numbers_of_outcomes(people):
             assert counts == ([15, 3, 2] if good else [2, 3, 15])
             seen += 1
     assert seen > 20
-    assert all(len({tuple(pair) for pair in pairs}) == 6 for pairs in sim["option_pairs"])
+    assert all(len({tuple(pair) for pair in pairs[:, 0]}) == 6 for pairs in sim["option_pairs"])
 
 
 def test_given_outcomes_are_what_is_paid():
@@ -156,8 +192,7 @@ def test_other_ways_to_give_the_same_data(people):
     whole = rl.rw4a1b_fit(x, choices, self_, other, pairs, output="nll")
     index = np.vectorize("ABCD".index)
     assert rl.rw4a1b_fit(x, index(choices), self_, other, index(pairs), output="nll") == whole
-    per_trial = np.repeat(pairs[:, None], T, axis=1)
-    assert rl.rw4a1b_fit(x, choices, self_, other, per_trial, output="nll") == whole
+    assert rl.rw4a1b_fit(x, choices, self_, other, pairs[:, 0], output="nll") == whole
 
 
 def test_a_missed_trial_counts_nothing_and_teaches_nothing(people):
@@ -178,8 +213,7 @@ def test_outputs_of_a_fit_function(people):
     assert rl.rw1a1b_fit(x, *data, prior=prior) == pytest.approx(nll - prior.logpdf(x))
     assert rl.rw1a1b_fit(x, *data, {"logpdf": prior.logpdf}, "npl") == pytest.approx(nll - prior.logpdf(x))
     assert rl.rw1a1b_fit(list(x), choices=data[0], rewards=data[1], output="nll") == nll
-    with pytest.raises(ValueError, match="output='loglik'"):
-        rl.rw1a1b_fit(x, *data, output="loglik")
+    assert rl.rw1a1b_fit(x, *data, prior=prior, output="loglik") == nll
     with pytest.raises(TypeError):
         rl.rw1a1b_fit(x, *data, priors=prior)
     with pytest.raises(ValueError, match="rw1a1b_fit has 2 parameters"):
@@ -193,18 +227,22 @@ def test_changed_data_are_not_mistaken_for_those_before(people):
     assert rl.rw1a1b_fit([0.0, 0.0], choices, rewards, output="nll") != before
 
 
-@pytest.mark.parametrize("params", [[[21.0, 0.5]], [[-1.0, 0.5]], [[5.0, 1.2]], [[5.0, -0.1]], [[5.0, np.nan]]])
+@pytest.mark.parametrize("params", [[[21.0, 0.5]], [[1e-6, 0.5]], [[5.0, 1.2]], [[5.0, -0.1]], [[5.0, np.nan]]])
 def test_simulations_refuse_parameters_outside_their_range(params):
-    with pytest.raises(ValueError, match="outside its range"):
+    name = "Beta" if params[0][1] == 0.5 else "Alpha"
+    with pytest.raises(ValueError, match=f"{name} values out of bounds"):
         rl.rw1a1b_sim(np.array(params), nblocks=B, ntrials=T)
+    if name == "Alpha":
+        with pytest.raises(ValueError, match="Alpha_neg values out of bounds"):
+            rl.rw2a1b_sim([[5.0, 0.5, params[0][1]]])
 
 
 def test_simulations_take_parameters_on_a_bound():
-    sim = rl.rw1a1b_sim(np.array([[5.0, 1.0], [0.0, 0.0]]), nblocks=1, ntrials=T, seed=0)
+    sim = rl.rw1a1b_sim(np.array([[5.0, 1.0], [1e-5, 0.0]]), nblocks=1, ntrials=T, seed=0)
     chosen = sim["choices"][0, 0] == "A"
     last = sim["rewards"][0, 0][chosen][-1]
     assert sim["EV"][0, 0, -1, 0] == pytest.approx(last)
-    np.testing.assert_allclose(sim["ch_prob"][1], 0.5, atol=1e-9)
+    np.testing.assert_allclose(sim["ch_prob"][1], 0.5, atol=1e-5)
 
 
 def test_bad_data_are_refused_by_name(people):

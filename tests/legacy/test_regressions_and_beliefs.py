@@ -114,13 +114,32 @@ def test_values_are_those_of_the_formula(name):
     out = fit(params, X[0], Y[0], output="all")
     eta = predictor(name, params, X[0], Y[0])
     shown = ("predicted_p", 1 / (1 + np.exp(-eta))) if name.startswith("logit") else ("predicted_y", eta)
-    assert set(out) == {"params", shown[0], "nll", "BIC"}
+    more = {"gamma"} if name.endswith("decay") else set()
+    assert set(out) == {"params", shown[0], "nll", "BIC"} | more
     np.testing.assert_allclose(out[shown[0]], shown[1], rtol=1e-12)
     np.testing.assert_allclose(out["BIC"], 2 * nll + len(params) * np.log(T), rtol=1e-12)
     natural = params.copy()
     if name.endswith("decay"):
         natural[3] = norm2alpha(params[3])
     np.testing.assert_allclose(out["params"], natural, rtol=1e-12)
+
+
+def test_simulations_without_a_seed_are_equal():
+    for name, (sim, _, _, extra) in PARTS.items():
+        one, two = (sim(np.column_stack([TRUE, *[np.full(3, e) for e in extra]]), 10) for _ in range(2))
+        for a, b in zip(one, two, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert one[1].dtype.kind == ("i" if name.startswith("logit") else "f")
+    assert not np.array_equal(one[0], sim(np.column_stack([TRUE, np.full(3, 0.6)]), 10, "twostep", 5)[0])
+
+
+def test_a_perfect_fit_is_finite_and_outputs_have_names():
+    X = np.column_stack([np.ones(10), np.arange(10.0)])
+    nll = glm_fit([1.0, 2.0], X, X @ [1.0, 2.0], output="nll")
+    assert nll == pytest.approx(10 * (np.log(1e-8) + 0.5 * np.log(2 * np.pi)), rel=1e-9)
+    for _, fit, _, extra in PARTS.values():
+        with pytest.raises(ValueError, match="Unknown output 'x'; expected 'npl', 'nll', or 'all'"):
+            fit([1.0, 2.0, *extra], X, np.zeros(10), output="x")
 
 
 def test_a_shorter_decay():
@@ -241,14 +260,31 @@ def beliefs(lambda1: float, observations: np.ndarray) -> np.ndarray:
 
 def test_what_a_simulation_of_ponds_returns(fishing):
     assert {"choices", "observations", "probabilities", "ponds", "params"} <= set(fishing)
-    assert fishing["choices"].shape == fishing["observations"].shape == (2, 10, 15)
-    assert fishing["probabilities"].shape == (2, 10, 15, 3)
-    assert fishing["ponds"].shape == (2, 10)
+    assert fishing["choices"].shape == fishing["observations"].shape == fishing["ponds"].shape == (2, 10, 15)
+    assert fishing["probabilities"].shape == (2, 10, 16, 3)
+    np.testing.assert_array_equal(fishing["probabilities"][:, :, 0], 1 / 3)
+    assert (fishing["ponds"] == fishing["ponds"][:, :, :1]).all()
     for s, lambda1 in enumerate((0.6, 0.8)):
         np.testing.assert_allclose(
-            fishing["probabilities"][s], beliefs(lambda1, fishing["observations"][s]), rtol=1e-12
+            fishing["probabilities"][s, :, 1:], beliefs(lambda1, fishing["observations"][s]), rtol=1e-12
         )
     assert bayes_sim([[0.6]], nblocks=2, ntrials=4, seed=1)["choices"].shape == (1, 2, 4)
+    assert bayes_sim([[0.6]], nblocks=2, ntrials=4, n_fish=4, seed=1)["probabilities"].shape == (1, 2, 5, 4)
+
+
+def test_the_number_of_fish_is_the_largest_code_of_anybody():
+    rare, rest = np.zeros((1, 4), int), np.array([[0, 1, 2, 3]])
+    x = np.log(0.7 / 0.3)
+    belief = {n: [0.7**t / (0.7**t + (n - 1) * (0.3 / (n - 1)) ** t) for t in (1, 2, 3, 4)] for n in (2, 4)}
+    for n, given in ((2, {}), (4, {"n_fish": 4})):
+        nll = bayes_fit([x], rare, rare, output="nll", **given)
+        assert nll == pytest.approx(-np.log(belief[n]).sum(), rel=1e-12)
+    model = EMModel([[rare, rare], [rest, rest]], bayes_fit, ["lambda1"])
+    result = model.fit(verbose=0, mstep_maxit=1)
+    assert result.NLL[0] == pytest.approx(bayes_fit(result.m[:, 0], rare, rare, None, "nll", 4))
+    np.testing.assert_allclose(model.outfit["nll"], result.NLL)
+    with pytest.raises(ValueError, match="n_fish=3, but there is a fish or a choice with the code 3"):
+        bayes_fit([x], rest, rest, n_fish=3)
 
 
 def test_values_of_belief_updating(fishing):

@@ -140,7 +140,7 @@ def test_lists_and_tables_are_data(people):
     expected = glm_fit([0.1, 0.2], X, y, output="nll")
     for data in ((X.tolist(), y.tolist()), (list(X), list(y)), (pd.DataFrame(X), pd.Series(y))):
         assert glm_fit([0.1, 0.2], *data, output="nll") == pytest.approx(expected, rel=1e-12)
-    sim = rw4a1b_sim(np.array([[4.0, 0.2, 0.3, 0.4, 0.5]]), nblocks=2, ntrials=20, seed=1)
+    sim = rw4a1b_sim(np.array([[4.0, 0.2, 0.3, 0.4, 0.5]]), nblocks=6, ntrials=20, seed=1)
     arrays = [sim[name][0] for name in ("choices", "outcomes_self", "outcomes_other", "option_pairs")]
     lists = [np.asarray(array).tolist() for array in arrays]
     x = [0.1, 0.2, -0.3, 0.4, -0.5]

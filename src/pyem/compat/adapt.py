@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pyem.compat.fields import Fields, dataset_of, subject_values
-from pyem.compat.math import calc_fval
+from pyem.compat.math import LARGE, calc_fval
 from pyem.compat.modelspec import ModelSpec
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import log_lik
@@ -53,6 +53,10 @@ class FitFunction(Named):
         are options of the fit function, given by name.
     report
         ``report(values, *data, **options)``: what ``output="all"`` returns for one subject besides ``params`` and ``nll``.
+    allowed
+        ``allowed(params)``: whether natural parameters (P,) are within their range; outside, ``"npl"`` and ``"nll"`` are 1e7.
+    strict
+        Refuse other words for `output`; otherwise they mean ``"nll"``, as they do in pyEM.
     """
 
     def __init__(
@@ -64,11 +68,15 @@ class FitFunction(Named):
         fields: Callable[..., Fields],
         model: Callable[..., Model],
         report: Callable[..., dict[str, Any]],
+        allowed: Callable[[np.ndarray], bool] | None = None,
+        strict: bool = False,
     ) -> None:
         super().__init__(name, module, doc, fields)
         self.fields = fields
         self.model = model
         self.report = report
+        self.allowed = allowed
+        self.strict = strict
         data = inspect.signature(fields).parameters.values()
         self.data_names = tuple(parameter.name for parameter in data)
         options = list(inspect.signature(model).parameters.values())[2:]
@@ -80,7 +88,7 @@ class FitFunction(Named):
                 *(p.replace(kind=kind) for p in data),
                 inspect.Parameter("prior", kind, default=None),
                 inspect.Parameter("output", kind, default="npl"),
-                *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in options),
+                *(p.replace(kind=kind) for p in options),
             ]
         )
         self._recent: collections.OrderedDict[bytes, tuple[Model, Dataset]] = collections.OrderedDict()
@@ -95,13 +103,15 @@ class FitFunction(Named):
         options = {name: given[name] for name in self.option_names}
         x = np.asarray(given["params"], float).ravel()
         output = given["output"]
-        if output not in ("npl", "nll", "all"):
-            raise ValueError(f"output={output!r}; expected 'npl', 'nll' or 'all'")
+        if self.strict and output not in ("npl", "nll", "all"):
+            raise ValueError(f"Unknown output {output!r}; expected 'npl', 'nll', or 'all'")
         model, dataset = self._laid_out(data, len(x), options)
         if output == "all":
             return self.reports([data], x[None], (model, dataset), **options)[0]
+        if self.allowed is not None and not self.allowed(model.natural(x[None])[0]):
+            return LARGE
         nll = -float(log_lik(model, dataset, x[None])[0])
-        return calc_fval(nll, x, prior=given["prior"], output=output)
+        return calc_fval(nll, x, prior=given["prior"], output="npl" if output == "npl" else "nll")
 
     def layout(self, all_data: Sequence[Any], n_params: int, **options: Any) -> tuple[Model, Dataset]:
         """The model and the data of a group, from what the fit function takes of each subject.
@@ -189,7 +199,7 @@ class SimFunction(Named):
         return self._function(*args, **kwargs)
 
 
-Bundle = tuple[SimFunction, FitFunction, ModelSpec]
+Bundle = tuple[SimFunction, FitFunction, ModelSpec, str, dict[str, Any], str]
 
 
 def bundle(
@@ -202,16 +212,18 @@ def bundle(
     model: Callable[..., Model],
     report: Callable[..., dict[str, Any]],
     simulate: Callable[..., Any],
+    allowed: Callable[[np.ndarray], bool] | None = None,
+    strict: bool = False,
 ) -> Bundle:
-    """The three names ``<id>_sim, <id>_fit, <id>_model`` that `module` exports for a model.
+    """The six names ``<id>_sim, <id>_fit, <id>_model, <id>_id, <id>_spec, <id>_desc`` that `module` exports for a model.
 
     Parameters
     ----------
     id, desc, spec
         For the `ModelSpec`.
     module
-        Name of the module in which the three are found, ``__name__`` there: they are pickled by it.
-    fields, model, report
+        Name of the module in which they are found, ``__name__`` there: functions are pickled by it.
+    fields, model, report, allowed, strict
         See `FitFunction`.
     simulate
         ``simulate(params, ...)``, the simulation.
@@ -223,6 +235,8 @@ def bundle(
         fields=fields,
         model=model,
         report=report,
+        allowed=allowed,
+        strict=strict,
     )
     sim = SimFunction(f"{id}_sim", module=module, doc=simulate.__doc__ or f"Simulate {id}.", function=simulate)
-    return sim, fit, ModelSpec(id=id, spec=spec, desc=desc, params=None, sim=sim, fit=fit)
+    return sim, fit, ModelSpec(id=id, spec=spec, desc=desc, params=None, sim=sim, fit=fit), id, spec, desc

@@ -3,53 +3,30 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.compat.em import EMConfig, fit_group
+from pyem.compat.em import EMConfig, EMfit, checked_data, fit_group
+from pyem.compat.fit_result import FitResult, NotFittedError
+from pyem.compat.groupdist import GroupRule, make_group
 from pyem.compat.optim import OptimConfig, maximum_likelihood
 from pyem.compat.outputs import data_of, reports, stacked, with_posterior
 from pyem.compat.posterior import parameter_recovery
+from pyem.compat.priors import GaussianPrior, Prior
 from pyem.compat.stats import calc_BICint, calc_LME
-from pyem.population.posterior import Status
+from pyem.errors import FitWarning
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class NotFittedError(ValueError, RuntimeError):
-    """The model has not been fitted yet."""
+__all__ = ["EMModel", "EMfit", "FitResult", "GaussianPrior", "NotFittedError", "Prior"]
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FitResult:
-    """A fit by hierarchical EM.
-
-    Parameters
-    ----------
-    m
-        Every subject's mode, unconstrained, (P, S).
-    inv_h
-        Inverse Hessian of every subject's negative log-posterior at the mode, (P, P, S).
-    posterior_mu, posterior_sigma
-        Mean and *variance* of the group, (P,).
-    NPL, NLPrior, NLL
-        Negative log-posterior, minus the log prior density, and negative log-likelihood of each subject, (S,), in nats.
-    convergence
-        Whether the iteration came to its end.
-    """
-
-    m: np.ndarray
-    inv_h: np.ndarray
-    posterior_mu: np.ndarray
-    posterior_sigma: np.ndarray
-    NPL: np.ndarray
-    NLPrior: np.ndarray
-    NLL: np.ndarray
-    convergence: bool
+GONE = ("estep_maxit", "convergence_type")
+"""Settings of `EMModel.fit` that older scripts give."""
 
 
 class EMModel:
@@ -103,6 +80,7 @@ class EMModel:
         self.simulate_func = simulate_func
         self._fitted: dict[str, Any] | None = None
         self._outfit: dict[str, Any] | None = None
+        self._group: GroupRule = make_group()
 
     @property
     def _out(self) -> dict[str, Any] | None:
@@ -111,6 +89,12 @@ class EMModel:
     @_out.setter
     def _out(self, out: dict[str, Any] | None) -> None:
         self._fitted, self._outfit = None if out is None else with_posterior(out), None
+        self._group = make_group()
+
+    @property
+    def group(self) -> GroupRule:
+        """The family of the group's distribution in the last fit."""
+        return self._group
 
     # -- fitting --------------------------------------------------------------------------------------------------------
 
@@ -132,6 +116,7 @@ class EMModel:
         prior_sigma: Any = None,
         prior: Any = None,
         mstep: Any = "gaussian",
+        **older: Any,
     ) -> FitResult:
         """Fit all subjects and their group by hierarchical EM.
 
@@ -146,13 +131,21 @@ class EMModel:
         prior, prior_mu, prior_sigma
             The prior of the first E-step: an object of `pyem.compat.priors`, or its mean and *variance* (P,). If not given,
             variance 100 and a mean near 0. It is a start: M-steps replace it.
+        **older
+            ``estep_maxit`` and ``convergence_type`` of older scripts, which are ignored with a warning.
 
         Raises
         ------
         ValueError
-            If there are no data or parameters, a setting is unknown, or the prior is given twice or by halves.
+            If there are no data or parameters, or the prior is given twice or by halves.
+        TypeError
+            If a setting is unknown, or the prior has no moments to start from.
         """
-        self._out = fit_group(
+        if strange := [name for name in older if name not in GONE]:
+            raise TypeError(f"EMModel.fit() got an unexpected keyword argument {strange[0]!r}")
+        if older:
+            warnings.warn(f"EMModel.fit has no {' and no '.join(older)} any more; ignored", FitWarning, stacklevel=2)
+        out = fit_group(
             self.all_data,
             self.fit_func,
             self.param_names,
@@ -163,17 +156,18 @@ class EMModel:
                 convergence_crit=convergence_crit,
                 convergence_precision=convergence_precision,
                 njobs=njobs,
+                optim=OptimConfig(optim_method, optim_options, max_restarts),
                 seed=seed,
                 mstep=mstep,
             ),
-            optim=OptimConfig(optim_method, optim_options, max_restarts),
             prior=prior,
             prior_mu=prior_mu,
             prior_sigma=prior_sigma,
             verbose=verbose,
         )
+        self._out, self._group = out, make_group(mstep)
         # A copy, so that what is done to the result is not done to the model.
-        out = copy.deepcopy(self._out)
+        out = copy.deepcopy(out)
         posterior = out.pop("posterior")
         return FitResult(posterior_mu=posterior["mu"], posterior_sigma=posterior["sigma"], **out)
 
@@ -187,20 +181,18 @@ class EMModel:
         Returns
         -------
         dict
-            As ``_out`` after `fit`, with ``individual_fit`` True; ``posterior`` has the mean and variance of the estimates. The
-            model itself stays as it is.
+            ``m, inv_h, NPL, NLPrior, convergence`` as of `fit`; ``posterior`` has the estimates (P, S) and the diagonals of
+            ``inv_h``, (P, S); ``individual_fit`` is True. The model itself stays as it is.
         """
-        data = self._data()
-        best = maximum_likelihood(self.fit_func, data, len(self.param_names), seed=seed)
-        m, nll = best.mode.T.copy(), -best.log_lik
+        best = maximum_likelihood(self.fit_func, checked_data(self.all_data), len(self.param_names), seed=seed)
+        inv_h = np.moveaxis(best.cov, 0, -1).copy()
         return {
-            "m": m,
-            "inv_h": np.moveaxis(best.cov, 0, -1).copy(),
-            "posterior": {"mu": m.mean(1), "sigma": m.var(1)},
-            "NPL": nll.copy(),
-            "NLPrior": np.zeros(len(nll)),
-            "NLL": nll,
-            "convergence": bool((best.status == Status.CONVERGED).all()),
+            "m": best.mode.T.copy(),
+            "inv_h": inv_h,
+            "posterior": {"mu": best.mode.T.copy(), "sigma": np.einsum("pps->ps", inv_h).copy()},
+            "NPL": -best.log_lik,
+            "NLPrior": np.zeros(len(best.log_lik)),
+            "convergence": True,
             "individual_fit": True,
         }
 
@@ -209,30 +201,32 @@ class EMModel:
 
         Raises
         ------
-        ValueError
+        AttributeError
             If the model was made without one.
         """
         if self.simulate_func is None:
-            raise ValueError("simulate_func was not provided to the model; pass simulate_func= when making it")
+            raise AttributeError("No simulate_func provided. Pass simulate_func= when making the model.")
         return self.simulate_func(*args, **kwargs)
 
     # -- what was fitted ------------------------------------------------------------------------------------------------
 
-    def _data(self) -> Sequence[Any]:
-        if self.all_data is None or len(self.all_data) == 0:
-            raise ValueError(f"there are no data: all_data is {self.all_data!r}; give it an entry for each subject")
-        return self.all_data
+    def fitted_output(self) -> dict[str, Any]:
+        """What the last fit found, the very dict.
 
-    def _result(self) -> dict[str, Any]:
+        Raises
+        ------
+        NotFittedError
+            If there is none.
+        """
         if self._out is None:
-            raise NotFittedError("the model has not been fitted yet; call fit() first")
+            raise NotFittedError("The model has not been fitted. Call fit() first.")
         return self._out
 
     def posterior(self) -> dict[str, np.ndarray]:
         """Mean ``mu`` and variance ``sigma`` of the group, (P,) each, copies."""
-        return {name: np.array(value) for name, value in self._result()["posterior"].items()}
+        return {name: np.array(value) for name, value in self.fitted_output()["posterior"].items()}
 
-    def get_param_transform(self, param: str | int) -> Callable[[Any], Any]:
+    def get_param_transform(self, param_name_or_index: str | int) -> Callable[[Any], Any]:
         """The function of `param_xform` of a parameter, by name or index.
 
         Raises
@@ -242,6 +236,7 @@ class EMModel:
         """
         if self.param_xform is None:
             raise ValueError("param_xform was not provided to the model")
+        param = param_name_or_index
         if isinstance(param, str):
             if param not in self.param_names:
                 raise ValueError(f"Parameter '{param}' not found in param_names")
@@ -252,18 +247,19 @@ class EMModel:
 
     def subject_params(self) -> np.ndarray:
         """Every subject's estimates, (S, P): natural if the model has `param_xform`, else unconstrained. A copy."""
-        x = np.array(self._result()["m"], float).T
-        return self._natural(x)
+        x = np.array(self.fitted_output()["m"], float).T
+        return self.natural(x)
 
-    def _natural(self, x: np.ndarray) -> np.ndarray:
+    def natural(self, x: np.ndarray) -> np.ndarray:
+        """Natural from unconstrained parameters, (S, P) each, by `param_xform`; a copy if there is none."""
         if self.param_xform is None:
             return x.copy()
         return np.column_stack([_transformed(f, column) for f, column in zip(self.param_xform, x.T, strict=True)])
 
     @property
-    def outfit(self) -> dict[str, Any] | None:
-        """What `get_outfit` returns, None before a fit."""
-        return None if self._out is None else self.get_outfit()
+    def outfit(self) -> dict[str, Any]:
+        """What `get_outfit` returns."""
+        return self.get_outfit()
 
     def get_outfit(self) -> dict[str, Any]:
         """What the fit function reports at every subject's estimates, stacked over subjects.
@@ -271,12 +267,12 @@ class EMModel:
         Returns
         -------
         dict
-            Each entry of ``fit_func(..., output="all")`` with the subject as the first axis; an object array where subjects
-            have different shapes. Kept until the next fit.
+            Each entry of ``fit_func(..., output="all")`` with the subject as the first axis: (S,) of numbers, (S, ...) of
+            lists and arrays, else an object array (S,), as where subjects have different shapes. Kept until the next fit.
         """
-        x = np.asarray(self._result()["m"], float).T
+        x = np.asarray(self.fitted_output()["m"], float).T
         if self._outfit is None:
-            self._outfit = stacked(reports(self.fit_func, self._data(), x))
+            self._outfit = stacked(reports(self.fit_func, checked_data(self.all_data), x))
         return self._outfit
 
     def compute_lme(self) -> tuple[np.ndarray, float, np.ndarray]:
@@ -284,7 +280,7 @@ class EMModel:
 
         See `pyem.compat.stats.calc_LME`.
         """
-        out = self._result()
+        out = self.fitted_output()
         return calc_LME(out["inv_h"], out["NPL"])
 
     def compute_integrated_bic(
@@ -294,10 +290,13 @@ class EMModel:
         nll_key: str = "nll",
         ntrials_total: int | None = None,
     ) -> float:
-        """Integrated BIC of the fit; smaller is better. See `pyem.compat.stats.calc_BICint`."""
-        group = self._result()["posterior"]
+        """Integrated BIC of the fit, over the family of groups that was fitted; smaller is better.
+
+        See `pyem.compat.stats.calc_BICint`.
+        """
+        group = self.fitted_output()["posterior"]
         return calc_BICint(
-            self._data(),
+            checked_data(self.all_data),
             self.param_names,
             group["mu"],
             group["sigma"],
@@ -306,6 +305,7 @@ class EMModel:
             func_output=func_output,
             nll_key=nll_key,
             ntrials_total=ntrials_total,
+            group=self._group,
         )
 
     # -- recovery -------------------------------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ class EMModel:
     ) -> dict[str, Any]:
         """Simulate people with known parameters, fit them, and compare.
 
-        The model then has the simulated data and their fit.
+        The model then has the simulated data and their fit, which is said in a line.
 
         Parameters
         ----------
@@ -331,7 +331,7 @@ class EMModel:
         simulate_func
             Instead of the model's own.
         fit_kwargs
-            Settings of `fit`; it prints nothing unless they say so.
+            Settings of `fit`.
         **sim_kwargs
             Settings of the simulation.
 
@@ -344,6 +344,8 @@ class EMModel:
         ------
         TypeError
             If the simulation gives no dict.
+        AttributeError
+            If there is no simulation.
         ValueError
             If it lacks an entry of `pr_inputs`, or these are of unequal length.
         """
@@ -357,9 +359,10 @@ class EMModel:
             self.param_xform,
             simulate_func or self.simulate_func,
         )
-        result = model.fit(**{"verbose": 0, **(fit_kwargs or {})})
+        result = model.fit(**(fit_kwargs or {}))
         estimated = model.subject_params()
-        self.all_data, self._out = model.all_data, model._out
+        self.all_data, self._out, self._group = model.all_data, model._out, model._group
+        print("recover(): the model now holds the simulated data and their fit.", flush=True)
         return {
             "true_params": true_params,
             "estimated_params": estimated,

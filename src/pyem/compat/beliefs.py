@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import string
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,23 +13,30 @@ from pyem.compat.bandits import played
 from pyem.compat.fields import Fields, Values, by_person, letters
 from pyem.model.model import Model
 
-PONDS = "ABC"
-
 
 def ponds(factory: Callable[..., Model], desc: str, spec: dict[str, Any]) -> Bundle:
-    """``_sim, _fit, _model`` of a model of choices among three ponds."""
+    """The functions of a model of choices among ponds."""
 
     def fields(choices: Any, observations: Any) -> Fields:
         return {
-            "choice": letters("choices", choices, PONDS),
-            "observation": letters("observations", observations, PONDS),
+            "choice": letters("choices", choices, string.ascii_uppercase),
+            "observation": letters("observations", observations, string.ascii_uppercase),
         }
 
-    def report(values: Values, choices: Any, observations: Any) -> dict[str, Any]:
-        return {"choices": choices, "observations": observations, **_beliefs(values)}
+    def model(subjects: Sequence[Fields], n_params: int, n_fish: int | None = None) -> Model:
+        seen = max(int(column.max(initial=0)) for one in subjects for column in one.values()) + 1
+        if n_fish is not None and seen > n_fish:
+            raise ValueError(f"n_fish={n_fish}, but there is a fish or a choice with the code {seen - 1}")
+        # Of everybody together: somebody may never have seen the last colour.
+        return factory(max(seen, 2) if n_fish is None else int(n_fish))
 
-    def simulate(params: Any, nblocks: int = 10, ntrials: int = 15, seed: int | None = None) -> dict[str, Any]:
-        """Simulate people who see fish and say which of three ponds they come from.
+    def report(values: Values, choices: Any, observations: Any, n_fish: int | None = None) -> dict[str, Any]:
+        return {"choices": choices, "observations": observations, "probabilities": _beliefs(values)[:, 1:]}
+
+    def simulate(
+        params: Any, nblocks: int = 10, ntrials: int = 15, n_fish: int = 3, seed: int | None = None
+    ) -> dict[str, Any]:
+        """Simulate people who see fish and say which of several ponds they come from.
 
         Parameters
         ----------
@@ -36,23 +44,25 @@ def ponds(factory: Callable[..., Model], desc: str, spec: dict[str, Any]) -> Bun
             Natural parameters, (S, 1).
         nblocks, ntrials
             Blocks, each with a hidden pond, and fish a block.
+        n_fish
+            Number of ponds, and of colours of fish.
         seed
             Whole number; without it NumPy's global generator decides.
 
         Returns
         -------
         dict
-            ``params`` (S, 1); ``choices`` and ``observations`` 0, 1 or 2, (S, B, T); ``probabilities`` of choosing each pond
-            (S, B, T, 3), which are the beliefs after the fish; ``ponds``, the hidden one, (S, B); ``nll`` (S,).
+            ``params`` (S, 1); ``choices``, ``observations`` and ``ponds``, the hidden one, 0, 1, ..., (S, B, T);
+            ``probabilities`` (S, B, T+1, n_fish), the beliefs before the first fish and after each; ``nll`` (S, B, T).
         """
-        people, values = played(factory(), params, nblocks, ntrials, seed)
+        people, values = played(factory(int(n_fish)), params, nblocks, ntrials, seed)
         return {
             "params": np.array(params, float),
             "choices": by_person(people, "choice"),
             "observations": by_person(people, "observation"),
-            "probabilities": np.stack([_beliefs(v)["probabilities"] for v in values]),
-            "ponds": by_person(people, "pond")[:, :, 0],
-            "nll": np.array([v.nll for v in values]),
+            "probabilities": np.stack([_beliefs(v) for v in values]),
+            "ponds": by_person(people, "pond"),
+            "nll": np.stack([-v.log_lik for v in values]),
         }
 
     return bundle(
@@ -61,12 +71,15 @@ def ponds(factory: Callable[..., Model], desc: str, spec: dict[str, Any]) -> Bun
         desc=desc,
         spec=spec,
         fields=fields,
-        model=lambda subjects, n_params: factory(),
+        model=model,
         report=report,
         simulate=simulate,
     )
 
 
-def _beliefs(values: Values) -> dict[str, np.ndarray]:
+def _beliefs(values: Values) -> np.ndarray:
+    """Before the first fish, and after each, (block, trial + 1, pond): choices match them."""
     assert values.log_probs is not None
-    return {"probabilities": np.exp(values.log_probs)}
+    after = np.exp(values.log_probs)
+    first = np.full((len(after), 1, after.shape[-1]), 1 / after.shape[-1])
+    return np.concatenate([first, after], axis=1)

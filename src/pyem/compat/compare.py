@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pyem.compat.api import EMModel
-from pyem.compat.fields import seed_of
-from pyem.compat.outputs import data_of, with_posterior
+from pyem.compat.groupdist import GroupRule
+from pyem.compat.identify import BEST_COLUMNS, Scored, identification, identified_wins
+from pyem.compat.outputs import with_posterior
 from pyem.compat.stats import calc_BICint, calc_LME, pseudo_r2_from_nll, trials_of
+from pyem.errors import warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +29,7 @@ COLUMNS = {
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonRow:
-    """Scores of one model; NaN where one cannot be computed.
+    """Scores of one model; None where one cannot be computed.
 
     Parameters
     ----------
@@ -41,68 +44,109 @@ class ComparisonRow:
     """
 
     name: str
-    LME: float
-    BICint: float
-    R2: float
+    LME: float | None = None
+    BICint: float | None = None
+    R2: float | None = None
 
 
 def compare_models(
     models: Sequence[Any],
     model_names: Sequence[str] | None = None,
-    *,
+    metric_order: Sequence[str] = ("LME", "BICint", "R2"),
     bicint_kwargs: Mapping[str, Any] | None = None,
     r2_kwargs: Mapping[str, Any] | None = None,
 ) -> list[ComparisonRow]:
-    """Scores of fitted models.
+    """Scores of fitted models, the best first.
 
     Parameters
     ----------
     models
-        Fitted `EMModel` objects, or tuples ``(name, out, all_data, fit_func)`` where ``out`` is an ``_out`` dict or the
-        ``__dict__`` of a `FitResult`.
+        `EMModel` objects, or tuples ``(name, out, all_data, fit_func)`` where ``out`` is an ``_out`` dict or the
+        ``__dict__`` of a `FitResult`; it may also have ``param_names``.
     model_names
-        Names of the `EMModel` objects.
+        Names of the models; ``Model_1``, ``Model_2``, ... if not given.
+    metric_order
+        Rows are sorted by the first of these that any model has.
     bicint_kwargs
         Settings of `calc_BICint`.
     r2_kwargs
         ``noptions`` of `pseudo_r2_from_nll`, and ``ntrials_total`` if it is not the size of the first subject's first field;
         without them there is no pseudo R2.
     """
-    names = list(model_names) if model_names is not None else []
-    if model_names is not None and len(names) != len(models):
+    names = default_names(models) if model_names is None else list(model_names)
+    if len(names) != len(models):
         raise ValueError(f"there are {len(models)} models, but {len(names)} names")
+    given = model_names is not None
     rows = []
-    for k, model in enumerate(models):
-        if isinstance(model, EMModel):
-            name = names[k] if names else f"Model {k + 1}"
-            rows.append(_row(name, model._result(), model.all_data, model.fit_func, bicint_kwargs, r2_kwargs))
-        else:
-            name, out, *rest = model
-            all_data, fit_func = (*rest, None, None)[:2]
-            rows.append(_row(names[k] if names else str(name), out, all_data, fit_func, bicint_kwargs, r2_kwargs))
+    for name, model in zip(names, models, strict=True):
+        fitted = _fitted(name if given else None, name, model)
+        rows.append(ComparisonRow(fitted.name, _lme(fitted), _bicint(fitted, bicint_kwargs), _r2(fitted, r2_kwargs)))
+    return _sorted(rows, metric_order)
+
+
+def default_names(models: Sequence[Any]) -> list[str]:
+    """What models are called that have no names."""
+    return [f"Model_{k + 1}" for k in range(len(models))]
+
+
+class _Fitted(NamedTuple):
+    """A fitted model, given in either form."""
+
+    name: str
+    out: Mapping[str, Any]
+    all_data: Sequence[Any] | None
+    fit_func: Any
+    param_names: Sequence[str] | None
+    group: GroupRule | None
+
+
+def _fitted(given: str | None, name: str, model: Any) -> _Fitted:
+    if isinstance(model, EMModel):
+        return _Fitted(name, model.fitted_output(), model.all_data, model.fit_func, model.param_names, model.group)
+    own, out, *rest = model
+    all_data, fit_func = (*rest, None, None)[:2]
+    return _Fitted(given or str(own), out, all_data, fit_func, out.get("param_names"), None)
+
+
+def _lme(fitted: _Fitted) -> float | None:
+    out = fitted.out
+    there = "inv_h" in out and "NPL" in out and not out.get("individual_fit")
+    return calc_LME(out["inv_h"], out["NPL"])[1] if there else None
+
+
+def _bicint(fitted: _Fitted, settings: Mapping[str, Any] | None) -> float | None:
+    group = with_posterior(fitted.out).get("posterior")
+    if group is None or fitted.all_data is None or fitted.fit_func is None or fitted.out.get("individual_fit"):
+        return None
+    # One name for each parameter, as the penalty counts them.
+    names = list(fitted.param_names or [f"parameter {k}" for k in range(len(group["mu"]))])
+    heavy = fitted.group is not None and fitted.group.family != "gaussian"
+    more = {**({"group": fitted.group} if heavy else {}), **(settings or {})}
+    return calc_BICint(fitted.all_data, names, group["mu"], group["sigma"], fitted.fit_func, **more)
+
+
+def _r2(fitted: _Fitted, settings: Mapping[str, Any] | None) -> float | None:
+    out = fitted.out
+    nll = out["NLL"] if "NLL" in out else out["NPL"] - out["NLPrior"] if {"NPL", "NLPrior"} <= set(out) else None
+    if not settings or nll is None:
+        return None
+    trials = {} if fitted.all_data is None else {"ntrials_total": trials_of(fitted.all_data[0])}
+    return pseudo_r2_from_nll(nll, **{**trials, **settings})
+
+
+BEST = {"LME": -1.0, "BICint": 1.0, "R2": -1.0}
+"""By what a score is multiplied so that the smallest is best."""
+
+
+def _sorted(rows: list[ComparisonRow], order: Sequence[str]) -> list[ComparisonRow]:
+    if strange := [metric for metric in order if metric not in BEST]:
+        raise ValueError(f"metric_order names {strange[0]!r}; choose of {', '.join(BEST)}")
+    for metric in order:
+        values = [getattr(row, metric) for row in rows]
+        if any(value is not None for value in values):
+            keys = [np.inf if v is None or np.isnan(v) else BEST[metric] * v for v in values]
+            return [rows[k] for k in np.argsort(keys, kind="stable")]
     return rows
-
-
-def _row(
-    name: str,
-    out: Mapping[str, Any],
-    all_data: Sequence[Any] | None,
-    fit_func: Any,
-    bicint_kwargs: Mapping[str, Any] | None,
-    r2_kwargs: Mapping[str, Any] | None,
-) -> ComparisonRow:
-    lme = bic = r2 = float("nan")
-    if "inv_h" in out and "NPL" in out and not out.get("individual_fit"):
-        lme = calc_LME(out["inv_h"], out["NPL"])[1]
-    group = with_posterior(out).get("posterior")
-    if group is not None and all_data is not None and fit_func is not None and not out.get("individual_fit"):
-        # One placeholder name a parameter: the penalty counts them.
-        placeholders = [f"parameter {k}" for k in range(len(group["mu"]))]
-        bic = calc_BICint(all_data, placeholders, group["mu"], group["sigma"], fit_func, **(bicint_kwargs or {}))
-    if r2_kwargs and "NLL" in out:
-        trials = {} if all_data is None else {"ntrials_total": trials_of(all_data[0])}
-        r2 = pseudo_r2_from_nll(out["NLL"], **{**trials, **r2_kwargs})
-    return ComparisonRow(name, lme, bic, r2)
 
 
 class ModelComparison:
@@ -113,35 +157,35 @@ class ModelComparison:
     models
         `EMModel` objects.
     model_names
-        Their names; ``Model 1``, ``Model 2``, ... if not given.
+        Their names; ``Model_1``, ``Model_2``, ... if not given.
     """
 
     def __init__(self, models: Sequence[EMModel], model_names: Sequence[str] | None = None) -> None:
         self.models = list(models)
-        names = model_names if model_names is not None else [f"Model {k + 1}" for k in range(len(self.models))]
-        self.model_names = [str(name) for name in names]
+        self.model_names = [str(name) for name in (default_names(models) if model_names is None else model_names)]
         if len(self.model_names) != len(self.models):
             raise ValueError(f"there are {len(self.models)} models, but {len(self.model_names)} names")
         if len(set(self.model_names)) < len(self.model_names):
             raise ValueError(f"model_names {self.model_names} has a name twice; give each model its own")
-        self.identifiability: pd.DataFrame | None = None
+        self.comparison_results: pd.DataFrame | None = None
+        self.identifiability_matrix: pd.DataFrame | None = None
+        self._rounds: int | None = None
 
-    def compare(
-        self,
-        *,
-        bicint_kwargs: Mapping[str, Any] | None = None,
-        r2_kwargs: Mapping[str, Any] | None = None,
-    ) -> pd.DataFrame:
-        """Scores of the fitted models, a row for each; columns that no model has are left out.
+    def compare(self, **settings: Any) -> pd.DataFrame:
+        """Scores of the fitted models, a row for each, the best first; columns that some model lacks are left out.
 
-        See `compare_models` for the settings.
+        Parameters
+        ----------
+        **settings
+            Those of `compare_models`.
         """
         import pandas as pd
 
-        rows = compare_models(self.models, self.model_names, bicint_kwargs=bicint_kwargs, r2_kwargs=r2_kwargs)
+        rows = compare_models(self.models, self.model_names, **settings)
         scores = {label: [getattr(row, name) for row in rows] for name, label in COLUMNS.items()}
-        frame = pd.DataFrame(scores, index=pd.Index([row.name for row in rows], name="Model"))
-        return frame.dropna(axis=1, how="all")
+        frame = pd.DataFrame(scores, index=pd.Index([row.name for row in rows], name="name"), dtype=float)
+        self.comparison_results = frame.dropna(axis=1, how="any")
+        return self.comparison_results.copy()
 
     def identify(
         self,
@@ -177,61 +221,54 @@ class ModelComparison:
         -------
         pd.DataFrame
             A row for each pair: ``Simulated, Estimated``; ``LME, BICint, pseudoR2``, means over rounds; ``bestlme, bestbic,
-            bestR2``, rounds that the estimated model won.
+            bestR2``, rounds that the estimated model won. ``identifiability_matrix`` has those columns that are complete.
 
         Raises
         ------
-        TypeError
-            If a simulation gives no dict.
+        ValueError
+            If a simulation gives no dict, or lacks an entry.
+        RuntimeError
+            If a simulation fails.
+        AttributeError
+            If a model has none.
         """
-        import pandas as pd
-
-        if nrounds < 1 or nsubjects < 1:
-            raise ValueError(f"nrounds={nrounds}, nsubjects={nsubjects}; at least one of each is needed")
-        rng = np.random.default_rng(seed_of(seed))
-        scores = np.full((3, len(self.models), nrounds, len(self.models)), np.nan)
-        for k, (name, simulated) in enumerate(zip(self.model_names, self.models, strict=True)):
-            for r in range(nrounds):
-                data = _simulated(simulated, name, mi_inputs, nsubjects, sim_kwargs, rng)
-                draws = {"seed": int(rng.integers(2**31 - 1)), **(bicint_kwargs or {})}
-                rows = self._fitted(data, fit_kwargs, draws, r2_kwargs)
-                scores[:, k, r] = np.array([(row.LME, row.BICint, row.R2) for row in rows]).T
-                if verbose:
-                    best = self.model_names[int(np.argmax(scores[0, k, r]))]
-                    print(f"identify: {name}, round {r + 1} of {nrounds}: best LME {best}", flush=True)
-        table = []
-        for k, name in enumerate(self.model_names):
-            wins = [_wins(scores[0, k]), _wins(-scores[1, k]), _wins(scores[2, k])]
-            means = scores[:, k].mean(1)
-            for j, estimated in enumerate(self.model_names):
-                score = dict(zip(("LME", "BICint", "pseudoR2"), means[:, j], strict=True))
-                best = dict(zip(("bestlme", "bestbic", "bestR2"), (win[j] for win in wins), strict=True))
-                table.append({"Simulated": name, "Estimated": estimated, **score, **best})
-        self.identifiability = pd.DataFrame(table)
-        return self.identifiability.copy()
+        score = functools.partial(self._scored, fit_kwargs, bicint_kwargs, r2_kwargs)
+        table = identification(
+            self.models, self.model_names, score, mi_inputs, nrounds, nsubjects, sim_kwargs, seed, verbose
+        )
+        self.identifiability_matrix, self._rounds = table.dropna(axis=1, how="any"), nrounds
+        return table
 
     identifiability_analysis = identify
 
-    def _fitted(
+    def _scored(
         self,
-        data: list[list[Any]],
         fit_kwargs: Mapping[str, Any] | None,
         bicint_kwargs: Mapping[str, Any] | None,
         r2_kwargs: Mapping[str, Any] | None,
-    ) -> list[ComparisonRow]:
-        fresh = []
-        for model in self.models:
-            copy = EMModel(data, model.fit_func, model.param_names, model.param_xform, model.simulate_func)
-            copy.fit(**{"verbose": 0, **(fit_kwargs or {})})
-            fresh.append(copy)
-        return compare_models(fresh, self.model_names, bicint_kwargs=bicint_kwargs, r2_kwargs=r2_kwargs)
+        data: list[list[Any]],
+        seed: int,
+    ) -> list[Scored]:
+        """Scores of all models on simulated data, in their order."""
+        draws = {"seed": seed, **(bicint_kwargs or {})}
+        rows = []
+        for name, model in zip(self.model_names, self.models, strict=True):
+            fresh = EMModel(data, model.fit_func, model.param_names, model.param_xform, model.simulate_func)
+            fresh.fit(**{"verbose": 0, **(fit_kwargs or {})})
+            fitted = _fitted(None, name, fresh)
+            lme, bic, r2 = _lme(fitted), _tried(_bicint, fitted, draws), _tried(_r2, fitted, r2_kwargs)
+            rows.append(tuple(np.nan if value is None else float(value) for value in (lme, bic, r2)))
+        return rows
 
     def plot_identifiability(
         self,
         df: pd.DataFrame | None = None,
         metric: str = "LME",
-        figsize: tuple[float, float] | None = None,
-        cmap: str = "Blues",
+        *,
+        nrounds: int | None = None,
+        cmap: str = "viridis",
+        annotate: bool = True,
+        figsize: tuple[float, float] = (8, 6),
         show: bool = True,
     ) -> Figure:
         """The proportion of rounds that each model won (columns), for each model that simulated (rows).
@@ -241,72 +278,35 @@ class ModelComparison:
         df
             What `identify` returned; the last one of this object if None.
         metric
-            ``"LME"``, ``"BICint"`` or ``"pseudoR2"``.
-        figsize, cmap, show
-            Size in inches, colours, and whether to show the figure.
+            ``"LME"``, ``"BICint"`` or ``"pseudoR2"``, in small or large letters.
+        nrounds
+            Rounds of which proportions are taken; those of the last `identify`, or those that anyone won.
+        cmap, annotate, figsize, show
+            Colours, whether to write the proportions, size in inches, and whether to show the figure.
         """
-        import matplotlib.pyplot as plt
+        from pyem.compat.plotting import plot_shares
 
-        from pyem.compat.plotting import show_figure
-
-        columns = {"LME": "bestlme", "BICint": "bestbic", "pseudoR2": "bestR2"}
-        if metric not in columns:
-            raise ValueError(f"metric={metric!r}; choose one of {', '.join(columns)}")
-        frame = self.identifiability if df is None else df
+        column = BEST_COLUMNS.get(metric.lower())
+        if column is None:
+            raise ValueError(f"metric={metric!r}; choose one of LME, BICint, pseudoR2")
+        frame = self.identifiability_matrix if df is None else df
         if frame is None:
-            raise ValueError("there is nothing to plot yet; call identify() first, or pass its result as df")
-        simulated, estimated = (list(dict.fromkeys(frame[name])) for name in ("Simulated", "Estimated"))
-        counts = frame.pivot(index="Simulated", columns="Estimated", values=columns[metric])
-        wins = counts.loc[simulated, estimated].to_numpy(float)
-        with np.errstate(invalid="ignore"):
-            shares = wins / wins.sum(1, keepdims=True)
-        size = figsize or (1.6 + 1.1 * len(estimated), 1.3 + 1.0 * len(simulated))
-        figure, ax = plt.subplots(figsize=size, layout="constrained")
-        image = ax.imshow(shares, cmap=cmap, vmin=0, vmax=1)
-        for (row, column), value in np.ndenumerate(shares):
-            ax.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if value > 0.6 else "black")
-        ax.set_xticks(range(len(estimated)), estimated)
-        ax.set_yticks(range(len(simulated)), simulated)
-        ax.set_xlabel("estimated")
-        ax.set_ylabel("simulated")
-        ax.set_title(f"best {metric}")
-        figure.colorbar(image, ax=ax, label="proportion of rounds", shrink=0.85)
-        if show:
-            show_figure(figure)
-        return figure
-
-
-def _wins(scores: np.ndarray) -> np.ndarray:
-    """How many rounds each model won, from scores (round, model) of which the largest is best."""
-    known = ~np.isnan(scores).all(1)
-    best = np.argmax(np.where(np.isnan(scores), -np.inf, scores), axis=1)
-    return np.bincount(best[known], minlength=scores.shape[1])
-
-
-def _simulated(
-    model: EMModel,
-    name: str,
-    inputs: Sequence[str],
-    n_subjects: int,
-    sim_kwargs: Mapping[str, Any] | None,
-    rng: np.random.Generator,
-) -> list[list[Any]]:
-    params = model._natural(rng.standard_normal((n_subjects, len(model.param_names))))
-    options = dict(sim_kwargs or {})
-    if "seed" not in options and _takes_seed(model.simulate_func):
-        options["seed"] = int(rng.integers(2**31 - 1))
-    sim = model.simulate(params, **options)
-    if not isinstance(sim, Mapping):
-        raise ValueError(
-            f"simulate_func of model {name!r} did not return a dict but {type(sim).__name__}; identify needs named entries"
+            raise RuntimeError("Run identify() first or pass a dataframe.")
+        if column not in frame:
+            raise ValueError(
+                f"metric={metric!r}: the dataframe has no column {column!r}, as the scores are not complete"
+            )
+        rounds = self._rounds if nrounds is None and df is None else nrounds
+        simulated, estimated, shares = identified_wins(frame, column, rounds)
+        return plot_shares(
+            shares, simulated, estimated, f"best {metric}", cmap=cmap, annotate=annotate, figsize=figsize, show=show
         )
-    return data_of(sim, inputs)
 
 
-def _takes_seed(function: Any) -> bool:
-    import inspect
-
+def _tried(score: Callable[..., float | None], fitted: _Fitted, settings: Mapping[str, Any] | None) -> float | None:
+    """A score of an identification, None where it fails: the other scores of many rounds are not lost for it."""
     try:
-        return "seed" in inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False
+        return score(fitted, settings)
+    except Exception as error:
+        warn(f"identify: {score.__name__.strip('_')} of {fitted.name!r} failed: {error}")
+        return None

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from pyem.compat.engines import engine_of
-from pyem.compat.groupdist import group_variance, make_group
+from pyem.compat.groupdist import GroupRule, MStep, as_native, group_variance, make_group
+from pyem.compat.math import log_density
 from pyem.compat.optim import OptimConfig, as_gaussian
-from pyem.compat.priors import GaussianPrior, default_prior
+from pyem.compat.priors import GaussianPrior, Prior, default_prior
 from pyem.compat.start import under_prior
 from pyem.engine.layout import n_cores
 from pyem.errors import FitWarning
 from pyem.infer.differences import WALL
+from pyem.infer.em_loop import run_em
 from pyem.infer.multimodal import run_em_global
-from pyem.population.group import Group
 from pyem.population.population import Population, populate
 from pyem.population.posterior import EStep, Laplace
 
@@ -40,8 +41,8 @@ class EMConfig:
     convergence_method
         How the people's negative log-posteriors are put into one number: ``"sum"``, ``"mean"`` or ``"median"``.
     convergence_custom
-        None: that number changes by less than `convergence_crit`. ``"relative_npl"``: its relative change does.
-        ``"running_average"``: its mean over the last five iterations does.
+        None: that number changes by less than `convergence_crit`. ``"relative_npl"``: from the third iteration, its change as
+        a share of the last value does. ``"running_average"``: from the seventh, its distance from the mean of the five before.
     convergence_crit
         In nats (a proportion for ``"relative_npl"``). Beyond the rule, the group's parameters have to stand still; values above
         1e-3 ease that too, in proportion.
@@ -49,6 +50,8 @@ class EMConfig:
         Decimals to which changes are rounded first.
     njobs
         Processes of the SciPy engine, as in joblib.
+    optim
+        How one person's mode is looked for.
     seed
         Seed of the default prior's mean and of random restarts.
     mstep
@@ -66,12 +69,13 @@ class EMConfig:
     convergence_crit: float = USUAL_CRIT
     convergence_precision: int = 6
     njobs: int = -2
+    optim: OptimConfig = OptimConfig()  # noqa: RUF009 - immutable
     seed: int | None = None
-    mstep: str | Group = "gaussian"
+    mstep: Any = "gaussian"
 
     def __post_init__(self) -> None:
         if self.mstep_maxit < 1:
-            raise ValueError(f"mstep_maxit={self.mstep_maxit}; at least 1 iteration is needed")
+            raise ValueError(f"mstep_maxit must be >= 1, but was {self.mstep_maxit}")
         if self.convergence_method not in METHODS:
             raise ValueError(f"convergence_method={self.convergence_method!r}; choose one of {', '.join(METHODS)}")
         if self.convergence_custom not in CUSTOM:
@@ -106,16 +110,13 @@ class Progress:
         return bool(round(change, self.config.convergence_precision) < self.config.convergence_crit)
 
     def _change(self) -> float:
-        path = self.path
-        if self.config.convergence_custom == "running_average":
-            if len(path) <= WINDOW:
-                return np.inf
-            return abs(float(np.mean(path[-WINDOW:]) - np.mean(path[-WINDOW - 1 : -1])))
+        path, custom = self.path, self.config.convergence_custom
         if len(path) < 2:
             return np.inf
+        if custom == "running_average" and len(path) > WINDOW + 1:
+            return abs(path[-1] - float(np.mean(path[-WINDOW - 1 : -1])))
         change = abs(path[-1] - path[-2])
-        relative = self.config.convergence_custom == "relative_npl"
-        return change / max(abs(path[-2]), 1e-300) if relative else change
+        return change / max(abs(path[-2]), 1e-300) if custom == "relative_npl" and len(path) > 2 else change
 
     def end(self, converged: bool, message: str) -> None:
         """Say how it ended."""
@@ -129,7 +130,6 @@ def fit_group(
     param_names: Sequence[str],
     *,
     config: EMConfig,
-    optim: OptimConfig,
     prior: Any = None,
     prior_mu: Any = None,
     prior_sigma: Any = None,
@@ -137,55 +137,92 @@ def fit_group(
 ) -> dict[str, Any]:
     """Fit a group; the result has the names and shapes of the pyEM interface."""
     n_params = len(param_names)
-    if all_data is None:
-        raise ValueError("there are no data: all_data is None; give all_data to the model before fit")
-    if len(all_data) == 0:
-        raise ValueError("there are no data: all_data is empty; it needs an entry for each subject")
+    all_data = checked_data(all_data)
     if n_params == 0:
-        raise ValueError("there are no parameters: param_names is empty")
+        raise ValueError("EMfit received empty `param_names`: name at least one parameter")
     given = starting_prior(n_params, prior, prior_mu, prior_sigma, config.seed)
     engine = engine_of(fit_func, all_data, n_params)
     if prior is None and prior_mu is None and engine.typical is not None:
         # Our models begin where `fit_em` does: a likelihood of the group may have several maxima.
         mean, sd = engine.typical
         given = GaussianPrior(mean, np.maximum(sd, 1.0) ** 2)
-    moments = as_gaussian(given)
-    seed = 0 if config.seed is None else int(config.seed)
-    population = populate(
-        make_group(config.mstep),
-        names=[f"parameter {k}" for k in range(n_params)],
-        mean=moments.mu,
-        sd=np.sqrt(moments.sigma),
-        covariates={},
-        n_subjects=len(all_data),
-    )
+    rule = make_group(config.mstep)
+    start = _population(rule, given, n_params, len(all_data))
     progress = Progress(config, verbose, getattr(fit_func, "__name__", "EM"))
-    first = True
+    begun = False
 
-    def make(start: np.ndarray, *, short: bool = False) -> EStep:
-        nonlocal first
-        first, begins = False, first
-        search = optim.search if begins else dataclasses.replace(optim.search, quick=True)
-        estep = engine.estep(start, search=search, n_jobs=config.njobs, seed=seed, short=short)
-        return under_prior(estep, given) if begins else estep
+    def make(x: np.ndarray, *, short: bool = False) -> EStep:
+        nonlocal begun
+        search = dataclasses.replace(config.optim.search, quick=begun)
+        begun = True
+        seed = 0 if config.seed is None else int(config.seed)
+        estep = engine.estep(x, search=search, n_jobs=config.njobs, seed=seed, short=short)
+        return under_prior(estep, given, start.prior)
 
-    start = np.tile(moments.mu, (len(all_data), 1))
+    options: Any = {
+        "max_iter": config.mstep_maxit,
+        "tol": config.still(engine.exact),
+        "settled": progress,
+    }
     found = run_em_global(
         make,
+        start.mean,
         start,
-        population,
-        glance=engine.glance(start),
+        glance=engine.glance(start.mean),
         at_once=n_cores() if engine.exact else 1,
-        max_iter=config.mstep_maxit,
-        tol=config.still(engine.exact),
-        settled=progress,
+        mstep=MStep(rule),
+        **options,
     )
+    if rule.family == "laplace" and found.converged:
+        # Steps that are not accelerated would take forever from afar where people hardly differ.
+        own = MStep(rule, own=True)
+        found = run_em(found.estep, found.population, mstep=own, accelerate=False, **options)
     _tell_of_lost(found.laplace, progress.label)
     progress.end(found.converged, found.message)
     assert progress.last is not None
     # Short of the end, what belongs together is the last E-step and the group that it was made under.
     used, laplace = (found.population, found.laplace) if found.converged else progress.last
-    return _output(found.population, used, laplace, found.converged)
+    moved = used.distance(start) > 0
+    log_prior = used.log_prior(laplace.mode) if moved else _log_densities(given, laplace.mode)
+    return _output(rule, found.population, laplace, log_prior, found.converged)
+
+
+def checked_data(all_data: Sequence[Any] | None) -> Sequence[Any]:
+    """The data, if there are any of everybody.
+
+    Raises
+    ------
+    ValueError
+        If not.
+    """
+    if all_data is None:
+        raise ValueError("all_data must be provided to fit the model.")
+    if len(all_data) == 0:
+        raise ValueError("EMfit received empty `all_data`: it needs an entry for each subject")
+    for s, data in enumerate(all_data):
+        if data is None or (hasattr(data, "__len__") and len(data) == 0):
+            raise ValueError(f"all_data[{s}] is empty; give a list of what the fit function takes, or leave it out")
+    return all_data
+
+
+def _population(rule: GroupRule, given: Any, n_params: int, n_subjects: int) -> Population:
+    """Where EM starts: a group with the moments of the given prior."""
+    moments = as_gaussian(given)
+    return populate(
+        as_native(rule),
+        names=[f"parameter {k}" for k in range(n_params)],
+        mean=moments.mu,
+        sd=np.sqrt(moments.sigma),
+        covariates={},
+        n_subjects=n_subjects,
+    )
+
+
+def _log_densities(prior: Any, x: np.ndarray) -> np.ndarray:
+    """Log-density of everybody's parameters (S, P) under the given prior itself."""
+    # Of a dict, only the moments are known to be right.
+    prior = as_gaussian(prior) if isinstance(prior, dict) else prior
+    return np.array([float(np.sum(log_density(prior, row))) for row in x])
 
 
 def _tell_of_lost(laplace: Laplace, label: str) -> None:
@@ -216,9 +253,9 @@ def starting_prior(n_params: int, prior: Any, mu: Any, sigma: Any, seed: int | N
         If it is given in two ways, by halves, or for another number of parameters.
     """
     if prior is not None and (mu is not None or sigma is not None):
-        raise ValueError("give either prior or prior_mu and prior_sigma, not both")
+        raise ValueError("Specify either prior or prior_mu/prior_sigma, not both.")
     if (mu is None) != (sigma is None):
-        raise ValueError("prior_mu and prior_sigma belong together; give both or neither")
+        raise ValueError("Provide both prior_mu and prior_sigma (a variance), or neither.")
     if mu is not None:
         prior = GaussianPrior(mu, sigma)
     if prior is None:
@@ -230,12 +267,13 @@ def starting_prior(n_params: int, prior: Any, mu: Any, sigma: Any, seed: int | N
     return prior
 
 
-def _output(population: Population, used: Population, laplace: Laplace, converged: bool) -> dict[str, Any]:
-    log_prior = used.log_prior(laplace.mode)
+def _output(
+    rule: GroupRule, population: Population, laplace: Laplace, log_prior: np.ndarray, converged: bool
+) -> dict[str, Any]:
     return {
         "m": laplace.mode.T.copy(),
         "inv_h": np.moveaxis(laplace.cov, 0, -1).copy(),
-        "posterior": {"mu": population.coef[0].copy(), "sigma": group_variance(population)},
+        "posterior": {"mu": population.coef[0].copy(), "sigma": group_variance(rule, population)},
         "NPL": -(laplace.log_lik + log_prior),
         "NLPrior": -log_prior,
         "NLL": -laplace.log_lik,
@@ -249,12 +287,9 @@ def EMfit(
     param_names: Sequence[str],
     verbose: int = 1,
     *,
-    prior: Any = None,
-    prior_mu: Any = None,
-    prior_sigma: Any = None,
     config: EMConfig | None = None,
-    optim_config: OptimConfig | None = None,
-    **settings: Any,
+    prior: Prior | Any = None,
+    **kwargs: Any,
 ) -> dict[str, Any]:
     """Fit a group by hierarchical EM.
 
@@ -268,12 +303,13 @@ def EMfit(
         One name for each parameter, in order.
     verbose
         0 prints nothing, 1 every tenth iteration, 2 all.
-    prior, prior_mu, prior_sigma
-        The prior of the first E-step: an object or a dict with ``mu`` and ``sigma`` (a variance); or these two.
-    config, optim_config
+    config
         Settings of the iteration and of searches.
-    **settings
-        Instead of `config`, any of its fields by name, and ``optim_method, optim_options, max_restarts``.
+    prior
+        The prior of the first E-step: an object, or a dict with ``mu`` and ``sigma`` (a variance).
+    **kwargs
+        Fields of `config` that are to differ from it, ``prior_mu`` and ``prior_sigma`` in place of `prior`, and
+        ``optim_method, optim_options, max_restarts``. Other names are ignored, with a warning.
 
     Returns
     -------
@@ -291,20 +327,23 @@ def EMfit(
     >>> round(float(out["posterior"]["mu"][0]), 3)
     1.5
     """
-    if config is not None and settings:
-        raise ValueError(f"give either config or its fields ({', '.join(settings)}), not both")
-    names = {"optim_method": "method", "optim_options": "options", "max_restarts": "max_restarts"}
-    optim = {new: settings.pop(old) for old, new in names.items() if old in settings}
-    if optim_config is not None and optim:
-        raise ValueError(f"give either optim_config or its fields ({', '.join(optim)}), not both")
-    return fit_group(
-        all_data,
-        objfunc,
-        param_names,
-        config=config or EMConfig(**settings),
-        optim=optim_config or OptimConfig(**optim),
-        prior=prior,
-        prior_mu=prior_mu,
-        prior_sigma=prior_sigma,
-        verbose=verbose,
-    )
+    given = {name: kwargs.pop(name, None) for name in ("prior_mu", "prior_sigma")}
+    settings = with_settings(config or EMConfig(), kwargs)
+    return fit_group(all_data, objfunc, param_names, config=settings, prior=prior, verbose=verbose, **given)
+
+
+SEARCH = {"optim_method": "method", "optim_options": "options", "max_restarts": "max_restarts"}
+"""Settings of searches, and what they are called in an `OptimConfig`."""
+
+
+def with_settings(config: EMConfig, settings: Mapping[str, Any]) -> EMConfig:
+    """A configuration with other values of its fields; names that it does not have are ignored, with a warning."""
+    known = {field.name for field in dataclasses.fields(EMConfig)}
+    unknown = [name for name in settings if name not in known and name not in SEARCH]
+    if unknown:
+        warnings.warn(f"EMfit has no setting {', '.join(unknown)}; ignored", FitWarning, stacklevel=3)
+    found = {name: value for name, value in settings.items() if name in known}
+    search = {new: settings[old] for old, new in SEARCH.items() if old in settings}
+    if search:
+        found["optim"] = dataclasses.replace(found.get("optim", config.optim), **search)
+    return dataclasses.replace(config, **found)

@@ -133,6 +133,29 @@ def whole(name: str, value: Any) -> int:
     return int(value)
 
 
+def people_of(params: Any, names: Sequence[str]) -> np.ndarray:
+    """Parameters of simulated people as an array (S, P).
+
+    Raises
+    ------
+    ValueError
+        If they have another shape.
+    """
+    values = np.array(params, float)
+    if values.ndim != 2 or values.shape[1] != len(names):
+        raise ValueError(
+            f"params must have shape (nsubjects, {len(names)}) = [{', '.join(names)}], but has {values.shape}"
+        )
+    return values
+
+
+def refuse(bad: np.ndarray, column: np.ndarray, name: str, words: str) -> None:
+    """Raise a ValueError that begins with `words` if any subject's value is `bad`, (S,)."""
+    if bad.any():
+        s = int(np.argmax(bad))
+        raise ValueError(f"{words}: {name} = {column[s]:g} of subject {s}")
+
+
 def inside(model: Model, params: Any) -> np.ndarray:
     """Natural parameters (S, P) with values on a bound moved a hair inside, where the unconstrained scale ends.
 

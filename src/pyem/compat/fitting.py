@@ -34,10 +34,10 @@ def expectation_step(
     tuple
         Mode (P,), inverse Hessian (P, P), negative log-posterior, minus the log prior density.
     """
-    found = single_subject_minimize(objfunc, objfunc_input, prior, nparams, **settings)
-    return found.x, found.inv_h, found.npl, found.nl_prior
+    found = single_subject_minimize(objfunc, objfunc_input, nparams, prior, **settings)
+    return found.x, found.inv_h, found.fval, found.nl_prior
 
 
 def minimize_negLL(objfunc: Callable[..., Any], objfunc_input: Any, nparams: int, **settings: Any) -> SubjectMinimum:
     """One person's maximum of the likelihood. See `pyem.compat.optim.single_subject_minimize`."""
-    return single_subject_minimize(objfunc, objfunc_input, None, nparams, **settings)
+    return single_subject_minimize(objfunc, objfunc_input, nparams, None, **settings)

@@ -12,6 +12,8 @@ import numpy as np
 
 LARGE = 1e7
 """What a fit function returns where it is not finite."""
+EDGE = 1e-12
+"""How near to its bounds a natural value may come before it is taken to the unconstrained scale, where it has to be finite."""
 
 
 def array_module(*values: Any) -> Any:
@@ -43,16 +45,14 @@ def norm2alpha(x: Any) -> Any:
 
 
 def alpha2norm(alpha: Any) -> Any:
-    """The logit: from (0, 1) to the real line; infinite at 0 and 1.
+    """The logit: from (0, 1) to the real line. Values are moved to 1e-12 from the bounds first, so that it is finite.
 
     Examples
     --------
-    >>> round(float(alpha2norm(norm2alpha(1.5))), 10)
-    1.5
+    >>> round(float(alpha2norm(norm2alpha(1.5))), 10), round(float(alpha2norm(0.0)), 2)
+    (1.5, -27.63)
     """
-    xp, alpha = _array(alpha)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return xp.log(alpha) - xp.log1p(-alpha)
+    return beta2norm(alpha, 1.0)
 
 
 def norm2beta(x: Any, max_val: float = 20.0) -> Any:
@@ -67,7 +67,7 @@ def norm2beta(x: Any, max_val: float = 20.0) -> Any:
 
 
 def beta2norm(beta: Any, max_val: float = 20.0) -> Any:
-    """The inverse of `norm2beta`.
+    """The inverse of `norm2beta`. Values are moved to 1e-12 from the bounds first, so that it is finite.
 
     Examples
     --------
@@ -75,8 +75,8 @@ def beta2norm(beta: Any, max_val: float = 20.0) -> Any:
     -0.7
     """
     xp, beta = _array(beta)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return xp.log(beta) - xp.log(max_val - beta)
+    inside = xp.clip(beta, EDGE, max_val - EDGE)
+    return xp.log(inside) - xp.log(max_val - inside)
 
 
 def softmax(evs: Any, beta: Any) -> Any:
@@ -94,7 +94,7 @@ def softmax(evs: Any, beta: Any) -> Any:
 
 
 def calc_fval(negll: Any, params: Any, prior: Any = None, output: str = "npl") -> Any:
-    """What a fit function returns: the negative log-likelihood, or the negative log-posterior.
+    """What a fit function returns: the negative log-likelihood, or the negative log-posterior; 1e7 where it is not finite.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def calc_fval(negll: Any, params: Any, prior: Any = None, output: str = "npl") -
     prior
         Anything with ``logpdf``, or a dict with ``"logpdf"``; None for a flat prior.
     output
-        ``"npl"``: `negll` minus the log prior density, 1e7 where that is not finite. ``"nll"``: `negll`.
+        ``"npl"``: `negll` minus the log prior density. ``"nll"``: `negll`.
 
     Examples
     --------
@@ -115,11 +115,9 @@ def calc_fval(negll: Any, params: Any, prior: Any = None, output: str = "npl") -
     >>> round(calc_fval(10.0, [0.0], prior=GaussianPrior([0.0], [1.0])), 4)
     10.9189
     """
-    if output == "nll":
-        return negll
-    if output != "npl":
+    if output not in ("npl", "nll"):
         raise ValueError(f"output={output!r}; expected 'npl' or 'nll'")
-    value = negll if prior is None else negll - log_density(prior, params)
+    value = negll if prior is None or output == "nll" else negll - log_density(prior, params)
     xp = array_module(value)
     if xp is not np:
         return xp.where(xp.isfinite(value), value, LARGE)

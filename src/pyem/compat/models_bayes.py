@@ -6,6 +6,6 @@ from pyem.compat import beliefs
 from pyem.models.beliefs import bayes
 
 # The same model in the form of pyEM.
-bayes_sim, bayes_fit, bayes_model = beliefs.ponds(
+bayes_sim, bayes_fit, bayes_model, bayes_id, bayes_spec, bayes_desc = beliefs.ponds(
     bayes, "Bayesian updating of beliefs about which of three ponds fish come from", {"bayes": {"update": ["lambda1"]}}
 )

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyem.compat.engines import engine_of
-from pyem.compat.priors import GaussianPrior
+from pyem.compat.math import log_density
+from pyem.compat.priors import GaussianPrior, Prior
+from pyem.compat.start import under_prior
 from pyem.infer.differences import METHODS, Search
 from pyem.population.posterior import GaussianPrior as PriorOfEach
 from pyem.population.posterior import Laplace, Status
@@ -27,6 +29,8 @@ class OptimConfig:
         The method may be written in any case of letters; gradients and Hessians, where it asks for them, are differences.
     max_restarts
         Random starts, at most, where a search fails.
+    x_scale
+        How far random starts are from the given one in pyEM; here they are draws from the prior, and this is kept only.
 
     Examples
     --------
@@ -37,6 +41,7 @@ class OptimConfig:
     method: str = "BFGS"
     options: Mapping[str, Any] | None = None
     max_restarts: int = 2
+    x_scale: float = 0.1
 
     def __post_init__(self) -> None:
         if isinstance(self.method, str) and self.method.lower() not in METHODS:
@@ -57,41 +62,43 @@ class SubjectMinimum(NamedTuple):
     """Unconstrained parameters, (P,)."""
     inv_h: np.ndarray
     """Inverse Hessian of the negative log-posterior, (P, P)."""
-    npl: float
+    fval: float
     """Negative log-posterior, in nats."""
     nl_prior: float
     """Minus the log prior density, in nats."""
     success: bool
+    result: Any
+    """The same as a result of `scipy.optimize.minimize`."""
 
 
 def single_subject_minimize(
     objfunc: Callable[..., Any],
-    subject_data: Any,
-    prior: Any = None,
-    nparams: int | None = None,
-    *,
+    obj_args: Any,
+    nparams: int,
+    prior: Prior | Any = None,
     config: OptimConfig | None = None,
+    rng: np.random.Generator | None = None,
+    *,
     x0: Any = None,
-    seed: int | None = None,
 ) -> SubjectMinimum:
-    """The mode of one person's posterior under a Gaussian prior, or of the likelihood.
+    """The mode of one person's posterior, or of the likelihood.
 
     Parameters
     ----------
     objfunc
         A fit function, ``f(params, *data, prior=None, output="npl")``.
-    subject_data
+    obj_args
         A list of what it takes, or a DataFrame.
-    prior
-        A prior with ``mu`` and ``sigma`` (a variance), or a dict with them; None for maximum likelihood.
     nparams
-        Number of parameters, where neither `prior` nor `x0` tells.
+        Number of parameters.
+    prior
+        A prior, or a dict with ``mu`` and ``sigma`` (a variance); None for maximum likelihood.
     config
         How to search.
+    rng
+        Where random restarts come from.
     x0
         Where to start; the prior's mean, or 0.
-    seed
-        Seed of random restarts.
 
     Examples
     --------
@@ -99,29 +106,40 @@ def single_subject_minimize(
     >>> def fit(params, y, prior=None, output="npl"):
     ...     nll = 0.5 * sum((v - params[0]) ** 2 for v in y)
     ...     return nll if output == "nll" or prior is None else nll - prior.logpdf(params)
-    >>> best = single_subject_minimize(fit, [[1.0, 3.0]], GaussianPrior([0.0], [1.0]))
+    >>> best = single_subject_minimize(fit, [[1.0, 3.0]], 1, GaussianPrior([0.0], [1.0]))
     >>> round(float(best.x[0]), 4)
     1.3333
     """
     config = config or OptimConfig()
     gaussian = None if prior is None else as_gaussian(prior)
-    n = gaussian.n if gaussian else (len(np.atleast_1d(x0)) if x0 is not None else nparams)
-    if n is None:
-        raise ValueError("say how many parameters there are: pass prior, x0 or nparams")
-    mean = np.zeros(n) if gaussian is None else gaussian.mu
-    precision = np.zeros((n, n)) if gaussian is None else np.diag(1 / gaussian.sigma)
+    if gaussian is not None and gaussian.n != nparams:
+        raise ValueError(f"the prior is for {gaussian.n} parameters, but nparams={nparams}")
+    mean = np.zeros(nparams) if gaussian is None else gaussian.mu
+    precision = np.zeros((nparams, nparams)) if gaussian is None else np.diag(1 / gaussian.sigma)
     start = mean if x0 is None else np.asarray(x0, float)
-    engine = engine_of(objfunc, [subject_data], n)
-    estep = engine.estep(start[None], search=config.search, n_jobs=1, seed=seed or 0)
-    found = estep(PriorOfEach(mean[None], precision, np.ones((1, n))), 1e-10)
-    nl_prior = 0.0 if gaussian is None else -gaussian.logpdf(found.mode[0])
+    seed = 0 if rng is None else int(rng.integers(2**31 - 1))
+    engine = engine_of(objfunc, [obj_args], nparams)
+    estep = engine.estep(start[None], search=config.search, n_jobs=1, seed=seed)
+    each = PriorOfEach(mean[None], precision, np.ones((1, nparams)))
+    found = (estep if gaussian is None else under_prior(estep, prior, each))(each, 1e-10)
+    x, fval = found.mode[0], -float(found.log_lik[0])
+    nl_prior = 0.0 if prior is None else -float(np.sum(log_density(_with_density(prior), x)))
+    success = bool(found.status[0] == Status.CONVERGED)
     return SubjectMinimum(
-        found.mode[0],
-        found.cov[0],
-        float(nl_prior - found.log_lik[0]),
-        nl_prior,
-        bool(found.status[0] == Status.CONVERGED),
+        x, found.cov[0], fval + nl_prior, nl_prior, success, _as_scipy(found, fval + nl_prior, success)
     )
+
+
+def _with_density(prior: Any) -> Any:
+    """A prior with a density, also of a dict that has the moments only."""
+    return as_gaussian(prior) if isinstance(prior, Mapping) else prior
+
+
+def _as_scipy(found: Laplace, fval: float, success: bool) -> Any:
+    from scipy.optimize import OptimizeResult
+
+    words = Status(int(found.status[0])).text
+    return OptimizeResult(x=found.mode[0], fun=fval, success=success, message=words, hess_inv=found.cov[0])
 
 
 def as_gaussian(prior: Any) -> GaussianPrior:
@@ -134,7 +152,10 @@ def as_gaussian(prior: Any) -> GaussianPrior:
         return GaussianPrior(*prior.init_moments())
     if hasattr(prior, "mu") and hasattr(prior, "sigma"):
         return GaussianPrior(prior.mu, prior.sigma)
-    raise ValueError(f"prior {prior!r} has neither init_moments() nor mu and sigma; fits cannot start from it")
+    raise TypeError(
+        f"prior {prior!r} has neither init_moments() nor mu and sigma (a variance), so that a fit cannot start from it; take "
+        "one of pyem.core.priors, or give it init_moments()"
+    )
 
 
 def maximum_likelihood(

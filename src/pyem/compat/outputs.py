@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,30 @@ def data_of(sim: Any, inputs: Sequence[str]) -> list[list[Any]]:
     """
     if not isinstance(sim, Mapping):
         raise TypeError(
-            f"simulate_func did not return a dict but {type(sim).__name__}; pr_inputs name entries of a dict"
+            "recover() requires simulate_func to return a dict of named arrays, of which pr_inputs names some, but it "
+            f"returned {type(sim).__name__}"
         )
     missing = [name for name in inputs if name not in sim]
     if missing:
-        raise ValueError(f"the simulation has no {', '.join(map(repr, missing))}; it has {', '.join(map(repr, sim))}")
+        raise ValueError(
+            f"Simulation output is missing expected keys: {missing}; it has {', '.join(map(repr, sim)) or 'none'}"
+        )
+    return entries_of(sim, inputs)
+
+
+def entries_of(sim: Mapping[str, Any], inputs: Sequence[str]) -> list[list[Any]]:
+    """Each subject's entries of a simulation that has them.
+
+    Raises
+    ------
+    ValueError
+        If they are of unequal length.
+    """
     lengths = {name: len(sim[name]) for name in inputs}
     if len(set(lengths.values())) != 1:
-        raise ValueError(f"entries of the simulation have unequal lengths: {lengths}; each needs one entry a subject")
+        raise ValueError(
+            f"Inconsistent lengths among requested inputs: {lengths}; each needs one entry for each subject"
+        )
     return [list(fields) for fields in zip(*(sim[name] for name in inputs), strict=True)]
 
 
@@ -60,7 +77,7 @@ def stacked(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _stack(values: list[Any]) -> np.ndarray:
-    if not any(isinstance(value, Mapping) for value in values):
+    if all(isinstance(value, Number | np.generic | list | tuple) or hasattr(value, "__array__") for value in values):
         try:
             arrays = [np.asarray(value) for value in values]
         except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,16 +18,17 @@ def plot_scatter(
     xlabel: str,
     y: Any,
     ylabel: str,
+    *,
+    ax: Axes | None = None,
     show_line: bool = True,
     equal_limits: bool = True,
-    s: float = 40,
+    s: float = 75,
     alpha: float = 0.6,
     colorname: str = "royalblue",
     annotate: bool = True,
-    ax: Axes | None = None,
     figsize: tuple[float, float] = (4, 4),
 ) -> Axes:
-    """Two variables against each other, with their correlation.
+    """Two variables against each other, with their correlation. The figure is not shown.
 
     Parameters
     ----------
@@ -34,6 +36,8 @@ def plot_scatter(
         Values, (S,).
     xlabel, ylabel
         Labels of the axes.
+    ax
+        Where to draw; a new figure of `figsize` inches if None.
     show_line
         Draw the line of equality.
     equal_limits
@@ -41,16 +45,16 @@ def plot_scatter(
     s, alpha, colorname
         Size, opacity and colour of the points.
     annotate
-        Write Pearson's r into the title.
-    ax
-        Where to draw; a new figure of `figsize` inches if None.
+        Write Pearson's r into the corner.
+    figsize
+        Size of a new figure, in inches.
 
     Examples
     --------
     >>> import matplotlib
     >>> matplotlib.use("Agg")
-    >>> plot_scatter([1.0, 2.0, 3.0], "true", [1.1, 2.1, 2.8], "estimated").get_xlabel()
-    'true'
+    >>> plot_scatter([1.0, 2.0, 3.0], "true", [1.1, 2.1, 2.8], "estimated").texts[0].get_text()
+    'Pearson r = 0.99'
     """
     x, y = np.asarray(x, float).ravel(), np.asarray(y, float).ravel()
     if x.shape != y.shape:
@@ -74,7 +78,8 @@ def plot_scatter(
         if show_line:
             ax.plot(ends, ends, color="0.5", linewidth=1, linestyle="--", zorder=0)
     if annotate:
-        ax.set_title(f"r = {_correlation(x, y):.2f}")
+        words = f"Pearson r = {_correlation(x, y):.2f}"
+        ax.annotate(words, (0.04, 0.96), xycoords="axes fraction", va="top")
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     ax.spines[["top", "right"]].set_visible(False)
@@ -89,7 +94,12 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def plot_choices(
-    choices_A: Any, ax: Axes | None = None, *, ylabel: str = "proportion of choices A", chance: float | None = 0.5
+    choices_A: Any,
+    filename: str | Path | None = None,
+    *,
+    ax: Axes | None = None,
+    ylabel: str = "proportion of choices A",
+    chance: float | None = 0.5,
 ) -> Axes:
     """How often option A was chosen on each trial, over people and blocks, with its standard error over people.
 
@@ -97,8 +107,10 @@ def plot_choices(
     ----------
     choices_A
         1 where A was chosen, (S, B, T), as simulations and fits report it, or the letters themselves; NaN or None where missed.
+    filename
+        File to save the figure to.
     ax
-        Where to draw; a new figure if None.
+        Where to draw; if None a new figure, which is shown where there is a screen.
     ylabel
         Label of the axis.
     chance
@@ -122,6 +134,7 @@ def plot_choices(
     mean = np.nanmean(by_person, axis=0)
     n = np.maximum(np.isfinite(by_person).sum(0), 1)
     error = np.nanstd(by_person, axis=0) / np.sqrt(n)
+    new = ax is None
     if ax is None:
         import matplotlib.pyplot as plt
 
@@ -136,6 +149,10 @@ def plot_choices(
     ax.set_xlabel("trial")
     ax.set_ylabel(ylabel)
     ax.spines[["top", "right"]].set_visible(False)
+    if filename is not None:
+        ax.figure.savefig(filename)
+    if new:
+        show_figure(ax.figure)  # type: ignore[arg-type]
     return ax
 
 
@@ -161,15 +178,45 @@ def plot_recovery(
 
     true, estimated = (np.asarray(recovery[key]) for key in ("true_params", "estimated_params"))
     n = true.shape[1]
-    rows, columns = -(-n // 3), min(n, 3)
-    size = figsize or (3.6 * columns, 3.6 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="compressed")
+    rows = -(-n // 3)
+    figure, axes = plt.subplots(rows, 3, figsize=figsize or (10.8, 3.6 * rows), squeeze=False, layout="compressed")
     for k, ax in enumerate(axes.flat):
-        if k < n:
-            name = names[k] if k < len(names) else f"parameter {k}"
-            plot_scatter(true[:, k], f"true {name}", estimated[:, k], f"estimated {name}", show_line, ax=ax)
-        else:
-            ax.set_axis_off()
+        if k >= n:
+            ax.remove()
+            continue
+        name = names[k] if k < len(names) else f"parameter {k}"
+        plot_scatter(true[:, k], f"true {name}", estimated[:, k], f"estimated {name}", show_line=show_line, ax=ax)
+    if show:
+        show_figure(figure)
+    return figure
+
+
+def plot_shares(
+    shares: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    *,
+    cmap: str,
+    annotate: bool,
+    figsize: tuple[float, float],
+    show: bool,
+) -> Figure:
+    """Which share of the rounds simulated by each model (rows) was won by each model (columns)."""
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(figsize=figsize, layout="constrained")
+    image = ax.imshow(shares, cmap=cmap, vmin=0, vmax=1)
+    for (row, column), value in np.ndenumerate(shares) if annotate else ():
+        red, green, blue, _ = image.cmap(image.norm(value))
+        dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.5
+        ax.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if dark else "black")
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set_xlabel("estimated")
+    ax.set_ylabel("simulated")
+    ax.set_title(title)
+    figure.colorbar(image, ax=ax, label="proportion of rounds", shrink=0.85)
     if show:
         show_figure(figure)
     return figure

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from pyem.compat.math import array_module
 
 
+@runtime_checkable
 class Prior(Protocol):
     """Anything with a log-density; `init_moments` where a fit is to start from it."""
 
@@ -33,15 +35,26 @@ def _pair(names: tuple[str, str], first: Any, second: Any) -> tuple[np.ndarray, 
     return a, b
 
 
-def _positive(name: str, value: np.ndarray) -> None:
-    if not (value > 0).all():
-        raise ValueError(f"{name} must be above 0, but was {value}")
+def _positive(words: str, *values: np.ndarray) -> None:
+    if not all((value > 0).all() for value in values):
+        raise ValueError(f"{words} must be positive, but was given {' and '.join(map(str, values))}")
+
+
+def t_variance(scale: np.ndarray, df: Any) -> np.ndarray:
+    """Variance of a Student-t with this scale, at most a hundred squared scales, which stand for an infinite one too."""
+    df = np.asarray(df, float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(df > 2, df / (df - 2), np.inf)
+    return scale**2 * np.minimum(ratio, 100.0)
 
 
 class _Independent:
     """A prior whose parameters are independent: subclasses give a term for each."""
 
-    n: int
+    @property
+    def n(self) -> int:
+        """Number of parameters."""
+        return len(self.init_moments()[0])
 
     def terms(self, x: Any) -> Any:
         """Log-density of each parameter, (..., P)."""
@@ -67,6 +80,7 @@ class _Independent:
         raise NotImplementedError
 
 
+@dataclasses.dataclass(eq=False)
 class GaussianPrior(_Independent):
     """Independent Gaussians.
 
@@ -83,13 +97,17 @@ class GaussianPrior(_Independent):
     -0.9189
     """
 
-    def __init__(self, mu: Any, sigma: Any) -> None:
-        self.mu, self.sigma = _pair(("mu", "sigma"), mu, sigma)
-        _positive("sigma (a variance)", self.sigma)
-        self.n = len(self.mu)
+    mu: Any
+    sigma: Any
 
-    def __repr__(self) -> str:
-        return f"GaussianPrior(mu={self.mu}, sigma={self.sigma})"
+    def __post_init__(self) -> None:
+        self.mu, self.sigma = _pair(("mu", "sigma"), self.mu, self.sigma)
+        _positive("sigma (variance)", self.sigma)
+
+    @property
+    def variance(self) -> np.ndarray:
+        """The same as `sigma`."""
+        return self.sigma
 
     def terms(self, x: Any) -> Any:
         """Log-density of each parameter, (..., P)."""
@@ -113,6 +131,7 @@ def default_prior(nparams: int, seed: int | None = None) -> GaussianPrior:
     return GaussianPrior(0.1 * np.random.default_rng(seed).standard_normal(nparams), np.full(nparams, 100.0))
 
 
+@dataclasses.dataclass(eq=False)
 class UniformPrior(_Independent):
     """Uniform between `lo` and `hi`, (P,); the log-density outside is minus infinity.
 
@@ -122,14 +141,13 @@ class UniformPrior(_Independent):
     -1.3863
     """
 
-    def __init__(self, lo: Any, hi: Any) -> None:
-        self.lo, self.hi = _pair(("lo", "hi"), lo, hi)
-        if not (self.hi > self.lo).all():
-            raise ValueError(f"hi must be above lo, but lo={self.lo} and hi={self.hi}")
-        self.n = len(self.lo)
+    lo: Any
+    hi: Any
 
-    def __repr__(self) -> str:
-        return f"UniformPrior(lo={self.lo}, hi={self.hi})"
+    def __post_init__(self) -> None:
+        self.lo, self.hi = _pair(("lo", "hi"), self.lo, self.hi)
+        if not (self.hi > self.lo).all():
+            raise ValueError(f"hi must exceed lo, but lo={self.lo} and hi={self.hi}")
 
     def terms(self, x: Any) -> Any:
         """Log-density of each parameter, (..., P)."""
@@ -141,6 +159,7 @@ class UniformPrior(_Independent):
         return (self.lo + self.hi) / 2, (self.hi - self.lo) ** 2 / 12
 
 
+@dataclasses.dataclass(eq=False)
 class LaplacePrior(_Independent):
     """Double exponential around `loc` with mean absolute deviation `scale`, (P,).
 
@@ -150,13 +169,12 @@ class LaplacePrior(_Independent):
     0.0
     """
 
-    def __init__(self, loc: Any, scale: Any) -> None:
-        self.loc, self.scale = _pair(("loc", "scale"), loc, scale)
-        _positive("scale", self.scale)
-        self.n = len(self.loc)
+    loc: Any
+    scale: Any
 
-    def __repr__(self) -> str:
-        return f"LaplacePrior(loc={self.loc}, scale={self.scale})"
+    def __post_init__(self) -> None:
+        self.loc, self.scale = _pair(("loc", "scale"), self.loc, self.scale)
+        _positive("scale", self.scale)
 
     def terms(self, x: Any) -> Any:
         """Log-density of each parameter, (..., P)."""
@@ -172,8 +190,17 @@ class LaplacePrior(_Independent):
         return self.loc.copy(), 2 * self.scale**2
 
 
+def _t_terms(x: Any, loc: np.ndarray, scale: np.ndarray, df: np.ndarray) -> Any:
+    from scipy.special import gammaln
+
+    constant = gammaln((df + 1) / 2) - gammaln(df / 2) - 0.5 * np.log(df * math.pi) - np.log(scale)
+    z = (x - loc) / scale
+    return constant - 0.5 * (df + 1) * array_module(x).log1p(z * z / df)
+
+
+@dataclasses.dataclass(eq=False)
 class StudentTPrior(_Independent):
-    """Student's t around `loc` with `scale` (P,) and `df` degrees of freedom.
+    """Student's t around `loc` with `scale` (P,) and `df` degrees of freedom, one number or (P,).
 
     Examples
     --------
@@ -181,30 +208,30 @@ class StudentTPrior(_Independent):
     -1.1447
     """
 
-    def __init__(self, loc: Any, scale: Any, df: float = 8.0) -> None:
-        self.loc, self.scale = _pair(("loc", "scale"), loc, scale)
-        _positive("scale", self.scale)
-        self.n = len(self.loc)
-        self.df = float(df)
-        if not (math.isfinite(self.df) and self.df > 0):
-            raise ValueError(f"df must be above 0, but was {df}")
+    loc: Any
+    scale: Any
+    df: Any
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(loc={self.loc}, scale={self.scale}, df={self.df:g})"
+    def __post_init__(self) -> None:
+        self.loc, self.scale = _pair(("loc", "scale"), self.loc, self.scale)
+        df = np.asarray(self.df, float)
+        if df.shape not in ((), (1,), self.loc.shape):
+            raise ValueError(f"df has shape {df.shape}; expected one number, or one for each of {len(self.loc)}")
+        if not (np.isfinite(df) & (df > 0)).all() or not (self.scale > 0).all():
+            raise ValueError(f"scale and df must be positive, but scale={self.scale} and df={self.df}")
+        self.df = float(df) if df.ndim == 0 else df
 
     def terms(self, x: Any) -> Any:
         """Log-density of each parameter, (..., P)."""
-        df = self.df
-        constant = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
-        z = (x - self.loc) / self.scale
-        return constant - np.log(self.scale) - 0.5 * (df + 1) * array_module(x).log1p(z * z / df)
+        return _t_terms(x, self.loc, self.scale, np.asarray(self.df))
 
     def init_moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Centre and variance (P,); where there is no variance (df of 2 or less), the squared scale."""
-        return self.loc.copy(), self.scale**2 * (self.df / (self.df - 2) if self.df > 2 else 1.0)
+        """Centre and variance (P,), which is a hundred squared scales at most, and where there is none."""
+        return self.loc.copy(), t_variance(self.scale, self.df)
 
 
-class CauchyPrior(StudentTPrior):
+@dataclasses.dataclass(eq=False)
+class CauchyPrior(_Independent):
     """Cauchy around `loc` with `scale`, (P,).
 
     Examples
@@ -213,10 +240,23 @@ class CauchyPrior(StudentTPrior):
     -1.1447
     """
 
-    def __init__(self, loc: Any, scale: Any) -> None:
-        super().__init__(loc, scale, df=1.0)
+    loc: Any
+    scale: Any
+
+    def __post_init__(self) -> None:
+        self.loc, self.scale = _pair(("loc", "scale"), self.loc, self.scale)
+        _positive("scale", self.scale)
+
+    def terms(self, x: Any) -> Any:
+        """Log-density of each parameter, (..., P)."""
+        return _t_terms(x, self.loc, self.scale, np.ones(1))
+
+    def init_moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Centre and a hundred squared scales (P,), in place of the variance that there is not."""
+        return self.loc.copy(), t_variance(self.scale, 1.0)
 
 
+@dataclasses.dataclass(eq=False)
 class IndependentPrior(_Independent):
     """A prior of its own for each parameter.
 
@@ -232,21 +272,34 @@ class IndependentPrior(_Independent):
     -1.6121
     """
 
-    def __init__(self, priors: Sequence[Any]) -> None:
-        self.priors = tuple(priors)
+    priors: Sequence[Any]
+
+    def __post_init__(self) -> None:
+        self.priors = tuple(self.priors)
         if not self.priors:
             raise ValueError("IndependentPrior needs at least one prior")
         for k, prior in enumerate(self.priors):
             if not (hasattr(prior, "logpdf") and hasattr(prior, "init_moments")):
                 raise ValueError(
-                    f"prior {k} is {prior!r}; it needs logpdf(x) and init_moments(), as those of pyem.compat.priors"
+                    f"IndependentPrior component {k} is {prior!r}; it needs logpdf(x) and init_moments(), as those of "
+                    "pyem.core.priors have"
                 )
-            if getattr(prior, "n", 1) != 1:
-                raise ValueError(f"prior {k} is for {prior.n} parameters, but should be for one")
-        self.n = len(self.priors)
+            if (n := getattr(prior, "n", 1)) != 1:
+                raise ValueError(
+                    f"IndependentPrior component {k} must be a 1-D {type(prior).__name__}, a prior of one parameter, but "
+                    f"it is for {n}"
+                )
 
-    def __repr__(self) -> str:
-        return f"IndependentPrior({list(self.priors)})"
+    @property
+    def n(self) -> int:
+        """Number of parameters."""
+        return len(self.priors)
+
+    def logpdf(self, x: Any) -> float:
+        """Log-density of one person's parameters `x` (P,), in nats."""
+        if np.size(x) != self.n:
+            raise ValueError(f"x length must match number of component priors, {self.n}, but it is {np.size(x)}")
+        return super().logpdf(x)
 
     def terms(self, x: Any) -> Any:
         """Log-density of each parameter, (..., P)."""

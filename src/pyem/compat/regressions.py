@@ -23,6 +23,10 @@ Decay = Literal["onestep", "twostep"]
 Extra = Literal["", "gamma", "phi"]
 LAGS = {"onestep": 1, "twostep": 2}
 MAX_PHI = 0.999
+LEAST_SD = 1e-8
+"""Of residuals, so that the likelihood of a perfect fit is finite."""
+SEED = 0
+"""Of simulations that are given none: two of them are equal."""
 WALL = 1e7
 """The negative log-likelihood of a value of phi outside its range."""
 
@@ -58,7 +62,7 @@ def _profiled(residual: Array, counts: Array) -> Array:
     n = jnp.maximum(counts.sum(), 1)
     mean = jnp.where(counts, residual, 0.0).sum() / n
     variance = jnp.where(counts, (residual - mean) ** 2, 0.0).sum() / n
-    variance = jnp.where(variance > 0, variance, 1.0)
+    variance = jnp.maximum(variance, LEAST_SD**2)
     return -0.5 * (residual**2 / variance + jnp.log(2 * jnp.pi * variance))
 
 
@@ -109,7 +113,7 @@ def _zero_or_one(Y: np.ndarray) -> None:
 
 
 def regression(factory: Callable[..., Model], desc: str, spec: dict[str, Any], *, extra: Extra = "") -> Bundle:
-    """``_sim, _fit, _model`` of a regression.
+    """The functions of a regression.
 
     Parameters
     ----------
@@ -123,6 +127,7 @@ def regression(factory: Callable[..., Model], desc: str, spec: dict[str, Any], *
     example = factory(1)
     id = example.name
     family: Literal["gaussian", "binomial"] = "gaussian" if example.options is None else "binomial"
+    kind = float if family == "gaussian" else int
     shown = "predicted_y" if family == "gaussian" else "predicted_p"
 
     def fields(X: Any, Y: Any) -> Fields:
@@ -146,22 +151,17 @@ def regression(factory: Callable[..., Model], desc: str, spec: dict[str, Any], *
         return {
             shown: eta if family == "gaussian" else 1 / (1 + np.exp(-eta)),
             "BIC": 2 * values.nll + len(values.params) * np.log(counted),
+            **({"gamma": values.params[-1]} if extra == "gamma" else {}),
         }
 
-    def play(
-        params: Any, ntrials: int, nblocks: int, seed: int | None, **options: Any
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def play(params: Any, trials: int, seed: int | None, **options: Any) -> tuple[np.ndarray, np.ndarray]:
         params = np.atleast_2d(np.asarray(params, float))
         model = factory(params.shape[1] - bool(extra), **options)
         if family == "gaussian":
             params = np.column_stack([params, np.ones(len(params))])
-        people = simulate_task(
-            model,
-            inside(model, params),
-            key=seed_of(seed),
-            trials=whole("nblocks", nblocks) * whole("ntrials", ntrials),
-        )
-        return np.moveaxis(people.fields["predictors"], -1, 0), people.fields["y"].T.astype(float)
+        key = SEED if seed is None else seed_of(seed)
+        people = simulate_task(model, inside(model, params), key=key, trials=trials)
+        return np.moveaxis(people.fields["predictors"], -1, 0), people.fields["y"].T.astype(kind)
 
     def model(subjects: Sequence[Fields], n_params: int) -> Model:
         return _person_model(id, family, extra, 0, subjects, n_params)
@@ -172,14 +172,14 @@ def regression(factory: Callable[..., Model], desc: str, spec: dict[str, Any], *
         return _person_model(id, family, extra, LAGS[decay], subjects, n_params)
 
     def simulate(
-        params: Any, ntrials: int = 100, nblocks: int = 1, seed: int | None = None
+        params: Any, ntrials: int = 100, seed: int | None = None, *, nblocks: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
-        return play(params, ntrials, nblocks, seed)
+        return play(params, whole("nblocks", nblocks) * whole("ntrials", ntrials), seed)
 
     def simulate_decaying(
-        params: Any, ntrials: int = 100, nblocks: int = 1, decay: Decay = "twostep", seed: int | None = None
+        params: Any, ntrials: int = 100, decay: Decay = "twostep", seed: int | None = None, *, nblocks: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
-        return play(params, ntrials, nblocks, seed, decay=decay)
+        return play(params, whole("nblocks", nblocks) * whole("ntrials", ntrials), seed, decay=decay)
 
     lingers = extra == "gamma"
     chosen = simulate_decaying if lingers else simulate
@@ -193,6 +193,7 @@ def regression(factory: Callable[..., Model], desc: str, spec: dict[str, Any], *
         model=decaying if lingers else model,
         report=report if lingers else lambda values, X, Y: report(values, X, Y),
         simulate=chosen,
+        strict=True,
     )
 
 
@@ -207,7 +208,7 @@ ntrials, nblocks
 decay
     Where there is one: ``"twostep"`` or ``"onestep"``.
 seed
-    Whole number; without it NumPy's global generator decides.
+    Whole number; without it there is a fixed one, so that two calls give equal data.
 
 Returns
 -------

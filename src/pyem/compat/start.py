@@ -44,26 +44,26 @@ class TracedPrior:
 
 
 class _FirstUnder:
-    """An E-step whose first call is under a given log-density."""
+    """An E-step that is under a given log-density as long as the group is where it started."""
 
-    def __init__(self, estep: Any, log_density: Any) -> None:
+    def __init__(self, estep: Any, log_density: Any, start: PriorOfEach) -> None:
         self._estep = estep
-        self._first: Any = log_density
+        self._given = log_density
+        self._start = start
 
     def __call__(self, prior: PriorOfEach, tol: float) -> Laplace:
         """Every person's mode and curvature."""
-        if self._first is None:
+        moved = zip(prior[:2], self._start[:2], strict=True)
+        if any(not np.array_equal(now, then) for now, then in moved):
             return self._estep(prior, tol)
-        first, self._first = self._first, None
-        return self._estep.general(first, tol)
+        return self._estep.general(self._given, tol)
 
 
-def under_prior(estep: Any, prior: Any) -> EStep:
-    """`estep`, with `prior` itself in its first call unless that is Gaussian anyway."""
+def under_prior(estep: Any, prior: Any, start: PriorOfEach) -> EStep:
+    """`estep`, under `prior` itself until there is a valid group of another place, unless it is Gaussian anyway."""
     if isinstance(prior, GaussianPrior | dict):
         return estep
     traced = TracedPrior(prior)
     if not getattr(estep, "exact", True):
-        return _FirstUnder(estep, lambda x: float(np.sum(log_density(prior, x))))
-    n = len(np.atleast_1d(prior.init_moments()[0]))
-    return _FirstUnder(estep, traced) if traced.traces(n) else estep
+        return _FirstUnder(estep, lambda x: float(np.sum(log_density(prior, x))), start)
+    return _FirstUnder(estep, traced, start) if traced.traces(len(start.precision)) else estep

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from pyem.compat.fields import seed_of
+from pyem.compat.groupdist import as_native, make_group, variance_ratio
 from pyem.compat.likelihood import Reporter
 from pyem.compat.math import LARGE
+from pyem.population.group import Group
 
 
 def calc_LME(inv_h: Any, NPL: Any) -> tuple[np.ndarray, float, np.ndarray]:
@@ -27,7 +30,7 @@ def calc_LME(inv_h: Any, NPL: Any) -> tuple[np.ndarray, float, np.ndarray]:
     -------
     tuple
         Log evidence of each subject (S,); their sum minus P log S; which subjects are good, 1 or 0 (S,). A subject whose
-        inverse Hessian has no positive determinant gets the mean of the good ones.
+        inverse Hessian has no positive determinant gets the mean of the good ones; 0 where there are none.
 
     Examples
     --------
@@ -43,7 +46,7 @@ def calc_LME(inv_h: Any, NPL: Any) -> tuple[np.ndarray, float, np.ndarray]:
     with np.errstate(all="ignore"):
         lap = -npl + 0.5 * log_det + 0.5 * n_params * math.log(2 * math.pi)
     good = (sign > 0) & np.isfinite(lap)
-    lap = np.where(good, lap, lap[good].mean() if good.any() else np.nan)
+    lap = np.where(good, lap, lap[good].mean() if good.any() else 0.0)
     return lap, float(lap.sum() - n_params * math.log(len(npl))), good.astype(int)
 
 
@@ -57,7 +60,10 @@ def calc_BICint(
     func_output: str = "all",
     nll_key: str = "nll",
     ntrials_total: int | None = None,
+    njobs: int = -1,
+    *,
     seed: int | None = None,
+    group: Any = "gaussian",
 ) -> float:
     """Integrated BIC: minus twice the log-likelihood of each subject, averaged over the group's distribution.
 
@@ -78,9 +84,19 @@ def calc_BICint(
         See `fit_func`.
     ntrials_total
         Trials of one subject, for the penalty: number of parameters times its logarithm. If not given, the size of the first
-        field of the first subject.
+        field of the first subject, or the number of rows of its table.
+    njobs
+        Has no effect: all draws of one subject are evaluated together, or shared out where that takes long.
     seed
         Seed of the draws; without it ``np.random.seed`` makes them reproducible.
+    group
+        Family of the group, or a group of `pyem.compat.groupdist`, of which draws are taken. `sigma` is then what its
+        ``moments`` say.
+
+    Warns
+    -----
+    RuntimeWarning
+        Of subjects whose integral is not finite, who are left out.
 
     References
     ----------
@@ -104,25 +120,67 @@ def calc_BICint(
     if nsamples < 1 or not (sigma >= 0).all():
         raise ValueError(f"nsamples={nsamples} must be at least 1, and sigma={sigma} a variance")
     n_trials = trials_of(all_data[0]) if ntrials_total is None else int(ntrials_total)
-    rng = np.random.default_rng(seed_of(seed))
+    del njobs
+    rule, rng = make_group(group), np.random.default_rng(seed_of(seed))
+    family, cov = as_native(rule), np.diag(sigma / variance_ratio(rule))
     at_once = max(1, int(2e7) // (len(all_data) * n_params))
     nll = _evaluator(fit_func, all_data, n_params, func_output, nll_key)
     parts = []
     for first in range(0, nsamples, at_once):
-        shape = (min(at_once, nsamples - first), len(all_data), n_params)
-        parts.append(-nll(mu + np.sqrt(sigma) * rng.standard_normal(shape)))
+        n = min(at_once, nsamples - first)
+        parts.append(-nll(_draws(family, mu, cov, n, len(all_data), rng)))
     log_lik = np.concatenate(parts)
+    # A large number stands for a likelihood of zero.
+    log_lik = np.where(log_lik <= -LARGE, -np.inf, log_lik)
     top = log_lik.max(0)
-    integrated = top + np.log(np.exp(log_lik - top).mean(0))
-    return float(-2 * integrated.sum() + n_params * math.log(n_trials))
+    with np.errstate(all="ignore"):
+        integrated = top + np.log(np.exp(log_lik - top).mean(0))
+    return float(-2 * _finite(integrated).sum() + n_params * math.log(n_trials))
+
+
+def _draws(
+    group: Group, mu: np.ndarray, cov: np.ndarray, n: int, subjects: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draws of everybody's parameters from the group, (n, S, P)."""
+    if not np.diag(cov).all():
+        # A variance of 0 has no root to divide by.
+        return mu + np.sqrt(np.diag(cov)) * rng.standard_normal((n, subjects, len(mu)))
+    return np.moveaxis(group.sample(np.tile(mu, (subjects, 1)), cov, n, rng), 1, 0)
+
+
+def _finite(integrated: np.ndarray) -> np.ndarray:
+    """The log integrals (S,) of those who have one."""
+    lost = np.flatnonzero(~np.isfinite(integrated))
+    if len(lost):
+        warnings.warn(
+            f"the integral of {len(lost)} of {len(integrated)} subjects is not finite (at {', '.join(map(str, lost[:10]))} "
+            "in all_data); they are left out of the integrated BIC",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return integrated[np.isfinite(integrated)]
 
 
 def trials_of(data: Any) -> int:
-    """Number of values of a subject's first field, or of rows of a table."""
-    first = data[0] if isinstance(data, list | tuple) else data
+    """Number of values of a subject's first field, or of rows of a table.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to count.
+    """
+    first = data[0] if isinstance(data, list | tuple) and len(data) else data
     if isinstance(first, dict):
         first = next(iter(first.values()))
-    return len(first) if hasattr(first, "columns") else int(np.size(np.asarray(first)))
+    if hasattr(first, "columns"):
+        return len(first)
+    array = np.asarray(first)
+    if array.ndim == 0:
+        raise ValueError(
+            f"Unrecognized data structure in all_data: {type(first).__name__}; expected a list of arrays or a DataFrame for "
+            "each subject, or give ntrials_total"
+        )
+    return int(array.size)
 
 
 def _evaluator(
@@ -167,14 +225,12 @@ def pseudo_r2_from_nll(nll: Any, ntrials_total: int, noptions: int, metric: str 
     noptions
         Options of one trial.
     metric
-        ``"median"`` or ``"mean"`` of the subjects.
+        ``"median"`` of the subjects; anything else is their mean.
 
     Examples
     --------
     >>> round(pseudo_r2_from_nll([50.0, 40.0, 60.0], 100, 2), 4)
     0.2787
     """
-    if metric not in ("median", "mean"):
-        raise ValueError(f"metric={metric!r}; choose 'median' or 'mean'")
     middle = np.median(nll) if metric == "median" else np.mean(nll)
     return float(1 - middle / (ntrials_total * math.log(noptions)))

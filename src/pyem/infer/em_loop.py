@@ -31,6 +31,9 @@ class EMRun:
 Report = Callable[[int, float, float], None]
 """Called after each iteration with its number, the log evidence and the change of the group."""
 
+MStep = Callable[[Population, Laplace], Population]
+"""Makes the next group of the last one and of what the E-step found under it."""
+
 Settled = Callable[[Population, Laplace], bool]
 """Called after each iteration with the group and what the E-step found under it."""
 
@@ -53,6 +56,7 @@ def run_em(
     report: Report | None = None,
     settled: Settled | None = None,
     elsewhere: Elsewhere | None = None,
+    mstep: MStep = Population.update,
 ) -> EMRun:
     """Alternate E-steps and M-steps to a fixed point.
 
@@ -77,6 +81,8 @@ def run_em(
         A further rule: the iteration goes on as long as it says False.
     elsewhere
         Asked after each iteration for an E-step to go on with from better modes.
+    mstep
+        The M-step. Accelerated steps need that of the population itself, or one with the same fixed points.
 
     References
     ----------
@@ -94,10 +100,11 @@ def run_em(
     for iteration in range(max_iter):
         laplace = estep(population.prior, float(np.clip((0.03 * change) ** 2, 1e-16, 1e-4)))
         value = float(laplace.log_evidence(population.log_prior(laplace.mode))[laplace.usable].sum())
-        image = population.update(laplace)
+        image = mstep(population, laplace)
         moved = image.distance(population)
         following = image
-        if way := pace.way(moved):
+        # An M-step that leaves the group as it is has nothing to be accelerated.
+        if moved > 0 and (way := pace.way(moved)):
             ascent = (
                 ascent if ascent and ascent.newton == (way == "newton") else Ascent(population, newton=way == "newton")
             )
