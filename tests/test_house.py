@@ -87,7 +87,9 @@ def test_no_result_is_guessed_by_its_attributes():
 
 def older_paths() -> list[Path]:
     core = [path for path in FILES if path.relative_to(SOURCE).parts[0].removesuffix(".py") in SHIMS]
-    return core + [SOURCE / "models" / f"{name}.py" for name in ("bayes", "glm", "rl")]
+    return core + [
+        SOURCE / "models" / f"{name}.py" for name in ("bayes", "discounting", "glm", "pt", "rl", "rl_mb", "rl_mf")
+    ]
 
 
 @pytest.mark.parametrize("path", older_paths(), ids=name_of)

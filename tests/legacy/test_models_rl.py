@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 
 import numpy as np
@@ -140,11 +141,14 @@ def test_reports_of_pairs(people):
 
 
 def test_defaults_of_simulations_and_random_orders():
-    shapes = {name: getattr(rl, f"{name}_sim")(PARAMS[name][:1], seed=1)["choices"].shape for name in N_RATES}
-    assert shapes == {"rw1a1b": (1, 3, 24), "rw2a1b": (1, 3, 24), "rw3a1b": (1, 9, 16), "rw4a1b": (1, 12, 20)}
+    given = {name: inspect.signature(getattr(rl, f"{name}_sim")).parameters for name in N_RATES}
+    sizes = {name: (of["nblocks"].default, of["ntrials"].default) for name, of in given.items()}
+    assert sizes == {"rw1a1b": (3, 24), "rw2a1b": (3, 24), "rw3a1b": (9, 16), "rw4a1b": (12, 20)}
     orders = list(rl_mf.gen_rnd_blocks(["x", "y", "z"], nblocks=2, nsubjects=5, rng=np.random.default_rng(1)))
     assert len(orders) == 5
-    assert all(isinstance(order, tuple) and sorted(order[:3]) == sorted(order[3:]) == ["x", "y", "z"] for order in orders)
+    assert all(
+        isinstance(order, tuple) and sorted(order[:3]) == sorted(order[3:]) == ["x", "y", "z"] for order in orders
+    )
     assert len(set(orders)) > 1
     assert rl_mf.rw1a1b_fit is rl.rw1a1b_fit
     assert (rl_mf.rw1a1b_id, rl_mf.rw1a1b_desc) == (rl.rw1a1b_model.id, rl.rw1a1b_model.desc)

@@ -125,7 +125,8 @@ def test_values_are_those_of_the_formula(name):
 
 
 def test_simulations_without_a_seed_are_equal():
-    for name, (sim, _, _, extra) in PARTS.items():
+    for name in ("glm", "logit_decay"):
+        sim, _, _, extra = PARTS[name]
         one, two = (sim(np.column_stack([TRUE, *[np.full(3, e) for e in extra]]), 10) for _ in range(2))
         for a, b in zip(one, two, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -165,7 +166,7 @@ def test_the_wall_around_phi(phi):
 def test_missing_responses_and_predictors_are_left_out(name):
     _, fit, _, extra = PARTS[name]
     X, Y = people(name)
-    X, Y = X[0].copy(), Y[0].copy()
+    X, Y = X[0].copy(), Y[0].astype(float)
     Y[10], X[20, 1] = np.nan, np.nan
     params = np.array([0.3, -0.7, 0.4, *([-0.2] if extra else [])])
     eta = predictor(name, params, X, Y)

@@ -78,6 +78,20 @@ def social(p: Params, trials: list[Trial]) -> list[float]:
     return choices(p, trials, values, SHARES)
 
 
+def less_others(p: Params, trials: list[Trial], power: int) -> list[float]:
+    """Others get as much less as their social distance to some power costs."""
+
+    def values(p: Params, trial: Trial) -> tuple[float, float]:
+        cost = p["k"] * trial["social_distance"] ** power
+        worth = []
+        for which in ("selfish", "prosocial"):
+            other = trial[f"other_{which}"]
+            worth.append(trial[f"own_{which}"] + (other - cost if other > 0 else 0.0))
+        return worth[0], worth[1]
+
+    return choices(p, trials, values, SHARES)
+
+
 # -- effort ---------------------------------------------------------------------------------------------------------------
 
 
@@ -134,6 +148,31 @@ def prospect(
     return choices(p, trials, values, columns)
 
 
+def two_outcomes(p: Params, trials: list[Trial], cumulative: bool = True, own_weights: bool = True) -> list[float]:
+    """Prospect theory of gambles with two outcomes: decision weights from the ranks of the outcomes on their side of 0."""
+
+    def utility(x: float) -> float:
+        return x ** p["alpha"] if x >= 0 else -p["loss_aversion"] * (-x) ** p["beta"]
+
+    def weight(q: float, gain: bool) -> float:
+        g = p["gamma"] if gain or not own_weights else p["gamma_loss"]
+        return q**g / (q**g + max(1 - q, 0.0) ** g) ** (1 / g)
+
+    def values(p: Params, trial: Trial) -> tuple[float, float]:
+        gamble = [(trial[f"outcome{k}"], trial[f"probability{k}"]) for k in (1, 2)]
+        total = 0.0
+        for gain in (True, False):
+            side = sorted((pair for pair in gamble if (pair[0] >= 0) == gain), key=lambda pair: -abs(pair[0]))
+            so_far = 0.0
+            for x, q in side:
+                share = weight(so_far + q, gain) - (weight(so_far, gain) if so_far else 0.0)
+                total += utility(x) * (share if cumulative else weight(q, gain))
+                so_far += q
+        return utility(trial["certain"]), total
+
+    return choices(p, trials, values, ("outcome1", "outcome2", "probability1", "probability2", "certain"))
+
+
 def lottery(p: Params, trials: list[Trial], kind: str) -> list[float]:
     def values(p: Params, trial: Trial) -> tuple[float, float]:
         amount, q, certain = trial["amount"], trial["probability"], trial["certain"]
@@ -181,6 +220,12 @@ def gambles(rng: np.random.Generator, n: int, weighting: str = "none", **_: Any)
     return draw(GAMBLE | chance, ("loss", "certain"), rng, n)
 
 
+def pairs_of_outcomes(rng: np.random.Generator, n: int, **_: Any) -> Params:
+    q = rng.uniform(0.05, 0.9, n)
+    found = draw({"outcome1": (-20, 20), "outcome2": (-20, 20), "certain": (-5, 5)}, ("outcome2", "certain"), rng, n)
+    return found | {"probability1": q, "probability2": np.where(rng.random(n) < 0.7, 1 - q, (1 - q) / 2)}
+
+
 def lotteries(kind: str) -> Callable[..., Params]:
     ranges = LOTTERY | ({"ambiguity": (0, 0.8)} if kind == "ambiguity" else {})
     return functools.partial(draw, ranges, ("certain",))
@@ -204,11 +249,16 @@ CASES = {
         risky, between(("amount_certain", 1, 20), ("amount_risky", 10, 50), ("probability", 0.05, 1.0))
     ),
     "sd_hyperbolic": Case(social, between(*((name, 1, 40) for name in SHARES))),
+    "sd_parabolic": Case(functools.partial(less_others, power=2), between(*((name, 1, 40) for name in SHARES))),
+    "sd_linear": Case(functools.partial(less_others, power=1), between(*((name, 1, 40) for name in SHARES))),
     "prospect": Case(
         prospect, gambles, ({}, {"own_exponent": True}, *({"weighting": weighting} for weighting in WEIGHTINGS))
     ),
     "prospect_linear": Case(functools.partial(prospect, curvature=False), gambles),
     "prospect_no_loss_aversion": Case(functools.partial(prospect, loss_aversion=False), gambles),
+    "prospect_cumulative": Case(
+        two_outcomes, pairs_of_outcomes, ({}, {"own_weights": False}, {"own_weights": False, "cumulative": False})
+    ),
     **{
         kind: Case(functools.partial(lottery, kind=kind), lotteries(kind))
         for kind in ("ambiguity", "crra", "mean_variance")

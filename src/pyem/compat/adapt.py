@@ -79,6 +79,7 @@ class FitFunction(Named):
         self.strict = strict
         data = inspect.signature(fields).parameters.values()
         self.data_names = tuple(parameter.name for parameter in data)
+        self.needed = sum(parameter.default is parameter.empty for parameter in data)
         options = list(inspect.signature(model).parameters.values())[2:]
         self.option_names = tuple(parameter.name for parameter in options)
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -123,7 +124,7 @@ class FitFunction(Named):
         """
         subjects = []
         for s, data in enumerate(all_data):
-            if not isinstance(data, list | tuple) or len(data) != len(self.data_names):
+            if not isinstance(data, list | tuple) or not self.needed <= len(data) <= len(self.data_names):
                 raise ValueError(
                     f"{self.__name__} takes [{', '.join(self.data_names)}] of each subject, but subject {s} has "
                     f"{len(data) if isinstance(data, list | tuple) else type(data).__name__}"
@@ -181,6 +182,29 @@ def _digest(data: tuple[Any, ...], n_params: int) -> bytes:
     for part in data:
         add(part)
     return digest.digest()
+
+
+def renamed(function: Callable[..., Any], **names: str | None) -> Callable[..., Any]:
+    """`function` with other names of its arguments, and without those that get None for a name.
+
+    Examples
+    --------
+    >>> def power(base, exponent=2, unused=None):
+    ...     return base**exponent
+    >>> renamed(power, exponent="to", unused=None)(3, to=3)
+    27
+    """
+    own = inspect.signature(function).parameters
+    kept = {name: names.get(name, name) for name in own}
+    back = {new: name for name, new in kept.items() if new is not None}
+    signature = inspect.Signature([own[name].replace(name=new) for new, name in back.items()])
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        return function(**{back[name]: value for name, value in bound.arguments.items()})
+
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    return call
 
 
 # -- bundles -------------------------------------------------------------------------------------------------------------

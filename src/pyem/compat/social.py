@@ -53,8 +53,8 @@ def three_recipients(factory: Callable[..., Model], desc: str, spec: dict[str, A
         -------
         dict
             ``params`` (S, P); ``choices`` "A" or "B", ``choices_A``, ``PE_self, PE_other, PE_noone``, ``nll`` (S, B, T);
-            ``rewards_self, rewards_other, rewards_noone`` of both options (B, T, 2), and ``rewards``, for each subject a dict of
-            them; ``EV`` (S, B, T+1, 2); ``ch_prob`` (S, B, T, 2).
+            ``rewards_self, rewards_other, rewards_noone`` of both options (B, T, 2), and ``rewards``, for each subject a dict
+            of them; ``EV`` (S, B, T+1, 2); ``ch_prob`` (S, B, T, 2).
         """
         seed, shape = seed_of(seed), (nblocks, ntrials, 2, len(RECIPIENTS))
         if outcomes is None:

@@ -25,7 +25,7 @@ COLUMNS = ("choice1", "state2", "choice2", "reward")
 class _Told:
     """The two-step task, with the chances of a reward as a column of each trial."""
 
-    task: TwoStep = TwoStep()
+    task: TwoStep
     n_options: int = 2
 
     def init(self, key: Any) -> Any:
@@ -54,7 +54,9 @@ def planner(factory: Callable[..., Model], id: str, desc: str) -> Bundle:
         found = {name: numbers(name, values) for name, values in given.items()}
         for name, values in found.items():
             if values.shape[0] != 1 or np.ndim(given[name]) != 1:
-                raise ValueError(f"{name} must have shape (ntrials,), one run of trials, but has {np.shape(given[name])}")
+                raise ValueError(
+                    f"{name} must have shape (ntrials,), one run of trials, but has {np.shape(given[name])}"
+                )
         return {"reward": found["rewards"]} | {
             column: _codes(name, found[name]) for name, column in zip(KEYS[:3], COLUMNS[:3], strict=True)
         }
@@ -63,7 +65,7 @@ def planner(factory: Callable[..., Model], id: str, desc: str) -> Bundle:
         return dict(zip(KEYS, (choices1, states2, choices2, rewards), strict=True))
 
     def simulate(params: Any, ntrials: int = 200, seed: int | None = None) -> dict[str, Any]:
-        people, values = played(model, _within(params, names), 1, ntrials, seed, _Told())
+        people, values = played(base, _within(params, names), 1, ntrials, seed, _Told(TwoStep()))
         columns = dict(zip(KEYS, (people.fields[name].T for name in COLUMNS), strict=True))
         second = [_second_stage(model, v, s) for v, s in zip(values, columns["states2"], strict=True)]
         return {

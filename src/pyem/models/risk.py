@@ -27,12 +27,17 @@ GAMMA = Parameter(
 )
 DELTA = Parameter("delta", Positive(), "elevation of the weights of probabilities", sd=0.4)
 
+
+def tversky_kahneman_weight(q: Any, gamma: Any) -> Array:
+    """q^g / (q^g + (1 - q)^g)^(1/g) of a probability q, in logs: the power 1/g of curvatures near 0 overflows."""
+    known = q > 0
+    below = jnp.log(power(q, gamma) + power(1 - q, gamma)) / gamma
+    return jnp.where(known, jnp.exp(gamma * jnp.log(jnp.where(known, q, 1.0)) - below), 0.0)
+
+
 _WEIGHTS: dict[str, tuple[Callable[[Record, Array], Array] | None, tuple[Parameter, ...]]] = {
     "none": (None, ()),
-    "tversky_kahneman": (
-        lambda p, q: power(q, p.gamma) / (power(q, p.gamma) + power(1 - q, p.gamma)) ** (1 / p.gamma),
-        (GAMMA,),
-    ),
+    "tversky_kahneman": (lambda p, q: tversky_kahneman_weight(q, p.gamma), (GAMMA,)),
     "prelec1": (lambda p, q: jnp.exp(-power(-jnp.log(q), p.gamma)), (GAMMA,)),
     "prelec2": (lambda p, q: jnp.exp(-p.delta * power(-jnp.log(q), p.gamma)), (GAMMA, DELTA)),
     "linear_log_odds": (
