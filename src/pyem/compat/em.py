@@ -147,17 +147,17 @@ def fit_group(
         mean, sd = engine.typical
         given = GaussianPrior(mean, np.maximum(sd, 1.0) ** 2)
     rule = make_group(config.mstep)
-    start = _population(rule, given, n_params, len(all_data))
+    first = _population(rule, given, n_params, len(all_data))
     progress = Progress(config, verbose, getattr(fit_func, "__name__", "EM"))
     begun = False
 
-    def make(x: np.ndarray, *, short: bool = False) -> EStep:
+    def make(start: np.ndarray, *, short: bool = False) -> EStep:
         nonlocal begun
         search = dataclasses.replace(config.optim.search, quick=begun)
         begun = True
         seed = 0 if config.seed is None else int(config.seed)
-        estep = engine.estep(x, search=search, n_jobs=config.njobs, seed=seed, short=short)
-        return under_prior(estep, given, start.prior)
+        estep = engine.estep(start, search=search, n_jobs=config.njobs, seed=seed, short=short)
+        return under_prior(estep, given, first.prior)
 
     options: Any = {
         "max_iter": config.mstep_maxit,
@@ -166,9 +166,9 @@ def fit_group(
     }
     found = run_em_global(
         make,
-        start.mean,
-        start,
-        glance=engine.glance(start.mean),
+        first.mean,
+        first,
+        glance=engine.glance(first.mean),
         at_once=n_cores() if engine.exact else 1,
         mstep=MStep(rule),
         **options,
@@ -182,7 +182,7 @@ def fit_group(
     assert progress.last is not None
     # Short of the end, what belongs together is the last E-step and the group that it was made under.
     used, laplace = (found.population, found.laplace) if found.converged else progress.last
-    moved = used.distance(start) > 0
+    moved = used.distance(first) > 0
     log_prior = used.log_prior(laplace.mode) if moved else _log_densities(given, laplace.mode)
     return _output(rule, found.population, laplace, log_prior, found.converged)
 

@@ -150,7 +150,7 @@ def plot_choices(
     ax.set_ylabel(ylabel)
     ax.spines[["top", "right"]].set_visible(False)
     if filename is not None:
-        ax.figure.savefig(filename)
+        ax.get_figure(root=True).savefig(filename)  # type: ignore[union-attr]
     if new:
         show_figure(ax.figure)  # type: ignore[arg-type]
     return ax

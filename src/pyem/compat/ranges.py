@@ -23,7 +23,7 @@ def in_ranges(model: Model, transforms: Mapping[str, Transform]) -> Model:
     --------
     >>> from pyem.models import get
     >>> in_ranges(get("crra"), {"tau": WIDE}).parameters[1].transform.bounds
-    (0.0, 20.0)
+    (0, 20)
     """
     changed = tuple(_moved(one, transforms[one.name]) if one.name in transforms else one for one in model.parameters)
     return dataclasses.replace(model, parameters=changed, autoscale=None, recipe=())

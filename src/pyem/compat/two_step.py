@@ -50,7 +50,7 @@ def planner(factory: Callable[..., Model], id: str, desc: str) -> Bundle:
     names = tuple(NAMES.get(name, name) for name in model.names)
 
     def fields(choices1: Any, states2: Any, choices2: Any, rewards: Any) -> Fields:
-        given = dict(zip(KEYS, (choices1, states2, choices2, rewards), strict=True))
+        given: dict[str, Any] = dict(zip(KEYS, (choices1, states2, choices2, rewards), strict=True))
         found = {name: numbers(name, values) for name, values in given.items()}
         for name, values in found.items():
             if values.shape[0] != 1 or np.ndim(given[name]) != 1:
