@@ -1,14 +1,16 @@
 """How honest the intervals of a design are: drug x diagnosis, 2 x 40 people, 2 sessions of 120 trials, an effect on alpha only.
 
-Run ``python -m benchmarks.designs GROUPS``: it simulates as many groups, fits each by EM, and prints how often 95 % intervals
-cover the truth, how often null effects are called, and the power of the interaction, beside that of two fits and a t test.
+Run ``python -m benchmarks.designs FILE GROUPS``: it simulates as many groups, fits each by EM, writes a line for each effect of
+each group to FILE (groups that are there already are not fitted again), and prints how often 95 % intervals cover the truth, how
+often null effects are called, and the power of the effects on alpha, beside that of two fits and a t test.
+``python -m benchmarks.designs nuts`` fits one group by NUTS, too, and prints how far its effects are from those of EM.
 """
 
 from __future__ import annotations
 
 import sys
-import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -30,34 +32,42 @@ TRUTH = {
 }
 SD = {"alpha": (0.7, 0.5), "beta": (0.5, 0.3)}
 """Between people: of the intercept and of the effect of the drug."""
+MODEL = pyem.models.get("rw1a1b")
+DESIGN = pyem.regress(MODEL, f"alpha ~ {FORMULA}", f"beta ~ {FORMULA}")
+DIAGNOSIS = np.repeat(["control", "patient"], PEOPLE // 2)
+CONDITIONS = {"drug": ["off", "on"], "diagnosis": DIAGNOSIS[:, None]}
 
 
-def people(rng: np.random.Generator, diagnosis: np.ndarray) -> np.ndarray:
+def people(rng: np.random.Generator) -> np.ndarray:
     """Unconstrained beta, beta[drug], alpha, alpha[drug] of everybody, (S, 4)."""
-    columns = []
+    columns, patient = [], DIAGNOSIS == "patient"
     for name in ("beta", "alpha"):
         one, two = SD[name]
-        columns.append(TRUTH[name, "Intercept"] + TRUTH[name, "diagnosis"] * diagnosis + one * rng.normal(size=PEOPLE))
-        columns.append(TRUTH[name, "drug"] + TRUTH[name, "drug:diagnosis"] * diagnosis + two * rng.normal(size=PEOPLE))
+        columns.append(TRUTH[name, "Intercept"] + TRUTH[name, "diagnosis"] * patient + one * rng.normal(size=PEOPLE))
+        columns.append(TRUTH[name, "drug"] + TRUTH[name, "drug:diagnosis"] * patient + two * rng.normal(size=PEOPLE))
     return np.stack(columns, axis=1)
 
 
-def one_group(seed: int) -> tuple[pd.DataFrame, float, float]:
-    """The effects of one simulated group, and p of the interaction on alpha by the design and by two separate fits."""
-    model = pyem.models.get("rw1a1b")
-    design = pyem.regress(model, f"alpha ~ {FORMULA}", f"beta ~ {FORMULA}")
-    rng = np.random.default_rng(seed)
-    diagnosis = np.repeat([0.0, 1.0], PEOPLE // 2)
-    conditions = {"drug": [0.0, 1.0], "diagnosis": diagnosis[:, None]}
-    shape = pyem.simulate(design, np.ones((PEOPLE, 4)) * 0.5, conditions=conditions, blocks=2, trials=2, key=0).model
-    assert shape is not None
-    x = people(rng, diagnosis)
-    data = pyem.simulate(design, shape.natural(x), conditions=conditions, blocks=2, trials=TRIALS, key=seed)
-    effects = pyem.fit_em(design, data).effects()
-    sessions = [pyem.fit_em(model, _session(data, k)).x[:, 1] for k in (0, 1)]
-    gap = sessions[1] - sessions[0]
-    by_t = stats.ttest_ind(gap[diagnosis == 1], gap[diagnosis == 0]).pvalue
-    return effects, float(effects.loc[("alpha", "drug:diagnosis"), "p"]), float(by_t)
+def simulated(seed: int) -> pyem.Simulation:
+    """One group."""
+    small = pyem.simulate(DESIGN, np.full((PEOPLE, 4), 0.5), conditions=CONDITIONS, blocks=2, trials=2, key=0)
+    x = people(np.random.default_rng(seed))
+    natural = DESIGN.bind(small).model.natural(x)
+    return pyem.simulate(DESIGN, natural, conditions=CONDITIONS, blocks=2, trials=TRIALS, key=seed)
+
+
+def one_group(seed: int) -> pd.DataFrame:
+    """The effects of one simulated group, with p of the effects on alpha by two separate fits and a t test."""
+    data = simulated(seed)
+    effects = pyem.fit_em(DESIGN, data).effects()[["estimate", "se", "low", "high", "p", "sd"]]
+    one, two = (pyem.fit_em(MODEL, _session(data, k)).x[:, 1] for k in (0, 1))
+    patient = DIAGNOSIS == "patient"
+    effects["p of t"] = np.nan
+    effects.loc[("alpha", "drug"), "p of t"] = stats.ttest_1samp((two - one)[~patient], 0).pvalue
+    effects.loc[("alpha", "diagnosis"), "p of t"] = stats.ttest_ind(one[patient], one[~patient]).pvalue
+    gap = two - one
+    effects.loc[("alpha", "drug:diagnosis"), "p of t"] = stats.ttest_ind(gap[patient], gap[~patient]).pvalue
+    return effects.reset_index().assign(group=seed)
 
 
 def _session(data: pyem.Dataset, k: int) -> pyem.Dataset:
@@ -65,27 +75,45 @@ def _session(data: pyem.Dataset, k: int) -> pyem.Dataset:
     return data.cut(np.arange(k, data.n_lanes, 2), len(data.valid))
 
 
-def main(groups: int) -> None:
-    """Print the table."""
+def study(path: Path, groups: int) -> None:
+    """Fit the groups that are not in the file yet, and print the table of all."""
     warnings.simplefilter("ignore")
-    covered: dict[tuple[str, str], list[bool]] = {name: [] for name in TRUTH}
-    called: dict[tuple[str, str], list[bool]] = {name: [] for name in TRUTH}
-    power, began = [], time.time()
+    known = set(pd.read_csv(path)["group"]) if path.exists() else set()
     for seed in range(groups):
-        effects, mine, other = one_group(seed)
-        power.append((mine < 0.05, other < 0.05))
-        for name, truth in TRUTH.items():
-            row = effects.loc[name]
-            covered[name].append(bool(row["low"] <= truth <= row["high"]))
-            called[name].append(bool(row["p"] < 0.05))
-        if seed % 20 == 19 or seed == groups - 1:
-            print(f"{seed + 1} groups, {time.time() - began:.0f} s", flush=True)
-            for name in TRUTH:
-                text = "" if name[1] == "Intercept" else f", p < .05 in {np.mean(called[name]):.3f}"
-                print(f"  {name[0]:6}{name[1]:16} truth {TRUTH[name]:5.2f}: covered {np.mean(covered[name]):.3f}{text}")
-            mine, other = np.mean(power, axis=0)
-            print(f"  power of the interaction: design {mine:.3f}, two fits and t {other:.3f}", flush=True)
+        if seed not in known:
+            one_group(seed).to_csv(path, mode="a", header=not path.exists(), index=False)
+    print(summary(pd.read_csv(path)).to_string(float_format=lambda value: f"{value:.3f}"))
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Coverage, calls and power of each effect over all groups."""
+    out = {}
+    for name, truth in TRUTH.items():
+        mine = rows[(rows["parameter"] == name[0]) & (rows["effect"] == name[1])]
+        out[name] = {
+            "groups": len(mine),
+            "truth": truth,
+            "mean": mine["estimate"].mean(),
+            "sd of estimates": mine["estimate"].std(),
+            "mean se": mine["se"].mean(),
+            "covered": ((mine["low"] <= truth) & (truth <= mine["high"])).mean(),
+            "p < .05": np.nan if name[1] == "Intercept" else (mine["p"] < 0.05).mean(),
+            "t test": (mine["p of t"] < 0.05).mean() if mine["p of t"].notna().any() else np.nan,
+        }
+    return pd.DataFrame(out).T
+
+
+def by_nuts(seed: int = 0) -> None:
+    """The distance of EM and NUTS of one group in posterior sds."""
+    data = simulated(seed)
+    em, nuts = pyem.fit_em(DESIGN, data).effects(), pyem.fit_nuts(DESIGN, data, key=1, progress=False).effects()
+    gap = (em["estimate"] - nuts["estimate"]) / nuts["se"]
+    table = pd.DataFrame({"EM": em["estimate"], "NUTS": nuts["estimate"], "posterior sd": nuts["se"], "apart": gap})
+    print(table.assign(**{"se by EM": em["se"]}).to_string(float_format=lambda value: f"{value:.3f}"))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    if sys.argv[1:] == ["nuts"]:
+        by_nuts()
+    else:
+        study(Path(sys.argv[1]), int(sys.argv[2]))
