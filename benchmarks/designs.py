@@ -1,8 +1,8 @@
 """How honest the intervals of a design are: drug x diagnosis, 2 x 40 people, 2 sessions of 120 trials, an effect on alpha only.
 
 Run ``python -m benchmarks.designs FILE GROUPS``: it simulates as many groups, fits each by EM, writes a line for each effect of
-each group to FILE (groups that are there already are not fitted again), and prints how often 95 % intervals cover the truth, how
-often null effects are called, and the power of the effects on alpha, beside that of two fits and a t test.
+each group to FILE (groups that are there already are not fitted again), and prints how often 95 % intervals cover the truth,
+how often null effects are called, and the power of the effects on alpha, beside those of t tests after a fit of each session.
 ``python -m benchmarks.designs nuts`` fits one group by NUTS, too, and prints how far its effects are from those of EM.
 """
 
@@ -57,17 +57,29 @@ def simulated(seed: int) -> pyem.Simulation:
 
 
 def one_group(seed: int) -> pd.DataFrame:
-    """The effects of one simulated group, with p of the effects on alpha by two separate fits and a t test."""
+    """The effects of one simulated group by both ways of integrating, with p of those on alpha by two fits and a t test."""
     data = simulated(seed)
-    effects = pyem.fit_em(DESIGN, data).effects()[["estimate", "se", "low", "high", "p", "sd"]]
-    one, two = (pyem.fit_em(MODEL, _session(data, k)).x[:, 1] for k in (0, 1))
-    patient = DIAGNOSIS == "patient"
-    effects["p of t"] = np.nan
-    effects.loc[("alpha", "drug"), "p of t"] = stats.ttest_1samp((two - one)[~patient], 0).pvalue
-    effects.loc[("alpha", "diagnosis"), "p of t"] = stats.ttest_ind(one[patient], one[~patient]).pvalue
-    gap = two - one
-    effects.loc[("alpha", "drug:diagnosis"), "p of t"] = stats.ttest_ind(gap[patient], gap[~patient]).pvalue
-    return effects.reset_index().assign(group=seed)
+    fits = {way: pyem.fit_em(DESIGN, data, integrate=way).effects() for way in ("laplace", "exact")}
+    tables = [table[["estimate", "se", "low", "high", "p", "sd"]].assign(method=way) for way, table in fits.items()]
+    for name, fit in {"EM": pyem.fit_em, "MAP": pyem.fit_map}.items():
+        one, two = (fit(MODEL, _session(data, k)).x[:, 1] for k in (0, 1))
+        tables.append(_t_tests(one, two, DIAGNOSIS == "patient").assign(method=f"t test after {name}"))
+    return pd.concat([table.reset_index() for table in tables]).assign(group=seed)
+
+
+def _t_tests(one: np.ndarray, two: np.ndarray, patient: np.ndarray) -> pd.DataFrame:
+    """What is tested where each session is fitted on its own, and people's estimates are compared."""
+    tests = {
+        "drug": stats.ttest_1samp((two - one)[~patient], 0),
+        "diagnosis": stats.ttest_ind(one[patient], one[~patient]),
+        "drug:diagnosis": stats.ttest_ind((two - one)[patient], (two - one)[~patient]),
+    }
+    rows = []
+    for name, test in tests.items():
+        low, high = test.confidence_interval()
+        rows.append({"parameter": "alpha", "effect": name, "low": low, "high": high, "p": test.pvalue})
+        rows[-1]["estimate"] = (low + high) / 2
+    return pd.DataFrame(rows).set_index(["parameter", "effect"])
 
 
 def _session(data: pyem.Dataset, k: int) -> pyem.Dataset:
@@ -86,27 +98,27 @@ def study(path: Path, groups: int) -> None:
 
 
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
-    """Coverage, calls and power of each effect over all groups."""
+    """Coverage, calls and power of each effect over all groups, by method."""
     out = {}
-    for name, truth in TRUTH.items():
-        mine = rows[(rows["parameter"] == name[0]) & (rows["effect"] == name[1])]
-        out[name] = {
-            "groups": len(mine),
-            "truth": truth,
-            "mean": mine["estimate"].mean(),
-            "sd of estimates": mine["estimate"].std(),
-            "mean se": mine["se"].mean(),
-            "covered": ((mine["low"] <= truth) & (truth <= mine["high"])).mean(),
-            "p < .05": np.nan if name[1] == "Intercept" else (mine["p"] < 0.05).mean(),
-            "t test": (mine["p of t"] < 0.05).mean() if mine["p of t"].notna().any() else np.nan,
-        }
+    for (parameter, effect), truth in TRUTH.items():
+        for method, mine in rows[(rows["parameter"] == parameter) & (rows["effect"] == effect)].groupby("method"):
+            out[parameter, effect, method] = {
+                "groups": len(mine),
+                "truth": truth,
+                "mean": mine["estimate"].mean(),
+                "sd of estimates": mine["estimate"].std(),
+                "mean se": mine["se"].mean(),
+                "covered": ((mine["low"] <= truth) & (truth <= mine["high"])).mean(),
+                "p < .05": np.nan if effect == "Intercept" else (mine["p"] < 0.05).mean(),
+            }
     return pd.DataFrame(out).T
 
 
 def by_nuts(seed: int = 0) -> None:
     """The distance of EM and NUTS of one group in posterior sds."""
     data = simulated(seed)
-    em, nuts = pyem.fit_em(DESIGN, data).effects(), pyem.fit_nuts(DESIGN, data, key=1, progress=False).effects()
+    em = pyem.fit_em(DESIGN, data, integrate="exact").effects()
+    nuts = pyem.fit_nuts(DESIGN, data, key=1, progress=False).effects()
     gap = (em["estimate"] - nuts["estimate"]) / nuts["se"]
     table = pd.DataFrame({"EM": em["estimate"], "NUTS": nuts["estimate"], "posterior sd": nuts["se"], "apart": gap})
     print(table.assign(**{"se by EM": em["se"]}).to_string(float_format=lambda value: f"{value:.3f}"))
