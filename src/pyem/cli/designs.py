@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyem
-from pyem.engine.regress import columns_of
+from pyem.engine.formula_text import columns_of
 
 if TYPE_CHECKING:
     from pyem.cli.runs import Request

@@ -12,7 +12,7 @@ from pyem.data.formulas import Coded, Piece, Rows, Term, coded, constant_in, lab
 from pyem.engine.design_columns import Columns
 from pyem.engine.ranks import require_cells, require_rank, same_span
 from pyem.engine.scale import scaled
-from pyem.errors import DataError, shown
+from pyem.errors import DataError, ModelError, shown
 from pyem.model.designed import Effect, designed
 from pyem.model.model import Model
 from pyem.population.group import Group
@@ -99,6 +99,8 @@ def bind(
     common: tuple[str, ...],
     missing: str,
     levels: dict[str, tuple[str, ...]] | None = None,
+    held: tuple[tuple[str, float], ...] = (),
+    tied: tuple[tuple[str, str], ...] = (),
 ) -> Bound:
     """The model, data and group that a design makes of these; see `pyem.regress`."""
     model = scaled(model, data)
@@ -120,11 +122,28 @@ def bind(
         effects=[part.effect for part in parts],
         levels=tuple(known.items()),
         inputs=columns.incomplete,
+        held=held,
+        tied=tied,
     )
+    gone = {name for name, _ in (*held, *tied)}
+    _require_no_people(parts, gone)
     shared = [name for one in common for name in _effects_of(made, one)]
     shared += [part.effect.name for part in parts if not part.random]
-    drawn = None if group is None else _group(made, group, parts, correlated, shared, columns)
-    return Bound(made, columns.added(), drawn, tuple(parts), codes, tuple(dict.fromkeys(shared)))
+    shared = [name for name in dict.fromkeys(shared) if name not in gone]
+    estimated = [part for part in parts if part.effect.name not in gone]
+    correlated = [tuple(name for name in block if name not in gone) for block in correlated]
+    drawn = None if group is None else _group(made, group, estimated, correlated, shared, columns)
+    return Bound(made, columns.added(), drawn, tuple(parts), codes, tuple(shared))
+
+
+def _require_no_people(parts: list[Part], gone: set[str]) -> None:
+    """Raise where an effect that is held or tied depends on columns of people."""
+    for part in parts:
+        if part.effect.name in gone and part.people:
+            raise ModelError(
+                f"{part.effect.name} is held or equal to another, and cannot depend on {', '.join(part.people)}; leave that "
+                "out of the formula"
+            )
 
 
 def _complete(rows: Rows, data: Dataset, formula: Formula, missing: str) -> Rows:

@@ -59,9 +59,10 @@ def lane_derivatives(model: Model, part: Chunk, x: Array, method: Callable[..., 
     """
     if model.design is None:
         return method(lambda x: _lane_log_lik(model, part, x), x)
-    inner, weights = model.design.inner, model.design.matrix(part.trials[CONDITIONS], x.shape[0])
+    conditions, inner = part.trials[CONDITIONS], model.design.inner
+    weights = model.design.matrix(conditions, x.shape[0])
     bare = part._replace(trials=without_conditions(part.trials))
-    of_block = method(lambda y: _lane_log_lik(inner, bare, y), (weights * x[None]).sum(1))
+    of_block = method(lambda y: _lane_log_lik(inner, bare, y), model.design.of_blocks(weights, conditions, x))
     # The weights are (parameter of the block, of the person, lane).
     back = lambda a: (a[:, None] * weights).sum(0)  # noqa: E731
     if not isinstance(of_block, Derivatives):

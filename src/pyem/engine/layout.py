@@ -92,7 +92,8 @@ def batch(model: Model, data: Dataset, *, by_trial: bool = False, exact: bool = 
     one shard for each group of lengths, and sizes are not rounded up: for what evaluates the same data thousands of times.
     """
     key: Any = (model.columns, model.responses, model.outcomes, model.inputs, model.updates, model.lagged, model.coded)
-    key = (*key, model.between)
+    # The model of one block of a design has other trials than the design: those without conditions.
+    key = (*key, model.between, model.design and model.design.columns)
     key = (model if model.share and not by_trial else (*key, model.optional), exact)
     if data not in _groups:
         alike = STEP_LANES if jax.default_backend() == "cpu" else STEP_LANES_ELSEWHERE

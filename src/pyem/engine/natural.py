@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -12,6 +13,7 @@ from pyem.engine import evaluate
 from pyem.engine.regress import takes_designs
 from pyem.engine.scale import scaled
 from pyem.engine.validate import validate
+from pyem.model.designed import FAR
 from pyem.model.model import Model
 from pyem.model.transform import Ordered, Real
 
@@ -55,7 +57,23 @@ def log_lik(model: Model, data: Dataset, params: ArrayLike) -> np.ndarray:
     """
     validate(model, data)
     model = scaled(model, data)
-    return evaluate.log_lik(_untransformed(model), data, _in_range(model, data, params))
+    values = _in_range(model, data, params)
+    if model.design is not None:
+        # Effects are on the unconstrained scale.
+        return evaluate.log_lik(model, data, _far_out(model, values))
+    return evaluate.log_lik(_untransformed(model), data, values)
+
+
+def _far_out(model: Model, values: np.ndarray) -> np.ndarray:
+    """Unconstrained values, those of an end of the range as far out as makes no difference."""
+    x, start = np.empty(values.shape), 0
+    with jax.enable_x64(True), np.errstate(all="ignore"):
+        for parameter in model.parameters:
+            part = slice(start, start + len(parameter.names))
+            block = np.moveaxis(values[:, part], -1, 0)
+            x[:, part] = np.clip(np.moveaxis(np.asarray(parameter.transform.inv(block)), 0, -1), -FAR, FAR)
+            start = part.stop
+    return x
 
 
 def _untransformed(model: Model) -> Model:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import re
 import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -15,14 +14,15 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.data.formulas import coded, label_of, rows_of, variables
 from pyem.engine.binding import Bound, Formula, bind
+from pyem.engine.formula_text import formula_of
 from pyem.errors import ModelError, warn
+from pyem.model.designed import design_name
 from pyem.model.model import Model
+from pyem.model.modifiers import fix, tie, with_lapse, with_stickiness
 from pyem.population.group import Group
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_BAR = re.compile(r"\|\|?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Regression:
         likelihood.
     levels
         Levels of columns that are known from an earlier fit.
+    held, tied
+        Effects that are not estimated; see `pyem.fix` and `pyem.tie`.
     """
 
     model: Model
@@ -49,10 +51,24 @@ class Regression:
     common: tuple[str, ...] = ()
     missing: Literal["error", "skip"] = "error"
     levels: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    held: tuple[tuple[str, float], ...] = ()
+    tied: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         text = "; ".join(f"{formula.parameter} ~ {formula.text}" for formula in self.formulas)
         return f"Regression({self.model.name!r}, {text})"
+
+    @property
+    def name(self) -> str:
+        """The name of the model that it makes."""
+        formulas = [(formula.parameter, formula.text) for formula in self.formulas]
+        return design_name(self.model.name, formulas, self.held, self.tied)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that its formulas name, besides those that every data set has."""
+        named = dict.fromkeys(name for formula in self.formulas for name in formula.columns)
+        return tuple(name for name in named if name not in ("subject", "block", "trial"))
 
     def bind(self, data: Dataset, group: Group | None = Group()) -> Bound:  # noqa: B008 (a Group is frozen)
         """What the design is on a data set: the model whose parameters are the effects, the data with their columns, the group.
@@ -81,6 +97,8 @@ class Regression:
                 common=self.common,
                 missing=self.missing,
                 levels=dict(self.levels) or None,
+                held=self.held,
+                tied=self.tied,
             )
         return known[self, group]
 
@@ -197,7 +215,7 @@ def regress(
     >>> regress(pyem.models.get("rw1a1b"), "alpha ~ drug * diagnosis + age", "beta ~ load")
     Regression('rw1a1b', alpha ~ drug * diagnosis + age; beta ~ load)
     """
-    read = tuple(_formula(model, text) for text in formulas)
+    read = tuple(formula_of(model, text) for text in formulas)
     names = [formula.parameter for formula in read]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ModelError(f"there are two formulas of {', '.join(twice)}; write one for each parameter")
@@ -232,59 +250,42 @@ def by(model: Model, **columns: str) -> Regression:
     return regress(model, *(f"{name} ~ 0 + C({column})" for name, column in columns.items()))
 
 
-def columns_of(formula: str) -> tuple[str, ...]:
-    """The columns that a formula names.
-
-    Examples
-    --------
-    >>> columns_of("alpha ~ drug * age + (1 | subject)")
-    ('age', 'drug')
-    """
-    return variables(_without_bars(formula.partition("~")[2])[0])
+# -- models of models ----------------------------------------------------------------------------------------------------
 
 
-# -- reading --------------------------------------------------------------------------------------------------------------
+@fix.register
+def _fixed(design: Regression, **values: float) -> Regression:
+    """A design with effects, or parameters without a formula, that are held."""
+    plain, rest = _split(design, values)
+    model = fix(design.model, **plain) if plain else design.model
+    return dataclasses.replace(design, model=model, held=(*design.held, *((k, float(v)) for k, v in rest.items())))
 
 
-def _formula(model: Model, text: str) -> Formula:
-    left, tilde, right = text.partition("~")
-    name, right = left.strip(), right.strip()
-    if not tilde or not right:
-        raise ModelError(f"{text!r} is no formula; write a parameter, ~ and what it depends on: 'alpha ~ drug'")
-    if name not in model.names:
-        raise ModelError(f"{text!r}: model {model.name!r} has no parameter {name!r}; it has {', '.join(model.names)}")
-    rest, bars = _without_bars(right)
-    variables(rest)
-    return Formula(name, rest, bars, right)
+@tie.register
+def _tied(design: Regression, **sources: str) -> Regression:
+    """A design with effects, or parameters without a formula, that are equal to others."""
+    plain, rest = _split(design, sources)
+    own = {name: source for name, source in plain.items() if _split(design, {source: ""})[0]}
+    rest |= {name: source for name, source in plain.items() if name not in own}
+    model = tie(design.model, **own) if own else design.model
+    return dataclasses.replace(design, model=model, tied=(*design.tied, *rest.items()))
 
 
-def _without_bars(right: str) -> tuple[str, tuple[tuple[str, bool], ...]]:
-    """The right side without ``(... | subject)``, and what these say."""
-    rest, bars, depth, start = "", [], 0, 0
-    for place, char in enumerate(right):
-        if char == "(":
-            start = place if depth == 0 else start
-            depth += 1
-        elif char == ")":
-            depth -= 1
-            if depth == 0 and "|" in right[start:place]:
-                bars.append(_bar(right[start + 1 : place]))
-                continue
-            rest += right[start : place + 1] if depth == 0 else ""
-        elif depth == 0:
-            rest += char
-    rest = re.sub(r"\+\s*(?=\+|$)", "", rest.strip()).strip()
-    rest = re.sub(r"^\+\s*", "", rest).removesuffix("+").strip()
-    return rest or "1", tuple(bars)
+def _split(design: Regression, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is about parameters of the model that have no formula, and what is about effects."""
+    with_formula = {formula.parameter for formula in design.formulas}
+    plain = {name: value for name, value in values.items() if name not in with_formula and "[" not in name}
+    return plain, {name: value for name, value in values.items() if name not in plain}
 
 
-def _bar(text: str) -> tuple[str, bool]:
-    left, right = (part.strip() for part in _BAR.split(text, maxsplit=1))
-    if right != "subject":
-        raise ModelError(
-            f"({text}): people are what varies here; write (... | subject), and columns of people as terms of the formula"
-        )
-    return left, "||" not in text
+@with_lapse.register
+def _lapsing(design: Regression) -> Regression:
+    return dataclasses.replace(design, model=with_lapse(design.model))
+
+
+@with_stickiness.register
+def _sticky(design: Regression) -> Regression:
+    return dataclasses.replace(design, model=with_stickiness(design.model))
 
 
 # -- verbs that take a design ---------------------------------------------------------------------------------------------
@@ -310,9 +311,12 @@ def takes_designs(function: Function) -> Function:
         if has_group and isinstance(group, Group):
             kwargs["group"] = bound.group
         else:
-            _alone(function.__name__, bound)
+            if function.__name__.startswith("fit_"):
+                _alone(function.__name__, bound)
             if "common" in signature.parameters:
-                kwargs["common"] = tuple(dict.fromkeys((*kwargs.get("common", ()), *bound.common)))
+                given = kwargs.get("common", ())
+                given = (given,) if isinstance(given, str) else given
+                kwargs["common"] = tuple(dict.fromkeys((*given, *bound.common)))
         return function(bound.model, bound.data, *args, **kwargs)
 
     return call  # type: ignore[return-value]
@@ -327,20 +331,41 @@ def of_new_data(model: Any, data: Dataset) -> Regression | None:
         return None
     if all(effect.column in data.fields for effect in design.effects if effect.column):
         return None
-    return _source(model)
+    return source_of(model)
 
 
-def _source(model: Model) -> Regression:
-    """The design that a model was made by, with the levels that it knows."""
+def source_of(model: Any) -> Regression | None:
+    """The design that a model was made by, with the levels that it knows; None for a model without."""
+    if isinstance(model, Regression):
+        return model
     design = model.design
-    assert design is not None
+    if design is None:
+        return None
     made = regress(design.base, *(f"{name} ~ {right}" for name, right in design.formulas))
-    return dataclasses.replace(made, missing="skip" if design.inputs else "error", levels=design.levels)
+    missing = "skip" if design.inputs else "error"
+    return dataclasses.replace(made, missing=missing, levels=design.levels, held=design.held, tied=design.tied)
+
+
+def block_model(model: Model | Regression) -> Model:
+    """The model of one block that a design was made of; a model without formulas itself."""
+    source = source_of(model)
+    return model if source is None else source.model  # type: ignore[return-value]
+
+
+def on_data(model: Model | Regression, data: Dataset) -> tuple[Model, Dataset]:
+    """A model, and the data with the columns of its design, if it has one."""
+    design = of_new_data(model, data)
+    if design is None:
+        return model, data  # type: ignore[return-value]
+    bound = design.bind(data, None)
+    return bound.model, bound.data
 
 
 def again(model: Model, data: Dataset) -> Bound:
     """What the design of a fitted model is on the data of the fit."""
-    return dataclasses.replace(_source(model), missing="skip").bind(data, None)
+    source = source_of(model)
+    assert source is not None
+    return dataclasses.replace(source, missing="skip").bind(data, None)
 
 
 def _alone(function: str, bound: Bound) -> None:

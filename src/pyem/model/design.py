@@ -95,6 +95,10 @@ class BlockDesign:
         Names of columns that are factors, each with its levels.
     inputs
         Further columns that a trial needs in order to count.
+    held, tied
+        Effects that are held at a natural value, and effects that are equal to others; see `pyem.fix` and `pyem.tie`.
+    constants
+        ``(name, row, column, value)``: as `terms`, of what is held: the unconstrained value is added.
     """
 
     inner: Model
@@ -105,15 +109,25 @@ class BlockDesign:
     formulas: tuple[tuple[str, ...], ...]
     levels: tuple[tuple[str, tuple[str, ...]], ...]
     inputs: tuple[str, ...] = ()
+    held: tuple[tuple[str, float], ...] = ()
+    tied: tuple[tuple[str, str], ...] = ()
+    constants: tuple[tuple[str, int, int, float], ...] = ()
 
     def without_values(self) -> BlockDesign:
         """What the likelihood depends on without the values of `Model.split_values`."""
         bare = self.inner.split_values()[0]
-        return dataclasses.replace(self, inner=bare, base=bare, effects=(), formulas=(), levels=(), inputs=())
+        return dataclasses.replace(
+            self, inner=bare, base=bare, effects=(), formulas=(), levels=(), inputs=(), held=(), tied=()
+        )
 
     def with_values(self, values: Any) -> BlockDesign:
         """The same with the values of `Model.split_values`."""
         return dataclasses.replace(self, inner=self.inner.join_values(values))
+
+    @property
+    def held_values(self) -> dict[str, float]:
+        """What is held, on the unconstrained scale."""
+        return {name: value for name, _, _, value in self.constants}
 
     def matrix(self, conditions: Array, n_params: int) -> Array:
         """Weights (parameter of the block, of the person, lane) at columns (1, column, lane)."""
@@ -121,6 +135,13 @@ class BlockDesign:
         for row, source, column in self.terms:
             weights = weights.at[row, source].add(conditions[0, column] if column >= 0 else 1.0)
         return weights
+
+    def of_blocks(self, weights: Array, conditions: Array, x: Array) -> Array:
+        """Unconstrained parameters of blocks (P, lane), from those of their people (P', lane) and the `matrix`."""
+        y = (weights * x[None]).sum(1)
+        for _, row, column, value in self.constants:
+            y = y.at[row].add(value * (conditions[0, column] if column >= 0 else 1.0))
+        return y
 
 
 def in_blocks(model: Model, x: Array, trials: Record) -> tuple[Model, Array, Record]:
@@ -131,7 +152,7 @@ def in_blocks(model: Model, x: Array, trials: Record) -> tuple[Model, Array, Rec
     if model.design is None:
         return model, x, trials
     weights = model.design.matrix(trials[CONDITIONS], x.shape[0])
-    return model.design.inner, (weights * x[None]).sum(1), without_conditions(trials)
+    return model.design.inner, model.design.of_blocks(weights, trials[CONDITIONS], x), without_conditions(trials)
 
 
 def without_conditions(trials: Record) -> Record:

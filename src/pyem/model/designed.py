@@ -11,6 +11,9 @@ from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.transform import Ordered, Real
 
+FAR = 700.0
+"""Unconstrained values beyond this one are at the end of any range."""
+
 
 class Effect(NamedTuple):
     """A coefficient that everybody has.
@@ -51,6 +54,8 @@ def designed(
     inputs: Sequence[str] = (),
     reward_range: Any = None,
     typical: Sequence[tuple[float, float]] = (),
+    held: Sequence[tuple[str, float]] = (),
+    tied: Sequence[tuple[str, str]] = (),
 ) -> Model:
     """The model whose parameters are the effects of a design, and those of `model` that have no formula.
 
@@ -68,11 +73,13 @@ def designed(
         Further columns that a trial needs in order to count.
     reward_range, typical
         What a fit took from its data: the range of outcomes, and mean and sd of a typical population of each parameter.
+    held, tied
+        Values of the design that are not estimated: ``(name, natural value)``, and ``(name, name of the one that it equals)``.
 
     Raises
     ------
     ValueError
-        If a model without trials has effects by trial, or a parameter cannot have any.
+        If a model without trials has effects by trial, a parameter cannot have any, or what is held or tied is not there.
     """
     found = tuple(Effect(*effect) for effect in effects)
     model = _on_scale(model, reward_range, typical)
@@ -85,12 +92,81 @@ def designed(
     inner = _inner(model, found, of_trial, inputs)
     parameters, terms = _parameters(model, inner, found)
     columns = tuple(dict.fromkeys(effect.column for effect in found if effect.level == "block"))
-    places = tuple((row, source, columns.index(column) if column else -1) for row, source, column in terms)
+    placed = [(row, source, columns.index(column) if column else -1) for row, source, column in terms]
+    held, tied = tuple(map(tuple, held)), tuple(map(tuple, tied))
+    parameters, places, constants = _settled(model, parameters, placed, dict(held), dict(tied))
     kept = tuple(map(tuple, formulas)), tuple((name, tuple(known)) for name, known in levels)
-    design = BlockDesign(inner, places, columns, model, found, *kept, tuple(inputs))
-    text = "; ".join(f"{name} ~ {right}" for name, right in kept[0])
-    made = dataclasses.replace(inner, name=f"{model.name}({text})", parameters=parameters, tied=(), design=design)
+    design = BlockDesign(inner, places, columns, model, found, *kept, tuple(inputs), held, tied, constants)
+    name = design_name(model.name, kept[0], held, tied)
+    made = dataclasses.replace(inner, name=name, parameters=parameters, tied=(), design=design)
     return dataclasses.replace(made, recipe=(*model.recipe, ("designed", arguments_of(made))) if model.recipe else ())
+
+
+def design_name(name: str, formulas: Sequence[Any], held: Sequence[Any] = (), tied: Sequence[Any] = ()) -> str:
+    """The name of a model with formulas.
+
+    Examples
+    --------
+    >>> design_name("rw1a1b", [("alpha", "drug")], [("alpha[drug]", 0.5)])
+    'rw1a1b(alpha ~ drug)[alpha[drug]=0.5]'
+    """
+    text = "; ".join(f"{parameter} ~ {right}" for parameter, right in formulas)
+    more = ", ".join([*(f"{one}={value:g}" for one, value in held), *(f"{one}={source}" for one, source in tied)])
+    return f"{name}({text})" + (f"[{more}]" if more else "")
+
+
+def _settled(
+    model: Model,
+    parameters: tuple[Parameter, ...],
+    terms: list[tuple[int, int, int]],
+    held: dict[str, float],
+    tied: dict[str, str],
+) -> tuple[tuple[Parameter, ...], tuple[tuple[int, int, int], ...], tuple[tuple[str, int, int, float], ...]]:
+    """Parameters, terms and constants (see `BlockDesign`) without those that are held or equal to others."""
+    owner = [parameter for parameter in parameters for _ in parameter.names]
+    names = [name for parameter in parameters for name in parameter.names]
+    _require_known(model, names, owner, held, tied)
+    kept = [name for name in names if name not in held and name not in tied]
+    left = tuple(parameter for parameter in parameters if parameter.name not in held and parameter.name not in tied)
+    places, constants = [], []
+    for row, source, column in terms:
+        name = names[source]
+        if name in held:
+            constants.append((name, row, column, _unconstrained(owner[source], held[name])))
+        else:
+            places.append((row, kept.index(tied.get(name, name)), column))
+    return left, tuple(places), tuple(constants)
+
+
+def _require_known(
+    model: Model, names: list[str], owner: list[Parameter], held: dict[str, float], tied: dict[str, str]
+) -> None:
+    of_name = dict(zip(names, owner, strict=True))
+    for name in (*held, *tied, *tied.values()):
+        if name not in of_name or of_name[name].size is not None:
+            raise ValueError(
+                f"the design of model {model.name!r} has no single value {name!r} that is free; it has {', '.join(names)}"
+            )
+    for name, value in held.items():
+        low, high = of_name[name].transform.bounds
+        if not low <= value <= high:
+            raise ValueError(
+                f"{name}={value} is outside the range ({low:g}, {high:g}) of the design; give a value inside"
+            )
+    for name, source in tied.items():
+        if source in tied or source in held or of_name[name].transform != of_name[source].transform:
+            raise ValueError(
+                f"cannot tie {name!r} to {source!r}: tie what is of the same range, and to what is free and not tied itself"
+            )
+
+
+def _unconstrained(parameter: Parameter, value: float) -> float:
+    """A natural value on the unconstrained scale; at an end of the range as far out as makes no difference."""
+    import jax
+    import numpy as np
+
+    with jax.enable_x64(True), np.errstate(all="ignore"):
+        return float(np.clip(np.asarray(parameter.transform.inv(np.asarray(value, float))), -FAR, FAR))
 
 
 def _on_scale(model: Model, reward_range: Any, typical: Sequence[tuple[float, float]]) -> Model:
@@ -110,6 +186,8 @@ def arguments_of(model: Model) -> tuple[tuple[str, Any], ...]:
     base, effects = design.base, tuple(tuple(effect) for effect in design.effects)
     typical = tuple((one.mean, one.sd) for one in base.parameters) if base.autoscale is not None else ()
     told = {"formulas": design.formulas, "effects": effects, "levels": design.levels, "inputs": design.inputs}
+    # Files of designs without have no word of these.
+    told |= {name: value for name, value in (("held", design.held), ("tied", design.tied)) if value}
     return tuple((told | {"reward_range": base.reward_range, "typical": typical}).items())
 
 

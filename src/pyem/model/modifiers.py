@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pyem.model.designed import designed
+from pyem.model.designed import arguments_of, designed
 from pyem.model.distribution import Categorical, log_probs
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
@@ -18,8 +19,11 @@ from pyem.model.record import Record
 from pyem.model.transform import Interval, Real
 
 
+@functools.singledispatch
 def fix(model: Model, **values: float) -> Model:
     """The same model with some parameters held at given natural values.
+
+    Effects of a design (`pyem.regress`) are held, too: ``fix(design, **{"alpha[drug]": 0.5})``.
 
     Raises
     ------
@@ -32,6 +36,8 @@ def fix(model: Model, **values: float) -> Model:
     >>> fix(get("rw1a1b"), alpha=0.1).names
     ('beta',)
     """
+    if model.design is not None:
+        return _redesigned(model, held=values)
     for name, value in values.items():
         if _free(model, name).size is not None:
             raise ValueError(f"{name!r} of model {model.name!r} has several values; only single ones can be fixed")
@@ -45,8 +51,12 @@ def fix(model: Model, **values: float) -> Model:
     return _derived(_without(model, values, label), "fix", fixed, fixed=model.fixed + fixed)
 
 
+@functools.singledispatch
 def tie(model: Model, **sources: str) -> Model:
     """The same model with some parameters equal to others: ``tie(model, alpha_neg="alpha_pos")``.
+
+    So are effects of a design (`pyem.regress`), on one parameter or two:
+    ``tie(design, **{"alpha_neg[drug]": "alpha_pos[drug]"})``.
 
     Raises
     ------
@@ -59,6 +69,8 @@ def tie(model: Model, **sources: str) -> Model:
     >>> tie(get("rw2a1b"), alpha_neg="alpha_pos").names
     ('beta', 'alpha_pos')
     """
+    if model.design is not None:
+        return _redesigned(model, tied=sources)
     for name, source in sources.items():
         target, origin = _free(model, name), _free(model, source)
         if (target.transform, target.size) != (origin.transform, origin.size):
@@ -77,6 +89,18 @@ def _derived(model: Model, step: str, arguments: tuple[tuple[str, Any], ...] = (
     """`model` with `changes`, and with the function that makes them added to its recipe."""
     recipe = (*model.recipe, (step, arguments)) if model.recipe else ()
     return dataclasses.replace(model, **changes, recipe=recipe)
+
+
+def _redesigned(
+    model: Model, base: Model | None = None, *, held: Mapping[str, float] | None = None, tied: Any = None
+) -> Model:
+    """A model with a design, made again: of another model of a block, or with more effects held or tied."""
+    design = model.design
+    assert design is not None
+    told: dict[str, Any] = dict(arguments_of(model)) | {"typical": (), "reward_range": None}
+    told["held"] = tuple((dict(design.held) | {name: float(v) for name, v in (held or {}).items()}).items())
+    told["tied"] = tuple((dict(design.tied) | dict(tied or {})).items())
+    return designed(base or design.base, **told)
 
 
 def _free(model: Model, name: str) -> Parameter:
@@ -105,6 +129,7 @@ class _LapsePolicy:
         return Categorical(jnp.where(offered, mixed, -jnp.inf))
 
 
+@functools.singledispatch
 def with_lapse(model: Model) -> Model:
     """The same model, except that with probability ``lapse`` the subject picks an option at random.
 
@@ -116,6 +141,8 @@ def with_lapse(model: Model) -> Model:
     >>> with_lapse(get("rw1a1b")).names
     ('beta', 'alpha', 'lapse')
     """
+    if model.design is not None:
+        return _redesigned(model, with_lapse(model.design.base))
     _require_policy(model, "with_lapse")
     lapse = Parameter("lapse", Interval(0, 1), "probability of a random response", mean=-3.0)
     return _derived(
@@ -157,6 +184,7 @@ class _StickyUpdate:
         return {"value": value, "last_choice": jnp.where(trial.responded[self.response], last, before)}, latents
 
 
+@functools.singledispatch
 def with_stickiness(model: Model) -> Model:
     """The same model with ``stickiness`` nats added to the option chosen last (perseveration; below 0, alternation).
 
@@ -171,6 +199,8 @@ def with_stickiness(model: Model) -> Model:
     >>> with_stickiness(get("rw1a1b")).names
     ('beta', 'alpha', 'stickiness')
     """
+    if model.design is not None:
+        return _redesigned(model, with_stickiness(model.design.base))
     _require_policy(model, "with_stickiness")
     if model.options is None:
         raise ValueError(f"with_stickiness needs to know the number of options; make {model.name!r} with options=")

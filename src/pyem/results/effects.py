@@ -84,6 +84,11 @@ class Combined:
     df: float
     draws: np.ndarray | None
 
+    def moved(self, by: np.ndarray) -> Combined:
+        """The same numbers with constants (n,) added."""
+        draws = None if self.draws is None else self.draws + by
+        return dataclasses.replace(self, estimate=self.estimate + by, draws=draws)
+
     def row(self, k: int, *, test: bool) -> dict[str, float]:
         """Estimate, error and 95 % interval of one of them, and a test against 0."""
         from scipy.special import stdtr, stdtrit

@@ -13,6 +13,7 @@ from pyem.data.formulas import Coded, constant_in
 from pyem.engine.binding import Part
 from pyem.engine.regress import again
 from pyem.errors import list_of
+from pyem.model.model import Model
 from pyem.model.transform import Transform
 from pyem.population.population import MIN_SD
 from pyem.results.effects import INTERVAL, Combined, Weights, scale_of, value_of
@@ -182,7 +183,7 @@ def marginal_means_of(
     code = bound.codes[parameter]
     parts = [part for part in bound.parts if part.effect.parameter == parameter]
     cells, grid = _grid(code, by, dict(at or {}))
-    pick, within = _picked(fit, weights, code, parts, grid)
+    pick, within, known = _picked(fit, weights, code, parts, grid)
     sizes = len(grid) // len(cells)
     mean = lambda a: a.reshape(len(cells), sizes, *a.shape[1:]).mean(1)  # noqa: E731
     # The grid has all rows of the first cell, then those of the second.
@@ -190,7 +191,8 @@ def marginal_means_of(
     spread = np.einsum("cp,pq,cq->c", mean(within), cov, mean(within))
     sd = float(np.sqrt(max(spread.mean(), 0.0)))
     sd = sd if sd > 1.5 * MIN_SD else np.nan
-    return MarginalMeans(parameter, tuple(cells), weights.combined(mean(pick)), value.transform, scale, sd)
+    found = weights.combined(mean(pick)).moved(mean(known))
+    return MarginalMeans(parameter, tuple(cells), found, value.transform, scale, sd)
 
 
 def _values(fit: Fit) -> tuple[str, ...]:
@@ -244,18 +246,40 @@ def _middle(code: Coded, name: str) -> float:
 
 def _picked(
     fit: Fit, weights: Weights, code: Coded, parts: list[Part], grid: pd.DataFrame
-) -> tuple[np.ndarray, np.ndarray]:
-    """What each regression weight is multiplied by in each row, (row, K, P), and each coefficient of people, (row, P)."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What weights are multiplied by in each row, (row, K, P), and coefficients of people, (row, P); what is added, (row,)."""
     fields = [name for name, _ in weights.population.group.covariates]
     pick = np.zeros((len(grid), *weights.population.coef.shape))
-    within = np.zeros((len(grid), fit.model.n_params))
+    within, known = _within(fit.model, code, parts, grid)
     for part in parts:
-        j = fit.model.names.index(part.effect.name)
-        within[:, j] = code.part(part.within, grid)
-        pick[:, 0, j] = within[:, j] * part.has_mean
+        j = _place(fit.model, part.effect.name)
+        if j is None:
+            continue
+        mine = code.part(part.within, grid)
+        pick[:, 0, j] += mine * part.has_mean
         for field, pieces in part.people.items():
-            pick[:, 1 + fields.index(field), j] = within[:, j] * code.of_people(pieces, grid, centred=part.centred)
-    return pick, within * weights.population.random
+            pick[:, 1 + fields.index(field), j] = mine * code.of_people(pieces, grid, centred=part.centred)
+    return pick, within * weights.population.random, known
+
+
+def _within(model: Model, code: Coded, parts: list[Part], grid: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """What each coefficient is multiplied by in each row, (row, P), and what is added for those that are held, (row,)."""
+    assert model.design is not None
+    within, known = np.zeros((len(grid), model.n_params)), np.zeros(len(grid))
+    for part in parts:
+        j, mine = _place(model, part.effect.name), code.part(part.within, grid)
+        if j is None:
+            known += mine * model.design.held_values[part.effect.name]
+        else:
+            within[:, j] += mine
+    return within, known
+
+
+def _place(model: Model, name: str) -> int | None:
+    """Where an effect is among the parameters, or the one that it is equal to; None for one that is held."""
+    assert model.design is not None
+    name = dict(model.design.tied).get(name, name)
+    return None if name in dict(model.design.held) else model.names.index(name)
 
 
 def people_in_cells(fit: Fit, parameter: str, means: MarginalMeans) -> np.ndarray:
@@ -271,11 +295,10 @@ def people_in_cells(fit: Fit, parameter: str, means: MarginalMeans) -> np.ndarra
     columns = list(means.cells[0])
     parts = [part for part in bound.parts if part.effect.parameter == parameter]
     cells, grid = _grid(code, columns, {})
-    within = np.zeros((len(grid), model.n_params))
-    for part in parts:
-        within[:, model.names.index(part.effect.name)] = code.part(part.within, grid)
+    within, known = _within(model, code, parts, grid)
     of_cell = within.reshape(len(cells), -1, model.n_params).mean(1)
-    values = _in_64_bits(means.transform, np.nan_to_num(fit.x) @ of_cell.T)
+    constant = known.reshape(len(cells), -1).mean(1)
+    values = _in_64_bits(means.transform, np.nan_to_num(fit.x) @ of_cell.T + constant)
     frame = code.rows.frame
     own = [name for name in columns if constant_in(_codes(frame[name]), code.rows.who)]
     for k, cell in enumerate(cells):

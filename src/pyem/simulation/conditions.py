@@ -39,7 +39,7 @@ def planned(design: Regression, conditions: Mapping[str, Any], subjects: int, bl
     Raises
     ------
     DataError
-        If a column has another shape.
+        If a column is not given, or has another shape.
 
     Examples
     --------
@@ -50,6 +50,11 @@ def planned(design: Regression, conditions: Mapping[str, Any], subjects: int, bl
     """
     import pandas as pd
 
+    if unknown := [name for name in design.columns if name not in conditions]:
+        raise DataError(
+            f"{design.name} depends on {', '.join(unknown)}; give the values in conditions={{{unknown[0]!r}: ...}}, or "
+            "data that have them in design="
+        )
     shape = (subjects, blocks, trials)
     places = np.indices(shape).reshape(3, -1)
     frame = pd.DataFrame(dict(zip(("subject", "block", "trial"), places, strict=True)))

@@ -13,7 +13,7 @@ from jax import Array, lax
 
 from pyem.data.dataset import Dataset
 from pyem.data.parts import chosen
-from pyem.engine.regress import Regression
+from pyem.engine.regress import Regression, source_of
 from pyem.engine.scale import chosen_range, observed_range
 from pyem.errors import warn
 from pyem.model.model import Model
@@ -98,9 +98,9 @@ def simulate(
         not given, the fields ``payoffs`` (of the one outcome) or ``reward_payoffs`` are used where the design has them, and
         otherwise outcomes come from the task, which a note tells.
     conditions
-        For a design (`pyem.regress`), the values of the columns that its formulas name: for each block ``(blocks,)``, each
-        person's blocks ``(S, blocks)``, each person ``(S, 1)``, or each trial ``(S, blocks, trials)``. `params` are then those
-        of the design, in the order of ``names``.
+        Values of columns, such as those that the formulas of a design (`pyem.regress`) name: for each block ``(blocks,)``, each
+        person's blocks ``(S, blocks)``, each person ``(S, 1)``, or each trial ``(S, blocks, trials)``. `params` of a design are
+        in the order of its ``names``. With `design`, the columns are those of its data.
 
     Returns
     -------
@@ -128,8 +128,8 @@ def simulate(
     """
     key = as_key(key)
     if design is not None:
-        if isinstance(model, Regression):
-            raise ValueError("a design by formula is simulated in conditions=, not with design=")
+        if conditions is not None:
+            raise ValueError("conditions are those of the data of design=; leave one of the two out")
         return _designed(model, params, key, design, (subjects, blocks, trials), task, payoffs, missed, covariates)
     if payoffs is not None:
         raise ValueError("payoffs= names fields of a design; give design= too, or leave it out")
@@ -219,7 +219,7 @@ def _warn_of_other_units(model: Model, data: Dataset) -> None:
 
 
 def _designed(
-    model: Model,
+    model: Model | Regression,
     params: Any,
     key: Array,
     design: Dataset,
@@ -234,6 +234,8 @@ def _designed(
     said = [f"{name}={n}" for name, n in zip(("subjects", "blocks", "trials"), sizes, strict=True) if n is not None]
     if said:
         raise ValueError(f"{', '.join(said)}: the design says how many there are; leave that out, or give no design")
+    source = source_of(model)
+    model = model if source is None else source.model
     if model.policy is None:
         raise ValueError(f"model {model.name!r} has no policy, so it cannot be simulated")
     if not 0 <= missed < 1:
@@ -247,6 +249,9 @@ def _designed(
         model, _ = on_one_scale(model, Design(payoffs=paid))
     else:
         model, task = on_one_scale(model, task)
+    if source is not None:
+        bound = dataclasses.replace(source, model=model).bind(design, None)
+        model, design = bound.model, bound.data
     x = _parameters(model, params, design.n_subjects, key)
     known: dict[str, Any] = {} if covariates is None else {"covariates": _covariates(covariates, len(x))}
     parts = played(model, design, x, key=key, task=task, payoffs=named, missed=missed, own=own)
@@ -265,22 +270,23 @@ def _covariates(covariates: Mapping[str, Any] | None, n: int) -> dict[str, np.nd
 def _on_trials(
     model: Model | Regression, task: Any, conditions: Mapping[str, Any] | None, size: tuple[int, int, int]
 ) -> tuple[Model, Any, Planned | None]:
-    """The model and the task on one scale; a design with its columns on people, blocks and trials."""
-    if isinstance(model, Regression):
-        base, task = on_one_scale(model.model, task)
-        plan = planned(dataclasses.replace(model, model=base), conditions or {}, *size)
-        return plan.bound.model, task, plan
-    if conditions is not None:
-        raise ValueError("conditions are of a design; make one with pyem.regress(model, ...)")
-    return *on_one_scale(model, task), None
+    """The model and the task on one scale; a design, or columns, with the values on people, blocks and trials."""
+    source = source_of(model)
+    if source is None and conditions is None:
+        return *on_one_scale(model, task), None
+    base, task = on_one_scale(model if source is None else source.model, task)
+    known = conditions or {}
+    plan = planned(dataclasses.replace(source or Regression(base, ()), model=base), known, *size)
+    return base if source is None else plan.bound.model, task, plan
 
 
 def _of_blocks(model: Model, lanes: np.ndarray, plan: Planned | None) -> tuple[Model, Any]:
     """The model of a block and the parameters of each, (P, lane)."""
     if plan is None or model.design is None:
         return model, lanes
-    weights = model.design.matrix(jnp.asarray(plan.conditions), len(lanes))
-    return model.design.inner, (weights * lanes[None]).sum(1)
+    conditions = jnp.asarray(plan.conditions)
+    weights = model.design.matrix(conditions, len(lanes))
+    return model.design.inner, model.design.of_blocks(weights, conditions, jnp.asarray(lanes))
 
 
 def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> np.ndarray:

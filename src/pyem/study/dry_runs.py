@@ -17,6 +17,7 @@ from pyem.engine.ends import look_at_all
 from pyem.engine.evaluate import log_lik, value_grad_hess
 from pyem.engine.layout import batch
 from pyem.engine.opaque import is_opaque
+from pyem.engine.regress import takes_designs
 from pyem.engine.scale import scaled
 from pyem.engine.validate import first_line, guarded, validate
 from pyem.errors import DataError, ModelError
@@ -58,6 +59,7 @@ class CheckReport:
         return f"<p>check of {escape(self.model)}</p><table>{''.join(rows)}</table>"
 
 
+@takes_designs
 def check(model: Model, data: Dataset) -> CheckReport:
     """A ladder of dry runs that stops at the first rung that fails.
 
@@ -84,6 +86,11 @@ def check(model: Model, data: Dataset) -> CheckReport:
     return CheckReport(model.name, tuple(rungs))
 
 
+def _of_block(model: Model) -> Model:
+    """The model of one block, whose parameters are those that the functions know."""
+    return model if model.design is None else model.design.inner
+
+
 def _typical(model: Model, data: Dataset, off: float = 0.1) -> np.ndarray:
     mean, _ = model.typical
     # Off the exact mean, where a derivative may be zero by symmetry.
@@ -93,9 +100,10 @@ def _typical(model: Model, data: Dataset, off: float = 0.1) -> np.ndarray:
 def _rung_shapes(model: Model, data: Dataset) -> str:
     validate(model, data)
     with jax.enable_x64(True):
-        p = jax.eval_shape(model.record, jax.ShapeDtypeStruct((model.n_params,), jnp.float64))
-        if model.log_likelihood is None:
-            guarded(model, "init(p)", lambda: jax.eval_shape(lambda p: initial_state(model, p), p))
+        inner = _of_block(model)
+        p = jax.eval_shape(inner.record, jax.ShapeDtypeStruct((inner.n_params,), jnp.float64))
+        if model.log_likelihood is None and not inner.slopes:
+            guarded(model, "init(p)", lambda: jax.eval_shape(lambda p: initial_state(inner, p), p))
     return f"columns {', '.join(model.columns)}; parameters {', '.join(model.names)}"
 
 
@@ -236,10 +244,13 @@ def _rung_simulation(model: Model, data: Dataset) -> str:
 
     if model.policy is None:
         return "skipped: the model has no policy to simulate"
-    _policy_before_response(model, data)
+    _policy_before_response(_of_block(model), data)
     if model.task is None:
         return "skipped: the model has no task to simulate"
-    simulated = guarded(model, "simulating", lambda: simulate(model, subjects=2, trials=10, key=0))
+    people = model.natural(_typical(model, data))
+    again = lambda: simulate(model, people, design=data, key=0)  # noqa: E731
+    plain = lambda: simulate(model, subjects=2, trials=10, key=0)  # noqa: E731
+    simulated = guarded(model, "simulating", plain if model.design is None else again)
     validate(model, simulated)
     value = log_lik(model, simulated, simulated.truth)
     if not np.allclose(value, simulated.log_lik, rtol=1e-8, atol=1e-8):
@@ -256,7 +267,8 @@ def _policy_before_response(model: Model, data: Dataset) -> None:
     def dry(x: Any, inputs: dict[str, Any], later: dict[str, Any]) -> int:
         p = model.record(x)
         show = lambda name, _: {column: later[column] for column in before[name]}  # noqa: E731
-        in_turn(model, p, initial_state(model, p), Record(**inputs), show, lambda name, _: later[name])
+        first = Record(**inputs)
+        in_turn(model, p, initial_state(model, p, first), first, show, lambda name, _: later[name])
         return 0
 
     with jax.enable_x64(True):
@@ -282,6 +294,6 @@ _LADDER: tuple[tuple[str, Callable[[Model, Dataset], str]], ...] = (
     ("indices", _rung_indices),
     ("purity", _rung_pure),
     ("gradient", _rung_gradient),
-    ("sampling", check_sampler),
+    ("sampling", lambda model, data: check_sampler(_of_block(model), data)),
     ("simulation", _rung_simulation),
 )

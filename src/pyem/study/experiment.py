@@ -12,12 +12,14 @@ import jax
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.regress import Regression, source_of
 from pyem.errors import FitWarning, Unavailable, counted
 from pyem.infer.em import fit_em
 from pyem.infer.progress import unless_asked
 from pyem.model.model import Model
 from pyem.population.posterior import Status
 from pyem.results.fit import Fit, is_fit
+from pyem.simulation.conditions import planned
 from pyem.simulation.play import Simulation, simulate
 
 Fitter = Callable[[Model, Dataset], Fit]
@@ -48,11 +50,13 @@ class Experiment:
         Data whose people, blocks, trials, stimuli and gaps are used instead of `subjects`, `blocks` and `trials`.
     payoffs
         For each outcome, the field of `data` that has what every option would have paid. See `pyem.simulate`.
+    conditions
+        Values of columns, such as those that a design (`pyem.regress`) depends on. See `pyem.simulate`.
 
     Raises
     ------
     ValueError
-        If numbers are given together with data, or payoffs without.
+        If numbers or conditions are given together with data, or payoffs without.
 
     Examples
     --------
@@ -69,8 +73,11 @@ class Experiment:
     missed: float = 0.0
     data: Dataset | None = None
     payoffs: Mapping[str, str] | None = None
+    conditions: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        if self.data is not None and self.conditions is not None:
+            raise ValueError("conditions are those of the data of the design; leave one of the two out")
         if self.data is not None and (self.subjects, self.blocks, self.trials) != (None, None, None):
             raise ValueError("subjects, blocks and trials are those of the data of the design; leave them out")
         if self.data is None and self.payoffs is not None:
@@ -88,12 +95,35 @@ class Experiment:
             raise ValueError(f"{what}, but params has {given} rows; {remedy}")
         return at_least_one(given, "subjects")
 
-    def rounds(self, model: Model, params: Any, subjects: int, n: int, key: Any) -> Iterator[Simulation]:
+    def of_fit(self, model: Any, params: Any) -> Experiment:
+        """The same, in the design of the data of a fit that `params` are, where a design by formula is told no other."""
+        told = self.data is not None or self.conditions is not None
+        if told or source_of(model) is None or not is_fit(params):
+            return self
+        if (self.subjects, self.blocks, self.trials) != (None, None, None):
+            raise ValueError(
+                f"the people of a fit of {model.name} have their own conditions and trials; leave subjects, blocks and trials "
+                "out, or give conditions= and no fit"
+            )
+        return dataclasses.replace(self, data=params.data)
+
+    def drawn(self, model: Model | Regression, subjects: int) -> Model:
+        """The model whose parameters people have: of a design by formula, that of its effects."""
+        source = source_of(model)
+        if source is None:
+            assert isinstance(model, Model)
+            return model
+        if self.data is not None:
+            return source.bind(self.data, None).model
+        return planned(source, self.conditions or {}, subjects, self.blocks or 1, self.trials or 100).bound.model
+
+    def rounds(self, model: Model | Regression, params: Any, subjects: int, n: int, key: Any) -> Iterator[Simulation]:
         """`n` groups of so many people, all different unless `params` are given as an array."""
+        drawn = self.drawn(model, subjects)
         for k in range(n):
             this = jax.random.fold_in(key, k)
             rng = np.random.default_rng(np.asarray(jax.random.key_data(this)).ravel())
-            values, covariates = people(model, params, subjects, rng, self.data)
+            values, covariates = people(drawn, params, subjects, rng, self.data)
             yield simulate(
                 model,
                 values,
@@ -105,7 +135,17 @@ class Experiment:
                 covariates=covariates or None,
                 design=self.data,
                 payoffs=self.payoffs,
+                conditions=self.conditions,
             )
+
+
+def to_fit(model: Model | Regression, data: Simulation) -> Model | Regression:
+    """What is fitted to simulated people: the model that made them, on its scale; a design by formula as it is."""
+    source = source_of(model)
+    if source is None:
+        return data.model or model
+    made = data.model and data.model.design
+    return source if made is None else dataclasses.replace(source, model=made.base)
 
 
 def experiment_of(design: Dataset | Experiment | None, **words: Any) -> Experiment:
@@ -148,6 +188,12 @@ def people(
                 "fit_em, fit_nuts or fit_svi, or by fit_grid with group=Group()"
             )
         population = params.population
+        mine = design is not None and design.subjects.tolist() == params.data.subjects.tolist()
+        if model.design is not None and population.group.covariates and not mine:
+            raise ValueError(
+                f"people of {model.name!r} depend on {', '.join(name for name, _ in population.group.covariates)}, which only "
+                "the people of the fit are known by; give their data, design=fit.data, and no conditions"
+            )
         # Real people's covariates, with people drawn around the mean that these predict.
         same = design is not None and design.subjects.tolist() == params.data.subjects.tolist()
         who = np.arange(subjects) if same else rng.integers(len(population.mean), size=subjects)

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.regress import Regression, block_model, on_data
 from pyem.errors import FitWarning, counted
 from pyem.model.model import Model
 from pyem.numerics.rng import as_key
@@ -114,7 +115,7 @@ class Confusion:
 
 
 def confusion(
-    models: Sequence[Model] | Mapping[str, Model],
+    models: Sequence[Model | Regression] | Mapping[str, Model | Regression],
     params: Mapping[str, Any] | None = None,
     *,
     key: Any,
@@ -125,6 +126,7 @@ def confusion(
     task: Any = None,
     missed: float = 0.0,
     design: Dataset | Experiment | None = None,
+    conditions: Mapping[str, Any] | None = None,
     fit: Fitter = fit_quickly,
     by: str | None = None,
     draws: int = 500,
@@ -135,7 +137,8 @@ def confusion(
     Parameters
     ----------
     models
-        At least two, for the same responses; with names of your own if given as a mapping.
+        At least two, for the same responses, designs by formula (`pyem.regress`) among them; with names of your own if given as
+        a mapping.
     params
         By the name of a model, who takes part; see `recovery`. The typical population of a model that is not named.
     key
@@ -148,6 +151,8 @@ def confusion(
         Probability that a response is missed.
     design
         Data whose design everybody goes through, or a `pyem.Experiment`; see `recovery`.
+    conditions
+        Values of the columns that designs by formula depend on; see `pyem.simulate`.
     fit
         ``fit(model, data)``; `fit_em` if not given. Any method will do.
     by, draws, unit
@@ -178,7 +183,9 @@ def confusion(
     if unknown:
         raise ValueError(f"params are given for {', '.join(unknown)}, but the models are {', '.join(named_models)}")
     criterion = None if by is None else named(by)
-    experiment = experiment_of(design, subjects=subjects, blocks=blocks, trials=trials, task=task, missed=missed)
+    experiment = experiment_of(
+        design, subjects=subjects, blocks=blocks, trials=trials, task=task, missed=missed, conditions=conditions
+    )
     subjects = experiment.n_subjects(None, 50)
     # The same draws for all models: their scores are compared.
     silent, key, settings = Silence(fit), as_key(key), Settings(draws, 0, unit)
@@ -208,23 +215,29 @@ def _in_nats(criterion: Criterion, fits: Mapping[str, Any], settings: Settings) 
     return [criterion.nats * one.total for one in found], [criterion.nats * one.subject for one in found]
 
 
-def _distinct(models: Sequence[Model] | Mapping[str, Model], named: Mapping[str, Model]) -> None:
+def _distinct(models: Sequence[Any] | Mapping[str, Any], named: Mapping[str, Model | Regression]) -> None:
     if len(named) != len(models):
         raise ValueError(
             f"several models have the same name: {', '.join(model.name for model in models)}; give a mapping of names"  # type: ignore[union-attr]
         )
     if len(named) < 2:
         raise ValueError(f"{len(named)} model was given; a comparison needs at least two")
-    responses = {model.responses for model in named.values()}
+    responses = {block_model(model).responses for model in named.values()}
     if len(responses) > 1:
         raise ValueError(
             f"the models explain different columns: {', '.join(map(str, sorted(responses)))}; their evidence cannot be compared"
         )
 
 
-def _same_responses(named: Mapping[str, Model], data: Dataset) -> None:
-    if len({data.fingerprint(model) for model in named.values()}) > 1:
+def _same_responses(named: Mapping[str, Model | Regression], data: Dataset) -> None:
+    if len({_counted(model, data) for model in named.values()}) > 1:
         raise ValueError(
             f"after missed trials, other responses count for some of {', '.join(named)} than for others, so that their "
             "evidence cannot be compared; use missed=0"
         )
+
+
+def _counted(model: Model | Regression, data: Dataset) -> str:
+    """A digest of the responses that count for a model."""
+    made, columns = on_data(model, data)
+    return columns.fingerprint(made)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.regress import Regression
 from pyem.errors import counted
 from pyem.model.model import Model
 from pyem.numerics.rng import as_key
 from pyem.population.posterior import Status
 from pyem.results.fit import Fit
-from pyem.study.experiment import Z95, Experiment, Fitter, Silence, at_least_one, experiment_of, fit_quickly
+from pyem.study.experiment import Z95, Experiment, Fitter, Silence, at_least_one, experiment_of, fit_quickly, to_fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,7 +135,7 @@ def _centred(values: np.ndarray) -> np.ndarray:
 
 
 def recovery(
-    model: Model,
+    model: Model | Regression,
     params: Any = None,
     *,
     key: Any,
@@ -144,6 +146,7 @@ def recovery(
     task: Any = None,
     missed: float = 0.0,
     design: Dataset | Experiment | None = None,
+    conditions: Mapping[str, Any] | None = None,
     fit: Fitter = fit_quickly,
 ) -> Recovery:
     """Simulate people, fit them, and compare estimates with the truth.
@@ -151,7 +154,7 @@ def recovery(
     Parameters
     ----------
     model
-        The model.
+        The model, or a design by formula (`pyem.regress`).
     params
         Who takes part: natural parameters (S, P), the same people in every round; a fit with a group, by any
         method, from whose group (of draws: its posterior mean) people are drawn; or None, for the model's typical population.
@@ -164,6 +167,8 @@ def recovery(
     design
         Data whose design everybody goes through (people, blocks, trials, stimuli, payoffs, gaps), or a `pyem.Experiment`,
         which says all of the above at once.
+    conditions
+        Values of the columns that a design by formula depends on; see `pyem.simulate`. People of a fit have theirs.
     fit
         ``fit(model, data)``; `fit_em` if not given. Any method will do; estimates are modes or posterior means.
 
@@ -184,13 +189,15 @@ def recovery(
     >>> bool(study.table().r["beta"] > 0.5)
     True
     """
-    experiment = experiment_of(design, subjects=subjects, blocks=blocks, trials=trials, task=task, missed=missed)
+    experiment = experiment_of(
+        design, subjects=subjects, blocks=blocks, trials=trials, task=task, missed=missed, conditions=conditions
+    ).of_fit(model, params)
     n, silent = experiment.n_subjects(params, 100), Silence(fit)
     groups = experiment.rounds(model, params, n, at_least_one(rounds), as_key(key))
-    pairs = [(data, silent(data.model or model, data)) for data in groups]
+    pairs = [(data, silent(to_fit(model, data), data)) for data in groups]
     silent.report(f"recovery of {model.name!r}", stacklevel=2)
     return Recovery(
-        model=model,
+        model=experiment.drawn(model, n),
         truth=np.stack([data.true_params for data, _ in pairs]),
         estimate=np.stack([found.params for _, found in pairs]),
         z=np.stack([_standardized(data.truth, found) for data, found in pairs]),

@@ -20,7 +20,7 @@ from pyem.engine.validate import first_line
 from pyem.errors import ModelError
 from pyem.model.model import Model
 from pyem.model.record import Record
-from pyem.model.rollout import initial_state, over_lanes, policies, updated
+from pyem.model.rollout import first_states, initial_state, over_lanes, policies, updated
 from pyem.numerics.jit import compiled
 
 DRAWS = 10_000
@@ -102,7 +102,7 @@ def _undrawable(model: Model, data: Dataset) -> str | None:
 
     def look(x: Array, trial: Record, key: Array) -> int:
         p = model.record(x)
-        for name, dist in policies(model, p, initial_state(model, p), trial).items():
+        for name, dist in policies(model, p, initial_state(model, p, trial), trial).items():
             if not hasattr(dist, "sample"):
                 found.append(f"the distribution of {name!r} has no sample(key)")
                 continue
@@ -155,7 +155,7 @@ def _walk(model: Model, x: Array, trials: Record, extra: Any, each: Callable[...
     def body(state: Any, now: Any) -> Any:
         return over_lanes(lane_step)(p, state, *now)
 
-    return lax.scan(body, over_lanes(lambda p: initial_state(model, p))(p), (trials, extra))[1]
+    return lax.scan(body, first_states(model, p, trials), (trials, extra))[1]
 
 
 @compiled(0, quick=True)

@@ -1,0 +1,186 @@
+"""Designs by formula wherever a model goes: simulation, dry runs, recovery, confusion, checks, and models made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+
+import pyem
+
+PEOPLE, BLOCKS, TRIALS = 5, 2, 20
+MODEL = pyem.models.get("rw1a1b")
+DESIGN = pyem.regress(MODEL, "alpha ~ drug + dx", "beta ~ load")
+RNG = np.random.default_rng(0)
+CONDITIONS = {
+    "drug": ["off", "on"],
+    "dx": np.array(["c", "p", "c", "p", "c"])[:, None],
+    "load": RNG.normal(size=(PEOPLE, BLOCKS, TRIALS)),
+}
+PARAMS = np.tile([5.0, 0.3, 0.4, 0.8], (PEOPLE, 1))
+SIZE = {"subjects": PEOPLE, "blocks": BLOCKS, "trials": TRIALS}
+
+
+@functools.cache
+def data() -> pyem.Simulation:
+    return pyem.simulate(DESIGN, PARAMS, conditions=CONDITIONS, blocks=BLOCKS, trials=TRIALS, key=1)
+
+
+@functools.cache
+def fitted() -> pyem.PointFit:
+    return pyem.fit_em(DESIGN, data())
+
+
+def plain() -> pyem.Dataset:
+    """The data as a table would have them, without the columns of a design."""
+    fields = {name: values for name, values in data().fields.items() if not name.startswith("column ")}
+    kept = {f.name: getattr(data(), f.name) for f in dataclasses.fields(pyem.Dataset)}
+    present = {name: data().present[name] for name in fields}
+    return pyem.Dataset(**(kept | {"fields": fields, "present": present, "covariates": {}}))
+
+
+def test_the_likelihood_at_natural_parameters_is_that_of_the_simulation():
+    expected = data().log_lik
+    np.testing.assert_allclose(pyem.log_lik(DESIGN, plain(), PARAMS), expected, atol=1e-9)
+    np.testing.assert_allclose(pyem.log_lik(data().model, data(), PARAMS), expected, atol=1e-9)
+    # At the very end of a range: everybody's first outcome is all that is remembered.
+    ends = pyem.log_lik(pyem.regress(MODEL, "alpha ~ 1"), plain(), [5.0, 1.0])
+    np.testing.assert_allclose(ends, pyem.log_lik(MODEL, plain(), [5.0, 1.0]), atol=1e-9)
+
+
+def test_check_climbs_its_ladder():
+    report = pyem.check(DESIGN, plain())
+    assert report, str(report)
+    assert report.rungs[-1].detail == "simulated choices have the probability that the likelihood says"
+
+
+def test_people_are_simulated_on_the_trials_of_data():
+    for model, design in ((DESIGN, plain()), (data().model, plain()), (data().model, data())):
+        again = pyem.simulate(model, PARAMS, design=design, key=2)
+        np.testing.assert_array_equal(again.fields["load"], data().fields["load"])
+        np.testing.assert_allclose(pyem.log_lik(DESIGN, again, PARAMS), again.log_lik, atol=1e-9)
+    with pytest.raises(ValueError, match="conditions are those of the data"):
+        pyem.simulate(DESIGN, PARAMS, design=plain(), conditions=CONDITIONS, key=2)
+    with pytest.raises(pyem.DataError, match=r"depends on drug, dx, load; give the values in conditions="):
+        pyem.simulate(data().model, PARAMS, key=2)
+
+
+def test_columns_of_other_models_are_kept_with_simulated_people():
+    other = pyem.simulate(MODEL, PARAMS[:, [0, 2]], conditions=CONDITIONS, blocks=BLOCKS, trials=TRIALS, key=3)
+    assert DESIGN.bind(other).model.names == data().model.names
+    np.testing.assert_allclose(pyem.log_lik(MODEL, other, other.true_params), other.log_lik, atol=1e-9)
+
+
+@pytest.mark.parametrize("words", [{**SIZE, "conditions": CONDITIONS}, {"design": data}, {"design": pyem.Experiment}])
+def test_parameters_are_recovered_in_their_conditions(words):
+    given = dict(words)
+    if given.get("design") is data:
+        given["design"] = plain()
+    elif "design" in given:
+        given["design"] = pyem.Experiment(**SIZE, conditions=CONDITIONS)
+    study = pyem.recovery(DESIGN, key=1, fit=fit_map, **given)
+    assert study.truth.shape == (1, PEOPLE, 4)
+    assert list(study.table().index) == ["beta", "beta[load]", "alpha", "alpha[drug]"]
+    assert np.isfinite(study.estimate).all()
+
+
+def fit_map(model, data):
+    import warnings
+
+    with warnings.catch_warnings():
+        # People on their own have no effect of the diagnosis.
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        return pyem.fit_map(model, data)
+
+
+def test_people_of_a_fit_are_in_the_conditions_of_its_data():
+    study = pyem.recovery(DESIGN, fitted(), key=1, fit=fit_map)
+    mean = fitted().population.mean
+    assert study.truth.shape == (1, PEOPLE, 4)
+    assert np.abs(study.model.unconstrained(study.truth[0]) - mean).max() < 6 * np.sqrt(fitted().population.cov.max())
+    with pytest.raises(ValueError, match="their own conditions"):
+        pyem.recovery(DESIGN, fitted(), key=1, subjects=3)
+    with pytest.raises(ValueError, match="depend on dx"):
+        pyem.recovery(DESIGN, fitted(), key=1, conditions=CONDITIONS, **SIZE)
+    with pytest.raises(pyem.DataError, match="give the values in conditions"):
+        pyem.recovery(DESIGN, key=1, subjects=3)
+
+
+def test_designs_are_told_from_other_models():
+    pair = [pyem.regress(MODEL, "alpha ~ drug"), MODEL]
+    study = pyem.confusion(pair, key=1, rounds=1, conditions=CONDITIONS, by="aic", fit=fit_map, **SIZE)
+    assert study.names == ("rw1a1b(alpha ~ drug)", "rw1a1b")
+    assert np.isfinite(study.group).all()
+
+
+def test_latents_and_predictions_are_those_of_the_conditions():
+    fit = fitted()
+    latents = fit.latents()
+    assert latents.groupby("subject").log_prob.sum().to_numpy() == pytest.approx(fit.log_lik)
+    predicted = pyem.posterior_predictive(fit, draws=4, key=1)
+    check = pyem.predictive_check(predicted)
+    assert check.group.loc["choice", "observed"] == pytest.approx(latents.choice.eq(0).mean(), abs=1e-6)
+    played = pyem.posterior_predictive(fit, draws=2, key=1, task=MODEL.task, design=plain())
+    assert played.responses["choice"].shape == (2, TRIALS, PEOPLE * BLOCKS)
+    assert pyem.prior_predictive(DESIGN, plain(), draws=2, key=1).params.shape == (2, PEOPLE, 4)
+
+
+# -- models of models -----------------------------------------------------------------------------------------------------
+
+
+def test_effects_are_held_at_a_value():
+    design = pyem.regress(MODEL, "alpha ~ drug", "beta ~ load")
+    held = pyem.fix(design, **{"alpha[drug]": 0.8, "beta[load]": 0.3})
+    assert held.bind(plain()).model.names == ("beta", "alpha")
+    value = pyem.log_lik(held, plain(), PARAMS[:, [0, 2]])
+    np.testing.assert_allclose(value, data().log_lik, atol=1e-9)
+    # So are those of a model that was bound to data, and parameters without a formula.
+    bound = pyem.fix(design.bind(plain()).model, **{"alpha[drug]": 0.8})
+    assert bound.names == ("beta", "beta[load]", "alpha")
+    np.testing.assert_allclose(pyem.log_lik(bound, plain(), PARAMS[:, :3]), data().log_lik, atol=1e-9)
+    assert pyem.fix(pyem.regress(MODEL, "alpha ~ drug"), beta=5.0).bind(plain()).model.names == ("alpha", "alpha[drug]")
+
+
+def test_effects_are_equal_to_others():
+    two = pyem.models.get("rw2a1b")
+    design = pyem.tie(
+        pyem.regress(two, "alpha_pos ~ drug", "alpha_neg ~ drug"), **{"alpha_neg[drug]": "alpha_pos[drug]"}
+    )
+    assert design.bind(plain()).model.names == ("beta", "alpha_pos", "alpha_pos[drug]", "alpha_neg")
+    same = pyem.tie(pyem.regress(two, "alpha_pos ~ drug", "alpha_neg ~ drug"), **{"alpha_neg": "alpha_pos"})
+    one = pyem.tie(same, **{"alpha_neg[drug]": "alpha_pos[drug]"})
+    expected = pyem.log_lik(pyem.regress(MODEL, "alpha ~ drug"), plain(), PARAMS[:, [0, 2, 3]])
+    np.testing.assert_allclose(pyem.log_lik(one, plain(), PARAMS[:, [0, 2, 3]]), expected, atol=1e-9)
+
+
+def test_a_fit_with_a_held_effect_is_saved_and_has_its_marginal_means(tmp_path):
+    design = pyem.fix(pyem.regress(MODEL, "alpha ~ drug"), **{"alpha[drug]": 0.8})
+    fit = pyem.fit_em(design, plain())
+    means = fit.marginal_means("alpha").table()
+    assert means["estimate"].to_numpy() == pytest.approx(fit.population.coef[0, 1] + np.array([0.0, 0.8]))
+    again = pyem.load(fit.save(tmp_path / "fit.nc"))
+    assert again.model == fit.model
+    assert again.marginal_means("alpha").table().equals(means)
+
+
+def test_a_design_may_have_lapses():
+    lapsing = pyem.with_lapse(pyem.regress(MODEL, "alpha ~ drug"))
+    assert lapsing.bind(plain()).model.names == ("beta", "alpha", "alpha[drug]", "lapse")
+    sticky = pyem.with_stickiness(pyem.regress(MODEL, "alpha ~ drug").bind(plain()).model)
+    assert sticky.names == ("beta", "alpha", "alpha[drug]", "stickiness")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda d: pyem.fix(d, **{"alpha[dose]": 0.0}), ValueError, r"no single value 'alpha\[dose\]'"),
+        (lambda d: pyem.fix(d, alpha=0.4), pyem.ModelError, "cannot depend on dx"),
+        (lambda d: pyem.fix(pyem.regress(MODEL, "alpha ~ 1"), alpha=1.4), ValueError, "outside the range"),
+        (lambda d: pyem.tie(d, **{"alpha[drug]": "alpha"}), ValueError, "same range"),
+    ],
+)
+def test_what_cannot_be_held_or_tied_is_told(change, error, message):
+    with pytest.raises(error, match=message):
+        change(DESIGN).bind(plain())
