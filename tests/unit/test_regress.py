@@ -197,7 +197,7 @@ def test_simulated_people_have_the_probability_that_the_likelihood_says():
     bound = design.bind(sim)
     np.testing.assert_allclose(log_lik(bound.model, bound.data, sim.truth), sim.log_lik, atol=1e-9)
     with pytest.raises(pyem.DataError, match="a value for each block"):
-        pyem.simulate(design, params, conditions={"drug": [0, 1, 2]}, blocks=BLOCKS, trials=TRIALS, key=1)
+        pyem.simulate(design, params, conditions={"drug": [0, 1, 2], "load": load}, blocks=BLOCKS, trials=TRIALS, key=1)
 
 
 # -- fits -----------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyem.infer.standard_errors import louis_parts
-from pyem.population.population import MIN_SD, Population
+from pyem.population.population import Population
 from pyem.population.posterior import Laplace
 
 LONGEST = 0.5
@@ -106,7 +106,7 @@ def limited(before: np.ndarray, after: np.ndarray, population: Population) -> np
     if not np.isfinite(size):
         return before
     after = before + step * min(1.0, LONGEST / max(size, 1e-300))
-    return np.where(population.is_diagonal, np.maximum(after, np.maximum(SHRINK * before, MIN_SD)), after)
+    return np.where(population.is_diagonal, np.maximum(after, np.maximum(SHRINK * before, population.least)), after)
 
 
 def _pivots(cov: np.ndarray) -> np.ndarray:

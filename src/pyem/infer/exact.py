@@ -33,6 +33,10 @@ NEAR = 0.5
 """Points are judged once the group moves by less than this, in standard errors: around modes they are only roughly right."""
 NARROWEST = 0.02
 """Points are made for groups no narrower than this share of the typical one, unless people do not differ at all."""
+THINNEST = 0.05
+"""The same of groups with correlations, of what is left of an sd given the others: where a correlation nears 1."""
+ROUND, ROUNDED = 0.1, 0.3
+"""Where the smallest eigenvalue of the correlations is below the first, the search begins with so much less of them."""
 ENOUGH = 20.0
 """Effective points of a mixture below which moments are not reliable."""
 
@@ -141,12 +145,20 @@ def _judged(moments: Moments, hard: np.ndarray, effective: np.ndarray) -> Moment
 
 
 def _wide_enough(places: Places, run: EMRun, make: Make) -> tuple[Population, Laplace]:
-    """A group that is not narrow, and modes under it: points for a narrow group see nothing else."""
-    sd = np.sqrt(np.diag(run.population.cov))
+    """A group that is not narrow in any direction, and modes under it: points for a narrow group see nothing else."""
+    started = run.population
+    sd = np.sqrt(np.diag(started.cov))
     wide = np.maximum(sd, 0.3 * places.model.typical[1])
-    if (wide <= 1.01 * sd).all():
+    corr = started.cov / np.outer(sd, sd)
+    if started.correlated:
+        # A correlation of 1 is neared as a standard deviation of 0 is, but points have to have some width.
+        started = dataclasses.replace(started, least=THINNEST * float(places.model.typical[1].min()))
+        corr = corr if np.linalg.eigvalsh(corr).min() > ROUND else (1 - ROUNDED) * corr + ROUNDED * np.eye(len(sd))
+    elif (wide <= 1.01 * sd).all():
         return run.population, run.laplace
-    population = dataclasses.replace(run.population, cov=run.population.cov * np.outer(wide / sd, wide / sd))
+    population = dataclasses.replace(started, cov=started.floored(corr * np.outer(wide, wide)))
+    if np.array_equal(population.cov, run.population.cov):
+        return population, run.laplace
     start = np.where(np.isfinite(run.laplace.mode), run.laplace.mode, population.mean)
     return population, make(start)(population.prior, 1e-8)
 
@@ -205,7 +217,21 @@ def _trusted(old: Population, new: Population, typical: np.ndarray) -> tuple[Pop
     sd = np.clip(after, np.maximum(0.5 * before, np.minimum(floor, before)), 2 * before)
     sd = np.where(same | gone, old.smallest, sd)
     far = gone.any() or (np.abs(np.log(sd / after))[~same] > 1e-6).any()
-    return dataclasses.replace(new, cov=new.cov * np.outer(sd / after, sd / after)), bool(far)
+    cov = new.cov * np.outer(sd / after, sd / after)
+    if new.correlated:
+        nearer = _near(old, cov)
+        far = far or not np.allclose(nearer, cov, rtol=1e-6, atol=1e-9)
+        cov = nearer
+    return dataclasses.replace(new, cov=cov), bool(far)
+
+
+def _near(old: Population, cov: np.ndarray) -> np.ndarray:
+    """A covariance that in no direction is less than half as wide, or more than twice as wide, as that of the old group."""
+    root = np.linalg.cholesky(old.cov)
+    white = np.linalg.inv(root)
+    values, axes = np.linalg.eigh(white @ cov @ white.T)
+    axes = root @ axes
+    return old.floored((axes * np.clip(values, 0.25, 4.0)) @ axes.T)
 
 
 # -- errors ---------------------------------------------------------------------------------------------------------------

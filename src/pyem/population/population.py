@@ -46,6 +46,8 @@ class Population:
     held
         (P,): standard deviations that are given, 0 for a parameter that is common to all, NaN where they are estimated;
         None stands for NaN throughout.
+    least
+        Standard deviations, and those given the other parameters that are correlated, do not fall below this.
     """
 
     group: Group
@@ -58,11 +60,12 @@ class Population:
     penalty: float = 0.0
     pattern: np.ndarray | None = None
     held: np.ndarray | None = None
+    least: float = MIN_SD
 
     @property
     def smallest(self) -> np.ndarray:
         """(P,): group standard deviations do not fall below this."""
-        return MIN_SD * (np.ones(len(self.cov)) if self.unit is None else self.unit)
+        return self.least * (np.ones(len(self.cov)) if self.unit is None else self.unit)
 
     @property
     def estimated(self) -> np.ndarray:
@@ -173,7 +176,7 @@ class Population:
         chol[self.lower] = vector[n:]
         diagonal = np.diag_indices_from(chol)
         least = np.log(self.smallest)
-        chol[diagonal] = self._sds(np.exp(np.clip(chol[diagonal], least, least + 20.0 - math.log(MIN_SD))))
+        chol[diagonal] = self._sds(np.exp(np.clip(chol[diagonal], least, least + 20.0 - math.log(self.least))))
         return dataclasses.replace(self, coef=coef, cov=chol @ chol.T)
 
     @property
@@ -228,10 +231,10 @@ class Population:
         estimated = self.estimated
         alone = ~estimated.any(1)
         if (estimated <= np.eye(len(cov), dtype=bool)).all():
-            out = np.diag(np.maximum(np.diag(cov), MIN_SD**2))
+            out = np.diag(np.maximum(np.diag(cov), self.least**2))
         else:
             values, vectors = np.linalg.eigh(np.where(estimated, (cov + cov.T) / 2, 0.0))
-            out = (vectors * np.maximum(values, MIN_SD**2)) @ vectors.T
+            out = (vectors * np.maximum(values, self.least**2)) @ vectors.T
             out = out if estimated.all() else np.where(estimated, out, 0.0)
         out[alone, alone] = self._sds(np.ones(len(cov)))[alone] ** 2
         return out

@@ -15,7 +15,6 @@ from pyem.engine.regress import again
 from pyem.errors import list_of
 from pyem.model.model import Model
 from pyem.model.transform import Transform
-from pyem.population.population import MIN_SD
 from pyem.results.effects import INTERVAL, Combined, Weights, scale_of, value_of
 
 if TYPE_CHECKING:
@@ -190,7 +189,7 @@ def marginal_means_of(
     cov = weights.population.cov
     spread = np.einsum("cp,pq,cq->c", mean(within), cov, mean(within))
     sd = float(np.sqrt(max(spread.mean(), 0.0)))
-    sd = sd if sd > 1.5 * MIN_SD else np.nan
+    sd = sd if sd > 1.5 * weights.population.least else np.nan
     found = weights.combined(mean(pick)).moved(mean(known))
     return MarginalMeans(parameter, tuple(cells), found, value.transform, scale, sd)
 

@@ -13,7 +13,7 @@ from jax import Array, lax
 
 from pyem.data.dataset import Dataset
 from pyem.data.masks import met
-from pyem.engine.regress import takes_designs
+from pyem.engine.regress import on_data, takes_designs
 from pyem.errors import counted, list_of
 from pyem.model.design import in_blocks, without_conditions
 from pyem.model.model import Model
@@ -125,13 +125,14 @@ def posterior_predictive(
     x = fit.draws(draws, key=key).x
     # People without a regular posterior are shown where the fit has them.
     x = np.where(np.isfinite(x), x, fit.x)
-    data = fit.data if design is None else design
-    if design is not None:
-        from pyem.engine.validate import validate
+    if design is None:
+        return _predicted(fit.model, fit.data, x, "posterior", as_key(key), task, payoffs)
+    from pyem.engine.validate import validate
 
-        validate(fit.model, design)
-        x = x[:, _places_of(design, fit.data)]
-    return _predicted(fit.model, data, x, "posterior", as_key(key), task, payoffs)
+    model, data = on_data(fit.model, design)
+    validate(model, data)
+    x = x[:, _places_of(data, fit.data)]
+    return _predicted(model, data, x, "posterior", as_key(key), task, payoffs)
 
 
 def _places_of(design: Dataset, data: Dataset) -> np.ndarray:
