@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from pyem.engine.formula_text import formula_of
 from pyem.errors import ModelError, warn
 from pyem.model.designed import design_name
 from pyem.model.model import Model
-from pyem.model.modifiers import fix, tie, with_lapse, with_stickiness
+from pyem.model.modifiers import DERIVATIONS, fix, tie
 from pyem.population.group import Group
 
 if TYPE_CHECKING:
@@ -69,6 +69,20 @@ class Regression:
         """The columns that its formulas name, besides those that every data set has."""
         named = dict.fromkeys(name for formula in self.formulas for name in formula.columns)
         return tuple(name for name in named if name not in ("subject", "block", "trial"))
+
+    def modified(self, step: str, values: Mapping[str, Any]) -> Regression:
+        """The design after `pyem.fix`, `pyem.tie` or another function that makes models of models; these call it.
+
+        Examples
+        --------
+        >>> import pyem
+        >>> regress(pyem.models.get("rw1a1b"), "alpha ~ drug").modified("fix", {"alpha[drug]": 0.5}).held
+        (('alpha[drug]', 0.5),)
+        """
+        own = {"fix": _fixed, "tie": _tied}
+        if step in own:
+            return own[step](self, values)
+        return dataclasses.replace(self, model=DERIVATIONS[step](self.model, **values))
 
     def bind(self, data: Dataset, group: Group | None = Group()) -> Bound:  # noqa: B008 (a Group is frozen)
         """What the design is on a data set: the model whose parameters are the effects, the data with their columns, the group.
@@ -253,16 +267,14 @@ def by(model: Model, **columns: str) -> Regression:
 # -- models of models ----------------------------------------------------------------------------------------------------
 
 
-@fix.register
-def _fixed(design: Regression, **values: float) -> Regression:
+def _fixed(design: Regression, values: Mapping[str, float]) -> Regression:
     """A design with effects, or parameters without a formula, that are held."""
     plain, rest = _split(design, values)
     model = fix(design.model, **plain) if plain else design.model
     return dataclasses.replace(design, model=model, held=(*design.held, *((k, float(v)) for k, v in rest.items())))
 
 
-@tie.register
-def _tied(design: Regression, **sources: str) -> Regression:
+def _tied(design: Regression, sources: Mapping[str, str]) -> Regression:
     """A design with effects, or parameters without a formula, that are equal to others."""
     plain, rest = _split(design, sources)
     own = {name: source for name, source in plain.items() if _split(design, {source: ""})[0]}
@@ -271,21 +283,11 @@ def _tied(design: Regression, **sources: str) -> Regression:
     return dataclasses.replace(design, model=model, tied=(*design.tied, *rest.items()))
 
 
-def _split(design: Regression, values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(design: Regression, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What is about parameters of the model that have no formula, and what is about effects."""
     with_formula = {formula.parameter for formula in design.formulas}
     plain = {name: value for name, value in values.items() if name not in with_formula and "[" not in name}
     return plain, {name: value for name, value in values.items() if name not in plain}
-
-
-@with_lapse.register
-def _lapsing(design: Regression) -> Regression:
-    return dataclasses.replace(design, model=with_lapse(design.model))
-
-
-@with_stickiness.register
-def _sticky(design: Regression) -> Regression:
-    return dataclasses.replace(design, model=with_stickiness(design.model))
 
 
 # -- verbs that take a design ---------------------------------------------------------------------------------------------

@@ -93,11 +93,11 @@ def designed(
     parameters, terms = _parameters(model, inner, found)
     columns = tuple(dict.fromkeys(effect.column for effect in found if effect.level == "block"))
     placed = [(row, source, columns.index(column) if column else -1) for row, source, column in terms]
-    held, tied = tuple(map(tuple, held)), tuple(map(tuple, tied))
     parameters, places, constants = _settled(model, parameters, placed, dict(held), dict(tied))
+    fixed, same = tuple(dict(held).items()), tuple(dict(tied).items())
     kept = tuple(map(tuple, formulas)), tuple((name, tuple(known)) for name, known in levels)
-    design = BlockDesign(inner, places, columns, model, found, *kept, tuple(inputs), held, tied, constants)
-    name = design_name(model.name, kept[0], held, tied)
+    design = BlockDesign(inner, places, columns, model, found, *kept, tuple(inputs), fixed, same, constants)
+    name = design_name(model.name, kept[0], fixed, same)
     made = dataclasses.replace(inner, name=name, parameters=parameters, tied=(), design=design)
     return dataclasses.replace(made, recipe=(*model.recipe, ("designed", arguments_of(made))) if model.recipe else ())
 

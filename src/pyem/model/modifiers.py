@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +18,18 @@ from pyem.model.record import Record
 from pyem.model.transform import Interval, Real
 
 
-@functools.singledispatch
-def fix(model: Model, **values: float) -> Model:
+class Design(Protocol):
+    """What is not a model yet but will be one of data, as what `pyem.regress` makes."""
+
+    def modified(self, step: str, values: Mapping[str, Any]) -> Self:
+        """The same with the change of that name."""
+        ...
+
+
+Either = TypeVar("Either", Model, Design)
+
+
+def fix(model: Either, **values: float) -> Either:
     """The same model with some parameters held at given natural values.
 
     Effects of a design (`pyem.regress`) are held, too: ``fix(design, **{"alpha[drug]": 0.5})``.
@@ -36,6 +45,8 @@ def fix(model: Model, **values: float) -> Model:
     >>> fix(get("rw1a1b"), alpha=0.1).names
     ('beta',)
     """
+    if not isinstance(model, Model):
+        return model.modified("fix", values)
     if model.design is not None:
         return _redesigned(model, held=values)
     for name, value in values.items():
@@ -51,8 +62,7 @@ def fix(model: Model, **values: float) -> Model:
     return _derived(_without(model, values, label), "fix", fixed, fixed=model.fixed + fixed)
 
 
-@functools.singledispatch
-def tie(model: Model, **sources: str) -> Model:
+def tie(model: Either, **sources: str) -> Either:
     """The same model with some parameters equal to others: ``tie(model, alpha_neg="alpha_pos")``.
 
     So are effects of a design (`pyem.regress`), on one parameter or two:
@@ -69,6 +79,8 @@ def tie(model: Model, **sources: str) -> Model:
     >>> tie(get("rw2a1b"), alpha_neg="alpha_pos").names
     ('beta', 'alpha_pos')
     """
+    if not isinstance(model, Model):
+        return model.modified("tie", sources)
     if model.design is not None:
         return _redesigned(model, tied=sources)
     for name, source in sources.items():
@@ -129,8 +141,7 @@ class _LapsePolicy:
         return Categorical(jnp.where(offered, mixed, -jnp.inf))
 
 
-@functools.singledispatch
-def with_lapse(model: Model) -> Model:
+def with_lapse(model: Either) -> Either:
     """The same model, except that with probability ``lapse`` the subject picks an option at random.
 
     An option whose logit is minus infinity is not on offer: it is not picked at random either.
@@ -141,6 +152,8 @@ def with_lapse(model: Model) -> Model:
     >>> with_lapse(get("rw1a1b")).names
     ('beta', 'alpha', 'lapse')
     """
+    if not isinstance(model, Model):
+        return model.modified("with_lapse", {})
     if model.design is not None:
         return _redesigned(model, with_lapse(model.design.base))
     _require_policy(model, "with_lapse")
@@ -184,8 +197,7 @@ class _StickyUpdate:
         return {"value": value, "last_choice": jnp.where(trial.responded[self.response], last, before)}, latents
 
 
-@functools.singledispatch
-def with_stickiness(model: Model) -> Model:
+def with_stickiness(model: Either) -> Either:
     """The same model with ``stickiness`` nats added to the option chosen last (perseveration; below 0, alternation).
 
     References
@@ -199,6 +211,8 @@ def with_stickiness(model: Model) -> Model:
     >>> with_stickiness(get("rw1a1b")).names
     ('beta', 'alpha', 'stickiness')
     """
+    if not isinstance(model, Model):
+        return model.modified("with_stickiness", {})
     if model.design is not None:
         return _redesigned(model, with_stickiness(model.design.base))
     _require_policy(model, "with_stickiness")
@@ -216,9 +230,7 @@ def with_stickiness(model: Model) -> Model:
     )
 
 
-DERIVATIONS: dict[str, Callable[..., Model]] = {
-    f.__name__: f for f in (designed, fix, tie, with_lapse, with_stickiness)
-}
+DERIVATIONS: dict[str, Callable[..., Any]] = {f.__name__: f for f in (designed, fix, tie, with_lapse, with_stickiness)}
 """What a recipe may name after the registered model."""
 
 

@@ -13,7 +13,7 @@ from jax import Array, lax
 
 from pyem.data.dataset import Dataset
 from pyem.data.parts import chosen
-from pyem.engine.regress import Regression, source_of
+from pyem.engine.regress import Regression, block_model, source_of
 from pyem.engine.scale import chosen_range, observed_range
 from pyem.errors import warn
 from pyem.model.model import Model
@@ -234,8 +234,7 @@ def _designed(
     said = [f"{name}={n}" for name, n in zip(("subjects", "blocks", "trials"), sizes, strict=True) if n is not None]
     if said:
         raise ValueError(f"{', '.join(said)}: the design says how many there are; leave that out, or give no design")
-    source = source_of(model)
-    model = model if source is None else source.model
+    source, model = source_of(model), block_model(model)
     if model.policy is None:
         raise ValueError(f"model {model.name!r} has no policy, so it cannot be simulated")
     if not 0 <= missed < 1:
@@ -273,8 +272,8 @@ def _on_trials(
     """The model and the task on one scale; a design, or columns, with the values on people, blocks and trials."""
     source = source_of(model)
     if source is None and conditions is None:
-        return *on_one_scale(model, task), None
-    base, task = on_one_scale(model if source is None else source.model, task)
+        return *on_one_scale(block_model(model), task), None
+    base, task = on_one_scale(block_model(model), task)
     known = conditions or {}
     plan = planned(dataclasses.replace(source or Regression(base, ()), model=base), known, *size)
     return base if source is None else plan.bound.model, task, plan

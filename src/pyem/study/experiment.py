@@ -22,7 +22,7 @@ from pyem.results.fit import Fit, is_fit
 from pyem.simulation.conditions import planned
 from pyem.simulation.play import Simulation, simulate
 
-Fitter = Callable[[Model, Dataset], Fit]
+Fitter = Callable[[Any, Dataset], Fit]
 """How a study fits: ``fit_em``, ``fit_map``, or one of them with settings, ``functools.partial(fit_map, sd=2.0)``."""
 Z95 = 1.959963984540054
 
@@ -217,7 +217,7 @@ class Silence:
     unconverged: int = 0
     irregular: int = 0
 
-    def __call__(self, model: Model, data: Dataset) -> Fit:
+    def __call__(self, model: Model | Regression, data: Dataset) -> Fit:
         """Fit, and count what would have been warned of."""
         with warnings.catch_warnings(), unless_asked():
             warnings.simplefilter("ignore", FitWarning)
