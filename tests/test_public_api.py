@@ -45,6 +45,7 @@ API = {
     "SampleFit",
     "Simulation",
     "Status",
+    "Wiener",
     "__version__",
     "aic",
     "aif",

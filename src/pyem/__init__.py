@@ -40,6 +40,7 @@ _WHERE = {
     "SampleFit": "results.sample",
     "Simulation": "simulation.play",
     "Status": "population.posterior",
+    "Wiener": "model.times.wiener",
     "Regression": "engine.regress",
     "aic": "selection.criteria",
     "bic": "selection.criteria",
