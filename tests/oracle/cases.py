@@ -1,11 +1,14 @@
 """The case of every registered model, by name. A new family adds its module here; a model without a case fails the contract."""
 
-from tests.oracle import aif, bayes, choice, glm, go_nogo, offers, rl, rlwm, two_step
+from tests.oracle import aif, bayes, choice, exploration, feedback, gambling, glm, go_nogo, offers, rl, rlwm, two_step
 from tests.oracle.case import Case
 
 CASES: dict[str, Case] = {
     **rl.CASES,
     **choice.CASES,
+    **feedback.CASES,
+    **exploration.CASES,
+    **gambling.CASES,
     **two_step.CASES,
     **go_nogo.CASES,
     **rlwm.CASES,

@@ -1,9 +1,14 @@
 """Tasks, for simulation: what a subject is shown on a trial, and what comes of the response."""
 
+from pyem.task.balloons import Balloons
 from pyem.task.bandits import Bandit, DriftingBandit, Reversal
+from pyem.task.decks import Iowa
 from pyem.task.designs import Design, Replay
+from pyem.task.full_feedback import FullFeedback
 from pyem.task.go_nogo import GoNoGo
 from pyem.task.offers import Offers
+from pyem.task.pairs import ProbabilisticSelection
+from pyem.task.payoffs import DriftingPayoffs, GaussianBandit
 from pyem.task.ponds import Ponds
 from pyem.task.regressors import Regressors
 from pyem.task.rescaled import Rescaled
@@ -11,15 +16,22 @@ from pyem.task.social import PairedBandit, ProsocialBandit
 from pyem.task.stimuli import StimulusSets
 from pyem.task.task import Task
 from pyem.task.two_step import TwoStep
+from pyem.task.wins_losses import WinsAndLosses
 
 __all__ = [
+    "Balloons",
     "Bandit",
     "Design",
     "DriftingBandit",
+    "DriftingPayoffs",
+    "FullFeedback",
+    "GaussianBandit",
     "GoNoGo",
+    "Iowa",
     "Offers",
     "PairedBandit",
     "Ponds",
+    "ProbabilisticSelection",
     "ProsocialBandit",
     "Regressors",
     "Replay",
@@ -28,4 +40,5 @@ __all__ = [
     "StimulusSets",
     "Task",
     "TwoStep",
+    "WinsAndLosses",
 ]
