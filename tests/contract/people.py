@@ -23,20 +23,9 @@ LONGEST = 12
 COLUMNS = {"subject": "subject", "block": "block", "trial": "trial"}
 
 
-<<<<<<< HEAD
 IN_FULL = {
-    *("rw1a1b", "rwck", "rlwm", "two_step", "go_nogo_valence", "bayes", "aif_bandit"),
+    *("rw1a1b", "rwck", "rlwm", "two_step", "go_nogo_valence", "bayes", "aif_bandit", "fictive"),
     *("dd_hyperbolic", "prospect", "glm", "glm_ar", "logit", "poisson"),
-=======
-VARIANTS = {
-    *("two_step_sarsa", "two_step_model_based", "two_step_separate"),
-    *("go_nogo_rw", "go_nogo_bias", "go_nogo_pavlovian"),
-    *("dd_exponential", "dd_quasi_hyperbolic", "dd_myerson_green", "dd_constant_sensitivity"),
-    *("prospect_linear", "prospect_no_loss_aversion", "crra", "mean_variance"),
-    *("fictive_mirrored", "confirmation_bias", "pearce_hall", "reward_punishment", "reward_punishment_lapse"),
-    *("probabilistic_selection", "kalman", "ucb", "thompson", "volatile_kalman_continuous", "pvl_delta", "pvl_decay"),
-    *("effort_linear", "effort_hyperbolic", "effort_power"),
->>>>>>> f3e8a7e (Models of counterfactual learning, associability, wins and losses, exploration, Iowa gambling and balloons)
 }
 """Models of every family and kind of response, of which everything is tested in the quick tests. Of all others these test the
 likelihood and the simulation against the oracle, missing values, and derivatives; what layout and masks do with a model, and
