@@ -29,7 +29,9 @@ def responses(data: Dataset, model: Model) -> Masks:
     shown = known(data, model, model.inputs)
     responded = {name: shown & data.present[name] for name in model.responses}
     for name, columns in model.between:
-        responded[name] &= known(data, model, columns)
+        # An optional response is none without what is shown just before it, though the trial teaches something.
+        needed = np.logical_and.reduce([data.valid, *(data.present[column] for column in columns)])
+        responded[name] &= needed if name in model.optional else known(data, model, columns)
     learn = met(data, model)
     if model.updates != "always":
         learn &= known(data, model, model.outcomes)

@@ -106,6 +106,54 @@ class Poisson(NamedTuple):
         return jax.random.poisson(key, jnp.asarray(self.rate))
 
 
+class NegativeBinomial(NamedTuple):
+    """Counts that vary more than those of `Poisson`: with mean `exp(log_mean)`, and variance mean + mean^2 / `exp(log_size)`.
+
+    Give the logarithms, as a small mean or a large size has them without rounding; with a size without end it is `Poisson`.
+
+    Examples
+    --------
+    >>> round(float(NegativeBinomial(0.0, 0.0).log_prob(0)), 4)
+    -0.6931
+    """
+
+    log_mean: ArrayLike
+    log_size: ArrayLike
+
+    def log_prob(self, value: ArrayLike) -> Array:
+        """Log-probability of the count `value`, in nats; minus infinity for what is no count."""
+        value = _as_float(value)
+        # Without a size, as without a mean, all counts are 0.
+        some = (_as_float(self.log_size) > -jnp.inf) & (_as_float(self.log_mean) > -jnp.inf)
+        possible = _is_count(value) & (some | (value == 0))
+        value = jnp.where(possible & some, value, 0.0)
+        log_size, log_mean = jnp.where(some, self.log_size, 0.0), jnp.where(some, self.log_mean, 0.0)
+        # The size times log(1 + mean / size), which is the mean where the size has no end.
+        more = jax.nn.softplus(log_mean - log_size)
+        ways = _log_rising(log_size, value) - gammaln(value + 1.0)
+        log_p = ways + value * (log_mean - more) - jnp.exp(log_size) * more
+        return jnp.where(possible, jnp.where(some, log_p, 0.0), -jnp.inf)
+
+    def sample(self, key: Array) -> Array:
+        """One random count: of a Poisson distribution whose rate is gamma distributed."""
+        first, second = jax.random.split(key)
+        log_size = _as_float(self.log_size)
+        # The logarithm of a gamma variate of a small shape is a number where the variate is not.
+        log_rate = jax.random.loggamma(first, jnp.exp(log_size)) - log_size + self.log_mean
+        return jax.random.poisson(second, jnp.exp(log_rate))
+
+
+def _log_rising(log_size: Array, count: Array) -> Array:
+    """``log(gamma(size + count) / gamma(size) / size**count)``, without the rounding of the difference of large numbers."""
+    size = jnp.exp(log_size)
+    large = size > 1e5 * (1.0 + count)
+    some = jnp.where(large, 1.0, size)
+    # One is split off the argument, as the derivatives of the logarithm of gamma(size) have no end at 0.
+    first = jnp.where(count > 0, log_size - jnp.log(jnp.where(large, 1.0, size) + count), 0.0)
+    whole = gammaln(some + count + 1.0) - gammaln(some + 1.0) + first - count * jnp.log(some)
+    return jnp.where(large, 0.5 * count * (count - 1.0) / jnp.where(large, size, 1.0), whole)
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Bernoulli:

@@ -24,11 +24,11 @@ from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
 from pyem.model.transform import Interval, Positive
+from pyem.models.linear import Linear, Scale, frozen, is_auto, weight_parameters
 from pyem.models.weakly_informative import WeaklyInformative
 from pyem.task.regressors import Regressors
 
 Family = Literal["gaussian", "binomial", "poisson"]
-Scale = Literal["auto", "none"]
 
 SIGMA = Parameter("sigma", Positive(), "standard deviation of the residuals, in units of y")
 GAMMA = Parameter("gamma", Interval(0, 1), "what is left of a trial's predictors one trial later")
@@ -36,28 +36,7 @@ PHI = Parameter("phi", Interval(-1, 1), "how much of the last trial's y carries 
 
 
 @dataclasses.dataclass(frozen=True)
-class _Linear:
-    """The linear predictor: this trial's predictors times the weights."""
-
-    weights: tuple[str, ...] | int
-
-    def __call__(self, p: Record, state: Any, trial: Record) -> Array:
-        return self.weigh(p, trial.predictors)
-
-    def weigh(self, p: Record, predictors: Any) -> Array:
-        b = p.b if isinstance(self.weights, int) else jnp.stack([p[name] for name in self.weights])
-        predictors = jnp.atleast_1d(predictors)
-        if predictors.shape != b.shape:
-            n, named = len(predictors), "" if isinstance(self.weights, int) else f" ({', '.join(self.weights)})"
-            raise ValueError(
-                f"the data have {n} columns of predictors, but the model has {len(b)} weights{named}; "
-                f"make the model with predictors={n}, or map {len(b)} columns to 'predictors'"
-            )
-        return (predictors * b).sum(0)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Decaying(_Linear):
+class _Decaying(Linear):
     """The same of predictors that linger: ``sum_j gamma**j X[t - j]``. The state has the last trials' rows."""
 
     def __call__(self, p: Record, state: Any, trial: Record) -> Array:
@@ -66,7 +45,7 @@ class _Decaying(_Linear):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Autoregressive(_Linear):
+class _Autoregressive(Linear):
     """The same plus a part of the last y, which is the state."""
 
     def __call__(self, p: Record, state: Any, trial: Record) -> Array:
@@ -100,7 +79,7 @@ _MEAN: dict[str, Callable[[Array], Array]] = {
 @dataclasses.dataclass(frozen=True)
 class _Policy:
     family: Family
-    linear: _Linear
+    linear: Linear
 
     def __call__(self, p: Record, state: Any, trial: Record) -> Any:
         return _RESPONSE[self.family](self.linear(p, state, trial), p)
@@ -141,22 +120,11 @@ class _Update:
     """The next state; the expected response is worth plotting."""
 
     family: Family
-    linear: _Linear
+    linear: Linear
     move: Callable[[Any, Record], Any]
 
     def __call__(self, p: Record, state: Any, trial: Record) -> tuple[Any, dict[str, Array]]:
         return self.move(state, trial), {"predicted": _MEAN[self.family](self.linear(p, state, trial))}
-
-
-def _weights(predictors: int | Sequence[str], sd: float) -> tuple[tuple[str, ...] | int, tuple[Parameter, ...]]:
-    if isinstance(predictors, int):
-        if predictors < 1:
-            raise ValueError(f"predictors={predictors}; a regression needs at least one")
-        return predictors, (Parameter("b", doc="weights of the predictors", sd=sd, size=predictors),)
-    names = (predictors,) if isinstance(predictors, str) else tuple(predictors)
-    if not names:
-        raise ValueError("predictors is empty; name at least one, or say how many there are")
-    return names, tuple(Parameter(name, doc=f"weight of {name}", sd=sd) for name in names)
 
 
 @functools.lru_cache
@@ -164,18 +132,18 @@ def _regression(
     name: str,
     family: Family,
     predictors: int | tuple[str, ...],
-    linear: type[_Linear],
+    linear: type[Linear],
     lags: int,
     scale: Scale,
     doc: str,
     reference: str,
 ) -> Model:
-    weights, parameters = _weights(predictors, 0.3 if family == "poisson" else 1.0)
+    weights, parameters = weight_parameters(predictors, 0.3 if family == "poisson" else 1.0)
     named = parameters[0].names if isinstance(weights, int) else weights
     size = len(named)
     eta = linear(weights)
     init, move, lagged, extra = {
-        _Linear: (_nothing, _stay, (), ()),
+        Linear: (_nothing, _stay, (), ()),
         _Decaying: (_NoRows(lags, size), _shift, (("predictors", lags),), (GAMMA,)),
         _Autoregressive: (_no_y, _last_y, (("y", 1),), (PHI,)),
     }[linear]
@@ -190,23 +158,11 @@ def _regression(
         inputs=("predictors",),
         updates="always" if lagged else "shown",
         lagged=lagged,
-        autoscale=WeaklyInformative(named, family, carries_over=lags > 0) if _is_auto(scale) else None,
+        autoscale=WeaklyInformative(named, family, carries_over=lags > 0) if is_auto(scale) else None,
         task=Regressors(size),
         doc=doc,
         reference=reference,
     )
-
-
-def _frozen(predictors: int | Sequence[str]) -> int | tuple[str, ...]:
-    return predictors if isinstance(predictors, int | str) else tuple(predictors)  # type: ignore[return-value]
-
-
-def _is_auto(scale: str) -> bool:
-    if scale not in ("auto", "none"):
-        raise ValueError(
-            f"scale={scale!r}; choose 'auto', or 'none' for typical populations that know nothing of the data"
-        )
-    return scale == "auto"
 
 
 def _name(family: str) -> str:
@@ -253,7 +209,7 @@ def glm(predictors: int | Sequence[str] = 3, family: Family = "gaussian", scale:
         "binomial": "logistic regression",
         "poisson": "Poisson regression of counts",
     }
-    return _regression(_name(family), family, _frozen(predictors), _Linear, 0, scale, doc[family], _NELDER)
+    return _regression(_name(family), family, frozen(predictors), Linear, 0, scale, doc[family], _NELDER)
 
 
 def logit(predictors: int | Sequence[str] = 3, scale: Scale = "auto") -> Model:
@@ -325,7 +281,7 @@ def glm_decay(
     """
     doc = "regression on predictors that linger"
     name, lags = f"{_name(family)}_decay", _lags(decay)
-    return _regression(name, family, _frozen(predictors), _Decaying, lags, scale, doc, _RUTLEDGE)
+    return _regression(name, family, frozen(predictors), _Decaying, lags, scale, doc, _RUTLEDGE)
 
 
 def logit_decay(
@@ -366,7 +322,7 @@ def glm_ar(predictors: int | Sequence[str] = 3, scale: Scale = "auto") -> Model:
     ('b0', 'b1', 'phi', 'sigma')
     """
     doc = "linear regression with a part of the last y"
-    return _regression("glm_ar", "gaussian", _frozen(predictors), _Autoregressive, 1, scale, doc, _HAMILTON)
+    return _regression("glm_ar", "gaussian", frozen(predictors), _Autoregressive, 1, scale, doc, _HAMILTON)
 
 
 MODELS = {

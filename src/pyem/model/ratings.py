@@ -1,0 +1,140 @@
+"""Distributions of judgements: shares and slider positions between 0 and 1, and ordered categories."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.scipy.special import gammaln, log_ndtr
+from jax.typing import ArrayLike
+
+Link = Literal["logit", "probit"]
+"""Whether what is judged has logistic or standard normal noise."""
+
+
+class Beta(NamedTuple):
+    """Shares between 0 and 1, both excluded, with log-odds of the mean `logits` and the precision `exp(log_precision)`.
+
+    The variance is mean (1 - mean) / (1 + precision).
+
+    References
+    ----------
+    Ferrari, S., & Cribari-Neto, F. (2004). Beta regression for modelling rates and proportions. Journal of Applied Statistics,
+    31(7), 799-815. https://doi.org/10.1080/0266476042000214501
+
+    Examples
+    --------
+    >>> round(float(Beta(0.0, jnp.log(2.0)).log_prob(0.3)), 4)
+    0.0
+    """
+
+    logits: ArrayLike
+    log_precision: ArrayLike
+
+    @property
+    def _log_shapes(self) -> tuple[Array, Array]:
+        logits = jnp.asarray(self.logits, jnp.result_type(float))
+        return jax.nn.log_sigmoid(logits) + self.log_precision, jax.nn.log_sigmoid(-logits) + self.log_precision
+
+    def log_prob(self, value: ArrayLike) -> Array:
+        """Log-density of `value`, in nats; minus infinity outside of 0 to 1."""
+        value = jnp.asarray(value, jnp.result_type(float))
+        possible = (value > 0) & (value < 1)
+        value = jnp.where(possible, value, 0.5)
+        log_a, log_b = self._log_shapes
+        a, b = jnp.exp(log_a), jnp.exp(log_b)
+        # One is split off each argument, as the derivatives of the logarithm of gamma(a) have no end at 0.
+        log_beta = gammaln(a + 1) + gammaln(b + 1) - gammaln(a + b + 1) - jax.nn.log_sigmoid(self.logits) - log_b
+        log_p = (a - 1) * jnp.log(value) + (b - 1) * jnp.log1p(-value) - log_beta
+        return jnp.where(possible, log_p, -jnp.inf)
+
+    def sample(self, key: Array) -> Array:
+        """One random share."""
+        log_a, log_b = self._log_shapes
+        drawn = jax.random.beta(key, jnp.exp(log_a), jnp.exp(log_b))
+        small = jnp.finfo(drawn.dtype).eps
+        return jnp.clip(drawn, small, 1 - small)
+
+
+class Ordinal(NamedTuple):
+    """Ordered categories 0, 1, ... K - 1: where `location` plus noise falls among the K - 1 increasing `thresholds`.
+
+    P(at most k) = F(thresholds[k] - location), with the logistic (``link="logit"``) or the normal (``"probit"``) function F.
+
+    References
+    ----------
+    McCullagh, P. (1980). Regression models for ordinal data. Journal of the Royal Statistical Society B, 42(2), 109-142.
+    https://doi.org/10.1111/j.2517-6161.1980.tb01109.x
+
+    Examples
+    --------
+    >>> [round(float(p), 3) for p in jnp.exp(Ordinal(0.0, jnp.array([-1.0, 1.0]), "probit").logits)]
+    [0.159, 0.683, 0.159]
+    """
+
+    location: ArrayLike
+    thresholds: Array
+    link: Link = "logit"
+
+    @property
+    def logits(self) -> Array:
+        """Log-probabilities of all categories, last axis, in nats."""
+        return log_between(self.thresholds - jnp.asarray(self.location)[..., None], self.link)
+
+    def log_prob(self, value: ArrayLike) -> Array:
+        """Log-probability of the category `value`, in nats."""
+        return jnp.take(self.logits, jnp.asarray(value).astype(int), axis=-1)
+
+    def sample(self, key: Array) -> Array:
+        """One random category."""
+        return jax.random.categorical(key, self.logits, axis=-1)
+
+
+def log_between(bounds: Array, link: Link) -> Array:
+    """Log-probabilities that noise falls below, between and above increasing `bounds` (..., K - 1): (..., K), in nats.
+
+    Examples
+    --------
+    >>> [round(float(p), 2) for p in jnp.exp(log_between(jnp.array([0.0]), "logit"))]
+    [0.5, 0.5]
+    """
+    below = _LOG_BELOW[link]
+    low, high = bounds[..., :-1], bounds[..., 1:]
+    return jnp.concatenate([below(bounds[..., :1]), _LOG_INSIDE[link](low, high), below(-bounds[..., -1:])], axis=-1)
+
+
+def _logistic_inside(low: Array, high: Array) -> Array:
+    return jax.nn.log_sigmoid(high) + jax.nn.log_sigmoid(-low) + _log1mexp(high - low)
+
+
+def _normal_inside(low: Array, high: Array) -> Array:
+    # In the lower tail, where the smaller of two probabilities is not lost beside 1.
+    turned = low + high > 0
+    near, far = jnp.where(turned, -low, high), jnp.where(turned, -high, low)
+    # Of a narrow interval the probability is its width times the density in its middle, to third order of the width.
+    width, middle = near - far, 0.5 * (near + far)
+    narrow = width * jnp.maximum(1.0, jnp.abs(middle)) < 1e-3
+    curved = jnp.log1p(jnp.where(narrow, width**2 * (middle**2 - 1), 0.0) / 24)
+    as_density = jnp.log(jnp.where(narrow, width, 1.0)) - 0.5 * middle**2 - 0.5 * math.log(2 * math.pi) + curved
+    far = jnp.where(narrow, near - 1.0, far)
+    # The far end of a wide interval counts nothing; far away its logarithm would have no derivative.
+    far = jnp.maximum(far, near - 40.0)
+    wide = log_ndtr(near) + _log1mexp(log_ndtr(near) - log_ndtr(far))
+    return jnp.where(narrow, as_density, wide)
+
+
+def _log1mexp(gap: Array) -> Array:
+    """``log(1 - exp(-gap))`` of a gap above 0."""
+    tiny = jnp.finfo(gap.dtype).tiny
+    gap = jnp.maximum(gap, tiny)
+    near = gap < math.log(2)
+    return jnp.where(
+        near, jnp.log(-jnp.expm1(-jnp.where(near, gap, 1.0))), jnp.log1p(-jnp.exp(-jnp.where(near, 1.0, gap)))
+    )
+
+
+_LOG_BELOW = {"logit": jax.nn.log_sigmoid, "probit": log_ndtr}
+_LOG_INSIDE = {"logit": _logistic_inside, "probit": _normal_inside}
