@@ -19,6 +19,7 @@ import pyem
 ROOT = Path(__file__).parents[1]
 API = {
     "Bernoulli",
+    "Beta",
     "Binomial",
     "Categorical",
     "Confusion",
@@ -33,7 +34,9 @@ API = {
     "Interval",
     "Model",
     "ModelError",
+    "NegativeBinomial",
     "Normal",
+    "Ordinal",
     "Ordered",
     "Parameter",
     "PointFit",
@@ -92,6 +95,7 @@ API = {
     "task",
     "tie",
     "waic",
+    "with_judgement",
     "with_lapse",
     "with_stickiness",
 }

@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "Bernoulli": "model.distribution",
+    "Beta": "model.ratings",
     "Binomial": "model.distribution",
     "Categorical": "model.distribution",
     "Confusion": "study.model_recovery",
@@ -29,7 +30,9 @@ _WHERE = {
     "Interval": "model.transform",
     "Model": "model.model",
     "ModelError": "errors",
+    "NegativeBinomial": "model.distribution",
     "Normal": "model.distribution",
+    "Ordinal": "model.ratings",
     "Ordered": "model.transform",
     "Parameter": "model.parameter",
     "PointFit": "results.point",
@@ -76,6 +79,7 @@ _WHERE = {
     "simulate": "simulation.play",
     "tie": "model.modifiers",
     "waic": "selection.cross_validation",
+    "with_judgement": "models.with_judgement",
     "with_lapse": "model.modifiers",
     "with_stickiness": "model.modifiers",
 }

@@ -1,6 +1,20 @@
 """The case of every registered model, by name. A new family adds its module here; a model without a case fails the contract."""
 
-from tests.oracle import aif, bayes, choice, exploration, feedback, gambling, glm, go_nogo, offers, rl, rlwm, two_step
+from tests.oracle import (
+    aif,
+    bayes,
+    choice,
+    exploration,
+    feedback,
+    gambling,
+    glm,
+    go_nogo,
+    judgement,
+    offers,
+    rl,
+    rlwm,
+    two_step,
+)
 from tests.oracle.case import Case
 
 CASES: dict[str, Case] = {
@@ -15,5 +29,6 @@ CASES: dict[str, Case] = {
     **bayes.CASES,
     **offers.CASES,
     **glm.CASES,
+    **judgement.CASES,
     **aif.CASES,
 }

@@ -15,7 +15,9 @@ from pyem.data.quantities import looks_like_quantity
 from pyem.errors import DataError
 
 OPTION = "option_"
-_CODED = re.compile(rf"(?:\w+_)?(?:choice|action)(?:_?\d+)?|{OPTION}.*")
+_CODED = re.compile(rf"(?:\w+_)?(?:choice|action)(?:_?\d+)?|{OPTION}.*|(?:rating|confidence)_level")
+_ORDERED = ("rating_level", "confidence_level")
+"""Fields whose codes have an order, which words do not tell."""
 _NAMED = re.compile(
     r"(?:response|key|cue|stimulus|stim|context|condition|state|category|item|image|pair|set|symbol|shape|colou?r|observation)"
     r"(?:_.*|\d*)"
@@ -122,6 +124,12 @@ def _infer(
         )
     if columns[0].ordered:
         return tuple(dict.fromkeys(label for column in columns for label in column.labels or ()))
+    if text and field in _ORDERED:
+        words = sorted({keys[c][k] for c, k in text}, key=natural)
+        raise DataError(
+            f"column {names} has the words {', '.join(map(repr, words[:6]))}, whose order is not told; pass "
+            f"codes={{{field!r}: [<all of them, from the lowest to the highest>]}} (--codes on the command line)"
+        )
     if text:
         return tuple(sorted({keys[c][k] for c, k in text}, key=natural))
     for c, k in number:

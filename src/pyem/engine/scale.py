@@ -113,6 +113,7 @@ def pooled(model: Model, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
     for _, part in data.pieces():
         counts = part.masks(model)[0][model.responses[0]]
         shown = (np.moveaxis(part.fields[name], -1, 1)[counts] for name in model.inputs)
-        x.append(np.concatenate([values.reshape(len(values), -1).astype(float) for values in shown], axis=1))
+        columns = [values.reshape(len(values), -1).astype(float) for values in shown]
+        x.append(np.concatenate([np.empty((int(counts.sum()), 0)), *columns], axis=1))
         y.append(part.fields[model.responses[0]][counts].astype(float))
     return np.concatenate(x), np.concatenate(y)

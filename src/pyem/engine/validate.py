@@ -8,14 +8,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.ends import require_ends
 from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
 from pyem.engine.ranges import require_codes
+from pyem.engine.supports import require_supported
 from pyem.errors import DataError, ModelError, shown
-from pyem.model.distribution import Poisson, option_logits
+from pyem.model.distribution import option_logits
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import initial_state, policies, rollout
@@ -77,8 +77,7 @@ def validate(model: Model, data: Dataset) -> None:
         # Indices beyond the last option would be clipped without a word.
         if name not in dict(model.coded):
             require_codes(model, data, name, n_options)
-    for name in _counts(model, data):
-        _whole_counts(model, data, name)
+    require_supported(model, data, of_responses)
     guarded(model, "looking at its indices", lambda: require_ends(model, data))
     known.add(model)
 
@@ -105,33 +104,14 @@ def _dry_run(model: Model, data: Dataset) -> None:
     _tried.add(model)
 
 
-def _whole_counts(model: Model, data: Dataset, name: str) -> None:
-    here = data.present[name] & data.valid
-    values = np.where(here, data.fields[name], 0)
-    bad = np.argwhere((values < 0) | (values % 1 != 0))
-    if len(bad):
-        row, lane = bad[0]
-        raise DataError(
-            f"column {name!r} has {values[row, lane]:g} for subject {shown(data.subjects[data.lane_subject[lane]])}, but model "
-            f"{model.name!r} explains counts, which are 0, 1, 2, ...; correct it, leave the cell empty if it is missing, or "
-            "take a model of other numbers, such as glm"
-        )
-
-
 def _options(model: Model, data: Dataset) -> dict[str, int]:
     """The number of options of each response that is one of several."""
-    found = _of_responses(model, data, option_logits)
+    found = of_responses(model, data, option_logits)
     return {name: value.shape[-1] for name, value in found.items() if value is not None}
 
 
-def _counts(model: Model, data: Dataset) -> list[str]:
-    """The responses that are counts."""
-    found = _of_responses(model, data, lambda dist: dist.rate if isinstance(dist, Poisson) else None)
-    return [name for name, value in found.items() if value is not None]
-
-
-def _of_responses(model: Model, data: Dataset, what: Callable[[Any], Any]) -> dict[str, Any]:
-    """The shape of what a function tells of the distribution of each response; empty for models without."""
+def of_responses(model: Model, data: Dataset, what: Callable[[Any], Any]) -> dict[str, Any]:
+    """The shape of what a function tells of the distribution of each response; empty for models without a policy."""
     if model.policy is None:
         return {}
 

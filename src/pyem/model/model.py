@@ -58,7 +58,7 @@ class Model:
         Responses that follow on others of the same trial, and the columns that are shown just before them:
         ``(("choice2", ("state2",)),)``. ``policy`` is not shown these, but the function that it returns for the response is:
         ``{"choice1": dist, "choice2": lambda trial: ...}``. Where such a column is missing, only that response is left out of
-        the likelihood.
+        the likelihood. An earlier response among them says that there is no telling without it.
     updates
         On which trials the state moves on: those ``"responded"`` to, with every response, whose outcomes are known (a
         trial with a missed response teaches nothing); all those ``"shown"``, answered or not, for what is learned
@@ -183,13 +183,14 @@ class Model:
     def columns(self) -> tuple[str, ...]:
         """All columns that a data set must have."""
         before = dict(self.between)
-        done = [column for name in self.responses for column in (*before.get(name, ()), name)]
+        shown = {name: [c for c in before.get(name, ()) if c not in self.responses] for name in self.responses}
+        done = [column for name in self.responses for column in (*shown[name], name)]
         return (*self.inputs, *done, *self.outcomes)
 
     @property
     def shown_between(self) -> tuple[str, ...]:
         """Columns that are shown after one response of a trial and before another."""
-        return tuple(column for _, columns in self.between for column in columns)
+        return tuple(column for _, columns in self.between for column in columns if column not in self.responses)
 
     @property
     def coded(self) -> tuple[tuple[str, int], ...]:

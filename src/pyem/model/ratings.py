@@ -13,6 +13,8 @@ from jax.typing import ArrayLike
 
 Link = Literal["logit", "probit"]
 """Whether what is judged has logistic or standard normal noise."""
+SMALL = 1e-150
+"""Thresholds that rounding has put together are this far apart; the square of its inverse is still a number."""
 
 
 class Beta(NamedTuple):
@@ -115,7 +117,7 @@ def _normal_inside(low: Array, high: Array) -> Array:
     turned = low + high > 0
     near, far = jnp.where(turned, -low, high), jnp.where(turned, -high, low)
     # Of a narrow interval the probability is its width times the density in its middle, to third order of the width.
-    width, middle = near - far, 0.5 * (near + far)
+    width, middle = jnp.maximum(near - far, SMALL), 0.5 * (near + far)
     narrow = width * jnp.maximum(1.0, jnp.abs(middle)) < 1e-3
     curved = jnp.log1p(jnp.where(narrow, width**2 * (middle**2 - 1), 0.0) / 24)
     as_density = jnp.log(jnp.where(narrow, width, 1.0)) - 0.5 * middle**2 - 0.5 * math.log(2 * math.pi) + curved
@@ -128,8 +130,7 @@ def _normal_inside(low: Array, high: Array) -> Array:
 
 def _log1mexp(gap: Array) -> Array:
     """``log(1 - exp(-gap))`` of a gap above 0."""
-    tiny = jnp.finfo(gap.dtype).tiny
-    gap = jnp.maximum(gap, tiny)
+    gap = jnp.maximum(gap, SMALL)
     near = gap < math.log(2)
     return jnp.where(
         near, jnp.log(-jnp.expm1(-jnp.where(near, gap, 1.0))), jnp.log1p(-jnp.exp(-jnp.where(near, 1.0, gap)))

@@ -62,7 +62,12 @@ def _binomial(predictors: int | tuple[str, ...], scale: Scale) -> Model:
     doc, task_n = "how many of n attempts succeed", (8.0, 12.0, 20.0)
     auto = is_auto(scale)
     if predictors == 0:
-        parts: dict[str, Any] = {"parameters": (P,), "rule": _Successes(None), "inputs": ("n",), "task": shown(0, n=task_n)}
+        parts: dict[str, Any] = {
+            "parameters": (P,),
+            "rule": _Successes(None),
+            "inputs": ("n",),
+            "task": shown(0, n=task_n),
+        }
     else:
         weights, parameters = weight_parameters(predictors, 1.0)
         names = parameters[0].names if isinstance(weights, int) else weights
@@ -119,7 +124,7 @@ def _negative_binomial(predictors: int | tuple[str, ...], scale: Scale) -> Model
 
 
 def negative_binomial(predictors: int | Sequence[str] = 0, scale: Scale = "auto") -> Model:
-    """Counts ``y`` with the mean ``mu`` that vary more than those of a Poisson distribution: their variance is mu + mu^2 / size.
+    """Counts ``y`` with the mean ``mu`` that vary more than Poisson ones: their variance is mu + mu^2 / size.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def judged(name: str, parameters: tuple[Parameter, ...], rule: Rule, **more: Any
 
 @dataclasses.dataclass(frozen=True)
 class OnLink:
-    """Typical weights from the scale of the predictors, which are the first inputs, on that of the link; see `WeaklyInformative`.
+    """Typical weights from the scale of the predictors, the first inputs, on that of the link; see `WeaklyInformative`.
 
     Parameters
     ----------
@@ -84,7 +84,9 @@ class OnLink:
         whole = WeaklyInformative((self.thresholds, *self.weights), "binomial")
         scaled = whole(_with_intercept(model, self.thresholds), np.concatenate([constant, x], axis=1), y)
         (wide,) = (one.sd for one in scaled.parameters if one.name == self.thresholds)
-        return dataclasses.replace(model, parameters=tuple(map(_widened(self.thresholds, wide), scaled.parameters, model.parameters)))
+        return dataclasses.replace(
+            model, parameters=tuple(map(_widened(self.thresholds, wide), scaled.parameters, model.parameters))
+        )
 
 
 def _with_intercept(model: Model, name: str) -> Model:

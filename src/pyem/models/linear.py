@@ -39,7 +39,9 @@ class Linear:
         return (predictors * b).sum(0)
 
 
-def weight_parameters(predictors: int | Sequence[str], sd: float) -> tuple[tuple[str, ...] | int, tuple[Parameter, ...]]:
+def weight_parameters(
+    predictors: int | Sequence[str], sd: float
+) -> tuple[tuple[str, ...] | int, tuple[Parameter, ...]]:
     """The names of the weights, or how many there are, and their parameters with a typical `sd`."""
     if isinstance(predictors, int):
         if predictors < 1:

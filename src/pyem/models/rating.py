@@ -115,7 +115,10 @@ def spread_thresholds(levels: int, doc: str, spread: float, name: str = "thresho
 def _ordinal(levels: int, predictors: int | tuple[str, ...], link: Link, scale: Scale) -> Model:
     if levels < 2:
         raise ValueError(f"levels={levels}; there are at least 2 ordered categories")
-    auto, thresholds = is_auto(scale), spread_thresholds(levels, "boundaries between categories", 2.0 if link == "logit" else 1.2)
+    auto, thresholds = (
+        is_auto(scale),
+        spread_thresholds(levels, "boundaries between categories", 2.0 if link == "logit" else 1.2),
+    )
     if predictors == 0:
         parts: dict[str, Any] = {"parameters": (thresholds,), "rule": _Category(None, link), "task": shown(0)}
     else:
@@ -129,9 +132,7 @@ def _ordinal(levels: int, predictors: int | tuple[str, ...], link: Link, scale: 
     )
 
 
-def ordinal(
-    levels: int = 5, predictors: int | Sequence[str] = 0, link: Link = "logit", scale: Scale = "auto"
-) -> Model:
+def ordinal(levels: int = 5, predictors: int | Sequence[str] = 0, link: Link = "logit", scale: Scale = "auto") -> Model:
     """Ratings in ordered categories, ``rating_level``: what is felt, plus noise, falls between two thresholds.
 
     Parameters

@@ -9,6 +9,7 @@ from pyem import models
 from pyem.model.designed import arguments_of, designed
 from pyem.model.model import Model, Recipe
 from pyem.model.modifiers import DERIVATIONS
+from pyem.models.with_judgement import with_judgement
 from pyem.results.archive import Packer, unpack
 
 NOT_COMPARED = {"parameters", "policy", "init", "update", "log_likelihood", "task", "doc", "reference", "recipe"}
@@ -84,9 +85,13 @@ def follow(recipe: Recipe) -> Model:
     (name, options), *steps = recipe
     model = models.get(name, **dict(options))
     for step, arguments in steps:
-        if step not in DERIVATIONS:
+        told = dict(arguments)
+        if step == "with_judgement":
+            model = with_judgement(model, follow(told.pop("judgement")), **told)
+        elif step in DERIVATIONS:
+            model = DERIVATIONS[step](model, **told)
+        else:
             raise ValueError(f"there is no function {step!r} that makes a model of a model")
-        model = DERIVATIONS[step](model, **dict(arguments))
     return model
 
 

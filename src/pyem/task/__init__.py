@@ -15,6 +15,7 @@ from pyem.task.rescaled import Rescaled
 from pyem.task.social import PairedBandit, ProsocialBandit
 from pyem.task.stimuli import StimulusSets
 from pyem.task.task import Task
+from pyem.task.together import Together
 from pyem.task.two_step import TwoStep
 from pyem.task.wins_losses import WinsAndLosses
 
@@ -39,6 +40,7 @@ __all__ = [
     "Reversal",
     "StimulusSets",
     "Task",
+    "Together",
     "TwoStep",
     "WinsAndLosses",
 ]
