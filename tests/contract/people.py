@@ -25,7 +25,7 @@ COLUMNS = {"subject": "subject", "block": "block", "trial": "trial"}
 
 IN_FULL = {
     *("rw1a1b", "rwck", "rlwm", "two_step", "go_nogo_valence", "bayes", "aif_bandit", "fictive"),
-    *("dd_hyperbolic", "prospect", "glm", "glm_ar", "logit", "poisson"),
+    *("dd_hyperbolic", "prospect", "glm", "glm_ar", "logit", "poisson", "binomial", "ordinal_logit"),
 }
 """Models of every family and kind of response, of which everything is tested in the quick tests. Of all others these test the
 likelihood and the simulation against the oracle, missing values, and derivatives; what layout and masks do with a model, and

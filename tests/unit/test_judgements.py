@@ -61,7 +61,8 @@ def test_detection_estimates_are_the_textbook_ones():
     signal = np.tile([0, 1], 60)
     choice = (RNG.random(120) < np.where(signal == 1, 0.8, 0.3)).astype(int)
     fit = pyem.fit_mle(models.get("sdt"), columns(signal=signal, choice=choice), starts=1)
-    hit, false = ([choice[24 * s : 24 * s + 24][signal[:24] == k].mean() for s in range(5)] for k in (1, 0))
+    said, was = choice.reshape(5, -1), signal.reshape(5, -1)
+    hit, false = ((said * (was == k)).sum(1) / (was == k).sum(1) for k in (1, 0))
     z = stats.norm.ppf(np.array([hit, false]))
     np.testing.assert_allclose(fit.params, np.stack([z[0] - z[1], -z.mean(0)], axis=1), rtol=1e-5, atol=1e-6)
 

@@ -17,7 +17,7 @@ from pyem.model.rollout import initial_state
 from pyem.task.together import Together
 
 COMPUTED = ("intercept", "p_chosen", "entropy")
-"""Predictors of a judgement that are made of the choice: 1, the probability of the choice that was made, the entropy in nats."""
+"""Predictors that are made of the choice: 1, the probability of the choice that was made, and the entropy in nats."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +188,8 @@ def _require(model: Model, judgement: Model, predictors: tuple[str, ...]) -> Non
         )
     if predictors and "predictors" not in judgement.inputs:
         raise ValueError(
-            f"model {judgement.name!r} has no predictors; make it with them: get({judgement.name!r}, predictors={list(predictors)})"
+            f"model {judgement.name!r} has no predictors; make it with them: "
+            f"get({judgement.name!r}, predictors={list(predictors)})"
         )
 
 
