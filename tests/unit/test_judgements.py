@@ -58,12 +58,11 @@ def test_binomial_estimates_are_shares():
 
 
 def test_detection_estimates_are_the_textbook_ones():
-    signal = np.tile([0, 1], 60)
-    choice = (RNG.random(120) < np.where(signal == 1, 0.8, 0.3)).astype(int)
-    fit = pyem.fit_mle(models.get("sdt"), columns(signal=signal, choice=choice), starts=1)
-    said, was = choice.reshape(5, -1), signal.reshape(5, -1)
-    hit, false = ((said * (was == k)).sum(1) / (was == k).sum(1) for k in (1, 0))
-    z = stats.norm.ppf(np.array([hit, false]))
+    hits, false = np.array([8, 9, 11, 6, 10]), np.array([3, 4, 1, 5, 2])
+    signal = np.tile(np.repeat([0, 1], 12), 5)
+    said = [np.arange(12) < n for pair in zip(false, hits, strict=True) for n in pair]
+    fit = pyem.fit_mle(models.get("sdt"), columns(signal=signal, choice=np.concatenate(said).astype(int)), starts=1)
+    z = stats.norm.ppf(np.array([hits, false]) / 12)
     np.testing.assert_allclose(fit.params, np.stack([z[0] - z[1], -z.mean(0)], axis=1), rtol=1e-5, atol=1e-6)
 
 

@@ -51,9 +51,9 @@ class _Policy:
                 if self.predictors:
                     shown = shown.with_values(predictors=self._predictors(first[self.choice], trial))
                 dist = self.judgement(self.seen(p), (), shown)
-                found = dist[own] if isinstance(dist, dict) else dist
+                plan = dist[own] if isinstance(dist, dict) else dist
                 # Of a judgement with two responses the later one may follow on the earlier one.
-                return found(shown) if not hasattr(found, "log_prob") else found
+                return plan if hasattr(plan, "log_prob") else plan(shown)
 
             return later
 
@@ -115,7 +115,10 @@ def with_judgement(
     predictors = (predictors,) if isinstance(predictors, str) else tuple(predictors)
     _require(model, judgement, predictors)
     other = dict(rename)
-    named = lambda name: other.get(name, name)  # noqa: E731
+
+    def named(name: str) -> str:
+        return other.get(name, name)
+
     inputs = tuple(named(name) for name in judgement.inputs if not (predictors and name == "predictors"))
     responses = tuple((name, named(name)) for name in judgement.responses)
     parameters = tuple(dataclasses.replace(one, name=named(one.name)) for one in judgement.parameters)
