@@ -62,7 +62,7 @@ test: lint type ## check format, lint, layers and types, then run the unit tests
 
 test-slow: $(AIF_ENV) $(PYMC_ENV) ## run the tests marked slow, and those that compare with pymdp and PyMC
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
-	$(BIN)/python -m pytest tests/aif/test_pymdp.py
+	$(BIN)/python -m pytest tests/aif/test_pymdp.py tests/aif/test_pybefit.py
 	$(MAKE) test-lowest test-newest
 
 test-lowest: $(UV) ## run some tests with the lowest versions that pyproject.toml allows

@@ -13,6 +13,7 @@ SLOW = {
     "active-inference.md": "a hundred mazes of ten agents, and pymdp",
     "bayesian.md": "long chains",
     "comparison.md": "a hundred people",
+    "coming-from-pybefit.md": "pymdp and NUTS",
     "coming-from-pyem.md": "numerical derivatives",
     "designs.md": "five studies",
     "quickstart.md": "a study from data to recovery",

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from pyem.aif.covered import not_covered, refuse
 from pyem.aif.filtering import Generative, always, log_floored
 from pyem.aif.learning import Learning
 from pyem.aif.measurements import as_task
@@ -35,6 +36,7 @@ def from_pymdp(
     kernel: Literal["auto", "own", "pymdp"] = "auto",
     observations: Sequence[str] | None = None,
     action: str = "action",
+    learn_across_blocks: bool = False,
     doc: str = "",
 ) -> Model:
     """A model of agents made by a user's ``transform(z) -> pymdp.agent.Agent``, for every fit, comparison and study.
@@ -56,6 +58,9 @@ def from_pymdp(
     observations, action
         Columns of the data: one for each modality (``o0``, ``o1``, ...), and the action, an index into all combinations
         of the factors' controls, the last factor's varying fastest.
+    learn_across_blocks
+        What an agent learns it keeps from block to block. The data then have blocks joined by `join_blocks`, and a task for
+        simulations is wrapped in `Episodes`. Without effect on agents that do not learn.
 
     Raises
     ------
@@ -83,7 +88,9 @@ def from_pymdp(
     chosen = _parameters(parameters)
     width = sum(len(p.names) for p in chosen)
     with jax.enable_x64(True):
-        return _adapted(transform, task, chosen, width, name, kernel, observations, action, doc)
+        return _adapted(
+            transform, task, chosen, width, name, kernel, observations, action, doc, keep=learn_across_blocks
+        )
 
 
 def _adapted(
@@ -96,10 +103,12 @@ def _adapted(
     observations: Sequence[str] | None,
     action: str,
     doc: str,
+    *,
+    keep: bool,
 ) -> Model:
     agent = _made(transform, width)
-    _refuse(agent)
-    reason = _not_covered(agent)
+    refuse(agent)
+    reason = not_covered(agent)
     if kernel == "own" and reason:
         raise ValueError(f"kernel='own', but {reason}; use kernel='auto' or 'pymdp'")
     own = kernel == "own" or (kernel == "auto" and not reason)
@@ -110,9 +119,9 @@ def _adapted(
     columns = tuple(observations or (f"o{m}" for m in range(agent.num_modalities)))
     if len(columns) != agent.num_modalities:
         raise ValueError(f"the agent has {agent.num_modalities} modalities, but {len(columns)} columns are named")
-    world = as_task(task, columns, action)
+    world = as_task(task, columns, action, [int(n) for n in agent.num_controls])
     if own:
-        pomdp = _own(transform, agent, chosen, width)
+        pomdp = _own(transform, agent, chosen, width, keep=keep)
         return pomdp.model(name, chosen, observations=columns, action=action, task=world, doc=said)
     return _theirs(transform, agent, chosen, columns, action, name, world, said)
 
@@ -151,70 +160,6 @@ def _made(transform: Callable[[Any], Any], width: int, z: np.ndarray | None = No
             f"transform(z) returned {agent.batch_size} agents for one row of parameters; make batch_size follow z.shape[0]"
         )
     return agent
-
-
-def _refuse(agent: Any) -> None:
-    """What pymdp accepts and then leaves out, or what a likelihood cannot have."""
-    for flag, what in (("learn_C", "preferences"), ("learn_D", "initial beliefs"), ("learn_E", "habits")):
-        if getattr(agent, flag, False):
-            raise ValueError(
-                f"the agent has {flag}=True, which pymdp accepts and ignores: no {what} are learned. Leave it out"
-                + (
-                    "; this library learns D: pyem.aif.DiscretePOMDP(learning=Learning(D=...))"
-                    if flag == "learn_D"
-                    else ""
-                )
-            )
-    if agent.action_selection != "stochastic":
-        raise ValueError(
-            f"the agent has action_selection={agent.action_selection!r}, which pymdp's likelihood ignores (choices that "
-            "follow from parameters without chance have no likelihood); use action_selection='stochastic'"
-        )
-    if agent.sampling_mode != "full":
-        raise ValueError(
-            f"the agent has sampling_mode={agent.sampling_mode!r}, which fails in batches in pymdp; use sampling_mode='full'"
-        )
-    if agent.categorical_obs or agent.preprocess_fn is not None:
-        raise ValueError(
-            "the agent has categorical_obs=True or a preprocess_fn, but columns of data hold indices of outcomes; leave both "
-            "out (an outcome that was not observed is an empty cell)"
-        )
-    if agent.inference_algo in ("mmp", "vmp"):
-        raise ValueError(
-            f"the agent has inference_algo={agent.inference_algo!r}; pymdp's likelihood passes such agents the newest "
-            "observation only and forgets the rest. Use 'fpi' or, with one factor, 'exact'"
-        )
-    learns = agent.learn_A or agent.learn_B
-    if learns and (agent.inference_algo != "fpi" or agent.learning_mode != "online"):
-        raise ValueError(
-            f"the agent learns with inference_algo={agent.inference_algo!r} and learning_mode={agent.learning_mode!r}; only "
-            "learning after each trial from its own beliefs is covered: use 'fpi' and 'online'"
-        )
-    for kind, on in (("A", agent.learn_A), ("B", agent.learn_B)):
-        if on:
-            _same_expectation(agent, kind)
-
-
-def _same_expectation(agent: Any, kind: str) -> None:
-    """What is learned starts from the expectation of its counts."""
-    counts = getattr(agent, f"p{kind}")
-    if counts is None:
-        raise ValueError(f"the agent has learn_{kind}=True, but no prior counts p{kind}; give them")
-    for k, (known, count) in enumerate(zip(getattr(agent, kind), counts, strict=True)):
-        if count is not None and not np.allclose(known, count / count.sum(1, keepdims=True), atol=1e-6):
-            raise ValueError(
-                f"{kind}[{k}] of the agent is not the expectation of its counts p{kind}[{k}], so that learning would start "
-                f"from another belief than it is told; normalise p{kind}[{k}] over its first axis for {kind}[{k}]"
-            )
-
-
-def _not_covered(agent: Any) -> str:
-    """Why our kernel does not compute what the agent does; empty if it does."""
-    if agent.use_inductive:
-        return "the agent uses inductive inference, which this library's kernel does not have"
-    if agent.action_maps is not None:
-        return "the agent has B_action_dependencies, which this library's kernel does not have"
-    return ""
 
 
 # -- evaluated by our kernel --------------------------------------------------------------------------------------------
@@ -259,7 +204,9 @@ def _quietly(transform: Callable[[Any], Any], p: Record) -> Any:
     return jax.tree.map(lambda a: a.astype(z.dtype) if jnp.issubdtype(a.dtype, jnp.inexact) else a, agent)
 
 
-def _own(transform: Callable[[Any], Any], agent: Any, parameters: tuple[Parameter, ...], width: int) -> PymdpPOMDP:
+def _own(
+    transform: Callable[[Any], Any], agent: Any, parameters: tuple[Parameter, ...], width: int, *, keep: bool
+) -> PymdpPOMDP:
     controls = tuple(int(n) for n in agent.num_controls)
     steps = np.asarray(agent.policies.policy_arr)
     policies: Any = np.ravel_multi_index(tuple(np.moveaxis(steps, -1, 0)), controls).tolist()
@@ -267,7 +214,9 @@ def _own(transform: Callable[[Any], Any], agent: Any, parameters: tuple[Paramete
     # Where nothing is learned, pymdp adds the novelty of counts that never change: learning at rate 0.
     wanted = learns if any(learns) else tuple(novelty and c is not None for c in (agent.pA, agent.pB))
     counts = [_Counts(transform, width, kind) if on else None for kind, on in zip(("pA", "pB"), wanted, strict=True)]
-    learning = Learning(*counts, rate=1.0 if any(learns) else 0.0) if any(wanted) else None
+    learning = None
+    if any(wanted):
+        learning = Learning(*counts, rate=1.0 if any(learns) else 0.0, across_blocks=keep and any(learns))
     return PymdpPOMDP(
         A=[],
         B=[],

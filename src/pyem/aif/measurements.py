@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from pyem.aif.tasks import POMDPTask
+from pyem.aif.tasks import POMDPTask, StepTask
 from pyem.data.dataset import Dataset
 from pyem.model.model import Model
 
 
-def as_task(task: Any, observations: Sequence[str], action: str = "action") -> Any:
-    """A pymdp environment given by arrays as a task of this library; tasks of this library stay what they are.
+def as_task(task: Any, observations: Sequence[str], action: str = "action", controls: Sequence[int] = ()) -> Any:
+    """An environment of pymdp as a task of this library; tasks of this library stay what they are.
+
+    An environment that is nothing but its arrays A, B and D is played from these, others by their ``reset`` and ``step``, which
+    need to know the number of `controls` of each factor.
 
     Raises
     ------
@@ -23,9 +26,13 @@ def as_task(task: Any, observations: Sequence[str], action: str = "action") -> A
     if task is None or (hasattr(task, "present") and hasattr(task, "respond")):
         return task
     arrays: list[Any] = [getattr(task, kind, None) for kind in "ABD"]
+    steps = hasattr(task, "reset") and hasattr(task, "step")
+    if steps and controls and (_has_own_steps(task) or any(part is None for part in arrays)):
+        return StepTask(task, tuple(observations), tuple(controls), action)
     if any(part is None for part in arrays):
         raise ValueError(
-            f"the task {type(task).__name__} has no arrays A, B and D; give one that has, or write a task (see pyem.task.Task)"
+            f"the task {type(task).__name__} has neither arrays A, B and D nor reset and step; give one that has, or write a "
+            "task (see pyem.task.Task)"
         )
     return POMDPTask(
         *arrays,
@@ -34,6 +41,15 @@ def as_task(task: Any, observations: Sequence[str], action: str = "action") -> A
         observations=observations,
         action=action,
     )
+
+
+def _has_own_steps(task: Any) -> bool:
+    """Whether `reset` or `step` were written for this class: pymdp's own, of PymdpEnv, do what the arrays say."""
+
+    def owner(name: str) -> str:
+        return next((cls.__name__ for cls in type(task).__mro__ if name in vars(cls)), "")
+
+    return any(owner(name) not in ("PymdpEnv", "") for name in ("reset", "step"))
 
 
 def pymdp_data(measurements: Mapping[str, Any], model: Model, *, subjects: Sequence[Any] | None = None) -> Dataset:
@@ -70,7 +86,7 @@ def pymdp_data(measurements: Mapping[str, Any], model: Model, *, subjects: Seque
         raise ValueError(
             f"expected 'outcomes' and 'multiactions', but was given {', '.join(measurements) or 'nothing'}"
         )
-    columns = model.inputs
+    columns = tuple(name for name in model.inputs if name != "start")
     controls = getattr(model.policy, "controls", None) or model.policy.agent.structure.num_controls  # type: ignore[union-attr]
     actions = np.asarray(actions)
     if actions.ndim != 4 or actions.shape[3] != len(controls):

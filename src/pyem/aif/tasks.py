@@ -134,3 +134,87 @@ class Episodes:
         over = (n + 1) % self.trials == 0
         after = jax.tree.map(lambda new, old: jnp.where(over, new, old), self.task.init(again), after)
         return (after, n + 1), outcome
+
+
+@dataclasses.dataclass(frozen=True)
+class LookAhead:
+    """A task that also tells, after each action, what will be observed before the next one, in columns of their own.
+
+    So the last observation of a block, which no decision follows, is there as well.
+
+    Examples
+    --------
+    >>> from pyem.aif import TMaze
+    >>> task = LookAhead(TMaze(), ("o0", "o1", "o2"))
+    >>> sorted(task.respond(task.init(jax.random.key(0)), Record(action=3), jax.random.key(1))[1])
+    ['o0_next', 'o1_next', 'o2_next']
+    """
+
+    task: Any
+    columns: tuple[str, ...]
+
+    def init(self, key: Array) -> Any:
+        """The task's own state, and what is observed in it."""
+        begin, look = jax.random.split(key)
+        state = self.task.init(begin)
+        return state, dict(self.task.present(state, look))
+
+    def present(self, state: Any, key: Array) -> dict[str, Any]:
+        """What was drawn when the state was reached."""
+        return state[1]
+
+    def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
+        """What the task does, and what it shows next."""
+        go, look = jax.random.split(key)
+        after, outcome = self.task.respond(state[0], trial, go)
+        shown = dict(self.task.present(after, look))
+        return (after, shown), outcome | {ahead(name): value for name, value in shown.items() if name in self.columns}
+
+
+def ahead(column: str) -> str:
+    """The column in which `LookAhead` tells what `column` will show next."""
+    return f"{column}_next"
+
+
+@dataclasses.dataclass(frozen=True)
+class StepTask:
+    """An environment with pymdp's ``reset(key)`` and ``step(key, state, action)`` as a task.
+
+    Parameters
+    ----------
+    env
+        Its methods return observations, a list with an index for each modality, and its state.
+    columns
+        One for each modality.
+    controls
+        Number of controls of each factor; ``step`` gets a control for each.
+    action
+        Column of the actions, indices into all combinations of controls.
+    """
+
+    env: Any
+    columns: tuple[str, ...]
+    controls: tuple[int, ...]
+    action: str = "action"
+
+    def init(self, key: Array) -> Any:
+        """The state of the environment, and what is observed in it."""
+        return self._state(self.env.reset(key))
+
+    def present(self, state: Any, key: Array) -> dict[str, Any]:
+        """What the environment showed when the state was reached."""
+        return dict(zip(self.columns, state[1], strict=True))
+
+    def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
+        """The environment's next state; nothing is shown until the next trial."""
+        controls = jnp.asarray(all_actions(self.controls))[trial[self.action]]
+        return self._state(self.env.step(key, state[0], list(controls))), {}
+
+    def _state(self, stepped: tuple[Any, Any]) -> Any:
+        outcomes, state = stepped
+        if len(outcomes) != len(self.columns):
+            raise ValueError(
+                f"the environment {type(self.env).__name__} shows {len(outcomes)} modalities, but the agent observes "
+                f"{len(self.columns)}; the two must agree"
+            )
+        return state, tuple(jnp.asarray(o).reshape(()).astype(jnp.int32) for o in outcomes)

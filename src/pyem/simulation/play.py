@@ -158,7 +158,7 @@ def simulate(
     with jax.enable_x64(True):
         inner, lanes = _of_blocks(model, np.repeat(x.T, blocks, axis=1), plan)
         shown = {} if plan is None else plan.shown
-        fields, responded, log_p = _play(inner, task, trials, lanes, key, np.asarray(missed), given, shown)
+        fields, responded, log_p = play_compiled(inner, task, trials, lanes, key, np.asarray(missed), given, shown)
     fields = {name: np.asarray(value) for name, value in fields.items()}
     if plan is not None:
         fields |= plan.bound.data.fields
@@ -307,11 +307,13 @@ LITTLE = 50_000
 """Up to so many trials in all, a simulation takes less time to run than its code takes to be optimised."""
 
 
-@compiled(0, 1, 2, quick=lambda model, task, trials, x, *_: x.shape[1] * trials <= LITTLE)
-def _play(
+def play_lanes(
     model: Model, task: Any, trials: int, x: Array, key: Array, missed: Array, given: Any, columns: dict[str, Array]
 ) -> tuple[dict[str, Array], Array, dict[str, Array]]:
-    """The columns, whether there was a response, and the log-probability of each response; (trial, ..., lane)."""
+    """The columns, whether there was a response, and the log-probability of each response; (trial, ..., lane).
+
+    `x` are the unconstrained parameters of each lane, (P, lane); it can be traced by JAX, in double precision.
+    """
     p = over_lanes(model.record)(x)
     keys = jax.random.split(jax.random.fold_in(key, 1), (trials + 1, x.shape[-1]))
 
@@ -340,3 +342,7 @@ def _play(
     first = {name: values[0] for name, values in columns.items()}
     begin = over_lanes(start)(p, keys[0], given, first)
     return lax.scan(lambda states, now: over_lanes(lane_step)(p, states, *now), begin, (keys[1:], columns))[1]
+
+
+play_compiled = compiled(0, 1, 2, quick=lambda model, task, trials, x, *_: x.shape[1] * trials <= LITTLE)(play_lanes)
+"""The same, compiled with options that JAX takes outside of other compiled functions only."""

@@ -1,0 +1,195 @@
+"""Scripts written for pybefit: the notebook of pymdp's fitting example, and each name by itself."""
+
+from __future__ import annotations
+
+import copy
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import pytest
+from numpyro.infer import Predictive
+
+import pyem
+from pyem.aif import TMaze, from_pymdp, join_blocks, pymdp_data
+from pyem.compat import pybefit
+from tests.aif import notebook_of_pymdp
+from tests.aif.test_pymdp import Transform
+
+pytest.importorskip("pymdp", reason="pymdp is not installed (the extra [aif])")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:A JAX array is being set as static"),
+    pytest.mark.filterwarnings("ignore:Explicitly requested dtype"),
+]
+
+
+def program(transform, *, prior=None, task=None, agents=2, blocks=3, trials=4, params=1):
+    prior = prior or pybefit.Normal(params, agents)
+    said = {"task": task or TMaze(), "num_blocks": blocks, "num_trials": trials, "num_agents": agents}
+    return pybefit.NumpyroModel(prior, transform, pybefit.pymdp_likelihood, opts={"likelihood": said})
+
+
+def measured(model, key=1):
+    played = Predictive(model, num_samples=1)(jax.random.PRNGKey(key))
+    outcomes = [outcome[0] for outcome in played["outcomes"]]
+    return played, {"outcomes": outcomes, "multiactions": played["multiactions"][0]}
+
+
+# -- the notebook -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not notebook_of_pymdp.PAGE.exists(), reason="the text of the notebook is not here")
+def test_the_notebook_runs_and_its_posteriors_are_the_exact_ones(capsys):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    names = {}
+    exec(compile(notebook_of_pymdp.source(), "notebook", "exec"), names)
+    assert capsys.readouterr().out.count("reward-probability Pearson r") == 2
+    assert names["frames"].shape[0] == 5
+    assert names["results"].losses.shape == (1000,)
+    model = names["model"]
+    data = model.data(names["measurements"])
+    exact = pyem.fit_grid(model.model, data, group=None, mean=0.0, sd=1.0)
+    to_probability = lambda z: 0.5 + 0.5 / (1 + np.exp(-np.asarray(z)))  # noqa: E731
+    truth = to_probability(names["samples"]["z"][0, :, 0])
+    r = lambda z: np.corrcoef(truth, to_probability(z))[0, 1]  # noqa: E731
+    sd = np.sqrt(exact.cov[:, 0, 0])
+    for draws, error in ((names["mcmc_samples"]["z"], 0.5), (names["svi_samples"]["z"], 0.5)):
+        mean = np.asarray(draws).mean(0)[:, 0]
+        assert abs(r(mean) - r(exact.params[:, 0])) < 0.02
+        # A hundred draws; those of variational inference are of a normal posterior, where the true one is skewed.
+        assert np.abs((mean - exact.params[:, 0]) / sd).max() < error
+
+
+# -- what is played -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_played_has_pybefits_shapes_and_can_be_compiled():
+    model = program(Transform())
+    played, _ = measured(model)
+    assert played["z"].shape == (1, 2, 1)
+    assert [o.shape for o in played["outcomes"]] == [(1, 3, 2, 5)] * 3
+    assert played["multiactions"].shape == (1, 3, 2, 4, 2)
+    np.testing.assert_allclose(played["multiaction_probs"].sum(-1), 1, atol=1e-5)
+    assert [b.shape for b in played["beliefs"]] == [(1, 3, 2, 4, 5), (1, 3, 2, 4, 2)]
+    # The place is seen: after each move it is where the move leads.
+    place, moves = np.asarray(played["outcomes"][0][0]), np.asarray(played["multiactions"][0, ..., 0])
+    B = TMaze().B[0]
+    assert (B[place[..., 1:], place[..., :-1], moves] == 1).all()
+    twice = jax.jit(lambda key: Predictive(model, num_samples=2)(key))
+    with pytest.raises(ValueError, match=r"call numpyro.enable_x64\(\)"):
+        twice(jax.random.PRNGKey(1))
+    with jax.enable_x64(True):
+        again = twice(jax.random.PRNGKey(1))
+    assert [o.shape for o in again["outcomes"]] == [(2, 3, 2, 5)] * 3
+    assert (np.diff(again["multiactions"][..., 0], axis=0) != 0).any()
+
+
+def test_environments_with_steps_of_their_own_are_played_by_them():
+    from pymdp.envs import TMaze as Theirs
+
+    class Always(Theirs):
+        """A maze that pays nothing."""
+
+        def step(self, key, state, action, env_params=None):
+            outcomes, state = super().step(key, state, action, env_params)
+            return [outcomes[0], jnp.zeros_like(outcomes[1]), outcomes[2]], state
+
+    paid, _ = measured(program(Transform(), task=Theirs(reward_probability=0.8, cue_validity=1.0), blocks=20))
+    assert np.unique(paid["outcomes"][1]).tolist() == [0, 1, 2]
+    unpaid, data = measured(program(Transform(), task=Always(reward_probability=0.8, cue_validity=1.0), blocks=20))
+    assert np.unique(unpaid["outcomes"][1]).tolist() == [0]
+    assert np.unique(data["multiactions"][..., 0]).size > 2
+
+
+# -- what is fitted -----------------------------------------------------------------------------------------------------
+
+
+def test_the_likelihood_is_that_of_from_pymdp():
+    transform = Transform(2, 0.8)
+    model = program(transform, params=2)
+    _, data = measured(model)
+    z = np.array([[0.3, -0.2], [1.0, 0.5]])
+    ours = from_pymdp(transform, parameters=2)
+    expected = pyem.log_lik(ours, pymdp_data(data, ours), z)
+    for run in (model.given(data), lambda: model(data)):
+        with numpyro.handlers.seed(rng_seed=0), numpyro.handlers.substitute(data={"z": jnp.asarray(z)}):
+            sites = numpyro.handlers.trace(run).get_trace()
+        np.testing.assert_allclose(sites["log_likelihood"]["fn"].log_factor, np.sum(expected), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["Normal", "NormalGamma", "RegularisedHorseshoe"])
+def test_every_prior_is_fitted_by_both_methods(kind):
+    prior = getattr(pybefit, kind)(1, 2)
+    model = program(Transform(), prior=prior)
+    _, data = measured(model)
+    few = {"num_warmup": 10, "num_samples": 5, "sampler_kwargs": {"mcmc": {"progress_bar": False}}}
+    given = copy.deepcopy(few)
+    samples, mcmc = pybefit.run_nuts(model, data, opts=few)
+    assert few == given
+    assert samples["z"].shape == (5, 2, 1)
+    assert samples["z"].dtype == jnp.float32
+    assert mcmc.num_samples == 5
+    guide = pybefit.NumpyroGuide(getattr(pybefit, f"{kind}Posterior")(1, 2))
+    steps = {"iter_steps": 20, "svi_kwargs": {"progress_bar": False}, "elbo_kwargs": {"num_particles": 2}}
+    draws, _, results = pybefit.run_svi(model, guide, data, opts=pybefit.default_dict_numpyro_svi | steps)
+    assert draws["z"].shape == (100, 2, 1)
+    assert results.losses.shape == (20,)
+    assert np.isfinite(results.losses).all()
+    assert np.isfinite(draws["z"]).all()
+
+
+def test_learning_agents_keep_what_they_learned_across_blocks():
+    class Learns(Transform):
+        def __call__(self, z):
+            agent = super().__call__(z)
+            return type(agent)(
+                agent.A,
+                agent.B,
+                C=agent.C,
+                D=agent.D,
+                pA=[4.0 * a for a in agent.A],
+                A_dependencies=agent.A_dependencies,
+                B_dependencies=agent.B_dependencies,
+                learn_A=True,
+                batch_size=len(z),
+                **self.options,
+            )
+
+    model = program(Learns(validity=0.8), blocks=4)
+    played, data = measured(model)
+    assert played["multiactions"].shape == (1, 4, 2, 4, 2)
+    z = np.array([[0.3], [1.0]])
+    afresh, kept = (from_pymdp(Learns(validity=0.8), learn_across_blocks=keep) for keep in (False, True))
+    by_block = pymdp_data(data, afresh)
+    joined = join_blocks(pymdp_data(data, kept))
+    assert kept.inputs[0] == "start"
+    assert model.model.inputs == kept.inputs
+    assert np.abs(pyem.log_lik(afresh, by_block, z) - pyem.log_lik(kept, joined, z)).min() > 1e-3
+    with numpyro.handlers.seed(rng_seed=0), numpyro.handlers.substitute(data={"z": jnp.asarray(z)}):
+        sites = numpyro.handlers.trace(model.given(data)).get_trace()
+    np.testing.assert_allclose(sites["log_likelihood"]["fn"].log_factor, pyem.log_lik(kept, joined, z).sum(), rtol=1e-6)
+
+
+# -- what is refused ----------------------------------------------------------------------------------------------------
+
+
+def test_wrong_options_and_data_are_refused_in_words():
+    said = {"task": TMaze(), "num_blocks": 1, "num_agents": 1}
+    with pytest.raises(ValueError, match=r"opts\['likelihood'\] lacks num_trials"):
+        pybefit.NumpyroModel(pybefit.Normal(1, 1), Transform(), opts={"likelihood": said})
+    model = program(Transform())
+    with pytest.raises(ValueError, match="unknown option 'draws'"):
+        pybefit.run_nuts(model, {}, opts={"draws": 5})
+    _, data = measured(program(Transform(), agents=3))
+    with pytest.raises(ValueError, match="measurements have 3 agents, but opts say num_agents=2"):
+        model.given(data)
+    with pytest.raises(ValueError, match="needs a key"), numpyro.handlers.block():
+        numpyro.handlers.substitute(model, data={"z": jnp.zeros((2, 1))})()
+    with pytest.raises(ValueError, match="backend='pyro'"):
+        pybefit.Normal(1, 1, backend="pyro")
+    with pytest.raises(TypeError, match="given to NumpyroModel, not called"):
+        pybefit.pymdp_likelihood()
