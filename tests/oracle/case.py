@@ -33,6 +33,8 @@ class Case:
     settings: Sequence[dict[str, Any]] = ({},)
     redundant: Sequence[str] = ()
     """Columns that tell what follows from the others, so that nothing is lost where they are missing."""
+    diverges: bool = False
+    """Whether an update may have no value far out, where the likelihood is then zero."""
 
 
 def log_softmax(values: Sequence[float]) -> list[float]:

@@ -15,6 +15,7 @@ from tests.oracle import (
     rlwm,
     two_step,
 )
+from tests.oracle import aif, bayes, beliefs, choice, glm, go_nogo, offers, rl, rlwm, two_step
 from tests.oracle.case import Case
 
 CASES: dict[str, Case] = {
@@ -27,6 +28,7 @@ CASES: dict[str, Case] = {
     **go_nogo.CASES,
     **rlwm.CASES,
     **bayes.CASES,
+    **beliefs.CASES,
     **offers.CASES,
     **glm.CASES,
     **judgement.CASES,

@@ -59,10 +59,11 @@ def _with_range(model: Model, data: Dataset) -> Model:
         low, high = model.reward_range
         slack = 1e-9 * (high - low)
         if seen is not None and (seen[0] < low - slack or seen[1] > high + slack):
+            per_range = any(parameter.per_reward for parameter in model.parameters)
+            why = "inverse temperatures are per range, and may end at their bound; " if per_range else ""
             warn(
                 f"{', '.join(model.outcomes)} of these data lie between {seen[0]:g} and {seen[1]:g}, but model {model.name!r} "
-                f"was made with reward_range=({low:g}, {high:g}): inverse temperatures are per range, and may end at their "
-                "bound; leave reward_range out to have it taken from the data"
+                f"was made for the range ({low:g}, {high:g}): {why}leave the range out to have it taken from the data"
             )
         return model
     found = chosen_range(seen, from_zero=model.reward_range == "auto_zero")

@@ -19,6 +19,7 @@ from pyem.infer.kinks import AT_BOUND
 from pyem.infer.newton import Newton
 from pyem.infer.solver import Mode, Solver
 from pyem.model.model import Model
+from pyem.model.rollout import may_diverge
 from pyem.numerics.jit import TRACES, compiled
 from pyem.numerics.linalg import inverse_and_log_det
 from pyem.population.posterior import GaussianPrior, Laplace, Status
@@ -236,4 +237,6 @@ class JaxEStep:
             look = lambda x: join([out.log_lik for out in search(self._looking(x), 1)], self.batch)  # noqa: E731
             status[mute & at_an_end(self.model, x, log_lik, cov, mute, look)] = Status.AT_BOUND
         status[~finite] = Status.NOT_FINITE
+        if (log_lik == -np.inf).any() and may_diverge(self.model):
+            status[log_lik == -np.inf] = Status.DIVERGED
         return Laplace(x, cov, log_lik, log_det, status)

@@ -227,7 +227,7 @@ class Scouts:
 def regular(moments: Moments, cov: np.ndarray) -> np.ndarray:
     """Covariances (S, P, P) that points can be put around: those of `cov` (P, P) where there is no regular one."""
     least = 1e-10 * np.diag(cov).min()
-    good = np.asarray((moments.status != Status.NOT_FINITE) & (np.linalg.eigvalsh(_finite(moments.cov)).min(1) > least))
+    good = np.asarray(moments.usable & (np.linalg.eigvalsh(_finite(moments.cov)).min(1) > least))
     return np.where(good[:, None, None], _finite(moments.cov), cov)
 
 

@@ -226,6 +226,32 @@ class Binomial:
         return jax.random.binomial(key, n, p, dtype=jnp.result_type(float)).astype(int)
 
 
+class Unless(NamedTuple):
+    """Another distribution, unless something made every response impossible.
+
+    Examples
+    --------
+    >>> float(Unless(True, Normal(0.0, 1.0)).log_prob(0.0))
+    -inf
+    """
+
+    impossible: ArrayLike
+    dist: Any
+
+    @property
+    def logits(self) -> Array | None:
+        """Those of a choice among options."""
+        return option_logits(self.dist)
+
+    def log_prob(self, value: ArrayLike) -> Array:
+        """Log-probability of `value`, in nats; minus infinity where nothing is possible."""
+        return jnp.where(self.impossible, -jnp.inf, self.dist.log_prob(value))
+
+    def sample(self, key: Array) -> Array:
+        """One random draw of the other distribution."""
+        return self.dist.sample(key)
+
+
 def _as_float(value: ArrayLike) -> Array:
     # Of whole numbers of 32 bits the functions of `jax.scipy.special` have single precision.
     return jnp.asarray(value, jnp.result_type(float))

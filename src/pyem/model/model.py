@@ -42,7 +42,8 @@ class Model:
         ``log_prob`` and ``sample``), or a dict of them by response column. Of a response that depends on what was done
         and shown earlier in the same trial (see `between`), the dict has a function of the trial in place of the distribution.
     init
-        ``init(p)`` returns the state before the first trial of a block: an array, or a tuple or dict of arrays.
+        ``init(p)`` returns the state before the first trial of a block: an array, or a tuple or dict of arrays. A dict may have
+        an entry ``"diverged"``, 0 until an update has no value and 1 from then on, which makes all later responses impossible.
     update
         ``update(p, state, trial)`` returns the state after the trial and a dict of what is worth plotting.
     log_likelihood

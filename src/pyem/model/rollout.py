@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from pyem.model.design import in_blocks, on_trial
-from pyem.model.distribution import option_logits
+from pyem.model.distribution import Unless, option_logits
 from pyem.model.model import Model
 from pyem.model.record import Record
 
@@ -52,7 +52,7 @@ def _as_float(leaf: Array) -> Array:
 def policies(model: Model, p: Record, state: Any, trial: Record) -> dict[str, Any]:
     """The distribution of every response of one lane on one trial, each given the earlier ones of the trial."""
     plans = _plans(model, p, state, trial)
-    return {name: _settled(model, name, plan, trial) for name, plan in plans.items()}
+    return {name: _settled(model, name, plan, state, trial) for name, plan in plans.items()}
 
 
 def in_turn(
@@ -79,7 +79,7 @@ def in_turn(
     for name, plan in _plans(model, p, state, trial).items():
         if name in before:
             trial = trial.with_values(**in_full(show(name, trial)))
-        dists[name] = _settled(model, name, plan, trial)
+        dists[name] = _settled(model, name, plan, state, trial)
         trial = trial.with_values(**in_full({name: respond(name, dists[name])}))
     return dists, trial
 
@@ -96,7 +96,23 @@ def _plans(model: Model, p: Record, state: Any, trial: Record) -> dict[str, Any]
     return dists
 
 
-def _settled(model: Model, name: str, plan: Any, trial: Record) -> Any:
+def diverged(state: Any) -> Array | None:
+    """The entry ``diverged`` of a state, also of one inside another; None for models whose updates always have a value."""
+    if not isinstance(state, dict):
+        return None
+    inner = (diverged(part) for part in state.values())
+    return state["diverged"] if "diverged" in state else next((one for one in inner if one is not None), None)
+
+
+def may_diverge(model: Model) -> bool:
+    """Whether the model's state tells when an update has no value."""
+    inner = model if model.design is None else model.design.inner
+    with jax.enable_x64(True):
+        p = jax.eval_shape(inner.record, jax.ShapeDtypeStruct((inner.n_params,), jnp.float64))
+        return inner.init is not None and diverged(jax.eval_shape(inner.init, p)) is not None
+
+
+def _settled(model: Model, name: str, plan: Any, state: Any, trial: Record) -> Any:
     """The distribution of a response, once all is known that it depends on."""
     # Some distributions can be called, too.
     later = not hasattr(plan, "log_prob") and callable(plan)
@@ -119,7 +135,8 @@ def _settled(model: Model, name: str, plan: Any, trial: Record) -> Any:
             + (f"options={n_options}" if name == model.responses[0] else f"{n_options} codes of {name!r}")
             + "; make them agree"
         )
-    return dist
+    never = diverged(state)
+    return dist if never is None else Unless(never > 0, dist)
 
 
 def _kind(value: Any) -> str:

@@ -37,7 +37,7 @@ class Laplace(NamedTuple):
     @property
     def usable(self) -> np.ndarray:
         """(S,): subjects that inform the group: the likelihood and its derivatives are finite."""
-        return self.status != Status.NOT_FINITE
+        return ~np.isin(self.status, LOST)
 
     @property
     def scale_weights(self) -> np.ndarray | None:
@@ -96,7 +96,8 @@ class Status(enum.IntEnum):
     likelihood or a derivative is not finite. ``FLAT``: the likelihood does not depend on a parameter. ``AT_BOUND``: the
     estimate is at an end of a parameter's range, as far as the likelihood tells. ``STUCK``: no step was better, although the
     slope says that there is something to gain, as at the edge of where the likelihood is finite, or at a sharp corner.
-    ``NOT_COVERED``: the points that a posterior is integrated over do not cover it.
+    ``NOT_COVERED``: the points that a posterior is integrated over do not cover it. ``DIVERGED``: an update of the model has
+    no value at the parameters where the search ended, so that the likelihood is zero.
     """
 
     CONVERGED = 0
@@ -106,6 +107,7 @@ class Status(enum.IntEnum):
     AT_BOUND = 4
     STUCK = 5
     NOT_COVERED = 6
+    DIVERGED = 7
 
     @property
     def text(self) -> str:
@@ -118,4 +120,9 @@ class Status(enum.IntEnum):
             Status.AT_BOUND: "at the boundary",
             Status.STUCK: "search stuck",
             Status.NOT_COVERED: "posterior not covered",
+            Status.DIVERGED: "update diverged",
         }[self]
+
+
+LOST = (Status.NOT_FINITE, Status.DIVERGED)
+"""Of people who have no finite likelihood, and are left out of the group."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from pyem.model.model import Model
 from pyem.population.population import Population
-from pyem.population.posterior import Status
+from pyem.population.posterior import LOST, Status
 from pyem.results.group_rows import group_covariance
 
 CLOSE = 0.01
@@ -17,7 +17,7 @@ MANY = 0.25
 
 def people_problems(subjects: np.ndarray, status: np.ndarray) -> list[str]:
     """People without a regular mode by name, and those whose likelihood is not finite."""
-    failed, lost = np.flatnonzero(status != Status.CONVERGED), np.flatnonzero(status == Status.NOT_FINITE)
+    failed, lost = np.flatnonzero(status != Status.CONVERGED), np.flatnonzero(np.isin(status, LOST))
     if not len(failed):
         return []
     named = [f"{subjects[s]} ({Status(status[s]).text})" for s in failed]

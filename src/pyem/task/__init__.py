@@ -3,6 +3,7 @@
 from pyem.task.balloons import Balloons
 from pyem.task.bandits import Bandit, DriftingBandit, Reversal
 from pyem.task.decks import Iowa
+from pyem.task.beliefs import ChangePoints, Contingency
 from pyem.task.designs import Design, Replay
 from pyem.task.full_feedback import FullFeedback
 from pyem.task.go_nogo import GoNoGo
@@ -22,6 +23,8 @@ from pyem.task.wins_losses import WinsAndLosses
 __all__ = [
     "Balloons",
     "Bandit",
+    "ChangePoints",
+    "Contingency",
     "Design",
     "DriftingBandit",
     "DriftingPayoffs",
