@@ -266,6 +266,7 @@ class Search:
                 tol=self.tol,
                 accelerate=self.accelerate,
                 report=say and _report(say),
+                scale=self.model.typical[1],
             )
 
     def population(self, start: np.ndarray, moved: bool) -> Population:

@@ -38,6 +38,10 @@ Settled = Callable[[Population, Laplace], bool]
 """Called after each iteration with the group and what the E-step found under it."""
 
 
+DRIFT, DRIFTED = 25, 1e-3
+"""Iterations, and nats within which the log evidence stays in them, where a parameter drifts along a flat likelihood."""
+
+
 class Elsewhere(Protocol):
     """Looks for better modes of people than the E-step has found."""
 
@@ -57,6 +61,7 @@ def run_em(
     settled: Settled | None = None,
     elsewhere: Elsewhere | None = None,
     mstep: MStep = Population.update,
+    scale: np.ndarray | None = None,
 ) -> EMRun:
     """Alternate E-steps and M-steps to a fixed point.
 
@@ -83,6 +88,10 @@ def run_em(
         Asked after each iteration for an E-step to go on with from better modes.
     mstep
         The M-step. Accelerated steps need that of the population itself, or one with the same fixed points.
+    scale
+        Typical sds (P,). Where the data tell the mean of a parameter less exactly than that, and the log evidence has stayed
+        the same to 0.001 nats for 25 iterations, the iteration ends: such a parameter may drift for ever along a flat
+        likelihood.
 
     References
     ----------
@@ -123,6 +132,8 @@ def run_em(
             report(iteration + 1, value, change)
         agreed = settled is None or settled(population, laplace)
         ended = _ended(change, tol, still) if agreed else ""
+        if agreed and not ended and scale is not None and _stands(evidence):
+            ended = _drifting(population, laplace, scale)
         other = None if elsewhere is None else elsewhere(population, laplace, change, ended=bool(ended))
         if other is not None:
             estep, ascent, tried, still = other, None, False, 0
@@ -146,6 +157,17 @@ def _ended(change: float, tol: float, still: int) -> str:
     if change < tol:
         return f"group parameters changed by less than {tol:g}"
     return "log evidence stayed the same to rounding" if still >= 5 else ""
+
+
+def _stands(evidence: list[float]) -> bool:
+    return len(evidence) > DRIFT and float(np.ptp(evidence[-DRIFT:])) < DRIFTED
+
+
+def _drifting(population: Population, laplace: Laplace, scale: np.ndarray) -> str:
+    """Why the iteration may end where the evidence stands still and the group does not; empty if it may not."""
+    if not population.uninformed(laplace, scale).any():
+        return ""
+    return f"log evidence stayed the same to {DRIFTED:g} nats; what still moves is hardly informed by the data"
 
 
 class _Pace:

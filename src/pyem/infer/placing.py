@@ -15,7 +15,7 @@ from pyem.numerics.lattice import lattice, normal_and_t, quasi_random, turned, u
 from pyem.numerics.student_t import log_t
 from pyem.population.group import Group
 from pyem.population.population import Population
-from pyem.population.posterior import Moments, Status
+from pyem.population.posterior import Moments
 
 
 class Rule(NamedTuple):

@@ -127,6 +127,19 @@ class Population:
         scatter = (gap.T @ gap + np.einsum("sp,sq,spq->pq", root, root, var)) / max(len(mean) - self.penalty, 1.0)
         return dataclasses.replace(self, coef=coef, cov=self.floored(scatter), weight=weight)
 
+    def uninformed(self, laplace: Laplace, scale: np.ndarray) -> np.ndarray:
+        """(P,): parameters of which the people's data tell the mean of the group less exactly than `scale` (P,).
+
+        The standard error of the mean is compared, as it would be if everything else were known and people did not differ.
+        """
+        use = laplace.usable
+        prior = np.linalg.inv(self.cov)
+        told = np.zeros(len(scale))
+        if use.any():
+            own = np.diagonal(np.linalg.pinv(laplace.cov[use], hermitian=True), axis1=1, axis2=2)
+            told = (own - self.weight[use] * np.diag(prior)).sum(0)
+        return self.random & (told * np.square(scale) < 1)
+
     def weights(self, laplace: Laplace) -> np.ndarray:
         """(S, P): weights of the scale mixture, given the subjects' posteriors."""
         if self.group.family == "gaussian":

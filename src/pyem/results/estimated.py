@@ -14,7 +14,13 @@ from pyem.results.effects import Weights, effects_table
 from pyem.results.fit import Chains, Draws, Fit, Unit
 from pyem.results.latents import latents_at
 from pyem.results.marginal import MarginalMeans, marginal_means_of
-from pyem.results.point_problems import bound_problems, group_problems, iteration_problems, people_problems
+from pyem.results.point_problems import (
+    bound_problems,
+    group_problems,
+    iteration_problems,
+    people_problems,
+    vague_problems,
+)
 from pyem.results.tables import information_table
 
 if TYPE_CHECKING:
@@ -128,6 +134,7 @@ def problems(fit: Estimates) -> list[str]:
         *people_problems(fit.data.subjects, fit.status),
         *bound_problems(fit.model, fit.params, fit.status),
         *group_problems(fit.model, fit.population, fit.information),
+        *vague_problems(fit.model, fit.population, fit.information),
     ]
 
 

@@ -30,10 +30,8 @@ def group_rows(model: Model, population: Population, information: np.ndarray | N
     """A row for each mean, effect, sd and correlation of a group, from the information on its `vector`."""
     names = model.names
     covariance = group_covariance(population, information)
-    n_coef = int(population.free.sum())
     df = freedom(population)
-    se_coef = np.full(population.coef.shape, np.nan)
-    se_coef[population.free] = np.sqrt(np.diag(covariance)[:n_coef])
+    se_coef = _weight_errors(population, covariance)
     rows = []
     labels = ["mean", *(f"effect of {name}" for name, _ in population.group.covariates)]
     for k, kind in enumerate(labels):
@@ -46,6 +44,18 @@ def group_rows(model: Model, population: Population, information: np.ndarray | N
     for row, values in zip(means, model.natural(ends.T).T[population.free[0]], strict=True):
         row |= dict(zip(("natural", "natural_low", "natural_high"), values, strict=True))
     return rows + _spread_rows(names, population, covariance, df)
+
+
+def mean_errors(population: Population, information: np.ndarray) -> np.ndarray:
+    """(P,): the standard error of the mean of each parameter, NaN where there is none."""
+    return _weight_errors(population, group_covariance(population, information))[0]
+
+
+def _weight_errors(population: Population, covariance: np.ndarray) -> np.ndarray:
+    """Standard errors of the regression weights, in the shape of ``population.coef``."""
+    out = np.full(population.coef.shape, np.nan)
+    out[population.free] = np.sqrt(np.diag(covariance)[: int(population.free.sum())])
+    return out
 
 
 def _spread_rows(names: tuple[str, ...], population: Population, covariance: np.ndarray, df: int) -> list[dict]:

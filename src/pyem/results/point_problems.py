@@ -7,10 +7,12 @@ import numpy as np
 from pyem.model.model import Model
 from pyem.population.population import Population
 from pyem.population.posterior import LOST, Status
-from pyem.results.group_rows import group_covariance
+from pyem.results.group_rows import group_covariance, mean_errors
 
 CLOSE = 0.01
 """Within this share of its range a parameter is at its bound."""
+VAGUE = 2.0
+"""A mean with a standard error of so many sds of a typical population is hardly informed."""
 MANY = 0.25
 """From this share of people on, a parameter piles up there."""
 
@@ -66,6 +68,24 @@ def group_problems(model: Model, population: Population | None, information: np.
             "or tie parameters (pyem.fix, pyem.tie), or choose covariance='diagonal' if it was 'full'"
         )
     return out
+
+
+def vague_problems(model: Model, population: Population | None, information: np.ndarray | None) -> list[str]:
+    """Parameters of which the data do not tell where the group is."""
+    if population is None or information is None:
+        return []
+    error, sd = mean_errors(population, information), model.typical[1]
+    return [
+        f"these data hardly inform {name}: the standard error of its group mean is {error[k]:.2g}, and the sd of a typical "
+        f"population {sd[k]:.2g}; read nothing into its estimates, and fix it, as in pyem.fix(model, {name}="
+        f"{_natural_typical(model)[k]:.3g}), or use data in which it matters"
+        for k, name in enumerate(model.names)
+        if error[k] > VAGUE * sd[k]
+    ]
+
+
+def _natural_typical(model: Model) -> np.ndarray:
+    return model.natural(model.typical[0])
 
 
 def iteration_problems(population: Population | None, converged: bool, message: str) -> list[str]:

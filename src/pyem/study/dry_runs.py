@@ -24,6 +24,7 @@ from pyem.errors import DataError, ModelError
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import in_turn, initial_state, rollout
+from pyem.study.divergence import Line, diverges_along, diverges_at
 from pyem.study.sampler import check_sampler
 
 
@@ -111,6 +112,13 @@ def _rung_value(model: Model, data: Dataset) -> str:
     value = log_lik(model, data, _typical(model, data))
     bad = np.flatnonzero(~np.isfinite(value))
     if len(bad):
+        where = diverges_at(model, data, _typical(model, data))
+        if where is not None:
+            raise ModelError(
+                f"model {model.name!r}: the update diverges at typical parameters, on {where}: it has no value there, and the "
+                "likelihood is zero from then on; look for a variance that becomes negative or a belief that grows without "
+                "bound, fix parameters where that does not happen, or take an update that cannot diverge (update='ehgf' of hgf)"
+            )
         raise ModelError(
             f"model {model.name!r}: the log-likelihood of subject {str(data.subjects[bad[0]])!r} is {value[bad[0]]} at "
             "typical parameters; look for a logarithm or a division of 0, or an outcome far out of scale"
@@ -134,8 +142,11 @@ def _rung_gradient(model: Model, data: Dataset) -> str:
         grad, hess = _finite_derivatives(model, data, x)
         _slopes_agree(model, data, x, grad, kinks=off == 0.0)
     few = data if data.n_subjects <= 50 else data.select(np.arange(50))
+    lost = []
     for k, name in enumerate(model.names):
-        size, where = _jump(model, few, x[: few.n_subjects], k)
+        line = _along(model, few, x[: few.n_subjects], k)
+        lost += diverges_along(model, few, line)
+        size, where = _jump(line)
         if size.max() > 1e-3:
             s = int(size.argmax())
             raise ModelError(
@@ -144,7 +155,8 @@ def _rung_gradient(model: Model, data: Dataset) -> str:
                 "derivative can see: use a smooth function instead, such as a softmax"
             )
     flat = [name for k, name in enumerate(model.names) if not grad[:, k].any() and not hess[:, k].any()]
-    return "agrees with finite differences" + (f"; no effect on these data: {', '.join(flat)}" if flat else "")
+    notes = [f"no effect on these data: {', '.join(flat)}"] if flat else []
+    return "; ".join(["agrees with finite differences", *lost, *notes])
 
 
 def _finite_derivatives(model: Model, data: Dataset, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -186,27 +198,34 @@ def _slope(
     return (above - below) / (2 * step), bend
 
 
-def _jump(model: Model, data: Dataset, x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The largest step (S,) in the log-likelihood of each subject within 3 sd of `x` along parameter `k`, and where (S, P)."""
-    subjects, direction = np.arange(len(x)), np.eye(model.n_params)[k]
+def _along(model: Model, data: Dataset, x: np.ndarray, k: int) -> Line:
+    """Log-likelihood and slope within 3 sd of `x` along parameter `k`."""
+    direction = np.eye(model.n_params)[k]
 
     def at(t: np.ndarray) -> np.ndarray:
         value, grad, _ = value_grad_hess(model, data, x + t[:, None] * direction)
         return np.stack([value, grad[:, k]])
+
+    grid = np.linspace(-3, 3, 49) * model.typical[1][k]
+    return Line(k, x, grid, np.stack([at(np.full(len(x), t)) for t in grid]), at)
+
+
+def _jump(line: Line) -> tuple[np.ndarray, np.ndarray]:
+    """The largest step (S,) in the log-likelihood of each subject along a line, and where (S, P)."""
+    grid, points, x = line.grid, line.points, line.x
+    subjects, direction = np.arange(len(x)), np.eye(x.shape[1])[line.parameter]
 
     def gap(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
         # What the slopes at both ends do not explain: of third order in the width, unless there is a step between them.
         with np.errstate(invalid="ignore"):
             return np.nan_to_num(np.abs(b[0] - a[0] - width * (a[1] + b[1]) / 2), posinf=0.0)
 
-    grid = np.linspace(-3, 3, 49) * model.typical[1][k]
-    points = np.stack([at(np.full(len(x), t)) for t in grid])
     width = grid[1] - grid[0]
     worst = np.stack([gap(a, b, width) for a, b in itertools.pairwise(points)]).argmax(0)
     low, below, above = grid[worst], points[worst, :, subjects].T, points[worst + 1, :, subjects].T
     for _ in range(30):
         width /= 2
-        middle = at(low + width)
+        middle = line.at(low + width)
         right = gap(middle, above, width) > gap(below, middle, width)
         low = np.where(right, low + width, low)
         below, above = np.where(right, middle, below), np.where(right, above, middle)
