@@ -10,6 +10,7 @@ from tests.cli.run import ROOT, left
 
 SLOW = {
     "README.md": "a study from data to recovery",
+    "beliefs.md": "a group of twenty people",
     "active-inference.md": "a hundred mazes of ten agents, and pymdp",
     "bayesian.md": "long chains",
     "comparison.md": "a hundred people",

@@ -25,6 +25,7 @@ COLUMNS = {"subject": "subject", "block": "block", "trial": "trial"}
 
 IN_FULL = {
     *("rw1a1b", "rwck", "rlwm", "two_step", "go_nogo_valence", "bayes", "aif_bandit", "fictive"),
+    *("hgf", "change_point"),
     *("dd_hyperbolic", "prospect", "glm", "glm_ar", "logit", "poisson", "binomial", "ordinal_logit"),
 }
 """Models of every family and kind of response, of which everything is tested in the quick tests. Of all others these test the

@@ -12,6 +12,7 @@ from pyem.infer.acceleration import Ascent
 from pyem.population.group import Group
 from pyem.population.population import Population
 from pyem.population.posterior import EStep, Laplace
+from pyem.results.point_problems import STOOD_STILL
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +90,9 @@ def run_em(
     mstep
         The M-step. Accelerated steps need that of the population itself, or one with the same fixed points.
     scale
-        Typical sds (P,). Where the data tell the mean of a parameter less exactly than that, and the log evidence has stayed
-        the same to 0.001 nats for 25 iterations, the iteration ends: such a parameter may drift for ever along a flat
-        likelihood.
+        Typical sds (P,), for an end where a parameter would drift for ever along a flat likelihood: once the log evidence has
+        stayed the same to 0.001 nats for 25 iterations while the data tell the mean of a parameter less exactly than that, or
+        for 100 iterations although fast steps were tried.
 
     References
     ----------
@@ -132,8 +133,8 @@ def run_em(
             report(iteration + 1, value, change)
         agreed = settled is None or settled(population, laplace)
         ended = _ended(change, tol, still) if agreed else ""
-        if agreed and not ended and scale is not None and _stands(evidence):
-            ended = _drifting(population, laplace, scale)
+        if agreed and not ended and scale is not None and _drifts(evidence, population, laplace, scale, pace.exhausted):
+            ended = STOOD_STILL
         other = None if elsewhere is None else elsewhere(population, laplace, change, ended=bool(ended))
         if other is not None:
             estep, ascent, tried, still = other, None, False, 0
@@ -159,15 +160,15 @@ def _ended(change: float, tol: float, still: int) -> str:
     return "log evidence stayed the same to rounding" if still >= 5 else ""
 
 
-def _stands(evidence: list[float]) -> bool:
-    return len(evidence) > DRIFT and float(np.ptp(evidence[-DRIFT:])) < DRIFTED
+def _drifts(
+    evidence: list[float], population: Population, laplace: Laplace, scale: np.ndarray, exhausted: bool
+) -> bool:
+    """Whether the group drifts along a flat likelihood: the evidence stands still, and nothing makes the group do so."""
 
+    def still(n: int) -> bool:
+        return len(evidence) > n and float(np.ptp(evidence[-n:])) < DRIFTED
 
-def _drifting(population: Population, laplace: Laplace, scale: np.ndarray) -> str:
-    """Why the iteration may end where the evidence stands still and the group does not; empty if it may not."""
-    if not population.uninformed(laplace, scale).any():
-        return ""
-    return f"log evidence stayed the same to {DRIFTED:g} nats; what still moves is hardly informed by the data"
+    return still(DRIFT) and (bool(population.uninformed(laplace, scale).any()) or (exhausted and still(4 * DRIFT)))
 
 
 class _Pace:
@@ -179,6 +180,7 @@ class _Pace:
     """
 
     def __init__(self, wanted: bool, below: float, patience: int = 15, overshots: int = 10) -> None:
+        self._wanted = wanted
         self.below = below
         self.patience = patience
         self.overshots = overshots
@@ -186,6 +188,11 @@ class _Pace:
         self._begun = False
         self._best = np.inf
         self._waited = self._overshot = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Fast steps were tried, and did not help."""
+        return self._wanted and not self._ways
 
     def way(self, moved: float) -> str | None:
         """The kind of the next step, None for a plain one, where a plain one would move by `moved`."""

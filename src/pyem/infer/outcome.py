@@ -13,7 +13,7 @@ from pyem.model.model import Model
 from pyem.population.population import Population
 from pyem.population.posterior import Laplace, Status
 from pyem.results.point import PointFit
-from pyem.results.point_problems import bound_problems, vague_problems
+from pyem.results.point_problems import bound_problems, drift_problems, vague_problems
 
 
 def ended(laplace: Laplace) -> tuple[bool, str]:
@@ -68,7 +68,9 @@ def as_point_fit(
         settings=dict(settings),
     )
     _warn_of_failures(fit)
-    for text in [*bound_problems(model, fit.params, fit.status), *vague_problems(model, fit.population, info)]:
+    remarks = bound_problems(model, fit.params, fit.status)
+    remarks += drift_problems(model, fit.population, fit.cov, message) + vague_problems(model, fit.population, info)
+    for text in remarks:
         warn(f"fit_{method} of {model.name!r}: {text}")
     return fit
 
@@ -77,9 +79,9 @@ def some_finite(model: Model, laplace: Laplace) -> None:
     """Raise a ModelError unless somebody has a finite likelihood."""
     if (laplace.status == Status.DIVERGED).all():
         raise ModelError(
-            f"the update of model {model.name!r} diverges for all {len(laplace.status)} subjects where the search starts, so that "
-            "no likelihood is finite; give start= or a prior with mean= where it does not, or take an update that cannot "
-            "diverge (update='ehgf' of hgf); pyem.check(model, data) says on which trial"
+            f"the update of model {model.name!r} diverges for all {len(laplace.status)} subjects where the search starts, so "
+            "that no likelihood is finite; give start= or a prior with mean= where it does not, or take an update that "
+            "diverges less often (update='ehgf' of hgf); pyem.check(model, data) says on which trial"
         )
     if not laplace.usable.any():
         raise ModelError(

@@ -95,6 +95,7 @@ class _Update:
             "da1": error,
             "v2": second.volatility,
             "w2": second.weight,
+            "psi2": sa2,
             "epsi2": step,
         }
         possible = second.possible
@@ -104,7 +105,8 @@ class _Update:
             above = learn_volatility(self.update, second, moved, state["muhat3"], third.variance, p.kappa2, p.omega2)
             new |= {"muhat3": above.mu, "sa3_before": above.sa}
             shown |= {"sahat3": third.variance, "mu3": above.mu, "sa3": above.sa, "da2": above.error}
-            shown |= {"epsi3": above.mu - state["muhat3"]}
+            ratio = above.sa / second.variance
+            shown |= {"psi3": ratio, "epsi3": ratio * above.error}
             possible &= above.possible & third.possible
         kept, diverged = unless_diverged(state, new, possible)
         return kept, {name: jnp.where(diverged, jnp.nan, value) for name, value in shown.items()}
@@ -132,7 +134,8 @@ def hgf(
     levels
         3, or 2 for a tendency that always changes at the same pace (``omega3`` is then no parameter).
     update
-        ``"classic"`` or ``"ehgf"``, whose precisions cannot become negative; see `pyem.models.hgf_volatility`.
+        ``"classic"`` or ``"ehgf"``, whose precisions cannot become negative, so that it diverges less often; see
+        `pyem.models.hgf_volatility`.
     response
         ``"unit_square"`` (parameter ``zeta``); ``"softmax"`` of the believed probability (``beta``); ``"unit_square_rt"``,
         which also explains how long predictions took (``rt``, in seconds); ``"log_rt"``, response times to outcomes that are

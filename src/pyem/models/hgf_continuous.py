@@ -78,9 +78,10 @@ class _Update:
         )
         new = {"muhat1": state["muhat1"] + step, "sa1_before": sa1, "muhat2": above.mu, "sa2_before": above.sa}
         shown = {"sahat1": first.variance, "mu1": new["muhat1"], "sa1": sa1, "dau": error, "epsi1": step}
-        shown |= {"v1": first.volatility, "w1": first.weight, "learning_rate": rate}
+        shown |= {"v1": first.volatility, "w1": first.weight, "psi1": rate}
         shown |= {"sahat2": second.variance, "mu2": above.mu, "sa2": above.sa, "da1": above.error}
-        shown |= {"epsi2": above.mu - state["muhat2"]}
+        ratio = above.sa / first.variance
+        shown |= {"psi2": ratio, "epsi2": ratio * above.error}
         kept, diverged = unless_diverged(state, new, first.possible & second.possible & above.possible)
         return kept, {name: jnp.where(diverged, jnp.nan, value) for name, value in shown.items()}
 
@@ -117,7 +118,8 @@ def hgf_continuous(
     Parameters
     ----------
     update
-        ``"classic"`` or ``"ehgf"``, whose precisions cannot become negative; see `pyem.models.hgf_volatility`.
+        ``"classic"`` or ``"ehgf"``, whose precisions cannot become negative, so that it diverges less often; see
+        `pyem.models.hgf_volatility`.
     response
         ``"gaussian"``: predictions around the believed mean; ``"bayes_optimal"``: the outcomes themselves, for the parameters
         under which they surprise least (`pyem.fit_map`).

@@ -16,6 +16,7 @@ from pyem.results.latents import latents_at
 from pyem.results.marginal import MarginalMeans, marginal_means_of
 from pyem.results.point_problems import (
     bound_problems,
+    drift_problems,
     group_problems,
     iteration_problems,
     people_problems,
@@ -133,6 +134,7 @@ def problems(fit: Estimates) -> list[str]:
         *iteration_problems(fit.population, fit.converged, fit.message),
         *people_problems(fit.data.subjects, fit.status),
         *bound_problems(fit.model, fit.params, fit.status),
+        *drift_problems(fit.model, fit.population, fit.cov, fit.message),
         *group_problems(fit.model, fit.population, fit.information),
         *vague_problems(fit.model, fit.population, fit.information),
     ]

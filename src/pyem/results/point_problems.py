@@ -11,6 +11,10 @@ from pyem.results.group_rows import group_covariance, mean_errors
 
 CLOSE = 0.01
 """Within this share of its range a parameter is at its bound."""
+STOOD_STILL = "the log evidence stayed the same to 0.001 nats, while the group still moved"
+"""Why an iteration ended whose group drifts along a flat likelihood."""
+UNTOLD = 0.1
+"""Data that narrow people's posteriors by less than this share of the group's variance hardly tell them apart."""
 VAGUE = 2.0
 """A mean with a standard error of so many sds of a typical population is hardly informed."""
 MANY = 0.25
@@ -82,6 +86,18 @@ def vague_problems(model: Model, population: Population | None, information: np.
         for k, name in enumerate(model.names)
         if error[k] > VAGUE * sd[k]
     ]
+
+
+def drift_problems(model: Model, population: Population | None, cov: np.ndarray, message: str) -> list[str]:
+    """Parameters in which a group drifted until the evidence stood still."""
+    if population is None or message != STOOD_STILL:
+        return []
+    within = np.nanmean(np.diagonal(cov, axis1=1, axis2=2) * population.weight, axis=0)
+    some = [
+        name for name, ratio in zip(model.names, within / np.diag(population.cov), strict=True) if ratio > 1 - UNTOLD
+    ]
+    about = f": these data hardly tell people apart in {', '.join(some)}" if some else ""
+    return [f"the iteration over the group ended because {STOOD_STILL}{about}"]
 
 
 def _natural_typical(model: Model) -> np.ndarray:

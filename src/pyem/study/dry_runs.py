@@ -117,7 +117,8 @@ def _rung_value(model: Model, data: Dataset) -> str:
             raise ModelError(
                 f"model {model.name!r}: the update diverges at typical parameters, on {where}: it has no value there, and the "
                 "likelihood is zero from then on; look for a variance that becomes negative or a belief that grows without "
-                "bound, fix parameters where that does not happen, or take an update that cannot diverge (update='ehgf' of hgf)"
+                "bound, fix parameters where that does not happen, or take an update that diverges less often (update='ehgf' "
+                "of hgf)"
             )
         raise ModelError(
             f"model {model.name!r}: the log-likelihood of subject {str(data.subjects[bad[0]])!r} is {value[bad[0]]} at "
