@@ -60,10 +60,15 @@ def _with_range(model: Model, data: Dataset) -> Model:
         slack = 1e-9 * (high - low)
         if seen is not None and (seen[0] < low - slack or seen[1] > high + slack):
             per_range = any(parameter.per_reward for parameter in model.parameters)
-            why = "inverse temperatures are per range, and may end at their bound; " if per_range else ""
+            made = "made with reward_range=" if per_range else "made for outcomes within "
+            why = (
+                "inverse temperatures are per range, and may end at their bound; leave reward_range"
+                if per_range
+                else "leave it"
+            )
             warn(
                 f"{', '.join(model.outcomes)} of these data lie between {seen[0]:g} and {seen[1]:g}, but model {model.name!r} "
-                f"was made for the range ({low:g}, {high:g}): {why}leave the range out to have it taken from the data"
+                f"was {made}({low:g}, {high:g}): {why} out to have it taken from the data"
             )
         return model
     found = chosen_range(seen, from_zero=model.reward_range == "auto_zero")
