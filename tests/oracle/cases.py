@@ -3,6 +3,7 @@
 from tests.oracle import (
     aif,
     bayes,
+    beliefs,
     choice,
     exploration,
     feedback,
@@ -15,7 +16,6 @@ from tests.oracle import (
     rlwm,
     two_step,
 )
-from tests.oracle import aif, bayes, beliefs, choice, glm, go_nogo, offers, rl, rlwm, two_step
 from tests.oracle.case import Case
 
 CASES: dict[str, Case] = {

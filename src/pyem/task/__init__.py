@@ -2,8 +2,8 @@
 
 from pyem.task.balloons import Balloons
 from pyem.task.bandits import Bandit, DriftingBandit, Reversal
-from pyem.task.decks import Iowa
 from pyem.task.beliefs import ChangePoints, Contingency
+from pyem.task.decks import Iowa
 from pyem.task.designs import Design, Replay
 from pyem.task.full_feedback import FullFeedback
 from pyem.task.go_nogo import GoNoGo
