@@ -91,3 +91,24 @@ def test_files_are_not_overwritten_without_force(tmp_path):
 def test_the_folder_of_the_file_must_exist(tmp_path):
     missing = tmp_path / "none" / "data.csv"
     assert "there is no folder" in pyem_command("simulate", "rw1a1b", "--out", missing, code=1).stderr
+
+
+def test_the_design_of_a_file(tmp_path):
+    """Two people with blocks of unequal length; one response is missing, and the left option always pays."""
+    rows = [{"id": "007", "run": "a", "resp": k % 2} for k in range(5)] + [
+        {"id": "x", "run": run, "resp": 1} for run in ("a", "b", "b")
+    ]
+    design = pd.DataFrame(rows).assign(left_pays=1, right_pays=0, phase=["main"] * 7 + ["practice"])
+    design.loc[2, "resp"] = np.nan
+    design.to_csv(tmp_path / "design.csv", index=False)
+    words = ("--subject", "id", "--block", "run", "--column", "choice=resp", "--where", "phase == 'main'")
+    words = (*words, "--column", "payoffs=left_pays,right_pays")
+    pyem_command("simulate", "rw1a1b", "--design", tmp_path / "design.csv", *words, "--out", tmp_path / "new.csv")
+    made = pd.read_csv(tmp_path / "new.csv", dtype={"subject": str})
+    assert made[["subject", "block"]].to_numpy().tolist() == design[["id", "run"]].to_numpy().tolist()[:7]
+    assert made["choice"].isna().tolist() == [False, False, True, False, False, False, False]
+    seen = made.dropna(subset="choice")
+    assert (seen["reward"] == 1 - seen["choice"]).all()
+    words = ("rw1a1b", "--design", tmp_path / "design.csv", "--trials", 5, "--out", tmp_path / "other.csv")
+    refused = pyem_command("simulate", *words, code=1)
+    assert "--trials and --design: the design says how many there are" in refused.stderr

@@ -22,7 +22,9 @@ TABLE = pd.DataFrame(
 
 
 def check_same(frame: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(frame, TABLE, check_dtype=False, check_exact=True)
+    # Text is read as categories.
+    plain = frame.assign(person=frame["person"].astype(object))
+    pd.testing.assert_frame_equal(plain, TABLE, check_dtype=False, check_exact=True)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.CSV", "a.csv.gz", "a.csv.bz2", "a.csv.xz", "a.csv.zip", "a.txt"])

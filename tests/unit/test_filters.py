@@ -107,6 +107,26 @@ def test_rows_are_left_out_before_anything_is_inferred_and_reported() -> None:
         read(frame.assign(choice=[7, 1, 0, 0.5, 7, 7]), where="phase == 'main'")
 
 
+def test_conditions_come_before_rows_are_joined() -> None:
+    """The practice trial has two choices, which joining refuses; its feedback row says nothing of the phase."""
+    rows = [(1, 0, None, "practice"), (1, 1, None, "practice"), (2, 1, None, "main"), (2, None, 1, "main")]
+    rows += [(3, 0, None, "main"), (3, None, 0, None)]
+    frame = pd.DataFrame(rows, columns=["t", "choice", "reward", "phase"]).assign(subject=["a", *["b"] * 5])
+    frame.loc[0, "subject"] = "b"
+    frame.loc[6] = [None, None, None, None, None]
+    options = {"subject": "subject", "columns": {"choice": "choice", "reward": "reward"}, "join_rows_by": "t"}
+    with pytest.raises(DataError, match="column 'choice' has two values in one trial"):
+        Dataset.from_frame(frame[:6], **options)
+    data = Dataset.from_frame(frame, where="phase == 'main'", **options)
+    assert data.to_frame(labels=False)["choice"].tolist() == [1, 0]
+    assert data.present["reward"][:, 0].tolist() == [True, False]
+    told = "\n".join(data.notes)
+    assert "where phase == 'main': 4 of 7 rows are left out, and with them 0 of 1 person" in told
+    assert "where phase == 'main': in 1 trial it holds in some rows and not in others" in told
+    with pytest.raises(DataError, match=r"two values in one trial: .* in row 3 and .* in row 4"):
+        Dataset.from_frame(frame.assign(choice=[0, 1, 1, 0, 0, None, None]), where="phase == 'main'", **options)
+
+
 def test_people_who_are_left_out() -> None:
     assert read(FRAME.assign(subject=[1, 1, 2, 2, 3, 3]), exclude=[2, "3"]).subjects.tolist() == [1]
     with pytest.raises(DataError, match="exclude= names '2', who is not in the table; its people are '01', '02', '03'"):

@@ -6,18 +6,19 @@ Imports of this module are few on purpose, and commands import what they need: `
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import pyem
 from pyem.cli import options as opt
 from pyem.cli import report, terminal
+from pyem.cli import sources as src
 from pyem.cli.program import app, console, plainly
 from pyem.cli.spreadsheet import csv_bytes
 
 if TYPE_CHECKING:
-    pass
+    from pyem.simulation.play import Simulation
 
 
 @app.command(epilog="[bold]Examples[/bold]\n\npyem models\n\npyem models rw2a1b")
@@ -41,16 +42,38 @@ def models(
 @app.command(
     epilog="[bold]Examples[/bold]\n\n"
     "pyem simulate rw1a1b --subjects 50 --blocks 4 --trials 24 --out data.csv\n\n"
-    "pyem simulate rw2a1b --covariate age:alpha_pos=0.5 --missed 0.05 --seed 7 --out data.csv --truth truth.csv"
+    "pyem simulate rw2a1b --covariate age:alpha_pos=0.5 --missed 0.05 --seed 7 --out data.csv --truth truth.csv\n\n"
+    "pyem simulate rw1a1b --design data.csv --subject id --block run --column payoffs=left_pays,right_pays --out new.csv"
 )
 @plainly
 def simulate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Named as for `pyem fit --model`.")],
     *,
     out: Annotated[Path, typer.Option(metavar="FILE", help="CSV file to write: a row for each trial.")],
-    subjects: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="People.")] = 50,
-    blocks: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Blocks of each; each starts afresh.")] = 4,
-    trials: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="Trials of a block.")] = 24,
+    subjects: Annotated[int | None, typer.Option(metavar="NUMBER", min=1, help="People; 50 if not given.")] = None,
+    blocks: Annotated[
+        int | None, typer.Option(metavar="NUMBER", min=1, help="Blocks of each, which start afresh; 4 if not given.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(metavar="NUMBER", min=1, help="Trials of a block; 24 if not given.")
+    ] = None,
+    design: src.DesignFiles,
+    subject: opt.Subject = "subject",
+    block: opt.Blocks,
+    trial: opt.Trial = None,
+    column: opt.Columns,
+    codes: opt.Codes,
+    separator: opt.Separator = None,
+    encoding: opt.Encoding = None,
+    decimal: opt.Decimal = None,
+    values: opt.Values,
+    missing: opt.Markers,
+    where: opt.Where = None,
+    exclude: opt.Exclude,
+    pattern: src.Pattern = None,
+    join_rows_by: src.JoinRows,
+    count: src.Count = None,
+    teach: src.Teach = None,
     missed: Annotated[
         float, typer.Option(metavar="NUMBER", min=0, max=0.99, help="Probability that a response is missed.")
     ] = 0.0,
@@ -70,8 +93,8 @@ def simulate(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
-    """Simulate people drawn from a model's typical population, on the model's own task."""
-    from pyem.cli import cache, runs
+    """Simulate people drawn from a model's typical population, on the model's own task or in the design of data."""
+    from pyem.cli import cache, reading, runs
 
     for path in (out, truth):
         if path is not None:
@@ -81,14 +104,46 @@ def simulate(
     cache.turn_on_compilation_cache()
     made = runs.make_model(model)
     made = pyem.fix(made, **held) if held else made
-    data = runs.simulate_people(
-        made, subjects=subjects, blocks=blocks, trials=trials, missed=missed, effects=effects, seed=seed
-    )
-    report.whole_file(out, csv_bytes(data.to_frame(), index=False), force=force)
+    size: dict[str, Any] = _size(bool(design), subjects=subjects, blocks=blocks, trials=trials)
+    if design:
+        request = runs.Request(
+            data=src.one_or_several(design),
+            models=(model,),
+            subject=subject,
+            block=tuple(block),
+            trial=trial,
+            **src.table_options(column, codes, values, missing),
+            separator=separator,
+            encoding=encoding,
+            decimal=decimal,
+            where=where,
+            exclude=tuple(exclude),
+            **src.asked(pattern, None, src.Unmatched.error, [], join_rows_by, count, teach),
+        )
+        size = {"design": reading.read_data(request, [made], design=True)}
+    data = runs.simulate_people(made, missed=missed, effects=effects, seed=seed, **size)
+    _write(data, out, truth, seed=seed, force=force)
+
+
+def _size(designed: bool, **numbers: int | None) -> dict[str, Any]:
+    """How many people, blocks and trials: those that were said, and some for the others; none where a design says that."""
+    said = {name: number for name, number in numbers.items() if number is not None}
+    if designed and said:
+        raise ValueError(
+            f"--{next(iter(said))} and --design: the design says how many there are; leave out one of them"
+        )
+    return {} if designed else {"subjects": 50, "blocks": 4, "trials": 24} | said
+
+
+def _write(data: Simulation, out: Path, truth: Path | None, *, seed: int, force: bool) -> None:
+    """Write simulated data, and the parameters that they come from, and say so."""
+    from pyem.cli import runs
     from pyem.errors import counted
 
-    size = f"{counted(subjects, 'person', 'people')}, {counted(data.n_trials, 'trial')}"
-    typer.echo(f"{made.name}: {size}, seed {seed}, written to {out}")
+    assert data.model is not None
+    report.whole_file(out, csv_bytes(data.to_frame(), index=False), force=force)
+    many = f"{counted(data.n_subjects, 'person', 'people')}, {counted(data.n_trials, 'trial')}"
+    typer.echo(f"{data.model.name}: {many}, seed {seed}, written to {out}")
     if truth is not None:
         report.whole_file(truth, csv_bytes(runs.truth_table(data), index=True), force=force)
         typer.echo(f"true parameters written to {truth}")

@@ -93,15 +93,10 @@ def fit(
         subject=subject,
         block=tuple(block),
         trial=trial,
-        columns={
-            name: opt.split_list(value) for name, value in opt.pairs(column, "--column", "choice=response").items()
-        },
-        codes=opt.labels(codes, "--codes", "choice=left,right"),
+        **src.table_options(column, codes, values, missing),
         separator=separator,
         encoding=encoding,
         decimal=decimal,
-        values=opt.worths(values),
-        missing=opt.labels(missing, "--missing", "'choice=no response,0'"),
         missing_outcome=missing_outcome.value,
         where=where,
         exclude=tuple(exclude),

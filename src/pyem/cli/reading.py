@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from pyem.model.model import Model
 
 
-def read_data(request: Request, models: Sequence[Model]) -> Dataset:
+def read_data(request: Request, models: Sequence[Model], *, design: bool = False) -> Dataset:
     """The data of a request, with the columns that its models need.
 
-    Columns that were not mapped are those of the same name.
+    Columns that were not mapped are those of the same name. A `design` has to have what is shown before a response; responses
+    and outcomes are taken where it has them, for their gaps.
 
     Raises
     ------
@@ -33,8 +34,9 @@ def read_data(request: Request, models: Sequence[Model]) -> Dataset:
     more = {"join_rows_by": request.join_rows_by or None, "count": request.count, "teach": request.teach}
     text = {"separator": request.separator, "encoding": request.encoding, "decimal": request.decimal}
     frame = read_paths(request.data, request.pattern, how | more, **text)
-    needed = dict.fromkeys(name for model in models for name in model.columns)
-    columns: dict[str, Any] = {name: request.columns.get(name, name) for name in needed} | dict(request.columns)
+    needed = dict.fromkeys(name for model in models for name in (model.inputs if design else model.columns))
+    own = dict.fromkeys(name for model in models for name in model.columns if name in needed or name in frame.columns)
+    columns: dict[str, Any] = {name: request.columns.get(name, name) for name in own} | dict(request.columns)
     conditions = [name for name in named_columns(request) if name in frame.columns and name not in columns]
     columns |= {name: name for name in conditions}
     absent = [name for name in needed if name not in request.columns and name not in frame.columns]

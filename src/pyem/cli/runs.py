@@ -317,19 +317,19 @@ def check_request(request: Request) -> None:
 def simulate_people(
     model: Model,
     *,
-    subjects: int,
-    blocks: int,
-    trials: int,
     missed: float,
     effects: Sequence[tuple[str, str | None, float]],
     seed: int,
+    subjects: int = 50,
+    design: Dataset | None = None,
+    **size: int,
 ) -> Simulation:
     """People from the model's typical population, each effect a covariate that shifts a parameter.
 
     Parameters
     ----------
-    model, subjects, blocks, trials, missed
-        As in `pyem.simulate`.
+    model, missed, subjects, design, size
+        As in `pyem.simulate`; a design says how many people, blocks and trials there are.
     effects
         Name of a standard normal covariate, the parameter it shifts (or None) and by how much on the unconstrained scale.
     seed
@@ -341,6 +341,7 @@ def simulate_people(
         If there is no such parameter, or the model cannot be simulated.
     """
     rng = np.random.default_rng(seed)
+    subjects = subjects if design is None else design.n_subjects
     mean, sd = model.typical
     x = mean + sd * rng.normal(size=(subjects, model.n_params))
     covariates: dict[str, np.ndarray] = {}
@@ -353,7 +354,7 @@ def simulate_people(
                 )
             x[:, model.names.index(parameter)] += effect * values
     return pyem.simulate(
-        model, model.natural(x), key=seed, blocks=blocks, trials=trials, missed=missed, covariates=covariates
+        model, model.natural(x), key=seed, design=design, missed=missed, covariates=covariates or None, **size
     )
 
 

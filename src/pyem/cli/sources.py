@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pyem.cli.options import DATA, pairs
+from pyem.cli.options import DATA, labels, pairs, split_list, worths
 
 if TYPE_CHECKING:
     from pyem.cli.runs import Request
@@ -33,6 +33,16 @@ Files = Annotated[
     typer.Argument(
         metavar="DATA...",
         help="CSV, TSV or Parquet file with a row for each trial; several files, or a folder of them.",
+    ),
+]
+DesignFiles = Annotated[
+    list[str],
+    _said(
+        "Data whose design is used: its people, blocks, trials, what was shown, payoffs and gaps. Files as for `pyem fit`; "
+        "may be repeated.",
+        "--design",
+        metavar="FILE",
+        many=True,
     ),
 ]
 Pattern = Annotated[
@@ -120,6 +130,18 @@ def asked(
         "join_rows_by": tuple(join_rows_by),
         "count": says(count, "--count"),
         "teach": says(teach, "--teach"),
+    }
+
+
+def table_options(
+    column: Sequence[str], codes: Sequence[str], values: Sequence[str], missing: Sequence[str]
+) -> dict[str, Any]:
+    """What the options say of the columns of a table, as fields of a request."""
+    return {
+        "columns": {name: split_list(value) for name, value in pairs(column, "--column", "choice=response").items()},
+        "codes": labels(codes, "--codes", "choice=left,right"),
+        "values": worths(values),
+        "missing": labels(missing, "--missing", "'choice=no response,0'"),
     }
 
 

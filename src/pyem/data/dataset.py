@@ -148,8 +148,8 @@ class Dataset:
             column learn nothing on it, and for models that are shown it or explain it it is left out of the likelihood.
             ``"error"``: such a trial is an error.
         where
-            A condition on the table's columns, ``"phase == 'main' and not practice"``; other rows are left out, see
-            `pyem.data.conditions.fulfilled`. Rows are joined before.
+            A condition on the table's columns, ``"phase == 'main' and not practice"``; other rows are left out before all else,
+            see `pyem.data.conditions.fulfilled`.
         exclude
             Labels of people who are left out.
         count

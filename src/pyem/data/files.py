@@ -96,13 +96,23 @@ def is_table(path: Path) -> bool:
 
 
 def _read(path: Path, kind: str, *, names: Sequence[str], **how: Any) -> tuple[pd.DataFrame, list[str]]:
-    import pandas as pd
 
     if kind in _PARQUET_FILES:
-        return pd.read_parquet(path), []
+        return _read_parquet(path), []
     if kind in _EXCEL_FILES:
         return _read_excel(path, names)
     return read_text(path, kind, names=names, **how)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    """A table whose columns of text are categories: each text once, as the file has it."""
+    import pandas as pd
+    import pyarrow.parquet
+    from pyarrow import types
+
+    schema = pyarrow.parquet.read_schema(path)
+    texts = [field.name for field in schema if types.is_string(field.type) or types.is_large_string(field.type)]
+    return pd.read_parquet(path, engine="pyarrow", read_dictionary=texts)
 
 
 def _read_excel(path: Path, names: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pyem.data.columns import Column, open_table, require
+from pyem.data.columns import Column, open_table, read_columns, require
 from pyem.data.conditions import fulfilled
+from pyem.data.row_names import as_pandas, kept_rows
 from pyem.errors import DataError, counted, list_of
 
 
@@ -56,6 +57,30 @@ def rows_that_count(
     if not keep.any():
         raise DataError(f"no row of the table is left ({'; '.join(notes)}); say otherwise which rows count")
     return (None if keep.all() else np.flatnonzero(keep)), [note for note in notes if note]
+
+
+def with_rows_that_count(
+    frame: Any, subject: str, names: Sequence[str], *, where: str | None, exclude: Sequence[Any], trial: Sequence[str]
+) -> Any:
+    """A table without the rows that do not count, for what puts rows together; see `rows_that_count`.
+
+    `trial` are the columns that say which rows belong together: a condition that parts them gets a note.
+    """
+    rows, notes = rows_that_count(frame, read_columns(frame, [subject])[subject], names, where=where, exclude=exclude)
+    if rows is None:
+        return frame
+    table = as_pandas(frame)
+    parted = 0
+    if where is not None and trial and set(trial) <= set(table.columns):
+        keep = np.isin(np.arange(len(table)), rows)
+        some = table[[*trial]].assign(keep=keep).groupby([*trial], observed=True)["keep"]
+        parted = int((some.max() & ~some.min()).sum())
+    if parted:
+        notes.append(
+            f"where {where}: in {counted(parted, 'trial')} it holds in some rows and not in others, which are left out before "
+            "rows are joined; name a column that is filled in all rows of a trial, if that is not meant"
+        )
+    return kept_rows(frame, table.iloc[rows].reset_index(drop=True), rows, notes)
 
 
 def _left_out(what: str, keep: np.ndarray, people: Column) -> str:

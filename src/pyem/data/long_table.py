@@ -60,6 +60,7 @@ def lanes_from_frame(
     check_request(sources, codes, covariates, missing_outcome, worth)
     markers = _markers(sources, covariates, listed(missing, [*sources, *covariates]))
     subject, trial = str(subject), None if trial is None else str(trial)
+    mapped = [column for source in sources.values() for column in source]
     frame = prepared(
         frame,
         subject=subject,
@@ -70,10 +71,14 @@ def lanes_from_frame(
         people=people,
         unmatched=unmatched,
         exclude=exclude,
+        where=where,
+        mapped=mapped,
     )
     names = [subject, *block, *([trial] if trial else []), *(c for source in sources.values() for c in source)]
     names += [*covariates, *counting_columns(count=count, teach=teach)]
-    table, notes = _read(frame, names, markers, sources, where=where, exclude=exclude)
+    # Rows that do not count are gone before others are joined.
+    rest = (where, exclude) if join_rows_by is None else (None, ())
+    table, notes = _read(frame, names, markers, mapped, *rest)
 
     subjects, who = as_labels(table[subject])
     row = table[subject].row
@@ -85,13 +90,7 @@ def lanes_from_frame(
 
     found, labels = read_fields(table, sources, codes, said, values=worth)
     notes += coding_notes(table, sources, labels, markers, worth)
-    fields, present, fills = {}, {}, {}
-    for name, (array, here) in found.items():
-        array = array[:, 0] if _is_one(columns, name) else array
-        # Padding and missing values are filled with a value that was seen, so that every function of them is finite.
-        fill = array[layout.rows[np.argmax(here[layout.rows])]] if here.any() else np.zeros_like(array[0])
-        array[~here] = fill
-        fields[name], present[name], fills[name] = array, here, fill
+    fields, present, fills = _filled(found, columns, layout.rows)
     require_whole_rows(present, response_of(present), said)
     notes += missing_notes(sources, present, missing_outcome, said)
     no_empty_subject(sources, present, who, subjects)
@@ -112,6 +111,18 @@ def lanes_from_frame(
         "notes": tuple(notes),
         **{name: layout.scatter(mask) for name, mask in masks.items()},
     }
+
+
+def _filled(found: Mapping[str, tuple[np.ndarray, np.ndarray]], columns: Mapping[Any, Any], rows: np.ndarray) -> Any:
+    """Values of each field, where there are some, and what stands in place of others, by name."""
+    fields, present, fills = {}, {}, {}
+    for name, (array, here) in found.items():
+        array = array[:, 0] if _is_one(columns, name) else array
+        # Padding and missing values are filled with a value that was seen, so that every function of them is finite.
+        fill = array[rows[np.argmax(here[rows])]] if here.any() else np.zeros_like(array[0])
+        array[~here] = fill
+        fields[name], present[name], fills[name] = array, here, fill
+    return fields, present, fills
 
 
 def _single_rows(people: int, rows: int) -> list[str]:
@@ -145,8 +156,7 @@ def _read(
     frame: Any,
     names: Sequence[str],
     markers: Mapping[str, list[Any]],
-    sources: Mapping[str, list[str]],
-    *,
+    mapped: Sequence[str],
     where: str | None,
     exclude: Sequence[Any],
 ) -> tuple[dict[str, Column], list[str]]:
@@ -156,7 +166,6 @@ def _read(
     people = read_columns(frame, [subject])
     rows = None
     if where is not None or len(exclude) or not people[subject].here.all():
-        mapped = [column for source in sources.values() for column in source]
         rows, more = rows_that_count(frame, people[subject], mapped, where=where, exclude=exclude)
         notes += more
     if rows is None:
@@ -243,6 +252,8 @@ def _blocks(columns: Sequence[Column], n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _trial_numbers(column: Column, where: Where) -> np.ndarray:
+    if column.labels is None and column.values.dtype.kind == "i":
+        return column.values
     values, _ = as_numbers(column, where)
     missing = np.flatnonzero(np.isnan(values))
     if len(missing):
@@ -267,19 +278,20 @@ def _lay_out(
     by_lane = np.arange(len(key)) if ascending else np.argsort(key, kind="stable")
     if not ascending:
         notes += _block_notes(who, which, where, block)
-    order = by_lane
+    order, plain = by_lane, ascending
     if number is not None:
         lanes, numbers = (key, number) if ascending else (key[by_lane], number[by_lane])
         back = by_lane[1:][(lanes[1:] == lanes[:-1]) & (numbers[1:] < numbers[:-1])]
         if len(back):
-            order = np.lexsort((number, key))
+            order, plain = np.lexsort((number, key)), False
             notes.append(
                 f"trials were sorted by {trial!r} within their block: those {where(int(back.min()))} and after "
                 f"({len(np.unique(who[back]))} subjects in all) are out of order in the table"
             )
-        _no_duplicates(key, number, order, where, block, trial, row)
-        notes += gap_notes(who, key, number, where, order)
-    ordered = key[order]
+        lanes, numbers = (key, number) if plain else (key[order], number[order])
+        _no_duplicates(lanes, numbers, order, where, block, trial, row)
+        notes += gap_notes(who, key, number, where, None if plain else order)
+    ordered = key if plain else key[order]
     starts = np.append(0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1)
     return _Layout(order, starts, np.diff(starts, append=len(ordered))), notes
 
@@ -296,21 +308,21 @@ def _block_notes(who: np.ndarray, which: np.ndarray, where: Where, block: list[s
 
 
 def _no_duplicates(
-    key: np.ndarray,
-    number: np.ndarray,
+    lanes: np.ndarray,
+    numbers: np.ndarray,
     order: np.ndarray,
     where: Where,
     block: list[str],
     trial: str | None,
     row: Callable[[int], str],
 ) -> None:
-    lanes, numbers = key[order], number[order]
     same = np.flatnonzero((lanes[1:] == lanes[:-1]) & (numbers[1:] == numbers[:-1]))
     if len(same):
+        twice = numbers[same[0]]
         one, other = sorted(int(k) for k in order[same[0] : same[0] + 2])
         blocks = "" if block else ", or name the column of the blocks with block="
         raise DataError(
-            f"trial {number[one]} (column {trial!r}) is there twice {where(other)}, first in row {row(one)}; every subject "
+            f"trial {twice} (column {trial!r}) is there twice {where(other)}, first in row {row(one)}; every subject "
             f"has a trial once in a block: remove the duplicate{blocks}; if a trial has several rows, such as one for its "
             f"outcome, pass join_rows_by={trial!r} (--join-rows-by {trial})"
         )

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pyem.data.counted import Says, counting_columns
-from pyem.data.join_rows import joined_rows
+from pyem.data.filters import with_rows_that_count
+from pyem.data.join_rows import ORDER, joined_rows
 from pyem.data.people import with_people
 
 
@@ -53,9 +54,16 @@ def prepared(
     people: Any,
     unmatched: Any,
     exclude: Sequence[Any] = (),
+    where: str | None = None,
+    mapped: Sequence[str] = (),
 ) -> Any:
-    """The table with a row for each trial and with everybody's covariates. See `pyem.Dataset.from_frame`."""
+    """The table with a row for each trial and with everybody's covariates. See `pyem.Dataset.from_frame`.
+
+    Where rows are joined, those that do not count (`where`, `exclude`) are left out before; `mapped` are the model's columns.
+    """
     if join_rows_by is not None:
+        together = [] if join_rows_by == ORDER else [subject, *block, *listed(join_rows_by)]
+        frame = with_rows_that_count(frame, subject, mapped, where=where, exclude=exclude, trial=together)
         frame = joined_rows(frame, join_rows_by, lanes=[subject, *block], used=used)
     if people is not None:
         frame = with_people(frame, people, subject=subject, covariates=covariates, unmatched=unmatched, exclude=exclude)
