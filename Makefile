@@ -67,12 +67,12 @@ test-slow: $(AIF_ENV) $(PYMC_ENV) ## run the tests marked slow, and those that c
 
 test-lowest: $(UV) ## run some tests with the lowest versions that pyproject.toml allows
 	rm -rf .venv-lowest && $(UV) venv --quiet --python $(PYTHON) .venv-lowest
-	$(UV) pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e . "pytest>=8.3" "polars>=1.0"
+	$(UV) pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e ".[excel]" "pytest>=8.3" "polars>=1.0"
 	.venv-lowest/bin/python -m pytest -q $(EDGES)
 
 test-newest: $(UV) ## run them with the newest Python here and the newest versions there are
 	rm -rf .venv-newest && $(UV) venv --quiet --python $(NEWEST_PYTHON) .venv-newest
-	$(UV) pip install --quiet --python .venv-newest/bin/python --upgrade -e . pytest polars
+	$(UV) pip install --quiet --python .venv-newest/bin/python --upgrade -e ".[excel]" pytest polars
 	.venv-newest/bin/python -m pytest -q $(EDGES)
 
 lint: $(ENV) ## check format, lint, and that imports only go down

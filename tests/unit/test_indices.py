@@ -22,7 +22,17 @@ HARMFUL = {
     "write of a pair": lambda i: PAIRS.at[i // 2, 1].set(1.0),
     "in a scan": lambda i: jax.lax.scan(lambda c, k: (c + TABLE[i + 0 * k], c), 0.0, jnp.arange(3))[0],
 }
+HARMFUL |= {
+    "in a branch": lambda i: jax.lax.cond(i != 0, lambda: TABLE[i], lambda: TABLE[0]),
+    "in a loop": lambda i: jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] + TABLE[i]), (0, 0.0))[1],
+}
 HARMLESS = {
+    "in a branch that is not taken": lambda i: jax.lax.switch(
+        jnp.clip((i < 0) + 2 * (i > 3), 0, 2), [lambda: TABLE[i], lambda: TABLE[0], lambda: TABLE[1]]
+    ),
+    "in a loop of no steps": lambda i: jax.lax.while_loop(
+        lambda c: c[0] < jnp.where((i >= 0) & (i < 4), 2, 0), lambda c: (c[0] + 1, c[1] + TABLE[i]), (0, 0.0)
+    )[1],
     "put aside": lambda i: jnp.where((i >= 0) & (i < 4), TABLE[i], 0.0),
     "clipped": lambda i: TABLE[jnp.clip(i, 0, 3)],
     "one of many": lambda i: jax.nn.one_hot(i, 4) @ TABLE,

@@ -12,7 +12,10 @@ import arviz
 import pytest
 
 import pyem
+from pyem.results.first_reading import require_readable
 from pyem.results.leftovers import remove_leftovers, unfinished
+
+OLD = Path(__file__).parents[1] / "data" / "saved_0.1.0"
 
 
 @functools.cache
@@ -76,3 +79,21 @@ def test_what_killed_processes_leave_is_removed(tmp_path: Path):
     remove_leftovers(results)
     assert {path.name for path in tmp_path.iterdir()} == {"results", mine.name, ".results.notes.partial"}
     assert (results / "group.csv").read_text() == "earlier"
+
+
+@pytest.mark.parametrize(
+    ("reader", "said"),
+    [("while True: pass", "HDF5 did not come to the end of it in 1 seconds"), ("import os; os.abort()", "signal 6")],
+)
+def test_hdf5_that_never_ends_or_crashes_is_one_error(tmp_path: Path, reader: str, said: str):
+    path = tmp_path / "fit.nc"
+    path.write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=f"is damaged: .*{said}"):
+        require_readable(path, reader=reader, seconds=1.0)
+
+
+def test_a_first_reading_of_old_files_says_nothing_of_good_ones():
+    paths = sorted(OLD.glob("m*.nc"))
+    assert [path.name for path in paths] == ["map.nc", "mle.nc"]
+    for path in paths:
+        assert require_readable(path) is None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
 
 import pyem
 from pyem import Dataset, models
-from pyem.engine.scale import chosen_range
+from pyem.engine.scale import chosen_range, scaled
 from pyem.errors import DataError
 from pyem.results.group_rows import group_covariance
 from pyem.study.predictive_checks import middle_of
@@ -70,6 +71,15 @@ def test_rewards_outside_the_stated_range_are_told_of(learners):
         pyem.FitWarning, match=r"reward of these data lie between 0 and 10, but .* reward_range=\(0, 1\)"
     ):
         pyem.fit_map(models.get("rw1a1b", scale="none"), paid(learners, 10.0))
+
+
+def test_a_design_leaves_that_to_the_fit(learners):
+    given = models.get("rw1a1b", scale="none")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pyem.FitWarning)
+        bound = pyem.regress(given, "alpha ~ 1").bind(paid(learners, 10.0), None)
+    with pytest.warns(pyem.FitWarning, match="lie between 0 and 10"):
+        scaled(bound.model, bound.data)
 
 
 def test_people_at_the_bound_of_beta_are_told_of():

@@ -103,7 +103,7 @@ def bind(
     tied: tuple[tuple[str, str], ...] = (),
 ) -> Bound:
     """The model, data and group that a design makes of these; see `pyem.regress`."""
-    model = scaled(model, data)
+    model = scaled(model, data, tell=False)
     parts: list[Part] = []
     columns = Columns(data)
     correlated: list[tuple[str, ...]] = []

@@ -92,6 +92,10 @@ class _Watch:
             return self.run(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), given)
         if name == "scan":
             return self._scan(equation.params, given)
+        if name == "cond":
+            return self._cond(equation.params, given)
+        if name == "while":
+            return self._while(equation.params, given)
         out = equation.primitive.bind(*given, **equation.params)
         out = list(out) if equation.primitive.multiple_results else [out]
         seen = _INDEXED.get(name) or (_written if name.startswith("scatter") else None)
@@ -154,6 +158,45 @@ class _Watch:
             self.flags.append((bad.any(), value[jnp.argmax(bad)]))
             self.found.append(access)
         return [*carry, *out]
+
+    def _cond(self, params: dict[str, Any], given: list[Any]) -> list[Any]:
+        """All branches are run; what the one that is taken does counts."""
+        which, args, outs = given[0], given[1:], []
+        for k, branch in enumerate(params["branches"]):
+            watch = _Watch()
+            outs.append(watch.run(branch.jaxpr, branch.consts, args))
+            self.flags += [(bad & (which == k), value) for bad, value in watch.flags]
+            self.found += watch.found
+            self.lost = self.lost | (watch.lost & (which == k))
+        return [lax.select_n(which, *map(jnp.asarray, values)) for values in zip(*outs, strict=True)]
+
+    def _while(self, params: dict[str, Any], given: list[Any]) -> list[Any]:
+        """The loop goes on as long as it does without a watch, which makes NaN of what means nothing."""
+        n_test, n_body = params["cond_nconsts"], params["body_nconsts"]
+        for_test, for_body, first = given[:n_test], given[n_test : n_test + n_body], given[n_test + n_body :]
+        test, plain = (core.jaxpr_as_fun(params[name]) for name in ("cond_jaxpr", "body_jaxpr"))
+        found: list[Access] = []
+
+        def step(carry: list[Any]) -> Any:
+            watch = _Watch()
+            out = watch.run(params["body_jaxpr"].jaxpr, params["body_jaxpr"].consts, [*for_body, *carry])
+            found[:] = watch.found
+            kept = [jnp.asarray(new, jnp.asarray(old).dtype) for new, old in zip(out, carry, strict=True)]
+            return kept, watch.flags, watch.lost
+
+        def body(state: Any) -> Any:
+            carry, watched, flags, lost = state
+            out, new, gone = step(watched)
+            both = [(a | b, jnp.where(a, v, w)) for (a, v), (b, w) in zip(flags, new, strict=True)]
+            return plain(*for_body, *carry), out, both, lost | gone
+
+        first = [jnp.asarray(value) for value in first]
+        _, flags, lost = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(step, first))
+        _, out, flags, lost = lax.while_loop(
+            lambda state: test(*for_test, *state[0])[0], body, (first, first, flags, lost)
+        )
+        self.flags, self.found, self.lost = [*self.flags, *flags], [*self.found, *found], self.lost | lost
+        return out
 
 
 def _hashable(variable: Any) -> Any:

@@ -13,8 +13,10 @@ from pyem.errors import warn
 from pyem.model.model import Model
 
 
-def scaled(model: Model, data: Dataset) -> Model:
+def scaled(model: Model, data: Dataset, *, tell: bool = True) -> Model:
     """`model` on the scale of `data`, as every fit takes it; a model that knows its scale, or has none, as it is.
+
+    What makes a model for a fit, which scales it in turn, leaves the warning to that: `tell` is then False.
 
     An automatic range of outcomes becomes the range of those observed, and the typical population of regression weights that of
     the pooled data. Outcomes of 0 and 1 change nothing.
@@ -34,7 +36,7 @@ def scaled(model: Model, data: Dataset) -> Model:
     if any(name not in data.fields for name in model.columns):
         return model
     if model.reward_range is not None:
-        model = _with_range(model, data)
+        model = _with_range(model, data, tell=tell)
     if model.autoscale is None:
         return model
     return model.autoscale(model, *pooled(model, data))
@@ -53,12 +55,12 @@ def ready_to_fit(model: Model, data: Dataset) -> Model:
     return scaled(model, data)
 
 
-def _with_range(model: Model, data: Dataset) -> Model:
+def _with_range(model: Model, data: Dataset, *, tell: bool) -> Model:
     seen = observed_range(model, data)
     if isinstance(model.reward_range, tuple):
         low, high = model.reward_range
         slack = 1e-9 * (high - low)
-        if seen is not None and (seen[0] < low - slack or seen[1] > high + slack):
+        if tell and seen is not None and (seen[0] < low - slack or seen[1] > high + slack):
             per_range = any(parameter.per_reward for parameter in model.parameters)
             made = "made with reward_range=" if per_range else "made for outcomes within "
             why = (

@@ -67,7 +67,8 @@ def generalized_pareto(excess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     quarter = excess[int(n / 4 + 0.5) - 1]
     # Equal draws at the cutoff exceed it by nothing: then the smallest that does stands for the quarter.
     quarter = np.where(quarter > 0, quarter, np.where(excess > 0, excess, np.inf).min(0))
-    grid = (1 - np.sqrt(n_grid / (np.arange(1, n_grid + 1) - 0.5)))[:, None] / (3 * quarter)
+    with np.errstate(over="ignore"):
+        grid = (1 - np.sqrt(n_grid / (np.arange(1, n_grid + 1) - 0.5)))[:, None] / (3 * quarter)
     theta = grid + 1 / excess[-1]
     shape = np.empty_like(theta)
     for i, row in enumerate(theta):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pyem.results.first_reading import require_readable
 from pyem.results.leftovers import remove_leftovers, unfinished
 
 SEAL = b"\0pyem sha256\0"
@@ -125,7 +126,8 @@ def read_attrs(path: Path) -> dict[str, Any]:
     """
     if not path.exists():
         raise ValueError(f"there is no file {str(path)!r}; check the path")
-    _check_seal(path)
+    if not _is_sealed(path):
+        require_readable(path)
     return _reading(path, lambda file: dict(file.attrs))
 
 
@@ -151,13 +153,16 @@ def read_section(path: Path, name: str) -> tuple[str, dict[str, np.ndarray]]:
     return text, arrays
 
 
-def _check_seal(path: Path) -> None:
-    """Raise a ValueError if the file is not what was written; files of earlier versions have no seal, and pass.
+def _is_sealed(path: Path) -> bool:
+    """Whether the file has a seal, which those of earlier versions have not.
 
-    HDF5 may run for ever on a damaged file, so this comes before it.
+    Raises
+    ------
+    ValueError
+        If the file is not what was sealed. HDF5 may run for ever on a damaged file, so this comes before it.
     """
     if not path.is_file() or path.stat().st_size < len(SEAL) + DIGEST:
-        return
+        return False
     found, left = hashlib.sha256(), path.stat().st_size - len(SEAL) - DIGEST
     with open(path, "rb") as file:
         while left and (part := file.read(min(left, 1 << 20))):
@@ -170,6 +175,7 @@ def _check_seal(path: Path) -> None:
         raise ValueError(f"{str(path)!r} is not a netCDF file, or was cut short or damaged: its digest is not whole")
     if seal.startswith(SEAL) and seal[len(SEAL) :] != found.digest():
         raise ValueError(f"{str(path)!r} is damaged: its contents do not match their digest; save the fit again")
+    return seal.startswith(SEAL)
 
 
 def _reading(path: Path, read: Callable[[Any], Any]) -> Any:
