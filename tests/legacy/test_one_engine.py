@@ -56,7 +56,7 @@ def test_heavy_tails_end_there_too():
 
 def test_the_search_for_better_modes_serves_the_native_fit(monkeypatch):
     """Without looks from elsewhere, some people stay with a worse mode."""
-    from pyem.infer import em, multimodal
+    from pyem.infer import em_ways, multimodal
 
     def square(p, state, trial):
         return pyem.Normal(p.level**2 + 0.3 * p.level, 0.4)
@@ -69,5 +69,5 @@ def test_the_search_for_better_modes_serves_the_native_fit(monkeypatch):
     with_looks = pyem.fit_em(model, data, start=start)
     monkeypatch.setattr(multimodal, "_better_modes", lambda *_: None)
     without = pyem.fit_em(model, data, start=start)
-    assert em.run_em_global is multimodal.run_em_global
+    assert em_ways.run_em_global is multimodal.run_em_global
     assert with_looks.log_evidence.sum() > without.log_evidence.sum() + 1

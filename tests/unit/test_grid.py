@@ -150,6 +150,25 @@ def test_densities_tables_and_draws_agree(learners):
     assert len(fit.latents()) == learners.n_trials
 
 
+@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
+def test_errors_of_means_where_people_do_not_differ(line_data):
+    """All slopes are the same to the last digit: the sd of the group is 0, and the Laplace approximation is exact."""
+    u = line_data.fields["u"]
+    gap = line_data.fields["y"] - u.mean(0)
+    for s in range(line_data.n_subjects):
+        both = np.stack([np.ones(len(u)), u[:, s]], axis=1)
+        gap[:, s] -= u[:, s] * (np.linalg.lstsq(both, gap[:, s], rcond=None)[0][1] - 0.3)
+    data = Dataset.from_arrays({"y": gap.T[:, None], "u": u.T[:, None]})
+    exact = pyem.fit_em(LINE, data).group_table()
+    # Points tell less than a grid, and count a small sd in place of that of 0: a hundredth of an error.
+    for fit, rtol in ((pyem.fit_grid(LINE, data), 1e-3), (pyem.fit_em(LINE, data, integrate="exact"), 0.02)):
+        found = fit.group_table()
+        assert found.loc[("sd", "b"), "estimate"] < 1e-3
+        assert np.isnan(found.loc[("sd", "b"), "se"])
+        kept = found.index != ("sd", "b")
+        np.testing.assert_allclose(found["se"][kept], exact["se"][kept], rtol=rtol)
+
+
 def test_improper_posterior_is_reported():
     data = Dataset.from_arrays({"y": np.zeros((1, 1, 3)), "u": np.zeros((1, 1, 3))})
     fit = pyem.fit_grid(LINE, data, group=None, log_prior=lambda p: 0.0 * p.a)

@@ -168,7 +168,7 @@ def fit_group(
         make,
         first.mean,
         first,
-        glance=engine.glance(first.mean),
+        glance=engine.glance(),
         at_once=n_cores() if engine.exact else 1,
         mstep=MStep(rule),
         **options,

@@ -11,7 +11,7 @@ import numpy as np
 
 from pyem.compat.adapt import FitFunction
 from pyem.compat.likelihood import PyEMLikelihood, negative_log_liks
-from pyem.compat.parts import Part, PartsEStep, parts_log_lik
+from pyem.compat.parts import Part, PartsEStep, parts_glance, parts_log_lik
 from pyem.compat.traceable import TooLong, jitted, traced_parts
 from pyem.infer.differences import Search
 from pyem.infer.multimodal import Glance
@@ -34,8 +34,8 @@ class Engine(Protocol):
         """The E-step, from `start` (S, P); a short one gives up on those who take many steps."""
         ...
 
-    def glance(self, start: np.ndarray) -> Glance | None:
-        """The log-likelihood of everybody at once where that costs next to nothing, else None."""
+    def glance(self) -> Glance | None:
+        """The log-likelihood of everybody at several places where that costs next to nothing, else None."""
         ...
 
     def nll(self, x: np.ndarray) -> np.ndarray:
@@ -56,9 +56,9 @@ class JaxEngine:
         """The E-step, from `start` (S, P); a short one gives up on those who take many steps."""
         return PartsEStep(self.parts, start, max_steps=SHORT if short else 100)
 
-    def glance(self, start: np.ndarray) -> Glance | None:
-        """The log-likelihood of everybody at once."""
-        return PartsEStep(self.parts, start).glance
+    def glance(self) -> Glance | None:
+        """The log-likelihood of everybody at several places."""
+        return parts_glance(self.parts)
 
     def nll(self, x: np.ndarray) -> np.ndarray:
         """Negative log-likelihood (K, S) at draws (K, S, P)."""
@@ -84,7 +84,7 @@ class ScipyEngine:
         search = dataclasses.replace(search, max_steps=SHORT) if short else search
         return OpaqueEStep(self.likelihood, self.people, start, search=search, n_jobs=n_jobs, seed=seed)
 
-    def glance(self, start: np.ndarray) -> Glance | None:
+    def glance(self) -> Glance | None:
         """None: every evaluation is one of Python."""
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import log_lik_draws
 from pyem.infer.laplace import JaxEStep
+from pyem.infer.multimodal import JaxGlance
 from pyem.model.model import Model
 from pyem.population.posterior import GaussianPrior, Laplace
 
@@ -40,10 +41,6 @@ class PartsEStep:
         ]
         return Laplace(*(_placed(self._who, columns) for columns in zip(*each, strict=True)))
 
-    def glance(self, x: np.ndarray) -> np.ndarray:
-        """Log-likelihood of every person, (S,), at `x` (S, P), by one evaluation; the search stays where it is."""
-        return _placed(self._who, [estep.glance(x[who]) for who, estep in zip(self._who, self._esteps, strict=True)])
-
     def general(self, log_prior: object, tol: float = 1e-16) -> Laplace:
         """The same under any traceable log prior density of one person's parameters."""
         each = [estep.general(log_prior, tol) for estep in self._esteps]  # type: ignore[arg-type]
@@ -54,6 +51,12 @@ def parts_log_lik(parts: Sequence[Part], x: np.ndarray) -> np.ndarray:
     """Log-likelihood (K, S) of every person at draws `x` (K, S, P)."""
     each = [log_lik_draws(part.model, part.data, x[:, part.who]).T for part in parts]
     return _placed([part.who for part in parts], each).T
+
+
+def parts_glance(parts: Sequence[Part]) -> Callable[[np.ndarray], np.ndarray]:
+    """The log-likelihood of everybody at several places; see `pyem.infer.multimodal.JaxGlance`."""
+    who, glances = [part.who for part in parts], [JaxGlance(part.model, part.data) for part in parts]
+    return lambda x: _placed(who, [look(x[:, one]).T for one, look in zip(who, glances, strict=True)]).T
 
 
 def _placed(who: Sequence[np.ndarray], columns: Sequence[np.ndarray]) -> np.ndarray:

@@ -12,18 +12,17 @@ from pyem.engine.mixtures import GroupDraws
 from pyem.engine.nodes import NodeEStep, Nodes
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
-from pyem.engine.scale import scaled
 from pyem.errors import list_of, require_whole, warn
 from pyem.infer.adaptive import Weighted, adaptive_importance
 from pyem.infer.bayes_alone import fit_alone, require_known
 from pyem.infer.correction import systematic
-from pyem.infer.em import Search
+from pyem.infer.em_ways import Search
 from pyem.infer.exact import ENOUGH, FEW, Exact
 from pyem.infer.group_posterior import GroupPosterior, group_posterior, lopsided, mode_of
 from pyem.infer.node_sets import NodeSets, first_set, regular_cov
 from pyem.infer.people_draws import people_given, with_moments
 from pyem.infer.placing import Places, mixture, places
-from pyem.infer.setup import Clock, as_result, require_words
+from pyem.infer.setup import Clock, as_result, ready_with_priors
 from pyem.infer.starts import starting_points
 from pyem.infer.units import Units
 from pyem.model.model import Model
@@ -115,8 +114,7 @@ def fit_bayes(
     settings = {"group": group, "priors": priors, "mean": mean, "sd": sd, "draws": draws, "nodes": nodes}
     settings |= {"key": plain_key(key)}
     clock = Clock()
-    require_words(model, data, group, priors, mean, sd)
-    model = scaled(model, data)
+    model = ready_with_priors(model, data, group, priors, mean, sd)
     if group is None:
         fit = fit_alone(model, data, priors, mean, sd, draws=draws, nodes=nodes, key=key, settings=settings)
     else:

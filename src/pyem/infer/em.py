@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.engine.evaluate import log_lik
-from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
 from pyem.engine.scale import ready_to_fit
 from pyem.errors import list_of, require_number, require_whole, warn
-from pyem.infer.common import Evidence, begin, polished, without_common
-from pyem.infer.em_loop import EMRun, Report
-from pyem.infer.esteps import at_once, estep_maker, glance_of
-from pyem.infer.exact import SETTLED, Exact, estimates, exact_em, information_and_spread
-from pyem.infer.multimodal import run_em_global
+from pyem.infer.em_loop import EMRun
+from pyem.infer.em_ways import Integrate, Search, way_of
 from pyem.infer.outcome import as_point_fit, some_finite
-from pyem.infer.placing import Places, places
-from pyem.infer.progress import progress_line
-from pyem.infer.standard_errors import information
 from pyem.infer.starts import plain_start, starting_points
-from pyem.infer.units import Units, in_standard_units, standardised, units_of, with_given_sd
+from pyem.infer.units import Units, in_standard_units
 from pyem.model.model import Model
-from pyem.numerics.rng import generator, plain_key, seed_of
+from pyem.numerics.rng import plain_key, seed_of
 from pyem.population.group import Group, spelled_out
-from pyem.population.population import Population, populate
 from pyem.results.point import PointFit
-
-Integrate = Literal["laplace", "exact"]
-"""How people are integrated out."""
 
 
 @takes_designs
@@ -136,40 +122,18 @@ def fit_em(
     settings |= {"accelerate": accelerate, "standard_errors": standard_errors, "integrate": integrate, "nodes": nodes}
     settings |= {"boundary_avoiding": boundary_avoiding, "key": plain_key(key)}
     search = Search(in_standard_units(model), data, group, max_iter, tol, accelerate, boundary_avoiding, seed_of(key))
+    way = way_of(search, integrate, nodes)
     points = starting_points(search.model, data, start, starts, key)
-    if group.common:
-        require_traceable(model, "fit_em with common parameters")
-        if integrate == "exact" or boundary_avoiding:
-            raise ValueError(
-                "common parameters are estimated with integrate='laplace' and boundary_avoiding=False only"
-            )
-        search = dataclasses.replace(search, group=without_common(group), tol=max(tol, 1e-3))
-    runs = [search(point, k > 0 or start is not None, progress) for k, point in enumerate(points)]
-    run = max(runs, key=_total)
-    some_finite(model, run.laplace)
-    shared = None
-    if group.common:
-        first = begin(search.model, data, dataclasses.replace(search, group=group).population(points[0], False), run)
-        run, shared = polished(Evidence(search.model, data, run.estep), first, max_iter=max_iter, tol=tol)
-        runs = [run]
-    apart = _starts_disagree(runs, run, data)
-    exact = search.exactly(run, _places(search, nodes)) if integrate == "exact" else None
-    if exact is not None:
-        run = dataclasses.replace(exact.run, population=exact.population, laplace=exact.moments)
-    remarks = [*_remarks(run, model.names), *apart]
-    for text in remarks:
+    runs = [way.search(point, k > 0 or start is not None, progress) for k, point in enumerate(points)]
+    best = max(runs, key=_total)
+    some_finite(model, best.laplace)
+    ended = way.end(best, points[0], standard_errors=standard_errors)
+    apart = [] if group.common else _starts_disagree(runs, best, data)
+    for text in [*_remarks(ended.before, model.names), *apart]:
         warn(f"fit_em of {model.name!r}: {text}")
-    evidence = None
-    if exact is not None:
-        run, info = _exact_run(search, exact, standard_errors)
-        evidence = exact.moments.log_lik
-    elif shared is not None:
-        info = shared if standard_errors else None
-    else:
-        info = information(run.estep, run.population, run.laplace) if standard_errors else None
-    units = Units.of(search.model, run.population, dict(data.covariates))
-    info = None if info is None else units.information(run.population, info)
-    run = units.run(run)
+    units = Units.of(search.model, ended.run.population, dict(data.covariates))
+    info = None if ended.information is None else units.information(ended.run.population, ended.information)
+    run = units.run(ended.run)
     return as_point_fit(
         "em",
         model,
@@ -180,22 +144,9 @@ def fit_em(
         run.converged,
         run.message,
         run.trace,
-        log_evidence=evidence,
+        log_evidence=ended.log_evidence,
         settings=settings,
     )
-
-
-def _places(search: Search, nodes: int | None) -> Places:
-    return places(search.model, search.data, nodes=nodes, rng=generator(search.seed))
-
-
-def _exact_run(search: Search, exact: Exact, standard_errors: bool) -> tuple[EMRun, np.ndarray | None]:
-    """The run with estimates of people in place of what the M-step needs, and the information on the group."""
-    info, spread = information_and_spread(exact) if standard_errors else (None, None)
-    glance = glance_of(search.model, search.data)
-    found = estimates(exact, spread, glance or functools.partial(log_lik, search.model, search.data))
-    told = {"converged": exact.converged, "message": exact.message, "trace": exact.trace()}
-    return dataclasses.replace(exact.run, population=exact.population, laplace=found, **told), info
 
 
 def _group_of(group: Group | None, priors: Mapping[str, Any] | None) -> Group:
@@ -232,63 +183,6 @@ def _require_way(integrate: str, nodes: int | None) -> None:
         require_whole(nodes=(nodes, 16))
         if integrate != "exact":
             raise ValueError(f"nodes={nodes} are for integrate='exact'; give that, too, or leave nodes out")
-
-
-@dataclasses.dataclass(frozen=True)
-class Search:
-    """The iteration of `fit_em`, from anywhere."""
-
-    model: Model
-    data: Dataset
-    group: Group
-    max_iter: int
-    tol: float
-    accelerate: bool
-    boundary_avoiding: bool
-    seed: int
-
-    def exactly(self, run: EMRun, made: Places, settled: float = SETTLED) -> Exact:
-        """The same with people integrated out over points, from where a run by Laplace approximation ended."""
-        make = estep_maker(self.model, self.data, seed=self.seed, warm=True)
-        options = {"max_iter": self.max_iter, "tol": self.tol, "accelerate": self.accelerate}
-        return exact_em(made, run, make, seed=self.seed, settled=settled, **options)
-
-    def __call__(self, start: np.ndarray, moved: bool, progress: bool | None) -> EMRun:
-        """From `start` (S, P); the group starts at the typical population unless that was `moved`."""
-        with progress_line(progress, f"EM {self.model.name}", self.max_iter) as say:
-            return run_em_global(
-                estep_maker(self.model, self.data, seed=self.seed, warm=True),
-                start,
-                self.population(start, moved),
-                glance=glance_of(self.model, self.data),
-                at_once=at_once(self.model),
-                max_iter=self.max_iter,
-                tol=self.tol,
-                accelerate=self.accelerate,
-                report=say and _report(say),
-                scale=self.model.typical[1],
-            )
-
-    def population(self, start: np.ndarray, moved: bool) -> Population:
-        """Where the group starts."""
-        mean, sd = self.model.typical
-        made = populate(
-            self.group,
-            names=self.model.names,
-            mean=start.mean(0) if moved else mean,
-            sd=np.maximum(np.maximum(sd, start.std(0) if moved else 0.0), 1.0),
-            covariates=standardised(dict(self.data.covariates), centred=self.group.centred),
-            n_subjects=self.data.n_subjects,
-        )
-        # As many degrees of freedom as regression weights of a parameter, on average.
-        penalty = float(made.free.sum() / len(made.cov)) if self.boundary_avoiding else 0.0
-        own_units = self.model.autoscale is not None and not self.model.standard
-        made = with_given_sd(made, units_of(self.model)[1])
-        return dataclasses.replace(made, penalty=penalty, unit=self.model.typical[1] if own_units else None)
-
-
-def _report(say: Callable[[int, str], None]) -> Report:
-    return lambda n, value, change: say(n, f"iteration {n}, log evidence {value:.3f}, change {change:.1e}")
 
 
 def _total(run: EMRun) -> float:

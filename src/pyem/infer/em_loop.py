@@ -138,6 +138,7 @@ def run_em(
         other = None if elsewhere is None else elsewhere(population, laplace, change, ended=bool(ended))
         if other is not None:
             estep, ascent, tried, still = other, None, False, 0
+            pace.again()
             continue
         if ended:
             converged, message = True, ended
@@ -176,23 +177,29 @@ class _Pace:
 
     A Laplace approximation can have several fixed points, some of them unstable. Plain steps leave an unstable one, while a
     Newton step stays near it; large steps can end in a collapsed variance. And where posteriors are far from Gaussian, Newton
-    steps may circle around the fixed point.
+    steps may circle around the fixed point. What does not help on the way there does near the end: after a rest of plain steps,
+    which is twice as long each time, all is tried again.
     """
 
-    def __init__(self, wanted: bool, below: float, patience: int = 15, overshots: int = 10) -> None:
-        self._wanted = wanted
+    def __init__(self, wanted: bool, below: float, patience: int = 15, overshots: int = 10, rest: int = 30) -> None:
+        self.wanted = wanted
         self.below = below
         self.patience = patience
         self.overshots = overshots
-        self._ways = ["extrapolated", "newton"] if wanted else []
+        self._rest = rest
+        self.again()
+
+    def again(self) -> None:
+        """Begin anew: plain steps while they are large, then Newton's."""
+        self._refill()
+        self.exhausted = False
+        """Fast steps were tried, and did not help."""
+
+    def _refill(self) -> None:
+        self._ways = ["extrapolated", "newton"] if self.wanted else []
         self._begun = False
         self._best = np.inf
-        self._waited = self._overshot = 0
-
-    @property
-    def exhausted(self) -> bool:
-        """Fast steps were tried, and did not help."""
-        return self._wanted and not self._ways
+        self._waited = self._overshot = self._plain = 0
 
     def way(self, moved: float) -> str | None:
         """The kind of the next step, None for a plain one, where a plain one would move by `moved`."""
@@ -201,7 +208,13 @@ class _Pace:
 
     def headway(self, change: float) -> None:
         """A step begins at this distance from the fixed point."""
-        if not (self._begun and self._ways):
+        if not (self._begun and self.wanted):
+            return
+        if not self._ways:
+            self._plain += 1
+            if self._plain >= self._rest:
+                self._rest *= 2
+                self._refill()
             return
         if change < 0.7 * self._best:
             self._best, self._waited = change, 0
@@ -217,6 +230,7 @@ class _Pace:
     def _next_way(self, over: bool) -> None:
         if over:
             self._ways.pop()
+            self.exhausted |= not self._ways
             self._best, self._waited, self._overshot = np.inf, 0, 0
 
 

@@ -11,7 +11,7 @@ from pyem.data.dataset import Dataset
 from pyem.engine.layout import n_cores
 from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
 from pyem.infer.differences import Search
-from pyem.infer.multimodal import Glance, JaxESteps, Make
+from pyem.infer.multimodal import Glance, JaxESteps, JaxGlance, Make
 from pyem.infer.opaque import OpaqueEStep
 from pyem.model.model import Model
 
@@ -59,8 +59,8 @@ def estep_maker(model: Model, data: Dataset, *, max_steps: int = 100, seed: int 
 
 
 def glance_of(model: Model, data: Dataset) -> Glance | None:
-    """The log-likelihood of everybody at once; None for a plain Python function, where each evaluation costs as much."""
-    return None if is_opaque(model) else JaxESteps(model, data).glance
+    """The log-likelihood of everybody at several places; None for a plain Python function, where each costs as much."""
+    return None if is_opaque(model) else JaxGlance(model, data)
 
 
 def at_once(model: Model) -> int:

@@ -13,8 +13,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
-from pyem.engine.scale import scaled
-from pyem.engine.validate import require_free, validate
+from pyem.engine.scale import ready_to_fit
 from pyem.errors import renamed, require_number, require_whole, warn
 from pyem.infer.em import fit_em
 from pyem.infer.em_loop import run_em
@@ -31,7 +30,7 @@ from pyem.infer.quadrature import (
     make_grids,
     moments,
 )
-from pyem.infer.standard_errors import oakes_information
+from pyem.infer.standard_errors import not_vanished, oakes_information
 from pyem.infer.units import Units, standardised
 from pyem.model.model import Model
 from pyem.population.group import Group, spelled_out
@@ -103,16 +102,14 @@ def fit_grid(
     (2, 2)
     """
     require_traceable(model, "fit_grid")
-    require_free(model)
     require_whole(max_points=(max_points, 5), max_iter=(max_iter, 1))
     require_number(accuracy=(accuracy, 1e-15))
-    if model.n_params not in (1, 2):
+    if model.n_params > 2:
         raise ValueError(
             f"fit_grid integrates over one or two parameters, but model {model.name!r} has {model.n_params}; hold some "
             "at a value with fix(model, ...), or use fit_nuts"
         )
-    validate(model, data)
-    model = scaled(model, data)
+    model = ready_to_fit(model, data)
     group = _group_of(group, priors, given=not (mean is None and sd is None and log_prior is None))
     group = spelled_out(group, data.covariates)
     settings = {"group": group, "priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior}
@@ -197,7 +194,12 @@ def _fit_group(
             if error == accuracy and moved < 0.05:
                 break
     units = Units.of(model, population, dict(own.covariates))
-    info = units.information(population, oakes_information(grid_estep(grids, group), population))
+    wider = not_vanished(population, 30 * population.smallest)
+    if wider is not population:
+        seen = make_grids(model, data, gaussian_log_prior(wider), _prior_box(wider), accuracy, max_points)
+    else:
+        seen = grids
+    info = units.information(population, oakes_information(grid_estep(seen, group), wider))
     population = units.population(population)
     return _result(model, own, grids, gaussian_log_prior(population), population, info, True, settings, run.message)
 

@@ -187,15 +187,6 @@ class JaxEStep:
         """Every subject's mode and curvature under `prior`."""
         return self._collect(self._under(prior, tol), tol)
 
-    def glance(self, x: np.ndarray) -> np.ndarray:
-        """Log-likelihood of each subject, (S,), at `x` (S, P), by one evaluation; the search stays where it is.
-
-        What was compiled for the search serves this, too.
-        """
-        ones = np.ones(x.shape)
-        search = self._under(GaussianPrior(np.zeros(x.shape), np.eye(x.shape[1]), ones), TOL)
-        return join([out.log_lik for out in search(self._looking(x), 1)], self.batch)
-
     def _under(self, prior: GaussianPrior, tol: float) -> _Search:
         with jax.enable_x64(True):
             means, weights = split(prior.mean, self.batch), split(prior.weight, self.batch)

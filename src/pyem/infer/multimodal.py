@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.evaluate import log_lik_draws
 from pyem.infer.em_loop import EMRun, run_em
 from pyem.infer.laplace import DEFAULT, JaxEStep
 from pyem.infer.solver import Solver
@@ -28,9 +29,11 @@ REACH = 1.5
 """How far from the group's mean modes are looked for, in sds of the group."""
 SURPRISE = 1.0
 """Nats by which a posterior has to be denser somewhere than its Laplace approximation says, for a search to begin there."""
+STOPS = 8
+"""How many points of the straight way from such a place to the known mode are looked at, at least."""
 
 Glance = Callable[[np.ndarray], np.ndarray]
-"""The log-likelihood of everybody, (S,), at parameters (S, P)."""
+"""The log-likelihood of everybody at several places, (K, S), at parameters (K, S, P)."""
 
 
 class Make(Protocol):
@@ -69,15 +72,33 @@ class JaxESteps:
         max_steps = min(SHORT, self.max_steps) if short else self.max_steps
         return JaxEStep(self.model, self.data, start, max_steps=max_steps, solver=self.solver)
 
-    def glance(self, x: np.ndarray) -> np.ndarray:
-        """Log-likelihood of everybody, (S,), at `x` (S, P)."""
-        return self._looker.glance(x)
 
-    @functools.cached_property
-    def _looker(self) -> JaxEStep:
-        """One E-step for all glances."""
-        anywhere = np.zeros((self.data.n_subjects, self.model.n_params))
-        return JaxEStep(self.model, self.data, anywhere, solver=self.solver)
+class JaxGlance:
+    """The log-likelihood of everybody at several places (K, S, P), two for each parameter: values alone.
+
+    They are compiled in the background when this is made, while the E-step is, which takes several times as long.
+    """
+
+    def __init__(self, model: Model, data: Dataset) -> None:
+        self._values = functools.partial(log_lik_draws, model, data)
+        self._ready = _compiling(model, data.n_subjects, data.valid.shape, self._values)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Log-likelihood (K, S) at `x` (K, S, P)."""
+        wait([self._ready])
+        return self._values(x)
+
+
+_compiled: dict[Any, Future[Any]] = {}
+_background = ThreadPoolExecutor(1, thread_name_prefix="pyem-compiles")
+
+
+def _compiling(model: Model, n_subjects: int, shape: tuple[int, ...], values: Glance) -> Future[Any]:
+    """The first evaluation of a model on data of a shape, which compiles it; what goes wrong there will do so again."""
+    if (model, shape) not in _compiled:
+        places = np.zeros((2 * model.n_params, n_subjects, model.n_params))
+        _compiled[model, shape] = _background.submit(values, places)
+    return _compiled[model, shape]
 
 
 def run_em_global(
@@ -105,8 +126,9 @@ def run_em_global(
     population
         Where to start.
     glance
-        The log-likelihood of everybody, where that is cheap: the search then begins at the place where the posterior exceeds
-        the Laplace approximation most, for people of whom there is such a place. Without it, from all places.
+        The log-likelihood of everybody at several places, where that is cheap: the search then begins at the place where the
+        posterior exceeds the Laplace approximation most, for people of whom there is such a place and a valley before it.
+        Without it, from all places.
     looks
         At most so many times.
     at_once
@@ -147,7 +169,10 @@ def _better_modes(
     places = places_around(population)
     if glance is not None:
         joint = lambda log_lik, x: _joint(log_lik, x, prior)  # noqa: E731
-        places = [promising(glance, joint, laplace, value, places)]
+        start = promising(glance, joint, laplace, value, places)
+        if (start == best).all():
+            return None
+        places = [start]
     search = lambda start: make(start, short=True)(prior, 1e-3)  # noqa: E731
     if at_once > 1 and len(places) > 1:
         with ThreadPoolExecutor(at_once) as pool:
@@ -177,15 +202,18 @@ def promising(
 ) -> np.ndarray:
     """Where each person's search begins, (S, P): the place that surprises most, or the mode that is known if none does.
 
+    That mode, too, if the posterior only rises on the straight way to it: a search would end there again.
+
     `joint` makes the log posterior, up to a constant, of the log-likelihood (S,) and parameters (S, P); `value` is that of
     the modes.
     """
     start, most = laplace.mode, np.full(len(value), SURPRISE)
+    seen = glance(np.stack(places))
     regular: Any = np.isfinite(laplace.cov).all(axis=(1, 2))
     cov = np.where(regular[:, None, None], laplace.cov, np.eye(laplace.cov.shape[1]))
     precision = np.linalg.pinv(cov, hermitian=True)
-    for x in places:
-        there = joint(glance(x), x)
+    for x, log_lik in zip(places, seen, strict=True):
+        there = joint(log_lik, x)
         gap = x - laplace.mode
         expected = value - 0.5 * np.einsum("sp,spq,sq->s", gap, precision, gap)
         # Where neither is finite, nothing surprises.
@@ -193,7 +221,29 @@ def promising(
             surprise = np.where(regular, there - expected, np.where(np.isfinite(there), np.inf, -np.inf))
         take = surprise > most
         start, most = np.where(take[:, None], x, start), np.where(take, surprise, most)
-    return start
+    if (start == laplace.mode).all():
+        return start
+    return np.where(_valley(glance, joint, start, laplace.mode, value)[:, None], start, laplace.mode)
+
+
+def _valley(
+    glance: Glance,
+    joint: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    start: np.ndarray,
+    mode: np.ndarray,
+    value: np.ndarray,
+) -> np.ndarray:
+    """Whose (S,) posterior falls somewhere on the straight way from `start` to the mode that is known."""
+    # As many at a time as there are places, so that nothing is compiled for other numbers.
+    at_once = 2 * mode.shape[1]
+    n = at_once * -(-STOPS // at_once)
+    way = np.stack([start + k / n * (mode - start) for k in range(n)])
+    seen = np.concatenate([glance(way[k : k + at_once]) for k in range(0, n, at_once)])
+    path = np.array([*(joint(log_lik, x) for log_lik, x in zip(seen, way, strict=True)), value])
+    # What is not finite tells nothing, and the search has to.
+    with np.errstate(invalid="ignore"):
+        falls: Any = ~(np.diff(path, axis=0) >= -1e-9 * np.abs(value))
+    return falls.any(0)
 
 
 def _joint(log_lik: np.ndarray, x: np.ndarray, prior: GaussianPrior) -> np.ndarray:

@@ -8,8 +8,8 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.errors import list_of
-from pyem.infer.esteps import estep_maker, glance_of
-from pyem.infer.multimodal import places_around, promising
+from pyem.infer.esteps import estep_maker
+from pyem.infer.multimodal import Glance, places_around, promising
 from pyem.infer.natural_prior import PersonPrior
 from pyem.infer.starts import better
 from pyem.model.model import Model
@@ -24,23 +24,31 @@ FAIR = 0.05
 
 
 def other_modes(
-    model: Model, data: Dataset, prior: PersonPrior, found: Laplace, max_steps: int, seed: int
+    model: Model,
+    data: Dataset,
+    glance: Glance | None,
+    prior: PersonPrior,
+    found: Laplace,
+    max_steps: int,
+    seed: int,
 ) -> tuple[Laplace, np.ndarray]:
     """The better of two modes for each person, and the share (S,) of the evidence of the lesser one; 0 where there is one only.
 
     Parameters
     ----------
-    model, data, prior
+    model, data
         Whose posterior.
+    glance
+        Their likelihood at several places; None where every evaluation costs as much as a step of the search.
+    prior
+        That of each person.
     found
         The modes that are known.
     max_steps, seed
         Of the search.
     """
     none = np.zeros(len(found.mode))
-    glance = glance_of(model, data)
     if glance is None or not found.usable.any():
-        # Every look at a plain Python function costs as much as a step of its search.
         return found, none
     joint = lambda log_lik, x: log_lik + prior.log_density(x)  # noqa: E731
     start = promising(

@@ -12,7 +12,7 @@ from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
 from pyem.engine.scale import ready_to_fit
 from pyem.errors import renamed, require_whole, warn
-from pyem.infer.esteps import estep_maker
+from pyem.infer.esteps import estep_maker, glance_of
 from pyem.infer.laplace import JaxEStep
 from pyem.infer.natural_prior import PersonPrior, given_prior
 from pyem.infer.other_modes import other_modes, several_modes
@@ -106,13 +106,15 @@ def fit_map(
     settings |= {"common": common, "starts": starts, "max_iter": max_iter, "key": plain_key(key)}
     model = ready_to_fit(model, data)
     search = in_standard_units(model)
+    # Begun here, what it needs is compiled while the search itself is.
+    glance = glance_of(model, data) if start is None and not common else None
     told = {"priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior}
     prior, inside = (given_prior(one, data, **told) for one in (model, search))
     middle = None if inside.population is None else inside.population.coef[0]
     points = starting_points(search, data, start, starts, key, middle)
     found, trace = _best("MAP", search, data, Priors(prior, inside), points, max_iter, key, progress)
     if start is None and not common:
-        found, share = other_modes(model, data, prior, found, max_iter, seed_of(key))
+        found, share = other_modes(model, data, glance, prior, found, max_iter, seed_of(key))
         trace |= {"other_mode": share}
         for text in several_modes(share, data):
             warn(f"fit_map of {model.name!r}: {text}")

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.engine.scale import scaled
-from pyem.engine.validate import require_free, validate
+from pyem.engine.scale import ready_to_fit
 from pyem.errors import FitWarning
 from pyem.infer.alone import alone_args, alone_layout
 from pyem.infer.em import fit_em
@@ -46,8 +45,7 @@ def prepare(
     """
     if parametrization not in PARAMETRIZATIONS:
         raise ValueError(f"parametrization={parametrization!r}; choose one of {', '.join(PARAMETRIZATIONS)}")
-    require_words(model, data, group, priors, mean, sd)
-    model = scaled(model, data)
+    model = ready_with_priors(model, data, group, priors, mean, sd)
     if group is None:
         if start is not None:
             raise ValueError("start is of use for a group only; leave it out with group=None")
@@ -73,13 +71,13 @@ def prepare(
     )
 
 
-def require_words(model: Model, data: Dataset, group: Any, priors: Any, mean: Any, sd: Any) -> None:
-    """Raise unless group, priors, `mean` and `sd` go together, the data suit the model, and people are enough for a group.
+def ready_with_priors(model: Model, data: Dataset, group: Any, priors: Any, mean: Any, sd: Any) -> Model:
+    """`model` on the scale of `data`, if all that a sampler is given goes together.
 
     Raises
     ------
     ValueError
-        If not; it says what to do.
+        If group, priors, `mean` and `sd` do not, the data do not suit the model, or people are too few for a group.
     """
     if not (group is None or isinstance(group, Group)):
         raise ValueError(f"group={group!r}; a pyem.Group is expected, such as Group('student_t'), or None for no group")
@@ -92,12 +90,12 @@ def require_words(model: Model, data: Dataset, group: Any, priors: Any, mean: An
             "mean and sd are of the Gaussian prior of people on their own; pass group=None with them, or give priors of the "
             "group's parameters: priors={'mean': ..., 'sd': ...}"
         )
-    require_free(model)
-    validate(model, data)
+    model = ready_to_fit(model, data)
     if group is not None and data.n_subjects < 2:
         raise ValueError(
             "how people differ cannot be told from one subject; pass group=None and priors of the parameters"
         )
+    return model
 
 
 def _quick_em(model: Model, data: Dataset, group: Group) -> PointFit:

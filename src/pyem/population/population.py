@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -171,7 +172,7 @@ class Population:
     @property
     def lower(self) -> Any:
         """Row and column of each free entry of the covariance's Cholesky factor."""
-        return np.nonzero(np.tril(self.estimated))
+        return _lower(len(self.cov), self.estimated.tobytes())
 
     @property
     def vector(self) -> np.ndarray:
@@ -379,3 +380,9 @@ def _design(
             "combination of the others, so that their effects cannot be told apart; remove one"
         )
     return design, np.stack(free)
+
+
+@functools.lru_cache(maxsize=256)
+def _lower(size: int, estimated: bytes) -> Any:
+    """Row and column of the entries of a triangle; asked for many times in each iteration."""
+    return np.nonzero(np.tril(np.frombuffer(estimated, bool).reshape(size, size)))

@@ -1,0 +1,185 @@
+"""How `fit_em` goes about a group: by Laplace approximation, exactly, or with parameters that are common to all."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.engine.evaluate import log_lik
+from pyem.engine.opaque import require_traceable
+from pyem.infer.common import Evidence, begin, polished, without_common
+from pyem.infer.em_loop import EMRun, Report
+from pyem.infer.esteps import at_once, estep_maker, glance_of
+from pyem.infer.exact import SETTLED, Exact, estimates, exact_em, information_and_spread
+from pyem.infer.multimodal import run_em_global
+from pyem.infer.placing import Places, places
+from pyem.infer.progress import progress_line
+from pyem.infer.standard_errors import information
+from pyem.infer.units import standardised, units_of, with_given_sd
+from pyem.model.model import Model
+from pyem.numerics.rng import generator
+from pyem.population.group import Group
+from pyem.population.population import Population, populate
+
+Integrate = Literal["laplace", "exact"]
+"""How people are integrated out."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """The iteration of `fit_em`, from anywhere."""
+
+    model: Model
+    data: Dataset
+    group: Group
+    max_iter: int
+    tol: float
+    accelerate: bool
+    boundary_avoiding: bool
+    seed: int
+
+    def exactly(self, run: EMRun, made: Places, settled: float = SETTLED) -> Exact:
+        """The same with people integrated out over points, from where a run by Laplace approximation ended."""
+        make = estep_maker(self.model, self.data, seed=self.seed, warm=True)
+        options = {"max_iter": self.max_iter, "tol": self.tol, "accelerate": self.accelerate}
+        return exact_em(made, run, make, seed=self.seed, settled=settled, **options)
+
+    def __call__(self, start: np.ndarray, moved: bool, progress: bool | None) -> EMRun:
+        """From `start` (S, P); the group starts at the typical population unless that was `moved`."""
+        with progress_line(progress, f"EM {self.model.name}", self.max_iter) as say:
+            return run_em_global(
+                estep_maker(self.model, self.data, seed=self.seed, warm=True),
+                start,
+                self.population(start, moved),
+                glance=glance_of(self.model, self.data),
+                at_once=at_once(self.model),
+                max_iter=self.max_iter,
+                tol=self.tol,
+                accelerate=self.accelerate,
+                report=say and _report(say),
+                scale=self.model.typical[1],
+            )
+
+    def population(self, start: np.ndarray, moved: bool) -> Population:
+        """Where the group starts."""
+        mean, sd = self.model.typical
+        made = populate(
+            self.group,
+            names=self.model.names,
+            mean=start.mean(0) if moved else mean,
+            sd=np.maximum(np.maximum(sd, start.std(0) if moved else 0.0), 1.0),
+            covariates=standardised(dict(self.data.covariates), centred=self.group.centred),
+            n_subjects=self.data.n_subjects,
+        )
+        # As many degrees of freedom as regression weights of a parameter, on average.
+        penalty = float(made.free.sum() / len(made.cov)) if self.boundary_avoiding else 0.0
+        own_units = self.model.autoscale is not None and not self.model.standard
+        made = with_given_sd(made, units_of(self.model)[1])
+        return dataclasses.replace(made, penalty=penalty, unit=self.model.typical[1] if own_units else None)
+
+
+def _report(say: Callable[[int, str], None]) -> Report:
+    return lambda n, value, change: say(n, f"iteration {n}, log evidence {value:.3f}, change {change:.1e}")
+
+
+# -- ways ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """Where a way ended."""
+
+    run: EMRun
+    """The group, and what is reported of people."""
+    before: EMRun
+    """The same with what the last M-step was made of, which tells how it went."""
+    information: np.ndarray | None
+    """On the group's `vector`; None if it was not asked for."""
+    log_evidence: np.ndarray | None = None
+    """Of each person, (S,), where it is not that of the Laplace approximation."""
+
+
+class Way(Protocol):
+    """One way to fit a group."""
+
+    @property
+    def search(self) -> Search:
+        """The iteration that comes first, from each start."""
+        ...
+
+    def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
+        """What follows the best `run`; `start` (S, P) is the first of the starts."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ByLaplace:
+    """The iteration itself is all there is."""
+
+    search: Search
+
+    def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
+        """The run, and what it says of its precision."""
+        info = information(run.estep, run.population, run.laplace) if standard_errors else None
+        return Ended(run, run, info)
+
+
+@dataclasses.dataclass(frozen=True)
+class OverPoints:
+    """People are integrated out over points, from where the iteration by Laplace approximation ended."""
+
+    search: Search
+    nodes: int | None
+
+    def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
+        """The exact fixed point, with means and spreads of people's posteriors."""
+        search = self.search
+        made = places(search.model, search.data, nodes=self.nodes, rng=generator(search.seed))
+        exact = search.exactly(run, made)
+        before = dataclasses.replace(exact.run, population=exact.population, laplace=exact.moments)
+        info, spread = information_and_spread(exact, made, run) if standard_errors else (None, None)
+        found = estimates(exact, spread, functools.partial(log_lik, search.model, search.data))
+        told = {"converged": exact.converged, "message": exact.message, "trace": exact.trace()}
+        return Ended(dataclasses.replace(before, laplace=found, **told), before, info, exact.moments.log_lik)
+
+
+@dataclasses.dataclass(frozen=True)
+class WithCommon:
+    """Parameters with one value for everybody: the iteration without them only says where to begin."""
+
+    whole: Search
+
+    @property
+    def search(self) -> Search:
+        """The iteration as if nothing were common, which need not be exact."""
+        whole = self.whole
+        return dataclasses.replace(whole, group=without_common(whole.group), tol=max(whole.tol, 1e-3))
+
+    def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
+        """The largest evidence by all parameters together."""
+        whole = self.whole
+        first = begin(whole.model, whole.data, whole.population(start, False), run)
+        evidence = Evidence(whole.model, whole.data, run.estep)
+        run, info = polished(evidence, first, max_iter=whole.max_iter, tol=whole.tol)
+        return Ended(run, run, info if standard_errors else None)
+
+
+def way_of(search: Search, integrate: Integrate, nodes: int | None) -> Way:
+    """The way that a group and `integrate` ask for.
+
+    Raises
+    ------
+    ValueError
+        If they do not go together.
+    """
+    if not search.group.common:
+        return OverPoints(search, nodes) if integrate == "exact" else ByLaplace(search)
+    require_traceable(search.model, "fit_em with common parameters")
+    if integrate == "exact" or search.boundary_avoiding:
+        raise ValueError("common parameters are estimated with integrate='laplace' and boundary_avoiding=False only")
+    return WithCommon(search)
