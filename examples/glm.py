@@ -114,7 +114,13 @@ pd.Series({name: fit.log_evidence.sum() for name, fit in fits.items()}, name="lo
 
 # %%
 answers = frame.assign(happy=np.where(frame.mood.isna(), None, np.where(frame.mood > 0, "yes", "no")))
-yes_no = Dataset.from_frame(answers, subject="person", trial="trial", columns={"y": "happy", "predictors": PREDICTORS})
+yes_no = Dataset.from_frame(
+    answers,
+    subject="person",
+    trial="trial",
+    columns={"y": "happy", "predictors": PREDICTORS},
+    values={"y": {"no": 0, "yes": 1}},
+)
 logistic = pyem.fit_em(models.get("logit", predictors=PREDICTORS), yes_no)
 logistic.group_table().loc["mean", ["estimate", "se"]].round(3)
 

@@ -88,7 +88,8 @@ def test_no_result_is_guessed_by_its_attributes():
 def older_paths() -> list[Path]:
     core = [path for path in FILES if path.relative_to(SOURCE).parts[0].removesuffix(".py") in SHIMS]
     return core + [
-        SOURCE / "models" / f"{name}.py" for name in ("bayes", "discounting", "glm", "pt", "rl", "rl_mb", "rl_mf")
+        SOURCE / "models" / f"{name}.py"
+        for name in ("bayes", "ddm", "discounting", "glm", "pt", "rl", "rl_mb", "rl_mf", "sdt")
     ]
 
 

@@ -106,3 +106,10 @@ def prospect(x, gamble, probs, certain, choice):
         # pyEM clips the probability at 1e-12; these are its logarithms without a floor.
         nll += np.logaddexp(0, -mu * (a - b) if c == 1 else mu * (a - b))
     return nll, vg, vc
+
+
+def wfpt(t, v, a, w, terms=5000):
+    """Density of reaching the lower bound at time t: the series for large times, with many terms."""
+    k = np.arange(1, terms + 1)
+    series = (k * np.sin(k * np.pi * w) * np.exp(-((k * np.pi / a) ** 2) * t / 2)).sum()
+    return np.pi / a**2 * math.exp(-v * a * w - v**2 * t / 2) * series

@@ -18,7 +18,7 @@ from pyem.core.optim import OptimConfig, single_subject_minimize
 from pyem.core.posterior import parameter_recovery
 from pyem.errors import FitWarning
 from pyem.models.rl import rw1a1b_fit, rw1a1b_sim
-from pyem.utils.math import norm2alpha, norm2beta
+from pyem.utils.math import calc_fval, norm2alpha, norm2beta
 from pyem.utils.plotting import plot_choices, plot_scatter
 
 matplotlib.use("Agg")
@@ -141,6 +141,9 @@ FIRST_PRIORS = [
 def test_the_first_e_step_is_under_the_prior_itself(data, prior):
     first = make(data[:4]).fit(verbose=0, mstep_maxit=1, prior=prior)
     assert not first.convergence
+    if isinstance(prior, priors.UniformPrior):
+        assert (prior.lo <= first.m.T).all()
+        assert (prior.hi >= first.m.T).all()
     # Each mode is a maximum of likelihood times prior: no step in any direction improves it.
     for s in range(4):
         value = lambda x, s=s: rw1a1b_fit(x, *data[s], output="nll") - prior.logpdf(x)  # noqa: E731
@@ -272,6 +275,23 @@ def test_what_the_fit_function_reports_is_stacked_and_kept(fitted, data):
     before = fresh.get_outfit()
     fresh.fit(verbose=0)
     assert fresh.get_outfit() is not before
+
+
+def reporting_fit(params, y, prior=None, output="npl"):
+    nll = 0.5 * float(((y - params[0]) ** 2).sum())
+    more = {"count": len(y), "pair": [1.0, 2.0], "text": "yes", "parts": {"a": 1}, "ragged": y}
+    return {"params": params, "nll": nll, **more} if output == "all" else calc_fval(nll, params, prior, output)
+
+
+def test_reports_become_arrays_by_what_they_are():
+    model = EMModel([np.zeros(3), np.ones(3), np.ones(4)], reporting_fit, ["mean"])
+    model.fit(verbose=0, mstep_maxit=1)
+    out = model.outfit
+    assert out["nll"].shape == (3,)
+    assert out["count"].tolist() == [3, 3, 4]
+    assert out["pair"].shape == (3, 2)
+    assert [out[name].dtype for name in ("text", "parts", "ragged")] == [object] * 3
+    assert [out[name].shape for name in ("text", "parts", "ragged")] == [(3,)] * 3
 
 
 def test_an_output_that_was_set_by_hand_is_as_good_as_a_fit(fitted, data):

@@ -8,11 +8,12 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from pyem import EMModel
 from pyem.core.modelspec import ModelSpec
-from pyem.models import discounting, pt, rl_mb
-from pyem.utils.math import alpha2norm, beta2norm, norm2alpha, norm2beta
+from pyem.models import discounting, pt, rl_mb, sdt
+from pyem.utils.math import alpha2norm, beta2norm
 from tests.legacy import plain_models as plain
 
 IDS = {
@@ -22,6 +23,8 @@ IDS = {
     "glm": "glm glm_decay glm_ar logit logit_decay",
     "discounting": "sd_hyp_wk sd_hyp_k sd_par_k sd_lin_k td_hyp_k prd_hyp_k ed_par_k ped_par_k ped_par_2k",
     "pt": "pt",
+    "sdt": "sdt",
+    "ddm": "ddm4 ddm4_lotto",
 }
 
 
@@ -292,44 +295,30 @@ def test_parts_of_prospect_theory():
         pt.pt_fit(np.zeros(5), np.zeros(3), np.ones((3, 2)) / 2, np.zeros(3), np.zeros(3))
 
 
-# -- recoveries, as in the notebooks ----------------------------------------------------------------------------------
+# -- signal detection -------------------------------------------------------------------------------------------------
 
 
-def identity(x):
-    return x
-
-
-@pytest.mark.slow
-def test_the_hybrid_model_is_recovered():
-    rng = np.random.default_rng(1)
-    names = ["beta1", "beta2", "alpha1", "alpha2", "lambda", "omega", "r"]
-    n = 60
-    params = np.column_stack([rng.uniform(2, 8, (n, 2)), rng.uniform(0.2, 0.8, (n, 4)), rng.normal(0.1, 0.1, n)])
-    model = EMModel(
-        None, rl_mb.hybrid_mbmf_fit, names, [norm2beta] * 2 + [norm2alpha] * 4 + [identity], rl_mb.hybrid_mbmf_sim
-    )
-    recovery = model.recover(params, KEYS, fit_kwargs={"verbose": 0}, ntrials=200, seed=2)
-    # The rates of the first stage and the weights are hard to tell apart with 200 trials.
-    assert (recovery["correlation"][[0, 1, 3]] > 0.6).all()
-
-
-@pytest.mark.slow
-def test_prospect_theory_is_recovered():
-    rng = np.random.default_rng(1)
-    n = 60
-    params = np.column_stack(
-        [rng.uniform(0.4, 0.95, (n, 2)), rng.uniform(1, 4, n), rng.uniform(0.4, 0.9, n), rng.uniform(0.3, 3, n)]
-    )
-    names, xform = (
-        ["alpha", "beta", "lambda", "gamma", "mu"],
-        [norm2alpha, norm2alpha, norm2beta, norm2alpha, norm2beta],
-    )
-    model = EMModel(None, pt.pt_fit, names, xform, pt.pt_sim)
-    recovery = model.recover(
-        params,
-        ["gamble", "probs", "certain", "choice"],
-        fit_kwargs={"verbose": 0, "seed": 1, "njobs": 10},
-        ntrials=200,
-        seed=2,
-    )
-    assert (recovery["correlation"] > 0.5).all()
+def test_signal_detection_is_its_formulas():
+    sim = sdt.sdt_sim([[1.5, 0.3], [0.5, -0.4]], ntrials=200, seed=1, nblocks=2)
+    assert {name: np.shape(value) for name, value in sim.items()} == {
+        "params": (2, 2),
+        **dict.fromkeys(("is_old", "resp_old", "evidence"), (2, 200)),
+    }
+    np.testing.assert_array_equal(sim["is_old"].sum(1), 100)
+    np.testing.assert_array_equal(sim["resp_old"], sim["evidence"] > np.array([[0.3], [-0.4]]))
+    old = sim["is_old"] == 1
+    # Four standard errors.
+    assert sim["evidence"][0][old[0]].mean() == pytest.approx(0.75, abs=0.4)
+    x = np.array([beta2norm(1.2), 0.25])
+    p = stats.norm.cdf(np.where(old[0], 0.6, -0.6) - 0.25)
+    nll = -np.log(np.where(sim["resp_old"][0] == 1, p, 1 - p)).sum()
+    out = sdt.sdt_fit(x, sim["is_old"][0], sim["resp_old"][0], output="all")
+    assert list(out) == ["params", "is_old", "resp_old", "p_old", "nll"]
+    assert out["nll"] == pytest.approx(nll, rel=1e-10)
+    np.testing.assert_allclose(out["p_old"], p, rtol=1e-9)
+    np.testing.assert_allclose(out["params"], [1.2, 0.25], rtol=1e-9)
+    assert sdt.sdt_fit([-16.0, 0.0], sim["is_old"][0], sim["resp_old"][0]) == 1e7
+    with pytest.raises(ValueError, match="dprime values out of bounds"):
+        sdt.sdt_sim([[0.0, 0.3]])
+    with pytest.raises(ValueError, match="is_old has 2; expected 0 and 1"):
+        sdt.sdt_fit(x, [0, 2], [0, 1])

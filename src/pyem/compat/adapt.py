@@ -54,7 +54,8 @@ class FitFunction(Named):
     report
         ``report(values, *data, **options)``: what ``output="all"`` returns for one subject besides ``params`` and ``nll``.
     allowed
-        ``allowed(params)``: whether natural parameters (P,) are within their range; outside, ``"npl"`` and ``"nll"`` are 1e7.
+        ``allowed(params, *data)``: whether natural parameters (P,) are within their range; outside, ``"npl"`` and ``"nll"``
+        are 1e7.
     strict
         Refuse other words for `output`; otherwise they mean ``"nll"``, as they do in pyEM.
     """
@@ -68,7 +69,7 @@ class FitFunction(Named):
         fields: Callable[..., Fields],
         model: Callable[..., Model],
         report: Callable[..., dict[str, Any]],
-        allowed: Callable[[np.ndarray], bool] | None = None,
+        allowed: Callable[..., bool] | None = None,
         strict: bool = False,
     ) -> None:
         super().__init__(name, module, doc, fields)
@@ -109,7 +110,7 @@ class FitFunction(Named):
         model, dataset = self._laid_out(data, len(x), options)
         if output == "all":
             return self.reports([data], x[None], (model, dataset), **options)[0]
-        if self.allowed is not None and not self.allowed(model.natural(x[None])[0]):
+        if self.allowed is not None and not self.allowed(model.natural(x[None])[0], *data):
             return LARGE
         nll = -float(log_lik(model, dataset, x[None])[0])
         return calc_fval(nll, x, prior=given["prior"], output="npl" if output == "npl" else "nll")
@@ -144,7 +145,8 @@ class FitFunction(Named):
         model, dataset = laid or self.layout(all_data, np.shape(x)[1], **options)
         out = []
         for data, values in zip(all_data, subject_values(model, dataset, np.asarray(x, float)), strict=True):
-            out.append({"params": values.params, **self.report(values, *data, **options), "nll": values.nll})
+            found = {"params": values.params, **self.report(values, *data, **options)}
+            out.append({**found, "nll": found.get("nll", values.nll)})
         return out
 
     def _laid_out(self, data: tuple[Any, ...], n_params: int, options: dict[str, Any]) -> tuple[Model, Dataset]:
@@ -236,7 +238,7 @@ def bundle(
     model: Callable[..., Model],
     report: Callable[..., dict[str, Any]],
     simulate: Callable[..., Any],
-    allowed: Callable[[np.ndarray], bool] | None = None,
+    allowed: Callable[..., bool] | None = None,
     strict: bool = False,
 ) -> Bundle:
     """The six names ``<id>_sim, <id>_fit, <id>_model, <id>_id, <id>_spec, <id>_desc`` that `module` exports for a model.

@@ -186,5 +186,5 @@ def prospect_theory() -> Bundle:
         model=lambda subjects, n_params: MODEL,
         report=_report,
         simulate=_simulate,
-        allowed=lambda params: bool(min(params[2], params[4]) >= LEAST),
+        allowed=lambda params, *data: bool(min(params[2], params[4]) >= LEAST),
     )
