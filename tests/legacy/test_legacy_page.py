@@ -38,8 +38,8 @@ PATHS = {
         for what in ("sim", "fit", "model")
     ),
     "pyem.models.rl_mf": "gen_rnd_blocks rw1a1b_id rw4a1b_desc",
-    "pyem.models.ddm": "wfpt_logpdf wfpt_sv_logpdf _marginal_logpdf _wfpt_logf _EPS_VAR a_xform t0_xform sv_xform st_xform sz_xform "
-    "A_CAP T0_CAP T0_SHIFT SV_CAP ST_CAP SZ_CAP ddm4_sim_paths ddm7_sim ddm7_lotto_model",
+    "pyem.models.ddm": "wfpt_logpdf wfpt_sv_logpdf _marginal_logpdf _wfpt_logf _EPS_VAR a_xform t0_xform sv_xform "
+    "st_xform sz_xform A_CAP T0_CAP T0_SHIFT SV_CAP ST_CAP SZ_CAP ddm4_sim_paths ddm7_sim ddm7_lotto_model",
     "pyem.models.discounting": "DEFAULT_SOCIAL_DISTS DEFAULT_DELAYS DEFAULT_PROBS DEFAULT_EFFORT_LEVELS PED_EFFORT_LEVELS "
     "PED_BENEFICIARY TASK1_PAYOUTS TD_PAYOUTS PRD_PAYOUTS ED_PAYOUTS PED_PAYOUTS CHOICE_LABELS CHOICE_MAP CHOICE_LABELS_TD "
     "CHOICE_MAP_PRD CHOICE_LABELS_ED BENEFICIARY_LABELS indifference",
