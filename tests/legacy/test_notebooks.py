@@ -156,7 +156,9 @@ def test_a_regression_notebook(id):
     em.fit(verbose=0)
     estimated = em.outfit["params"]
     ax = plot_scatter(true[:, 1], "true", estimated[:, 1], "estimated")
-    assert ax.texts[0].get_text() in ("Pearson r = 0.99", "Pearson r = 1.00", "Pearson r = 0.98", "Pearson r = 0.97")
+    r = np.corrcoef(true[:, 1], estimated[:, 1])[0, 1]
+    assert r > 0.9
+    assert ax.texts[0].get_text() == f"Pearson r = {r:.2f}"
     plt.close("all")
 
 
