@@ -192,9 +192,11 @@ def test_paths_lead_from_the_start_to_a_bound():
         assert t[0] == 0.3
         assert x[0] == pytest.approx(0.6)
         assert ((x[1:-1] > 0) & (x[1:-1] < 1.5)).all()
+        assert t[-1] == rt
         if crossed:
             assert x[-1] == (1.5 if choice else 0.0)
-            assert t[-1] == rt
+        else:
+            assert choice == -1
     assert paths["crossed"].any()
 
 

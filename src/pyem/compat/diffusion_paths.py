@@ -38,8 +38,8 @@ def simulated_paths(offers: Offers, columns: tuple[str, str], name: str) -> Call
         -------
         dict
             ``params`` (4,); ``t``, ``x``: for each trial the times from ``t0`` to ``rt`` and the evidence at each, which ends
-            at 0 or ``a`` where a bound was ``crossed``; ``choice`` (1 upper, 0 lower, -1 none), ``rt``, ``v, v_draw``, the two
-            values, ``t0_draw, z_draw`` (T,).
+            at 0 or ``a`` where a bound was ``crossed``; ``choice`` (1 upper, 0 lower, -1 none), ``rt`` where the path ends,
+            ``v, v_draw``, the two values, ``t0_draw, z_draw`` (T,).
         """
         values, rng = within(np.atleast_2d(params))[0], generator(rng, seed)
         v_coef, a, t0, z = values
@@ -54,7 +54,7 @@ def simulated_paths(offers: Offers, columns: tuple[str, str], name: str) -> Call
             "x": [x for _, x in paths],
             "choice": np.where(crossed, ends == a, -1).astype(int),
             "crossed": crossed,
-            "rt": np.array([t[-1] if done else np.nan for (t, _), done in zip(paths, crossed, strict=True)]),
+            "rt": np.array([t[-1] for t, _ in paths]),
             "v": drift,
             "v_draw": drift.copy(),
             **shown,
