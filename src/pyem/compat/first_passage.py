@@ -86,7 +86,7 @@ def wfpt_sv_logpdf(rt: Any, v: Any, a: Any, z: Any, sv: Any = 0.0) -> Any:
     Examples
     --------
     >>> round(wfpt_sv_logpdf(0.5, 1.0, 1.5, 0.5, sv=0.3), 4)
-    -1.0461
+    -1.718
     """
     parts = np.broadcast_arrays(*(np.asarray(part, float) for part in (rt, v, a, z, sv)))
     there = parts[0] > 0
