@@ -14,6 +14,7 @@ from tests.oracle import (
     offers,
     rl,
     rlwm,
+    social,
     two_step,
 )
 from tests.oracle.case import Case
@@ -32,5 +33,6 @@ CASES: dict[str, Case] = {
     **offers.CASES,
     **glm.CASES,
     **judgement.CASES,
+    **social.CASES,
     **aif.CASES,
 }

@@ -21,7 +21,7 @@ def softmax(values: list[float], last: int | None, stick: float, epsilon: float)
 def rlwm(
     p: dict[str, float],
     trials: list[Trial],
-    capacity: float | None = 4.0,
+    capacity: float | tuple[float, ...] | None = 4.0,
     error_reward: float = 0.0,
     actions: int = 3,
     stimuli: int = 6,
@@ -36,7 +36,7 @@ def rlwm(
         if None in (s, n, a):
             out.append(0.0)
             continue
-        weight = p["rho"] * min(1.0, (p["capacity"] if capacity is None else capacity) / n)
+        weight = p["rho"] * min(1.0, (capacity if isinstance(capacity, float) else p["capacity"]) / n)
         both = [softmax(values[s], last, p["stick"], p["epsilon"])[a] for values in (quick, slow)]
         out.append(math.log(weight * both[0] + (1 - weight) * both[1]))
         if r is None:
@@ -61,4 +61,4 @@ def stimuli(rng: np.random.Generator, n: int, **_: float) -> dict[str, np.ndarra
     }
 
 
-CASES = {"rlwm": Case(rlwm, stimuli, ({}, {"capacity": None, "error_reward": 1.0}))}
+CASES = {"rlwm": Case(rlwm, stimuli, ({}, {"capacity": None, "error_reward": 1.0}, {"capacity": (2, 3, 4, 5)}))}

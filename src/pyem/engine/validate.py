@@ -32,8 +32,14 @@ def require_free(model: Model) -> None:
     Raises
     ------
     ModelError
-        If it has none, or all of them are fixed.
+        If it has none, or all of them are fixed; or if it has discrete parameters, which few methods can estimate.
     """
+    if model.discrete:
+        name, values = next(iter(model.discrete.items()))
+        raise ModelError(
+            f"model {model.name!r} has the discrete parameter {name!r} ({', '.join(f'{v:g}' for v in values)}), which this "
+            f"method cannot estimate; fit_mle and fit_map do, or hold it: pyem.fix(model, {name}={values[0]:g})"
+        )
     if not model.n_params:
         raise ModelError(
             f"model {model.name!r} has no free parameter, so that there is nothing to fit; its log-likelihood is "

@@ -18,7 +18,12 @@ from pyem.results.point_problems import bound_problems, drift_problems, vague_pr
 
 def ended(laplace: Laplace) -> tuple[bool, str]:
     """Whether everybody has a regular mode, and how many have, in words."""
-    done = laplace.status == Status.CONVERGED
+    return ended_texts(laplace.status)
+
+
+def ended_texts(status: np.ndarray) -> tuple[bool, str]:
+    """The same from the status of everybody, (S,)."""
+    done = status == Status.CONVERGED
     return bool(done.all()), f"{int(done.sum())} of {len(done)} subjects converged"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
 from pyem.engine.scale import ready_to_fit
 from pyem.errors import renamed, require_whole, warn
+from pyem.infer.discrete import fit_each
 from pyem.infer.esteps import estep_maker, glance_of
 from pyem.infer.laplace import JaxEStep
 from pyem.infer.natural_prior import PersonPrior, given_prior
@@ -84,6 +86,9 @@ def fit_map(
 
     Notes
     -----
+    The values of discrete parameters (`Parameter(values=...)`) are alike before the data; their posterior, by Laplace
+    approximation of each, is in `table()`, and the estimates are those given the most probable value.
+
     Unless it is told where to start, the search looks for better modes on both sides of the prior's mean, along each
     parameter. The share of the evidence of another mode that was found is in ``fit.trace["other_mode"]``, by Laplace
     approximation of both.
@@ -104,6 +109,11 @@ def fit_map(
     settings = {"priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior, "start": plain_start(start)}
     common = (common,) if isinstance(common, str) else tuple(common)
     settings |= {"common": common, "starts": starts, "max_iter": max_iter, "key": plain_key(key)}
+    if model.discrete:
+        more = {name: settings[name] for name in ("priors", "mean", "sd", "log_prior", "common", "max_iter")}
+        _require_unshared(common)
+        each = functools.partial(fit_map, **_without_discrete(model, more), key=key, progress=progress)
+        return fit_each(each, model, data, start, starts, settings, marginal=True)
     model = ready_to_fit(model, data)
     search = in_standard_units(model)
     # Begun here, what it needs is compiled while the search itself is.
@@ -177,6 +187,9 @@ def fit_mle(
 
     Notes
     -----
+    Discrete parameters (`Parameter(values=...)`) have the value that is best for each person, and count as parameters. How the
+    likelihoods at the best parameters of each value compare, is in `table()`, as shares of their sum.
+
     The likelihood of few trials often has no maximum inside the range of the parameters (someone who always chooses the
     same): such subjects have the status "at the boundary" or "flat likelihood".
 
@@ -196,6 +209,10 @@ def fit_mle(
         "max_iter": max_iter,
         "key": plain_key(key),
     }
+    if model.discrete:
+        _require_unshared(common)
+        each = functools.partial(fit_mle, max_iter=max_iter, key=key, progress=progress)
+        return fit_each(each, model, data, start, starts, settings, marginal=False)
     model = ready_to_fit(model, data)
     search = in_standard_units(model)
     points = starting_points(search, data, start, starts, key)
@@ -203,6 +220,24 @@ def fit_mle(
     if common:
         found, _ = _shared(model, data, None, common, found, max_iter)
     return as_point_fit("mle", model, data, found, None, None, *ended(found), trace, settings=settings)
+
+
+def _require_unshared(common: Sequence[str]) -> None:
+    if common:
+        raise ValueError(
+            f"common={tuple(common)} of a model with discrete parameters; fix the discrete ones (pyem.fix)"
+        )
+
+
+def _without_discrete(model: Model, settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a fit in which the discrete parameters are held: without their entries of `mean` and `sd`."""
+    kept = np.array([name not in model.discrete for name in model.names])
+    short = {
+        name: np.asarray(settings[name], float)[kept]
+        for name in ("mean", "sd")
+        if settings[name] is not None and np.shape(settings[name]) == kept.shape
+    }
+    return settings | short
 
 
 class Priors(NamedTuple):

@@ -181,6 +181,11 @@ class Model:
         return len(self.names)
 
     @property
+    def discrete(self) -> dict[str, tuple[float, ...]]:
+        """The values of each discrete parameter."""
+        return {one.name: one.values for one in self.parameters if one.values is not None}
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """All columns that a data set must have."""
         before = dict(self.between)

@@ -52,6 +52,12 @@ def fix(model: Either, **values: float) -> Either:
     for name, value in values.items():
         if _free(model, name).size is not None:
             raise ValueError(f"{name!r} of model {model.name!r} has several values; only single ones can be fixed")
+        some = _free(model, name).values
+        if some is not None and value not in some:
+            raise ValueError(
+                f"{name}={value:g} is none of the values of {name!r} of model {model.name!r}: "
+                f"{', '.join(f'{v:g}' for v in some)}"
+            )
         low, high = _free(model, name).transform.bounds
         if not (np.isfinite(value) and low <= value <= high):
             raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pyem.model.transform import Real, Transform
+from pyem.model.transform import OneOf, Real, Transform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +25,9 @@ class Parameter:
         Vector parameters may have a tuple of them, one for each value.
     size
         Number of values, for vector parameters such as regression weights; None for a single number.
+    values
+        The few values that a discrete parameter may have, such as the capacity of working memory, in place of a transform.
+        `pyem.fit_mle` and `pyem.fit_map` try all of them for every person; other methods ask for it to be fixed.
     per_reward
         Whether the value is per range of the outcomes, as an inverse temperature is (see `Model.reward_range`).
 
@@ -33,6 +36,8 @@ class Parameter:
     >>> from pyem.model.transform import Interval
     >>> Parameter("alpha", Interval(0, 1), "learning rate").name
     'alpha'
+    >>> Parameter("capacity", values=(2, 3, 4, 5)).transform.bounds
+    (2.0, 5.0)
     """
 
     name: str
@@ -42,6 +47,20 @@ class Parameter:
     sd: float | tuple[float, ...] = 1.0
     size: int | None = None
     per_reward: bool = False
+    values: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.values is None:
+            return
+        values = tuple(float(value) for value in self.values)
+        if self.size is not None or not isinstance(self.transform, Real | OneOf):
+            raise ValueError(
+                f"parameter {self.name!r} has values={self.values}, so that it is one number without a transform"
+            )
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "transform", OneOf(values))
+        if self.mean == 0.0 and 0.0 not in values:
+            object.__setattr__(self, "mean", values[(len(values) - 1) // 2])
 
     @property
     def names(self) -> tuple[str, ...]:

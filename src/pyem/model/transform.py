@@ -9,6 +9,7 @@ NumPy arrays come back as NumPy arrays, computed by NumPy; everything else is co
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from typing import Any, ClassVar
 
@@ -180,4 +181,42 @@ class Ordered:
         return library.concatenate([library.zeros_like(values[:1]), values[1:]])
 
 
-Transform = Real | Positive | Interval | Ordered
+@dataclasses.dataclass(frozen=True)
+class OneOf:
+    """The identity, for a parameter that has one of a few values, in increasing order.
+
+    Examples
+    --------
+    >>> OneOf((2.0, 3.0, 5.0)).bounds
+    (2.0, 5.0)
+    """
+
+    limit: ClassVar[float] = float("inf")
+    values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.values) < 2 or any(not a < b for a, b in itertools.pairwise(self.values)):
+            raise ValueError(f"values={self.values}; give at least two numbers, in increasing order")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Smallest and largest natural value."""
+        return (self.values[0], self.values[-1])
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """Unconstrained to natural."""
+        return _arrays(x)[1]
+
+    def inv(self, y: ArrayLike) -> Array:
+        """Natural to unconstrained; NaN for what is none of the values."""
+        library, values = _arrays(y)
+        known = (values[..., None] == library.asarray(self.values)).any(-1)
+        return library.where(known, values, library.nan)
+
+    def log_det(self, x: ArrayLike) -> Array:
+        """Log absolute derivative of the forward map, 0."""
+        library, values = _arrays(x)
+        return library.zeros_like(values)
+
+
+Transform = Real | Positive | Interval | Ordered | OneOf

@@ -80,7 +80,12 @@ class _Update:
 
 
 @functools.lru_cache
-def rlwm(capacity: float | None = 4.0, error_reward: float = 0.0, actions: int = 3, stimuli: int = 6) -> Model:
+def rlwm(
+    capacity: float | tuple[float, ...] | None = 4.0,
+    error_reward: float = 0.0,
+    actions: int = 3,
+    stimuli: int = 6,
+) -> Model:
     """Reinforcement learning and working memory of which action is right for each stimulus of a set.
 
     Columns are the ``stimulus`` (codes 0, 1, ... within a block), the ``set_size`` of the block, the ``choice`` and whether it
@@ -89,8 +94,9 @@ def rlwm(capacity: float | None = 4.0, error_reward: float = 0.0, actions: int =
     Parameters
     ----------
     capacity
-        Number of stimuli that working memory holds; None for a free parameter ``capacity``, between 0 and 6. The likelihood
-        has a kink where it equals the size of a set.
+        Number of stimuli that working memory holds; several, as (2, 3, 4, 5), for a discrete parameter ``capacity`` that is
+        the best of them for each person; None for a free parameter between 0 and 6. The likelihood has a kink where it equals
+        the size of a set.
     error_reward
         What slow values learn from an error: 0, or 1 for a habit that counts choices, right or wrong.
     actions, stimuli
@@ -105,16 +111,19 @@ def rlwm(capacity: float | None = 4.0, error_reward: float = 0.0, actions: int =
     --------
     >>> rlwm().names
     ('alpha', 'bias_rl', 'bias_wm', 'stick', 'rho', 'forget', 'epsilon')
-    >>> rlwm(capacity=None).names[-1]
-    'capacity'
+    >>> rlwm(capacity=(2, 3, 4, 5)).discrete
+    {'capacity': (2.0, 3.0, 4.0, 5.0)}
     """
-    if (capacity is not None and capacity <= 0) or not 0 <= error_reward <= 1 or min(actions, stimuli) < 2:
+    least = min(capacity) if isinstance(capacity, tuple) else capacity
+    if (least is not None and least <= 0) or not 0 <= error_reward <= 1 or min(actions, stimuli) < 2:
         raise ValueError(
             f"capacity={capacity}, error_reward={error_reward}, actions={actions}, stimuli={stimuli}; a capacity is above 0 or "
             "None, an error's reward between 0 and 1, and there are at least 2 actions and stimuli"
         )
-    policy = _Policy(capacity)
-    free = (CAPACITY,) if capacity is None else ()
+    policy = _Policy(None if isinstance(capacity, tuple) else capacity)
+    free = () if policy.capacity is not None else (CAPACITY,)
+    if isinstance(capacity, tuple):
+        free = (Parameter("capacity", doc=CAPACITY.doc, values=capacity),)
     return Model(
         "rlwm",
         (ALPHA, BIAS_RL, BIAS_WM, STICK, RHO, FORGET, EPSILON, *free),

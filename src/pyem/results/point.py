@@ -115,7 +115,8 @@ class PointFit:
         Where people are integrated out exactly, there are the effective number of points of each, ``effective_nodes``, and
         the share of the evidence that these do not reach, ``unreached``.
         """
-        more = {name: self.trace[name] for name in ("effective_nodes", "unreached") if name in self.trace}
+        values = [f"P({name}={v:g})" for name, some in self.model.discrete.items() for v in some]
+        more = {name: self.trace[name] for name in ("effective_nodes", "unreached", *values) if name in self.trace}
         return people_table(self, intervals=False, more=more)
 
     # -- draws ------------------------------------------------------------------------------------------------------------
@@ -137,6 +138,10 @@ class PointFit:
         at_least_one(n)
         rng = generator(key)
         x = laplace_draws(self.x, self.cov, self.status, n, rng)
+        for name, values in self.model.discrete.items():
+            weights = np.array([self.trace[f"P({name}={v:g})"] for v in values])
+            picked = (rng.random((n, 1, len(self.x))) > np.cumsum(weights, axis=0)[:-1]).sum(1)
+            x[..., self.model.names.index(name)] = np.asarray(values)[picked]
         return Draws(x, self.model.natural(x), group_draws(self.population, self.information, n, rng))
 
     # -- saying it --------------------------------------------------------------------------------------------------------

@@ -294,13 +294,21 @@ def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> 
             raise ValueError(f"subjects={subjects}; say how many people to simulate, or give their params")
         mean, sd = model.typical
         seed = np.asarray(jax.random.key_data(key)).ravel()
-        return mean + sd * np.random.default_rng(seed).normal(size=(subjects, model.n_params))
+        rng = np.random.default_rng(seed)
+        return _whole_draws(model, mean + sd * rng.normal(size=(subjects, model.n_params)), rng)
     params = np.asarray(params, float)
     if params.ndim != 2:
         raise ValueError(f"params has shape {params.shape}; expected (subjects, {model.n_params} parameters)")
     if subjects not in (None, len(params)):
         raise ValueError(f"subjects={subjects}, but params has {len(params)} rows; leave subjects out")
     return model.unconstrained(params)
+
+
+def _whole_draws(model: Model, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """People (S, P) whose discrete parameters are one of their values, each as often."""
+    for name, values in model.discrete.items():
+        x[:, model.names.index(name)] = rng.choice(values, len(x))
+    return x
 
 
 LITTLE = 50_000

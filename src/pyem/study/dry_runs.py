@@ -22,6 +22,7 @@ from pyem.engine.scale import scaled
 from pyem.engine.validate import first_line, guarded, validate
 from pyem.errors import DataError, ModelError
 from pyem.model.model import Model
+from pyem.model.modifiers import fix
 from pyem.model.record import Record
 from pyem.model.rollout import in_turn, initial_state, rollout
 from pyem.study.divergence import Line, diverges_along, diverges_at
@@ -76,6 +77,8 @@ def check(model: Model, data: Dataset) -> CheckReport:
     >>> bool(check(model, pyem.simulate(model, subjects=2, key=1)))
     True
     """
+    # A likelihood need not have derivatives by what has a few values only.
+    model = fix(model, **{name: values[0] for name, values in model.discrete.items()}) if model.discrete else model
     rungs: list[Rung] = []
     for name, climb in _LADDER:
         try:

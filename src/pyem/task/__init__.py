@@ -3,9 +3,11 @@
 from pyem.task.balloons import Balloons
 from pyem.task.bandits import Bandit, DriftingBandit, Reversal
 from pyem.task.beliefs import ChangePoints, Contingency
+from pyem.task.cards import CardSorting
 from pyem.task.decks import Iowa
 from pyem.task.designs import Design, Replay
 from pyem.task.full_feedback import FullFeedback
+from pyem.task.gamble import CoinFlips
 from pyem.task.go_nogo import GoNoGo
 from pyem.task.offers import Offers
 from pyem.task.pairs import ProbabilisticSelection
@@ -13,6 +15,7 @@ from pyem.task.payoffs import DriftingPayoffs, GaussianBandit
 from pyem.task.ponds import Ponds
 from pyem.task.regressors import Regressors
 from pyem.task.rescaled import Rescaled
+from pyem.task.shocks import Shocks
 from pyem.task.social import PairedBandit, ProsocialBandit
 from pyem.task.stimuli import StimulusSets
 from pyem.task.task import Task
@@ -23,7 +26,9 @@ from pyem.task.wins_losses import WinsAndLosses
 __all__ = [
     "Balloons",
     "Bandit",
+    "CardSorting",
     "ChangePoints",
+    "CoinFlips",
     "Contingency",
     "Design",
     "DriftingBandit",
@@ -41,6 +46,7 @@ __all__ = [
     "Replay",
     "Rescaled",
     "Reversal",
+    "Shocks",
     "StimulusSets",
     "Task",
     "Together",

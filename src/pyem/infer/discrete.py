@@ -1,0 +1,180 @@
+"""Parameters that have one of a few values: every value is tried for every person, and the best is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.errors import FitWarning, ModelError, warn
+from pyem.infer.outcome import ended_texts
+from pyem.model.model import Model
+from pyem.model.modifiers import fix
+from pyem.population.posterior import Status
+from pyem.results.point import PointFit
+
+MOST = 100
+"""Combinations of values, at most."""
+
+Fit = Callable[..., PointFit]
+"""``fit(model, data, start=..., starts=...)``: everybody's mode of a model without discrete parameters."""
+
+
+def fit_each(
+    fit: Fit, model: Model, data: Dataset, start: Any, starts: int, settings: Mapping[str, Any], *, marginal: bool
+) -> PointFit:
+    """The fit with the best combination of values for each person.
+
+    Combinations are fitted one after another, outwards from the middle ones: the first from all starts, the others from what
+    their neighbour has found; then once more from what the best combination of each person has found.
+
+    Parameters
+    ----------
+    fit
+        Fits a model in which they are fixed.
+    model, data, start, starts, settings
+        As for the method.
+    marginal
+        Whether the best combination is that of the largest evidence, or of the largest likelihood.
+    """
+    combinations = _combinations(model)
+    found: dict[tuple[float, ...], PointFit] = {}
+    given = None if start is None else _without(model, start)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        for one in combinations:
+            held = fix(model, **dict(zip(model.discrete, one, strict=True)))
+            found[one] = (
+                fit(held, data, start=given, starts=starts)
+                if not found
+                else fit(held, data, start=found[_nearest(one, found)], starts=1)
+            )
+        best = _assembled(found, marginal)[0]
+        for one in combinations:
+            again = fit(found[one].model, data, start=_taken(found, best), starts=1)
+            found[one] = _better(found[one], again)
+    return _whole(model, found, marginal, settings)
+
+
+def _combinations(model: Model) -> list[tuple[float, ...]]:
+    """All of them, the middle ones first."""
+    every = list(itertools.product(*model.discrete.values()))
+    if len(every) > MOST:
+        raise ModelError(
+            f"model {model.name!r} has {len(every)} combinations of the values of {', '.join(model.discrete)}, each of which "
+            f"has to be fitted; at most {MOST} are"
+        )
+    middle = np.mean(every, axis=0)
+    return sorted(every, key=lambda one: float(np.abs(np.array(one) - middle).sum()))
+
+
+def _nearest(one: tuple[float, ...], found: Mapping[tuple[float, ...], Any]) -> tuple[float, ...]:
+    return min(found, key=lambda other: float(np.abs(np.subtract(one, other)).sum()))
+
+
+def _columns(model: Model) -> np.ndarray:
+    """(P,): which parameters are not discrete."""
+    return np.array([name not in model.discrete for name in model.names])
+
+
+def _without(model: Model, start: Any) -> np.ndarray:
+    """Natural values (S, P - D) of the others, from an array of all or another fit."""
+    values = start.params if isinstance(start, PointFit) else np.asarray(start, float)
+    return values[:, _columns(model)]
+
+
+def _criterion(fits: list[PointFit], marginal: bool) -> np.ndarray:
+    """(combination, S): what tells which is best, in nats; minus infinity where it is not finite."""
+    value = np.array([one.log_evidence if marginal else one.log_lik for one in fits], float)
+    return np.where(np.isfinite(value), value, -np.inf)
+
+
+def _assembled(found: Mapping[Any, PointFit], marginal: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The best combination of each person (S,), and the criterion."""
+    value = _criterion(list(found.values()), marginal)
+    return value.argmax(0), value
+
+
+def _pick(fits: list[PointFit], best: np.ndarray, name: str) -> np.ndarray:
+    return np.array([getattr(fits[k], name)[s] for s, k in enumerate(best)])
+
+
+def _taken(found: Mapping[Any, PointFit], best: np.ndarray) -> np.ndarray:
+    """Natural values of each person's best combination."""
+    return _inside(next(iter(found.values())).model, _pick(list(found.values()), best, "x"))
+
+
+def _inside(model: Model, x: np.ndarray) -> np.ndarray:
+    # At the ends of ranges, and where a search was lost, values have no inverse.
+    x = np.where(np.isfinite(x), x, model.typical[0])
+    return model.natural(np.clip(x, -0.5 * model.limits, 0.5 * model.limits))
+
+
+def _better(one: PointFit, other: PointFit) -> PointFit:
+    """Of two fits of the same model, the better one for each person."""
+    joint = lambda fit: fit.log_lik + (0.0 if fit.log_prior is None else fit.log_prior)  # noqa: E731
+    take = ~(joint(one) >= joint(other) - 1e-9) & np.isfinite(joint(other))
+    chosen = {}
+    for name in ("x", "cov", "log_lik", "log_prior", "log_evidence", "status"):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        if mine is not None:
+            chosen[name] = np.where(take.reshape(-1, *[1] * (mine.ndim - 1)), theirs, mine)
+    return dataclasses.replace(one, **chosen)
+
+
+def _whole(model: Model, found: Mapping[Any, PointFit], marginal: bool, settings: Mapping[str, Any]) -> PointFit:
+    """The result: everybody's best combination, with the weights of all values."""
+    fits, combinations = list(found.values()), np.array(list(found))
+    best, value = _assembled(found, marginal)
+    weights = np.exp(value - np.where(np.isfinite(value.max(0)), value.max(0), 0.0))
+    weights /= np.maximum(weights.sum(0), np.finfo(float).tiny)
+    others = _columns(model)
+    x = np.empty((len(fits[0].x), model.n_params))
+    x[:, others], x[:, ~others] = _pick(fits, best, "x"), combinations[best]
+    cov = np.zeros((len(x), model.n_params, model.n_params))
+    cov[:, np.ix_(others, others)[0], np.ix_(others, others)[1]] = _pick(fits, best, "cov")
+    mean = weights.T @ combinations
+    spread = weights.T @ combinations**2 - mean**2
+    for k, column in enumerate(np.flatnonzero(~others)):
+        cov[:, column, column] = np.maximum(spread[:, k], 0.0)
+    trace = {"values": combinations, "weights": weights.T}
+    for k, (name, values) in enumerate(model.discrete.items()):
+        trace |= {f"P({name}={v:g})": weights[combinations[:, k] == v].sum(0) for v in values}
+    first, status = fits[0], _pick(fits, best, "status")
+    evidence = None if first.log_evidence is None else _mean_evidence(fits)
+    converged, message = ended_texts(status)
+    result = dataclasses.replace(
+        first,
+        model=model,
+        x=x,
+        cov=cov,
+        log_lik=_pick(fits, best, "log_lik"),
+        log_prior=None if first.log_prior is None else _pick(fits, best, "log_prior") - np.log(len(fits)),
+        log_evidence=evidence,
+        status=status,
+        prior=None,
+        converged=converged,
+        message=message,
+        trace=trace,
+        settings=dict(settings),
+    )
+    irregular = [str(one) for one in result.data.subjects[status != Status.CONVERGED]]
+    if irregular:
+        warn(
+            f"fit_{first.method} of {model.name!r}: {len(irregular)} of {len(x)} subjects have no regular mode: "
+            f"{', '.join(irregular[:10])}{', ...' if len(irregular) > 10 else ''}; see the column status of table()"
+        )
+    return result
+
+
+def _mean_evidence(fits: list[PointFit]) -> np.ndarray:
+    """(S,): log evidence with all combinations alike before the data."""
+    value = _criterion(fits, True)
+    top = np.where(np.isfinite(value.max(0)), value.max(0), 0.0)
+    total = top + np.log(np.exp(value - top).sum(0)) - np.log(len(fits))
+    return np.where(np.isfinite(value.max(0)), total, np.nan)

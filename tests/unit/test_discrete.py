@@ -1,0 +1,86 @@
+"""Parameters that have one of a few values."""
+
+from __future__ import annotations
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import pyem
+from pyem import Model, ModelError, Parameter, models
+
+OFFSET = Parameter("offset", values=(-2, 0, 3))
+SPREAD = Parameter("sigma", pyem.Positive(), "spread")
+
+
+def around(p, state, trial):
+    return pyem.Normal(p.offset, p.sigma)
+
+
+MODEL = Model(
+    "offset", (OFFSET, SPREAD), around, init=lambda p: jnp.zeros(()), responses=("y",), doc="one of three means"
+)
+TRUTH = np.array([-2.0, 0.0, 3.0, 3.0, 0.0])
+
+
+@functools.cache
+def data():
+    y = np.random.default_rng(2).normal(TRUTH[:, None, None] + np.zeros((5, 2, 12)), 1.5)
+    return pyem.Dataset.from_arrays({"y": y})
+
+
+def closed_form(offset):
+    """The best spread and the log-likelihood there, (S,)."""
+    y = np.moveaxis(data().fields["y"], 0, -1).reshape(5, 24)
+    sd = np.sqrt(((y - offset) ** 2).mean(1))
+    return sd, -24 * np.log(sd) - 12 - 12 * np.log(2 * np.pi)
+
+
+def test_the_best_value_of_each_person_is_found_and_counts_as_a_parameter():
+    fit = pyem.fit_mle(MODEL, data(), starts=1)
+    sd, value = np.moveaxis(np.array([closed_form(v) for v in OFFSET.values or ()]), 1, 0)
+    best = value.argmax(0)
+    np.testing.assert_array_equal(fit.params[:, 0], np.array(OFFSET.values)[best])
+    np.testing.assert_allclose(fit.params[:, 1], sd[best, np.arange(5)], rtol=1e-6)
+    np.testing.assert_allclose(fit.log_lik, value.max(0), rtol=1e-9)
+    shares = np.exp(value - value.max(0)) / np.exp(value - value.max(0)).sum(0)
+    table = fit.table()
+    np.testing.assert_allclose(table[["P(offset=-2)", "P(offset=0)", "P(offset=3)"]].T, shares, atol=1e-8)
+    np.testing.assert_allclose(pyem.log_lik(MODEL, data(), fit.params), fit.log_lik, rtol=1e-10)
+    np.testing.assert_allclose(pyem.aic(fit).subject, 2 * 2 - 2 * fit.log_lik, rtol=1e-9)
+
+
+def test_map_sums_the_evidence_of_the_values_and_draws_them(tmp_path):
+    fit = pyem.fit_map(MODEL, data(), mean=[0.0, 0.3], sd=[1.0, 0.5])
+    each = [pyem.fit_map(pyem.fix(MODEL, offset=v), data(), mean=[0.3], sd=[0.5]) for v in (-2, 0, 3)]
+    evidence = np.array([one.log_evidence for one in each])
+    np.testing.assert_allclose(fit.log_evidence, np.logaddexp.reduce(evidence) - np.log(3), rtol=1e-8)
+    share = np.exp(evidence[1] - np.logaddexp.reduce(evidence))
+    np.testing.assert_allclose(fit.table()["P(offset=0)"], share, atol=1e-8)
+    drawn = fit.draws(4000, key=1).params[..., 0]
+    assert set(np.unique(drawn)) <= set(OFFSET.values or ())
+    np.testing.assert_allclose((drawn == 0).mean(0), share, atol=4 * 0.5 / np.sqrt(4000))
+    fit.save(tmp_path / "fit.nc")
+    again = pyem.load(tmp_path / "fit.nc", MODEL)
+    np.testing.assert_array_equal(again.table(), fit.table())
+
+
+def test_methods_that_cannot_say_so():
+    for method in (pyem.fit_em, pyem.fit_grid, pyem.fit_nuts):
+        more = {"key": 1} if method is pyem.fit_nuts else {}
+        with pytest.raises(ModelError, match=r"discrete parameter 'offset' \(-2, 0, 3\).*pyem.fix"):
+            method(MODEL, data(), **more)
+
+
+def test_people_are_simulated_with_one_of_the_values():
+    made = pyem.simulate(models.get("rlwm", capacity=(2, 3, 5)), subjects=30, trials=3, key=1)
+    assert set(made.true_params[:, -1]) == {2.0, 3.0, 5.0}
+
+
+def test_values_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="increasing order"):
+        Parameter("capacity", values=(3, 2))
+    with pytest.raises(ValueError, match=r"offset=1 is none of the values of 'offset' of model 'offset': -2, 0, 3"):
+        pyem.fix(MODEL, offset=1)
