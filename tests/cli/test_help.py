@@ -90,3 +90,13 @@ def test_exit_codes_of_a_process(tmp_path):
     assert missing.stderr == f"error: there is no file '{tmp_path / 'none.csv'}'; check the path\n"
     assert python(main, "fit").returncode == 2
     assert python(main, "--help").returncode == 0
+
+
+def test_models_are_found_by_task_and_by_words():
+    listed = [
+        pyem_command("models", *words).stdout for words in (("--task", "Two-Step"), ("--search", "pavlovian bias"))
+    ]
+    assert "two_step_sarsa" in listed[0]
+    assert "rw1a1b" not in listed[0]
+    assert "go_nogo_pavlovian" in listed[1]
+    assert "there is no kind of task 'chess'" in pyem_command("models", "--task", "chess", code=1).stderr

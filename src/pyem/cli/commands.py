@@ -21,15 +21,33 @@ if TYPE_CHECKING:
     from pyem.simulation.play import Simulation
 
 
-@app.command(epilog="[bold]Examples[/bold]\n\npyem models\n\npyem models rw2a1b")
+@app.command(
+    epilog="[bold]Examples[/bold]\n\npyem models\n\npyem models rw2a1b\n\n"
+    "pyem models --task two-step\n\npyem models --search reversal"
+)
 @plainly
 def models(
     name: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Tell all about one model.")] = None,
+    *,
+    task: Annotated[
+        str | None, typer.Option(metavar="TASK", help="Only those for a kind of task, as two-step.")
+    ] = None,
+    search: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="Only those in whose description all of these words are.")
+    ] = None,
 ) -> None:
     """List the models: their parameters, and the columns that the data must have."""
     from pyem.cli.cache import model_catalogue
 
     catalogue = model_catalogue()
+    if name is None and (task is not None or search is not None):
+        some = pyem.models.search(search or "", task=task)
+        if not some:
+            raise ValueError(
+                "no model has all of these words in its description; say fewer of them, or see pyem models"
+            )
+        by_name = {entry["name"]: entry for entry in catalogue}
+        catalogue = [by_name[one] for one in some]
     if name is None:
         console().print(terminal.catalogue_table(catalogue))
         return
@@ -37,6 +55,11 @@ def models(
     if name not in known:
         raise ValueError(f"there is no model {name!r}; the models are {', '.join(known)}")
     typer.echo(terminal.model_page(known[name]))
+    if known[name]["simulates"]:
+        from pyem.simulation.play import simulate
+
+        rows = simulate(pyem.models.get(name), subjects=1, trials=4, key=1).to_frame()
+        typer.echo(f"\nA table such as\n{rows.round(3).to_string(index=False)}")
 
 
 @app.command(

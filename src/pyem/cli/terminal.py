@@ -158,19 +158,24 @@ def catalogue_table(catalogue: Sequence[dict[str, Any]]) -> Table:
 
 
 def _columns(entry: dict[str, Any]) -> list[str]:
-    return [*entry["inputs"], *entry["responses"], *entry["outcomes"]]
+    return [*entry["inputs"], *entry["responses"], *entry["between"], *entry["outcomes"]]
 
 
 def model_page(entry: dict[str, Any]) -> str:
     """All about one model."""
-    lines = [f"{entry['name']}: {entry['doc']}", "", "Parameters"]
+    lines = [f"{entry['name']}: {entry['doc']}", "", entry["said"], "", "Parameters"]
     for parameter in entry["parameters"]:
         low, high = parameter["range"]
         ends = f"{'-inf' if low is None else f'{low:g}'} to {'inf' if high is None else f'{high:g}'}"
         name = parameter["name"] if parameter["size"] is None else f"{parameter['name']} ({parameter['size']} values)"
         lines.append(f"  {name:14s} {ends:14s} {parameter['doc']}")
     lines += ["", "Columns of the data"]
-    roles = {"inputs": "shown before the response", "responses": "what is explained", "outcomes": "learned from"}
+    roles = {
+        "between": "shown between responses",
+        "inputs": "shown before the response",
+        "responses": "what is explained",
+        "outcomes": "learned from",
+    }
     lines += [f"  {name:14s} {role}" for key, role in roles.items() for name in entry[key]]
     lines += [
         "",

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
+import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +52,7 @@ from pyem.models import (
     volatility,
     working_memory,
 )
+from pyem.models.finding import found, kind_named, kinds_of
 
 _FACTORIES: dict[str, Callable[..., Model]] = {
     **learning.MODELS,
@@ -90,6 +94,40 @@ _FACTORIES: dict[str, Callable[..., Model]] = {
 def names() -> list[str]:
     """The identifiers of all models, in the order of the documentation."""
     return list(_FACTORIES)
+
+
+def search(text: str = "", *, task: str | None = None) -> list[str]:
+    """The models in whose names, titles, columns, parameters and descriptions all words of `text` are found.
+
+    Parameters
+    ----------
+    text
+        Words, or their beginnings. The models that have them in names and titles come first.
+    task
+        Only models of that kind of task: ``"two-step"``, ``"delay discounting"``, ...
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind of task; the message names them.
+
+    Examples
+    --------
+    >>> search("pavlovian")[0], search(task="two-step")[:2]
+    ('go_nogo_bias', ['two_step', 'two_step_sarsa'])
+    """
+    names = found(text, _FACTORIES) if text else list(_FACTORIES)
+    if task is None:
+        return names
+    kind = kind_named(task)
+    return [name for name in names if kind in kinds_of(name)]
+
+
+def said(name: str) -> str:
+    """What the model says, with its equations, in the words of its definition: the text before the list of its options."""
+    make = _FACTORIES[name]
+    text = inspect.cleandoc((make.func if isinstance(make, functools.partial) else make).__doc__ or "")
+    return re.split(r"\n(?:Parameters|References|Examples)\n-", text)[0].strip()
 
 
 def get(name: str, **options: Any) -> Model:
