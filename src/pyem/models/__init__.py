@@ -113,8 +113,8 @@ def search(text: str = "", *, task: str | None = None) -> list[str]:
 
     Examples
     --------
-    >>> search("pavlovian")[0], search(task="two-step")[:2]
-    ('go_nogo_bias', ['two_step', 'two_step_sarsa'])
+    >>> search("wisconsin"), search(task="two-step")[:2]
+    (['card_sorting'], ['two_step', 'two_step_sarsa'])
     """
     names = found(text, _FACTORIES) if text else list(_FACTORIES)
     if task is None:
