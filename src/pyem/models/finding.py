@@ -150,8 +150,8 @@ def found(text: str, factories: Mapping[str, Callable[..., Model]]) -> list[str]
         model, kinds = make(), kinds_of(name)
         title = f"{name.replace('_', ' ')} {name} {model.doc} {' '.join(f'{k.name} {k.words}' for k in kinds)}"
         columns = f"{' '.join(model.columns)} {' '.join(f'{p.name} {p.doc}' for p in model.parameters)}"
-        text = (make.func if isinstance(make, functools.partial) else make).__doc__
-        about = f"{columns} {' '.join(k.question for k in kinds)} {text}"
+        said = (make.func if isinstance(make, functools.partial) else make).__doc__ or ""
+        about = f"{columns} {' '.join(k.question for k in kinds)} {said}"
         for rank, told in enumerate((title, f"{title} {about}")):
             if all(re.search(rf"\b{re.escape(word)}", told.lower()) for word in words):
                 ranked.append((rank, name))
