@@ -42,6 +42,7 @@ API = {
     "PointFit",
     "Poisson",
     "Positive",
+    "Probit",
     "Real",
     "Recovery",
     "Regression",
@@ -98,8 +99,11 @@ API = {
     "to_latex",
     "to_markdown",
     "waic",
+    "with_cues",
     "with_judgement",
     "with_lapse",
+    "with_range",
+    "with_side_bias",
     "with_stickiness",
 }
 """A change of this set is a change of the interface: say it in the changelog."""

@@ -38,6 +38,7 @@ _WHERE = {
     "PointFit": "results.point",
     "Poisson": "model.distribution",
     "Positive": "model.transform",
+    "Probit": "model.transform",
     "Real": "model.transform",
     "Recovery": "study.parameter_recovery",
     "SampleFit": "results.sample",
@@ -82,8 +83,11 @@ _WHERE = {
     "to_latex": "results.paper",
     "to_markdown": "results.paper",
     "waic": "selection.cross_validation",
+    "with_cues": "model.modifiers",
     "with_judgement": "models.with_judgement",
     "with_lapse": "model.modifiers",
+    "with_range": "model.modifiers",
+    "with_side_bias": "model.modifiers",
     "with_stickiness": "model.modifiers",
 }
 _MODULES = ("aif", "models", "plot", "selection", "study", "task")

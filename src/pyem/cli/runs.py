@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 METHODS = ("em", "map", "mle", "bayes", "nuts", "svi")
 HIERARCHICAL = ("em", "bayes", "nuts", "svi")
-MODIFIERS = ("lapse", "stickiness")
+MODIFIERS = ("lapse", "stickiness", "side_bias", "cues")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +162,10 @@ def _joined(values: str | Sequence[str]) -> str:
 
 
 def make_model(spec: str) -> Model:
-    """A model from its name on the command line: ``NAME[:OPTION=VALUE,...][+lapse][+stickiness]``.
+    """A model from its name on the command line: ``NAME[:OPTION=VALUE,...][+lapse][+stickiness][+side_bias][+cues=4]``.
+
+    Of several responses one is named, as in ``two_step+lapse=choice1``. Ranges of parameters are options:
+    ``rw1a1b:beta=0..50``.
 
     Raises
     ------
@@ -179,9 +182,11 @@ def make_model(spec: str) -> Model:
     options = dict(_option(part, spec) for part in rest.split(",") if part)
     model = pyem.models.get(name, **options)
     for addition in additions:
-        if addition not in MODIFIERS:
-            raise ValueError(f"model {spec!r}: there is no addition {addition!r}; choose of {', '.join(MODIFIERS)}")
-        model = pyem.with_lapse(model) if addition == "lapse" else pyem.with_stickiness(model)
+        what, equals, value = addition.partition("=")
+        if what not in MODIFIERS:
+            raise ValueError(f"model {spec!r}: there is no addition {what!r}; choose of {', '.join(MODIFIERS)}")
+        said = {"cues" if what == "cues" else "response": plain_value(value)} if equals else {}
+        model = getattr(pyem, f"with_{what}")(model, **said)
     return model
 
 

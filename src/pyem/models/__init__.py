@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pyem.model.model import Model
+from pyem.model.ranges import with_range
 from pyem.models import (
     active_inference,
     associability,
@@ -133,6 +134,8 @@ def said(name: str) -> str:
 def get(name: str, **options: Any) -> Model:
     """A model by its identifier; `options` such as ``options=4`` are those of the family.
 
+    The names of parameters are options, too, and change their range: ``get("rw1a1b", beta=(0, 50))``; see `pyem.with_range`.
+
     Raises
     ------
     ValueError
@@ -143,7 +146,22 @@ def get(name: str, **options: Any) -> Model:
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"there is no model {name!r}; {hint}The models are {', '.join(_FACTORIES)}")
     try:
-        made = _FACTORIES[name](**options)
+        made = _made(name, options)
         return dataclasses.replace(made, recipe=((name, tuple(options.items())),))
     except TypeError as error:
         raise ValueError(f"model {name!r} cannot be made with {options}: {error}") from None
+
+
+def _made(name: str, options: dict[str, Any]) -> Model:
+    """The model of the family's own options, with other ranges for the rest."""
+    own = inspect.signature(_FACTORIES[name]).parameters
+    rest = {key: value for key, value in options.items() if key not in own}
+    made = _FACTORIES[name](**{key: value for key, value in options.items() if key in own})
+    free = [parameter.name for parameter in made.parameters]
+    strange = [key for key in rest if key not in free]
+    if strange:
+        raise TypeError(
+            f"there is no option {strange[0]!r}; options are {', '.join(own) or 'none'}, and the parameters "
+            f"{', '.join(free)} for their ranges"
+        )
+    return with_range(made, **rest) if rest else made

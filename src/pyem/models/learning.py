@@ -13,7 +13,7 @@ from pyem.model.distribution import Categorical
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
-from pyem.model.transform import Interval
+from pyem.model.transform import Interval, Positive
 from pyem.task.bandits import Bandit
 from pyem.task.social import PairedBandit, ProsocialBandit
 
@@ -24,6 +24,7 @@ BETA = Parameter(
     mean=-1.0,
     per_reward=True,
 )
+RHO = Parameter("rho", Positive(), "sensitivity to rewards, per range of them", mean=1.5, sd=0.5, per_reward=True)
 ALPHA = Parameter("alpha", Interval(0, 1), "learning rate", mean=-0.5)
 RECIPIENTS = ("self", "other", "noone")
 Scale = Literal["auto", "none"]
@@ -35,8 +36,13 @@ def softmax(p: Record, q: Any, trial: Record) -> Categorical:
 
 
 def per_unit(p: Record) -> Any:
-    """The inverse temperature per unit of the rewards; as it is in a model that has no range of them."""
-    return p.beta / (p.reward_high - p.reward_low) if "reward_low" in p else p.beta
+    """The inverse temperature per unit of the rewards; as it is in a model that has no range of them.
+
+    A model with a sensitivity ``rho`` learns what rewards are worth to the person and chooses with an inverse temperature of 1,
+    which is the same.
+    """
+    beta = p.beta if "beta" in p else p.rho
+    return beta / (p.reward_high - p.reward_low) if "reward_low" in p else beta
 
 
 def reward_scale(
@@ -147,7 +153,11 @@ def bandit(options: int) -> Bandit:
 
 @functools.lru_cache
 def rw1a1b(
-    options: int = 2, start: float | None = None, reward_range: tuple[float, float] | None = None, scale: Scale = "auto"
+    options: int = 2,
+    start: float | None = None,
+    reward_range: tuple[float, float] | None = None,
+    scale: Scale = "auto",
+    sensitivity: bool = False,
 ) -> Model:
     """Rescorla-Wagner learning with one learning rate.
 
@@ -159,6 +169,8 @@ def rw1a1b(
         Value of every option before the first trial, in units of the rewards; the middle of their range if not given.
     reward_range, scale
         Lowest and highest reward; see `reward_scale`.
+    sensitivity
+        A sensitivity to rewards, ``rho``, in place of the inverse temperature: rho r is learned, and beta is 1.
 
     References
     ----------
@@ -169,7 +181,7 @@ def rw1a1b(
     """
     return Model(
         "rw1a1b",
-        (BETA, ALPHA),
+        (RHO if sensitivity else BETA, ALPHA),
         softmax,
         init=Start(start_value(start, "middle"), options),
         update=delta_rule,
@@ -184,7 +196,11 @@ def rw1a1b(
 
 @functools.lru_cache
 def rw2a1b(
-    options: int = 2, start: float | None = None, reward_range: tuple[float, float] | None = None, scale: Scale = "auto"
+    options: int = 2,
+    start: float | None = None,
+    reward_range: tuple[float, float] | None = None,
+    scale: Scale = "auto",
+    sensitivity: bool = False,
 ) -> Model:
     """Rescorla-Wagner learning with separate rates for positive and negative prediction errors.
 
@@ -196,6 +212,8 @@ def rw2a1b(
         Value of every option before the first trial, in units of the rewards; the middle of their range if not given.
     reward_range, scale
         Lowest and highest reward; see `reward_scale`.
+    sensitivity
+        A sensitivity to rewards, ``rho``, in place of the inverse temperature: rho r is learned, and beta is 1.
 
     References
     ----------
@@ -206,7 +224,7 @@ def rw2a1b(
     return Model(
         "rw2a1b",
         (
-            BETA,
+            RHO if sensitivity else BETA,
             Parameter("alpha_pos", Interval(0, 1), "learning rate from better-than-expected outcomes", mean=-0.5),
             Parameter("alpha_neg", Interval(0, 1), "learning rate from worse-than-expected outcomes", mean=-0.5),
         ),

@@ -29,6 +29,7 @@ TYPES = {
     "PointFit": "pyem.results.point",
     "Population": "pyem.population.population",
     "Positive": "pyem.model.transform",
+    "Probit": "pyem.model.transform",
     "Real": "pyem.model.transform",
     "SampleFit": "pyem.results.sample",
     "Simulation": "pyem.simulation.play",

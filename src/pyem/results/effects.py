@@ -9,7 +9,7 @@ import numpy as np
 
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
-from pyem.model.transform import Interval, Ordered, Positive, Real
+from pyem.model.transform import Interval, Ordered, Positive, Probit, Real
 from pyem.population.population import Population
 from pyem.results.group_rows import freedom, group_covariance, required_group
 
@@ -163,9 +163,9 @@ def value_of(model: Model, name: str) -> Parameter:
 def scale_of(model: Model, name: str) -> str:
     """The unconstrained scale of a parameter in words, with its range."""
     transform = value_of(model, name).transform
-    words = {Real: "identity", Positive: "log", Interval: "logit", Ordered: "ordered"}
+    words = {Real: "identity", Positive: "log", Interval: "logit", Probit: "probit", Ordered: "ordered"}
     text = words.get(type(transform), "unconstrained")
-    return f"{text} {transform.bounds}" if isinstance(transform, Interval) else text
+    return f"{text} {transform.bounds}" if isinstance(transform, Interval | Probit) else text
 
 
 def _parameters(model: Model) -> list[str]:

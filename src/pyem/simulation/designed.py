@@ -60,7 +60,7 @@ def _completed(model: Model, design: Dataset, missed: float, key: Array) -> Data
     fields = {name: design.fields[name] for name in design.fields}
     present = {name: design.present[name] for name in design.present}
     coded = dict(model.coded)
-    for name in (*model.responses, *model.outcomes):
+    for name in (*model.responses, *model.shown_between, *model.outcomes):
         fields.setdefault(name, np.zeros(design.valid.shape, np.int32 if name in coded else float))
         present.setdefault(name, design.valid)
     if missed:
@@ -96,6 +96,9 @@ class _Outcomes:
     def present(self, state: Any, key: Any) -> dict[str, Any]:
         return {name: value for name, value in self.task.present(state, key).items() if name not in self.given}
 
+    def between(self, state: Any, response: str, trial: Record, key: Any) -> dict[str, Any]:
+        return self.task.between(state, response, trial, key) if hasattr(self.task, "between") else {}
+
     def respond(self, state: Any, trial: Record, key: Any) -> tuple[Any, dict[str, Any]]:
         return self.task.respond(state, trial, key)
 
@@ -107,6 +110,7 @@ def _task(model: Model, design: Dataset, task: Any, own: bool) -> tuple[Any, str
             f"nothing says what {needs} of model {model.name!r} would be after other choices; map what every option would "
             "have paid to the field 'payoffs' of the design, name its field with payoffs=, or give a task"
         )
-    given = tuple(name for name in design.fields if name not in (*model.responses, *model.outcomes))
+    drawn = (*model.responses, *model.shown_between, *model.outcomes)
+    given = tuple(name for name in design.fields if name not in drawn)
     note = f"{needs} were simulated by the task of the model, {type(task).__name__}: the design has no payoffs"
     return _Outcomes(task, given), note if own else None

@@ -46,7 +46,8 @@ class Predicted:
     responses
         By column, (draw, trial, ..., lane); to be read where a response counts only.
     outcomes
-        Simulated outcomes, (draw, trial, ..., lane); empty where they are the observed ones.
+        Simulated outcomes, and what was shown between the responses of a trial, (draw, trial, ..., lane); empty where they are
+        the observed ones.
     """
 
     model: Model
@@ -314,7 +315,7 @@ def payoffs_of(model: Model, data: Dataset, payoffs: Mapping[str, str] | None) -
 def play_draws(
     model: Model, task: Any, one_step: bool, trials: Record, payoffs: dict[str, Array], x: Array, keys: Array
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Responses and outcomes (draw, trial, lane) at parameters (draw, P, lane)."""
+    """Responses, and outcomes with what was shown between responses, (draw, trial, lane), at parameters (draw, P, lane)."""
     n_lanes = x.shape[-1]
     outer, conditions, inner = model, trials, model if model.design is None else model.design.inner
     trials = without_conditions(trials)
@@ -351,7 +352,8 @@ def play_draws(
         world, outcome = respond(trial, world, paid, answer)
         trial = trial.with_values(**in_full(outcome))
         state, _ = updated(inner, p, state, trial, trial.learn)
-        return (state, world), (drawn, outcome)
+        seen = {name: trial[name] for name in model.shown_between}
+        return (state, world), (drawn, outcome | seen)
 
     def one(args: tuple[Array, Array]) -> Any:
         x, key = args

@@ -1,5 +1,6 @@
 """Tasks, for simulation: what a subject is shown on a trial, and what comes of the response."""
 
+from pyem.model.cues import Cued
 from pyem.task.balloons import Balloons
 from pyem.task.bandits import Bandit, DriftingBandit, Reversal
 from pyem.task.beliefs import ChangePoints, Contingency
@@ -30,6 +31,7 @@ __all__ = [
     "ChangePoints",
     "CoinFlips",
     "Contingency",
+    "Cued",
     "Design",
     "DriftingBandit",
     "DriftingPayoffs",

@@ -1,0 +1,149 @@
+"""Recovery of every model at its paper's design, and the time that its likelihood with derivatives takes.
+
+``python -m benchmarks.recovery FILE [MODEL ...]`` simulates 60 people of each model's typical population in the design of its
+paper, fits them by EM, and writes a line for each parameter to FILE; models that are there already are left out, so that a run
+can be taken up again. ``python -m benchmarks.recovery table FILE`` prints the tables of docs/recovery.md.
+
+A correlation is that of true and estimated values on the unconstrained scale. From the correlation r of n trials follow those
+needed for r = .8 if the error of an estimate falls with the root of the number of trials: n (1/r^2 - 1) / (1/.8^2 - 1).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import pyem
+from benchmarks.measure import best
+from pyem.engine import evaluate as engine
+
+PEOPLE = 60
+DESIGNS: dict[str, tuple[int, int]] = {
+    "rw1a1b": (4, 50),
+    "rw2a1b": (4, 50),
+    "rw3a1b": (9, 16),
+    "rw4a1b": (4, 40),
+    "bias": (1, 100),
+    "wsls": (4, 50),
+    "ck": (4, 50),
+    "rwck": (4, 50),
+    "rw_forget": (4, 50),
+    "fictive": (8, 24),
+    "fictive_mirrored": (1, 120),
+    "confirmation_bias": (8, 24),
+    "pearce_hall": (1, 160),
+    "pearce_hall_hybrid": (1, 160),
+    "ewa": (1, 160),
+    "reward_punishment": (1, 200),
+    "reward_punishment_lapse": (1, 200),
+    "reward_punishment_decay_lapse": (1, 200),
+    "probabilistic_selection": (1, 360),
+    "kalman": (1, 300),
+    "kalman_bonus": (1, 300),
+    "ucb": (20, 10),
+    "thompson": (20, 10),
+    "hybrid": (20, 10),
+    "volatile_kalman": (1, 200),
+    "volatile_kalman_continuous": (1, 200),
+    "pvl_delta": (1, 100),
+    "pvl_decay": (1, 100),
+    "vpp": (1, 100),
+    "orl": (1, 100),
+    "bart": (1, 400),
+    "bart_ewmv": (1, 400),
+    "two_step": (1, 201),
+    "two_step_sarsa": (1, 201),
+    "two_step_model_based": (1, 201),
+    "two_step_separate": (1, 201),
+    "go_nogo_rw": (1, 240),
+    "go_nogo_bias": (1, 240),
+    "go_nogo_pavlovian": (1, 240),
+    "go_nogo_valence": (1, 240),
+    "rlwm": (13, 45),
+    "dd_hyperbolic": (1, 100),
+    "dd_exponential": (1, 100),
+    "dd_quasi_hyperbolic": (1, 100),
+    "dd_myerson_green": (1, 100),
+    "dd_rachlin": (1, 100),
+    "dd_constant_sensitivity": (1, 100),
+    "pd_hyperbolic": (1, 100),
+    "sd_hyperbolic": (1, 100),
+    "prospect": (1, 140),
+    "prospect_linear": (1, 140),
+    "prospect_no_loss_aversion": (1, 140),
+    "ambiguity": (1, 180),
+    "crra": (1, 140),
+    "mean_variance": (1, 140),
+    "effort_parabolic": (1, 100),
+    "effort_linear": (1, 100),
+    "effort_hyperbolic": (1, 100),
+    "effort_power": (1, 100),
+}
+"""Blocks, and trials of each; for balloons a trial is a decision."""
+
+
+def speed(model: pyem.Model) -> float:
+    """Value, gradient and Hessian of 200 people with 100 trials, in nanoseconds a trial."""
+    data = pyem.simulate(model, key=1, subjects=200, blocks=1, trials=100)
+    return best(lambda: engine.value_grad_hess(model, data, data.truth)) / data.n_trials * 1e9
+
+
+def recovered(name: str) -> pd.DataFrame:
+    """A line for each parameter of a model."""
+    blocks, trials = DESIGNS[name]
+    model = pyem.models.get(name)
+    data = pyem.simulate(model, key=len(name), subjects=PEOPLE, blocks=blocks, trials=trials)
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = pyem.fit_em(data.model or model, data)
+    took = time.perf_counter() - start
+    estimates, truth = fit.model.unconstrained(fit.params), data.truth
+    r = [float(np.corrcoef(estimates[:, k], truth[:, k])[0, 1]) for k in range(model.n_params)]
+    r = [0.0 if np.isnan(one) else one for one in r]
+    columns = {"model": name, "parameter": model.names, "blocks": blocks, "trials": trials, "r": r}
+    return pd.DataFrame({**columns, "fit_s": took, "ns": speed(model)})
+
+
+def run(path: Path, names: list[str]) -> None:
+    """Write the lines of those models that are not in the file yet."""
+    for name in names or list(DESIGNS):
+        done = set(pd.read_csv(path)["model"]) if path.exists() else set()
+        if name not in done:
+            recovered(name).to_csv(path, mode="a", header=not path.exists(), index=False)
+            print(name, flush=True)
+
+
+def needed(r: float, trials: int) -> str:
+    """Trials for a correlation of .8."""
+    if r <= 0.1:
+        return "more than 100 times as many"
+    return f"{trials * (1 / r**2 - 1) / (1 / 0.8**2 - 1):.0f}"
+
+
+def tables(path: Path) -> None:
+    """Print both tables in Markdown."""
+    lines = pd.read_csv(path).set_index("model").loc[[name for name in DESIGNS]].reset_index()
+    print("| model | blocks x trials | parameter: r (trials for r = .8) |\n|---|---|---|")
+    for name, own in lines.groupby("model", sort=False):
+        total = int(own["blocks"].iloc[0] * own["trials"].iloc[0])
+        cells = [
+            f"`{row.parameter}` {row.r:.2f} ({needed(row.r, total)})".replace(" 0.", " .") for row in own.itertuples()
+        ]
+        print(f"| `{name}` | {own['blocks'].iloc[0]} x {own['trials'].iloc[0]} | {', '.join(cells)} |")
+    unit = lines.loc[lines["model"] == "rw1a1b", "ns"].iloc[0]
+    print("\n| model | parameters | relative to `rw1a1b` |\n|---|---|---|")
+    for name, own in lines.groupby("model", sort=False):
+        print(f"| `{name}` | {len(own)} | {own['ns'].iloc[0] / unit:.1f} |")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "table":
+        tables(Path(sys.argv[2]))
+    else:
+        run(Path(sys.argv[1]), sys.argv[2:])

@@ -1,0 +1,244 @@
+"""Models whose responses have something added: lapses, perseveration, a bias for a side."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from pyem.model.derivation import Either, derived, redesigned
+from pyem.model.distribution import Categorical, log_probs
+from pyem.model.model import Model
+from pyem.model.parameter import Parameter
+from pyem.model.record import Record
+from pyem.model.transform import Interval, Real
+
+
+def with_lapse(model: Either, response: str | None = None) -> Either:
+    """The same model, except that with probability ``lapse`` the subject picks an option at random.
+
+    An option whose logit is minus infinity is not on offer: it is not picked at random either.
+
+    Parameters
+    ----------
+    model
+        The model, or a design of it.
+    response
+        Which response lapses, in a model with several in one trial; the parameter is then named after it, so that each may have
+        its own.
+
+    Raises
+    ------
+    ValueError
+        If the model has several responses and none is named, or has none of that name.
+
+    Examples
+    --------
+    >>> from pyem.models import get
+    >>> with_lapse(get("rw1a1b")).names
+    ('beta', 'alpha', 'lapse')
+    >>> with_lapse(get("two_step"), response="choice2").names[-1]
+    'lapse_choice2'
+    """
+    if not isinstance(model, Model):
+        return model.modified("with_lapse", _told(response))
+    if model.design is not None:
+        return redesigned(model, with_lapse(model.design.base, response))
+    name = _response(model, "with_lapse", response)
+    lapse = Parameter(_named(model, "lapse", name), Interval(0, 1), "probability of a random response", mean=-3.0)
+    return _modified(model, "with_lapse", response, lapse, policy=_Policy(model.policy, _Lapse(lapse.name), name))
+
+
+def with_stickiness(model: Either, response: str | None = None) -> Either:
+    """The same model with ``stickiness`` nats added to the option chosen last (perseveration; below 0, alternation).
+
+    Parameters
+    ----------
+    model
+        The model, or a design of it.
+    response
+        Which response perseverates, in a model with several in one trial; the parameter is then named after it.
+
+    Raises
+    ------
+    ValueError
+        If the model has several responses and none is named, has none of that name, or does not say how many options it has.
+
+    References
+    ----------
+    Lau, B., & Glimcher, P. W. (2005). Dynamic response-by-response models of matching behavior in rhesus monkeys.
+    Journal of the Experimental Analysis of Behavior, 84(3), 555-579. https://doi.org/10.1901/jeab.2005.110-04
+
+    Examples
+    --------
+    >>> from pyem.models import get
+    >>> with_stickiness(get("rw1a1b")).names
+    ('beta', 'alpha', 'stickiness')
+    """
+    if not isinstance(model, Model):
+        return model.modified("with_stickiness", _told(response))
+    if model.design is not None:
+        return redesigned(model, with_stickiness(model.design.base, response))
+    name = _response(model, "with_stickiness", response)
+    options = _options(model, "with_stickiness", name)
+    added = Parameter(_named(model, "stickiness", name), Real(), "nats added to the option chosen last")
+    return _modified(
+        model,
+        "with_stickiness",
+        response,
+        added,
+        init=_StickyInit(model.init, options),
+        policy=_StickyPolicy(model.policy, added.name, name),
+        update=_StickyUpdate(model.update, name),
+    )
+
+
+def with_side_bias(model: Either, response: str | None = None) -> Either:
+    """The same model with ``side_bias`` nats added to the second of two options, code 1 (below 0, to the first).
+
+    Parameters
+    ----------
+    model
+        The model, or a design of it.
+    response
+        Which response is biased, in a model with several in one trial; the parameter is then named after it.
+
+    Raises
+    ------
+    ValueError
+        If the model has several responses and none is named, has none of that name, or has not two options.
+
+    Examples
+    --------
+    >>> from pyem.models import get
+    >>> with_side_bias(get("rw1a1b")).names
+    ('beta', 'alpha', 'side_bias')
+    """
+    if not isinstance(model, Model):
+        return model.modified("with_side_bias", _told(response))
+    if model.design is not None:
+        return redesigned(model, with_side_bias(model.design.base, response))
+    name = _response(model, "with_side_bias", response)
+    if (options := _options(model, "with_side_bias", name)) != 2:
+        raise ValueError(f"with_side_bias needs two options, but {name!r} of model {model.name!r} has {options}")
+    bias = Parameter(_named(model, "side_bias", name), Real(), "nats added to the second option", sd=0.5)
+    return _modified(model, "with_side_bias", response, bias, policy=_Policy(model.policy, _Side(bias.name), name))
+
+
+# -- what is done to a distribution -------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _Lapse:
+    parameter: str
+
+    def __call__(self, p: Record, log_p: Array) -> Array:
+        lapse, offered = p[self.parameter], log_p > -jnp.inf
+        guess = jnp.log(lapse) - jnp.log(offered.sum(-1, dtype=log_p.dtype))
+        # Derivatives are those of the other branch, too, which therefore must be finite.
+        mixed = jnp.logaddexp(jnp.log1p(-lapse) + jnp.where(offered, log_p, 0.0), guess)
+        return jnp.where(offered, mixed, -jnp.inf)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Side:
+    parameter: str
+
+    def __call__(self, p: Record, log_p: Array) -> Array:
+        return log_p + jnp.array([0.0, 1.0]) * p[self.parameter]
+
+
+def _changed(plans: Any, name: str, change: Callable[[Array], Array]) -> Any:
+    """What a policy said, with `change` made to the log-probabilities of one response, which may be told later in the trial."""
+    several = isinstance(plans, dict)
+    plan = plans[name] if several else plans
+    if not hasattr(plan, "log_prob") and callable(plan):
+        new: Any = lambda trial: Categorical(change(log_probs(plan(trial))))  # noqa: E731
+    else:
+        new = Categorical(change(log_probs(plan)))
+    return plans | {name: new} if several else new
+
+
+@dataclasses.dataclass(frozen=True)
+class _Policy:
+    base: Callable[..., Any] | None
+    change: Callable[[Record, Array], Array]
+    response: str
+
+    def __call__(self, p: Record, state: Any, trial: Record) -> Any:
+        return _changed(self.base(p, state, trial), self.response, lambda log_p: self.change(p, log_p))  # type: ignore[misc]
+
+
+@dataclasses.dataclass(frozen=True)
+class _StickyInit:
+    base: Callable[..., Any] | None
+    options: int
+
+    def __call__(self, p: Record) -> dict[str, Any]:
+        return {"value": self.base(p) if self.base else (), "last_choice": jnp.zeros(self.options)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _StickyPolicy:
+    base: Callable[..., Any] | None
+    parameter: str
+    response: str
+
+    def __call__(self, p: Record, state: Any, trial: Record) -> Any:
+        plans = self.base(p, state["value"], trial)  # type: ignore[misc]
+        return _changed(plans, self.response, lambda log_p: log_p + p[self.parameter] * state["last_choice"])
+
+
+@dataclasses.dataclass(frozen=True)
+class _StickyUpdate:
+    base: Callable[..., Any] | None
+    response: str
+
+    def __call__(self, p: Record, state: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
+        value, latents = self.base(p, state["value"], trial) if self.base else (state["value"], {})
+        before = state["last_choice"]
+        last = jax.nn.one_hot(trial[self.response], before.shape[-1], dtype=before.dtype)
+        # A model may learn from a trial without a response, which leaves the last choice what it was.
+        return {"value": value, "last_choice": jnp.where(trial.responded[self.response], last, before)}, latents
+
+
+# -- which response -----------------------------------------------------------------------------------------------------
+
+
+def _told(response: str | None) -> dict[str, Any]:
+    return {} if response is None else {"response": response}
+
+
+def _modified(model: Model, step: str, response: str | None, added: Parameter, **changes: Any) -> Model:
+    name = f"{model.name}+{added.name}"
+    arguments = tuple(_told(response).items())
+    return derived(model, step, arguments, name=name, parameters=(*model.parameters, added), **changes)
+
+
+def _named(model: Model, parameter: str, response: str) -> str:
+    return parameter if len(model.responses) == 1 else f"{parameter}_{response}"
+
+
+def _response(model: Model, step: str, response: str | None) -> str:
+    if model.policy is None:
+        raise ValueError(f"{step} changes a policy, but model {model.name!r} is defined by log_likelihood=")
+    has = ", ".join(map(repr, model.responses))
+    if response is None and len(model.responses) > 1:
+        raise ValueError(
+            f"model {model.name!r} has the responses {has}; say which one is meant, as in {step}(model, "
+            f"response={model.responses[0]!r})"
+        )
+    if response is not None and response not in model.responses:
+        raise ValueError(f"model {model.name!r} has no response {response!r}; it has {has}")
+    return response or model.responses[0]
+
+
+def _options(model: Model, step: str, response: str) -> int:
+    options = dict(model.coded).get(response)
+    if options is None:
+        raise ValueError(f"{step} needs to know the number of options; make {model.name!r} with options=")
+    return options
