@@ -182,8 +182,8 @@ def has_a_signature(value: object) -> bool:
 @pytest.mark.parametrize("name", sorted(name for name in API if has_a_signature(getattr(pyem, name))))
 def test_no_argument_swallows_a_misspelling(name):
     kinds = [parameter.kind for parameter in inspect.signature(getattr(pyem, name)).parameters.values()]
-    # The names that `by`, `fix` and `tie` take are parameters of the model, which they check.
-    assert inspect.Parameter.VAR_KEYWORD not in kinds or name in ("by", "fix", "tie")
+    # The names that `by`, `fix`, `tie` and `with_range` take are parameters of the model, which they check.
+    assert inspect.Parameter.VAR_KEYWORD not in kinds or name in ("by", "fix", "tie", "with_range")
 
 
 def test_no_module_hides_a_function():
