@@ -155,7 +155,7 @@ class _Side:
 def _changed(plans: Any, name: str, change: Callable[[Array], Array]) -> Any:
     """What a policy said, with `change` made to the log-probabilities of one response, which may be told later in the trial."""
     several = isinstance(plans, dict)
-    plan = plans[name] if several else plans
+    plan: Any = plans[name] if several else plans
     if not hasattr(plan, "log_prob") and callable(plan):
         new: Any = lambda trial: Categorical(change(log_probs(plan(trial))))  # noqa: E731
     else:
@@ -230,11 +230,11 @@ def _response(model: Model, step: str, response: str | None) -> str:
     if response is None and len(model.responses) > 1:
         raise ValueError(
             f"model {model.name!r} has the responses {has}; say which one is meant, as in {step}(model, "
-            f"response={model.responses[0]!r})"
+            f"response={next(iter(model.responses))!r})"
         )
     if response is not None and response not in model.responses:
         raise ValueError(f"model {model.name!r} has no response {response!r}; it has {has}")
-    return response or model.responses[0]
+    return next(iter(model.responses)) if response is None else response
 
 
 def _options(model: Model, step: str, response: str) -> int:
