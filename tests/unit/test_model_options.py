@@ -105,6 +105,12 @@ def test_each_cue_is_learned_apart():
     np.testing.assert_allclose(engine.log_lik(base, apart, data.truth), data.log_lik, rtol=1e-10)
 
 
+def test_cues_of_a_model_whose_updates_may_diverge():
+    model = pyem.with_cues(models.get("hgf"), 2)
+    data = pyem.simulate(model, key=8, subjects=5, blocks=2, trials=12)
+    np.testing.assert_allclose(engine.log_lik(model, data, data.truth), data.log_lik, rtol=1e-10)
+
+
 # -- ranges -------------------------------------------------------------------------------------------------------------
 
 

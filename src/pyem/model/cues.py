@@ -13,6 +13,7 @@ from jax import Array
 from pyem.model.derivation import Either, derived, redesigned
 from pyem.model.model import Model
 from pyem.model.record import Record
+from pyem.model.rollout import diverged
 
 
 def with_cues(model: Either, cues: int = 4, column: str = "cue") -> Either:
@@ -75,13 +76,24 @@ def _put(state: Any, cue: Array, new: Any) -> Any:
     return jax.tree.map(lambda leaf, own: leaf.at[cue].set(own), state, new)
 
 
+def _told(tables: Any) -> Any:
+    """The state of all cues; of a model whose updates may diverge, one that says whether that of any cue did."""
+    bad = diverged(tables)
+    return tables if bad is None else {"cues": tables, "diverged": bad.max()}
+
+
+def _own(state: Any) -> Any:
+    told = isinstance(state, dict) and set(state) == {"cues", "diverged"}
+    return state["cues"] if told else state
+
+
 @dataclasses.dataclass(frozen=True)
 class _Init:
     base: Callable[..., Any]
     cues: int
 
     def __call__(self, p: Record) -> Any:
-        return jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * self.cues), self.base(p))
+        return _told(jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * self.cues), self.base(p)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +102,7 @@ class _Policy:
     column: str
 
     def __call__(self, p: Record, state: Any, trial: Record) -> Any:
-        return self.base(p, _at(state, trial[self.column]), trial)
+        return self.base(p, _at(_own(state), trial[self.column]), trial)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,9 +111,9 @@ class _Update:
     column: str
 
     def __call__(self, p: Record, state: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
-        cue = trial[self.column]
-        new, latents = self.base(p, _at(state, cue), trial)
-        return _put(state, cue, new), latents
+        cue, tables = trial[self.column], _own(state)
+        new, latents = self.base(p, _at(tables, cue), trial)
+        return _told(_put(tables, cue, new)), latents
 
 
 @dataclasses.dataclass(frozen=True)

@@ -167,6 +167,9 @@ class _Persevere:
 def vpp(unit: float | None = None) -> Model:
     """Value plus perseverance: `pvl` by the delta rule, and a tendency to stay that wins and losses raise or lower.
 
+    From the 100 cards of the task ``A``, ``epN``, ``K`` and ``w`` are hardly recovered (r .2 to .5): hold ``w`` and ``K``,
+    ``fix(model, w=0.6, K=0.5)``, or use `orl`.
+
     Parameters
     ----------
     unit
@@ -229,6 +232,8 @@ class _Represent:
 @functools.lru_cache
 def orl(unit: float | None = None) -> Model:
     """Outcome representation learning: how much a deck pays and how often it wins are learned apart, beside perseverance.
+
+    ``K`` is hardly recovered from 100 cards (r .3): hold it, ``fix(model, K=1.3)``.
 
     Parameters
     ----------

@@ -98,6 +98,9 @@ def two_step(weights: Weights = "hybrid", transitions: Transitions = "known", co
     and ``reward``; codes are 0 and 1. Either choice may be missing: the other one counts, but the trial teaches nothing. The
     state that an option of the first stage commonly leads to has the option's own code.
 
+    From 201 trials ``alpha1`` is not recovered (r .3): make the learning rates of both stages one, ``tie(model,
+    alpha1="alpha2")``, as is often done.
+
     Parameters
     ----------
     weights

@@ -79,6 +79,9 @@ def volatile_kalman(
 ) -> Model:
     """Volatile Kalman filter: each option's payoff is tracked, and so is how fast it changes, from which its rate follows.
 
+    From 200 trials ``lambda_`` and ``v0`` are not recovered (r below .4), and ``sigma`` of amounts neither: hold them,
+    ``fix(model, lambda_=0.2, v0=0.6)``, or have many more trials.
+
     Parameters
     ----------
     options

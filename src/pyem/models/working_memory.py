@@ -91,6 +91,9 @@ def rlwm(
     Columns are the ``stimulus`` (codes 0, 1, ... within a block), the ``set_size`` of the block, the ``choice`` and whether it
     was ``correct`` (1 or 0). Blocks start afresh.
 
+    Errors that teach the slow values little leave no trace: ``bias_rl`` is not recovered from 13 blocks (r .1). Hold it,
+    ``fix(model, bias_rl=0)``, or make both biases one, ``tie(model, bias_rl="bias_wm")``.
+
     Parameters
     ----------
     capacity
