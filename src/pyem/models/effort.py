@@ -82,7 +82,8 @@ def effort_discounting(form: EffortForm = "parabolic", beneficiaries: bool = Fal
     ----------
     form
         The value of an amount A for the effort E. ``"parabolic"``: A - k E^2; ``"linear"``: A - k E; ``"hyperbolic"``:
-        A / (1 + k E); ``"power"``: A - k E^s.
+        A / (1 + k E); ``"power"``: A - k E^s. The hyperbolic ``k`` is recovered with r .5 from 100 choices: have more of large
+        efforts.
     beneficiaries
         Somebody else gets the reward in some trials, with a rate of its own: ``beneficiary`` is 0 for oneself and 1 for the
         other person.
