@@ -156,7 +156,8 @@ def _changed(plans: Any, name: str, change: Callable[[Array], Array]) -> Any:
     """What a policy said, with `change` made to the log-probabilities of one response, which may be told later in the trial."""
     several = isinstance(plans, dict)
     plan: Any = plans[name] if several else plans
-    if not hasattr(plan, "log_prob") and callable(plan):
+    later = not hasattr(plan, "log_prob") and callable(plan)
+    if later:
         new: Any = lambda trial: Categorical(change(log_probs(plan(trial))))  # noqa: E731
     else:
         new = Categorical(change(log_probs(plan)))

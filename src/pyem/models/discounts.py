@@ -121,8 +121,8 @@ def delay_discounting(form: DelayForm = "hyperbolic", immediate: bool = False) -
     form
         How an amount A loses value with the delay D. ``"hyperbolic"``: A / (1 + k D); ``"exponential"``: A exp(-k D);
         ``"quasi_hyperbolic"``: A beta delta^D for D above 0; ``"myerson_green"``: A / (1 + k D)^s; ``"rachlin"``:
-        A / (1 + k D^s); ``"constant_sensitivity"``: A exp(-(k D)^s). The unit of Rachlin's ``k`` depends on ``s``, so that it is
-        hardly recovered from 100 choices (r .45): compare areas under the curve.
+        A / (1 + k D^s); ``"constant_sensitivity"``: A exp(-(k D)^s). The unit of Rachlin's ``k`` depends on ``s``, so that it
+        is hardly recovered from 100 choices (r .45): compare areas under the curve.
     immediate
         The sooner offer is always to be had at once: there is no column ``delay_sooner``.
 

@@ -145,7 +145,7 @@ def simulate(
             f"blocks={blocks}, trials={trials}, missed={missed}: at least one of each, and 0 <= missed < 1"
         )
     offered = getattr(task, "n_options", model.options)
-    if model.options is not None and offered != model.options:
+    if None not in (model.options, offered) and offered != model.options:
         raise ValueError(
             f"the task {type(task).__name__} has {offered} options, but model {model.name!r} chooses among {model.options}; "
             f"give a task with {model.options}, or make the model with options={offered}"
