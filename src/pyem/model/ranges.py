@@ -65,6 +65,8 @@ def _moved(model: Model, name: str, span: Range) -> Parameter:
         raise ValueError(
             f"{name!r} of model {model.name!r} has several values; only single ones can have another range"
         )
+    if parameter.values is not None:
+        raise ValueError(f"{name!r} of model {model.name!r} has one of a few values, which no range can change")
     if isinstance(span, str):
         return _onto(parameter, _linked(parameter, span))
     ends = tuple(map(float, span)) if len(tuple(span)) == 2 else ()
