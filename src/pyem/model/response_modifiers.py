@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -153,15 +153,16 @@ class _Side:
 
 
 def _changed(plans: Any, name: str, change: Callable[[Array], Array]) -> Any:
-    """What a policy said, with `change` made to the log-probabilities of one response, which may be told later in the trial."""
-    several = isinstance(plans, dict)
-    plan: Any = plans[name] if several else plans
-    later = not hasattr(plan, "log_prob") and callable(plan)
-    if later:
-        new: Any = lambda trial: Categorical(change(log_probs(plan(trial))))  # noqa: E731
-    else:
-        new = Categorical(change(log_probs(plan)))
-    return plans | {name: new} if several else new
+    """What a policy said, with `change` made to the log-probabilities of one response."""
+    return plans | {name: _change_of(plans[name], change)} if isinstance(plans, dict) else _change_of(plans, change)
+
+
+def _change_of(plan: Any, change: Callable[[Array], Array]) -> Any:
+    """The changed distribution, or a function of the trial that gives it later."""
+    told = cast(Any, plan)
+    if callable(plan) and not hasattr(plan, "log_prob"):
+        return lambda trial: Categorical(change(log_probs(told(trial))))
+    return Categorical(change(log_probs(told)))
 
 
 @dataclasses.dataclass(frozen=True)
