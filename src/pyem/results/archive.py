@@ -23,6 +23,7 @@ TYPES = {
     "Dataset": "pyem.data.dataset",
     "GridFit": "pyem.results.grid",
     "Group": "pyem.population.group",
+    "HBIFit": "pyem.results.hbi",
     "Interval": "pyem.model.transform",
     "Ordered": "pyem.model.transform",
     "Parameter": "pyem.model.parameter",
@@ -38,7 +39,7 @@ TYPES = {
 """Dataclasses that a file may hold, and where they live. A new kind of result needs its name here and nothing else."""
 OLDER = {"GridFit": "flattened"}
 """Functions, beside the dataclass, that turn fields as earlier versions wrote them into those of now."""
-WHOLE = ("Dataset", "GridFit", "PointFit", "SampleFit", "Simulation")
+WHOLE = ("Dataset", "GridFit", "HBIFit", "PointFit", "SampleFit", "Simulation")
 """Types that are not written a second time as a setting of a fit."""
 
 

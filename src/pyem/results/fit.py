@@ -24,6 +24,7 @@ METHODS = {
     "mle": "maximum likelihood",
     "map": "maximum a posteriori",
     "em": "hierarchical expectation maximisation",
+    "hbi": "hierarchical Bayesian inference",
     "grid": "quadrature on a grid",
     "nuts": "Hamiltonian Monte Carlo (NUTS)",
     "svi": "variational inference (SVI)",
