@@ -145,7 +145,7 @@ def repeat(
 
 def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
     """Fit, print, and write the folder of results."""
-    from pyem.cli import reading, runs
+    from pyem.cli import concurrent, reading, runs
 
     runs.check_request(request)
     report.check_free(out, force=force)
@@ -164,22 +164,31 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
             screen = console()
             screen.print(terminal.data_lines(src.described(request.data).strip("'"), data), markup=False)
             fits: dict[str, Fit] = {}
-            for name, one in zip(
-                names, runs.run_fits(request, models, data, progress=sys.stderr.isatty()), strict=True
-            ):
+            shown = sys.stderr.isatty()
+            together = (
+                concurrent.fit_together(request, names, models, data, progress=shown)
+                if request.method == "hbi"
+                else None
+            )
+            each = runs.run_fits(request, models, data, progress=shown) if together is None else together.fits.values()
+            for name, one in zip(names, each, strict=True):
                 fits[name] = one
                 _ask_for_figures(artist, one, folders[name])
                 screen.print(terminal.fit_lines(one), markup=False)
                 screen.print(terminal.group_table(one))
                 if report.has_effects(one):
                     screen.print(terminal.effects_table(one))
-            comparison = _compared(fits, request.seed) if len(fits) > 1 else None
+            if together is not None:
+                screen.print(together.summary(), markup=False)
+            comparison = _compared(fits, request.seed) if len(fits) > 1 and together is None else None
             if comparison is not None:
                 screen.print(terminal.comparison_table(comparison))
                 _ask_for_comparison(artist, comparison)
             with report.whole_folder(out, force=force) as folder:
                 for name, one in fits.items():
                     report.write_fit(folder / folders[name], one)
+                if together is not None:
+                    concurrent.write_together(folder, together)
                 if comparison is not None:
                     (folder / "comparison.csv").write_bytes(csv_bytes(comparison, index=True))
                 for name, content in (artist.figures() if artist else {}).items():

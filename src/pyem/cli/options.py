@@ -20,6 +20,7 @@ class Method(StrEnum):
     bayes = "bayes"
     nuts = "nuts"
     svi = "svi"
+    hbi = "hbi"
 
 
 class Family(StrEnum):
@@ -204,7 +205,7 @@ MethodOption = Annotated[
         SEARCH,
         "em: hierarchical, a point estimate of the group; map: each person under a typical prior; mle: each person alone; "
         "bayes: hierarchical, draws from the posterior in seconds, and the marginal likelihood; nuts, svi: the same by other "
-        "ways.",
+        "ways; hbi: several models and their groups together.",
         "--method",
     ),
 ]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyem.model.model import Model
     from pyem.simulation.play import Simulation
 
-METHODS = ("em", "map", "mle", "bayes", "nuts", "svi")
+METHODS = ("em", "map", "mle", "bayes", "nuts", "svi", "hbi")
 HIERARCHICAL = ("em", "bayes", "nuts", "svi")
 MODIFIERS = ("lapse", "stickiness", "side_bias", "cues")
 

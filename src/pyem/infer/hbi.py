@@ -22,7 +22,7 @@ from pyem.infer.hbi_updates import (
     updated_group,
 )
 from pyem.infer.progress import progress_line
-from pyem.infer.starts import starting_points
+from pyem.infer.starts import plain_start, starting_points
 from pyem.infer.units import in_standard_units, laplace_in_units, units_of
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key, seed_of
@@ -214,7 +214,15 @@ def fit_hbi(
     _require(models, data, max_iter)
     require_number(tol=(tol, 0), beta=(beta, 0), shape=(shape, 0), rate=(rate, 0), concentration=(concentration, 0))
     prior = HyperPrior(beta, shape, rate, concentration)
-    settings = {"starts": starts, "max_iter": max_iter, "tol": tol, "beta": beta, "shape": shape, "rate": rate}
+    settings = {
+        "start": {name: plain_start(one) for name, one in (start or {}).items()} or None,
+        "starts": starts,
+        "max_iter": max_iter,
+        "tol": tol,
+        "beta": beta,
+        "shape": shape,
+        "rate": rate,
+    }
     settings |= {"concentration": concentration, "null": null, "key": plain_key(key)}
     given = {name: ready_to_fit(model, data) for name, model in models.items()}
     search = {name: in_standard_units(model) for name, model in given.items()}

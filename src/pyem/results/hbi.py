@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 EARLY = 0.01
 """Change of the group's means, in sds of the group, where the published rule stops."""
-FELL = 1e-3
-"""Nats by which the bound may fall in a step."""
+FELL = 0.1
+"""Nats by which the bound may fall in a step: with Laplace approximations it is none to the last digit."""
 
 
 @final
@@ -126,7 +126,7 @@ class HBIFit:
         return table.assign(model=np.where(known, best, None))
 
     def models_table(self) -> pd.DataFrame:
-        """A row for each model: expected number of people, frequency with its sd, exceedance, and the frequency at an early stop.
+        """A row for each model: expected number of people, frequency with its sd, and exceedance probabilities.
 
         ``early_frequency`` is the frequency where the published rule stops.
         """
