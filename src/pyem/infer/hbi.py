@@ -292,7 +292,7 @@ def _as_fit(
 ) -> HBIFit:
     state, step = run.last
     names = list(given)
-    lost = ~np.isfinite(step.evidence).any(1)
+    lost = np.asarray(~np.isfinite(step.evidence).any(1))
     if lost.all():
         raise ModelError(
             f"none of {list_of(names)} has a finite log-likelihood for any subject; see what pyem.check(model, data) says"

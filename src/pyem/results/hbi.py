@@ -121,9 +121,9 @@ class HBIFit:
         first = self.fits[self.names[0]]
         index = pd.Index(first.data.subjects, name="subject")
         table = pd.DataFrame(self.responsibilities, index=index, columns=list(self.names))
-        known = np.isfinite(self.responsibilities).all(1)
+        known = np.asarray(np.isfinite(self.responsibilities).all(1))
         best = np.array(self.names, object)[np.nan_to_num(self.responsibilities).argmax(1)]
-        return table.assign(model=np.where(known, best, None))
+        return table.assign(model=[name if one else None for name, one in zip(best, known, strict=True)])
 
     def models_table(self) -> pd.DataFrame:
         """A row for each model: expected number of people, frequency with its sd, and exceedance probabilities.
