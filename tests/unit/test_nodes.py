@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.stats import multivariate_normal
+from scipy.stats import chisquare, multivariate_normal
 
 from pyem.engine.mixtures import GroupDraws
-from pyem.engine.nodes import NodeEStep, Nodes, log_evidences, moments_given
+from pyem.engine.nodes import NodeEStep, Nodes, given, log_evidence_narrower, log_evidences
 from pyem.infer.acceleration import newton_step
 from pyem.infer.placing import RULES, mixture
 from pyem.infer.standard_errors import derivative
@@ -107,9 +107,51 @@ def test_many_groups_at_once_are_as_each_alone(family, covariance):
     alone = [NodeEStep(parts, population.group).posterior(one.prior) for one in groups]
     values = log_evidences(parts, population.group, population.design, draws)
     np.testing.assert_allclose(values, [one.log_lik for one in alone], atol=2e-6)
-    mean, cov = moments_given(parts, population.group, population.design, draws)
-    np.testing.assert_allclose(mean, [one.mode for one in alone], atol=2e-6)
-    np.testing.assert_allclose(cov, [one.cov for one in alone], atol=1e-5)
+    times = np.array([2, 0, 1, 1, 3, 1, 1])
+    found = given(parts, population.group, population.design, draws, times, np.random.default_rng(0))
+    assert found.index.shape == (9, PEOPLE)
+    np.testing.assert_allclose(found.mean, [one.mode for one in alone], atol=5e-6)
+    np.testing.assert_allclose(found.cov, [one.cov for one in alone], atol=2e-5)
+
+
+def one_group(population):
+    sd = np.sqrt(np.diag(population.cov))
+    return GroupDraws.of(population.coef[None], sd[None], (population.cov / np.outer(sd, sd))[None])
+
+
+def test_points_are_drawn_as_they_weigh():
+    """A chi-square test for each of five people, each at 1 % of 1 %: a false alarm in 2000 runs."""
+    population = some_population("gaussian", "diagonal")
+    n = 20_000
+    parts = [part.thinned(population.group, population.prior, 12.0) for part in some_nodes(split=True)]
+    found = given(
+        parts, population.group, population.design, one_group(population), np.array([n]), np.random.default_rng(1)
+    )
+    weights = np.concatenate(NodeEStep(some_nodes(), population.group).weights(population.prior))
+    for k in range(PEOPLE):
+        often = weights[k] > 20 / n
+        counts = np.bincount(found.index[:, k], minlength=60)
+        observed = np.append(counts[often], counts[~often].sum())
+        expected = np.append(weights[k][often], weights[k][~often].sum()) * n
+        assert chisquare(observed, expected).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_the_evidence_of_narrow_groups_is_extrapolated(covariance):
+    """Of people with Gaussian likelihoods on a grid to a tenth of what narrower sds make of it."""
+    axis = np.linspace(-4, 4, 161)
+    grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(1, -1, 2).repeat(PEOPLE, 0)
+    place = np.random.default_rng(2).normal(size=(PEOPLE, 1, 2))
+    nodes = [Nodes(np.arange(PEOPLE), grid, -0.5 * ((grid - place) ** 2).sum(2))]
+    population = some_population("gaussian", covariance)
+    draws = one_group(population)._replace(sd=np.array([[0.25, 0.3]]))
+    narrow = draws.sd / np.array([1.5, 1.2])
+    wide, true = (
+        log_evidences(nodes, population.group, population.design, draws._replace(sd=sd)).sum()
+        for sd in (draws.sd, narrow)
+    )
+    found = log_evidence_narrower(nodes, population.design, draws, narrow)[0]
+    assert abs(found - true) < 0.1 * abs(wide - true)
 
 
 @pytest.mark.parametrize("covariance", ["diagonal", "full"])

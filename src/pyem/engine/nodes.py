@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -55,16 +56,33 @@ class Nodes:
         Unconstrained parameters, (n, K, P).
     log_weight
         Log-likelihood plus log volume, (n, K): the sum of what these weigh, times a density, is the integral.
+    root
+        For lattices, the factors (n, P, P) by which they were scaled.
     """
 
-    def __init__(self, people: np.ndarray, x: np.ndarray, log_weight: np.ndarray) -> None:
-        self.people, self.x, self.log_weight = people, x, log_weight
+    def __init__(
+        self, people: np.ndarray, x: np.ndarray, log_weight: np.ndarray, root: np.ndarray | None = None
+    ) -> None:
+        self.people, self.x, self.log_weight, self.root = people, x, log_weight, root
         self.centre = x.mean(1)
         gap = x - self.centre[:, None]
         self.pairs = np.triu_indices(x.shape[2])
         products = gap[..., self.pairs[0]] * gap[..., self.pairs[1]]
         # A Gaussian log-density is linear in these, and moments are their means.
         self.monomials = np.concatenate([np.ones_like(gap[..., :1]), gap, products], axis=-1)
+        self._kept: list[np.ndarray] | None = None
+
+    def thinned(self, group: Group, prior: GaussianPrior, negligible: float) -> Nodes:
+        """The same points, of which those are left out of sums over many groups that weigh next to nothing under this one."""
+        joint = self.joint(group, prior)
+        out = Nodes(self.people, self.x, self.log_weight, self.root)
+        with np.errstate(invalid="ignore"):
+            out._kept = [np.flatnonzero(~(row < row.max() - negligible)) for row in joint]
+        return out
+
+    def kept(self, n: int) -> np.ndarray | slice:
+        """Which points of a person count in sums over many groups."""
+        return slice(None) if self._kept is None else self._kept[n]
 
     def joint(self, group: Group, prior: GaussianPrior) -> np.ndarray:
         """Log weight (n, K) of the points under a group: its means and its scale matrix are those of `prior`, for everybody."""
@@ -208,17 +226,71 @@ def log_evidences(parts: Sequence[Nodes], group: Group, design: np.ndarray, draw
     return out
 
 
-def moments_given(
-    parts: Sequence[Nodes], group: Group, design: np.ndarray, draws: GroupDraws
-) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior means (D, S, P) and covariances (D, S, P, P) of everybody under each of many groups."""
-    d, p = draws.sd.shape
-    mean, cov = np.empty((d, len(design), p)), np.empty((d, len(design), p, p))
+def log_evidence_narrower(parts: Sequence[Nodes], design: np.ndarray, draws: GroupDraws, sd: np.ndarray) -> np.ndarray:
+    """Log evidence (D,) of all people under Gaussian groups with smaller `sd` (D, P), from the slope under those of `draws`.
+
+    Under a group that is narrow for the data, the evidence is nearly linear in the group's covariance, while points would have
+    to be the closer the narrower it is. By Fisher's identity the slope is an expectation over the posteriors.
+    """
+    root, narrow = draws.sd[:, :, None] * draws.chol, sd[:, :, None] * draws.chol
+    cov = root @ np.swapaxes(root, 1, 2)
+    prior = np.linalg.inv(cov)
+    slope = prior @ (narrow @ np.swapaxes(narrow, 1, 2) - cov) @ prior
+    out = np.zeros(len(sd))
+    for rows, weight, top, part, n in _each(parts, Group(), design, draws):
+        total = weight.sum(1)
+        sums = weight.astype(float) @ part.monomials[n][part.kept(n)]
+        mean, within = _unpacked(sums / sums[:, :1], part.centre[n], part.pairs)
+        gap = mean - design[part.people[n]] @ draws.coef[rows]
+        second = within + gap[:, :, None] * gap[:, None]
+        out[rows] += np.log(total) + top + 0.5 * ((second - cov[rows]) * slope[rows]).sum((1, 2))
+    return out
+
+
+class Given(NamedTuple):
+    """Everybody's posterior given each of many groups, and a draw from it."""
+
+    mean: np.ndarray
+    """(D, S, P)"""
+    cov: np.ndarray
+    """(D, S, P, P)"""
+    index: np.ndarray
+    """A point of each person drawn given each group, (D, S)."""
+
+
+def given(
+    parts: Sequence[Nodes],
+    group: Group,
+    design: np.ndarray,
+    draws: GroupDraws,
+    times: np.ndarray,
+    rng: np.random.Generator,
+) -> Given:
+    """Posterior means and covariances of everybody under each of many groups, and so many `times` (D,) points drawn from it."""
+    (d, p), s = draws.sd.shape, len(design)
+    out = Given(np.empty((d, s, p)), np.empty((d, s, p, p)), np.empty((int(times.sum()), s), int))
+    u = rng.uniform(size=(s, len(out.index)))
+    first = np.concatenate([[0], np.cumsum(times)])
     for rows, weight, _, part, n in _each(parts, group, design, draws):
-        sums = weight.astype(float) @ part.monomials[n]
-        k = part.people[n]
-        mean[rows, k], cov[rows, k] = _unpacked(sums / sums[:, :1], part.centre[n], part.pairs)
-    return mean, cov
+        k, kept = part.people[n], part.kept(n)
+        sums = weight @ part.monomials[n][kept].astype(np.float32)
+        out.mean[rows, k], out.cov[rows, k] = _unpacked(sums / sums[:, :1], part.centre[n], part.pairs)
+        mine = slice(first[rows.start], first[rows.stop])
+        found = _drawn(weight, times[rows], u[k, mine])
+        out.index[mine, k] = found if isinstance(kept, slice) else kept[found]
+    return out
+
+
+def _drawn(weight: np.ndarray, times: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Indices of points drawn with probabilities in proportion to `weight` (rows, K), so many `times` from each row."""
+    below = np.cumsum(weight, axis=1)
+    below /= below[:, -1:]
+    # All rows in one ascending sequence, so that one search serves them all.
+    row = np.arange(len(below))
+    below += row[:, None]
+    owner = np.repeat(row, times)
+    found = np.searchsorted(below.ravel(), (u + owner).astype(np.float32)) - owner * weight.shape[1]
+    return np.clip(found, 0, weight.shape[1] - 1)
 
 
 class _Groups:
@@ -232,15 +304,15 @@ class _Groups:
         self.square = -self.precision[:, i, j] * np.where(i == j, 0.5, 1.0)
         self.white = np.linalg.inv(draws.sd[:, :, None] * draws.chol)
 
-    def log_prob(self, part: Nodes, n: int, mean: np.ndarray, rows: slice) -> np.ndarray:
+    def log_prob(self, part: Nodes, n: int, monomials: np.ndarray, mean: np.ndarray, rows: slice) -> np.ndarray:
         """Log-density (D, K) of one person's points in some of the groups, whose means are `mean` (D, P)."""
         if self.group.family != "gaussian":
-            z = np.einsum("dpq,dkq->pdk", self.white[rows], part.x[n][None] - mean[:, None])
+            z = np.einsum("dpq,dkq->pdk", self.white[rows], part.x[n][part.kept(n)][None] - mean[:, None])
             return self.group.standard_log_prob(z) + self.log_root[rows, None]
         gap = mean - part.centre[n]
         linear = (gap[:, None] @ self.precision[rows])[:, 0]
         constant = self.log_root[rows] - 0.5 * gap.shape[1] * math.log(2 * math.pi) - 0.5 * (linear * gap).sum(1)
-        return np.concatenate([constant[:, None], linear, self.square[rows]], axis=1) @ part.monomials[n].T
+        return np.concatenate([constant[:, None], linear, self.square[rows]], axis=1) @ monomials.T
 
 
 Piece = tuple[slice, np.ndarray, np.ndarray, Nodes, int]
@@ -251,13 +323,14 @@ def _each(parts: Sequence[Nodes], group: Group, design: np.ndarray, draws: Group
     """For every person and some of the groups at a time: the weights of the points, relative to the largest."""
     groups = _Groups(group, design, draws)
     for part in parts:
-        step = max(1, TOGETHER // part.monomials[0].size)
         for n, k in enumerate(part.people):
-            means = design[k] @ draws.coef
+            kept = part.kept(n)
+            monomials, log_weight, means = part.monomials[n][kept], part.log_weight[n][kept], design[k] @ draws.coef
+            step = max(1, TOGETHER // monomials.size)
             for start in range(0, len(means), step):
                 rows = slice(start, min(start + step, len(means)))
-                joint = groups.log_prob(part, n, means[rows], rows)
-                joint += part.log_weight[n]
+                joint = groups.log_prob(part, n, monomials, means[rows], rows)
+                joint += log_weight
                 top = joint.max(1)
                 joint -= np.where(np.isfinite(top), top, 0.0)[:, None]
                 weight = joint.astype(np.float32)

@@ -9,35 +9,31 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.mixtures import GroupDraws
-from pyem.engine.nodes import NodeEStep, Nodes
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
 from pyem.errors import list_of, require_whole, warn
 from pyem.infer.adaptive import Weighted, adaptive_importance
 from pyem.infer.bayes_alone import fit_alone, require_known
 from pyem.infer.correction import systematic
-from pyem.infer.em_ways import Search
-from pyem.infer.exact import ENOUGH, FEW, Exact
-from pyem.infer.group_posterior import GroupPosterior, group_posterior, lopsided, mode_of
-from pyem.infer.node_sets import NodeSets, first_set, regular_cov
-from pyem.infer.people_draws import people_given, with_moments
-from pyem.infer.placing import Places, mixture, places
+from pyem.infer.exact import Exact
+from pyem.infer.group_posterior import group_posterior, lopsided, mode_of
+from pyem.infer.group_start import located
+from pyem.infer.node_sets import NodeSets
+from pyem.infer.people_draws import with_moments
+from pyem.infer.placing import places
 from pyem.infer.setup import Clock, as_result, ready_with_priors
-from pyem.infer.starts import starting_points
 from pyem.infer.units import Units
 from pyem.model.model import Model
-from pyem.numerics.lattice import turned
 from pyem.numerics.pareto import GOOD
-from pyem.numerics.rng import generator, plain_key, seed_of
+from pyem.numerics.rng import generator, plain_key
 from pyem.population.group import Group, spelled_out
-from pyem.population.population import Population
 from pyem.population.posterior import Status
 from pyem.results.sample import SampleFit
 
 FEW_DRAWS = 100
 """Effective draws of the group below which quantiles are not reliable."""
-MOMENTS = 200
-"""Draws of the group under which people's posterior moments are averaged."""
+FOREIGN = 0.01
+"""Share of the group's draws that may be evaluated on points made for others."""
 
 
 @takes_designs
@@ -139,27 +135,28 @@ def _fit_group(
     rng = generator(key)
     made = places(model, data, nodes=nodes, rng=rng)
     _require_varying(group)
-    exact = _exact(model, data, group, made, key, progress)
+    exact = located(model, data, group, made, priors, key, progress)
     require_known(model, data, ~exact.moments.usable)
     clock("start")
     population = Units.of(model, exact.population, dict(data.covariates)).population(exact.population)
     posterior = group_posterior(model, population, exact.moments, priors)
-    old = posterior.log_density(exact.estep.parts)
-    rough, _ = mode_of(old, posterior.vector(population))
-    sets = first_set(posterior, made, rough, exact.estep, exact.hard)
-    top, cov = mode_of(posterior.log_density(sets.parts), rough)
+    top, cov = mode_of(posterior.log_density(exact.estep.parts), posterior.vector(population))
+    sets = NodeSets(posterior, made, posterior.populations(top[None])[0], exact.moments, exact.estep.parts, exact.hard)
     clock("mode")
     found = adaptive_importance(sets.log_density, *lopsided(sets.log_density, top, cov), seed=int(rng.integers(2**31)))
     clock("group")
-    picked = rng.permutation(systematic(found.weight, rng, draws))
+    picked, times = np.unique(systematic(found.weight, rng, draws), return_counts=True)
     some, _ = posterior.unpack(found.v[picked])
-    x = _people(posterior, made, sets, some, rng)
+    x, mean, spread = sets.people(some, times, rng)
+    foreign = sets.foreign(some)
+    order = rng.permutation(draws)
+    some = GroupDraws(*(np.repeat(part, times, 0)[order] for part in some))
+    values = {"x": with_moments(x, mean, spread)[order], "coef": some.coef, "sd": some.sd}
     clock("people")
-    values = {"x": x, "coef": some.coef, "sd": some.sd}
     if posterior.spec.blocks:
         values["corr"] = some.chol @ np.swapaxes(some.chol, 1, 2)
     trace = _trace(found, sets, exact)
-    trace["problems"] = np.array(_problems(found, sets, trace["status"], data), object)
+    trace["problems"] = np.array(_problems(found, foreign, trace["status"], data), object)
     message = (
         f"{len(found.v)} draws of the group worth {found.effective:.0f} (Pareto k {found.pareto_k:.2f}), people integrated "
         "out; log "
@@ -187,56 +184,21 @@ def _require_varying(group: Group) -> None:
         )
 
 
-def _exact(model: Model, data: Dataset, group: Group, made: Places, key: Any, progress: bool | None) -> Exact:
-    """Where the posterior is, roughly: EM with sds that stay away from 0."""
-    search = Search(model, data, group, 100, 1e-4, True, True, seed_of(key))
-    run = search(starting_points(model, data, None, 1, key)[0], False, progress)
-    return search.exactly(run, made, settled=0.1)
-
-
-def _people(
-    posterior: GroupPosterior, made: Places, sets: NodeSets, draws: GroupDraws, rng: np.random.Generator
-) -> np.ndarray:
-    """A draw (D, S, P) of everybody given each draw of the group."""
-    few = np.linspace(0, len(draws.sd) - 1, min(MOMENTS, len(draws.sd))).astype(int)
-    means, covs = sets.moments_given(GroupDraws(*(part[few] for part in draws)))
-    mean = means.mean(0)
-    gap = means - mean
-    cov = covs.mean(0) + np.einsum("dsp,dsq->spq", gap, gap) / len(few)
-    points = wide_points(made, mean, regular_cov(mean, cov, sets.population), sets.population)
-    populations = posterior.as_populations(draws)
-    x = people_given(points, posterior.spec.group, sets.population.design, draws, populations, rng)
-    return with_moments(x, mean, cov)
-
-
-def wide_points(made: Places, mean: np.ndarray, cov: np.ndarray, population: Population) -> Nodes:
-    """Points of everybody that serve all groups of a posterior, around marginal means (S, P) and covariances (S, P, P)."""
-    u = turned(made.u, made.shift)
-    x, log_q = mixture(u, mean, cov, population.mean, 1.3 * population.cov, population.group, near=7 / 8)
-    everybody = np.arange(len(mean))
-    return Nodes(everybody, x, made.log_lik(everybody, x) - log_q - np.log(x.shape[1]))
-
-
 def _trace(found: Weighted, sets: NodeSets, exact: Exact) -> dict[str, np.ndarray]:
-    prior = sets.population.prior
-    estep = NodeEStep(sets.parts, sets.population.group)
-    effective = estep.effective(prior)
-    poor = (effective < np.where(sets.hard, ENOUGH, FEW)) & sets.moments.usable
-    status = np.where(poor, int(Status.NOT_COVERED), sets.moments.status)
     return {
         "log_marginal_likelihood": np.array(found.log_total),
         "log_marginal_likelihood_se": np.array(found.error),
         "pareto_k": np.array(found.pareto_k),
         "effective_draws": np.array(found.effective),
         "node_sets": np.array(len(sets)),
-        "people_log_evidence": estep.posterior(prior).log_lik,
-        "effective_nodes": effective,
+        "people_log_evidence": exact.estep.posterior(sets.population.prior).log_lik,
+        "effective_nodes": exact.effective,
         "unreached": exact.unreached,
-        "status": status,
+        "status": exact.moments.status,
     }
 
 
-def _problems(found: Weighted, sets: NodeSets, status: np.ndarray, data: Dataset) -> list[str]:
+def _problems(found: Weighted, foreign: float, status: np.ndarray, data: Dataset) -> list[str]:
     """What is wrong with the draws, and what to do, in words."""
     out = []
     if not found.pareto_k <= GOOD:
@@ -249,11 +211,10 @@ def _problems(found: Weighted, sets: NodeSets, status: np.ndarray, data: Dataset
         out.append(
             f"the draws of the group are worth {found.effective:.0f} independent ones only, too few for intervals: use fit_nuts"
         )
-    if sets.overflow:
+    if foreign > FOREIGN:
         out.append(
-            f"{sets.overflow} groups were evaluated on points that were made for others; give narrower priors to the "
-            "group's sds, or "
-            "use fit_nuts"
+            f"{foreign:.0%} of the group's draws were evaluated on points that were made for others, because groups that these "
+            "data allow differ too much; give narrower priors to the group's sds, or use fit_nuts"
         )
     poor = np.flatnonzero(status == Status.NOT_COVERED)
     if len(poor):

@@ -7,6 +7,7 @@ posteriors that were found, until the group stays. People whose posterior reache
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -89,6 +90,10 @@ class Exact:
         return {**self.run.trace, "effective_nodes": self.effective, "unreached": self.unreached}
 
 
+Climb = Callable[[NodeEStep, Population], EMRun]
+"""Finds the best group given points, from a group near by."""
+
+
 def exact_em(
     places: Places, run: EMRun, make: Make, *, seed: int = 0, settled: float = SETTLED, **options: Any
 ) -> Exact:
@@ -109,14 +114,39 @@ def exact_em(
     **options
         Those of `pyem.infer.em_loop.run_em`.
     """
-    population, laplace = _wide_enough(places, run, make)
+    population, laplace = wide_enough(places, run.population, run.laplace, make)
     scouts = Scouts(places, population, seed)
-    mean, cov = _first_places(population, laplace, scouts, make)
+    around = first_places(population, laplace, scouts, make)
+    return on_points(places, population, around, scouts, functools.partial(run_em, **options), settled)
+
+
+def on_points(
+    places: Places,
+    population: Population,
+    around: tuple[np.ndarray, np.ndarray],
+    scouts: Scouts,
+    climb: Climb,
+    settled: float,
+) -> Exact:
+    """Climb on points, place them anew around the posteriors that were found, and climb again, until the group stays.
+
+    Parameters
+    ----------
+    places, scouts
+        Make points, and see what they do not reach.
+    population, around
+        Where to start: a group, and means (S, P) and covariances (S, P, P) of its people.
+    climb
+        Finds the best group on points.
+    settled
+        Share of its standard error by which the group may still move.
+    """
+    mean, cov = around
     hard = np.full(len(mean), places.rule is None)
     for rounds in itertools.count(1):
         parts = places.nodes(mean, cov, population, hard)
         estep = NodeEStep(parts, population.group)
-        found = run_em(estep, population, **options)
+        found = climb(estep, population)
         new, far = _trusted(population, found.population, places.model.typical[1])
         before = estep.posterior(population.prior)
         moved = distance(new, population, before, places.model.typical[1])
@@ -127,9 +157,11 @@ def exact_em(
             continue
         population = new
         moments = estep.posterior(population.prior)
-        mean, cov = _around(moments, population)
-        unreached, _ = scouts.unreached(population, mean, cov, moments.log_lik, places.reach)
         effective = estep.effective(population.prior)
+        mean, wide = _around(moments, population)
+        # A few points say little of a covariance, but that it is not much smaller than their cells.
+        cov = np.where((effective < ENOUGH)[:, None, None], wide + places.cell * cov, wide)
+        unreached, _ = scouts.unreached(population, mean, cov, moments.log_lik, places.reach)
         rim = places.rim(parts, estep.weights(population.prior))
         more = ~hard & ((unreached > UNREACHED) | (rim > places.at_rim) | (effective < FEW)) & moments.usable
         more &= moved < NEAR
@@ -146,9 +178,9 @@ def _judged(moments: Moments, hard: np.ndarray, effective: np.ndarray) -> Moment
     return Moments(*moments[:-1], np.where(poor, int(Status.NOT_COVERED), moments.status))
 
 
-def _wide_enough(places: Places, run: EMRun, make: Make) -> tuple[Population, Laplace]:
+def wide_enough(places: Places, started: Population, laplace: Laplace, make: Make) -> tuple[Population, Laplace]:
     """A group that is not narrow in any direction, and modes under it: points for a narrow group see nothing else."""
-    started = run.population
+    given = started
     sd = np.sqrt(np.diag(started.cov))
     wide = np.maximum(sd, 0.3 * places.model.typical[1])
     corr = started.cov / np.outer(sd, sd)
@@ -157,17 +189,15 @@ def _wide_enough(places: Places, run: EMRun, make: Make) -> tuple[Population, La
         started = dataclasses.replace(started, least=THINNEST * float(places.model.typical[1].min()))
         corr = corr if np.linalg.eigvalsh(corr).min() > ROUND else (1 - ROUNDED) * corr + ROUNDED * np.eye(len(sd))
     elif (wide <= 1.01 * sd).all():
-        return run.population, run.laplace
+        return given, laplace
     population = dataclasses.replace(started, cov=started.floored(corr * np.outer(wide, wide)))
-    if np.array_equal(population.cov, run.population.cov):
-        return population, run.laplace
-    start = np.where(np.isfinite(run.laplace.mode), run.laplace.mode, population.mean)
+    if np.array_equal(population.cov, given.cov):
+        return population, laplace
+    start = np.where(np.isfinite(laplace.mode), laplace.mode, population.mean)
     return population, make(start)(population.prior, 1e-8)
 
 
-def _first_places(
-    population: Population, laplace: Laplace, scouts: Scouts, make: Make
-) -> tuple[np.ndarray, np.ndarray]:
+def first_places(population: Population, laplace: Laplace, scouts: Scouts, make: Make) -> tuple[np.ndarray, np.ndarray]:
     """Modes and covariances, of better modes where scouts say that most of the evidence is elsewhere."""
     mean, cov = _around(laplace, population)
     evidence = laplace.log_evidence(population.log_prior(mean))

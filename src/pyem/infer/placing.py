@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.engine.nodes import Nodes, log_lik_at, log_sum
+from pyem.engine.nodes import NodeEStep, Nodes, log_lik_at, log_sum
 from pyem.model.model import Model
-from pyem.numerics.lattice import lattice, normal_and_t, quasi_random, turned, unstretched
+from pyem.numerics.lattice import cell_variance, lattice, normal_and_t, quasi_random, turned, unstretched
 from pyem.numerics.student_t import log_t
 from pyem.population.group import Group
 from pyem.population.population import Population
@@ -81,7 +81,7 @@ class Places:
         easy = np.flatnonzero(~hard)
         if len(easy):
             x, log_volume = self._lattice(easy, mean, cov)
-            parts.append(Nodes(easy, x, log_volume + self.log_lik(easy, x)))
+            parts.append(Nodes(easy, x, log_volume + self.log_lik(easy, x), np.linalg.cholesky(cov[easy])))
         some = np.flatnonzero(hard)
         if len(some):
             u = turned(self.u, self.shift[some])
@@ -114,6 +114,48 @@ class Places:
                     far = unstretched(self.z[part.people], self.rule.stretch) > self.rule.radius - RIM
                     out[part.people] = (weight * far).sum(1)
         return out
+
+    @property
+    def cell(self) -> float:
+        """Variance of a place within the cell of a point of the lattice, along each axis; 0 without a lattice."""
+        return 0.0 if self.rule is None else cell_variance(self.rule.n, self.model.n_params, self.rule.radius)
+
+    def scattered(self, part: Nodes, index: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draws (n, D, P) from the cells of points (n, D), and the variance (n, P) that this adds to that of the points.
+
+        Points of a mixture are draws themselves, and stay where they are.
+        """
+        n = np.arange(len(part.people))[:, None]
+        x = part.x[n, index]
+        if part.root is None or self.rule is None:
+            return x, np.zeros((len(n), x.shape[2]))
+        z, stretch = self.z[part.people[:, None], index], self.rule.stretch
+        inside = np.arcsinh(stretch * z) / stretch + math.sqrt(self.cell) * rng.normal(size=z.shape)
+        step = np.sinh(stretch * inside) / stretch - z
+        return x + step @ np.swapaxes(part.root, 1, 2), self.cell * np.square(part.root).sum(2)
+
+    def serve(self, shares: np.ndarray, shift: np.ndarray, roughly: bool) -> np.ndarray:
+        """Whether points serve other posteriors than the one that they were made for, (D,).
+
+        Parameters
+        ----------
+        shares
+            Variances of these along their axes, as shares of the variance that points were made for, ascending, (D, P).
+        shift
+            How far their means are from the points' centre, in sds that points were made for, (D,).
+        roughly
+            Whether the integral of a Gaussian may be off by 2 % where they just serve; otherwise by 0.2 %.
+
+        Notes
+        -----
+        For narrow posteriors points are too far apart, and more so where they are stretched; wide ones reach beyond them.
+        """
+        if self.rule is None:
+            return (shares[:, 0] > 0.4) & (shares[:, -1] < 2.5) & (shift < 2.0)
+        apart, sds = (3.3, 3.6) if roughly else (4.4, 4.6)
+        least = min(max(apart * self.cell, 0.2), 0.5)
+        near = shares[:, 0] > least * (1 + (self.rule.stretch * shift) ** 2)
+        return near & (shift + sds * np.sqrt(shares[:, -1]) < self.reach)
 
     @property
     def at_rim(self) -> float:
@@ -197,18 +239,28 @@ def _log_student(gap: np.ndarray, chol: np.ndarray, df: float) -> np.ndarray:
 class Scouts:
     """Points from a group and from one twice as wide, and everybody's likelihood there."""
 
-    def __init__(self, places: Places, population: Population, seed: int) -> None:
+    def __init__(self, places: Places, population: Population, seed: int, n: int = SCOUTS) -> None:
         model, data = places.model, places.data
         p = model.n_params
-        z, _ = normal_and_t(quasi_random(SCOUTS, p + 1, seed), DF)
-        width = np.where(np.arange(SCOUTS) < SCOUTS // 2, 1.0, 2.0)[:, None]
+        z, _ = normal_and_t(quasi_random(n, p + 1, seed), DF)
+        width = np.where(np.arange(n) < n // 2, 1.0, 2.0)[:, None]
         chol = np.linalg.cholesky(population.cov)
         x = population.mean[:, None] + (width * z) @ chol.T
         squared = ((width * z) ** 2).sum(1)
         parts = [-0.5 * squared / a**2 - p * math.log(a) for a in (1.0, 2.0)]
         constant = 0.5 * p * math.log(2 * math.pi) + np.log(np.diag(chol)).sum() + math.log(2)
-        log_q = np.logaddexp(*parts) - constant + math.log(SCOUTS)
+        log_q = np.logaddexp(*parts) - constant + math.log(n)
         self.nodes = Nodes(np.arange(data.n_subjects), x, log_lik_at(model, data, x) - log_q)
+
+    def around(self, population: Population) -> tuple[np.ndarray, np.ndarray]:
+        """Roughly everybody's posterior mean (S, P) and covariance (S, P, P), no narrower than scouts are apart."""
+        estep = NodeEStep([self.nodes], population.group)
+        found, n = estep.posterior(population.prior), self.nodes.x.shape[1]
+        few = 2 / np.maximum(estep.effective(population.prior), 1.0)
+        spacing = population.cov * n ** (-2 / len(population.cov))
+        known = found.usable
+        cov = np.where(known[:, None, None], found.cov * (1 + few)[:, None, None] + spacing, population.cov)
+        return np.where(known[:, None], found.mode, population.mean), cov
 
     def unreached(
         self, population: Population, mean: np.ndarray, cov: np.ndarray, log_evidence: np.ndarray, reach: float

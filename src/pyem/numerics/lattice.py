@@ -49,7 +49,7 @@ def lattice(
     >>> bool(np.allclose(density.sum(1), 1, atol=1e-4))
     True
     """
-    size = (math.pi ** (dim / 2) / math.gamma(dim / 2 + 1) * radius**dim / n) ** (1 / dim)
+    size = _size(n, dim, radius)
     base, generator = _points(dim, n)
     sets = min(people, TURNS)
     shift = rng.uniform(-0.5, 0.5, size=(sets, dim)) @ generator.T
@@ -63,6 +63,31 @@ def lattice(
     log_weight = np.full(z.shape[:2], dim * math.log(size)) + np.log(np.cosh(stretch * z)).sum(2)
     who = np.arange(people) % sets
     return (np.sinh(stretch * z) / stretch)[who], log_weight[who]
+
+
+CELLS = {1: 1 / 12, 2: 0.080188, 3: 0.078543, 4: 0.076603, 5: 0.075625}
+"""Second moments of the cells of these lattices per dimension, for cells of volume 1."""
+
+
+def cell_variance(n: int, dim: int, radius: float) -> float:
+    """Variance along any axis of a uniform distribution over the cell of a point, before it is stretched.
+
+    References
+    ----------
+    Conway, J. H., & Sloane, N. J. A. (1999). Sphere packings, lattices and groups (3rd ed.), chapter 21. Springer.
+    https://doi.org/10.1007/978-1-4757-6568-7
+
+    Examples
+    --------
+    >>> round(cell_variance(128, 2, 5.5), 4)
+    0.0595
+    """
+    return CELLS[dim] * _size(n, dim, radius) ** 2
+
+
+def _size(n: int, dim: int, radius: float) -> float:
+    """Edge of a cube as large as the part of a ball that each of `n` points has."""
+    return (math.pi ** (dim / 2) / math.gamma(dim / 2 + 1) * radius**dim / n) ** (1 / dim)
 
 
 def unstretched(z: np.ndarray, stretch: float) -> np.ndarray:
