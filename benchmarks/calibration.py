@@ -1,11 +1,17 @@
-"""How often do 95 % intervals of a group and its people cover the truth? Simulated groups; prints Markdown tables."""
+"""How often do 95 % intervals of a group and its people cover the truth? Simulated groups; prints Markdown tables.
+
+``python -m benchmarks.calibration results.csv 400`` fits 400 groups, or goes on where it was stopped; ``report results.csv``
+prints what they say; ``null`` counts effects that are found where there are none.
+"""
 
 from __future__ import annotations
 
 import functools
 import sys
+import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +21,53 @@ import pyem
 
 METHODS: dict[str, Callable[..., Any]] = {
     "EM": pyem.fit_em,
-    "EM, exact": functools.partial(pyem.fit_em, integrate="exact"),
     "EM, exact, boundary avoiding": functools.partial(pyem.fit_em, integrate="exact", boundary_avoiding=True),
     "bayes": pyem.fit_bayes,
 }
+DESIGNS = (("rw1a1b", 4, 24), ("rw1a1b", 4, 60), ("rw2a1b", 4, 60))
+"""Model, blocks and trials of a block."""
+
+
+def simulated(
+    model: pyem.Model, g: int, *, subjects: int, blocks: int, trials: int, seed: int = 0
+) -> tuple[pyem.Dataset, np.ndarray, dict[tuple[str, str], float]]:
+    """Data of group number `g`, its people's unconstrained parameters (S, P), and what is true of all groups."""
+    mean, sd = model.typical
+    effect = 0.3 * np.eye(len(mean))[-1]
+    truth = {("mean", name): value for name, value in zip(model.names, mean, strict=True)}
+    truth |= {("effect of z", model.names[-1]): effect[-1]}
+    truth |= {("sd", name): value for name, value in zip(model.names, sd, strict=True)}
+    rng = np.random.default_rng([seed, g])
+    z = rng.normal(size=subjects)
+    # The group's mean is that at the mean of the covariate, as the fit centres it.
+    x = mean + sd * rng.normal(size=(subjects, len(mean))) + np.outer(z - z.mean(), effect)
+    design = {"blocks": blocks, "trials": trials, "covariates": {"z": z}}
+    return pyem.simulate(model, model.natural(x), key=1000 * seed + g, **design), x, truth
+
+
+def covered(
+    model: pyem.Model,
+    data: pyem.Dataset,
+    x: np.ndarray,
+    truth: dict[tuple[str, str], float],
+    fit: Callable[..., Any],
+) -> pd.DataFrame:
+    """Which intervals of one group cover the truth: of each mean, effect and sd, and which share of those of people.
+
+    Columns: ``kind``, ``parameter``, ``covered``, and ``estimate``, as a share of the truth for sds.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        fitted = fit(model, data, group=pyem.Group(covariates={"z": [model.names[-1]]}))
+    table, rows = fitted.group_table(), []
+    for (kind, name), value in truth.items():
+        row = table.loc[kind, name]
+        share = row["estimate"] / value if kind == "sd" else np.nan
+        rows.append((kind, name, float(row["low"] <= value <= row["high"]), share))
+    natural = model.natural(x)
+    inside = (fitted.quantile(0.025) <= natural) & (natural <= fitted.quantile(0.975))
+    rows += [("people", name, share, np.nan) for name, share in zip(model.names, inside.mean(0), strict=True)]
+    return pd.DataFrame(rows, columns=["kind", "parameter", "covered", "estimate"])
 
 
 def coverage(
@@ -31,42 +80,14 @@ def coverage(
     seed: int = 0,
     fit: Callable[..., Any] = pyem.fit_em,
 ) -> pd.DataFrame:
-    """Share of simulated groups whose interval covers the truth, for each mean, effect and sd, and for people's parameters.
+    """Share of simulated groups whose interval covers the truth, and mean estimates; see `covered`."""
+    design = {"subjects": subjects, "blocks": blocks, "trials": trials, "seed": seed}
+    return _mean(pd.concat(covered(model, *simulated(model, g, **design), fit) for g in range(groups)))
 
-    Columns: ``covered``, and ``estimate``, the mean estimate as a share of the truth for sds.
-    """
-    mean, sd = model.typical
-    effect = 0.3 * np.eye(len(mean))[-1]
-    truth = {("mean", name): value for name, value in zip(model.names, mean, strict=True)}
-    truth |= {("effect of z", model.names[-1]): effect[-1]}
-    truth |= {("sd", name): value for name, value in zip(model.names, sd, strict=True)}
-    hits = {key: [] for key in [*truth, *(("people", name) for name in model.names)]}
-    found = {key: [] for key in truth}
-    for g in range(groups):
-        rng = np.random.default_rng([seed, g])
-        z = rng.normal(size=subjects)
-        # The group's mean is that at the mean of the covariate, as the fit centres it.
-        x = mean + sd * rng.normal(size=(subjects, len(mean))) + np.outer(z - z.mean(), effect)
-        data = pyem.simulate(
-            model, model.natural(x), key=1000 * seed + g, blocks=blocks, trials=trials, covariates={"z": z}
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pyem.FitWarning)
-            fitted = fit(model, data, group=pyem.Group(covariates={"z": [model.names[-1]]}))
-        table = fitted.group_table()
-        for key, value in truth.items():
-            row = table.loc[key]
-            hits[key].append(row["low"] <= value <= row["high"])
-            found[key].append(row["estimate"] / value)
-        inside = (fitted.quantile(0.025) <= model.natural(x)) & (model.natural(x) <= fitted.quantile(0.975))
-        for name, share in zip(model.names, inside.mean(0), strict=True):
-            hits["people", name].append(share)
-    shares = {key: np.mean(found[key]) if key[0] == "sd" else np.nan for key in hits}
-    rows = [
-        {"kind": kind, "parameter": name, "covered": np.mean(hit), "estimate": shares[kind, name]}
-        for (kind, name), hit in hits.items()
-    ]
-    return pd.DataFrame(rows)
+
+def _mean(table: pd.DataFrame) -> pd.DataFrame:
+    kept = table.groupby(["kind", "parameter"], sort=False)[["covered", "estimate"]]
+    return kept.mean().reset_index()
 
 
 def false_positives(
@@ -95,22 +116,40 @@ def null(groups: int = 1000, seed: int = 0) -> None:
             print(f"| {subjects} | {name} | {100 * share:.1f} |", flush=True)
 
 
-def main(groups: int = 400, designs: int = 3) -> None:
-    """Print the tables of the documentation, of the first `designs`."""
-    for name, design in (("rw1a1b", (4, 24)), ("rw1a1b", (4, 60)), ("rw2a1b", (4, 60)))[:designs]:
-        model = pyem.models.get(name)
-        for method, fit in METHODS.items():
-            table = coverage(model, groups=groups, subjects=40, blocks=design[0], trials=design[1], fit=fit)
-            cells = [f"{row.kind} {row.parameter} {100 * row.covered:.1f}" for row in table.itertuples()]
-            shares = ", ".join(f"{value:.2f}" for value in table["estimate"].dropna())
-            print(
-                f"| {name} | {design[0]} x {design[1]} | {method} | {'; '.join(cells)} | {shares} |",
-                flush=True,
-            )
+def study(results: str, groups: int = 400, designs: int = 3) -> None:
+    """Fit groups of 40 people by all methods; `results` (CSV) is written as it goes, and what it has is not done again."""
+    path = Path(results)
+    done = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["model", "trials", "group", "method"])
+    known = set(done[["model", "trials", "group", "method"]].itertuples(index=False, name=None))
+    for g in range(groups):
+        for name, blocks, trials in DESIGNS[:designs]:
+            model = pyem.models.get(name)
+            made = simulated(model, g, subjects=40, blocks=blocks, trials=trials)
+            for method, fit in METHODS.items():
+                if (name, trials, g, method) in known:
+                    continue
+                clock = time.process_time()
+                table = covered(model, *made, fit).assign(model=name, trials=trials, group=g, method=method)
+                table["seconds"] = time.process_time() - clock
+                table.to_csv(path, mode="a", header=not path.exists(), index=False)
+
+
+def report(results: str) -> None:
+    """Print the tables of the documentation from the results of a study."""
+    every = pd.read_csv(results)
+    for (name, trials, method), table in every.groupby(["model", "trials", "method"], sort=False):
+        means = _mean(table)
+        cells = [f"{row.kind} {row.parameter} {100 * row.covered:.1f}" for row in means.itertuples()]
+        shares = ", ".join(f"{value:.2f}" for value in means["estimate"].dropna())
+        n, seconds = table["group"].nunique(), table.groupby("group")["seconds"].first().median()
+        print(f"| {name} | 4 x {trials} | {method} | {n} | {'; '.join(cells)} | {shares} | {seconds:.2f} |")
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["null"]:
-        null(*map(int, sys.argv[2:]))
+    verb, *words = sys.argv[1:]
+    if verb == "null":
+        null(*map(int, words))
+    elif verb == "report":
+        report(*words)
     else:
-        main(*map(int, sys.argv[1:]))
+        study(verb, *map(int, words))

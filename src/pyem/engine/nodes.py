@@ -271,7 +271,7 @@ def given(
     out = Given(np.empty((d, s, p)), np.empty((d, s, p, p)), np.empty((int(times.sum()), s), int))
     u = rng.uniform(size=(s, len(out.index)))
     first = np.concatenate([[0], np.cumsum(times)])
-    for rows, weight, _, part, n in _each(parts, group, design, draws):
+    for rows, weight, _, part, n in _each(parts, group, design, draws, single=True):
         k, kept = part.people[n], part.kept(n)
         sums = weight @ part.monomials[n][kept].astype(np.float32)
         out.mean[rows, k], out.cov[rows, k] = _unpacked(sums / sums[:, :1], part.centre[n], part.pairs)
@@ -312,26 +312,36 @@ class _Groups:
         gap = mean - part.centre[n]
         linear = (gap[:, None] @ self.precision[rows])[:, 0]
         constant = self.log_root[rows] - 0.5 * gap.shape[1] * math.log(2 * math.pi) - 0.5 * (linear * gap).sum(1)
-        return np.concatenate([constant[:, None], linear, self.square[rows]], axis=1) @ monomials.T
+        terms = np.concatenate([constant[:, None], linear, self.square[rows]], axis=1)
+        return terms.astype(monomials.dtype, copy=False) @ monomials.T
 
 
 Piece = tuple[slice, np.ndarray, np.ndarray, Nodes, int]
 """Which groups, the weights of one person's points under them, the log of the largest, the points, and the place in them."""
 
 
-def _each(parts: Sequence[Nodes], group: Group, design: np.ndarray, draws: GroupDraws) -> Iterator[Piece]:
-    """For every person and some of the groups at a time: the weights of the points, relative to the largest."""
-    groups = _Groups(group, design, draws)
+def _each(
+    parts: Sequence[Nodes], group: Group, design: np.ndarray, draws: GroupDraws, single: bool = False
+) -> Iterator[Piece]:
+    """For every person and some of the groups at a time: the weights of the points, relative to the largest.
+
+    With `single`, log weights are in single precision, too: good to about 1e-5 of themselves.
+    """
+    groups, kind = _Groups(group, design, draws), np.float32 if single else np.float64
     for part in parts:
         for n, k in enumerate(part.people):
             kept = part.kept(n)
-            monomials, log_weight, means = part.monomials[n][kept], part.log_weight[n][kept], design[k] @ draws.coef
+            monomials = part.monomials[n][kept].astype(kind, copy=False)
+            log_weight = part.log_weight[n][kept]
+            base, means = log_weight.max(), design[k] @ draws.coef
+            base = base if np.isfinite(base) else 0.0
+            log_weight = (log_weight - base).astype(kind, copy=False)
             step = max(1, TOGETHER // monomials.size)
             for start in range(0, len(means), step):
                 rows = slice(start, min(start + step, len(means)))
                 joint = groups.log_prob(part, n, monomials, means[rows], rows)
                 joint += log_weight
                 top = joint.max(1)
-                joint -= np.where(np.isfinite(top), top, 0.0)[:, None]
-                weight = joint.astype(np.float32)
-                yield rows, np.exp(weight, out=weight), top, part, n
+                joint -= np.where(np.isfinite(top), top, 0.0).astype(joint.dtype, copy=False)[:, None]
+                weight = joint.astype(np.float32, copy=False)
+                yield rows, np.exp(weight, out=weight), top + base, part, n

@@ -32,6 +32,8 @@ from pyem.results.sample import SampleFit
 
 FEW_DRAWS = 100
 """Effective draws of the group below which quantiles are not reliable."""
+NODES = {2: 256}
+"""Points of each person, where more than those of `pyem.infer.placing.RULES` make the posterior of a small group steadier."""
 FOREIGN = 0.01
 """Share of the group's draws that may be evaluated on points made for others."""
 
@@ -64,7 +66,7 @@ def fit_bayes(
     draws
         Draws that are kept.
     nodes
-        Points of each person; 64, 128, 384, 512 or 768 for one to five parameters if not given.
+        Points of each person; 64, 256, 384, 512 or 768 for one to five parameters if not given (128 for two with `group=None`).
     key
         Seed or JAX random key.
     progress
@@ -133,7 +135,7 @@ def _fit_group(
     settings: Mapping[str, Any],
 ) -> SampleFit:
     rng = generator(key)
-    made = places(model, data, nodes=nodes, rng=rng)
+    made = places(model, data, nodes=nodes or NODES.get(model.n_params), rng=rng)
     _require_varying(group)
     exact = located(model, data, group, made, priors, key, progress)
     require_known(model, data, ~exact.moments.usable)
@@ -155,6 +157,8 @@ def _fit_group(
     clock("people")
     if posterior.spec.blocks:
         values["corr"] = some.chol @ np.swapaxes(some.chol, 1, 2)
+    # What the draws leave open, and what the points do.
+    found = found._replace(error=float(np.hypot(found.error, np.sqrt((exact.error**2).sum()))))
     trace = _trace(found, sets, exact)
     trace["problems"] = np.array(_problems(found, foreign, trace["status"], data), object)
     message = (

@@ -53,22 +53,23 @@ def fit_alone(
     clock("start")
     everybody = np.zeros(len(x), bool)
     typical = _typical(given, x)
+    evidence = before = np.full(len(x), np.nan)
     for _ in range(ROUNDS if made.rule is not None else 0):
         (part,) = made.nodes(x, cov, typical, everybody)
+        before = evidence
         x, cov, evidence, _ = _integrated(model, given, part)
     points, total, centre, width = _mixed(model, given, made, x, cov, typical)
     require_known(model, data, ~np.isfinite(total[1]))
-    if made.rule is not None:
-        same = np.abs(total[1] - evidence) < AGREE
-        centre, width = np.where(same[:, None], x, centre), np.where(same[:, None, None], cov, width)
-        evidence = np.where(same, evidence, total[1])
-    else:
-        evidence = total[1]
+    same = np.abs(total[1] - evidence) < AGREE
+    centre, width = np.where(same[:, None], x, centre), np.where(same[:, None, None], cov, width)
+    effective = 1 / (total[0] ** 2).sum(1)
+    # Of a lattice, what placing it again changes; of a mixture, at most what independent draws would have.
+    error = np.where(same, np.abs(evidence - before) / np.sqrt(2), np.sqrt(1 / effective))
+    evidence = np.where(same, evidence, total[1])
     drawn = points.x[np.arange(len(x))[:, None], drawn_points(total[0], draws, rng)]
     drawn = with_moments(np.swapaxes(drawn, 0, 1), centre, width)
     clock("people")
-    effective = 1 / (total[0] ** 2).sum(1)
-    trace = _trace(evidence, effective, data)
+    trace = _trace(evidence, error, effective, data)
     message = f"everybody integrated over {points.x.shape[1]} points; log evidence {evidence.sum():.3f}"
     return as_result("bayes", data, None, spec, args, {"x": drawn[None]}, {}, clock.seconds, trace, message, settings)
 
@@ -113,7 +114,7 @@ def _integrated(model: Model, given: NaturalPriors, part: Nodes) -> tuple[np.nda
     return mean, cov + floor * np.eye(mean.shape[1]), evidence, weight
 
 
-def _trace(evidence: np.ndarray, effective: np.ndarray, data: Dataset) -> dict[str, np.ndarray]:
+def _trace(evidence: np.ndarray, error: np.ndarray, effective: np.ndarray, data: Dataset) -> dict[str, np.ndarray]:
     poor = ~(effective >= ENOUGH)
     problems = []
     if poor.any():
@@ -124,7 +125,7 @@ def _trace(evidence: np.ndarray, effective: np.ndarray, data: Dataset) -> dict[s
         ]
     return {
         "log_marginal_likelihood": np.array(evidence.sum()),
-        "log_marginal_likelihood_se": np.array(float(np.sqrt((1 / effective).sum() * AGREE**2))),
+        "log_marginal_likelihood_se": np.sqrt((error**2).sum()),
         "people_log_evidence": evidence,
         "effective_nodes": effective,
         "status": np.where(poor, int(Status.NOT_COVERED), int(Status.CONVERGED)),

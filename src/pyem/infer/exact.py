@@ -30,6 +30,10 @@ ROUNDS = 12
 """Times that points are placed, at most."""
 UNREACHED, FEW = 0.02, 5.0
 """Share of the evidence beyond the points, and effective number of points, from which a person needs a mixture."""
+FINE = 1e-3
+"""The same as a share of the group's sds, where there are so many people that this is more."""
+AGREE = 0.1
+"""Points are placed again if that changes a person's log evidence by more: a standard error, in nats."""
 NEAR = 0.5
 """Points are judged once the group moves by less than this, in standard errors: around modes they are only roughly right."""
 NARROWEST = 0.02
@@ -62,6 +66,8 @@ class Exact:
         How often points were placed.
     moved
         Distance of the last two groups, in standard errors.
+    error
+        Standard error of everybody's log evidence as the last two placings have it, (S,).
     """
 
     population: Population
@@ -73,6 +79,7 @@ class Exact:
     run: EMRun
     rounds: int
     moved: float
+    error: np.ndarray
 
     @property
     def converged(self) -> bool:
@@ -142,7 +149,7 @@ def on_points(
         Share of its standard error by which the group may still move.
     """
     mean, cov = around
-    hard = np.full(len(mean), places.rule is None)
+    hard, last = np.full(len(mean), places.rule is None), None
     for rounds in itertools.count(1):
         parts = places.nodes(mean, cov, population, hard)
         estep = NodeEStep(parts, population.group)
@@ -153,7 +160,7 @@ def on_points(
         if far and rounds < ROUNDS:
             # The points do not tell posteriors under such a group, but what they say of the likelihood does, roughly.
             mean, cov = predicted(before, population, new)
-            population = new
+            population, last = new, estep
             continue
         population = new
         moments = estep.posterior(population.prior)
@@ -165,11 +172,23 @@ def on_points(
         rim = places.rim(parts, estep.weights(population.prior))
         more = ~hard & ((unreached > UNREACHED) | (rim > places.at_rim) | (effective < FEW)) & moments.usable
         more &= moved < NEAR
-        if rounds == ROUNDS or (moved < settled and not more.any()):
+        error = _disagreement(last, moments, population)
+        settled = max(settled, FINE * np.sqrt(len(mean)))
+        if rounds == ROUNDS or (moved < settled and not more.any() and error.max() < AGREE):
             break
-        hard = hard | more
+        hard, last = hard | more, estep
     unreached = np.where(hard, 0.0, np.maximum(unreached, rim))
-    return Exact(population, estep, _judged(moments, hard, effective), hard, effective, unreached, found, rounds, moved)
+    judged = _judged(moments, hard, effective)
+    return Exact(population, estep, judged, hard, effective, unreached, found, rounds, moved, error)
+
+
+def _disagreement(last: NodeEStep | None, moments: Moments, population: Population) -> np.ndarray:
+    """Standard error (S,) of everybody's log evidence, from what the points of the last round say of the same group."""
+    if last is None:
+        return np.full(len(moments.log_lik), np.inf)
+    with np.errstate(invalid="ignore"):
+        change = np.abs(moments.log_lik - last.posterior(population.prior).log_lik) / np.sqrt(2)
+    return np.where(moments.usable, change, 0.0)
 
 
 def _judged(moments: Moments, hard: np.ndarray, effective: np.ndarray) -> Moments:

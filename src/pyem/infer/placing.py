@@ -47,7 +47,9 @@ CHEAP = 20_000
 RIM = 0.8
 """How wide the rim of a lattice is, in posterior sds."""
 SCOUTS = 128
-"""Points of the group that show modes which a local approximation misses."""
+"""Points of the group that show modes which a local approximation misses; half as many where data are large."""
+LARGE = 1_000_000
+"""Trials from which on data are large."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -241,6 +243,7 @@ class Scouts:
 
     def __init__(self, places: Places, population: Population, seed: int, n: int = SCOUTS) -> None:
         model, data = places.model, places.data
+        n = n // 2 if data.valid.size > LARGE else n
         p = model.n_params
         z, _ = normal_and_t(quasi_random(n, p + 1, seed), DF)
         width = np.where(np.arange(n) < n // 2, 1.0, 2.0)[:, None]
