@@ -15,7 +15,7 @@ from pyem.engine.opaque import require_traceable
 from pyem.infer.common import Evidence, begin, polished, without_common
 from pyem.infer.em_loop import EMRun, Report
 from pyem.infer.esteps import at_once, estep_maker, glance_of
-from pyem.infer.exact import SETTLED, Exact, estimates, exact_em, information_and_spread
+from pyem.infer.exact import Exact, estimates, exact_em, information_and_spread
 from pyem.infer.multimodal import run_em_global
 from pyem.infer.placing import Places, places
 from pyem.infer.progress import progress_line
@@ -43,11 +43,11 @@ class Search:
     boundary_avoiding: bool
     seed: int
 
-    def exactly(self, run: EMRun, made: Places, settled: float = SETTLED) -> Exact:
+    def exactly(self, run: EMRun, made: Places) -> Exact:
         """The same with people integrated out over points, from where a run by Laplace approximation ended."""
         make = estep_maker(self.model, self.data, seed=self.seed, warm=True)
         options = {"max_iter": self.max_iter, "tol": self.tol, "accelerate": self.accelerate}
-        return exact_em(made, run, make, seed=self.seed, settled=settled, **options)
+        return exact_em(made, run, make, seed=self.seed, **options)
 
     def __call__(self, start: np.ndarray, moved: bool, progress: bool | None) -> EMRun:
         """From `start` (S, P); the group starts at the typical population unless that was `moved`."""

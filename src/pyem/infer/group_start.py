@@ -10,8 +10,8 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.nodes import NodeEStep
-from pyem.infer.em import Search
 from pyem.infer.em_loop import EMRun
+from pyem.infer.em_ways import Search
 from pyem.infer.esteps import estep_maker
 from pyem.infer.exact import Exact, first_places, on_points, wide_enough
 from pyem.infer.group_posterior import GroupPosterior, group_posterior, mode_of
