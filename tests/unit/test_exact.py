@@ -70,21 +70,6 @@ def test_a_learning_model_is_integrated_as_by_quadrature(learners):
     assert "log evidence (exact)" in fit.summary()
 
 
-@pytest.mark.slow
-def test_three_parameters_are_integrated_as_by_dense_quadrature():
-    from pyem.engine.nodes import log_lik_at, log_sum
-
-    model = pyem.models.get("rw2a1b")
-    data = pyem.simulate(model, subjects=5, blocks=2, trials=40, key=3)
-    fit = pyem.fit_em(model, data, integrate="exact", nodes=6000, standard_errors=False, boundary_avoiding=True)
-    axis = np.linspace(-7, 7, 57)
-    z = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
-    z = z[(z**2).sum(1) < 49]
-    x = fit.population.mean[:, None] + z @ np.linalg.cholesky(fit.population.cov).T
-    prior = -0.5 * (z**2).sum(1) - 1.5 * np.log(2 * np.pi) + 3 * np.log(axis[1] - axis[0])
-    np.testing.assert_allclose(fit.log_evidence, log_sum(log_lik_at(model, data, x) + prior), atol=1e-4)
-
-
 def test_a_boundary_avoiding_fit_keeps_people_apart(learners):
     small = learners.select(np.arange(3))
     fit = pyem.fit_em(RW, small, boundary_avoiding=True, standard_errors=False)
