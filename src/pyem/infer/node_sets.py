@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class NodeSets:
     places: Places
     population: Population
     moments: Moments
-    parts: list[Nodes]
+    parts: Sequence[Nodes]
     hard: np.ndarray
 
     def __post_init__(self) -> None:
@@ -101,7 +102,7 @@ class NodeSets:
         """Log evidence of all people under each group (D,)."""
         out, design = np.empty(len(owner)), self.population.design
         held = self._held(draws)
-        narrow = (held.sd > draws.sd).any(1)
+        narrow = np.asarray((held.sd > draws.sd).any(1))
         for k, mine in self._served(draws, owner):
             parts, wide, rest = self._sets[k][1], mine[~narrow[mine]], mine[narrow[mine]]
             out[wide] = log_evidences(parts, self.posterior.spec.group, design, _some(draws, wide)).sum(1)
@@ -190,11 +191,11 @@ class NodeSets:
         parts = self.places.nodes(mean, regular_cov(mean, cov, population), population, self.hard)
         self._keep(population, parts)
 
-    def _keep(self, population: Population, parts: list[Nodes]) -> None:
+    def _keep(self, population: Population, parts: Sequence[Nodes]) -> None:
         """Keep points, less those that count neither under a group nor under the widest that its points serve."""
         wide = dataclasses.replace(population, cov=WIDEST * population.cov)
-        parts = [part.thinned(population.group, wide.prior, NEGLIGIBLE) for part in parts]
-        self._sets.append((_as_draws(population), parts))
+        thinned = [part.thinned(population.group, wide.prior, NEGLIGIBLE) for part in parts]
+        self._sets.append((_as_draws(population), thinned))
 
     def _alike(self, draws: GroupDraws, made: GroupDraws) -> np.ndarray:
         """Whether points made for one group serve others, (D,)."""
