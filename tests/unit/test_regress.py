@@ -335,44 +335,6 @@ def test_sleepstudy_as_published():
 
 
 @pytest.mark.slow
-def test_a_binomial_regression_with_a_random_intercept_as_published():
-    counts = {
-        1: [(2, 14), (3, 12), (4, 9), (0, 5)],
-        2: [(3, 22), (1, 18), (1, 21)],
-        3: [(8, 22), (2, 16), (0, 16), (2, 20)],
-        4: [(2, 10), (0, 10), (2, 9), (0, 6)],
-        5: [(5, 18), (0, 25), (0, 24), (1, 4)],
-        6: [(3, 17), (0, 17), (0, 18), (1, 20)],
-        7: [(8, 16), (1, 10), (3, 9), (0, 5)],
-        8: [(12, 34)],
-        9: [(2, 9), (0, 6), (0, 8), (0, 6)],
-        10: [(1, 22), (1, 22), (0, 18), (2, 22)],
-        11: [(0, 25), (5, 27), (3, 22), (1, 22)],
-        12: [(2, 10), (1, 8), (0, 6), (0, 5)],
-        13: [(1, 21), (2, 24), (0, 19), (0, 23)],
-        14: [(11, 19), (0, 2), (0, 3), (0, 2)],
-        15: [(1, 19), (1, 15), (1, 15), (0, 15)],
-    }
-    rows = [(herd, f"p{k + 1}", *pair) for herd, pairs in counts.items() for k, pair in enumerate(pairs)]
-    frame = pd.DataFrame(rows, columns=["herd", "period", "incidence", "size"])
-    model = pyem.Model(
-        "herds",
-        (pyem.Parameter("logit"),),
-        lambda p, state, trial: pyem.Binomial(trial.size, logits=p.logit),
-        responses=("incidence",),
-        inputs=("size",),
-    )
-    columns = {name: name for name in ("incidence", "size", "period")}
-    herds = pyem.Dataset.from_frame(frame, subject="herd", columns=columns, codes={"period": None})
-    fit = pyem.fit_em(pyem.regress(model, "logit ~ period + (1 | subject)"), herds)
-    effects = fit.effects()
-    # Contagious bovine pleuropneumonia, as in the documentation of MixedModels.jl (Laplace approximation).
-    np.testing.assert_allclose(effects["estimate"], [-1.39853, -0.99233, -1.12867, -1.58031], atol=1e-4)
-    assert effects["sd"].iloc[0] == pytest.approx(0.64226, abs=1e-4)
-    assert fit.log_evidence.sum() == pytest.approx(-92.02628, abs=1e-4)
-
-
-@pytest.mark.slow
 def test_nuts_agrees_with_em():
     design = pyem.regress(MODEL, f"alpha ~ {TREATMENT} + dx + (1 | subject)", common="beta")
     em, nuts = (

@@ -169,12 +169,12 @@ def polished(evidence: Evidence, start: Population, *, max_iter: int, tol: float
         The search ends where no entry of the group's `vector` would change by more, in standard deviations between people.
     """
     path: list[tuple[float, float, np.ndarray]] = []
-    at, message = _climbed(evidence, evidence(start), path, max_iter, tol)
+    at, message = climbed(evidence, evidence(start), path, max_iter, tol)
     for _ in range(3):
         other = _at_edges(evidence, _away_from_edges(evidence, at))
         if other is at:
             break
-        at, message = _climbed(evidence, other, path, max_iter, tol)
+        at, message = climbed(evidence, other, path, max_iter, tol)
     values, changes, vectors = zip(*path, strict=True)
     trace = {"log_evidence": np.array(values), "change": np.array(changes), "vector": np.array(vectors)}
     trace["evaluated"] = np.array(len(values))
@@ -183,7 +183,7 @@ def polished(evidence: Evidence, start: Population, *, max_iter: int, tol: float
     return run, information(evidence, at.population)
 
 
-def _climbed(
+def climbed(
     evidence: Evidence, at: Point, path: list[tuple[float, float, np.ndarray]], max_iter: int, tol: float
 ) -> tuple[Point, str]:
     """The maximum, and why the search did not end there, if it did not."""
@@ -191,7 +191,7 @@ def _climbed(
     for n in range(max_iter):
         # A standard deviation of 0 stays so, and correlations with it mean nothing.
         if n % REFRESHED == 0 or not np.array_equal(free, ~at.population.at_floor):
-            unit, free = _units(at.population), ~at.population.at_floor
+            unit, free = units(at.population), ~at.population.at_floor
             spread = np.zeros((len(unit), len(unit)))
             whole = unit[:, None] * information(evidence, at.population) * unit
             spread[np.ix_(free, free)] = _inverse(whole[np.ix_(free, free)])
@@ -213,7 +213,7 @@ def _climbed(
     return at, f"not converged after {max_iter} iterations"
 
 
-def _units(population: Population) -> np.ndarray:
+def units(population: Population) -> np.ndarray:
     """What one unit of a step is for each entry of `vector`: the sd between people, or 1 for a logarithm."""
     # Of what is common to all nobody knows the scale; the curvature does.
     sd = np.where(population.random, np.sqrt(np.diag(population.cov)), 1.0)

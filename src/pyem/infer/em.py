@@ -68,7 +68,8 @@ def fit_em(
     integrate
         ``"laplace"``: a Gaussian around each person's mode. ``"exact"``: over points around each person's posterior, whose
         likelihood is kept while the group moves. Estimates of people are then posterior means, their covariances include
-        what is not known of the group, and the log evidence is exact. It takes two to five times as long.
+        what is not known of the group, and the log evidence is exact. It takes two to five times as long. With common
+        parameters it is what others call adaptive quadrature, for up to five parameters in which people differ.
     nodes
         Points of each person for ``"exact"``; 64, 128, 384, 512 or 768 for one to five parameters if not given.
     boundary_avoiding

@@ -13,6 +13,8 @@ from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import log_lik
 from pyem.engine.opaque import require_traceable
 from pyem.infer.common import Evidence, begin, polished, without_common
+from pyem.infer.common_exact import exact_common, require_few
+from pyem.infer.common_exact import information_and_spread as common_errors
 from pyem.infer.em_loop import EMRun, Report
 from pyem.infer.esteps import at_once, estep_maker, glance_of
 from pyem.infer.exact import Exact, estimates, exact_em, information_and_spread
@@ -25,6 +27,7 @@ from pyem.model.model import Model
 from pyem.numerics.rng import generator
 from pyem.population.group import Group
 from pyem.population.population import Population, populate
+from pyem.population.posterior import Laplace
 
 Integrate = Literal["laplace", "exact"]
 """How people are integrated out."""
@@ -162,11 +165,42 @@ class WithCommon:
 
     def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
         """The largest evidence by all parameters together."""
+        run, info = self.joined(run, start)
+        # Of the units of common parameters, which are part of no integral, the evidence knows nothing.
+        log_evidence = run.laplace.log_evidence(run.population.log_prior(run.laplace.mode))
+        return Ended(run, run, info if standard_errors else None, log_evidence)
+
+    def joined(self, run: EMRun, start: np.ndarray) -> tuple[EMRun, np.ndarray]:
+        """The maximum of the Laplace approximation of the evidence, and the information there."""
         whole = self.whole
         first = begin(whole.model, whole.data, whole.population(start, False), run)
         evidence = Evidence(whole.model, whole.data, run.estep)
-        run, info = polished(evidence, first, max_iter=whole.max_iter, tol=whole.tol)
-        return Ended(run, run, info if standard_errors else None)
+        return polished(evidence, first, max_iter=whole.max_iter, tol=whole.tol)
+
+
+@dataclasses.dataclass(frozen=True)
+class WithCommonOverPoints:
+    """The same with people integrated out over points: adaptive quadrature."""
+
+    joint: WithCommon
+    nodes: int | None
+
+    @property
+    def search(self) -> Search:
+        """As without points."""
+        return self.joint.search
+
+    def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
+        """The largest marginal likelihood by all parameters together, with means and spreads of people's posteriors."""
+        whole = self.joint.whole
+        require_few(whole.population(start, False).random)
+        run, _ = self.joint.joined(run, start)
+        options = {"nodes": self.nodes, "seed": whole.seed, "max_iter": whole.max_iter, "tol": whole.tol}
+        found = exact_common(whole.model, whole.data, run, **options)
+        info, spread = common_errors(found) if standard_errors else (None, None)
+        moments = found.moments if spread is None else found.moments._replace(cov=found.moments.cov + spread)
+        values = Laplace(*moments)._replace(log_lik=log_lik(whole.model, whole.data, moments.mode))
+        return Ended(dataclasses.replace(found.run, laplace=values), found.run, info, found.moments.log_lik)
 
 
 def way_of(search: Search, integrate: Integrate, nodes: int | None) -> Way:
@@ -180,6 +214,7 @@ def way_of(search: Search, integrate: Integrate, nodes: int | None) -> Way:
     if not search.group.common:
         return OverPoints(search, nodes) if integrate == "exact" else ByLaplace(search)
     require_traceable(search.model, "fit_em with common parameters")
-    if integrate == "exact" or search.boundary_avoiding:
-        raise ValueError("common parameters are estimated with integrate='laplace' and boundary_avoiding=False only")
-    return WithCommon(search)
+    if search.boundary_avoiding:
+        raise ValueError("boundary_avoiding is not for groups with common parameters; leave it out")
+    joint = WithCommon(search)
+    return WithCommonOverPoints(joint, nodes) if integrate == "exact" else joint

@@ -206,7 +206,7 @@ def wide_enough(places: Places, started: Population, laplace: Laplace, make: Mak
     if started.correlated:
         # A correlation of 1 is neared as a standard deviation of 0 is, but points have to have some width.
         started = dataclasses.replace(started, least=THINNEST * float(places.model.typical[1].min()))
-        corr = corr if np.linalg.eigvalsh(corr).min() > ROUND else (1 - ROUNDED) * corr + ROUNDED * np.eye(len(sd))
+        corr = less_correlated(corr)
     elif (wide <= 1.01 * sd).all():
         return given, laplace
     population = dataclasses.replace(started, cov=started.floored(corr * np.outer(wide, wide)))
@@ -214,6 +214,17 @@ def wide_enough(places: Places, started: Population, laplace: Laplace, make: Mak
         return population, laplace
     start = np.where(np.isfinite(laplace.mode), laplace.mode, population.mean)
     return population, make(start)(population.prior, 1e-8)
+
+
+def less_correlated(corr: np.ndarray) -> np.ndarray:
+    """Correlations (P, P) from which a search may begin: none is nearly 1.
+
+    Examples
+    --------
+    >>> less_correlated(np.ones((2, 2))).tolist()
+    [[1.0, 0.7], [0.7, 1.0]]
+    """
+    return corr if np.linalg.eigvalsh(corr).min() > ROUND else (1 - ROUNDED) * corr + ROUNDED * np.eye(len(corr))
 
 
 def first_places(population: Population, laplace: Laplace, scouts: Scouts, make: Make) -> tuple[np.ndarray, np.ndarray]:
