@@ -184,3 +184,37 @@ def test_a_design_may_have_lapses():
 def test_what_cannot_be_held_or_tied_is_told(change, error, message):
     with pytest.raises(error, match=message):
         change(DESIGN).bind(plain())
+
+
+# -- common to all --------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_method_cannot_do_with_common_parameters_is_told():
+    design = pyem.regress(pyem.fix(MODEL, beta=5.0), "alpha ~ drug + (1 | subject)")
+    with pytest.raises(ValueError, match=r"alpha\[drug\] would be common to all; use fit_em with integrate='exact'"):
+        pyem.fit_grid(design, plain())
+    with pytest.raises(ValueError, match="no common parameters or given sds; use fit_nuts or fit_em"):
+        pyem.fit_bayes(design, plain())
+    with pytest.raises(ValueError, match="boundary_avoiding is not for groups with common parameters"):
+        pyem.fit_em(design, plain(), boundary_avoiding=True)
+
+
+def test_information_criteria_count_a_common_parameter_once():
+    fit = pyem.fit_mle(pyem.regress(MODEL, "alpha ~ drug"), plain(), common=["beta", "alpha[drug]"], starts=1)
+    assert np.ptp(fit.x[:, [0, 2]], axis=0) == pytest.approx([0, 0])
+    # Everybody's alpha, and two values for all.
+    parts = -2 * fit.log_lik.sum() + 2 * (PEOPLE + 2)
+    assert pyem.aic(fit).total == pytest.approx(parts)
+    n = fit.data.n_responses(fit.model)
+    bic = pyem.bic(fit).total + 2 * fit.log_lik.sum()
+    assert bic == pytest.approx(np.log(n).sum() + 2 * np.log(n.sum()))
+
+
+@pytest.mark.slow
+def test_a_variational_fit_has_common_parameters():
+    fit = pyem.fit_svi(pyem.regress(MODEL, "alpha ~ drug + (1 | subject)", common="beta"), plain(), key=1, draws=200)
+    assert "not corrected, because of common parameters" in fit.message
+    effects = fit.effects()
+    assert list(effects.index) == [("beta", "Intercept"), ("alpha", "Intercept"), ("alpha", "drug")]
+    assert np.ptp(fit.draws(10, key=0).x[:, :, 0], axis=1) == pytest.approx(0, abs=1e-9)
+    assert (effects["se"] > 0).all()

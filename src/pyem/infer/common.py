@@ -200,7 +200,9 @@ def climbed(
         gain = float(grad @ step)
         path.append((at.value, float(np.abs(step).max(initial=0.0)), at.population.vector))
         if path[-1][1] < tol or gain < ENOUGH * max(1.0, tol / 1e-7) ** 2:
-            return at, ""
+            # Newton's last step squares the distance that is left, for one evaluation more.
+            last = evidence(at.population.with_vector(at.population.vector + step * unit))
+            return (last if last.value >= at.value - 1e-12 * abs(at.value) else at), ""
         new = _along(evidence, at, step, unit, grad)
         if new is None:
             return (

@@ -142,6 +142,8 @@ def run_em(
             continue
         if ended:
             converged, message = True, ended
+            # A fast step that is as short as this squares the distance that is left.
+            population = following if ascent is not None and ascent.newton else population
             break
         population, tried = following, ascent is not None and ascent.extrapolated
         pace.headway(change)
@@ -150,7 +152,7 @@ def run_em(
     trace["evaluated"] = np.array(iteration + 1)
     # What is reported belongs together: a group, and the modes under it to full precision.
     population = population if converged else plain
-    laplace = estep(population.prior, 1e-16)
+    laplace = estep(population.prior, 1e-20)
     return EMRun(population, laplace, converged, message, trace, estep)
 
 

@@ -115,6 +115,11 @@ def fit_grid(
     settings = {"group": group, "priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior}
     settings |= {"accuracy": accuracy, "max_points": max_points, "max_iter": max_iter}
     if isinstance(group, Group):
+        if group.common:
+            raise ValueError(
+                f"fit_grid lets people differ in all parameters, but {', '.join(group.common)} would be common to all; use "
+                "fit_em with integrate='exact'"
+            )
         return _fit_group(model, data, group, accuracy, max_points, max_iter, progress, settings)
     prior = given_prior(model, data, priors=priors, mean=mean, sd=sd, log_prior=log_prior)
     if group is None and prior.function is not None:

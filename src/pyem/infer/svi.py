@@ -96,7 +96,8 @@ def fit_svi(
     correct
         Weight draws of the group's parameters by importance, with the people integrated out, and draw people anew given
         the group. What is left of the approximation's error is then Monte-Carlo error. Without it, draws are from the
-        Gaussian, which tends to be too narrow.
+        Gaussian, which tends to be too narrow. With common parameters or given sds there is no correction, which the fit
+        says; `fit_nuts` has no such error.
     integration_draws
         For the correction: points for each person.
     key
@@ -172,7 +173,9 @@ def fit_svi(
         "not corrected",
         [] if done else [f"the evidence lower bound was still rising after {max_iter} steps; raise max_iter"],
     )
-    if correct:
+    if correct and group is not None and (group.common or group.sd):
+        how = "not corrected, because of common parameters or given sds"
+    elif correct:
         found = corrected(spec, args, data, values, positions, n=integration_draws, key=take)
         values, how = found.values, "corrected by importance weights" if found.done else "not corrected"
         trace |= {"pareto_k": np.array(max(found.pareto_k, found.people_k.max())), "people_k": found.people_k}

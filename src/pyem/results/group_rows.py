@@ -111,9 +111,9 @@ def group_covariance(population: Population, information: np.ndarray | None) -> 
     """Covariance of the group's `vector`: the inverse information of what is not on its lower bound, NaN elsewhere.
 
     A group's variance is estimated by maximum likelihood, which divides by the number of people N and not by the N - k degrees
-    of freedom that a regression of k weights leaves: variances of means and effects are larger by ``N / (N - k)``, and refer to
-    Student's t with N - k degrees of freedom, as in the linear model. Where the sd of the group is 0 there is no such variance,
-    only that of people's own estimates, and no correction.
+    of freedom that a regression of k weights leaves: the part of the variance of means and effects that comes of how people
+    differ is larger by ``N / (N - k)``, and refers to Student's t with N - k degrees of freedom, as in the linear model. Where
+    the sd of the group is 0 there is no such variance, only that of people's own estimates, and no correction.
 
     Where the likelihood has no peak in the covariance, as where a correlation is 1, the errors of the regression weights are
     those that they have given the covariance: the two are nearly independent.
@@ -127,8 +127,7 @@ def group_covariance(population: Population, information: np.ndarray | None) -> 
     for keep in (np.flatnonzero(kept), np.flatnonzero(weights) if population.correlated else []):
         some = _inverse(information[np.ix_(keep, keep)]) if len(keep) else None
         if some is not None:
-            more = np.sqrt(_correction(population))[keep]
-            out[np.ix_(keep, keep)] = some * np.outer(more, more)
+            out[np.ix_(keep, keep)] = some + _correction(population, information, keep)
             break
     return out
 
@@ -138,12 +137,20 @@ def freedom(population: Population) -> int:
     return max(len(population.design) - len(population.coef), 1)
 
 
-def _correction(population: Population) -> np.ndarray:
-    """By what the variance of each entry of the group's `vector` is larger than maximum likelihood has it."""
+def _correction(population: Population, information: np.ndarray, keep: np.ndarray) -> np.ndarray:
+    """What is added to the covariance of the entries `keep` of the group's `vector`, as maximum likelihood has it.
+
+    It is ``N / (N - k) - 1`` times the variance that weights of what people differ in have given all else, so that it is the
+    same whatever the coding of effects that are common to all.
+    """
     differs = np.sqrt(np.diag(population.cov)) >= 1.5 * population.smallest
-    of_coef = np.where(differs, len(population.design) / freedom(population), 1.0)
-    each = np.broadcast_to(of_coef, population.free.shape)[population.free]
-    return np.concatenate([each, np.ones(len(population.lower[0]))])
+    each = np.broadcast_to(differs & population.random, population.free.shape)[population.free]
+    mine = np.flatnonzero(np.concatenate([each, np.zeros(len(population.lower[0]), bool)])[keep])
+    out = np.zeros((len(keep), len(keep)))
+    given = _inverse(information[np.ix_(keep[mine], keep[mine])]) if len(mine) else None
+    if given is not None:
+        out[np.ix_(mine, mine)] = (len(population.design) / freedom(population) - 1) * given
+    return out
 
 
 def _row(

@@ -47,7 +47,7 @@ def aic(fit: Fit) -> Score:
 def bic(fit: Fit) -> Score:
     """Schwarz's criterion ``P log n - 2 log L`` of each subject with its n responses, and summed; smaller is better.
 
-    It is meant for maximum likelihood; see `aic`.
+    It is meant for maximum likelihood; see `aic`. A parameter that is common to all counts once, with all responses.
 
     Raises
     ------
@@ -72,12 +72,23 @@ def bic(fit: Fit) -> Score:
 
 def _aic_score(fit: Fit, settings: Settings) -> Score:
     del settings
-    return Score(fit.model.n_params * np.full(len(fit.x), 2.0) - 2 * fit.log_lik)
+    common = _n_common(fit)
+    own = fit.model.n_params - common
+    return Score(own * np.full(len(fit.x), 2.0) - 2 * fit.log_lik, price=2.0 * common)
 
 
 def _bic_score(fit: Fit, settings: Settings) -> Score:
     del settings
-    return Score(fit.model.n_params * np.log(fit.data.n_responses(fit.model)) - 2 * fit.log_lik)
+    common, n = _n_common(fit), fit.data.n_responses(fit.model)
+    own = fit.model.n_params - common
+    return Score(own * np.log(n) - 2 * fit.log_lik, price=float(common * np.log(n.sum())))
+
+
+def _n_common(fit: Fit) -> int:
+    """How many parameters have one value for everybody: they count once, and the number of data is that of all."""
+    if fit.population is not None:
+        return int((~fit.population.random).sum())
+    return len(fit.settings.get("common", ()))
 
 
 def _without_prior(fit: Fit) -> bool:
