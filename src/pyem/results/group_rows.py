@@ -124,7 +124,7 @@ def group_covariance(population: Population, information: np.ndarray | None) -> 
         return out
     kept = ~population.at_floor
     weights = kept & (np.arange(n) < population.free.sum())
-    for keep in (np.flatnonzero(kept), np.flatnonzero(weights) if population.correlated else []):
+    for keep in (np.flatnonzero(kept), np.flatnonzero(weights) if population.correlated else np.empty(0, int)):
         some = _inverse(information[np.ix_(keep, keep)]) if len(keep) else None
         if some is not None:
             out[np.ix_(keep, keep)] = some + _correction(population, information, keep)
