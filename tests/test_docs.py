@@ -17,6 +17,7 @@ SLOW = {
     "coming-from-pybefit.md": "pymdp and NUTS",
     "coming-from-pyem.md": "numerical derivatives",
     "designs.md": "five studies",
+    "response-times.md": "two hierarchical diffusion models",
     "quickstart.md": "a study from data to recovery",
     "study.md": "thousands of people",
 }

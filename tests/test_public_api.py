@@ -103,6 +103,7 @@ API = {
     "waic",
     "with_cues",
     "with_judgement",
+    "with_decision",
     "with_lapse",
     "with_range",
     "with_side_bias",

@@ -87,6 +87,7 @@ _WHERE = {
     "waic": "selection.cross_validation",
     "with_cues": "model.modifiers",
     "with_judgement": "models.with_judgement",
+    "with_decision": "model.decision",
     "with_lapse": "model.modifiers",
     "with_range": "model.modifiers",
     "with_side_bias": "model.modifiers",

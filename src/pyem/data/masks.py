@@ -32,6 +32,8 @@ def responses(data: Dataset, model: Model) -> Masks:
         # An optional response is none without what is shown just before it, though the trial teaches something.
         needed = np.logical_and.reduce([data.valid, *(data.present[column] for column in columns)])
         responded[name] &= needed if name in model.optional else known(data, model, columns)
+    for first, second in model.joint:
+        responded[second] = responded[second] & responded[first]
     learn = met(data, model)
     if model.updates != "always":
         learn &= known(data, model, model.outcomes)
@@ -73,6 +75,9 @@ def trials(data: Dataset, model: Model) -> Record:
     }
     if model.optional:
         fields["seen"] = {name: data.present[name] & data.valid for name in model.optional}
+    if any((responded[first] & ~responded[second]).any() for first, second in model.joint):
+        # Without the field nothing has to be computed of one of a pair alone.
+        fields["partial"] = np.logical_or.reduce([responded[a] & ~responded[b] for a, b in model.joint])
     if data.counted is not None:
         # A forced choice was made: what is learned from it, and how, is that of any other.
         fields["counted"] = data.counted

@@ -93,7 +93,7 @@ def batch(model: Model, data: Dataset, *, by_trial: bool = False, exact: bool = 
     """
     key: Any = (model.columns, model.responses, model.outcomes, model.inputs, model.updates, model.lagged, model.coded)
     # The model of one block of a design has other trials than the design: those without conditions.
-    key = (*key, model.between, model.design and model.design.columns)
+    key = (*key, model.between, model.design and model.design.columns, model.joint)
     key = (model if model.share and not by_trial else (*key, model.optional), exact)
     if data not in _groups:
         alike = STEP_LANES if jax.default_backend() == "cpu" else STEP_LANES_ELSEWHERE

@@ -44,6 +44,36 @@ def require_codes(model: Model, data: Dataset, name: str, n_codes: int) -> None:
         )
 
 
+SLOW = 60.0
+"""Seconds: where half of the response times are longer, they are milliseconds."""
+
+
+def require_seconds(model: Model, data: Dataset, name: str) -> None:
+    """Raise unless a column of `data` holds response times in seconds.
+
+    Raises
+    ------
+    DataError
+        If they seem to be milliseconds, or one is not above 0.
+    """
+    times = np.where(data.present[name] & data.valid, data.fields[name], np.nan)
+    if not np.isfinite(times).any():
+        return
+    middle = float(np.nanmedian(times))
+    if middle > SLOW:
+        raise DataError(
+            f"column {name!r} has a median of {middle:g}, but model {model.name!r} needs response times in seconds; if these "
+            f"are milliseconds, divide them by 1000: frame[{name!r}] / 1000"
+        )
+    bad = np.argwhere(times <= 0)
+    if len(bad):
+        row, lane = bad[0]
+        raise DataError(
+            f"column {name!r} has {times[row, lane]:g} for subject {shown(data.subjects[data.lane_subject[lane]])} ({len(bad)} "
+            f"such trials in all), but response times are above 0; leave the cell empty where there was no response in time"
+        )
+
+
 def _label(data: Dataset, name: str, code: int) -> Any:
     return data.codes[name][code] if name in data.codes else code
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from pyem.data.dataset import Dataset
 from pyem.engine.ends import require_ends
 from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
-from pyem.engine.ranges import require_codes
+from pyem.engine.ranges import require_codes, require_seconds
 from pyem.engine.supports import require_supported
 from pyem.errors import DataError, ModelError, shown
 from pyem.model.distribution import option_logits
@@ -78,6 +78,8 @@ def validate(model: Model, data: Dataset) -> None:
             f"subject {shown(empty[0])} has no trial that counts for model {model.name!r} ({len(empty)} such subjects in "
             f"all): no trial has a value of {needs}; fill them in, or leave the subject out with data.select"
         )
+    for name in model.seconds:
+        require_seconds(model, data, name)
     _dry_run(model, data)
     for name, n_options in _options(model, data).items():
         # Indices beyond the last option would be clipped without a word.

@@ -39,8 +39,9 @@ class Model:
         The free parameters, in order.
     policy
         ``policy(p, state, trial)`` returns the distribution of the response on this trial (an object with
-        ``log_prob`` and ``sample``), or a dict of them by response column. Of a response that depends on what was done
-        and shown earlier in the same trial (see `between`), the dict has a function of the trial in place of the distribution.
+        ``log_prob`` and ``sample``), or a dict of them by response column; of a pair by its first column. Of a response that
+        depends on what was done and shown earlier in the same trial (see `between`), the dict has a function of the trial in
+        place of the distribution.
     init
         ``init(p)`` returns the state before the first trial of a block: an array, or a tuple or dict of arrays. A dict may have
         an entry ``"diverged"``, 0 until an update has no value and 1 from then on, which makes all later responses impossible.
@@ -54,7 +55,9 @@ class Model:
         Number of options of a categorical response.
     responses, outcomes, inputs
         Columns that the model explains, learns from, and is shown before it responds. A trial with a missing input or
-        response is left out of the likelihood.
+        response is left out of the likelihood. A pair of responses is one joint response, ``(("choice", "rt"),)``: the policy
+        returns one distribution of both (`pyem.model.joint.JointDistribution`), and where the second is missing the first one
+        counts by itself.
     between
         Responses that follow on others of the same trial, and the columns that are shown just before them:
         ``(("choice2", ("state2",)),)``. ``policy`` is not shown these, but the function that it returns for the response is:
@@ -95,6 +98,10 @@ class Model:
         Parameters that differ from trial to trial with columns of the data; made by a design (see `pyem.regress`).
     design
         How the parameters of a block are made of those that are estimated; made by a design.
+    joint
+        The pairs among the responses; made of `responses`.
+    seconds
+        Columns that are response times in seconds: milliseconds, and times that are not above 0, are an error.
     recipe
         How `pyem.models.get` and functions such as `fix` made this model, so that a saved fit can name it: the registered
         name with its options, then each function with its arguments. Empty for models made otherwise.
@@ -113,7 +120,7 @@ class Model:
     update: Callable[..., Any] | None = None
     log_likelihood: Callable[..., Any] | None = None
     options: int | None = None
-    responses: tuple[str, ...] = ("choice",)
+    responses: tuple[Any, ...] = ("choice",)
     outcomes: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     input_codes: tuple[tuple[str, int], ...] = ()
@@ -132,10 +139,13 @@ class Model:
     tied: tuple[tuple[str, str], ...] = ()
     slopes: tuple[Slope, ...] = ()
     design: BlockDesign | None = None
+    joint: tuple[tuple[str, str], ...] = ()
+    seconds: tuple[str, ...] = ()
     recipe: Recipe = dataclasses.field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", tuple(self.parameters))
+        self._take_pairs()
         if (self.policy is None) == (self.log_likelihood is None):
             raise ValueError(f"model {self.name!r} needs either policy= or log_likelihood=, and not both")
         if self.update is not None and self.init is None:
@@ -166,6 +176,20 @@ class Model:
             )
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"model {self.name!r} has parameters of the same name: {', '.join(self.names)}")
+
+    def _take_pairs(self) -> None:
+        """Write pairs of responses one after another; the second may be missing, and follows on the first."""
+        pairs = tuple(
+            (str(first), str(second)) for first, second in (r for r in self.responses if not isinstance(r, str))
+        )
+        if not pairs:
+            return
+        flat = [name for r in self.responses for name in ((r,) if isinstance(r, str) else r)]
+        follows = tuple((second, ()) for _, second in pairs)
+        object.__setattr__(self, "responses", tuple(flat))
+        object.__setattr__(self, "joint", pairs)
+        object.__setattr__(self, "between", (*self.between, *follows))
+        object.__setattr__(self, "optional", (*self.optional, *(second for _, second in pairs)))
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, parameters=({', '.join(self.names)}))"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyem.model.cues import with_cues
+from pyem.model.decision import with_decision
 from pyem.model.derivation import Either, derived, free_parameter, redesigned
 from pyem.model.designed import designed
 from pyem.model.model import Model
@@ -96,6 +97,6 @@ def _without(model: Model, names: Mapping[str, Any], label: str) -> Model:
 
 
 DERIVATIONS: dict[str, Callable[..., Any]] = {
-    f.__name__: f for f in (designed, fix, tie, with_cues, with_lapse, with_range, with_side_bias, with_stickiness)
+    f.__name__: f for f in (designed, fix, tie, with_cues, with_decision, with_lapse, with_range, with_side_bias, with_stickiness)
 }
 """What a recipe may name after the registered model."""

@@ -15,13 +15,15 @@ from pyem.model.distribution import Categorical, log_probs
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
+from pyem.model.times.outliers import WithOutliers
 from pyem.model.transform import Interval, Real
 
 
 def with_lapse(model: Either, response: str | None = None) -> Either:
     """The same model, except that with probability ``lapse`` the subject picks an option at random.
 
-    An option whose logit is minus infinity is not on offer: it is not picked at random either.
+    An option whose logit is minus infinity is not on offer: it is not picked at random either. Of a choice with a response time
+    the time is then any up to ten seconds, see `pyem.model.times.outliers.WithOutliers`.
 
     Parameters
     ----------
@@ -50,6 +52,8 @@ def with_lapse(model: Either, response: str | None = None) -> Either:
         return redesigned(model, with_lapse(model.design.base, response))
     name = _response(model, "with_lapse", response)
     lapse = Parameter(_named(model, "lapse", name), Interval(0, 1), "probability of a random response", mean=-3.0)
+    if model.joint:
+        return _modified(model, "with_lapse", response, lapse, policy=_Contaminated(model.policy, lapse.name, name))
     return _modified(model, "with_lapse", response, lapse, policy=_Policy(model.policy, _Lapse(lapse.name), name))
 
 
@@ -84,6 +88,7 @@ def with_stickiness(model: Either, response: str | None = None) -> Either:
     if model.design is not None:
         return redesigned(model, with_stickiness(model.design.base, response))
     name = _response(model, "with_stickiness", response)
+    _require_logits(model, "with_stickiness")
     options = _options(model, "with_stickiness", name)
     added = Parameter(_named(model, "stickiness", name), Real(), "nats added to the option chosen last")
     return _modified(
@@ -123,6 +128,7 @@ def with_side_bias(model: Either, response: str | None = None) -> Either:
     if model.design is not None:
         return redesigned(model, with_side_bias(model.design.base, response))
     name = _response(model, "with_side_bias", response)
+    _require_logits(model, "with_side_bias")
     if (options := _options(model, "with_side_bias", name)) != 2:
         raise ValueError(f"with_side_bias needs two options, but {name!r} of model {model.name!r} has {options}")
     bias = Parameter(_named(model, "side_bias", name), Real(), "nats added to the second option", sd=0.5)
@@ -142,6 +148,18 @@ class _Lapse:
         # Derivatives are those of the other branch, too, which therefore must be finite.
         mixed = jnp.logaddexp(jnp.log1p(-lapse) + jnp.where(offered, log_p, 0.0), guess)
         return jnp.where(offered, mixed, -jnp.inf)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Contaminated:
+    base: Callable[..., Any] | None
+    parameter: str
+    response: str
+
+    def __call__(self, p: Record, state: Any, trial: Record) -> Any:
+        plans = self.base(p, state, trial)  # type: ignore[misc]
+        mixed = lambda dist: WithOutliers(dist, p[self.parameter])  # noqa: E731
+        return plans | {self.response: mixed(plans[self.response])} if isinstance(plans, dict) else mixed(plans)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,14 +240,14 @@ def _modified(model: Model, step: str, response: str | None, added: Parameter, *
 
 
 def _named(model: Model, parameter: str, response: str) -> str:
-    return parameter if len(model.responses) == 1 else f"{parameter}_{response}"
+    return parameter if len(model.responses) - len(model.joint) == 1 else f"{parameter}_{response}"
 
 
 def _response(model: Model, step: str, response: str | None) -> str:
     if model.policy is None:
         raise ValueError(f"{step} changes a policy, but model {model.name!r} is defined by log_likelihood=")
     has = ", ".join(map(repr, model.responses))
-    if response is None and len(model.responses) > 1:
+    if response is None and len(model.responses) - len(model.joint) > 1:
         raise ValueError(
             f"model {model.name!r} has the responses {has}; say which one is meant, as in {step}(model, "
             f"response={next(iter(model.responses))!r})"
@@ -237,6 +255,14 @@ def _response(model: Model, step: str, response: str | None) -> str:
     if response is not None and response not in model.responses:
         raise ValueError(f"model {model.name!r} has no response {response!r}; it has {has}")
     return next(iter(model.responses)) if response is None else response
+
+
+def _require_logits(model: Model, step: str) -> None:
+    if model.joint:
+        raise ValueError(
+            f"{step} changes the logits of a choice, but {model.name!r} explains {' and '.join(model.joint[0])} together; change "
+            f"a learning model and give it a rule of decision afterwards: with_decision({step}(...))"
+        )
 
 
 def _options(model: Model, step: str, response: str) -> int:

@@ -11,6 +11,7 @@ from jax import Array, lax
 
 from pyem.model.design import in_blocks, on_trial
 from pyem.model.distribution import Unless, option_logits
+from pyem.model.joint import First, Second
 from pyem.model.model import Model
 from pyem.model.record import Record
 
@@ -88,6 +89,8 @@ def _plans(model: Model, p: Record, state: Any, trial: Record) -> dict[str, Any]
     """What the policy says of every response: a distribution, or a function that gives it later in the trial."""
     policy = model.policy(on_trial(model, p, trial), state, trial)  # type: ignore[misc]
     dists = dict(policy) if isinstance(policy, dict) else {model.responses[0]: policy}
+    for first, second in model.joint:
+        dists = _parted(dists, first, second)
     if set(dists) != set(model.responses):
         raise TypeError(
             f"policy(p, state, trial) returned a distribution of {', '.join(map(str, dists))}, but the model's responses are "
@@ -110,6 +113,21 @@ def may_diverge(model: Model) -> bool:
     with jax.enable_x64(True):
         p = jax.eval_shape(inner.record, jax.ShapeDtypeStruct((inner.n_params,), jnp.float64))
         return inner.init is not None and diverged(jax.eval_shape(inner.init, p)) is not None
+
+
+def _parted(dists: dict[str, Any], first: str, second: str) -> dict[str, Any]:
+    """The distribution of a pair as that of its first response, and that of the second given the first."""
+    if first not in dists or not hasattr(dists[first], "logits"):
+        raise TypeError(
+            f"policy(p, state, trial) must return for {first!r} one distribution of the pair ({first!r}, {second!r}), with "
+            "logits, log_prob((first, second)) and sample(key), such as pyem.Wiener"
+        )
+    out: dict[str, Any] = {}
+    for name, dist in dists.items():
+        out[name] = dist
+        if name == first:
+            out |= {name: First(dist), second: lambda trial, dist=dist: Second(dist, trial[first])}
+    return out
 
 
 def _settled(model: Model, name: str, plan: Any, state: Any, trial: Record) -> Any:
@@ -207,7 +225,7 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
     def lane_step(p: Record, state: Any, trial: Record) -> Any:
         dists = policies(model, p, state, trial)
         counts = counting(trial)
-        terms = [_count_if(counts[k], k, d.log_prob(trial[k])) for k, d in dists.items()]
+        terms = [_count_if(counts[k], k, value) for k, value in log_probs_of(dists, trial).items()]
         new, latents = updated(model, p, state, trial, trial.learn, state_only=not full)
         # The log-probability of every option, where the response is one of several.
         first = option_logits(dists[model.responses[0]]) if full else None
@@ -223,6 +241,21 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
     state = first_states(model, p, trials)
     (_, total), out = lax.scan(body, (state, jnp.zeros(x.shape[-1], x.dtype)), trials)
     return out if full else total
+
+
+def log_probs_of(dists: dict[str, Any], trial: Record) -> dict[str, Any]:
+    """The log-probability of each response; of a pair that is never observed in part, all of it is that of the second."""
+    pairs = [id(dist.joint) for dist in dists.values() if isinstance(dist, Second)]
+    whole = [] if "partial" in trial else pairs
+    out: dict[str, Any] = {}
+    for name, dist in dists.items():
+        if isinstance(dist, First) and id(dist.joint) in whole:
+            out[name] = jnp.zeros(())
+        elif isinstance(dist, Second) and id(dist.joint) in whole:
+            out[name] = dist.both(trial[name])
+        else:
+            out[name] = dist.log_prob(trial[name])
+    return out
 
 
 def counting(trial: Record) -> dict[str, Array]:

@@ -13,7 +13,7 @@ from pyem.models.with_judgement import with_judgement
 from pyem.results.archive import Packer, unpack
 
 NOT_COMPARED = {"parameters", "policy", "init", "update", "log_likelihood", "task", "doc", "reference", "recipe"}
-NOT_COMPARED |= {"slopes", "design"}
+NOT_COMPARED |= {"slopes", "design", "joint", "seconds"}
 """Parameters are compared apart; functions cannot be; the rest does not change what a fit means."""
 SCALE = {"reward_range", "autoscale", "standard"}
 """What a fit takes from its data is kept apart, too."""

@@ -16,6 +16,7 @@ from pyem.data.parts import chosen
 from pyem.engine.regress import Regression, block_model, source_of
 from pyem.engine.scale import chosen_range, observed_range
 from pyem.errors import warn
+from pyem.model.joint import keys_of
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import in_full, in_turn, initial_state, over_lanes, updated
@@ -334,9 +335,9 @@ def play_lanes(
         trial = Record(**in_full(task.present(world, show)), **columns)
         if model.optional:
             trial = trial.with_values(seen=dict.fromkeys(model.optional, jnp.ones((), bool)))
-        acts = iter(jax.random.split(act, len(model.responses)))
+        keys = keys_of(model.responses, model.joint, act)
         show_next = show_between(model, task, world, jax.random.fold_in(show, 1))
-        dists, trial = in_turn(model, p, state, trial, show_next, lambda name, dist: dist.sample(next(acts)))
+        dists, trial = in_turn(model, p, state, trial, show_next, lambda name, dist: dist.sample(keys[name]))
         responded = ~jax.random.bernoulli(miss, missed)
         log_p = {name: d.log_prob(trial[name]) for name, d in dists.items()}
         world, outcome = task.respond(world, trial, answer)

@@ -16,6 +16,7 @@ from pyem.data.masks import met
 from pyem.engine.regress import on_data, takes_designs
 from pyem.errors import counted, list_of
 from pyem.model.design import in_blocks, without_conditions
+from pyem.model.joint import keys_of
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import first_states, in_full, in_turn, over_lanes, policies, updated
@@ -331,12 +332,12 @@ def play_draws(
         show, act, answer = jax.random.split(key, 3)
         if task is not None:
             trial = trial.with_values(**in_full(task.present(world, show)))
-        acts = iter(jax.random.split(act, len(model.responses)))
+        own = keys_of(model.responses, model.joint, act)
         drawn: dict[str, Any] = {}
         observed = trial
 
         def draw(name: str, dist: Any) -> Any:
-            value = dist.sample(next(acts))
+            value = dist.sample(own[name])
             drawn[name] = value if one_step else _made(value, name, observed)
             return drawn[name]
 

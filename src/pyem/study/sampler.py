@@ -150,7 +150,7 @@ def _walk(model: Model, x: Array, trials: Record, extra: Any, each: Callable[...
     def lane_step(p: Record, state: Any, trial: Record, extra: Any) -> Any:
         dists = policies(model, p, state, trial)
         new, _ = updated(model, p, state, trial, trial.learn, state_only=True)
-        return new, {name: each(dist, extra, k, name) for k, (name, dist) in enumerate(dists.items())}
+        return new, {name: each(dist, extra, name) for name, dist in dists.items()}
 
     def body(state: Any, now: Any) -> Any:
         return over_lanes(lane_step)(p, state, *now)
@@ -161,10 +161,19 @@ def _walk(model: Model, x: Array, trials: Record, extra: Any, each: Callable[...
 @compiled(0, quick=True)
 def _scores(model: Model, x: Array, trials: Record, keys: Array) -> dict[str, tuple[Array, Array, Array]]:
     """First and second derivatives (P, trial, lane) of the log-density of drawn responses, and which count."""
-    drawn = _walk(model, x, trials, keys, lambda dist, key, k, name: dist.sample(jax.random.fold_in(key, k)))
+    place = {name: k for k, name in enumerate(model.responses)}
+    # Those of a pair are drawn together.
+    place |= {second: place[first] for first, second in model.joint}
+    drawn = _walk(model, x, trials, keys, lambda dist, key, name: dist.sample(jax.random.fold_in(key, place[name])))
+
+    firsts = {second: first for first, second in model.joint}
+
+    def log_prob(dist: Any, drawn: dict[str, Array], name: str) -> Array:
+        dist = dist._replace(first=drawn[firsts[name]]) if name in firsts else dist
+        return dist.log_prob(drawn[name])
 
     def log_probs(shift: Array) -> dict[str, Array]:
-        return _walk(model, x + shift[:, None], trials, drawn, lambda dist, drawn, k, name: dist.log_prob(drawn[name]))
+        return _walk(model, x + shift[:, None], trials, drawn, log_prob)
 
     def along(direction: Array) -> Any:
         first = lambda t: jax.jvp(lambda t: log_probs(t * direction), (t,), (1.0,))[1]  # noqa: E731

@@ -120,6 +120,14 @@ class Wiener(NamedTuple):
         found = series.reached_by(time, *_towards(plain, choice))
         return found if log_p is None else (jnp.exp(log_p) * found).sum(0)
 
+    def log_cdf(self, value: tuple[ArrayLike, ArrayLike]) -> tuple[Array, Array]:
+        """Log-probabilities, in nats, that the bound of `choice` is reached first and by `rt`, and that it is not."""
+        choice, rt = value
+        log_p, plain = self._spread(rt)
+        time = jnp.asarray(rt, jnp.result_type(float)) - plain.t
+        by, not_by = series.log_reached_by(time, *_towards(plain, choice))
+        return _averaged(log_p, by), _averaged(log_p, not_by)
+
     def log_survivor(self, rt: ArrayLike) -> Array:
         """Log-probability, in nats, that there is no response by `rt`."""
         log_p, plain = self._spread(rt)

@@ -31,6 +31,9 @@ MEET = 0.3
 """Standardised time up to which the series for small times is used."""
 EARLIEST = 1 / 2000
 """Times below this share of ``(a w)**2`` have a log-density of less than -980 nats: below, it goes on as a parabola."""
+TINY = 1e-300
+HALF_DIGIT = 2.0**-53
+"""A probability is not told from 1 by less."""
 _LOG_2PI = math.log(2 * math.pi)
 
 
@@ -56,6 +59,9 @@ def log_density(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike, sv: A
     -1.3227
     """
     time, a, w = (jnp.asarray(value, jnp.result_type(float)) for value in (time, a, w))
+    # Bounds that are one, and a start on a bound, leave nothing to decide.
+    between = (a > 0) & (w > 0) & (w < 1)
+    a, w = jnp.where(between, a, 1.0), jnp.where(between, w, 0.5)
     unit = (a * w) ** 2
     share = time / unit
     possible = share > EARLIEST
@@ -63,7 +69,7 @@ def log_density(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike, sv: A
     within = jnp.where(possible, time, EARLIEST * unit)
     small = jnp.where(possible, share, EARLIEST) * w**2
     log_f = jnp.where(possible, log_standard_density(small, w), _parabola(share) - 0.5 * _LOG_2PI - 2 * jnp.log(w))
-    return log_f - 2 * jnp.log(a) + _log_tilt(within, v, a, w, sv)
+    return jnp.where(between, log_f - 2 * jnp.log(a) + _log_tilt(within, v, a, w, sv), -jnp.inf)
 
 
 def _log_tilt(time: Array, v: ArrayLike, a: Array, w: Array, sv: ArrayLike | None) -> Array:
@@ -156,6 +162,28 @@ def reached_by(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) -> Arr
     return jnp.where(possible, jnp.where(early, sooner, later), 0.0)
 
 
+def log_reached_by(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) -> tuple[Array, Array]:
+    """Log-probabilities that the lower bound is reached first and by `time`, and that it is not.
+
+    Examples
+    --------
+    >>> [round(float(p), 4) for p in log_reached_by(1.0, v=0.0, a=1.0, w=0.5)]
+    [-0.7023, -0.684]
+    """
+    time, v, a, w = (jnp.asarray(value, jnp.result_type(float)) for value in (time, v, a, w))
+    s = time / a**2
+    possible = s > EARLIEST * w**2
+    s = jnp.where(possible, s, MEET)
+    early = s < MEET
+    sooner = jnp.clip(_images_by(jnp.where(early, s, MEET), v * a, w), TINY, 1 - HALF_DIGIT)
+    late = _log_not_yet(jnp.where(early, MEET, s), v * a, w)
+    ever = log_reached(v, a, w)
+    left = jnp.clip(jnp.exp(late - ever), 0.0, 1 - HALF_DIGIT)
+    by = jnp.where(early, jnp.log(sooner), ever + jnp.log1p(-left))
+    not_by = jnp.where(early, jnp.log1p(-sooner), jnp.logaddexp(late, log_reached(-v, a, 1 - w)))
+    return jnp.where(possible, by, math.log(TINY)), jnp.where(possible, not_by, 0.0)
+
+
 def log_survivor(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) -> Array:
     """Log-probability that neither bound is reached by `time`; 0 at times below 0.
 
@@ -168,7 +196,7 @@ def log_survivor(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) -> A
     s = time / a**2
     early = s < MEET
     sooner = jnp.where(early, time, 0.0)
-    gone = reached_by(sooner, v, a, w) + reached_by(sooner, -v, a, 1 - w)
+    gone = jnp.minimum(reached_by(sooner, v, a, w) + reached_by(sooner, -v, a, 1 - w), 1 - HALF_DIGIT)
     late = jnp.where(early, MEET, s)
     return jnp.where(
         early, jnp.log1p(-gone), jnp.logaddexp(_log_not_yet(late, v * a, w), _log_not_yet(late, -v * a, 1 - w))

@@ -1,0 +1,96 @@
+"""Responses that have to be made in time: those that are not are censored, not dropped."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from pyem.model.times.wiener import Wiener
+
+
+class Deadline(NamedTuple):
+    """A choice that is made by a deadline, or not: option 2 is that neither bound was reached in time.
+
+    Parameters
+    ----------
+    base
+        The decision without a deadline.
+    deadline
+        Seconds since the stimulus.
+
+    Examples
+    --------
+    >>> dist = Deadline(Wiener(1.0, 1.5, t=0.3), 1.0)
+    >>> [round(float(p), 3) for p in jnp.exp(dist.logits)]
+    [0.145, 0.651, 0.204]
+    """
+
+    base: Wiener
+    deadline: float
+
+    @property
+    def logits(self) -> Array:
+        """Log-probabilities of the lower bound, the upper bound, and neither in time."""
+        made = [self.base.log_cdf((c, self.deadline))[0] for c in (0, 1)]
+        return jnp.stack([*made, self.base.log_survivor(self.deadline)], axis=-1)
+
+    def log_prob(self, value: tuple[ArrayLike, ArrayLike]) -> Array:
+        """Log-density, in nats, of the choice and its time; of no choice, its log-probability, whatever the time says."""
+        choice, rt = value
+        late = jnp.asarray(choice) == 2
+        made = self.base.log_prob((jnp.where(late, 0, choice), jnp.where(late, self.deadline, rt)))
+        return jnp.where(late, self.base.log_survivor(self.deadline), made)
+
+    def sample(self, key: Array) -> tuple[Array, Array]:
+        """One random choice and its time, which is the deadline where there was no choice."""
+        choice, rt = self.base.sample(key)
+        late = rt > self.deadline
+        return jnp.where(late, 2, choice), jnp.where(late, self.deadline, rt)
+
+
+class GoNoGo(NamedTuple):
+    """Go (1) when the upper bound is reached by the deadline, and no-go (0) otherwise, at a time that nobody sees.
+
+    Parameters
+    ----------
+    base
+        The decision, of which only the upper bound is a response.
+    deadline
+        Seconds since the stimulus.
+
+    References
+    ----------
+    Gomez, P., Ratcliff, R., & Perea, M. (2007). A model of the go/no-go task. Journal of Experimental Psychology: General,
+    136(3), 389-413. https://doi.org/10.1037/0096-3445.136.3.389
+
+    Examples
+    --------
+    >>> dist = GoNoGo(Wiener(1.0, 1.5, t=0.3), 1.0)
+    >>> [round(float(p), 3) for p in jnp.exp(dist.logits)]
+    [0.349, 0.651]
+    """
+
+    base: Wiener
+    deadline: float
+
+    @property
+    def logits(self) -> Array:
+        """Log-probabilities of no-go and go."""
+        go, held = self.base.log_cdf((1, self.deadline))
+        return jnp.stack([held, go], axis=-1)
+
+    def log_prob(self, value: tuple[ArrayLike, ArrayLike]) -> Array:
+        """Log-density, in nats, of go and its time; of no-go, its log-probability, whatever the time says."""
+        choice, rt = value
+        go = jnp.asarray(choice) == 1
+        made = self.base.log_prob((1, jnp.where(go, rt, self.deadline)))
+        return jnp.where(go, made, self.logits[..., 0])
+
+    def sample(self, key: Array) -> tuple[Array, Array]:
+        """Go or no-go, and its time, which is the deadline of no-go."""
+        choice, rt = self.base.sample(key)
+        go = (choice == 1) & (rt <= self.deadline)
+        return go.astype(choice.dtype), jnp.where(go, rt, self.deadline)

@@ -1,0 +1,152 @@
+"""A choice and its response time as one joint response: missing times, outliers, deadlines, units, learning and deciding."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+
+import pyem
+from pyem import Dataset, Wiener, models
+from pyem.engine import evaluate
+from pyem.model.times.deadline import Deadline, GoNoGo
+from pyem.model.times.outliers import WithOutliers
+
+TRUE = np.array([[0.8, 1.4, 0.45, 0.3], [1.6, 1.8, 0.55, 0.25]])
+
+
+@pytest.fixture(scope="module")
+def simulated() -> pyem.Simulation:
+    return pyem.simulate(models.get("ddm"), TRUE, key=3, trials=200)
+
+
+def test_a_pair_is_written_one_after_another():
+    model = models.get("ddm")
+    assert (model.responses, model.joint, model.optional) == (("choice", "rt"), (("choice", "rt"),), ("rt",))
+    assert dataclasses.replace(model) == model
+    assert model.columns == ("choice", "rt")
+
+
+def test_a_pair_counts_as_a_whole_and_the_choice_alone_where_the_time_is_missing(simulated):
+    here = {"choice": simulated.present["choice"], "rt": simulated.present["rt"].copy()}
+    here["rt"][:50] = False
+    partly = dataclasses.replace(simulated, present=here)
+    model = models.get("ddm")
+    found = evaluate.trial_values(model, partly, simulated.truth)["log_lik"]
+    with jax.enable_x64(True):
+        dist = Wiener(*TRUE.T)
+        choice, rt = (jnp.asarray(simulated.fields[name]) for name in ("choice", "rt"))
+        both = np.asarray(dist.log_prob((choice, rt)))
+        alone = np.asarray(jnp.where(choice == 1, dist.logits[:, 1], dist.logits[:, 0]))
+    np.testing.assert_allclose(found[50:], both[50:], rtol=1e-10)
+    np.testing.assert_allclose(found[:50], alone[:50], rtol=1e-10)
+    assert (partly.n_responses(model) == 200).all()
+
+
+def test_simulated_choices_and_times_are_those_of_one_process(simulated):
+    for person, at in enumerate(TRUE):
+        choice, rt = simulated.fields["choice"][:, person], simulated.fields["rt"][:, person]
+        assert (rt > at[3]).all()
+        p = float(np.exp(Wiener(*at).logits[1]))
+        assert abs(choice.mean() - p) < 4 * np.sqrt(p * (1 - p) / 200)
+
+
+def test_milliseconds_and_times_that_are_none_are_refused():
+    frame = pd.DataFrame({"id": [1] * 4, "choice": [0, 1, 1, 0], "rt": [650.0, 812.0, 544.0, 1203.0]})
+    read = lambda frame: Dataset.from_frame(frame, subject="id", columns={"choice": "choice", "rt": "rt"})  # noqa: E731
+    with pytest.raises(pyem.DataError, match=r"divide them by 1000: frame\['rt'\] / 1000"):
+        pyem.fit_map(models.get("ddm"), read(frame))
+    with pytest.raises(pyem.DataError, match=r"0 for subject 1.*above 0; leave the cell empty"):
+        pyem.fit_map(models.get("ddm"), read(frame.assign(rt=[0.6, 0.0, 0.7, 0.8])))
+
+
+def test_what_is_not_what_it_should_be_is_said():
+    bare = dataclasses.replace(models.get("ddm"), name="bare", policy=lambda p, state, trial: pyem.Normal(p.v, p.a))
+    data = pyem.simulate(models.get("ddm"), TRUE, key=3, trials=4)
+    with pytest.raises(pyem.ModelError, match="one distribution of the pair"):
+        pyem.fit_map(bare, data)
+    with pytest.raises(ValueError, match="two options with one inverse temperature"):
+        pyem.with_decision(models.get("ddm"))
+    with pytest.raises(ValueError, match="formulas come after"):
+        pyem.with_decision(pyem.regress(models.get("rw1a1b"), "beta ~ load"))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="choose 'ddm'"):
+        pyem.with_decision(models.get("rw1a1b"), "lbs")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"with_decision\(with_stickiness"):
+        pyem.with_stickiness(models.get("ddm"))
+    for bad in ({"p_outlier": 1.0}, {"deadline": -1.0}, {"coding": "side"}):
+        with pytest.raises(ValueError, match=str(next(iter(bad)))):
+            models.get("ddm", **bad)
+
+
+TIMES, WEIGHTS = np.polynomial.legendre.leggauss(400)
+
+
+def test_outliers_deadlines_and_go_no_go_are_distributions():
+    base, end = Wiener(1.0, 1.5, 0.4, 0.3), 1.2
+    with jax.enable_x64(True):
+        up_to = lambda last: (0.3 + (TIMES + 1) / 2 * (last - 0.3), WEIGHTS * (last - 0.3) / 2)  # noqa: E731
+        rt, weight = up_to(end)
+        late = Deadline(base, end)
+        made = [float(weight @ jnp.exp(late.log_prob((c, rt)))) for c in (0, 1)]
+        np.testing.assert_allclose([*made, jnp.exp(late.log_prob((2, 9.0)))], np.exp(late.logits), atol=1e-8)
+        assert abs(np.exp(late.logits).sum() - 1) < 1e-12
+        going = GoNoGo(base, end)
+        np.testing.assert_allclose([1 - made[1], made[1]], np.exp(going.logits), atol=1e-8)
+        assert float(going.log_prob((0, 9.0))) == float(going.logits[0])
+        mixed = WithOutliers(base, 0.1)
+        rt, weight = up_to(10.0)
+        mass = sum(float(weight @ jnp.exp(mixed.log_prob((c, rt)))) for c in (0, 1))
+        assert abs(mass + 0.1 * 0.03 - 1) < 1e-6
+        assert abs(np.exp(mixed.logits).sum() - 1) < 1e-12
+
+
+@pytest.mark.slow
+def test_outliers_deadlines_and_go_no_go_are_drawn_as_often_as_their_probability():
+    base = Wiener(1.0, 1.5, 0.4, 0.3)
+    with jax.enable_x64(True):
+        for dist, options in ((Deadline(base, 1.2), 3), (GoNoGo(base, 1.2), 2), (WithOutliers(base, 0.1), 2)):
+            drawn = jax.jit(jax.vmap(dist.sample))(jax.random.split(jax.random.key(1), 1000))
+            share = np.bincount(np.asarray(drawn[0]), minlength=options) / 1000
+            np.testing.assert_allclose(share, np.exp(dist.logits), atol=0.05)
+
+
+def test_a_lapse_of_a_pair_is_an_outlier(simulated):
+    lapsing = pyem.with_lapse(models.get("ddm"))
+    params = np.c_[TRUE, [0.05, 0.05]]
+    found = pyem.log_lik(lapsing, simulated, params)
+    np.testing.assert_allclose(found, pyem.log_lik(models.get("ddm", p_outlier=0.05), simulated, TRUE), rtol=1e-12)
+
+
+def test_learning_and_deciding_is_the_diffusion_of_the_values():
+    learner = pyem.with_decision(models.get("rw1a1b"))
+    assert learner.names == ("v", "alpha", "a", "z", "t")
+    fields = {"choice": [[[1, 0, 1]]], "reward": [[[1.0, 0.0, 1.0]]], "rt": [[[0.7, np.nan, 0.9]]]}
+    data = Dataset.from_arrays(fields)
+    found = pyem.log_lik(learner, data, [3.0, 0.4, 1.5, 0.5, 0.2])[0]
+    q, total = np.full(2, 0.5), 0.0
+    for choice, reward, rt in zip(*(np.ravel(fields[name]) for name in ("choice", "reward", "rt")), strict=True):
+        with jax.enable_x64(True):
+            dist = Wiener(3.0 * (q[1] - q[0]), 1.5, 0.5, 0.2)
+            total += float(dist.logits[int(choice)] if np.isnan(rt) else dist.log_prob((choice, rt)))
+        q[int(choice)] += 0.4 * (reward - q[int(choice)])
+    assert abs(found - total) < 1e-10
+
+
+@pytest.mark.slow
+def test_fits_from_default_starts_find_what_made_the_data_and_are_saved(tmp_path):
+    model = models.get("ddm")
+    data = pyem.simulate(model, subjects=30, trials=200, key=5)
+    fit = pyem.fit_em(model, data)
+    assert fit.converged
+    true = data.true_params
+    for k in range(4):
+        assert np.corrcoef(true[:, k], fit.params[:, k])[0, 1] > 0.8
+    fit.save(tmp_path / "fit.h5")
+    np.testing.assert_array_equal(pyem.load(tmp_path / "fit.h5").x, fit.x)
+    assert pyem.check(model, data)
+    predicted = pyem.posterior_predictive(fit, draws=5, key=1)
+    assert (predicted.responses["rt"] > 0).all()
