@@ -98,8 +98,37 @@ def timed(rng: np.random.Generator, n: int, longest: float = 3.0, stimulus: bool
     return columns | ({"stimulus": rng.integers(2, size=n)} if stimulus else {})
 
 
+def shifted_wald(p: dict[str, float], trials: list[Trial]) -> list[float]:
+    out = []
+    for trial in trials:
+        if trial["rt"] is None:
+            out.append(0.0)
+            continue
+        s = trial["rt"] - p["t"]
+        out.append(math.log(p["a"]) - math.log(2 * math.pi * s**3) / 2 - (p["a"] - p["v"] * s) ** 2 / (2 * s))
+    return out
+
+
+def ex_gaussian(p: dict[str, float], trials: list[Trial]) -> list[float]:
+    out = []
+    for trial in trials:
+        if trial["rt"] is None:
+            out.append(0.0)
+            continue
+        gap, ratio = trial["rt"] - p["mu"], p["sigma"] / p["tau"]
+        below = math.erfc((ratio - gap / p["sigma"]) / math.sqrt(2)) / 2
+        out.append(math.log(below) - math.log(p["tau"]) + ratio**2 / 2 - gap / p["tau"])
+    return out
+
+
+def alone(rng: np.random.Generator, n: int) -> dict[str, np.ndarray]:
+    return {"rt": rng.uniform(1.4, 3.0, n)}
+
+
 CASES = {
     "ddm": Case(ddm, timed, settings=({}, {"sv": True, "p_outlier": 0.05})),
     "ddm_stimulus": Case(ddm_stimulus, lambda rng, n: timed(rng, n, stimulus=True)),
     "ddm_gonogo": Case(gonogo, lambda rng, n: timed(rng, n, longest=2.0)),
+    "shifted_wald": Case(shifted_wald, alone),
+    "ex_gaussian": Case(ex_gaussian, alone),
 }

@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 from pyem import Wiener
+from pyem.model.times import ExGaussian, ShiftedWald
 from pyem.model.times import wiener_series as series
 
 FALSE_ALARM = 1e-3
@@ -164,3 +165,20 @@ def test_times_before_the_start_are_left_out_of_a_uniform_non_decision_time():
 def test_icdf_says_what_it_cannot_do():
     with pytest.raises(ValueError, match="leave out sv, sz and st"):
         Wiener(1.0, 1.0, sv=1.0).icdf(1, 0.5)
+
+
+ALONE = {
+    "shifted_wald": (ShiftedWald(3.0, 1.2, 0.2), stats.invgauss(1 / 3.6, loc=0.2, scale=1.44)),
+    "ex_gaussian": (ExGaussian(0.5, 0.08, 0.2), stats.exponnorm(2.5, loc=0.5, scale=0.08)),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_times_alone_are_those_of_scipy(name):
+    dist, known = ALONE[name]
+    rt = np.array([0.25, 0.4, 0.6, 1.0, 3.0])
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(dist.log_prob(rt), known.logpdf(rt), rtol=1e-10)
+        np.testing.assert_allclose(dist.cdf(rt), known.cdf(rt), rtol=1e-8)
+        drawn = jax.jit(jax.vmap(dist.sample))(jax.random.split(jax.random.key(2), 2000))
+    assert stats.kstest(np.asarray(drawn), known.cdf).pvalue > FALSE_ALARM

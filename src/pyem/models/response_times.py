@@ -1,14 +1,20 @@
-"""Choices and their response times: the diffusion decision model."""
+"""Choices and their response times: diffusion decision models, and models of response times alone."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from pyem.model.decision import A, Coding, Diffusion, T, V, Z, extras
 from pyem.model.model import Model
+from pyem.model.parameter import Parameter
+from pyem.model.record import Record
+from pyem.model.times.ex_gaussian import ExGaussian
+from pyem.model.times.shifted_wald import ShiftedWald
+from pyem.model.transform import Positive
 from pyem.task.decisions import Decisions
 
 RATCLIFF = "https://doi.org/10.1162/neco.2008.12-06-420"
@@ -127,8 +133,84 @@ def ddm_gonogo(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class _OneBound:
+    def __call__(self, p: Record, state: Any, trial: Record) -> ShiftedWald:
+        return ShiftedWald(p.v, p.a, p.t)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Skewed:
+    def __call__(self, p: Record, state: Any, trial: Record) -> ExGaussian:
+        return ExGaussian(p.mu, p.sigma, p.tau)
+
+
+@functools.lru_cache
+def shifted_wald() -> Model:
+    """The shifted Wald model of response times alone: a decision with one bound, and a non-decision time.
+
+    References
+    ----------
+    Anders, R., Alario, F.-X., & Van Maanen, L. (2016). The shifted Wald distribution for response time data analysis.
+    Psychological Methods, 21(3), 309-327. https://doi.org/10.1037/met0000066
+
+    Examples
+    --------
+    >>> shifted_wald().names
+    ('v', 'a', 't')
+    """
+    return Model(
+        "shifted_wald",
+        (
+            Parameter("v", Positive(), "drift towards the bound, a second", mean=math.log(3.0), sd=0.3),
+            Parameter("a", Positive(), "distance of the bound from the start", mean=math.log(1.2), sd=0.3),
+            T,
+        ),
+        _OneBound(),
+        responses=("rt",),
+        seconds=("rt",),
+        task=Decisions(),
+        doc="Shifted Wald model of response times alone",
+        reference="https://doi.org/10.1037/met0000066",
+    )
+
+
+@functools.lru_cache
+def ex_gaussian() -> Model:
+    """The ex-Gaussian description of response times alone.
+
+    References
+    ----------
+    Matzke, D., & Wagenmakers, E.-J. (2009). Psychological interpretation of the ex-Gaussian and shifted Wald parameters: a
+    diffusion model analysis. Psychonomic Bulletin & Review, 16(5), 798-817. https://doi.org/10.3758/PBR.16.5.798
+
+    Examples
+    --------
+    >>> ex_gaussian().names
+    ('mu', 'sigma', 'tau')
+    """
+    return Model(
+        "ex_gaussian",
+        (
+            Parameter("mu", Positive(), "mean of the normal part, in seconds", mean=math.log(0.5), sd=0.3),
+            Parameter(
+                "sigma", Positive(), "standard deviation of the normal part, in seconds", mean=math.log(0.08), sd=0.4
+            ),
+            Parameter("tau", Positive(), "mean of the exponential part, in seconds", mean=math.log(0.2), sd=0.4),
+        ),
+        _Skewed(),
+        responses=("rt",),
+        seconds=("rt",),
+        task=Decisions(),
+        doc="Ex-Gaussian description of response times alone",
+        reference="https://doi.org/10.3758/PBR.16.5.798",
+    )
+
+
 MODELS: dict[str, Callable[..., Model]] = {
     "ddm": ddm,
     "ddm_stimulus": functools.partial(ddm, "stimulus"),
     "ddm_gonogo": ddm_gonogo,
+    "shifted_wald": shifted_wald,
+    "ex_gaussian": ex_gaussian,
 }

@@ -68,7 +68,7 @@ def log_density(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike, sv: A
     # Where nothing is possible drift does not matter, and a variance of it must not make a square root of what is negative.
     within = jnp.where(possible, time, EARLIEST * unit)
     small = jnp.where(possible, share, EARLIEST) * w**2
-    log_f = jnp.where(possible, log_standard_density(small, w), _parabola(share) - 0.5 * _LOG_2PI - 2 * jnp.log(w))
+    log_f = jnp.where(possible, log_standard_density(small, w), below_earliest(share) - 0.5 * _LOG_2PI - 2 * jnp.log(w))
     return jnp.where(between, log_f - 2 * jnp.log(a) + _log_tilt(within, v, a, w, sv), -jnp.inf)
 
 
@@ -81,7 +81,7 @@ def _log_tilt(time: Array, v: ArrayLike, a: Array, w: Array, sv: ArrayLike | Non
     return (0.5 * (jnp.asarray(sv) * a * w) ** 2 - v * a * w - 0.5 * v**2 * time) / spread - 0.5 * jnp.log(spread)
 
 
-def _parabola(share: Array) -> Array:
+def below_earliest(share: Array) -> Array:
     """The tangent parabola of ``-1 / (2 share) - 1.5 log(share)`` at the earliest time, below it."""
     # What lies above it is not chosen, and must not overflow.
     gap = jnp.where(share > EARLIEST, EARLIEST, share) / EARLIEST - 1.0

@@ -1,0 +1,57 @@
+"""The sum of a normal and an exponential number."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.scipy.special import log_ndtr, ndtr
+from jax.typing import ArrayLike
+
+
+class ExGaussian(NamedTuple):
+    """Response times as the sum of a normal and an exponential part: a description, and no theory, of their skewed form.
+
+    Parameters
+    ----------
+    mu, sigma
+        Mean and standard deviation of the normal part, in seconds.
+    tau
+        Mean of the exponential part, in seconds.
+
+    References
+    ----------
+    Matzke, D., & Wagenmakers, E.-J. (2009). Psychological interpretation of the ex-Gaussian and shifted Wald parameters: a
+    diffusion model analysis. Psychonomic Bulletin & Review, 16(5), 798-817. https://doi.org/10.3758/PBR.16.5.798
+
+    Examples
+    --------
+    >>> dist = ExGaussian(mu=0.4, sigma=0.05, tau=0.2)
+    >>> round(float(dist.log_prob(0.6)), 4), round(float(dist.cdf(0.6)), 4)
+    (0.6406, 0.6204)
+    """
+
+    mu: ArrayLike
+    sigma: ArrayLike
+    tau: ArrayLike
+
+    def log_prob(self, value: ArrayLike) -> Array:
+        """Log-density of the response time `value`, in nats."""
+        return self._log_tail(value) - jnp.log(self.tau)
+
+    def cdf(self, value: ArrayLike) -> Array:
+        """Probability of a response by `value`."""
+        return ndtr((jnp.asarray(value) - self.mu) / self.sigma) - jnp.exp(self._log_tail(value))
+
+    def sample(self, key: Array) -> Array:
+        """One random response time."""
+        of_normal, of_exponential = jax.random.split(key)
+        mu, sigma, tau = jnp.broadcast_arrays(*(jnp.asarray(part, jnp.result_type(float)) for part in self))
+        normal = jax.random.normal(of_normal, mu.shape, mu.dtype)
+        return mu + sigma * normal + tau * jax.random.exponential(of_exponential, mu.shape, mu.dtype)
+
+    def _log_tail(self, value: ArrayLike) -> Array:
+        gap, ratio = (jnp.asarray(value, jnp.result_type(float)) - self.mu), jnp.asarray(self.sigma) / self.tau
+        return 0.5 * ratio**2 - gap / self.tau + log_ndtr(gap / self.sigma - ratio)
