@@ -39,7 +39,7 @@ class ExGaussian(NamedTuple):
 
     def log_prob(self, value: ArrayLike) -> Array:
         """Log-density of the response time `value`, in nats."""
-        return self._log_tail(value) - jnp.log(self.tau)
+        return self._log_tail(value) - jnp.log(jnp.where(jnp.asarray(self.tau) > 0, self.tau, 1.0))
 
     def cdf(self, value: ArrayLike) -> Array:
         """Probability of a response by `value`."""
@@ -53,5 +53,12 @@ class ExGaussian(NamedTuple):
         return mu + sigma * normal + tau * jax.random.exponential(of_exponential, mu.shape, mu.dtype)
 
     def _log_tail(self, value: ArrayLike) -> Array:
-        gap, ratio = (jnp.asarray(value, jnp.result_type(float)) - self.mu), jnp.asarray(self.sigma) / self.tau
-        return 0.5 * ratio**2 - gap / self.tau + log_ndtr(gap / self.sigma - ratio)
+        gap = jnp.asarray(value, jnp.result_type(float)) - self.mu
+        sigma, tau = jnp.asarray(self.sigma), jnp.asarray(self.tau)
+        # Without a normal part it is an exponential time, and without an exponential one no density of this form.
+        skewed, blurred = tau > 0, sigma > 0
+        sigma, tau = jnp.where(blurred, sigma, 1.0), jnp.where(skewed, tau, 1.0)
+        ratio = sigma / tau
+        both = 0.5 * ratio**2 - gap / tau + log_ndtr(gap / sigma - ratio)
+        log_tail = jnp.where(blurred, both, jnp.where(gap > 0, -gap / tau, -jnp.inf))
+        return jnp.where(skewed, log_tail, -jnp.inf)

@@ -51,11 +51,15 @@ class ShiftedWald(NamedTuple):
     def log_prob(self, value: ArrayLike) -> Array:
         """Log-density of the response time `value`, in nats."""
         v, a, time = self._decision(value)
+        # A bound where the start is leaves nothing to decide.
+        apart = a > 0
+        a = jnp.where(apart, a, 1.0)
         share = time / a**2
         possible = share > EARLIEST
         safe = jnp.where(possible, share, EARLIEST)
         shape = jnp.where(possible, -0.5 / safe - 1.5 * jnp.log(safe), below_earliest(share))
-        return shape - 0.5 * math.log(2 * math.pi) - 2 * jnp.log(a) + v * a - 0.5 * (v * a) ** 2 * safe
+        log_f = shape - 0.5 * math.log(2 * math.pi) - 2 * jnp.log(a) + v * a - 0.5 * (v * a) ** 2 * safe
+        return jnp.where(apart, log_f, -jnp.inf)
 
     def cdf(self, value: ArrayLike) -> Array:
         """Probability of a response by `value`."""

@@ -171,6 +171,9 @@ def log_reached_by(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) ->
     [-0.7023, -0.684]
     """
     time, v, a, w = (jnp.asarray(value, jnp.result_type(float)) for value in (time, v, a, w))
+    # Nothing is told of bounds that are one; on a bound all is decided.
+    on, off, one = w <= 0, w >= 1, a <= 0
+    a, w = jnp.where(one, 1.0, a), jnp.where(on | off, 0.5, w)
     s = time / a**2
     possible = s > EARLIEST * w**2
     s = jnp.where(possible, s, MEET)
@@ -181,7 +184,9 @@ def log_reached_by(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) ->
     left = jnp.clip(jnp.exp(late - ever), 0.0, 1 - HALF_DIGIT)
     by = jnp.where(early, jnp.log(sooner), ever + jnp.log1p(-left))
     not_by = jnp.where(early, jnp.log1p(-sooner), jnp.logaddexp(late, log_reached(-v, a, 1 - w)))
-    return jnp.where(possible, by, math.log(TINY)), jnp.where(possible, not_by, 0.0)
+    by, not_by = jnp.where(possible, by, math.log(TINY)), jnp.where(possible, not_by, 0.0)
+    by, not_by = jnp.where(off, -jnp.inf, jnp.where(on, 0.0, by)), jnp.where(on, -jnp.inf, jnp.where(off, 0.0, not_by))
+    return jnp.where(one, -jnp.inf, by), jnp.where(one, -jnp.inf, not_by)
 
 
 def log_survivor(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) -> Array:
