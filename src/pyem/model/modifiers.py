@@ -97,6 +97,7 @@ def _without(model: Model, names: Mapping[str, Any], label: str) -> Model:
 
 
 DERIVATIONS: dict[str, Callable[..., Any]] = {
-    f.__name__: f for f in (designed, fix, tie, with_cues, with_decision, with_lapse, with_range, with_side_bias, with_stickiness)
+    f.__name__: f
+    for f in (designed, fix, tie, with_cues, with_decision, with_lapse, with_range, with_side_bias, with_stickiness)
 }
 """What a recipe may name after the registered model."""

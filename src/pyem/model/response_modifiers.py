@@ -260,8 +260,8 @@ def _response(model: Model, step: str, response: str | None) -> str:
 def _require_logits(model: Model, step: str) -> None:
     if model.joint:
         raise ValueError(
-            f"{step} changes the logits of a choice, but {model.name!r} explains {' and '.join(model.joint[0])} together; change "
-            f"a learning model and give it a rule of decision afterwards: with_decision({step}(...))"
+            f"{step} changes the logits of a choice, but {model.name!r} explains {' and '.join(model.joint[0])} together; "
+            f"change a learning model and give it a rule of decision afterwards: with_decision({step}(...))"
         )
 
 
