@@ -144,6 +144,7 @@ def run_em(
             converged, message = True, ended
             # A fast step that is as short as this squares the distance that is left.
             population = following if ascent is not None and ascent.newton else population
+            vectors[-1] = population.vector
             break
         population, tried = following, ascent is not None and ascent.extrapolated
         pace.headway(change)
