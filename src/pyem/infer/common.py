@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -184,7 +185,11 @@ def polished(evidence: Evidence, start: Population, *, max_iter: int, tol: float
 
 
 def climbed(
-    evidence: Evidence, at: Point, path: list[tuple[float, float, np.ndarray]], max_iter: int, tol: float
+    evidence: Callable[[Population], Point],
+    at: Point,
+    path: list[tuple[float, float, np.ndarray]],
+    max_iter: int,
+    tol: float,
 ) -> tuple[Point, str]:
     """The maximum, and why the search did not end there, if it did not."""
     spread, unit, free = np.eye(0), np.ones(0), np.zeros(0, bool)
@@ -224,7 +229,9 @@ def units(population: Population) -> np.ndarray:
     return np.concatenate([of_coef[population.free], np.where(np.equal(rows, columns), 0.5, sd[rows])])
 
 
-def _along(evidence: Evidence, at: Point, step: np.ndarray, unit: np.ndarray, grad: np.ndarray) -> Point | None:
+def _along(
+    evidence: Callable[[Population], Point], at: Point, step: np.ndarray, unit: np.ndarray, grad: np.ndarray
+) -> Point | None:
     """A better point on the way of a step, or None."""
     step = step * min(1.0, LONGEST / max(float(np.abs(step).max()), 1e-300))
     slope = float(grad @ step)
@@ -245,7 +252,7 @@ def _updated(spread: np.ndarray, step: np.ndarray, fall: np.ndarray) -> np.ndarr
     return left @ spread @ left.T + np.outer(step, step) / inner
 
 
-def information(evidence: Evidence, population: Population) -> np.ndarray:
+def information(evidence: Callable[[Population], Point], population: Population) -> np.ndarray:
     """Minus the curvature of the summed log evidence by the group's `vector`, as differences of its gradient."""
     vector = population.vector
     moves = INFORMATION_STEP * np.eye(len(vector))
