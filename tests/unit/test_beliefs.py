@@ -55,7 +55,7 @@ def test_the_evidence_and_the_estimates_are_the_published_ones_and_so_are_those_
     np.testing.assert_allclose(hgf.params[0], [-2.3737, -6.3190, 6.5667], atol=5e-5)
     assert hgf.log_evidence[0] == pytest.approx(-50.4833, abs=5e-5)
     rw = pyem.fit_map(pyem.models.get("rw_belief"), iglesias, mean=(0.0, np.log(48)), sd=(1.0, 1.0))
-    # The published fit of this one stopped a little earlier.
+    # The published zeta is 0.002 lower than the maximum found here, whose evidence is the published one; why is not known.
     np.testing.assert_allclose(rw.params[0], [0.2403, 6.1816], atol=3e-3)
     table = pyem.compare_fits({"hgf": hgf, "rw": rw}, by="lme")
     assert table["lme"].to_dict() == pytest.approx({"hgf": -50.4833, "rw": -50.5652}, abs=1e-3)
