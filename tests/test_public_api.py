@@ -98,6 +98,7 @@ API = {
     "task",
     "tie",
     "to_apa",
+    "to_bids_events",
     "to_latex",
     "to_markdown",
     "waic",

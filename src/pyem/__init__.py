@@ -82,6 +82,7 @@ _WHERE = {
     "simulate": "simulation.play",
     "tie": "model.modifiers",
     "to_apa": "results.paper",
+    "to_bids_events": "results.events",
     "to_latex": "results.paper",
     "to_markdown": "results.paper",
     "waic": "selection.cross_validation",
