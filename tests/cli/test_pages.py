@@ -59,7 +59,8 @@ def test_the_files_of_the_documentation_are_those_of_a_run(checkout):
 def test_options_that_a_page_names_exist(page):
     text = (ROOT / page).read_text()
     known = " ".join(
-        pyem_command(name, "--help").stdout for name in ("fit", "simulate", "compare", "plot", "ppc", "repeat")
+        pyem_command(name, "--help").stdout
+        for name in ("fit", "models", "simulate", "compare", "plot", "ppc", "repeat")
     )
     for option in set(re.findall(r"--[a-z][a-z-]+", text)):
         assert option in known, f"{page} names {option}"

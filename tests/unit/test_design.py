@@ -27,16 +27,16 @@ def test_outcomes_are_those_of_the_design(of_each):
 
 
 def test_another_design_of_the_same_shape_is_played_without_another_compilation():
-    from pyem.simulation.play import _play
+    from pyem.simulation.play import play_compiled
 
     shape = (1, 2, 7, 2)
     play = lambda value: pyem.simulate(  # noqa: E731
         MODEL, [[3.0, 0.4]] * 3, key=1, blocks=2, trials=7, task=Design(payoffs={"reward": np.full(shape, value)})
     )
     play(0.0)
-    before = _play._cache_size()
+    before = play_compiled._cache_size()
     assert play(1.0).fields["reward"].min() == 1.0
-    assert _play._cache_size() == before
+    assert play_compiled._cache_size() == before
 
 
 def test_a_design_of_another_size_is_refused():

@@ -46,6 +46,6 @@ def test_the_facade_takes_them(method):
         nll = 0.5 * sum((v - params[0]) ** 2 for v in y)
         return nll if output == "nll" or prior is None else nll - prior.logpdf(params)
 
-    best = single_subject_minimize(fit, [[1.0, 3.0]], GaussianPrior([0.0], [1.0]), config=OptimConfig(method))
+    best = single_subject_minimize(fit, [[1.0, 3.0]], 1, GaussianPrior([0.0], [1.0]), config=OptimConfig(method))
     assert best.x[0] == pytest.approx(4 / 3, abs=1e-5)
     assert best.success

@@ -159,6 +159,7 @@ def test_other_fixed_values_compile_nothing_anew():
         "log_lik": 2,
         "rollout": 1,
         "modes": 1,
+        "log_lik_draws": 1,
         "general_modes": 1,
     }
 

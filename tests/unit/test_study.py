@@ -68,7 +68,7 @@ def test_estimates_are_near_the_truth(means):
 def test_rounds_share_a_compilation():
     model = dataclasses.replace(MEAN, name="compiled once")
     recovery(model, key=3, rounds=4, **SIZE)
-    assert {kind: n for (name, kind), n in TRACES.items() if name == model.name} == {"modes": 1}
+    assert {kind: n for (name, kind), n in TRACES.items() if name == model.name} == {"modes": 1, "log_lik_draws": 1}
 
 
 @pytest.mark.filterwarnings("ignore::pyem.FitWarning")

@@ -125,7 +125,7 @@ def _trace(evidence: np.ndarray, error: np.ndarray, effective: np.ndarray, data:
         ]
     return {
         "log_marginal_likelihood": np.array(evidence.sum()),
-        "log_marginal_likelihood_se": np.sqrt((error**2).sum()),
+        "log_marginal_likelihood_se": np.array(np.sqrt((error**2).sum())),
         "people_log_evidence": evidence,
         "effective_nodes": effective,
         "status": np.where(poor, int(Status.NOT_COVERED), int(Status.CONVERGED)),
