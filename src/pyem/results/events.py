@@ -102,7 +102,7 @@ def to_bids_events(
     partial.mkdir(parents=True)
     try:
         for k, subject in enumerate(fit.data.subjects):
-            mine = table[table["subject"] == subject]
+            mine: Any = table[table["subject"] == subject]
             for run, (_, rows) in enumerate(mine.groupby("block", sort=False), start=1):
                 place = partial / f"sub-{people[k]}" / "func"
                 place.mkdir(parents=True, exist_ok=True)
