@@ -86,8 +86,7 @@ def pymdp_data(measurements: Mapping[str, Any], model: Model, *, subjects: Seque
         raise ValueError(
             f"expected 'outcomes' and 'multiactions', but was given {', '.join(measurements) or 'nothing'}"
         )
-    columns = tuple(name for name in model.inputs if name != "start")
-    controls = getattr(model.policy, "controls", None) or model.policy.agent.structure.num_controls  # type: ignore[union-attr]
+    columns, controls = observed_columns(model), controls_of(model)
     actions = np.asarray(actions)
     if actions.ndim != 4 or actions.shape[3] != len(controls):
         raise ValueError(
@@ -111,3 +110,14 @@ def pymdp_data(measurements: Mapping[str, Any], model: Model, *, subjects: Seque
     fields[model.responses[0]] = np.where(missing, -1, index)
     by_agent = {name: np.where(a < 0, np.nan, a).swapaxes(0, 1) for name, a in fields.items()}
     return Dataset.from_arrays(by_agent, subjects=subjects)
+
+
+def observed_columns(model: Model) -> tuple[str, ...]:
+    """The columns of what an agent observes, one for each modality."""
+    return tuple(name for name in model.inputs if name != "start")
+
+
+def controls_of(model: Model) -> tuple[int, ...]:
+    """The number of controls of each factor of an agent."""
+    policy: Any = model.policy
+    return getattr(policy, "controls", None) or policy.agent.structure.num_controls

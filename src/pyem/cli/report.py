@@ -7,16 +7,16 @@ import io
 import json
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyem.cli.spreadsheet import csv_bytes
-from pyem.results.leftovers import remove_leftovers, unfinished
+from pyem.results.leftovers import folder_at_once, remove_leftovers, unfinished
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,33 +97,8 @@ def whole_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     >>> (target / "a.txt").read_text()
     'done'
     """
-    path = path.resolve()
-    remove_leftovers(path)
-    check_free(path, force=force)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = unfinished(path)
-    partial.mkdir()
-    try:
-        yield partial
-        check_free(path, force=force)
-        _take_place(partial, path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def _take_place(partial: Path, path: Path) -> None:
-    if not path.exists():
-        partial.rename(path)
-        return
-    old = unfinished(path, "old")
-    path.rename(old)
-    try:
-        partial.rename(path)
-    except BaseException:
-        old.rename(path)
-        raise
-    shutil.rmtree(old)
+    with folder_at_once(path.resolve(), partial(check_free, path, force=force)) as folder:
+        yield folder
 
 
 def whole_file(path: Path, content: bytes, *, force: bool = False) -> None:

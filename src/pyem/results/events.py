@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from pyem.errors import DataError
 from pyem.results.fit import Fit
-from pyem.results.leftovers import remove_leftovers, unfinished
+from pyem.results.leftovers import folder_at_once
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,44 +90,31 @@ def to_bids_events(
     """
     if not task.isalnum():
         raise ValueError(f"task={task!r}; names of tasks have letters and digits only")
-    folder = _free(Path(folder).resolve())
+    import pandas as pd
+
+    folder = Path(folder).resolve()
+    _require_free(folder)
     table = fit.latents()
     chosen = _columns(fit, table, latents)
-    times = _frame(_times(fit, onset, duration))
+    times = pd.DataFrame(_times(fit, onset, duration))
     table = times.join(table[[*_LABELS, *chosen]])
     said = _described(fit, chosen, units or {}, centred=center or orthogonalize, orthogonal=orthogonalize)
     people = _bids_labels(fit)
-    remove_leftovers(folder)
-    partial = unfinished(folder)
-    partial.mkdir(parents=True)
-    try:
+    with folder_at_once(folder, partial(_require_free, folder)) as made:
         for k, subject in enumerate(fit.data.subjects):
             mine: Any = table[table["subject"] == subject]
+            place = made / f"sub-{people[k]}" / "func"
+            place.mkdir(parents=True)
             for run, (_, rows) in enumerate(mine.groupby("block", sort=False), start=1):
-                place = partial / f"sub-{people[k]}" / "func"
-                place.mkdir(parents=True, exist_ok=True)
                 name = f"sub-{people[k]}_task-{task}_run-{run}_events.tsv"
                 _write(place / name, rows, chosen, center=center, orthogonalize=orthogonalize)
-        (partial / f"task-{task}_events.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.rmdir()
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        (made / f"task-{task}_events.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
     return folder
 
 
-def _frame(columns: Mapping[str, Any]) -> pd.DataFrame:
-    """A table of columns; pandas is loaded where it is needed."""
-    import pandas as pd
-
-    return pd.DataFrame(columns)
-
-
-def _free(folder: Path) -> Path:
+def _require_free(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{str(folder)!r} exists and is not an empty folder; give one that does not exist yet")
-    return folder
 
 
 def _columns(fit: Fit, table: pd.DataFrame, latents: Sequence[str] | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -9,6 +10,7 @@ import shutil
 import socket
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 DAY = 86_400
@@ -49,6 +51,40 @@ def remove_leftovers(path: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
         else:
             left.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_at_once(path: Path, check: Callable[[], object]) -> Iterator[Path]:
+    """A folder to write into that becomes `path`, in place of what was there, only when the block ends well.
+
+    `check` raises where `path` must not be taken; it is asked at the beginning and at the end.
+    """
+    remove_leftovers(path)
+    check()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = unfinished(path)
+    partial.mkdir()
+    try:
+        yield partial
+        check()
+        _take_place(partial, path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _take_place(partial: Path, path: Path) -> None:
+    if not path.exists():
+        partial.rename(path)
+        return
+    old = unfinished(path, "old")
+    path.rename(old)
+    try:
+        partial.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
+    shutil.rmtree(old)
 
 
 def _escaped(name: str) -> str:

@@ -17,7 +17,7 @@ from jax.core import Tracer
 
 from pyem.aif.adapter import from_pymdp
 from pyem.aif.blocks import join_blocks
-from pyem.aif.measurements import pymdp_data
+from pyem.aif.measurements import controls_of, observed_columns, pymdp_data
 from pyem.aif.structure import all_actions
 from pyem.aif.tasks import Episodes, LookAhead, ahead
 from pyem.bridge.numpyro import Likelihood
@@ -95,7 +95,7 @@ class NumpyroModel:
         said = self.opts["likelihood"]
         self.task = said["task"]
         self.num_blocks, self.num_trials, self.num_agents = (int(said[name]) for name in _NEEDED[1:])
-        self._known: list[tuple[Any, Likelihood]] = []
+        self._known: tuple[Any, Likelihood] | None = None
 
     def __call__(self, data: Mapping[str, Any] | None = None) -> None:
         """The program."""
@@ -151,12 +151,10 @@ class NumpyroModel:
         return z
 
     def _likelihood_of(self, data: Mapping[str, Any]) -> Likelihood:
-        for known, likelihood in self._known:
-            if known is data:
-                return likelihood
-        made = Likelihood(self.model, self.data(data))
-        self._known = [(data, made)]
-        return made
+        known = self._known
+        if known is None or known[0] is not data:
+            self._known = known = (data, Likelihood(self.model, self.data(data)))
+        return known[1]
 
     def _observe(self, z: Array, likelihood: Likelihood) -> None:
         with _double(z):
@@ -230,16 +228,15 @@ def _as_pybefit(
         array = jnp.moveaxis(array, -1, 0).reshape(agents, blocks, trials, *rest)
         return jnp.moveaxis(array, 1, 0).astype(kind)
 
-    columns = model.inputs[1:] if "start" in model.inputs else model.inputs
     outcomes = []
-    for name in columns:
+    for name in observed_columns(model):
         now, after = ordered(fields[name], jnp.int32), ordered(fields[ahead(name)], jnp.int32)
         outcomes.append(jnp.concatenate([now, after[:, :, -1:]], axis=2))
     actions = ordered(fields[model.responses[0]], jnp.int32)
     beliefs = [full["latents"][name] for name in _beliefs(full["latents"])]
     return {
         "outcomes": outcomes,
-        "multiactions": jnp.asarray(all_actions(_controls(model)), jnp.int32)[actions],
+        "multiactions": jnp.asarray(all_actions(controls_of(model)), jnp.int32)[actions],
         "multiaction_probs": jnp.exp(ordered(full["log_probs"][0], jnp.float32)),
         "beliefs": [ordered(belief, jnp.float32) for belief in beliefs],
     }
@@ -248,11 +245,6 @@ def _as_pybefit(
 def _beliefs(latents: Mapping[str, Array]) -> list[str]:
     """Names of the beliefs, factor by factor."""
     return sorted((name for name in latents if name.startswith("belief")), key=lambda name: int(name[len("belief") :]))
-
-
-def _controls(model: Model) -> tuple[int, ...]:
-    policy: Any = model.policy
-    return getattr(policy, "controls", None) or policy.agent.structure.num_controls
 
 
 @dataclasses.dataclass(frozen=True)
