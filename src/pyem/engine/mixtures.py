@@ -35,6 +35,11 @@ class GroupDraws(NamedTuple):
         chol = np.broadcast_to(np.eye(p), (len(sd), p, p)) if corr is None else np.linalg.cholesky(corr)
         return cls(coef, sd, chol)
 
+    def precisions(self) -> np.ndarray:
+        """Inverses of the covariances, (D, P, P)."""
+        inverse = np.linalg.inv(self.sd[:, :, None] * self.chol)
+        return np.swapaxes(inverse, 1, 2) @ inverse
+
 
 class Mixture(NamedTuple):
     """A mixture of Student-t distributions for each subject, in equal parts."""

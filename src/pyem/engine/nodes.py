@@ -210,11 +210,6 @@ def as_moments(
 # -- many groups ----------------------------------------------------------------------------------------------------------
 
 
-def _precisions(draws: GroupDraws) -> np.ndarray:
-    inverse = np.linalg.inv(draws.sd[:, :, None] * draws.chol)
-    return np.swapaxes(inverse, 1, 2) @ inverse
-
-
 def log_evidences(parts: Sequence[Nodes], group: Group, design: np.ndarray, draws: GroupDraws) -> np.ndarray:
     """Log evidence (D, S) of everybody under each of many groups; `design` (S, K) are the people's covariates.
 
@@ -298,7 +293,7 @@ class _Groups:
 
     def __init__(self, group: Group, design: np.ndarray, draws: GroupDraws) -> None:
         self.group, self.design, self.draws = group, design, draws
-        self.precision = _precisions(draws)
+        self.precision = draws.precisions()
         self.log_root = _log_root(self.precision)
         i, j = np.triu_indices(self.precision.shape[1])
         self.square = -self.precision[:, i, j] * np.where(i == j, 0.5, 1.0)

@@ -19,7 +19,7 @@ from pyem.engine.nodes import NodeEStep, Nodes, log_lik_at
 from pyem.infer.common import INFORMATION_STEP, Evidence, Point, climbed, units
 from pyem.infer.em_loop import EMRun
 from pyem.infer.exact import THINNEST, less_correlated
-from pyem.infer.placing import RULES, regular
+from pyem.infer.placing import RULES, regular, rule_of
 from pyem.infer.standard_errors import no_wider
 from pyem.model.model import Model
 from pyem.numerics.lattice import lattice
@@ -202,10 +202,9 @@ def exact_common(
 
 def _lattice(dim: int, nodes: int | None, people: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Points before they are placed, (S, K, Q), and the log volume of each, (S, K)."""
-    rule = RULES[dim]
-    n = nodes or rule.n
-    radius = rule.radius * (n / rule.n) ** (0.4 / dim)
-    return lattice(n, dim, radius, rule.stretch, people, generator(seed))
+    rule = rule_of(dim, nodes)
+    assert rule is not None
+    return lattice(rule.n, dim, rule.radius, rule.stretch, people, generator(seed))
 
 
 def _placed(

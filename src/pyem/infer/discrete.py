@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.errors import FitWarning, ModelError, warn
-from pyem.infer.outcome import ended_texts
+from pyem.errors import FitWarning, ModelError
+from pyem.infer.outcome import ended_texts, warn_of_failures
 from pyem.model.model import Model
 from pyem.model.modifiers import fix
-from pyem.population.posterior import Status
 from pyem.results.point import PointFit
 
 MOST = 100
@@ -163,12 +162,7 @@ def _whole(model: Model, found: Mapping[Any, PointFit], marginal: bool, settings
         trace=trace,
         settings=dict(settings),
     )
-    irregular = [str(one) for one in result.data.subjects[status != Status.CONVERGED]]
-    if irregular:
-        warn(
-            f"fit_{first.method} of {model.name!r}: {len(irregular)} of {len(x)} subjects have no regular mode: "
-            f"{', '.join(irregular[:10])}{', ...' if len(irregular) > 10 else ''}; see the column status of table()"
-        )
+    warn_of_failures(result)
     return result
 
 

@@ -200,7 +200,7 @@ class NodeSets:
     def _alike(self, draws: GroupDraws, made: GroupDraws) -> np.ndarray:
         """Whether points made for one group serve others, (D,)."""
         draws = self._held(draws)
-        prior, own = _precisions(draws), _precisions(made)[0]
+        prior, own = draws.precisions(), made.precisions()[0]
         gap = draws.coef[:, 0] - made.coef[:, 0]
         out = np.ones(len(gap), bool)
         for gain, roughly in self._people:
@@ -224,7 +224,7 @@ def rough_evidence(likelihood: tuple[np.ndarray, np.ndarray], design: np.ndarray
     """
     precision, shift = likelihood
     out = np.empty(len(draws.sd))
-    for k, prior in enumerate(_precisions(draws)):
+    for k, prior in enumerate(draws.precisions()):
         mean = design @ draws.coef[k]
         pull = mean @ prior
         posterior = precision + prior
@@ -238,11 +238,6 @@ def _positive(precision: np.ndarray) -> np.ndarray:
     """The nearest positive semidefinite matrices (S, P, P)."""
     values, axes = np.linalg.eigh((precision + np.swapaxes(precision, 1, 2)) / 2)
     return (axes * np.maximum(values, 0.0)[:, None]) @ np.swapaxes(axes, 1, 2)
-
-
-def _precisions(draws: GroupDraws) -> np.ndarray:
-    inverse = np.linalg.inv(draws.sd[:, :, None] * draws.chol)
-    return np.swapaxes(inverse, 1, 2) @ inverse
 
 
 def _where(draws: GroupDraws, units: GroupDraws) -> np.ndarray:

@@ -72,7 +72,7 @@ def as_point_fit(
         trace=dict(trace),
         settings=dict(settings),
     )
-    _warn_of_failures(fit)
+    warn_of_failures(fit)
     remarks = bound_problems(model, fit.params, fit.status)
     remarks += drift_problems(model, fit.population, fit.cov, message) + vague_problems(model, fit.population, info)
     for text in remarks:
@@ -106,7 +106,8 @@ def _without_lost(laplace: Laplace) -> Laplace:
     return Laplace(mode, cov, log_lik, log_det, laplace.status)
 
 
-def _warn_of_failures(fit: PointFit) -> None:
+def warn_of_failures(fit: PointFit) -> None:
+    """A warning that names the people without a regular mode, if there are any."""
     failed = np.flatnonzero(fit.status != Status.CONVERGED)
     if not len(failed):
         return

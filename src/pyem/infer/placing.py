@@ -175,15 +175,22 @@ class Places:
         return math.sinh(self.rule.stretch * self.rule.radius) / self.rule.stretch
 
 
+def rule_of(dim: int, nodes: int | None) -> Rule | None:
+    """The lattice for `dim` parameters, of `nodes` points if said; None where there is none for as many."""
+    rule = RULES.get(dim)
+    if rule is None or nodes is None:
+        return rule
+    # More points reach farther and lie closer.
+    return rule._replace(n=nodes, radius=rule.radius * (nodes / rule.n) ** (0.4 / dim))
+
+
 def places(model: Model, data: Dataset, *, nodes: int | None, rng: np.random.Generator) -> Places:
     """Points for `data`; with `nodes` of them for each person, or as many as suit the number of parameters."""
     p, s = model.n_params, data.n_subjects
-    rule = RULES.get(p)
     mixed = MIXED // 2 if p <= 2 else MIXED if p <= max(RULES) else 2 * MIXED
     if nodes is not None:
         mixed = max(mixed, nodes)
-        # More points reach farther and lie closer.
-        rule = rule and rule._replace(n=nodes, radius=rule.radius * (nodes / rule.n) ** (0.4 / p))
+    rule = rule_of(p, nodes)
     z, log_volume = np.empty((s, 0, p)), np.empty((s, 0))
     if rule is not None:
         z, log_volume = lattice(rule.n, p, rule.radius, rule.stretch, s, rng)
