@@ -88,7 +88,7 @@ def as_codes(
                 f"{list(found)} of {field!r}; correct it, add it to codes, or leave the cell empty if it is missing{hint}"
             )
         out.append(np.array([*(place.get(one, -1) for one in known), -1], np.int32)[index])
-    return np.stack(out, axis=1), found
+    return (out[0][:, None] if len(out) == 1 else np.stack(out, axis=1)), found
 
 
 def _distinct(column: Column) -> tuple[list[Any], np.ndarray]:

@@ -72,6 +72,31 @@ class Column:
         return str(place + 1) if self.names is None else self.names(place)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class CodedTable:
+    """A table that was read straight into columns, of which only those that are used are there.
+
+    Parameters
+    ----------
+    known
+        Its columns by name.
+    columns
+        The names of all columns of the file.
+    n_rows
+        Number of rows.
+    attrs
+        Notes, as pandas tables have them.
+    """
+
+    known: Mapping[str, Column]
+    columns: tuple[str, ...]
+    n_rows: int
+    attrs: dict[str, Any]
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+
 def open_table(frame: Any) -> Any:
     """A pandas, polars or Arrow table by way of narwhals, its columns named by text.
 
@@ -126,6 +151,8 @@ def read_columns(
     DataError
         If it is no table, has no rows, lacks a column, or a column mixes text and numbers.
     """
+    if isinstance(frame, CodedTable):
+        return {name: _without(frame.known[name], (markers or {}).get(name, ())) for name in dict.fromkeys(names)}
     table = open_table(frame)
     require(table.columns, names, frame)
     names = list(dict.fromkeys(names))
@@ -176,6 +203,26 @@ def _column(series: Any, name: str, markers: Sequence[Any], rows: np.ndarray | N
     gone = np.isnan(values)
     whole = integer or bool(gone.any() and all_whole(values[~gone]))
     return Column(name, values, None, whole=whole, kind=kind, marked=0 if marked is None else int(marked.sum()))
+
+
+def _without(column: Column, markers: Sequence[Any]) -> Column:
+    """A column whose cells with a marker are missing ones."""
+    keys = {key(marker) for marker in markers}
+    if not keys:
+        return column
+    if column.labels is None:
+        values = column.values.astype(float)
+        marked = np.isin(values, [each for each in keys if not isinstance(each, str)])
+        values = np.where(marked, np.nan, values)
+        gone = np.isnan(values)
+        whole = column.whole or bool(gone.any() and all_whole(values[~gone]))
+        return dataclasses.replace(column, values=values, whole=whole, marked=int(marked.sum()))
+    marks = [key(label) in keys for label in column.labels]
+    marked = int(np.array([*marks, False])[column.values].sum())
+    places = np.where(marks, -1, np.cumsum(np.logical_not(marks)) - 1)
+    labels = tuple(label for label, mark in zip(column.labels, marks, strict=True) if not mark)
+    index = np.append(places, -1).astype(column.values.dtype)[column.values]
+    return dataclasses.replace(column, values=index, labels=labels, marked=marked)
 
 
 def all_whole(values: np.ndarray) -> bool:

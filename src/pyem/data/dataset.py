@@ -20,7 +20,7 @@ from pyem.data.fields import names_of
 from pyem.data.frames import frame_of, in_words, summary_of
 from pyem.data.lengths import lane_lengths
 from pyem.data.long_table import lanes_from_frame
-from pyem.data.many_files import read_paths
+from pyem.data.many_files import read_used
 from pyem.data.masks import masks, trials
 from pyem.data.parts import by_length, fingerprint, lanes_of, people_of, responses_of
 from pyem.data.ragged import RaggedFields, first_seen, is_sparse, wide
@@ -246,7 +246,7 @@ class Dataset:
         pyem.errors.DataError: there is no file 'no such file.csv'; check the path
         """
         options |= {"subject": subject, "block": block}
-        table = read_paths(path, pattern, options, separator=separator, encoding=encoding, decimal=decimal)
+        table = read_used(path, pattern, options, separator=separator, encoding=encoding, decimal=decimal)
         return cls.from_frame(table, **options)
 
     @classmethod

@@ -123,13 +123,22 @@ def read_fields(
 
 
 def _numbers(columns: Sequence[Column], where: Where, field: str) -> tuple[np.ndarray, np.ndarray]:
+    if all(column.labels is None and column.values.dtype.kind == "i" for column in columns):
+        values = _stacked([column.values for column in columns])
+        small = max(abs(int(values.max(initial=0))), abs(int(values.min(initial=0)))) < 2**31
+        return values.astype(np.int32 if small else np.float64), np.ones(len(values), bool)
     parts, whole = zip(*(as_numbers(column, where, field) for column in columns), strict=True)
-    values = np.stack(parts, axis=1)
+    values = _stacked(parts).copy()
     gone = np.isnan(values)
     values[gone] = 0
     # Whole numbers stay whole: a model may use them as indices.
     small = all(whole) and np.abs(values).max(initial=0) < 2**31
     return values.astype(np.int32 if small else np.float64), np.logical_not(gone.any(1))
+
+
+def _stacked(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Columns side by side, (row, column); one alone is not copied."""
+    return columns[0][:, None] if len(columns) == 1 else np.stack(columns, axis=1)
 
 
 def _is_text(column: Column) -> bool:
@@ -261,8 +270,9 @@ def no_empty_subject(
     if response is None:
         # Which column a model explains is not known here; `validate` looks again, with the model.
         return
-    counts = np.bincount(who, present[response], len(subjects))
-    empty = subjects[counts == 0]
+    responded = np.zeros(len(subjects), bool)
+    responded[who[present[response]]] = True
+    empty = subjects[~responded]
     if len(empty):
         raise DataError(
             f"subject {shown(empty[0])} has no trial with a value of {response!r} ({column_names(sources[response])}; "

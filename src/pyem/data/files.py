@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyem.data.row_names import NOTES
-from pyem.data.texts import MISSING, read_text
+from pyem.data.texts import MISSING, first_rows, read_text
 from pyem.errors import DataError, list_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _PACKED = (".gz", ".bz2", ".xz", ".zip")
-_TEXT_FILES = ("csv", "tsv", "txt")
-_PARQUET_FILES = ("parquet", "pq")
+TEXT_FILES = ("csv", "tsv", "txt")
+PARQUET_FILES = ("parquet", "pq")
 _EXCEL_FILES = ("xlsx", "xlsm")
 
 
@@ -92,16 +92,15 @@ def is_table(path: Path) -> bool:
     name = path.name.lower()
     packed = next((ending for ending in _PACKED if name.endswith(ending)), "")
     kind = name.removesuffix(packed).rpartition(".")[2]
-    return kind in (_TEXT_FILES if packed else _TEXT_FILES + _PARQUET_FILES + _EXCEL_FILES)
+    return kind in (TEXT_FILES if packed else TEXT_FILES + PARQUET_FILES + _EXCEL_FILES)
 
 
 def _read(path: Path, kind: str, *, names: Sequence[str], **how: Any) -> tuple[pd.DataFrame, list[str]]:
-
-    if kind in _PARQUET_FILES:
+    if kind in PARQUET_FILES:
         return _read_parquet(path), []
     if kind in _EXCEL_FILES:
         return _read_excel(path, names)
-    return read_text(path, kind, names=names, **how)
+    return read_text(first_rows(path, kind, names=names, **how), names)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -153,7 +152,7 @@ def _kind(path: Path) -> str:
     name = path.name.lower()
     packed = next((ending for ending in _PACKED if name.endswith(ending)), "")
     _, dot, kind = name.removesuffix(packed).rpartition(".")
-    known = _TEXT_FILES if packed else _TEXT_FILES + _PARQUET_FILES + _EXCEL_FILES
+    known = TEXT_FILES if packed else TEXT_FILES + PARQUET_FILES + _EXCEL_FILES
     if not dot or kind not in known:
         raise DataError(
             f"{str(path)!r} is not a kind of file that can be read; expected .csv, .tsv, .txt (also packed: "

@@ -34,14 +34,14 @@ keep their rows with empty cells']
     if number.dtype.kind not in "iu":
         return []
     lanes, numbers = (lane, number) if order is None else (lane[order], number[order])
-    within = np.diff(numbers)[lanes[1:] == lanes[:-1]]
+    within = _steps(numbers)[lanes[1:] == lanes[:-1]]
     if not len(within) or (within == within[0]).all():
         return []
     through = np.lexsort((number, who))
-    twice = (np.diff(who[through]) == 0) & (np.diff(number[through]) == 0)
+    twice = _same(who[through]) & _same(number[through])
     key, order = (lane, np.lexsort((number, lane))) if twice.any() else (who, through)
-    same = np.diff(key[order]) == 0
-    steps = np.diff(number[order])[same]
+    same = _same(key[order])
+    steps = _steps(number[order])[same]
     usual = int(steps.min())
     jumps = steps > usual
     # Where most steps differ, the numbers count something else, such as milliseconds.
@@ -56,3 +56,13 @@ keep their rows with empty cells']
         f"trial numbers jump for {counted(people, 'subject')}: {gone} {are} not in the table, the first before trial "
         f"{number[first]} {where(first)}; if they were missed, keep their rows with empty cells"
     ]
+
+
+def _steps(numbers: np.ndarray) -> np.ndarray:
+    """How much larger each number is than the one before, in a type that holds it."""
+    wider = {1: np.int16, 2: np.int32}.get(numbers.dtype.itemsize, np.int64)
+    return np.subtract(numbers[1:], numbers[:-1], dtype=wider)
+
+
+def _same(values: np.ndarray) -> np.ndarray:
+    return values[1:] == values[:-1]

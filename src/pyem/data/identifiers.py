@@ -43,7 +43,8 @@ def as_labels(column: Column) -> tuple[np.ndarray, np.ndarray]:
         )
     index, found = pd.factorize(column.values)
     distinct = np.asarray(found)
-    return distinct.astype(int) if floats and all_whole(distinct) else distinct, index
+    whole = distinct.dtype.kind == "i" or (floats and all_whole(distinct))
+    return distinct.astype(int) if whole else distinct, index
 
 
 def natural(label: Any) -> tuple[Any, ...]:

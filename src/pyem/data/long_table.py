@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pyem.data.coded import smallest
 from pyem.data.columns import EXACT, Column, Where, read_columns
 from pyem.data.contrasts import covariates_of
 from pyem.data.counted import Says, counting, counting_columns
@@ -90,7 +91,7 @@ def lanes_from_frame(
 
     found, labels = read_fields(table, sources, codes, said, values=worth)
     notes += coding_notes(table, sources, labels, markers, worth)
-    fields, present, fills = _filled(found, columns, layout.rows)
+    fields, present, fills = _filled(found, columns, layout)
     require_whole_rows(present, response_of(present), said)
     notes += missing_notes(sources, present, missing_outcome, said)
     no_empty_subject(sources, present, who, subjects)
@@ -102,7 +103,7 @@ def lanes_from_frame(
         "fields": layout.together(fields, fills),
         "present": layout.together(present, dict.fromkeys(present, 0)),
         "valid": layout.scatter(np.ones(len(who), bool)),
-        "lane_subject": who[layout.first],
+        "lane_subject": who[layout.first].astype(np.int64),
         "lane_block": blocks[which[layout.first]],
         "subjects": subjects,
         "covariates": known,
@@ -113,14 +114,15 @@ def lanes_from_frame(
     }
 
 
-def _filled(found: Mapping[str, tuple[np.ndarray, np.ndarray]], columns: Mapping[Any, Any], rows: np.ndarray) -> Any:
+def _filled(found: Mapping[str, tuple[np.ndarray, np.ndarray]], columns: Mapping[Any, Any], layout: _Layout) -> Any:
     """Values of each field, where there are some, and what stands in place of others, by name."""
     fields, present, fills = {}, {}, {}
     for name, (array, here) in found.items():
         array = array[:, 0] if _is_one(columns, name) else array
         # Padding and missing values are filled with a value that was seen, so that every function of them is finite.
-        fill = array[rows[np.argmax(here[rows])]] if here.any() else np.zeros_like(array[0])
-        array[~here] = fill
+        fill = array[layout.first_of(here)] if here.any() else np.zeros_like(array[0])
+        if not here.all():
+            array[~here] = fill
         fields[name], present[name], fills[name] = array, here, fill
     return fields, present, fills
 
@@ -179,16 +181,27 @@ def _read(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Layout:
-    """Where each row goes: `rows` are sorted by lane and trial; those of a lane begin at `starts`, and are `lengths` many."""
+    """Where each row goes: `rows` are sorted by lane and trial; those of a lane begin at `starts`, and are `lengths` many.
 
-    rows: np.ndarray
+    There are no `rows` if those of the table are sorted already.
+    """
+
+    rows: np.ndarray | None
     starts: np.ndarray
     lengths: np.ndarray
 
     @property
     def first(self) -> np.ndarray:
         """First row of each lane."""
-        return self.rows[self.starts]
+        return self.starts if self.rows is None else self.rows[self.starts]
+
+    def first_of(self, here: np.ndarray) -> int:
+        """The first of the sorted rows for which `here` is true."""
+        return int(np.argmax(here) if self.rows is None else self.rows[np.argmax(here[self.rows])])
+
+    def sorted(self, values: np.ndarray) -> np.ndarray:
+        """Values (row, ...) in the order of lanes and trials."""
+        return values if self.rows is None else values[self.rows]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -199,22 +212,17 @@ class _Layout:
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         """Position and lane of each of the sorted rows."""
         lane = np.repeat(np.arange(len(self.starts)), self.lengths)
-        return np.arange(len(self.rows)) - np.repeat(self.starts, self.lengths), lane
+        return np.arange(len(lane)) - np.repeat(self.starts, self.lengths), lane
 
     @functools.cached_property
     def sparse(self) -> bool:
         """Whether arrays of all lanes would be padding for the most part."""
         return is_sparse(self.shape[0], self.lengths)
 
-    @functools.cached_property
-    def in_order(self) -> bool:
-        """Whether the table's rows are sorted already."""
-        return bool((self.rows[1:] > self.rows[:-1]).all())
-
     def together(self, values: Mapping[str, np.ndarray], fills: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
         """Arrays (row, ...) by name as (trial, ..., lane), with padding that is only made when needed where it is most."""
         if self.sparse:
-            kept = {name: array[self.rows] for name, array in values.items()}
+            kept = {name: self.sorted(array) for name, array in values.items()}
             return RaggedFields(self.shape[0], self.lengths, kept, fills)
         return {name: self.scatter(array, fills[name]) for name, array in values.items()}
 
@@ -223,8 +231,8 @@ class _Layout:
         n_trials, n_lanes = self.shape
         out = np.empty((n_trials, *values.shape[1:], n_lanes), values.dtype)
         lanes_second = np.moveaxis(out, -1, 1)
-        sorted_rows = values if self.in_order else values[self.rows]
-        if len(self.rows) == n_trials * n_lanes:
+        sorted_rows = self.sorted(values)
+        if len(values) == n_trials * n_lanes:
             # Lanes of the same length, as most experiments have them, are only turned around.
             lanes_second[...] = np.moveaxis(sorted_rows.reshape(n_lanes, n_trials, *values.shape[1:]), 0, 1)
         else:
@@ -241,12 +249,12 @@ def _blocks(columns: Sequence[Column], n: int) -> tuple[np.ndarray, np.ndarray]:
         if k == 0:
             labels, index = found, place
         else:
-            pairs, index = np.unique(index * len(found) + place, return_inverse=True)
+            pairs, index = np.unique(index.astype(np.int64) * len(found) + place, return_inverse=True)
             labels = np.array([f"{labels[p // len(found)]}/{found[p % len(found)]}" for p in pairs], object)
     if len(columns) == 1 and columns[0].ordered:
         return labels, index
     order = in_order(labels)
-    rank = np.empty(len(order), int)
+    rank = np.empty(len(order), smallest(len(order)))
     rank[order] = np.arange(len(order))
     return labels[order], rank[index]
 
@@ -272,26 +280,26 @@ def _lay_out(
     trial: str | None,
     row: Callable[[int], str],
 ) -> tuple[_Layout, list[str]]:
-    key = who * (int(which.max()) + 1) + which
-    notes = []
-    ascending = bool((key[1:] >= key[:-1]).all())
-    by_lane = np.arange(len(key)) if ascending else np.argsort(key, kind="stable")
-    if not ascending:
+    per_person = int(which.max()) + 1
+    key = who.astype(smallest(per_person * (int(who.max()) + 1))) * per_person + which
+    notes: list[str] = []
+    order = None if (key[1:] >= key[:-1]).all() else np.argsort(key, kind="stable")
+    if order is not None:
         notes += _block_notes(who, which, where, block)
-    order, plain = by_lane, ascending
     if number is not None:
-        lanes, numbers = (key, number) if ascending else (key[by_lane], number[by_lane])
-        back = by_lane[1:][(lanes[1:] == lanes[:-1]) & (numbers[1:] < numbers[:-1])]
+        lanes, numbers = (key, number) if order is None else (key[order], number[order])
+        back = np.flatnonzero((lanes[1:] == lanes[:-1]) & (numbers[1:] < numbers[:-1])) + 1
         if len(back):
-            order, plain = np.lexsort((number, key)), False
+            back = back if order is None else order[back]
+            order = np.lexsort((number, key))
             notes.append(
                 f"trials were sorted by {trial!r} within their block: those {where(int(back.min()))} and after "
                 f"({len(np.unique(who[back]))} subjects in all) are out of order in the table"
             )
-        lanes, numbers = (key, number) if plain else (key[order], number[order])
+            lanes, numbers = key[order], number[order]
         _no_duplicates(lanes, numbers, order, where, block, trial, row)
-        notes += gap_notes(who, key, number, where, None if plain else order)
-    ordered = key if plain else key[order]
+        notes += gap_notes(who, key, number, where, order)
+    ordered = key if order is None else key[order]
     starts = np.append(0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1)
     return _Layout(order, starts, np.diff(starts, append=len(ordered))), notes
 
@@ -310,7 +318,7 @@ def _block_notes(who: np.ndarray, which: np.ndarray, where: Where, block: list[s
 def _no_duplicates(
     lanes: np.ndarray,
     numbers: np.ndarray,
-    order: np.ndarray,
+    order: np.ndarray | None,
     where: Where,
     block: list[str],
     trial: str | None,
@@ -319,7 +327,8 @@ def _no_duplicates(
     same = np.flatnonzero((lanes[1:] == lanes[:-1]) & (numbers[1:] == numbers[:-1]))
     if len(same):
         twice = numbers[same[0]]
-        one, other = sorted(int(k) for k in order[same[0] : same[0] + 2])
+        first = int(same[0])
+        one, other = (first, first + 1) if order is None else sorted(int(k) for k in order[first : first + 2])
         blocks = "" if block else ", or name the column of the blocks with block="
         raise DataError(
             f"trial {twice} (column {trial!r}) is there twice {where(other)}, first in row {row(one)}; every subject "

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.data.coded_files import read_coded
+from pyem.data.columns import CodedTable
 from pyem.data.files import is_table, read_table
 from pyem.data.identifiers import natural
 from pyem.data.preparing import listed, used_columns
@@ -209,6 +211,23 @@ def _same_columns(files: Sequence[Path], tables: Sequence[pd.DataFrame], used: S
 def read_paths(paths: Paths, pattern: str | None, options: Mapping[str, Any], **how: Any) -> pd.DataFrame:
     """The table of all files that are meant. See `pyem.Dataset.read`, whose `options` say which columns are used."""
     files, pattern = find_files(paths, pattern)
+    return _table(files, pattern, options, **how)
+
+
+def read_used(paths: Paths, pattern: str | None, options: Mapping[str, Any], **how: Any) -> pd.DataFrame | CodedTable:
+    """The same, if nothing but the columns that `options` name will be asked for: one plain file is read into these alone."""
+    files, pattern = find_files(paths, pattern)
+    general = ("where", "exclude", "join_rows_by")
+    if len(files) == 1 and pattern is None and options.get("people") is None and not any(map(options.get, general)):
+        names = [str(name) for name in (options.get("subject", ""), *listed(options.get("block")))]
+        used = [str(name) for name in used_columns(**{"subject": "", "columns": {}, **options})]
+        table = read_coded(files[0], subject=names[0], names=names, used=used, **how)
+        if table is not None:
+            return table
+    return _table(files, pattern, options, **how)
+
+
+def _table(files: Sequence[Path], pattern: str | None, options: Mapping[str, Any], **how: Any) -> pd.DataFrame:
     subject, block = options.get("subject", ""), listed(options.get("block"))
     used = used_columns(**{"subject": subject, "columns": {}, **options})
     table = read_files(files, pattern, used, names=[str(name) for name in (subject, *block)], **how)

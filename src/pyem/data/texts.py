@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import codecs
 import collections
+import dataclasses
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,10 +53,37 @@ def usual_encoding(path: Path) -> str:
     return "utf-8-sig" if start.startswith(codecs.BOM_UTF8) else "utf-8"
 
 
-def read_text(
+@dataclasses.dataclass(frozen=True, eq=False)
+class TextFile:
+    """A text file, and what its first rows say."""
+
+    path: Path
+    separator: str
+    encoding: str
+    decimal: str | None
+    header: tuple[str, ...]
+    """Names of its columns."""
+    skipped: int
+    """Lines before the header."""
+    sample: pd.DataFrame
+    """Its first rows."""
+    texts: tuple[str, ...]
+    """Columns with a text in the first rows that is no number."""
+    notes: tuple[str, ...]
+    """How it was read."""
+    options: Mapping[str, Any]
+    """Those of pandas that read it."""
+
+    @property
+    def may_have_commas(self) -> bool:
+        """Whether its numbers may have decimal commas."""
+        return self.decimal == "," or (self.separator == ";" and self.decimal is None)
+
+
+def first_rows(
     path: Path, kind: str, *, separator: str | None, encoding: str | None, decimal: str | None, names: Sequence[str]
-) -> tuple[pd.DataFrame, list[str]]:
-    """A table, and notes on how it was read.
+) -> TextFile:
+    """What the first rows of a file say.
 
     Parameters
     ----------
@@ -67,7 +95,7 @@ def read_text(
     Raises
     ------
     DataError
-        If the columns seem to have another separator, two have the same name, or rows are longer than the header.
+        If the columns seem to have another separator, or two have the same name.
     """
     import pandas as pd
 
@@ -75,12 +103,8 @@ def read_text(
     start = first_bytes(path).decode(encoding, errors="replace")
     stated = _STATED.match(start)
     separator = separator or (str(stated[1]) if stated else _usual_separator(start, kind))
-    options: dict[str, Any] = {
-        "sep": separator,
-        "encoding": encoding,
-        "index_col": False,
-        "skiprows": 1 if stated else 0,
-    }
+    skipped = 1 if stated else 0
+    options: dict[str, Any] = {"sep": separator, "encoding": encoding, "index_col": False, "skiprows": skipped}
     header = list(pd.read_csv(path, nrows=0, **options).columns)
     _one_separator(path, header, separator)
     _each_once(path, pd.read_csv(path, nrows=1, header=None, dtype=str, keep_default_na=False, **options))
@@ -92,16 +116,34 @@ def read_text(
     options["decimal"] = decimal or "."
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.ParserWarning)
-        texts = _columns_of_text(pd.read_csv(path, nrows=SAMPLE, **options))
-    # Each text is kept once: that takes half the time, and a tenth of the memory.
-    options["dtype"] = options.get("dtype", {}) | dict.fromkeys(texts, "category")
-    frame = _whole_rows(path, header, options)
+        sample = pd.read_csv(path, nrows=SAMPLE, **options)
     notes = [f"the first line of the file says that its columns are separated by {stated[1]!r}"] if stated else []
     if separator == SPACES:
         notes.append("columns of the file were taken to be separated by spaces")
-    if separator == ";" and decimal is None:
-        notes += _read_commas(frame, names)
-    return frame, notes
+    texts = tuple(_columns_of_text(sample))
+    return TextFile(path, separator, encoding, decimal, tuple(header), skipped, sample, texts, tuple(notes), options)
+
+
+def read_text(file: TextFile, names: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """A table, and notes on how it was read.
+
+    Parameters
+    ----------
+    file
+        What `first_rows` says of it.
+    names
+        Columns that hold names, which are kept as they are written.
+
+    Raises
+    ------
+    DataError
+        If rows are longer than the header.
+    """
+    # Each text is kept once: that takes half the time, and a tenth of the memory.
+    kinds = file.options.get("dtype", {}) | dict.fromkeys(file.texts, "category")
+    frame = _whole_rows(file.path, list(file.header), {**file.options, "dtype": kinds})
+    commas = _read_commas(frame, names) if file.may_have_commas and file.decimal is None else []
+    return frame, [*file.notes, *commas]
 
 
 def _usual_separator(start: str, kind: str) -> str:

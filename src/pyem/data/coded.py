@@ -1,0 +1,140 @@
+"""Columns that are read piece by piece into compact arrays: indices of distinct values, and the smallest whole numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyem.data.columns import CodedTable, Column, all_whole
+from pyem.data.ragged import narrow
+from pyem.data.row_names import NOTES
+
+TRUE, FALSE = ("True", "TRUE", "true"), ("False", "FALSE", "false")
+"""How pandas knows truth values in text files."""
+
+
+class Unknown(Exception):
+    """A file, or what is asked of it, that has to be read in the general way."""
+
+
+class Texts:
+    """A column of text that grows piece by piece: each text is kept once.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> texts = Texts()
+    >>> texts.add(pa.array(["left", None, "right", "left"]).dictionary_encode())
+    >>> texts.column("choice").values.tolist()
+    [0, -1, 1, 0]
+    """
+
+    def __init__(self, missing: Sequence[str] = ()) -> None:
+        self._missing = frozenset(missing)
+        self._known: dict[str, int] = {}
+        self._pieces: list[np.ndarray] = []
+
+    def add(self, piece: Any) -> None:
+        """Append an Arrow dictionary array."""
+        labels = piece.dictionary.to_pylist()
+        places = [-1 if label in self._missing else self._known.setdefault(label, len(self._known)) for label in labels]
+        index = piece.indices.fill_null(len(labels)) if piece.null_count else piece.indices
+        known = np.array([*places, -1], smallest(len(self._known)))
+        self._pieces.append(known[index.to_numpy(zero_copy_only=False)])
+
+    @property
+    def labels(self) -> list[str]:
+        """The distinct texts in order of appearance."""
+        return list(self._known)
+
+    def column(self, name: str) -> Column:
+        """All of it; blank cells are missing."""
+        index, labels = joined(self._pieces), self.labels
+        blank = [not label.strip() for label in labels]
+        if any(blank):
+            kept = np.cumsum(np.logical_not(blank)) - 1
+            index = np.array([*np.where(blank, -1, kept), -1], smallest(len(labels)))[index]
+            labels = [label for label, gone in zip(labels, blank, strict=True) if not gone]
+        return Column(name, index, tuple(labels))
+
+
+class Truths(Texts):
+    """A column of truth values as text files have them."""
+
+    def column(self, name: str) -> Column:
+        """All of it, as numbers 0 and 1."""
+        if not set(self.labels) <= {*TRUE, *FALSE}:
+            raise Unknown(f"column {name!r} has other values than truth values")
+        worth = np.array([*(float(label in TRUE) for label in self.labels), np.nan])
+        return Column(name, worth[joined(self._pieces)], None, whole=True, kind="boolean")
+
+
+class Numbers:
+    """A column of numbers that grows piece by piece.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> numbers = Numbers(whole=True)
+    >>> numbers.add(pa.array([1, 2, 300]))
+    >>> numbers.column("trial").values.dtype
+    dtype('int16')
+    """
+
+    def __init__(self, *, whole: bool, kind: str = "number") -> None:
+        self._whole, self._kind = whole, kind
+        self._pieces: list[np.ndarray] = []
+        self._gone = False
+
+    def add(self, piece: Any) -> None:
+        """Append an Arrow array of numbers or truth values."""
+        if not piece.null_count and self._whole:
+            values = piece.to_numpy(zero_copy_only=False)
+            self._pieces.append(narrow(values) if values.dtype.kind == "i" else values.astype(np.int8))
+            return
+        self._gone |= piece.null_count > 0
+        self._pieces.append(as_floats(piece))
+
+    def column(self, name: str) -> Column:
+        """All of it; whole numbers in the smallest type that holds them."""
+        values = joined(self._pieces)
+        if values.dtype.kind == "i":
+            return Column(name, values, None, whole=True, kind=self._kind)
+        gone = np.isnan(values)
+        whole = self._whole or bool(gone.any() and all_whole(values[~gone]))
+        return Column(name, values, None, whole=whole, kind=self._kind)
+
+
+def as_floats(piece: Any) -> np.ndarray:
+    """An Arrow array as float64, NaN where missing."""
+    import pyarrow as pa
+
+    values = piece.cast(pa.float64(), safe=False) if not pa.types.is_boolean(piece.type) else piece.cast(pa.int8())
+    return values.to_numpy(zero_copy_only=False).astype(float, copy=False)
+
+
+def smallest(n: int) -> np.dtype:
+    """The smallest type of whole numbers for -1, 0, ..., n - 1.
+
+    Examples
+    --------
+    >>> smallest(2), smallest(129)
+    (dtype('int8'), dtype('int16'))
+    """
+    return np.min_scalar_type(-max(1, n))
+
+
+def joined(pieces: list[np.ndarray]) -> np.ndarray:
+    """Pieces as one array of the widest of their types; the list is emptied, to have no more than two copies."""
+    whole = np.concatenate(pieces) if pieces else np.zeros(0)
+    pieces.clear()
+    return whole
+
+
+def coded_table(columns: Mapping[str, Texts | Numbers], header: Sequence[str], notes: Iterable[str] = ()) -> CodedTable:
+    """A table of what was read."""
+    made = {name: column.column(name) for name, column in columns.items()}
+    n_rows = len(next(iter(made.values())).values)
+    return CodedTable(made, tuple(header), n_rows, {NOTES: list(notes)})
