@@ -38,11 +38,19 @@ class Texts:
 
     def add(self, piece: Any) -> None:
         """Append an Arrow dictionary array."""
+        self._pieces.append(self.coded(piece))
+
+    def coded(self, piece: Any) -> np.ndarray:
+        """The codes of an Arrow dictionary array, -1 where missing; new texts get new codes."""
         labels = piece.dictionary.to_pylist()
         places = [-1 if label in self._missing else self._known.setdefault(label, len(self._known)) for label in labels]
         index = piece.indices.fill_null(len(labels)) if piece.null_count else piece.indices
         known = np.array([*places, -1], smallest(len(self._known)))
-        self._pieces.append(known[index.to_numpy(zero_copy_only=False)])
+        return known[index.to_numpy(zero_copy_only=False)]
+
+    def take(self, labels: Sequence[str]) -> None:
+        """Append each of these texts once."""
+        self._pieces.append(np.array([self._known.setdefault(label, len(self._known)) for label in labels], int))
 
     @property
     def labels(self) -> list[str]:
@@ -86,16 +94,10 @@ class Numbers:
     def __init__(self, *, whole: bool, kind: str = "number") -> None:
         self._whole, self._kind = whole, kind
         self._pieces: list[np.ndarray] = []
-        self._gone = False
 
     def add(self, piece: Any) -> None:
         """Append an Arrow array of numbers or truth values."""
-        if not piece.null_count and self._whole:
-            values = piece.to_numpy(zero_copy_only=False)
-            self._pieces.append(narrow(values) if values.dtype.kind == "i" else values.astype(np.int8))
-            return
-        self._gone |= piece.null_count > 0
-        self._pieces.append(as_floats(piece))
+        self._pieces.append(as_values(piece, whole=self._whole))
 
     def column(self, name: str) -> Column:
         """All of it; whole numbers in the smallest type that holds them."""
@@ -107,11 +109,15 @@ class Numbers:
         return Column(name, values, None, whole=whole, kind=self._kind)
 
 
-def as_floats(piece: Any) -> np.ndarray:
-    """An Arrow array as float64, NaN where missing."""
+def as_values(piece: Any, *, whole: bool) -> np.ndarray:
+    """An Arrow array as the smallest whole numbers, if it is of whole ones and complete; else as float64, NaN where missing."""
     import pyarrow as pa
 
-    values = piece.cast(pa.float64(), safe=False) if not pa.types.is_boolean(piece.type) else piece.cast(pa.int8())
+    if whole and not piece.null_count:
+        values = piece.to_numpy(zero_copy_only=False)
+        # Truth values, and whole numbers without a sign, which are of 32 bits at most.
+        return narrow(values.astype({"b": np.int8, "u": np.int64}.get(values.dtype.kind, values.dtype), copy=False))
+    values = piece.cast(pa.int8()) if pa.types.is_boolean(piece.type) else piece.cast(pa.float64(), safe=False)
     return values.to_numpy(zero_copy_only=False).astype(float, copy=False)
 
 

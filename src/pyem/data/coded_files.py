@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pyem.data.coded import Numbers, Texts, Unknown, coded_table
+from pyem.data.coded import Unknown, coded_table
 from pyem.data.columns import CodedTable
 from pyem.data.files import PARQUET_FILES, TEXT_FILES
-from pyem.data.streaming import streamed_columns
+from pyem.data.streaming import reader_of, streamed_columns
 from pyem.data.texts import first_rows
 from pyem.errors import DataError
 
@@ -61,13 +61,22 @@ def _parquet(path: Path, used: Sequence[str]) -> CodedTable:
     _plain(schema.pandas_metadata or {})
     if len(set(schema.names)) < len(schema.names) or not set(used) <= set(schema.names):
         raise Unknown("columns are not there, or twice")
-    columns = {name: _column(schema.field(name).type) for name in used}
-    texts = [name for name, column in columns.items() if isinstance(column, Texts)]
-    with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
-        for batch in file.iter_batches(columns=list(used), batch_size=1 << 18):
-            for name, column in columns.items():
-                column.add(batch.column(batch.schema.get_field_index(name)))
+    kinds = {name: parquet_kind(name, schema.field(name).type) for name in used}
+    columns = {name: reader_of(kind) for name, kind in kinds.items()}
+    for batch in parquet_pieces(path, kinds):
+        for name, column in columns.items():
+            column.add(batch[name])
     return coded_table(columns, schema.names)
+
+
+def parquet_pieces(path: Path, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Arrow arrays by name of the rows of a Parquet file, piece by piece."""
+    import pyarrow.parquet
+
+    texts = [name for name, kind in kinds.items() if kind == "label"]
+    with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
+        for batch in file.iter_batches(columns=list(kinds), batch_size=1 << 18):
+            yield {name: batch.column(batch.schema.get_field_index(name)) for name in kinds}
 
 
 def _plain(pandas: dict[str, Any]) -> None:
@@ -77,16 +86,22 @@ def _plain(pandas: dict[str, Any]) -> None:
         raise Unknown("the file has an index, or attributes")
 
 
-def _column(kind: Any) -> Texts | Numbers:
-    """A column for an Arrow type."""
+def parquet_kind(name: str, kind: Any) -> str:
+    """What a column of an Arrow type is: label (text), flag (truth values), whole or number.
+
+    Raises
+    ------
+    Unknown
+        If it is of another type.
+    """
     from pyarrow import types
 
     if types.is_string(kind) or types.is_large_string(kind):
-        return Texts()
+        return "label"
     if types.is_boolean(kind):
-        return Numbers(whole=True, kind="boolean")
+        return "flag"
     if types.is_integer(kind) and kind != "uint64":
-        return Numbers(whole=True)
+        return "whole"
     if types.is_float32(kind) or types.is_float64(kind):
-        return Numbers(whole=False)
-    raise Unknown(f"columns of type {kind}")
+        return "number"
+    raise Unknown(f"its column {name!r} is of type {kind}")

@@ -96,6 +96,10 @@ class CodedTable:
     def __len__(self) -> int:
         return self.n_rows
 
+    def without(self, name: str, markers: Sequence[Any]) -> Column:
+        """One of its columns, with cells that hold a marker missing."""
+        return _without(self.known[name], markers)
+
 
 def open_table(frame: Any) -> Any:
     """A pandas, polars or Arrow table by way of narwhals, its columns named by text.
@@ -152,7 +156,7 @@ def read_columns(
         If it is no table, has no rows, lacks a column, or a column mixes text and numbers.
     """
     if isinstance(frame, CodedTable):
-        return {name: _without(frame.known[name], (markers or {}).get(name, ())) for name in dict.fromkeys(names)}
+        return {name: frame.without(name, (markers or {}).get(name, ())) for name in dict.fromkeys(names)}
     table = open_table(frame)
     require(table.columns, names, frame)
     names = list(dict.fromkeys(names))

@@ -46,18 +46,34 @@ def streamed_columns(file: TextFile, used: Sequence[str], names: Sequence[str]) 
     """
     import pyarrow as pa
 
-    utf_8 = codecs.lookup(file.encoding).name in ("utf-8", "utf-8-sig")
-    if not utf_8 or file.may_have_commas or len(file.separator) > 1 or len(file.header) < 2:
-        raise Unknown("encoding, separator or header")
-    if not set(used) <= set(file.header):
-        raise Unknown("a column is not there")
-    kinds = {name: "name" if name in names else _kind(file, name) for name in used}
+    kinds = kinds_of(file, used, names)
     for _ in range(1 + len(used)):
+        columns = {name: reader_of(kind) for name, kind in kinds.items()}
         try:
-            return _read(file, kinds)
+            for piece in text_pieces(file, kinds):
+                for name, column in columns.items():
+                    column.add(piece[name])
+            return columns
         except pa.ArrowInvalid as error:
-            kinds = _corrected(file, kinds, str(error))
+            kinds = corrected(file, kinds, str(error))
     raise Unknown("columns change their kind")
+
+
+def kinds_of(file: TextFile, used: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """What each column is: name, text, whole, number or truth.
+
+    Raises
+    ------
+    Unknown
+        If the file is to be read in the general way.
+    """
+    if codecs.lookup(file.encoding).name not in ("utf-8", "utf-8-sig"):
+        raise Unknown(f"its encoding is {file.encoding}")
+    if file.may_have_commas or len(file.separator) > 1 or len(file.header) < 2:
+        raise Unknown("it may have decimal commas, or its columns are separated by spaces")
+    if not set(used) <= set(file.header):
+        raise Unknown(f"it has no column {next(name for name in used if name not in file.header)!r}")
+    return {name: "name" if name in names else _kind(file, name) for name in used}
 
 
 def _kind(file: TextFile, name: str) -> str:
@@ -74,7 +90,7 @@ def _kind(file: TextFile, name: str) -> str:
     return "truth"
 
 
-def _corrected(file: TextFile, kinds: Mapping[str, str], error: str) -> dict[str, str]:
+def corrected(file: TextFile, kinds: Mapping[str, str], error: str) -> dict[str, str]:
     """What columns are if whole numbers in the first rows are followed by others."""
     failed = _FAILED.search(error)
     name = file.header[int(failed[1])] if failed else None
@@ -84,7 +100,14 @@ def _corrected(file: TextFile, kinds: Mapping[str, str], error: str) -> dict[str
     return {**kinds, name: "number"}
 
 
-def _read(file: TextFile, kinds: Mapping[str, str]) -> dict[str, Reader]:
+def text_pieces(file: TextFile, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Arrow arrays by name of the rows of a text file, piece by piece; `kinds` says what each is.
+
+    Raises
+    ------
+    Unknown, pyarrow.ArrowInvalid
+        If a piece is not as expected.
+    """
     import pyarrow as pa
     import pyarrow.csv
 
@@ -100,7 +123,6 @@ def _read(file: TextFile, kinds: Mapping[str, str]) -> dict[str, Reader]:
     )
     parse = pyarrow.csv.ParseOptions(delimiter=file.separator)
     places = [str(k) for k in range(len(file.header))]
-    columns = {name: _column(kind) for name, kind in kinds.items()}
     for piece in _pieces(file, whole="whole" in kinds.values()):
         table = pyarrow.csv.read_csv(
             pa.BufferReader(piece),
@@ -110,26 +132,27 @@ def _read(file: TextFile, kinds: Mapping[str, str]) -> dict[str, Reader]:
             # What is freed goes back at once.
             memory_pool=pa.system_memory_pool(),
         )
-        for name, column in columns.items():
-            for chunk in table.column(at[name]).chunks:
-                _add(column, chunk, kinds[name])
-    return columns
+        _require_finite([table.column(at[name]) for name, kind in kinds.items() if kind == "number"])
+        for batch in table.to_batches():
+            yield {name: batch.column(batch.schema.get_field_index(at[name])) for name in kinds}
 
 
-def _column(kind: str) -> Reader:
+def reader_of(kind: str) -> Reader:
+    """What collects a column of this kind."""
     if kind in ("whole", "number"):
         return Numbers(whole=kind == "whole")
+    if kind == "flag":
+        return Numbers(whole=True, kind="boolean")
     if kind == "truth":
         return Truths(MISSING)
-    return Texts(("",) if kind == "name" else MISSING)
+    return Texts({"name": ("",), "text": MISSING}.get(kind, ()))
 
 
-def _add(column: Reader, chunk: Any, kind: str) -> None:
+def _require_finite(columns: Sequence[Any]) -> None:
     import pyarrow.compute as compute
 
-    if kind == "number" and compute.all(compute.is_finite(chunk)).as_py() is False:
+    if any(compute.all(compute.is_finite(column)).as_py() is False for column in columns):
         raise Unknown("numbers that are not finite")
-    column.add(chunk)
 
 
 def _pieces(file: TextFile, *, whole: bool) -> Iterator[bytes]:
