@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pyem.data import many_files
+from pyem.data.coded import Texts
 from pyem.data.columns import CodedTable
 from pyem.data.long_table import lanes_from_frame
 from pyem.errors import DataError
@@ -177,3 +180,15 @@ def test_parquet_files(tmp_path: Path, name: str) -> None:
     # A table with an index of its own has fewer columns than its file.
     frame.set_index("id").to_parquet(tmp_path / "b.parquet")
     assert not same(tmp_path / "b.parquet")
+
+
+def test_texts_come_in_the_order_of_the_rows(tmp_path: Path) -> None:
+    """Programs other than pandas write dictionaries in any order, and with entries that are in no row."""
+    labels = pa.DictionaryArray.from_arrays(pa.array([2, 2, 0, 0]), pa.array(["a", "nobody", "b"]))
+    table = pa.table({"id": labels, "resp": pa.array([0, 1, 1, 0]), "win": pa.array([1, 0, 1, 0])})
+    pq.write_table(table, tmp_path / "a.parquet", store_schema=False)
+    options = {"block": [], "trial": None, "columns": {"choice": "resp", "reward": "win"}}
+    assert same(tmp_path / "a.parquet", **options)
+    texts = Texts()
+    texts.add(labels)
+    assert texts.column("id").labels == ("b", "a")

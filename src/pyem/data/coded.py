@@ -43,10 +43,21 @@ class Texts:
     def coded(self, piece: Any) -> np.ndarray:
         """The codes of an Arrow dictionary array, -1 where missing; new texts get new codes."""
         labels = piece.dictionary.to_pylist()
-        places = [-1 if label in self._missing else self._known.setdefault(label, len(self._known)) for label in labels]
         index = piece.indices.fill_null(len(labels)) if piece.null_count else piece.indices
-        known = np.array([*places, -1], smallest(len(self._known)))
-        return known[index.to_numpy(zero_copy_only=False)]
+        index = index.to_numpy(zero_copy_only=False)
+        if not all(label in self._known or label in self._missing for label in labels):
+            self._meet(labels, index)
+        # What is in a dictionary, but in no row, is not known.
+        places = [self._known.get(label, -1) for label in labels]
+        return np.array([*places, -1], smallest(len(self._known)))[index]
+
+    def _meet(self, labels: Sequence[str], index: np.ndarray) -> None:
+        """New texts get codes in the order in which they come in the rows, not in that of the dictionary."""
+        first = np.full(len(labels) + 1, len(index))
+        first[index[::-1]] = np.arange(len(index))[::-1]
+        for k in np.argsort(first[:-1], kind="stable"):
+            if first[k] < len(index) and labels[k] not in self._missing:
+                self._known.setdefault(labels[k], len(self._known))
 
     def take(self, labels: Sequence[str]) -> None:
         """Append each of these texts once."""

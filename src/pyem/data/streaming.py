@@ -149,9 +149,9 @@ def reader_of(kind: str) -> Reader:
 
 
 def _require_finite(columns: Sequence[Any]) -> None:
-    import pyarrow.compute as compute
+    from pyarrow.compute import call_function
 
-    if any(compute.all(compute.is_finite(column)).as_py() is False for column in columns):
+    if any(call_function("all", [call_function("is_finite", [column])]).as_py() is False for column in columns):
         raise Unknown("numbers that are not finite")
 
 
