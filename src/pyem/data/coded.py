@@ -55,7 +55,7 @@ class Texts:
         """New texts get codes in the order in which they come in the rows, not in that of the dictionary."""
         first = np.full(len(labels) + 1, len(index))
         first[index[::-1]] = np.arange(len(index))[::-1]
-        for k in np.argsort(first[:-1], kind="stable"):
+        for k in np.argsort(first[:-1], kind="stable").tolist():
             if first[k] < len(index) and labels[k] not in self._missing:
                 self._known.setdefault(labels[k], len(self._known))
 
