@@ -17,6 +17,7 @@ SLOW = {
     "coming-from-pybefit.md": "pymdp and NUTS",
     "coming-from-pyem.md": "numerical derivatives",
     "designs.md": "five studies",
+    "large.md": "two fits of data in partitions",
     "response-times.md": "two hierarchical diffusion models",
     "quickstart.md": "a study from data to recovery",
     "study.md": "thousands of people",
@@ -25,6 +26,7 @@ SLOW = {
 WRITTEN = {
     "README.md": ["choices.png", "recovery.png"],
     "bayesian.md": ["check.png", "fit.nc"],
+    "large.md": ["em-of-the-game", "game-0.parquet", "game-1.parquet", "results-of-the-game"],
     "designs.md": ["both.png", "groups.png", "sessions.png", "signal.png", "threat.png"],
     "quickstart.md": [
         "choice_curves.png",

@@ -26,6 +26,7 @@ FIT = ("--model", "rw1a1b", *DATA_OPTIONS, "--no-figures")
         (("--group", "student_t", "--df", "nan"), 1, "df=nan"),
         (("--method", "mle", "--starts", "100000000"), 2, "should be less than or equal to 1000"),
         (("--method", "nuts", "--draws", "10000000000"), 2, "should be less than or equal to 1000000"),
+        (("--method", "map", "--resume"), 1, "--resume is for --method em, nuts, svi"),
         (("--covariate", "STAI:trait"), 1, r"a colon in a column's name is written \:"),
     ],
 )
@@ -110,3 +111,27 @@ def test_ctrl_c_is_answered_in_words_from_the_first_moment_on(data_file, tmp_pat
     assert said == "interrupted: nothing was written\n"
     assert process.returncode == 130
     assert left(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on(data_file, tmp_path, monkeypatch):
+    """`--resume` keeps where a fit stands beside the results, until these are written."""
+    from pyem.infer.checkpoint import Kept
+
+    write, times = Kept.write, []
+
+    def then_die(self, known):
+        write(self, known)
+        times.append(1)
+        if len(times) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Kept, "write", then_die)
+    words = ("fit", data_file, *FIT, "--out", tmp_path / "results", "--resume")
+    pyem_command(*words, code=130)
+    assert left(tmp_path) == [".results.resume"]
+    pyem_command(*words)
+    assert left(tmp_path) == ["results"]
+    pyem_command("fit", data_file, *FIT, "--out", tmp_path / "straight")
+    for name in ("group.csv", "subjects.csv"):
+        assert (tmp_path / "results" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,6 +83,7 @@ def fit(
     seed: opt.Seed = 0,
     out: opt.Out = Path("results"),
     force: opt.Force = False,
+    resume: opt.Resume = False,
     figures: opt.Figures = True,
 ) -> None:
     """Fit one or more models to the data of a group of people."""
@@ -116,7 +118,7 @@ def fit(
         chains=chains,
         seed=seed,
     )
-    _run(request, out, force=force, figures=figures)
+    _run(request, out, force=force, figures=figures, resume=resume)
 
 
 @app.command(
@@ -143,12 +145,13 @@ def repeat(
     _run(request, out, force=force, figures=figures)
 
 
-def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
+def _run(request: Request, out: Path, *, force: bool, figures: bool, resume: bool = False) -> None:
     """Fit, print, and write the folder of results."""
     from pyem.cli import concurrent, reading, runs
 
     runs.check_request(request)
     report.check_free(out, force=force)
+    kept = runs.kept_beside(out, request) if resume else None
     # Started first, so that Matplotlib is imported there while JAX is imported here.
     with report.Artist() if figures else contextlib.nullcontext() as artist:
         from pyem.cli import cache
@@ -170,7 +173,8 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
                 if request.method == "hbi"
                 else None
             )
-            each = runs.run_fits(request, models, data, progress=shown) if together is None else together.fits.values()
+            alone = runs.run_fits(request, models, data, progress=shown, kept=kept)
+            each = alone if together is None else together.fits.values()
             for name, one in zip(names, each, strict=True):
                 fits[name] = one
                 _ask_for_figures(artist, one, folders[name])
@@ -194,6 +198,8 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool) -> None:
                 for name, content in (artist.figures() if artist else {}).items():
                     (folder / name).write_bytes(content)
                 report.write_log(folder, log.content(data, fits, folders))
+            if kept is not None:
+                shutil.rmtree(kept, ignore_errors=True)
             screen.print(terminal.written_lines(out), markup=False)
 
 

@@ -221,6 +221,15 @@ Seed = Annotated[int, _option(SEARCH, "Of whatever is random.", metavar="NUMBER"
 
 Out = Annotated[Path, _option(OUTPUT, "Where results go; made when all is done.", metavar="FOLDER")]
 Force = Annotated[bool, _option(OUTPUT, "Replace earlier results.", "--force")]
+Resume = Annotated[
+    bool,
+    _option(
+        OUTPUT,
+        "Keep where the fit stands beside the results while it runs (em, nuts, svi), and go on from there if an earlier run "
+        "was killed.",
+        "--resume",
+    ),
+]
 Figures = Annotated[bool, _option(OUTPUT, "Draw figures.", "--figures/--no-figures")]
 
 

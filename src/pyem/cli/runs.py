@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 METHODS = ("em", "map", "mle", "bayes", "nuts", "svi", "hbi")
 HIERARCHICAL = ("em", "bayes", "nuts", "svi")
+RESUMED = ("em", "nuts", "svi")
+"""Methods that keep where they stand."""
 MODIFIERS = ("lapse", "stickiness", "side_bias", "cues")
 
 
@@ -276,24 +279,44 @@ def make_group(request: Request, model: Model) -> pyem.Group:
 # -- fits ---------------------------------------------------------------------------------------------------------------
 
 
-def run_fits(request: Request, models: Sequence[Model], data: Dataset, *, progress: bool = False) -> Iterator[Any]:
-    """Fit every model in turn."""
+def kept_beside(out: Path, request: Request) -> Path:
+    """The folder in which a fit keeps where it stands until its results are written.
+
+    Raises
+    ------
+    ValueError
+        If the method keeps nothing.
+    """
+    if request.method not in RESUMED:
+        raise ValueError(
+            f"--resume is for --method {', '.join(RESUMED)}, which take long; leave it out for {request.method}"
+        )
+    out = out.resolve()
+    return out.with_name(f".{out.name}.resume")
+
+
+def run_fits(
+    request: Request, models: Sequence[Model], data: Dataset, *, progress: bool = False, kept: Path | None = None
+) -> Iterator[Any]:
+    """Fit every model in turn; where each stands is kept in a folder if that is given."""
     groups = [make_group(request, model) for model in models]
     designs: list[Any] = [make_design(request, model) for model in models]
-    for model, group in zip(designs, groups, strict=True):
+    for k, (model, group) in enumerate(zip(designs, groups, strict=True)):
+        shown: dict[str, Any] = {"progress": progress}
+        long = shown | {"group": group, "checkpoint": None if kept is None else kept / str(k)}
         if request.method == "em":
-            yield pyem.fit_em(model, data, group=group, max_iter=request.max_iter, tol=request.tol, progress=progress)
+            yield pyem.fit_em(model, data, max_iter=request.max_iter, tol=request.tol, **long)
         elif request.method == "bayes":
-            yield pyem.fit_bayes(model, data, group=group, key=request.seed, progress=progress)
+            yield pyem.fit_bayes(model, data, group=group, key=request.seed, **shown)
         elif request.method == "nuts":
             size = {"draws": request.draws, "warmup": request.warmup, "chains": request.chains}
-            yield pyem.fit_nuts(model, data, group=group, key=request.seed, progress=progress, **size)
+            yield pyem.fit_nuts(model, data, key=request.seed, **size, **long)
         elif request.method == "svi":
-            yield pyem.fit_svi(model, data, group=group, key=request.seed, progress=progress)
+            yield pyem.fit_svi(model, data, key=request.seed, **long)
         elif request.method == "map":
-            yield pyem.fit_map(model, data, progress=progress)
+            yield pyem.fit_map(model, data, **shown)
         else:
-            yield pyem.fit_mle(model, data, starts=request.starts, key=request.seed, progress=progress)
+            yield pyem.fit_mle(model, data, starts=request.starts, key=request.seed, **shown)
 
 
 def check_request(request: Request) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,20 +22,19 @@ from pyem.data.lengths import lane_lengths
 from pyem.data.long_table import lanes_from_frame
 from pyem.data.many_files import read_used
 from pyem.data.masks import masks, trials
+from pyem.data.opening import open_dataset
+from pyem.data.partitioned import PartitionedDataset
 from pyem.data.parts import by_length, fingerprint, lanes_of, people_of, responses_of
 from pyem.data.ragged import RaggedFields, first_seen, is_sparse, wide
 from pyem.model.model import Model
 from pyem.model.record import Record
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """Trials of a group of people, as lanes.
 
-    Make one with `from_frame`, `read` or `from_arrays`.
+    Make one with `from_frame`, `read` or `from_arrays`; data that do not fit into memory with `open`.
 
     Parameters
     ----------
@@ -250,6 +249,29 @@ class Dataset:
         return cls.from_frame(table, **options)
 
     @classmethod
+    def open(cls, path: str | Path | Sequence[str | Path], **options: Any) -> PartitionedDataset:
+        """Data from CSV or Parquet files that need not fit into memory, as partitions on the disk.
+
+        The files are read once, person by person, and checked as by `read`; what is written for it, in compact types, is used
+        again as long as files and options are the same.
+
+        Parameters
+        ----------
+        path
+            A file, a list of files, a folder, or a name with ``*``.
+        options
+            Those of `from_frame` but `where`, `exclude`, `join_rows_by`, `people` and `unmatched`; `separator` and `encoding`
+            of `read`; ``cache``, a folder for the partitions (``.pyem-partitions`` beside the files if not given);
+            ``trials_at_once`` of a partition, about (4 million); ``memory``, GiB that may be kept between iterations (2).
+
+        Raises
+        ------
+        DataError
+            As `read`, and if a file cannot be read piece by piece.
+        """
+        return open_dataset(cls, path, **options)
+
+    @classmethod
     def from_arrays(
         cls,
         fields: Mapping[str, Any],
@@ -312,39 +334,8 @@ class Dataset:
     def __repr__(self) -> str:
         return in_words(self)
 
-    def describe(self) -> pd.DataFrame:
-        """A row for each subject: blocks, trials, missing values of each field, and the covariates.
-
-        The mapping of codes and the notes are in ``.attrs["codes"]`` and ``.attrs["notes"]``.
-
-        Examples
-        --------
-        >>> Dataset.from_arrays({"choice": [[[0, 1, -1]]]}).describe()
-                 blocks  trials  missing_choice
-        subject
-        0             1       3               1
-        """
-        return summary_of(self)
-
-    def to_frame(self, *, labels: bool = True) -> pd.DataFrame:
-        """The long table again: a row for each trial, missing values as NaN.
-
-        The columns are ``subject``, ``block``, ``trial``, the fields (``name0``, ``name1``, ... for a vector), ``counted``
-        and ``teaches`` if given, and the covariates. `from_frame` makes the same arrays of it, given the same codes.
-
-        Parameters
-        ----------
-        labels
-            Write coded fields with the labels of their codes, as in the table that was read, and not as 0, 1, ...
-
-        Examples
-        --------
-        >>> Dataset.from_arrays({"choice": [[[0, 1]]]}, codes={"choice": ["left", "right"]}).to_frame()
-           subject  block  trial choice
-        0        0      0      0   left
-        1        0      0      1  right
-        """
-        return frame_of(self, labels=labels)
+    describe = summary_of
+    to_frame = frame_of
 
     def index_columns(self, lane: np.ndarray, row: np.ndarray) -> dict[str, np.ndarray]:
         """Labels of subject, block and trial at positions of the lanes."""

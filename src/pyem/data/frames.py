@@ -39,7 +39,18 @@ def _described(data: Dataset, name: str) -> str:
 
 
 def summary_of(data: Dataset) -> pd.DataFrame:
-    """A row for each subject. See `pyem.Dataset.describe`."""
+    """A row for each subject: blocks, trials, missing values of each field, and the covariates.
+
+    The mapping of codes and the notes are in ``.attrs["codes"]`` and ``.attrs["notes"]``.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> pyem.Dataset.from_arrays({"choice": [[[0, 1, -1]]]}).describe()
+             blocks  trials  missing_choice
+    subject
+    0             1       3               1
+    """
     import pandas as pd
 
     per_subject = lambda lanes: np.bincount(data.lane_subject, lanes, data.n_subjects).astype(int)  # noqa: E731
@@ -53,8 +64,27 @@ def summary_of(data: Dataset) -> pd.DataFrame:
     return frame
 
 
-def frame_of(data: Dataset, *, labels: bool) -> pd.DataFrame:
-    """A row for each trial. See `pyem.Dataset.to_frame`."""
+def frame_of(data: Dataset, *, labels: bool = True) -> pd.DataFrame:
+    """The long table again: a row for each trial, missing values as NaN.
+
+    The columns are ``subject``, ``block``, ``trial``, the fields (``name0``, ``name1``, ... for a vector), ``counted``
+    and ``teaches`` if given, and the covariates. `from_frame` makes the same arrays of it, given the same codes.
+
+    Parameters
+    ----------
+    data
+        The data.
+    labels
+        Write coded fields with the labels of their codes, as in the table that was read, and not as 0, 1, ...
+
+    Examples
+    --------
+    >>> import pyem
+    >>> pyem.Dataset.from_arrays({"choice": [[[0, 1]]]}, codes={"choice": ["left", "right"]}).to_frame()
+       subject  block  trial choice
+    0        0      0      0   left
+    1        0      0      1  right
+    """
     import pandas as pd
 
     lane, row = np.nonzero(data.valid.T)

@@ -94,8 +94,8 @@ def _conditions(data: Dataset, columns: tuple[str, ...]) -> np.ndarray:
 
 
 def in_full(values: np.ndarray) -> np.ndarray:
-    """Whole numbers in 64 bits: of fewer, JAX computes functions such as ``gammaln`` in single precision.
+    """Numbers in 64 bits: of fewer, JAX computes functions such as ``gammaln`` in single precision.
 
-    They stay whole, because a model may use them as indices.
+    Whole ones stay whole, because a model may use them as indices.
     """
-    return values.astype(np.int64) if values.dtype.kind in "iub" else values
+    return values.astype(np.int64 if values.dtype.kind in "iub" else np.float64, copy=False)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.data.partitioned import field_names, parts_of
 from pyem.engine.validate import require_free, validate
 from pyem.errors import warn
 from pyem.model.model import Model
@@ -33,7 +34,7 @@ def scaled(model: Model, data: Dataset, *, tell: bool = True) -> Model:
     >>> scaled(pyem.models.get("rw1a1b"), data).reward_range
     (0.0, 100.0)
     """
-    if any(name not in data.fields for name in model.columns):
+    if not set(model.columns) <= set(field_names(data)):
         return model
     if model.reward_range is not None:
         model = _with_range(model, data, tell=tell)
@@ -51,7 +52,8 @@ def ready_to_fit(model: Model, data: Dataset) -> Model:
         If not; see `pyem.engine.validate`.
     """
     require_free(model)
-    validate(model, data)
+    for part in parts_of(data):
+        validate(model, part)
     return scaled(model, data)
 
 
@@ -88,7 +90,8 @@ def observed_range(model: Model, data: Dataset) -> tuple[float, float] | None:
 
 def _observed(model: Model, data: Dataset) -> Iterator[np.ndarray]:
     """The values of each outcome that were observed."""
-    return (np.moveaxis(data.fields[name], -1, 1)[data.present[name] & data.valid] for name in model.outcomes)
+    for part in parts_of(data):
+        yield from (np.moveaxis(part.fields[name], -1, 1)[part.present[name] & part.valid] for name in model.outcomes)
 
 
 def chosen_range(seen: tuple[float, float] | None, *, from_zero: bool = False) -> tuple[float, float]:
@@ -118,7 +121,7 @@ def chosen_range(seen: tuple[float, float] | None, *, from_zero: bool = False) -
 def pooled(model: Model, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """The inputs (N, K) and the response (N,) of all trials of all people that count in the likelihood."""
     x, y = [], []
-    for _, part in data.pieces():
+    for part in (piece for whole in parts_of(data) for _, piece in whole.pieces()):
         counts = part.masks(model)[0][model.responses[0]]
         shown = (np.moveaxis(part.fields[name], -1, 1)[counts] for name in model.inputs)
         columns = [values.reshape(len(values), -1).astype(float) for values in shown]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.opaque import is_opaque
 from pyem.engine.regress import takes_designs
 from pyem.engine.scale import ready_to_fit
 from pyem.errors import list_of, require_number, require_whole, warn
+from pyem.infer.checkpoint import Checkpoint, KeptEM
 from pyem.infer.em_loop import EMRun
-from pyem.infer.em_ways import Integrate, Search, way_of
+from pyem.infer.em_ways import ByLaplace, Integrate, Search, Way, way_of
 from pyem.infer.outcome import as_point_fit, some_finite
 from pyem.infer.starts import plain_start, starting_points
 from pyem.infer.units import Units, in_standard_units
@@ -39,6 +42,7 @@ def fit_em(
     nodes: int | None = None,
     boundary_avoiding: bool = False,
     key: Any = 0,
+    checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> PointFit:
     """Fit a model to a group of people by hierarchical expectation maximisation.
@@ -49,7 +53,7 @@ def fit_em(
     Parameters
     ----------
     model, data
-        What to fit to what.
+        What to fit to what; the data may be those of `pyem.Dataset.open`.
     group
         The population distribution; Gaussian with independent parameters if not given. People on their own (``group=None`` in
         other methods) have `fit_map` and `fit_mle`.
@@ -77,6 +81,9 @@ def fit_em(
         1 in place of N people in the denominator, so that it also undoes the bias of maximum likelihood with few people.
     key
         Seed of the random starts, and of the points.
+    checkpoint
+        A folder in which the iteration keeps where it stands. The same call goes on from there after it was killed, and ends
+        with the same result to the last bit. Remove the folder when it is not needed any more.
     progress
         Show how far it is; by default at an interactive prompt and in a notebook only.
 
@@ -125,7 +132,11 @@ def fit_em(
     search = Search(in_standard_units(model), data, group, max_iter, tol, accelerate, boundary_avoiding, seed_of(key))
     way = way_of(search, integrate, nodes)
     points = starting_points(search.model, data, start, starts, key)
-    runs = [way.search(point, k > 0 or start is not None, progress) for k, point in enumerate(points)]
+    kept = None if checkpoint is None else _checkpoint(checkpoint, way, model, data, settings)
+    runs = [
+        way.search(point, k > 0 or start is not None, progress, kept and KeptEM(kept.part(k)))
+        for k, point in enumerate(points)
+    ]
     best = max(runs, key=_total)
     some_finite(model, best.laplace)
     ended = way.end(best, points[0], standard_errors=standard_errors)
@@ -148,6 +159,15 @@ def fit_em(
         log_evidence=ended.log_evidence,
         settings=settings,
     )
+
+
+def _checkpoint(folder: str | Path, way: Way, model: Model, data: Dataset, settings: Mapping[str, Any]) -> Checkpoint:
+    """Where a fit keeps where it stands."""
+    if not isinstance(way, ByLaplace) or is_opaque(model):
+        raise ValueError(
+            "checkpoint= is for integrate='laplace' without common parameters, and for models that JAX can trace; leave it out"
+        )
+    return Checkpoint.of(folder, model, data, settings)
 
 
 def _group_of(group: Group | None, priors: Mapping[str, Any] | None) -> Group:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -51,6 +51,18 @@ class Elsewhere(Protocol):
         ...
 
 
+class Keeper(Protocol):
+    """Keeps where the loop stands; see `pyem.infer.checkpoint`."""
+
+    def load(self, estep: EStep, elsewhere: Any) -> tuple[int, tuple[Any, ...]] | None:
+        """The iteration to go on with, and the loop's values before it; None at the beginning."""
+        ...
+
+    def save(self, iteration: int, values: tuple[Any, ...], estep: EStep, elsewhere: Any) -> None:
+        """Keep them."""
+        ...
+
+
 def run_em(
     estep: EStep,
     population: Population,
@@ -63,6 +75,7 @@ def run_em(
     elsewhere: Elsewhere | None = None,
     mstep: MStep = Population.update,
     scale: np.ndarray | None = None,
+    keeper: Keeper | None = None,
 ) -> EMRun:
     """Alternate E-steps and M-steps to a fixed point.
 
@@ -93,6 +106,8 @@ def run_em(
         Typical sds (P,), for an end where a parameter would drift for ever along a flat likelihood: once the log evidence has
         stayed the same to 0.001 nats for 25 iterations while the data tell the mean of a parameter less exactly than that, or
         for 100 iterations although fast steps were tried.
+    keeper
+        Keeps where the loop stands before each iteration, and tells a later run where to go on.
 
     References
     ----------
@@ -106,8 +121,13 @@ def run_em(
     evidence, changes, vectors = [], [], []
     plain, change, still = population, np.inf, 0
     converged, message = False, f"not converged after {max_iter} iterations"
-    laplace = None
-    for iteration in range(max_iter):
+    laplace, first = None, 0
+    if keeper is not None and (known := keeper.load(estep, elsewhere)) is not None:
+        first, (ascent, tried, pace, evidence, changes, vectors, population, plain, change, still) = known
+    for iteration in range(first, max_iter):
+        if keeper is not None and iteration > first:
+            values = (ascent, tried, pace, evidence, changes, vectors, population, plain, change, still)
+            keeper.save(iteration, values, estep, elsewhere)
         laplace = estep(population.prior, float(np.clip((0.03 * change) ** 2, 1e-16, 1e-4)))
         value = float(laplace.log_evidence(population.log_prior(laplace.mode))[laplace.usable].sum())
         image = mstep(population, laplace)

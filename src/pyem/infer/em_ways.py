@@ -15,7 +15,7 @@ from pyem.engine.opaque import require_traceable
 from pyem.infer.common import Evidence, begin, polished, without_common
 from pyem.infer.common_exact import exact_common, require_few
 from pyem.infer.common_exact import information_and_spread as common_errors
-from pyem.infer.em_loop import EMRun, Report
+from pyem.infer.em_loop import EMRun, Keeper, Report
 from pyem.infer.esteps import at_once, estep_maker, glance_of
 from pyem.infer.exact import Exact, estimates, exact_em, information_and_spread
 from pyem.infer.multimodal import run_em_global
@@ -52,7 +52,7 @@ class Search:
         options = {"max_iter": self.max_iter, "tol": self.tol, "accelerate": self.accelerate}
         return exact_em(made, run, make, seed=self.seed, **options)
 
-    def __call__(self, start: np.ndarray, moved: bool, progress: bool | None) -> EMRun:
+    def __call__(self, start: np.ndarray, moved: bool, progress: bool | None, keeper: Keeper | None = None) -> EMRun:
         """From `start` (S, P); the group starts at the typical population unless that was `moved`."""
         with progress_line(progress, f"EM {self.model.name}", self.max_iter) as say:
             return run_em_global(
@@ -66,6 +66,7 @@ class Search:
                 accelerate=self.accelerate,
                 report=say and _report(say),
                 scale=self.model.typical[1],
+                keeper=keeper,
             )
 
     def population(self, start: np.ndarray, moved: bool) -> Population:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.data.partitioned import PartitionedDataset
 from pyem.engine.layout import n_cores
 from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
 from pyem.infer.differences import Search
 from pyem.infer.multimodal import Glance, JaxESteps, JaxGlance, Make
 from pyem.infer.opaque import OpaqueEStep
+from pyem.infer.partitions import PartitionedESteps, PartitionedGlance
 from pyem.model.model import Model
 
 SHORT = 10
@@ -44,6 +46,8 @@ def estep_maker(model: Model, data: Dataset, *, max_steps: int = 100, seed: int 
     warm
         All E-steps after the first one start from what an earlier one found, so that the SciPy engine need not search widely.
     """
+    if isinstance(data, PartitionedDataset):
+        return PartitionedESteps(model, data, max_steps)
     if not is_opaque(model):
         return JaxESteps(model, data, max_steps)
     likelihood, people = NegativeLogLik(model), people_trials(model, data)
@@ -60,6 +64,8 @@ def estep_maker(model: Model, data: Dataset, *, max_steps: int = 100, seed: int 
 
 def glance_of(model: Model, data: Dataset) -> Glance | None:
     """The log-likelihood of everybody at several places; None for a plain Python function, where each costs as much."""
+    if isinstance(data, PartitionedDataset):
+        return PartitionedGlance(model, data)
     return None if is_opaque(model) else JaxGlance(model, data)
 
 

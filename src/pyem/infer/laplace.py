@@ -183,6 +183,15 @@ class JaxEStep:
         """Begin the next search at `start` (S, P); what is compiled and laid out is used again."""
         self._states = self._looking(beside(np.asarray(start, float)))
 
+    @property
+    def states(self) -> list[_State]:
+        """Where the next search begins; may be given to an E-step of the same people."""
+        return self._states
+
+    @states.setter
+    def states(self, states: list[_State]) -> None:
+        self._states = states
+
     def __call__(self, prior: GaussianPrior, tol: float = TOL) -> Laplace:
         """Every subject's mode and curvature under `prior`."""
         return self._collect(self._under(prior, tol), tol)

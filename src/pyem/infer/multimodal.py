@@ -146,6 +146,15 @@ class _Looks:
         self._make, self._glance, self._left, self._at_once = make, glance, looks, at_once
         self._looked: Population | None = None
 
+    @property
+    def memory(self) -> tuple[int, Population | None]:
+        """How many looks are left, and at what group the last one was."""
+        return self._left, self._looked
+
+    @memory.setter
+    def memory(self, memory: tuple[int, Population | None]) -> None:
+        self._left, self._looked = memory
+
     def __call__(self, population: Population, laplace: Laplace, change: float, *, ended: bool) -> EStep | None:
         if not self._left or not self._due(population, change, ended):
             return None

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -20,6 +21,7 @@ from pyem.engine.layout import n_cores
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
 from pyem.errors import require_whole, warn
+from pyem.infer.checkpoint import Checkpoint, Kept, restored, stored
 from pyem.infer.hierarchy import Parametrization
 from pyem.infer.progress import Report, progress_bar
 from pyem.infer.setup import Clock, as_result, prepare
@@ -62,6 +64,7 @@ def fit_nuts(
     target_accept: float = 0.8,
     max_tree_depth: int = 10,
     chain_method: ChainMethod = "auto",
+    checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> SampleFit:
     """Draw from the joint posterior of a group and its people with the No-U-Turn sampler.
@@ -96,6 +99,9 @@ def fit_nuts(
         ``"parallel"``: as many chains at a time as there are cores, each in a thread of its own; ``"vectorized"``: all chains
         in one program, which waits for the longest trajectory; ``"auto"``: the first on a CPU (it compiles twice as fast
         and no chain waits for another), the second on a GPU.
+    checkpoint
+        A folder in which the chains keep where they stand after every 50 iterations. The same call goes on from there after it
+        was killed, and gives the same draws. Remove the folder when it is not needed any more.
     progress
         Show how far the sampler is; by default at an interactive prompt and in a notebook only.
 
@@ -130,6 +136,7 @@ def fit_nuts(
     settings = {"group": group, "priors": priors, "mean": mean, "sd": sd, "draws": draws, "warmup": warmup}
     settings |= {"chains": chains, "key": plain_key(key), "start": start, "parametrization": parametrization}
     settings |= {"target_accept": target_accept, "max_tree_depth": max_tree_depth, "chain_method": chain_method}
+    kept = None if checkpoint is None else Checkpoint.of(checkpoint, model, data, settings)
     key = as_key(key)
     require_whole(draws=(draws, 1), warmup=(warmup, 20), chains=(chains, 1), max_tree_depth=(max_tree_depth, 1))
     if chain_method not in ("auto", "parallel", "vectorized"):
@@ -143,7 +150,8 @@ def fit_nuts(
     spec, args = prepare(model, data, group, priors, mean, sd, start, parametrization, ahead)
     clock("start")
     with progress_bar(progress, f"NUTS {model.name}", chains * (warmup + draws)) as report:
-        run = sample(spec, fixed, args, key=key, chains=chains, draws=draws, together=together, report=report)
+        how = {"chains": chains, "draws": draws, "together": together, "report": report, "kept": kept}
+        run = sample(spec, fixed, args, key=key, **how)
     values = unpacked(spec, args, run.pop("position"))
     seconds = clock.seconds | {"compile": run.pop("compile_seconds"), "sample": run.pop("sample_seconds")}
     message = f"{chains} chains of {draws} draws after {warmup} iterations of warm-up"
@@ -250,6 +258,7 @@ def sample(
     draws: int,
     together: int = 1,
     report: Report | None = None,
+    kept: Checkpoint | None = None,
 ) -> dict[str, Any]:
     """Draws of all chains, `together` in one program, (chain, draw, ...): positions, statistics, and the seconds it took."""
     begun = time.perf_counter()
@@ -264,9 +273,10 @@ def sample(
     compiled = time.perf_counter()
     stop = threading.Event()
     run = partial(_run_group, spec, settings, args, draws, report, stop)
+    files = [None if kept is None else kept.part(k) for k in range(len(groups))]
     try:
         with ThreadPoolExecutor(min(len(groups), n_cores()), thread_name_prefix="pyem-nuts") as pool:
-            parts = list(pool.map(run, [states for states, _ in groups]))
+            parts = list(pool.map(run, files, [states for states, _ in groups]))
     finally:
         stop.set()
     out = jax.tree.map(lambda *leaves: np.swapaxes(np.concatenate(leaves, axis=1), 0, 1), *parts)
@@ -294,22 +304,43 @@ def chains_together(chains: int, method: ChainMethod) -> int:
 
 
 def _run_group(
-    spec: Any, settings: Settings, args: Any, draws: int, report: Report | None, stop: threading.Event, states: Any
+    spec: Any,
+    settings: Settings,
+    args: Any,
+    draws: int,
+    report: Report | None,
+    stop: threading.Event,
+    kept: Kept | None,
+    states: Any,
 ) -> dict[str, Any]:
-    blocks = []
     with jax.enable_x64(True):
-        for stage, total in (("warm-up", settings.warmup), ("draws", draws)):
-            for done in range(0, total, BLOCK):
-                if stop.is_set():
-                    raise KeyboardInterrupt
-                n = min(BLOCK, total - done)
-                states, out = _advance(spec, settings, args, states, jnp.asarray(n))
-                out = jax.tree.map(lambda leaf, n=n: np.asarray(leaf)[:n], out)
-                if stage == "draws":
-                    blocks.append(out)
-                if report:
-                    report(n * out["lp"].shape[1], _news(stage, out))
+        known = None if kept is None else kept.read()
+        done, blocks = (0, []) if known is None else (known["done"], known["blocks"])
+        states = states if known is None else restored(known["states"], states)
+        for k, (stage, n) in enumerate(_stages(settings.warmup, draws)[done:], start=done + 1):
+            if stop.is_set():
+                raise KeyboardInterrupt
+            states, out = _advance(spec, settings, args, states, jnp.asarray(n))
+            out = jax.tree.map(lambda leaf, n=n: np.asarray(leaf)[:n], out)
+            if stage == "draws":
+                blocks.append(out)
+            if kept is not None:
+                kept.write({"done": k, "blocks": blocks, "states": stored(states)})
+            if report:
+                report(n * out["lp"].shape[1], _news(stage, out))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *blocks)
+
+
+def _stages(warmup: int, draws: int) -> list[tuple[str, int]]:
+    """What is done in each call of the sampler, and how many iterations it has.
+
+    Examples
+    --------
+    >>> _stages(60, 50)
+    [('warm-up', 50), ('warm-up', 10), ('draws', 50)]
+    """
+    stages = (("warm-up", warmup), ("draws", draws))
+    return [(stage, min(BLOCK, total - done)) for stage, total in stages for done in range(0, total, BLOCK)]
 
 
 def _news(stage: str, out: dict[str, Any]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def fit_map(
     Parameters
     ----------
     model, data
-        What to fit to what.
+        What to fit to what; the data may be those of `pyem.Dataset.open`.
     priors
         NumPyro distributions of natural parameters by name, ``{"alpha": Beta(2, 2)}``: the Jacobian of the transforms is
         added, and a prior that goes beyond the range of its parameter is cut off there. Parameters without one have the
@@ -165,7 +165,7 @@ def fit_mle(
     Parameters
     ----------
     model, data
-        What to fit to what.
+        What to fit to what; the data may be those of `pyem.Dataset.open`.
     common
         Parameters that have one value for everybody, the best for all together; of a design, those that its formulas say.
     start

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -17,6 +18,7 @@ from pyem.data.dataset import Dataset
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
 from pyem.errors import renamed, require_number, require_whole, warn
+from pyem.infer.checkpoint import Checkpoint, Kept, restored, stored
 from pyem.infer.correction import corrected
 from pyem.infer.nuts import unpacked
 from pyem.infer.progress import progress_line
@@ -67,6 +69,7 @@ def fit_svi(
     integration_draws: int = 512,
     key: Any = 0,
     start: PointFit | None = None,
+    checkpoint: str | Path | None = None,
     progress: bool | None = None,
 ) -> SampleFit:
     """Approximate the joint posterior of a group and its people by a Gaussian in standardised coordinates.
@@ -76,7 +79,7 @@ def fit_svi(
 
     Parameters
     ----------
-    model, data, group, priors, mean, sd, start
+    model, data, group, priors, mean, sd, start, checkpoint
         As for `fit_nuts`.
     guide
         Which Gaussian. ``"subject"``: a full covariance for the group's parameters and one for each person's;
@@ -142,6 +145,7 @@ def fit_svi(
     chosen = {"group": group, "priors": priors, "mean": mean, "sd": sd, "guide": guide, "rank": rank, "draws": draws}
     chosen |= {"max_iter": max_iter, "particles": particles, "learning_rate": learning_rate, "correct": correct}
     chosen |= {"integration_draws": integration_draws, "key": plain_key(key), "start": start}
+    kept = None if checkpoint is None else Checkpoint.of(checkpoint, model, data, chosen)
     key = as_key(key)
     require_whole(
         draws=(draws, 1),
@@ -164,7 +168,9 @@ def fit_svi(
         state = _compiled(spec, args, settings=settings, key=go)
         clock("compile")
         with progress_line(progress, f"SVI {model.name}") as report:
-            params, trace, done = _climb(spec, settings, args, state, learning_rate, max_iter, report)
+            params, trace, done = _climb(
+                spec, settings, args, state, learning_rate, max_iter, report, kept and kept.part(0)
+            )
         clock("optimise")
         positions = _drawn(spec, settings, args, params, jax.random.split(take, draws))
         positions = jax.tree.map(lambda leaf: np.asarray(leaf)[None], positions)
@@ -327,7 +333,7 @@ def _advance(spec: Any, settings: Settings, args: Any, state: Any, rate: Array, 
 
 
 def _climb(
-    spec: Any, settings: Settings, args: Any, state: Any, rate: float, max_steps: int, report: Any
+    spec: Any, settings: Settings, args: Any, state: Any, rate: float, max_steps: int, report: Any, kept: Kept | None
 ) -> tuple[Any, dict[str, np.ndarray], bool]:
     """Steps until the ELBO stays the same, at falling rates; the parameters averaged over the last steps."""
     # Steps of no length tell the bound of the start.
@@ -335,7 +341,12 @@ def _climb(
     elbo, errors = [float(mean)], [float(error)]
     level, since = 0, 1
     recent: list[Any] = []
+    if kept is not None and (known := kept.read()) is not None:
+        arrays, recent, (elbo, errors, level, since) = known["state"], known["recent"], known["path"]
+        state = restored(arrays, state)
     while True:
+        if kept is not None and recent:
+            kept.write({"state": stored(state), "recent": recent, "path": (elbo, errors, level, since)})
         state, (mean, error, params) = _advance(
             spec, settings, args, state, jnp.asarray(rate * RATES[level]), jnp.asarray(BLOCK)
         )
@@ -346,7 +357,7 @@ def _climb(
             )
         elbo.append(float(mean))
         errors.append(float(error))
-        recent = [*recent, params][-WINDOW:]
+        recent = [*recent, jax.tree.map(np.asarray, params)][-WINDOW:]
         if report:
             report((len(elbo) - 1) * BLOCK, f"step {(len(elbo) - 1) * BLOCK}, ELBO {elbo[-1]:.2f}")
         flat = len(elbo) - since >= 2 * WINDOW and _flat(elbo, errors)

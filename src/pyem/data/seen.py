@@ -1,0 +1,198 @@
+"""What is seen of a table on a first way through it: distinct values, whose rows there are, and whether they are in order."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pyem.data.coded import Texts, Truths, as_values, smallest
+from pyem.data.columns import Column, all_whole
+from pyem.data.sources import Changed, Source
+from pyem.data.streaming import reader_of
+from pyem.errors import DataError, shown
+
+MOST = 4096
+"""Distinct numbers that are kept, at most; of more the lowest, the highest, and one that is not whole."""
+
+
+class SeenTexts:
+    """Distinct texts of a column."""
+
+    def __init__(self, kind: str) -> None:
+        reader = reader_of(kind)
+        assert isinstance(reader, Texts)
+        self._texts, self._truth = reader, isinstance(reader, Truths)
+
+    def add(self, piece: Any) -> np.ndarray:
+        """Look at an Arrow array; its codes, -1 where missing."""
+        return self._texts.coded(piece)
+
+    @property
+    def labels(self) -> list[str]:
+        """The distinct texts in order of appearance, blank ones included."""
+        return self._texts.labels
+
+    def column(self, name: str) -> Column:
+        """Each text once."""
+        texts = Truths() if self._truth else Texts()
+        texts.take(self.labels)
+        return texts.column(name)
+
+
+class SeenNumbers:
+    """Distinct numbers of a column, or what matters of them."""
+
+    def __init__(self, kind: str) -> None:
+        self._integers, self._boolean = kind != "number", kind == "flag"
+        self._known: set[float] = set()
+        self._gone, self._whole = False, True
+
+    def add(self, piece: Any) -> np.ndarray:
+        """Look at an Arrow array; its values."""
+        values = as_values(piece, whole=self._integers)
+        here = values
+        if values.dtype.kind == "f":
+            here = values[~np.isnan(values)]
+            self._gone |= len(here) < len(values)
+            self._whole &= all_whole(here)
+        if not len(here):
+            return values
+        distinct = np.unique(here)
+        if len(distinct) > MOST or len(self._known) > MOST:
+            odd = distinct[distinct % 1 != 0][:1]
+            distinct = np.concatenate([distinct[[0, -1]], odd])
+        self._known.update(distinct.tolist())
+        return values
+
+    def column(self, name: str) -> Column:
+        """Each number once."""
+        values = np.array(sorted(self._known) or [np.nan], float if self._gone or not self._known else None)
+        whole = self._integers or (self._gone and self._whole)
+        return Column(name, values, None, whole=whole, kind="boolean" if self._boolean else "number")
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What is known of a table before it is read in parts."""
+
+    people: np.ndarray
+    """Their labels in order of appearance, (subject,)."""
+    rows: np.ndarray
+    """Number of rows of each, (subject,)."""
+    in_order: bool
+    """Whether the rows of a person are together."""
+    columns: Mapping[str, Column]
+    """Each distinct value of the other columns once; all of one length, filled with missing ones."""
+
+
+def look_through(source: Source, subject: str) -> Seen:
+    """Go through all files once.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read piece by piece, or a row has no person.
+    """
+    while True:
+        try:
+            return _look_through(source, subject)
+        except Changed:
+            continue
+
+
+def _look_through(source: Source, subject: str) -> Seen:
+    kinds = source.kinds
+    if kinds[subject] not in ("name", "label", "whole"):
+        raise DataError(f"column {subject!r}, which says whose rows they are, is no text and has no whole numbers")
+    others = {name: _seen(kind) for name, kind in kinds.items() if name != subject}
+    people = PeopleIndex(kinds[subject])
+    counts, last, in_order, n_rows = np.zeros(0, int), 0, True, 0
+    for _, piece in source.pieces():
+        who = people.add(piece[subject], n_rows)
+        n_rows += len(who)
+        counts = np.concatenate([counts, np.zeros(len(people) - len(counts), int)])
+        counts += np.bincount(who, minlength=len(counts))
+        in_order &= bool(len(who) == 0 or (who[0] >= last and (who[1:] >= who[:-1]).all()))
+        last = int(who[-1]) if len(who) else last
+        for name, column in others.items():
+            column.add(piece[name])
+    if not n_rows:
+        raise DataError("the files have no rows; they should have a row for each trial")
+    made = {name: column.column(name) for name, column in others.items()}
+    return Seen(people.labels, counts, in_order, padded(made))
+
+
+def _seen(kind: str) -> SeenTexts | SeenNumbers:
+    return SeenNumbers(kind) if kind in ("whole", "number", "flag") else SeenTexts(kind)
+
+
+class PeopleIndex:
+    """Numbers people in the order in which they appear."""
+
+    def __init__(self, kind: str) -> None:
+        self._texts = SeenTexts(kind) if kind != "whole" else None
+        self._numbers: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._numbers if self._texts is None else self._texts.labels)
+
+    def add(self, piece: Any, before: int) -> np.ndarray:
+        """Index of the person of each row of an Arrow array that has so many rows `before` it.
+
+        Raises
+        ------
+        DataError
+            If a row has no person.
+        """
+        if piece.null_count:
+            raise _nobody(before + int(np.argmax(piece.is_null().to_numpy(zero_copy_only=False))))
+        if self._texts is not None:
+            who = self._texts.add(piece)
+            if (who < 0).any():
+                raise _nobody(before + int(np.argmax(who < 0)))
+            return who
+        distinct, index = np.unique(piece.to_numpy(zero_copy_only=False), return_inverse=True)
+        first = np.full(len(distinct), len(index))
+        np.minimum.at(first, index, np.arange(len(index)))
+        places = np.empty(len(distinct), int)
+        for k in np.argsort(first):
+            places[k] = self._numbers.setdefault(int(distinct[k]), len(self._numbers))
+        return places[index]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Their labels, (subject,)."""
+        if self._texts is None:
+            return np.array(list(self._numbers))
+        out = np.empty(len(self), object)
+        out[:] = self._texts.labels
+        blank = next((label for label in self._texts.labels if not label.strip()), None)
+        if blank is not None:
+            raise DataError(f"a person is called {shown(blank)}; rows need the person whose they are")
+        return out
+
+
+def _nobody(row: int) -> DataError:
+    return DataError(
+        f"row {row + 1} has no person; rows of a table that is read in parts need one: remove rows without it, or fill it in"
+    )
+
+
+def padded(columns: Mapping[str, Column]) -> dict[str, Column]:
+    """Columns of one length, with missing values at the end of shorter ones."""
+    longest = max(len(column.values) for column in columns.values())
+    return {name: _padded(column, longest) for name, column in columns.items()}
+
+
+def _padded(column: Column, n: int) -> Column:
+    missing = n - len(column.values)
+    if not missing:
+        return column
+    if column.labels is None:
+        values = np.concatenate([column.values.astype(float), np.full(missing, np.nan)])
+    else:
+        values = np.concatenate([column.values, np.full(missing, -1, smallest(len(column.labels)))])
+    return dataclasses.replace(column, values=values)

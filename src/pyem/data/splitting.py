@@ -1,0 +1,190 @@
+"""The rows of a table in parts of people, each small enough for memory; sorted by person on the disk if they are not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyem.data.coded import Numbers, Texts
+from pyem.data.columns import CodedTable, Column
+from pyem.data.seen import PeopleIndex, Seen
+from pyem.data.sources import Source
+from pyem.data.streaming import reader_of
+
+ROW = "pyem row"
+"""The column that says which row of all it was, in files of rows that are sorted by person."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Which people are in which partition: as many in each, but for the last."""
+
+    per_part: int
+    n_parts: int
+
+    @classmethod
+    def of(cls, rows: np.ndarray, trials_at_once: int) -> Split:
+        """The split of people with so many rows (subject,)."""
+        n_parts = min(len(rows), max(1, round(int(rows.sum()) / trials_at_once)))
+        per_part = -(-len(rows) // n_parts)
+        return cls(per_part, -(-len(rows) // per_part))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """The rows of the people of a partition."""
+
+    number: int
+    table: CodedTable
+    subject: str
+
+    def values_of_people(self, names: Sequence[str], subjects: np.ndarray) -> tuple[np.ndarray, dict[str, Column]]:
+        """Whose they are, and each person's distinct values of some columns; missing ones only where there are no others."""
+        who = person_of(self.table.known[self.subject], subjects)
+        columns = [self.table.known[name] for name in names]
+        keys = np.stack([who, *(_filled(column.values) for column in columns)])
+        # Rows that differ from the one before, and of these each once.
+        changed = np.append(True, (keys[:, 1:] != keys[:, :-1]).any(0))
+        rows = np.flatnonzero(changed)
+        _, first = np.unique(keys[:, rows], axis=1, return_index=True)
+        rows = np.sort(rows[first])
+        return who[rows], {column.name: dataclasses.replace(column, values=column.values[rows]) for column in columns}
+
+
+def person_of(column: Column, subjects: np.ndarray) -> np.ndarray:
+    """Index of the person of each row among `subjects`, which are in order of appearance."""
+    if column.labels is not None:
+        return column.values.astype(np.int64)
+    order = np.argsort(subjects)
+    return order[np.searchsorted(subjects[order], column.values)]
+
+
+def _filled(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(values), np.inf, values) if values.dtype.kind == "f" else values
+
+
+def parts_of_table(folder: Path, source: Source, subject: str, seen: Seen, split: Split) -> Iterator[Part]:
+    """The rows of a table, partition by partition.
+
+    Parameters
+    ----------
+    folder
+        For files of rows that have to be sorted, which are removed.
+    source, subject
+        The table, and its column of people.
+    seen
+        What is known of it.
+    split
+        Who is in which partition.
+    """
+    names = None if len(source.files) == 1 else _Places(source)
+    if seen.in_order:
+        yield from _in_order(source, subject, split, names)
+        return
+    files = _sorted_by_person(folder, source, subject, split)
+    for number, file in enumerate(files):
+        yield _read_back(file, number, source.kinds, subject, names)
+        file.unlink()
+
+
+class _Rows:
+    """Rows of one partition, as they come."""
+
+    def __init__(self, kinds: Mapping[str, str]) -> None:
+        self._columns: dict[str, Texts | Numbers] = {name: reader_of(kind) for name, kind in kinds.items()}
+        self._rows: list[np.ndarray] = []
+
+    def add(self, piece: Mapping[str, Any], rows: np.ndarray) -> None:
+        for name, column in self._columns.items():
+            column.add(piece[name])
+        self._rows.append(rows)
+
+    def part(self, number: int, subject: str, names: Any) -> Part:
+        rows = np.concatenate(self._rows)
+        made = {name: column.column(name) for name, column in self._columns.items()}
+        known = {name: dataclasses.replace(column, rows=rows, names=names) for name, column in made.items()}
+        return Part(number, CodedTable(known, tuple(known), len(rows), {}), subject)
+
+
+def _in_order(source: Source, subject: str, split: Split, names: Any) -> Iterator[Part]:
+    people, number, n_rows = PeopleIndex(source.kinds[subject]), 0, 0
+    rows = _Rows(source.kinds)
+    for _, piece in source.pieces():
+        who = people.add(piece[subject], n_rows)
+        parts = who // split.per_part
+        ends = np.append(np.flatnonzero(parts[1:] != parts[:-1]) + 1, len(parts))
+        start = 0
+        for end in ends[ends > 0]:
+            if parts[start] != number:
+                yield rows.part(number, subject, names)
+                rows, number = _Rows(source.kinds), int(parts[start])
+            some = {name: column.slice(start, end - start) for name, column in piece.items()}
+            rows.add(some, np.arange(n_rows + start, n_rows + end))
+            start = int(end)
+        n_rows += len(who)
+    yield rows.part(number, subject, names)
+
+
+def _sorted_by_person(folder: Path, source: Source, subject: str, split: Split) -> list[Path]:
+    """Write each row to the file of its person's partition; returns the files."""
+    import pyarrow as pa
+
+    files = [folder / f"rows-{k:05d}.arrow" for k in range(split.n_parts)]
+    people, n_rows = PeopleIndex(source.kinds[subject]), 0
+    writers: dict[int, Any] = {}
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    try:
+        for _, piece in source.pieces():
+            who = people.add(piece[subject], n_rows)
+            parts = who // split.per_part
+            plain = {name: _undictionary(column) for name, column in piece.items()}
+            batch = pa.table({**plain, ROW: pa.array(np.arange(n_rows, n_rows + len(who)))})
+            n_rows += len(who)
+            for k in np.unique(parts):
+                if k not in writers:
+                    writers[k] = pa.ipc.new_file(files[k], batch.schema, options=options)
+                writers[k].write_table(batch.filter(pa.array(parts == k)))
+    finally:
+        for writer in writers.values():
+            writer.close()
+    return files
+
+
+def _undictionary(column: Any) -> Any:
+    import pyarrow as pa
+
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _read_back(file: Path, number: int, kinds: Mapping[str, str], subject: str, names: Any) -> Part:
+    import pyarrow as pa
+
+    rows = _Rows(kinds)
+    with pa.memory_map(str(file)) as stream, pa.ipc.open_file(stream) as reader:
+        for k in range(reader.num_record_batches):
+            batch = reader.get_batch(k)
+            columns = {name: batch.column(batch.schema.get_field_index(name)) for name in (*kinds, ROW)}
+            piece = {name: _coded(column) for name, column in columns.items()}
+            rows.add(piece, piece[ROW].to_numpy())
+    return rows.part(number, subject, names)
+
+
+def _coded(column: Any) -> Any:
+    import pyarrow as pa
+
+    text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    return column.dictionary_encode() if text else column
+
+
+@dataclasses.dataclass(frozen=True)
+class _Places:
+    """Names of rows of several files: the number of the row over all of them."""
+
+    source: Source
+
+    def __call__(self, k: int) -> str:
+        return f"{k + 1} of all {len(self.source.files)} files together"

@@ -1,0 +1,170 @@
+"""Where a long iteration stands, kept in a folder, so that a run that was killed goes on from there and ends the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pickle
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.data.partitioned import PartitionedDataset
+from pyem.model.model import Model
+
+VERSION = 1
+"""Of what is kept: what others kept cannot be gone on from."""
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """The file in which one iteration keeps where it stands."""
+
+    path: Path
+
+    def read(self) -> dict[str, Any] | None:
+        """What was kept last; None at the beginning."""
+        if not self.path.exists():
+            return None
+        with open(self.path, "rb") as file:
+            return pickle.load(file)
+
+    def write(self, known: Mapping[str, Any]) -> None:
+        """Keep this; what was kept before stays until it is complete."""
+        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        try:
+            with open(partial, "wb") as file:
+                pickle.dump(dict(known), file, protocol=5)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, self.path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class KeptEM:
+    """The file of one iteration of EM. See `pyem.infer.em_loop.Keeper`."""
+
+    kept: Kept
+
+    def load(self, estep: Any, elsewhere: Any) -> tuple[int, tuple[Any, ...]] | None:
+        """The iteration that is to be done next, and the loop's values before it; None at the beginning.
+
+        The E-step, and what looks for better modes, then stand where they stood.
+        """
+        known = self.kept.read()
+        if known is None:
+            return None
+        estep.states = known["states"]
+        if elsewhere is not None:
+            elsewhere.memory = known["memory"]
+        return known["iteration"], known["values"]
+
+    def save(self, iteration: int, values: tuple[Any, ...], estep: Any, elsewhere: Any) -> None:
+        """Keep where the loop stands before an iteration."""
+        memory = None if elsewhere is None else elsewhere.memory
+        states = jax.tree.map(np.asarray, estep.states)
+        self.kept.write({"iteration": iteration, "values": values, "states": states, "memory": memory})
+
+
+def stored(tree: Any) -> list[np.ndarray]:
+    """The arrays of a tree, of random keys their data."""
+    return [np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def restored(arrays: list[np.ndarray], like: Any) -> Any:
+    """The tree of which these are the arrays, which is like another one.
+
+    Examples
+    --------
+    >>> tree = {"key": jax.random.key(1), "x": np.ones(2)}
+    >>> again = restored(stored(tree), tree)
+    >>> bool(again["key"] == tree["key"]), again["x"].tolist()
+    (True, [1.0, 1.0])
+    """
+    leaves, structure = jax.tree.flatten(like)
+    made = [
+        jax.random.wrap_key_data(array) if _is_key(leaf) else jnp.asarray(array)
+        for array, leaf in zip(arrays, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, made)
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A folder for one fit.
+
+    Parameters
+    ----------
+    folder
+        The folder; it is made if it is not there.
+    """
+
+    folder: Path
+
+    @classmethod
+    def of(
+        cls, folder: str | Path, model: Model, data: Dataset | PartitionedDataset, settings: Mapping[str, Any]
+    ) -> Checkpoint:
+        """The checkpoint of a fit of these data with these settings.
+
+        Raises
+        ------
+        ValueError
+            If the folder has that of another fit, or something else.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        told = folder / "fit"
+        known = _digest(model, data, settings)
+        if told.exists():
+            if told.read_text(encoding="utf-8") != known:
+                raise ValueError(
+                    f"checkpoint={str(folder)!r} is of another fit: of another model, of other data, or with other "
+                    "settings; name another folder, or remove this one to begin anew"
+                )
+        elif any(folder.iterdir()):
+            raise ValueError(f"checkpoint={str(folder)!r} is a folder with other files; name an empty or a new one")
+        else:
+            told.write_text(known, encoding="utf-8")
+        for left in folder.glob(".part-*"):
+            left.unlink(missing_ok=True)
+        return cls(folder)
+
+    def part(self, k: int) -> Kept:
+        """What is kept of one of several parts of the fit: a start, some chains."""
+        return Kept(self.folder / f"part-{k}.pickle")
+
+
+def _digest(model: Model, data: Dataset | PartitionedDataset, settings: Mapping[str, Any]) -> str:
+    """A text that is the same only for the same model, as far as can be told, data and settings."""
+    fitted = (
+        model.name,
+        model.names,
+        [repr(parameter.transform) for parameter in model.parameters],
+        model.reward_range,
+    )
+    digest = hashlib.sha256(repr((VERSION, fitted)).encode())
+    # The name of the folder of partitions changes with the files that they were made of.
+    told = data.folder.name if isinstance(data, PartitionedDataset) else data.fingerprint(model)
+    digest.update(told.encode())
+    for name, values in data.covariates.items():
+        digest.update(name.encode() + np.ascontiguousarray(values, float).tobytes())
+    for name, value in sorted(settings.items()):
+        told = value.tobytes() if isinstance(value, np.ndarray) else _ADDRESS.sub("", repr(value)).encode()
+        digest.update(name.encode() + told)
+    return digest.hexdigest()

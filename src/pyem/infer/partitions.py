@@ -1,0 +1,127 @@
+"""E-steps of data in partitions on the disk: one partition at a time is read, laid out and searched.
+
+What is kept between them is where everybody's search stands: parameters, value, gradient and Hessian.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pyem.data.partitioned import PartitionedDataset
+from pyem.engine.evaluate import log_lik_draws
+from pyem.engine.opaque import is_opaque
+from pyem.errors import ModelError
+from pyem.infer.laplace import DEFAULT, TOL, JaxEStep
+from pyem.infer.multimodal import SHORT
+from pyem.infer.solver import Solver
+from pyem.model.model import Model
+from pyem.population.posterior import GaussianPrior, Laplace
+
+
+@dataclasses.dataclass(frozen=True)
+class PartitionedESteps:
+    """Makes E-steps of a model and data in partitions.
+
+    Parameters
+    ----------
+    model, data
+        What to fit to what.
+    max_steps
+        Evaluations of one subject in one call, at most.
+    solver
+        The optimiser.
+    """
+
+    model: Model
+    data: PartitionedDataset
+    max_steps: int = 100
+    solver: Solver = DEFAULT
+
+    def __post_init__(self) -> None:
+        if is_opaque(self.model):
+            raise ModelError(
+                f"model {self.model.name!r} is a plain Python function, which is not evaluated on data in partitions; fit the "
+                "people of one partition, data.partition(0), or write the model with jax.numpy"
+            )
+
+    def __call__(self, start: np.ndarray, *, short: bool = False) -> PartitionedEStep:
+        """An E-step that starts from given parameters (S, P)."""
+        max_steps = min(SHORT, self.max_steps) if short else self.max_steps
+        return PartitionedEStep(self.model, self.data, start, max_steps=max_steps, solver=self.solver)
+
+
+class PartitionedEStep:
+    """The E-step of a `Model` and data in partitions, warm-started from the last call.
+
+    Parameters
+    ----------
+    model, data
+        What to fit to what.
+    start
+        First guess, (S, P), unconstrained.
+    max_steps
+        Evaluations of one subject in one call, at most.
+    solver
+        The optimiser.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        data: PartitionedDataset,
+        start: np.ndarray,
+        *,
+        max_steps: int = 100,
+        solver: Solver = DEFAULT,
+    ) -> None:
+        self.model, self.data = model, data
+        self._options: dict[str, Any] = {"max_steps": max_steps, "solver": solver}
+        self.restart(start)
+
+    def restart(self, start: np.ndarray) -> None:
+        """Begin the next search at `start` (S, P)."""
+        self._start = np.asarray(start, float)
+        self.states: list[Any] = [None] * self.data.n_partitions
+
+    def __call__(self, prior: GaussianPrior, tol: float = TOL) -> Laplace:
+        """Every subject's mode and curvature under `prior`."""
+
+        def modes(estep: JaxEStep, place: slice) -> Laplace:
+            return estep(GaussianPrior(prior.mean[place], prior.precision, prior.weight[place]), tol)
+
+        return self._each(modes)
+
+    def general(self, log_prior: Callable[[Any], Any], tol: float = TOL) -> Laplace:
+        """The same under any log prior density of one subject's unconstrained parameters, a traceable function."""
+        return self._each(lambda estep, place: estep.general(log_prior, tol))
+
+    def _each(self, modes: Callable[[JaxEStep, slice], Laplace]) -> Laplace:
+        found = [self._of_part(k, place, modes) for k, place in enumerate(self.data.places)]
+        return Laplace(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+    def _of_part(self, k: int, place: slice, modes: Callable[[JaxEStep, slice], Laplace]) -> Laplace:
+        estep = JaxEStep(self.model, self.data.partition(k), self._start[place], **self._options)
+        if self.states[k] is not None:
+            estep.states = self.states[k]
+        found = modes(estep, place)
+        self.states[k] = estep.states
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class PartitionedGlance:
+    """The log-likelihood of everybody at several places, partition by partition."""
+
+    model: Model
+    data: PartitionedDataset
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Log-likelihood (K, S) at `x` (K, S, P)."""
+        out = np.empty(x.shape[:2])
+        for place, part in self.data.parts():
+            out[:, place] = log_lik_draws(self.model, part, x[:, place])
+        return out

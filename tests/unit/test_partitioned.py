@@ -1,0 +1,300 @@
+"""Data in partitions on the disk: the same tables, checks, estimates and errors as in memory."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import pyem
+from pyem import DataError, Dataset, ModelError, PartitionedDataset
+from pyem.errors import Unavailable
+from pyem.infer.checkpoint import Kept
+
+RW = pyem.models.get("rw1a1b")
+ASKED: dict[str, Any] = {
+    "subject": "id",
+    "block": "part",
+    "trial": "t",
+    "columns": {"choice": "resp", "reward": "win"},
+    "covariates": ["age", "sex"],
+}
+
+
+def table(people: int = 12, blocks: int = 2, trials: int = 12) -> pd.DataFrame:
+    """What people played, with missed responses and two covariates."""
+    simulated = pyem.simulate(RW, subjects=people, blocks=blocks, trials=trials, missed=0.05, key=3)
+    frame = simulated.to_frame()
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "id": "p" + frame.subject.astype(str),
+            "part": frame.block,
+            "t": frame.trial,
+            "resp": frame.choice.map({0: "left", 1: "right"}),
+            "win": frame.reward,
+            "age": rng.integers(20, 60, people)[frame.subject],
+            "sex": np.where(rng.random(people) < 0.5, "f", "m")[frame.subject],
+        }
+    )
+
+
+FRAME = table()
+"""What all tests read."""
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> PartitionedDataset:
+    folder = tmp_path_factory.mktemp("parts")
+    FRAME.iloc[:100].to_parquet(folder / "a1.parquet", index=False)
+    FRAME.iloc[100:].to_parquet(folder / "a2.parquet", index=False)
+    return Dataset.open(folder / "*.parquet", **ASKED, trials_at_once=96)
+
+
+@pytest.fixture(scope="module")
+def whole() -> Dataset:
+    return Dataset.from_frame(FRAME, **ASKED)
+
+
+def check_same(data: PartitionedDataset, whole: Dataset) -> None:
+    """The partitions, one after the other, are the data in memory."""
+    assert data.subjects.tolist() == whole.subjects.tolist()
+    assert data.n_trials == whole.n_trials
+    assert data.n_lanes == whole.n_lanes
+    assert data.codes == whole.codes
+    pd.testing.assert_frame_equal(data.describe(), whole.describe(), check_names=False)
+    frames = pd.concat([part.to_frame() for _, part in data.parts()], ignore_index=True)
+    pd.testing.assert_frame_equal(
+        frames.astype({"block": str}), whole.to_frame().astype({"block": str}), check_dtype=False
+    )
+    told = [note for note in data.notes if "partitions" not in note and "sorted" not in note]
+    assert told == [note for note in whole.notes if "sorted" not in note]
+
+
+def test_partitions_are_the_data(opened: PartitionedDataset, whole: Dataset) -> None:
+    check_same(opened, whole)
+    assert opened.n_partitions == 3
+    assert opened.n_responses(RW).tolist() == whole.n_responses(RW).tolist()
+    assert "in 3 partitions" in repr(opened)
+    assert opened.partition(0).fields["choice"].dtype == np.int8
+    assert opened.select([5]).subjects.tolist() == ["p5"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_rows_in_any_order(tmp_path: Path, ending: str) -> None:
+    shuffled = FRAME.sample(frac=1, random_state=2)
+    path = tmp_path / f"a.{ending}"
+    shuffled.to_csv(path, index=False) if ending == "csv" else shuffled.to_parquet(path, index=False)
+    data = Dataset.open(path, **ASKED, trials_at_once=60)
+    assert any("sorted by person once" in note for note in data.notes)
+    check_same(data, Dataset.from_frame(shuffled, **ASKED))
+
+
+def test_partitions_are_kept_until_files_change(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    FRAME.to_csv(path, index=False)
+    first = Dataset.open(path, **ASKED, cache=tmp_path / "kept")
+    assert Dataset.open(path, **ASKED, cache=tmp_path / "kept").folder == first.folder
+    assert Dataset.open(path, **{**ASKED, "covariates": ()}, cache=tmp_path / "kept").folder != first.folder
+    FRAME.iloc[:-1].to_csv(path, index=False)
+    os.utime(path, ns=(1, 1))
+    again = Dataset.open(path, **ASKED, cache=tmp_path / "kept")
+    assert again.n_trials == first.n_trials - 1
+    assert not [name for name in os.listdir(tmp_path / "kept") if name.startswith(".")]
+
+
+def test_the_whole_table_decides(tmp_path: Path) -> None:
+    """What a partition alone would tell otherwise: codes, whole numbers, texts; and gaps that only one of them has."""
+    frame = FRAME.assign(
+        resp=np.where(FRAME.id == "p11", 2.0, FRAME.resp.map({"left": 1.0, "right": 2.0})),
+        cue=FRAME.t.where(FRAME.id != "p3"),
+    )
+    options = {**ASKED, "columns": {"choice": "resp", "reward": "win", "cue": "cue"}, "codes": {"cue": None}}
+    frame.to_parquet(tmp_path / "a.parquet", index=False)
+    data = Dataset.open(tmp_path / "a.parquet", **options, trials_at_once=24)
+    check_same(data, Dataset.from_frame(frame, **options))
+    assert data.codes["choice"] == (1, 2)
+
+
+BROKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "text among numbers": ({"win": "lots"}, "piece by piece|lots"),
+    "nobody": ({"id": None}, "row 1 has no person"),
+    "another option": ({"resp": "up"}, "not among the codes"),
+    "varies": ({"age": 99}, "varies within a subject"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_errors_are_in_words(tmp_path: Path, name: str) -> None:
+    cells, words = BROKEN[name]
+    frame = FRAME.astype(object)
+    for column, value in cells.items():
+        frame.loc[frame.index[-1 if name != "nobody" else 0], column] = value
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    codes = {"codes": {"choice": ["left", "right"]}} if name == "another option" else {}
+    with pytest.raises(DataError, match=words):
+        Dataset.open(tmp_path / "a.csv", **ASKED, **codes, trials_at_once=60)
+    # Nothing unfinished is left.
+    kept = tmp_path / ".pyem-partitions"
+    assert not kept.exists() or not list(kept.iterdir())
+
+
+def test_what_needs_all_trials_is_refused(opened: PartitionedDataset, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="partitions on the disk"):
+        pyem.fit_grid(RW, opened)
+    with pytest.raises(DataError, match="partitions on the disk"):
+        pyem.fit_em(RW, opened, integrate="exact")
+    with pytest.raises(DataError, match="select those of one at a time"):
+        opened.select([0, 11])
+    with pytest.raises(DataError, match="no file"):
+        Dataset.open(tmp_path / "none.parquet", **ASKED)
+    FRAME.to_excel(tmp_path / "a.xlsx", index=False)
+    with pytest.raises(DataError, match="neither a plain text file nor Parquet"):
+        Dataset.open(tmp_path / "a.xlsx", **ASKED)
+    plain = dataclasses.replace(pyem.opaque_model("plain", {"b": pyem.Real()}, lambda x, trials: 0.0))
+    with pytest.raises(ModelError, match="plain Python function"):
+        pyem.fit_mle(plain, opened)
+
+
+def close(one: Any, other: Any) -> None:
+    np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
+
+
+def test_em_is_the_same(opened: PartitionedDataset, whole: Dataset, tmp_path: Path) -> None:
+    group = pyem.Group(covariates=["age"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        # So few people, so little known of each, need a tighter end for ten digits.
+        streamed, memory = (pyem.fit_em(RW, data, group=group, tol=1e-10) for data in (opened, whole))
+    assert streamed.converged
+    close(streamed.x, memory.x)
+    close(streamed.cov, memory.cov)
+    close(streamed.log_evidence, memory.log_evidence)
+    close(streamed.group_table().estimate, memory.group_table().estimate)
+    close(streamed.group_table().se, memory.group_table().se)
+    pd.testing.assert_frame_equal(streamed.table(), memory.table())
+    folder = pyem.to_parquet(streamed, tmp_path / "results", latents=True)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(folder / "people").set_index("subject"), memory.table(), check_dtype=False
+    )
+    trials = pd.read_parquet(folder / "latents")
+    close(trials.log_prob, memory.latents().log_prob)
+    assert len(list((folder / "people").iterdir())) == opened.n_partitions
+    assert len(pd.read_parquet(folder / "group.parquet")) == len(memory.group_table())
+    with pytest.raises(FileExistsError, match="not an empty folder"):
+        pyem.to_parquet(streamed, folder)
+    with pytest.raises((Unavailable, DataError), match="partitions"):
+        streamed.latents()
+    assert pyem.bic(streamed) == pytest.approx(pyem.bic(memory))
+
+
+def killed_after(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the next fit end where a killed process does, after it kept where it stands so many times."""
+    write, left = Kept.write, [n]
+
+    def then_die(self: Kept, *args: Any) -> None:
+        write(self, *args)
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Kept, "write", then_die)
+
+
+def test_em_goes_on_where_it_was_killed(
+    opened: PartitionedDataset, whole: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        for data, kills in ((opened, (1, 2)), (whole, (3,))):
+            straight, folder = pyem.fit_em(RW, data), tmp_path / str(data.n_trials) / type(data).__name__
+            for n in kills:
+                with monkeypatch.context() as patch:
+                    killed_after(n, patch)
+                    with pytest.raises(KeyboardInterrupt):
+                        pyem.fit_em(RW, data, checkpoint=folder)
+            for _ in ("goes on", "is there already"):
+                again = pyem.fit_em(RW, data, checkpoint=folder)
+                for name in ("x", "cov", "log_lik", "status", "information"):
+                    np.testing.assert_array_equal(getattr(again, name), getattr(straight, name))
+                np.testing.assert_array_equal(again.trace["vector"], straight.trace["vector"])
+            with pytest.raises(ValueError, match="of another fit"):
+                pyem.fit_em(RW, data, tol=1e-3, checkpoint=folder)
+    with pytest.raises(ValueError, match="with other files"):
+        pyem.fit_em(RW, opened, checkpoint=opened.folder)
+    with pytest.raises(ValueError, match="leave it out"):
+        pyem.fit_em(RW, whole, integrate="exact", checkpoint=tmp_path / "exact")
+
+
+KILLED = """
+import sys, pyem
+data = pyem.Dataset.open(sys.argv[1], subject="id", columns={"choice": "resp", "reward": "win"}, trials_at_once=96)
+print(pyem.fit_em(pyem.models.get("rw1a1b"), data, tol=1e-10, checkpoint=sys.argv[2]).x.tobytes().hex(), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_em_survives_a_real_kill(tmp_path: Path) -> None:
+    path, folder = tmp_path / "a.parquet", tmp_path / "kept"
+    FRAME.to_parquet(path, index=False)
+
+    def started() -> subprocess.Popen[str]:
+        return subprocess.Popen([sys.executable, "-c", KILLED, path, folder], stdout=subprocess.PIPE, text=True)
+
+    first = started()
+    while first.poll() is None and not (folder / "part-0.pickle").exists():
+        time.sleep(0.01)
+    first.kill()
+    first.communicate()
+    out, _ = started().communicate()
+    data = Dataset.open(path, subject="id", columns=ASKED["columns"], trials_at_once=96)
+    assert out.strip() == pyem.fit_em(RW, data, tol=1e-10).x.tobytes().hex()
+
+
+@pytest.mark.slow
+def test_map_and_mle_are_the_same(opened: PartitionedDataset, whole: Dataset) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        for fit in (pyem.fit_map, pyem.fit_mle):
+            streamed, memory = (fit(RW, data) for data in (opened, whole))
+            use = memory.status == pyem.Status.CONVERGED
+            assert (streamed.status == memory.status).all()
+            close(streamed.x[use], memory.x[use])
+            close(streamed.log_lik, memory.log_lik)
+        # Memory for one partition only: the others are mapped and laid out anew each time.
+        small = dataclasses.replace(opened, memory=0.0, _kept={})
+        close(pyem.fit_map(RW, small).x, pyem.fit_map(RW, whole).x)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nuts", "svi"])
+def test_samplers_go_on_where_they_were_killed(
+    whole: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The same chains, and the same path of the bound, as if they had never stopped; in the warm-up, too."""
+    options: dict[str, Any] = (
+        {"draws": 110, "warmup": 120, "chains": 2} if name == "nuts" else {"draws": 50, "correct": False}
+    )
+    fit = getattr(pyem, f"fit_{name}")
+    start = pyem.fit_em(RW, whole)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        straight = fit(RW, whole, start=start, key=1, **options)
+        for n in (2, 5):
+            with monkeypatch.context() as patch:
+                killed_after(n, patch)
+                with pytest.raises(KeyboardInterrupt):
+                    fit(RW, whole, start=start, key=1, checkpoint=tmp_path / name, **options)
+        again = fit(RW, whole, start=start, key=1, checkpoint=tmp_path / name, **options)
+    assert straight.flat.keys() == again.flat.keys()
+    for part, values in straight.flat.items():
+        np.testing.assert_array_equal(again.flat[part], values, err_msg=part)
