@@ -6,9 +6,10 @@ BIN := .venv/bin
 ENV := .venv/.installed
 DOCS_ENV := .venv/.installed-docs
 AIF_ENV := .venv/.installed-aif
+DASK_ENV := .venv/.installed-dask
 PYMC_ENV := .venv/.installed-pymc
 UV := .lock-venv/bin/uv
-LOCKS := aif docs pymc
+LOCKS := aif dask docs pymc
 # The newest Python that is installed and that the dependencies have wheels for.
 NEWEST_PYTHON ?= $(shell for v in 3.13 3.12; do python$$v -c "" 2>/dev/null && command -v python$$v && exit; done; echo $(PYTHON))
 # What depends on other packages' versions most: tables, files, ArviZ, figures, results.
@@ -44,6 +45,10 @@ $(AIF_ENV): requirements/aif.txt $(ENV)
 	$(BIN)/python -m pip install --quiet -r requirements/aif.txt
 	@touch $@
 
+$(DASK_ENV): requirements/dask.txt $(ENV)
+	$(BIN)/python -m pip install --quiet -r requirements/dask.txt
+	@touch $@
+
 $(PYMC_ENV): requirements/pymc.txt $(ENV)
 	$(BIN)/python -m pip install --quiet -r requirements/pymc.txt
 	@touch $@
@@ -60,7 +65,7 @@ demo: $(ENV) ## fit two models to the example data; results go to results/demo
 test: lint type ## check format, lint, layers and types, then run the unit tests and doctests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 10
 
-test-slow: $(AIF_ENV) $(PYMC_ENV) ## run the tests marked slow, and those that compare with pymdp and PyMC
+test-slow: $(AIF_ENV) $(DASK_ENV) $(PYMC_ENV) ## run the tests marked slow, and those that compare with pymdp and PyMC
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
 	$(BIN)/python -m pytest tests/aif/test_pymdp.py tests/aif/test_pybefit.py
 	$(MAKE) test-lowest test-newest

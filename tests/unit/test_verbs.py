@@ -130,7 +130,7 @@ def test_degrees_of_freedom_are_finite():
 def test_settings_repeat_the_fit(name, model, data):
     verb, options = VERBS[name]
     fit = quietly(verb, model, data, **options)
-    assert set(fit.settings) == set(arguments(name)) - {"model", "data", "progress", "checkpoint"} - (
+    assert set(fit.settings) == set(arguments(name)) - {"model", "data", "progress", "checkpoint", "cluster"} - (
         {"priors"} if name == "em" else set()
     )
     again = quietly(verb, model, data, **fit.settings)

@@ -76,8 +76,19 @@ class Batch(NamedTuple):
         return placed[placed >= 0]
 
 
+_limit: int | None = None
+
+
+def limit_cores(n: int) -> None:
+    """Use no more cores than this from now on, as one of several workers on a machine."""
+    global _limit
+    _limit = n
+
+
 def n_cores() -> int:
     """Number of processor cores that this process may use."""
+    if _limit is not None:
+        return _limit
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

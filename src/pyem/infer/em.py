@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pyem.engine.regress import takes_designs
 from pyem.engine.scale import ready_to_fit
 from pyem.errors import list_of, require_number, require_whole, warn
 from pyem.infer.checkpoint import Checkpoint, KeptEM
+from pyem.infer.cluster import Cluster
 from pyem.infer.em_loop import EMRun
 from pyem.infer.em_ways import ByLaplace, Integrate, Search, Way, way_of
 from pyem.infer.outcome import as_point_fit, some_finite
@@ -43,6 +45,7 @@ def fit_em(
     boundary_avoiding: bool = False,
     key: Any = 0,
     checkpoint: str | Path | None = None,
+    cluster: Any = None,
     progress: bool | None = None,
 ) -> PointFit:
     """Fit a model to a group of people by hierarchical expectation maximisation.
@@ -84,6 +87,9 @@ def fit_em(
     checkpoint
         A folder in which the iteration keeps where it stands. The same call goes on from there after it was killed, and ends
         with the same result to the last bit. Remove the folder when it is not needed any more.
+    cluster
+        A `distributed.Client` whose workers compute the partitions of data that `pyem.Dataset.open` opened; they all need to
+        see the folder of these. The result is the same.
     progress
         Show how far it is; by default at an interactive prompt and in a notebook only.
 
@@ -130,6 +136,8 @@ def fit_em(
     settings |= {"accelerate": accelerate, "standard_errors": standard_errors, "integrate": integrate, "nodes": nodes}
     settings |= {"boundary_avoiding": boundary_avoiding, "key": plain_key(key)}
     search = Search(in_standard_units(model), data, group, max_iter, tol, accelerate, boundary_avoiding, seed_of(key))
+    if cluster is not None:
+        search = dataclasses.replace(search, cluster=_cluster(cluster, search, integrate, checkpoint))
     way = way_of(search, integrate, nodes)
     points = starting_points(search.model, data, start, starts, key)
     kept = None if checkpoint is None else _checkpoint(checkpoint, way, model, data, settings)
@@ -168,6 +176,15 @@ def _checkpoint(folder: str | Path, way: Way, model: Model, data: Dataset, setti
             "checkpoint= is for integrate='laplace' without common parameters, and for models that JAX can trace; leave it out"
         )
     return Checkpoint.of(folder, model, data, settings)
+
+
+def _cluster(client: Any, search: Search, integrate: str, checkpoint: Any) -> Cluster:
+    """The workers of a fit."""
+    if integrate != "laplace" or search.group.common or checkpoint is not None:
+        raise ValueError(
+            "cluster= is for integrate='laplace' without common parameters and without checkpoint=; leave one of them out"
+        )
+    return Cluster(client, search.model, search.data)
 
 
 def _group_of(group: Group | None, priors: Mapping[str, Any] | None) -> Group:

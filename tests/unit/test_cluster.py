@@ -1,0 +1,87 @@
+"""EM on a Dask cluster: the same as in memory with any number of workers and partitions, and when a worker is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pyem
+from pyem import DataError, Dataset
+from pyem.infer.cluster import ClusterEStep
+from pyem.population.posterior import GaussianPrior, Laplace
+
+RW = pyem.models.get("rw1a1b")
+COLUMNS = {"choice": "choice", "reward": "reward"}
+PLAYED = pyem.simulate(RW, subjects=12, blocks=1, trials=24, key=3)
+
+
+def parts(folder: Path, n: int) -> Any:
+    PLAYED.to_frame().to_parquet(folder / "a.parquet", index=False)
+    per_part = PLAYED.n_trials // n
+    return Dataset.open(
+        folder / "a.parquet", subject="subject", trial="trial", columns=COLUMNS, trials_at_once=per_part
+    )
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    distributed = pytest.importorskip("distributed", reason="the extra [dask] is not installed")
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+def fitted(data: Any, **options: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        return pyem.fit_em(RW, data, tol=1e-10, **options)
+
+
+def check_same(one: Any, other: Any) -> None:
+    for name in ("x", "cov", "log_lik", "log_evidence"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=0, atol=1e-10, err_msg=name)
+    np.testing.assert_allclose(one.group_table().se, other.group_table().se, rtol=0, atol=1e-9)
+    assert (one.status == other.status).all()
+
+
+@pytest.mark.slow
+def test_any_number_of_partitions(client: Any, tmp_path: Path) -> None:
+    memory = fitted(PLAYED)
+    rng = np.random.default_rng(1)
+    for n in (1, *rng.choice(np.arange(2, 7), 2, replace=False)):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        check_same(fitted(parts(folder, int(n)), cluster=client), memory)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_lost(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, call, killed = parts(tmp_path, 4), ClusterEStep.__call__, []
+
+    def after_a_loss(self: ClusterEStep, prior: GaussianPrior, tol: float = 1e-16) -> Laplace:
+        if self._calls == 2 and not killed:
+            killed.append(next(iter(client.run(os.getpid).values())))
+            os.kill(killed[0], signal.SIGKILL)
+        return call(self, prior, tol)
+
+    monkeypatch.setattr(ClusterEStep, "__call__", after_a_loss)
+    check_same(fitted(data, cluster=client), fitted(PLAYED))
+    assert killed
+
+
+def test_what_a_cluster_cannot_do(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="the extra [dask] is not installed")
+    data = parts(tmp_path, 2)
+    with pytest.raises(TypeError, match=r"expected a distributed\.Client"):
+        pyem.fit_em(RW, data, cluster="localhost:8786")
+    with pytest.raises(DataError, match="open the files with"):
+        pyem.fit_em(RW, PLAYED, cluster="localhost:8786")
+    with pytest.raises(ValueError, match="leave one of them out"):
+        pyem.fit_em(RW, data, cluster="localhost:8786", checkpoint=tmp_path / "kept")
