@@ -155,6 +155,12 @@ def test_what_needs_all_trials_is_refused(opened: PartitionedDataset, tmp_path: 
         pyem.fit_em(RW, opened, integrate="exact")
     with pytest.raises(DataError, match="select those of one at a time"):
         opened.select([0, 11])
+    with pytest.raises(DataError, match="does not take where="):
+        Dataset.open(tmp_path / "a.parquet", **ASKED, where="t < 3")
+    with pytest.raises(DataError, match="whose rows they are"):
+        Dataset.open(tmp_path / "a.parquet", subject="id", columns={"choice": "id"})
+    with pytest.raises(ValueError, match="trials_at_once=0"):
+        Dataset.open(tmp_path / "a.parquet", **ASKED, trials_at_once=0)
     with pytest.raises(DataError, match="no file"):
         Dataset.open(tmp_path / "none.parquet", **ASKED)
     FRAME.to_excel(tmp_path / "a.xlsx", index=False)

@@ -28,7 +28,7 @@ from pyem.data.preparing import used_columns
 from pyem.data.seen import Seen, look_through
 from pyem.data.sources import Source
 from pyem.data.splitting import Part, Split, parts_of_table
-from pyem.errors import DataError, shown
+from pyem.errors import DataError, require_number, require_whole, shown
 
 if TYPE_CHECKING:
     from pyem.data.dataset import Dataset
@@ -84,8 +84,14 @@ def open_dataset(
     cache: str | Path | None = None,
     trials_at_once: int = TRIALS_AT_ONCE,
     memory: float = 2.0,
+    **others: Any,
 ) -> PartitionedDataset:
     """The data of files that need not fit into memory. See `pyem.Dataset.open`; `make` makes the data of a partition."""
+    if others:
+        raise DataError(
+            f"Dataset.open does not take {', '.join(f'{name}=' for name in others)}; it opens files as they are: write the "
+            "rows that count, or joined ones, to a file first, or use Dataset.read, if they fit into memory"
+        )
     request = Request(
         subject=str(subject),
         columns=sources_of(columns),
@@ -101,8 +107,12 @@ def open_dataset(
         reference=dict(reference or {}),
     )
     check_request(request.columns, request.codes, request.covariates, missing_outcome, request.values)
-    if trials_at_once < 1 or not memory >= 0:
-        raise DataError(f"trials_at_once={trials_at_once}, memory={memory}; positive numbers are expected")
+    require_whole(trials_at_once=(trials_at_once, 1))
+    require_number(memory=(memory, 0))
+    if request.subject in [column for source in request.columns.values() for column in source]:
+        raise DataError(
+            f"column {request.subject!r} says whose rows they are, and cannot be a column of the model, too"
+        )
     files, _ = find_files(path)
     folder = _cache(files, cache) / _key(files, request, (columns, separator, encoding, trials_at_once))
     if not (folder / "about.json").exists():
