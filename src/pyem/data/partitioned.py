@@ -236,6 +236,12 @@ def parts_of(data: Any) -> Iterator[Dataset]:
     return (part for _, part in data.parts()) if isinstance(data, PartitionedDataset) else iter((data,))
 
 
+def require_in_memory(data: Any) -> None:
+    """Raise a DataError, which says what to do, if data are in partitions on the disk."""
+    if isinstance(data, PartitionedDataset):
+        _ = data.fields
+
+
 def field_names(data: Any) -> tuple[str, ...]:
     """The fields of a `Dataset` or of data on the disk."""
     return data.names if isinstance(data, PartitionedDataset) else tuple(data.fields)

@@ -150,7 +150,7 @@ class PeopleIndex:
         if piece.null_count:
             raise _nobody(before + int(np.argmax(piece.is_null().to_numpy(zero_copy_only=False))))
         if self._texts is not None:
-            who = self._texts.add(piece)
+            who = self._texts.add(piece).astype(np.int64)
             if (who < 0).any():
                 raise _nobody(before + int(np.argmax(who < 0)))
             return who

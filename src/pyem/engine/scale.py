@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.data.partitioned import field_names, parts_of
+from pyem.data.partitioned import field_names, parts_of, require_in_memory
 from pyem.engine.validate import require_free, validate
 from pyem.errors import warn
 from pyem.model.model import Model
@@ -43,8 +43,10 @@ def scaled(model: Model, data: Dataset, *, tell: bool = True) -> Model:
     return model.autoscale(model, *pooled(model, data))
 
 
-def ready_to_fit(model: Model, data: Dataset) -> Model:
+def ready_to_fit(model: Model, data: Dataset, *, in_parts: bool = False) -> Model:
     """`model` on the scale of `data`, if it can be fitted to them: it has something to estimate, and they have what it needs.
+
+    The data have to be in memory, unless they may be `in_parts`: in partitions on the disk.
 
     Raises
     ------
@@ -52,6 +54,8 @@ def ready_to_fit(model: Model, data: Dataset) -> Model:
         If not; see `pyem.engine.validate`.
     """
     require_free(model)
+    if not in_parts:
+        require_in_memory(data)
     for part in parts_of(data):
         validate(model, part)
     return scaled(model, data)

@@ -94,7 +94,7 @@ def restored(arrays: list[np.ndarray], like: Any) -> Any:
     """
     leaves, structure = jax.tree.flatten(like)
     made = [
-        jax.random.wrap_key_data(array) if _is_key(leaf) else jnp.asarray(array)
+        jax.random.wrap_key_data(jnp.asarray(array)) if _is_key(leaf) else jnp.asarray(array)
         for array, leaf in zip(arrays, leaves, strict=True)
     ]
     return jax.tree.unflatten(structure, made)

@@ -1,8 +1,8 @@
 """E-steps of data in partitions on the workers of a Dask cluster.
 
 Each partition has a worker, which keeps its data, what is laid out and compiled of them, and where everybody's search stands.
-What goes out at each iteration is the group; what comes back are people's modes and covariances. Where a worker is lost, others
-go on with its partitions from the modes that came back last.
+What goes out at each iteration is the group; what comes back are people's modes and covariances, and where their search stands:
+where a worker is lost, others go on with its partitions from there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cloudpickle
+import jax
 import numpy as np
 
 from pyem.data.dataset import Dataset
@@ -47,6 +48,8 @@ class Found(NamedTuple):
 
     laplace: Laplace | None
     """None if the worker does not know where the search stands."""
+    states: Any
+    """Where it stands now."""
     worker: str
 
 
@@ -78,7 +81,7 @@ def _here() -> str:
 
 
 def search_part(
-    task: Task, search: str, calls: int, start: np.ndarray | None, prior: GaussianPrior, tol: float, max_steps: int
+    task: Task, search: str, calls: int, begin: Any, prior: GaussianPrior, tol: float, max_steps: int
 ) -> Found:
     """Everybody's mode in a partition, on a worker.
 
@@ -88,25 +91,27 @@ def search_part(
         Which partition of what.
     search, calls
         Whose search it is, and how many calls it has had.
-    start
-        Where to begin, (S, P); None to go on from where the search stands.
+    begin
+        Where to begin, (S, P), or where the search stood; None to go on from where it stands on this worker.
     prior, tol, max_steps
         Those of the E-step; a prior that is the same for everybody has one row.
     """
     worker = _here()
     model, data = _opened(task)
     key = (task.folder, task.part)
-    if start is not None:
-        estep = JaxEStep(model, data, np.broadcast_to(start, (data.n_subjects, model.n_params)), max_steps=max_steps)
-    else:
+    shape = (data.n_subjects, model.n_params)
+    if begin is None:
         owner, had, estep = _standing.get(key, ("", 0, None))
         if estep is None or (owner, had) != (search, calls):
-            return Found(None, worker)
-    shape = (data.n_subjects, model.n_params)
+            return Found(None, None, worker)
+    else:
+        start = begin if isinstance(begin, np.ndarray) else np.zeros(1)
+        estep = JaxEStep(model, data, np.broadcast_to(start, shape), max_steps=max_steps)
+        estep.states = estep.states if isinstance(begin, np.ndarray) else begin
     whole = GaussianPrior(np.broadcast_to(prior.mean, shape), prior.precision, np.broadcast_to(prior.weight, shape))
     found = estep(whole, tol)
     _standing[key] = (search, calls + 1, estep)
-    return Found(found, worker)
+    return Found(found, jax.tree.map(np.asarray, estep.states), worker)
 
 
 def look_at_part(task: Task, x: np.ndarray) -> np.ndarray:
@@ -205,8 +210,20 @@ class ClusterEStep:
 
     def restart(self, start: np.ndarray) -> None:
         """Begin the next search at `start` (S, P)."""
-        self._at = np.asarray(start, float)
+        start = np.asarray(start, float)
+        self._begin: list[Any] = [alike(start[place]) for place in self._cluster.data.places]
         self._calls, self._name = 0, f"search {next(_numbers)} of {id(self)}"
+
+    @property
+    def states(self) -> list[Any]:
+        """Where the search of each partition stands."""
+        return self._begin
+
+    @states.setter
+    def states(self, states: list[Any]) -> None:
+        self._begin = list(states)
+        # No worker knows of it, and so asks where it stands.
+        self._calls = max(self._calls, 1)
 
     def __call__(self, prior: GaussianPrior, tol: float = TOL) -> Laplace:
         """Every subject's mode and curvature under `prior`."""
@@ -218,10 +235,9 @@ class ClusterEStep:
             found |= self._asked(prior, tol, lost, begin=True)
         for k in parts:
             self._cluster.moved(k, found[k].worker)
+            self._begin[k] = found[k].states
         self._calls += 1
-        out = Laplace(*(np.concatenate(each) for each in zip(*(found[k].laplace for k in parts), strict=True)))
-        self._at = np.where(np.isfinite(out.mode), out.mode, self._at)
-        return out
+        return Laplace(*(np.concatenate(each) for each in zip(*(found[k].laplace for k in parts), strict=True)))
 
     def _asked(self, prior: GaussianPrior, tol: float, parts: list[int], *, begin: bool) -> dict[int, Found]:
         """What the workers of some partitions find; at the beginning they are told where to begin."""
@@ -229,8 +245,7 @@ class ClusterEStep:
         for k in parts:
             place = self._cluster.data.places[k]
             mine = GaussianPrior(alike(prior.mean[place]), prior.precision, alike(prior.weight[place]))
-            start = alike(self._at[place]) if begin else None
-            asked.append((self._name, self._calls, start, mine, tol, self._max_steps))
+            asked.append((self._name, self._calls, self._begin[k] if begin else None, mine, tol, self._max_steps))
         return dict(zip(parts, self._cluster.each(search_part, asked, parts), strict=True))
 
 

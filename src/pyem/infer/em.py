@@ -128,7 +128,7 @@ def fit_em(
     True
     """
     group = spelled_out(_group_of(group, priors), data.covariates)
-    model = ready_to_fit(model, data)
+    model = ready_to_fit(model, data, in_parts=True)
     _require_group(data, max_iter)
     require_number(tol=(tol, 0))
     _require_way(integrate, nodes)
@@ -137,7 +137,7 @@ def fit_em(
     settings |= {"boundary_avoiding": boundary_avoiding, "key": plain_key(key)}
     search = Search(in_standard_units(model), data, group, max_iter, tol, accelerate, boundary_avoiding, seed_of(key))
     if cluster is not None:
-        search = dataclasses.replace(search, cluster=_cluster(cluster, search, integrate, checkpoint))
+        search = dataclasses.replace(search, cluster=_cluster(cluster, search, integrate))
     way = way_of(search, integrate, nodes)
     points = starting_points(search.model, data, start, starts, key)
     kept = None if checkpoint is None else _checkpoint(checkpoint, way, model, data, settings)
@@ -178,12 +178,10 @@ def _checkpoint(folder: str | Path, way: Way, model: Model, data: Dataset, setti
     return Checkpoint.of(folder, model, data, settings)
 
 
-def _cluster(client: Any, search: Search, integrate: str, checkpoint: Any) -> Cluster:
+def _cluster(client: Any, search: Search, integrate: str) -> Cluster:
     """The workers of a fit."""
-    if integrate != "laplace" or search.group.common or checkpoint is not None:
-        raise ValueError(
-            "cluster= is for integrate='laplace' without common parameters and without checkpoint=; leave one of them out"
-        )
+    if integrate != "laplace" or search.group.common:
+        raise ValueError("cluster= is for integrate='laplace' without common parameters; leave it out")
     return Cluster(client, search.model, search.data)
 
 

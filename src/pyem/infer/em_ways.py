@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.data.partitioned import require_in_memory
 from pyem.engine.evaluate import log_lik
 from pyem.engine.opaque import require_traceable
 from pyem.infer.cluster import Cluster, ClusterESteps, ClusterGlance
@@ -222,6 +223,8 @@ def way_of(search: Search, integrate: Integrate, nodes: int | None) -> Way:
     ValueError
         If they do not go together.
     """
+    if integrate == "exact" or search.group.common:
+        require_in_memory(search.data)
     if not search.group.common:
         return OverPoints(search, nodes) if integrate == "exact" else ByLaplace(search)
     require_traceable(search.model, "fit_em with common parameters")

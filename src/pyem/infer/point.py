@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.data.partitioned import require_in_memory
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
 from pyem.engine.scale import ready_to_fit
@@ -108,13 +109,14 @@ def fit_map(
     """
     settings = {"priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior, "start": plain_start(start)}
     common = (common,) if isinstance(common, str) else tuple(common)
+    _require_memory(data, common)
     settings |= {"common": common, "starts": starts, "max_iter": max_iter, "key": plain_key(key)}
     if model.discrete:
         more = {name: settings[name] for name in ("priors", "mean", "sd", "log_prior", "common", "max_iter")}
         _require_unshared(common)
         each = functools.partial(fit_map, **_without_discrete(model, more), key=key, progress=progress)
         return fit_each(each, model, data, start, starts, settings, marginal=True)
-    model = ready_to_fit(model, data)
+    model = ready_to_fit(model, data, in_parts=True)
     search = in_standard_units(model)
     # Begun here, what it needs is compiled while the search itself is.
     glance = glance_of(model, data) if start is None and not common else None
@@ -202,6 +204,7 @@ def fit_mle(
     True
     """
     common = (common,) if isinstance(common, str) else tuple(common)
+    _require_memory(data, common)
     settings = {
         "common": common,
         "start": plain_start(start),
@@ -213,13 +216,18 @@ def fit_mle(
         _require_unshared(common)
         each = functools.partial(fit_mle, max_iter=max_iter, key=key, progress=progress)
         return fit_each(each, model, data, start, starts, settings, marginal=False)
-    model = ready_to_fit(model, data)
+    model = ready_to_fit(model, data, in_parts=True)
     search = in_standard_units(model)
     points = starting_points(search, data, start, starts, key)
     found, trace = _best("MLE", search, data, None, points, max_iter, key, progress)
     if common:
         found, _ = _shared(model, data, None, common, found, max_iter)
     return as_point_fit("mle", model, data, found, None, None, *ended(found), trace, settings=settings)
+
+
+def _require_memory(data: Dataset, common: Sequence[str]) -> None:
+    if common:
+        require_in_memory(data)
 
 
 def _require_unshared(common: Sequence[str]) -> None:

@@ -54,7 +54,7 @@ def to_parquet(fit: Fit, folder: str | Path, *, latents: bool = False) -> Path:
     >>> fit = pyem.fit_map(model, pyem.simulate(model, subjects=3, trials=20, key=1))
     >>> folder = to_parquet(fit, tempfile.mkdtemp(), latents=True)
     >>> len(pd.read_parquet(folder / "people")), len(pd.read_parquet(folder / "latents"))
-    (3, 240)
+    (3, 60)
     """
     target = Path(folder).resolve()
 
