@@ -62,8 +62,11 @@ demo: $(ENV) ## fit two models to the example data; results go to results/demo
 		--subject subject --block block --trial trial --column choice=choice --column reward=reward \
 		--covariate age --out results/demo --force
 
-test: lint type ## check format, lint, layers and types, then run the unit tests and doctests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 10
+test: lint ## check format, lint, layers and types, and run the unit tests and doctests
+	@# Types are checked meanwhile, by one processor; what is wrong with them is told at the end.
+	@told=$$(mktemp); $(BIN)/pyright >$$told 2>&1 & types=$$!; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 10; tests=$$?; \
+	wait $$types || { cat $$told; tests=1; }; rm -f $$told; exit $$tests
 
 test-slow: $(AIF_ENV) $(DASK_ENV) $(PYMC_ENV) ## run the tests marked slow, and those that compare with pymdp and PyMC
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow

@@ -13,13 +13,17 @@ QUICKLY = "--xla_backend_optimization_level=0"
 third less. The slow tests compile as users do."""
 QUICKER = "--xla_cpu_use_fusion_emitters=false"
 """Quicker still, up to version 0.10 of JAX; later ones do not know the flag, and end the process."""
-MANY = 30_000
+COARSE = 64
+"""Data of up to so many people, lanes and trials are padded to the next power of two, so that tests share what is compiled.
+The slow tests, and those of the layout, round sizes as users do."""
+MANY = 45_000
 """Memory mappings; Linux allows a process 65,530, and XLA crashes when there are no more."""
 
 
 def pytest_configure(config):
     """Compile quickly, share compiled functions among the processes of a run, and keep them for the next one."""
-    if "slow" not in config.option.markexpr.replace("not slow", ""):
+    quickly = "slow" not in config.option.markexpr.replace("not slow", "")
+    if quickly:
         # Before JAX is first used, and for the processes that tests start.
         known = tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11)
         os.environ["XLA_FLAGS"] = f"{QUICKLY} {QUICKER if known else ''} {os.environ.get('XLA_FLAGS', '')}"
@@ -27,6 +31,18 @@ def pytest_configure(config):
 
     jax.config.update("jax_compilation_cache_dir", str(ROOT / ".jax_cache"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    if quickly:
+        from pyem.engine import layout
+
+        layout.COARSE = COARSE
+    # What is traced makes many objects that live long; to look at them all again and again takes longer than to keep some.
+    gc.set_threshold(50_000, 20, 20)
+
+
+def pytest_collection_finish():
+    """What is there before the first test stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="module")

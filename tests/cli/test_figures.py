@@ -170,7 +170,9 @@ def test_only_em_has_a_path(fit):
         plot.plot_trace(pyem.fit_map(fit.model, fit.data))
 
 
-@pytest.mark.parametrize("file_format", ["png", "pdf", "svg"])
+@pytest.mark.parametrize(
+    "file_format", ["png", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pdf", "svg"))]
+)
 def test_equal_figures_are_equal_files(fit, file_format):
     for kind, numbers in plot.all_numbers(fit):
         first, second = (draw.render(kind, numbers, file_format) for _ in range(2))

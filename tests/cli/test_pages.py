@@ -29,7 +29,7 @@ def test_the_readme_shows_twenty_lines_of_python_or_so():
     assert len(lines) <= 25
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/cli.md"])
+@pytest.mark.parametrize("page", ["README.md", pytest.param("docs/cli.md", marks=pytest.mark.slow)])
 def test_the_commands_of_a_page_run(checkout, page):
     lines = [line for block in blocks(page, "bash") for line in block.splitlines() if line.startswith("pyem ")]
     assert len(lines) >= 4

@@ -33,7 +33,9 @@ def words(data_file, out):
 # -- interrupted --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_run_that_is_stopped_half_way_leaves_nothing(data_file, tmp_path, number, code):
     command = [sys.executable, "-c", STOPPED_WHILE_WRITING, *map(str, words(data_file, tmp_path / "results"))]
     process = subprocess.Popen(

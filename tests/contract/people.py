@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,9 @@ likelihood and the simulation against the oracle, missing values, and derivative
 the statistical tests of its simulation, are then slow tests: they are properties of the engine before they are the model's."""
 
 
-def full(names: Sequence[str]) -> list[Any]:
-    """Names for tests of everything: these are slow except for the models in full."""
-    return [name if name in IN_FULL else pytest.param(name, marks=pytest.mark.slow) for name in names]
+def full(names: Sequence[str], quick: Set[str] = IN_FULL) -> list[Any]:
+    """Names for tests of everything: these are slow except for the models in full, or the `quick` ones."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def draw_people(case: Case, seed: int, **settings: Any) -> People:

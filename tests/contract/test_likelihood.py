@@ -228,7 +228,7 @@ def test_gradient_and_hessian_are_finite_differences(name):
     np.testing.assert_allclose(hess, np.swapaxes(hess, 1, 2), **EXACT)
 
 
-@pytest.mark.parametrize("name", full(NAMES))
+@pytest.mark.parametrize("name", full(NAMES, {"rw1a1b", "rlwm", "hgf", "dd_hyperbolic", "glm"}))
 @pytest.mark.parametrize("order", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_derivatives_of_the_rollout_in_both_modes(name, order):
     model, data = complete(name, 12)

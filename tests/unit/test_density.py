@@ -36,18 +36,29 @@ def test_value_and_gradient_are_the_engines(model, data, laid):
     weight = np.arange(1.0, 8.0)
     with jax.enable_x64(True):
         x = jnp.asarray(data.truth.T)
-        total = lambda x: (density.log_lik(model, laid, x) * weight).sum()  # noqa: E731
-        np.testing.assert_allclose(density.log_lik(model, laid, x), value, rtol=1e-12)
-        np.testing.assert_allclose(jax.grad(total)(x).T, grad * weight[:, None], rtol=1e-10, atol=1e-10)
-        # Under vmap over chains, and compiled.
-        twice = jax.jit(jax.vmap(jax.grad(total)))(jnp.stack([x, x + 0.1]))
-        np.testing.assert_allclose(twice[0].T, grad * weight[:, None], rtol=1e-10, atol=1e-10)
-        # Forward mode, and the derivative of the derivative.
         shift = jnp.asarray([1.0, 0.0])[:, None] * jnp.ones_like(x)
-        _, slope = jax.jvp(lambda x: density.log_lik(model, laid, x), (x,), (shift,))
+        log_lik = lambda x: density.log_lik(model, laid, x)  # noqa: E731
+        total = lambda x: (log_lik(x) * weight).sum()  # noqa: E731
+        along = lambda t: log_lik(x + t * shift).sum()  # noqa: E731
+
+        @jax.jit
+        def everything(x):
+            # Also under vmap over chains, in forward mode, and the derivative of the derivative.
+            twice = jax.vmap(jax.grad(total))(jnp.stack([x, x + 0.1]))
+            return (
+                log_lik(x),
+                jax.grad(total)(x),
+                twice,
+                jax.jvp(log_lik, (x,), (shift,))[1],
+                jax.grad(jax.grad(along))(0.0),
+            )
+
+        found, slopes, twice, slope, bent = everything(x)
+        np.testing.assert_allclose(found, value, rtol=1e-12)
+        for one in (slopes, twice[0]):
+            np.testing.assert_allclose(one.T, grad * weight[:, None], rtol=1e-10, atol=1e-10)
         np.testing.assert_allclose(slope, grad[:, 0], rtol=1e-10, atol=1e-10)
-        along = lambda t: density.log_lik(model, laid, x + t * shift).sum()  # noqa: E731
-        np.testing.assert_allclose(jax.grad(jax.grad(along))(0.0), hess[:, 0, 0].sum(), rtol=1e-9)
+        np.testing.assert_allclose(bent, hess[:, 0, 0].sum(), rtol=1e-9)
 
 
 def test_many_parameters_use_reverse_mode(data):
@@ -57,7 +68,7 @@ def test_many_parameters_use_reverse_mode(data):
     _, grad, _ = engine.value_grad_hess(model, data, x)
     with jax.enable_x64(True):
         laid = density.people(model, data)
-        found = jax.grad(lambda x: density.log_lik(model, laid, x).sum())(jnp.asarray(x.T))
+        found = jax.jit(jax.grad(lambda x: density.log_lik(model, laid, x).sum()))(jnp.asarray(x.T))
     np.testing.assert_allclose(found.T, grad, rtol=1e-9, atol=1e-9)
 
 
@@ -70,16 +81,17 @@ def test_values_of_trials(model, data, laid):
     weight = np.random.default_rng(0).normal(size=out.shape)
 
     def total(x):
-        return (density.trial_log_lik(model, people, x)[places] * weight).sum()
+        values = density.trial_log_lik(model, people, x)[places]
+        return (values * weight).sum(), values
 
     with jax.enable_x64(True):
         x = jnp.asarray(data.truth.T)
-        values = density.trial_log_lik(model, people, x)[places]
+        compiled = jax.jit(jax.value_and_grad(total, has_aux=True))
+        (_, values), slope = compiled(x)
         np.testing.assert_allclose(values, out, rtol=1e-10, atol=1e-12)
-        slope = jax.grad(total)(x)
         for k, s in ((0, 2), (1, 6)):
             step = 1e-6 * np.eye(2)[:, k][:, None] * np.eye(7)[s]
-            finite = (total(x + step) - total(x - step)) / 2e-6
+            finite = (compiled(x + step)[0][0] - compiled(x - step)[0][0]) / 2e-6
             np.testing.assert_allclose(slope[k, s], finite, rtol=1e-5, atol=1e-6)
 
 

@@ -35,6 +35,11 @@ def learners():
     return pyem.simulate(model, model.natural(truth), trials=120, blocks=2, key=5)
 
 
+@pytest.fixture(scope="module")
+def few():
+    return pyem.simulate(pyem.models.get("rw1a1b"), subjects=4, trials=40, blocks=1, key=5)
+
+
 def conjugate(u, y, mean, sd):
     """Posterior mean, covariance and log evidence of the regression, in closed form."""
     X = np.stack([np.ones_like(u), u], axis=1)
@@ -93,18 +98,25 @@ def plain_log_joint(data, s, x, mean, sd):
     return total
 
 
-def test_learning_model_equals_an_independent_integration(learners):
-    mean, sd = np.array([-1.0, -0.5]), np.array([1.0, 1.2])
-    fit = pyem.fit_grid(learners.model, learners, group=None, mean=mean, sd=sd)
+GIVEN = {"mean": np.array([-1.0, -0.5]), "sd": np.array([1.0, 1.2])}
+
+
+@pytest.fixture(scope="module")
+def alone(few):
+    return pyem.fit_grid(few.model, few, group=None, **GIVEN)
+
+
+def test_learning_model_equals_an_independent_integration(few, alone):
+    fit, (mean, sd) = alone, GIVEN.values()
     axis = np.linspace(-8, 8, 300)
     x = np.stack(np.meshgrid(mean[0] + axis, mean[1] + axis, indexing="ij"), axis=-1).reshape(-1, 2)
-    for s in (0, 7):
-        joint = plain_log_joint(learners, s, x, mean, sd)
+    for s in (0, 3):
+        joint = plain_log_joint(few, s, x, mean, sd)
         weight = np.exp(joint - joint.max())
         evidence = joint.max() + np.log(weight.sum() * (axis[1] - axis[0]) ** 2)
         np.testing.assert_allclose(fit.log_evidence[s], evidence, atol=1e-7)
         np.testing.assert_allclose(fit.x[s], weight @ x / weight.sum(), atol=1e-7)
-        natural = learners.model.natural(x)
+        natural = few.model.natural(x)
         first = weight @ natural / weight.sum()
         np.testing.assert_allclose(fit.params[s], first, atol=1e-6)
         np.testing.assert_allclose(fit.sd[s] ** 2, weight @ (natural - first) ** 2 / weight.sum(), rtol=1e-5)
@@ -123,21 +135,21 @@ def test_laplace_em_is_close_for_a_learning_model(learners):
     assert grid.log_evidence.sum() > pyem.fit_grid(learners.model, learners, group=em.population).log_evidence.sum()
 
 
-def test_prior_of_natural_parameters_equals_the_same_prior_unconstrained(learners):
-    model = fix(learners.model, beta=4.0)
+def test_prior_of_natural_parameters_equals_the_same_prior_unconstrained(few):
+    model = fix(few.model, beta=4.0)
 
     def logit_normal(p):
         z = (jnp.log(p.alpha / (1 - p.alpha)) + 0.5) / 1.2
         return -0.5 * z**2 - jnp.log(p.alpha * (1 - p.alpha) * 1.2 * math.sqrt(2 * math.pi))
 
-    natural = pyem.fit_grid(model, learners, group=None, log_prior=logit_normal)
-    given = pyem.fit_grid(model, learners, group=None, mean=-0.5, sd=1.2)
+    natural = pyem.fit_grid(model, few, group=None, log_prior=logit_normal)
+    given = pyem.fit_grid(model, few, group=None, mean=-0.5, sd=1.2)
     np.testing.assert_allclose(natural.log_evidence, given.log_evidence, atol=1e-7)
     np.testing.assert_allclose(natural.params, given.params, atol=1e-7)
 
 
-def test_densities_tables_and_draws_agree(learners):
-    fit = pyem.fit_grid(learners.model, learners, group=None)
+def test_densities_tables_and_draws_agree(few, alone):
+    fit = alone
     values, density = fit.natural_axes, fit.natural_marginals
     np.testing.assert_allclose(np.trapezoid(density, values), 1, atol=2e-3)
     table = fit.table()
@@ -147,7 +159,7 @@ def test_densities_tables_and_draws_agree(learners):
     standard_error = np.sqrt(np.diagonal(fit.cov, axis1=1, axis2=2) / 4000)
     assert np.abs((draws.mean(0) - fit.x) / standard_error).max() < 5
     assert "log evidence" in repr(fit)
-    assert len(fit.latents()) == learners.n_trials
+    assert len(fit.latents()) == few.n_trials
 
 
 @pytest.mark.filterwarnings("ignore::pyem.FitWarning")

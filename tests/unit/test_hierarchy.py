@@ -84,13 +84,16 @@ def test_density_is_that_of_the_model_in_any_coordinates(model, data, name, para
             parts = [out["coef"][np.nonzero(free)], out["sd"]] + ([out["corr"][0, 1:]] if "corr" in out else [])
             return jnp.concatenate([*parts, out["x"].ravel()])
 
-        for seed in range(3):
-            position = spec.start(args, jax.random.key(seed))
+        @jax.jit
+        def everything(position):
             flat = jnp.concatenate([position["group"], position["people"].ravel()])
-            _, log_det = jnp.linalg.slogdet(jax.jacobian(natural)(flat))
-            values = {k: np.asarray(v) for k, v in spec.values(args, position).items()}
-            expected = written_out(model, data, group, values, spec.n_group) + float(log_det)
-            gaps.append(float(spec.log_density(args, position)) - expected)
+            log_det = jnp.linalg.slogdet(jax.jacfwd(natural)(flat))[1]
+            return spec.values(args, position), log_det, spec.log_density(args, position)
+
+        for seed in range(3):
+            values, log_det, density = everything(spec.start(args, jax.random.key(seed)))
+            values = {k: np.asarray(v) for k, v in values.items()}
+            gaps.append(float(density) - float(log_det) - written_out(model, data, group, values, spec.n_group))
     # With every constant: a lower bound of the log evidence is made of it.
     np.testing.assert_allclose(gaps, 0.0, atol=1e-8)
 
@@ -110,11 +113,12 @@ def test_density_of_people_on_their_own_has_its_constant(model, data):
     spec, args = people_alone.alone_args(model, data, given)
     with jax.enable_x64(True):
         position = spec.start(args, jax.random.key(1))
-        x = np.asarray(spec.values(args, position)["x"])
         flat = position["people"].ravel()
-        jacobian = jax.jacobian(lambda z: spec.values(args, {"people": z.reshape(2, -1)})["x"].ravel())(flat)
-        log_det = float(jnp.linalg.slogdet(jacobian)[1])
-        value = float(spec.log_density(args, position))
+        values = lambda z: spec.values(args, {"people": z.reshape(2, -1)})["x"]  # noqa: E731
+        jacobian = jax.jit(jax.jacfwd(lambda z: values(z).ravel()))(flat)
+        log_det = float(np.linalg.slogdet(jacobian)[1])
+        x = np.asarray(jax.jit(values)(flat))
+        value = float(jax.jit(spec.log_density)(args, position))
     natural = model.natural(x)
     beta = stats.norm(0.3, 0.7).logpdf(x[:, 0]).sum()
     alpha = (stats.beta(2, 3).logpdf(natural[:, 1]) + model.log_det(x)[:, 1]).sum()
@@ -144,7 +148,7 @@ def test_another_value_of_a_fixed_parameter_compiles_nothing(data):
                 position = {"group": jnp.zeros(2)} if found is group else {}
                 position["people"] = jnp.full((1, SUBJECTS), 0.3)
                 value, grad = slope(spec, args, position)
-                np.testing.assert_allclose(value, spec.log_density(args, position), rtol=1e-12)
+                np.testing.assert_allclose(value, jax.jit(spec.log_density)(args, position), rtol=1e-12)
                 found.append(np.asarray(grad["people"]))
     assert len(traced) == 2
     for one, other in (group, alone):
@@ -185,10 +189,11 @@ def test_draws_of_standardized_coordinates_have_the_covariance(monkeypatch):
 
 def test_natural_priors_are_densities_of_the_unconstrained_parameters(model):
     known = priors.natural_priors(model, {"alpha": dist.Beta(2, 3), "beta": dist.HalfNormal(6)})
+    log_prob = jax.jit(lambda x: known.log_prob(model, x[:, None])[0])
 
     def density(x):
         with jax.enable_x64(True):
-            return np.exp(np.asarray(known.log_prob(model, jnp.asarray([[x[0]], [x[1]]]))))[0]
+            return float(np.exp(log_prob(np.array(x))))
 
     beta, _ = integrate.quad(lambda b: density([b, 0.3]), -30, 30)
     alpha, _ = integrate.quad(lambda a: density([-0.5, a]), -30, 30)

@@ -28,7 +28,7 @@ def error_of_mean(draws):
 
 @pytest.fixture(scope="module")
 def notebook():
-    return pyem.fit_nuts(notebook_model(), notebook_data(), group=None, priors=PRIORS, key=1)
+    return pyem.fit_nuts(notebook_model(), notebook_data(), group=None, priors=PRIORS, draws=600, warmup=300, key=1)
 
 
 def test_notebook_posterior_is_that_of_a_fine_grid(notebook):
@@ -92,7 +92,16 @@ def data(model):
 def group_fit(model, data):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pyem.FitWarning)
-        return pyem.fit_nuts(model, data, draws=400, warmup=300, chains=2, key=2)
+        return pyem.fit_nuts(model, data, draws=300, warmup=200, chains=2, key=2)
+
+
+SHORT = {"draws": 20, "warmup": 30, "chains": 2}
+
+
+@pytest.fixture(scope="module")
+def short(model, data):
+    with pytest.warns(pyem.FitWarning, match="raise"):
+        return pyem.fit_nuts(model, data, key=2, **SHORT)
 
 
 def test_group_table(group_fit, model):
@@ -131,24 +140,35 @@ def test_diagnostics_name_every_parameter(group_fit):
     assert "sd of beta" in table.index
 
 
-def test_draws_are_reproducible(group_fit, model, data):
+def test_draws_are_reproducible_and_progress_is_told_of_all_iterations(short, model, data, monkeypatch):
+    told = []
+
+    @contextlib.contextmanager
+    def record(show, label, total):
+        told.append((show, label, total))
+        yield lambda n, news: told.append((n, news["stage"]))
+
+    monkeypatch.setattr(nuts, "progress_bar", record)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pyem.FitWarning)
-        again = pyem.fit_nuts(model, data, draws=400, warmup=300, chains=2, key=2)
-    np.testing.assert_array_equal(again.posterior["x"], group_fit.posterior["x"])
-    one, other = group_fit.draws(5, key=0), again.draws(5, key=0)
+        again = pyem.fit_nuts(model, data, key=2, progress=True, **SHORT)
+    assert told[0] == (True, f"NUTS {model.name}", 2 * 50)
+    assert sum(n for n, _ in told[1:]) == 2 * 50
+    assert sum(n for n, stage in told[1:] if stage == "draws") == 2 * 20
+    np.testing.assert_array_equal(again.posterior["x"], short.posterior["x"])
+    one, other = short.draws(5, key=0), again.draws(5, key=0)
     assert one.x.shape == one.params.shape == (5, 20, 2)
     for name in ("coef", "sd"):
         np.testing.assert_array_equal(one.group[name], other.group[name])
     np.testing.assert_array_equal(one.x, other.x)
 
 
-def test_another_data_set_of_the_same_shape_compiles_nothing(group_fit, model):
+def test_another_data_set_of_the_same_shape_compiles_nothing(short, model):
     before = TRACES[model.name, "nuts_advance"]
     other = pyem.simulate(model, subjects=20, blocks=2, trials=20, key=6, missed=0.05)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pyem.FitWarning)
-        pyem.fit_nuts(model, other, draws=20, warmup=300, chains=2, key=3)
+        pyem.fit_nuts(model, other, key=3, **SHORT)
     assert TRACES[model.name, "nuts_advance"] == before
 
 
@@ -168,11 +188,9 @@ def test_program_does_not_grow_with_people(model):
 # -- what goes wrong --------------------------------------------------------------
 
 
-def test_short_chains_are_told_of(model, data):
-    with pytest.warns(pyem.FitWarning, match="raise"):
-        fit = pyem.fit_nuts(model, data, draws=20, warmup=300, chains=2, key=2)
-    assert not fit.converged
-    assert "PROBLEM" in fit.summary()
+def test_short_chains_are_told_of(short):
+    assert not short.converged
+    assert "PROBLEM" in short.summary()
 
 
 def test_problems_are_told_in_words(group_fit):
@@ -184,7 +202,7 @@ def test_problems_are_told_in_words(group_fit):
     stats["diverging"] = np.ones_like(stats["diverging"])
     stats["energy"] = np.cumsum(np.ones_like(stats["energy"]), axis=1)
     text = " ".join(dataclasses.replace(group_fit, posterior=bad, stats=stats).problems())
-    for words in ("800 of 800 draws diverged", "raise target_accept", "chains disagree", "sd of", "E-BFMI"):
+    for words in ("600 of 600 draws diverged", "raise target_accept", "chains disagree", "sd of", "E-BFMI"):
         assert words in text
 
 
@@ -213,7 +231,7 @@ def test_group_of_one_is_refused(model, data):
         pyem.fit_nuts(model, data.select([0]), key=0)
 
 
-@pytest.mark.parametrize("group", [None, pyem.Group()])
+@pytest.mark.parametrize("group", [pytest.param(None, marks=pytest.mark.slow), pyem.Group()])
 def test_likelihoods_that_are_never_finite_are_told_of(model, data, group):
     import dataclasses
 
@@ -253,23 +271,6 @@ def test_progress_goes_to_the_error_stream(capsys, monkeypatch):
     assert said.out == ""
     assert "NUTS of a test: draws, 7 steps, acceptance 0.81, 3 divergent" in said.err
     assert "100%" in said.err or "━" in said.err
-
-
-def test_progress_is_reported_for_all_iterations(model, data, monkeypatch):
-    told = []
-
-    @contextlib.contextmanager
-    def record(show, label, total):
-        told.append((show, label, total))
-        yield lambda n, news: told.append((n, news["stage"]))
-
-    monkeypatch.setattr(nuts, "progress_bar", record)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", pyem.FitWarning)
-        pyem.fit_nuts(model, data, draws=20, warmup=300, chains=2, key=2, progress=True)
-    assert told[0] == (True, f"NUTS {model.name}", 2 * 320)
-    assert sum(n for n, _ in told[1:]) == 2 * 320
-    assert sum(n for n, stage in told[1:] if stage == "draws") == 2 * 20
 
 
 # -- slow: agreement with other coordinates and other methods --------------------------------------------------------------

@@ -15,7 +15,7 @@ from pyem.engine.evaluate import trial_values
 from pyem.model.distribution import Normal
 from pyem.numerics.pareto import pareto_smoothed
 
-SUBJECTS, BLOCKS = 12, 2
+SUBJECTS, BLOCKS, DRAWS = 12, 2, 300
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +25,19 @@ def data():
 
 @pytest.fixture(scope="module")
 def fit(data):
-    return sampled("rw1a1b", data)
+    return sampled(data, 2)
 
 
 @pytest.fixture(scope="module")
 def other(data):
-    return sampled("rw2a1b", data)
+    """Other draws of the same posterior."""
+    return sampled(data, 3)
 
 
-def sampled(name, data):
+def sampled(data, key):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pyem.FitWarning)
-        return pyem.fit_nuts(pyem.models.get(name), data, draws=250, warmup=200, chains=2, key=2)
+        return pyem.fit_nuts(pyem.models.get("rw1a1b"), data, draws=DRAWS // 2, warmup=150, chains=2, key=key)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_loo_is_that_of_arviz(fit, data, pointwise):
 
 def test_pointwise_values_are_made_in_chunks(fit, monkeypatch):
     whole = pyem.waic(fit)
-    monkeypatch.setattr(pointwise_values, "IN_MEMORY", 500 * 40 * 5)
+    monkeypatch.setattr(pointwise_values, "IN_MEMORY", DRAWS * 40 * 5)
     chunks = pointwise_values.chunks_of(fit.model, fit.data, fit.flat["x"], "trial")
     sizes = [values.shape[1] for values, _, _ in chunks]
     assert len(sizes) == 3
@@ -213,7 +214,7 @@ def test_arviz_has_all_groups(fit, data, pointwise):
     np.testing.assert_array_equal(found.posterior.alpha, fit.natural[..., 1])
     lane, row = np.nonzero(data.present["choice"].T)
     np.testing.assert_allclose(
-        found.log_likelihood.choice.values.reshape(500, -1), pointwise[:, row, lane], rtol=1e-9, atol=1e-12
+        found.log_likelihood.choice.values.reshape(DRAWS, -1), pointwise[:, row, lane], rtol=1e-9, atol=1e-12
     )
     assert found.prior.group_mean.shape == (1, 20, 2)
     assert found.posterior_predictive.choice.shape == (1, 10, len(lane))

@@ -28,16 +28,23 @@ def search(value, start, *, max_steps=100, tol=1e-16):
     """The mode from `start` (P, S), and how often the likelihood was evaluated."""
     count = 0
 
-    def counted(x):
+    def one_more(_):
         nonlocal count
         count += 1
+
+    def counted(x):
+        jax.debug.callback(one_more, x[0, 0])
         return derivatives(value, x)
 
-    with jax.enable_x64(True), jax.disable_jit():
-        start = jnp.asarray(start)
+    @jax.jit
+    def found(start):
         at = derivatives(value, start)
-        mode = Newton().maximise(counted, flat, start, at, tol=tol, max_steps=max_steps, limits=LIMITS[: len(start)])
-        return Mode(*jax.tree.map(np.asarray, mode)), count
+        return Newton().maximise(counted, flat, start, at, tol=tol, max_steps=max_steps, limits=LIMITS[: len(start)])
+
+    with jax.enable_x64(True):
+        mode = Mode(*jax.tree.map(np.asarray, found(jnp.asarray(start))))
+        jax.effects_barrier()
+        return mode, count
 
 
 def pieces(random, people):

@@ -34,6 +34,16 @@ def fit(model, data):
     return pyem.fit_svi(model, data, key=1)
 
 
+@pytest.fixture(scope="module")
+def few(model):
+    return pyem.simulate(model, subjects=8, trials=30, key=5, missed=0.05)
+
+
+@pytest.fixture(scope="module")
+def fit_of_few(model, few):
+    return pyem.fit_svi(model, few, key=1)
+
+
 def test_linear_gaussian_people_have_their_closed_form():
     policy = lambda p, state, trial: Normal(p.level, NOISE)  # noqa: E731
     model = pyem.Model("level", (pyem.Parameter("level", mean=1.0, sd=2.0),), policy, responses=("y",))
@@ -189,7 +199,8 @@ def test_correction_has_the_notebooks_posterior():
         assert fit.sd[0, k] == pytest.approx(exact["sd"], rel=0.1)
 
 
-def test_the_bound_rises_and_the_rule_stops(fit):
+def test_the_bound_rises_and_the_rule_stops(fit_of_few):
+    fit = fit_of_few
     elbo = fit.trace["elbo"]
     assert elbo[-4:].mean() > elbo[0]
     assert fit.trace["step"][0] == 0
@@ -200,18 +211,19 @@ def test_the_bound_rises_and_the_rule_stops(fit):
     assert "corrected by importance weights" in fit.message
 
 
-def test_result_is_that_of_any_fit(fit, data, tmp_path):
+def test_result_is_that_of_any_fit(fit_of_few, few, tmp_path):
+    fit = fit_of_few
     assert list(fit.group_table().index) == [("mean", "beta"), ("mean", "alpha"), ("sd", "beta"), ("sd", "alpha")]
-    assert len(fit.table()) == data.n_subjects
+    assert len(fit.table()) == few.n_subjects
     again = pyem.load(fit.save(tmp_path / "fit.nc"))
     np.testing.assert_array_equal(again.posterior["x"], fit.posterior["x"])
     np.testing.assert_array_equal(again.trace["elbo"], fit.trace["elbo"])
     assert pyem.waic(fit).unit == "trial"
 
 
-def test_steps_that_do_not_suffice_are_told_of(model, data):
+def test_steps_that_do_not_suffice_are_told_of(model, few):
     with pytest.warns(pyem.FitWarning, match="raise max_iter"):
-        fit = pyem.fit_svi(model, data, key=1, max_iter=100, correct=False)
+        fit = pyem.fit_svi(model, few, key=1, max_iter=100, correct=False)
     assert not fit.converged
     assert "not corrected" in fit.message
 

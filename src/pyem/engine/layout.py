@@ -21,6 +21,8 @@ from pyem.model.record import Record
 
 CHUNK_LANES = 512
 """Lanes worked on together on a CPU: few enough to stay in the cache, enough to amortise the loop over trials."""
+COARSE = 0
+"""Sizes up to this are rounded up to 16, 32, 64 ..., larger ones by `bucket`. Tests set it, to compile less."""
 WORTH_SHARING = 4096
 """Trials from which on two threads are faster than one."""
 STEP_LANES_ELSEWHERE = 16_384
@@ -158,7 +160,7 @@ def _lay_out(model: Model, data: Dataset, found: list[Group], *, share: bool, ex
     for k, group in enumerate(found):
         parts = _parts(model, data, group, size=size if share else None, more=more)
         places = _places(len(group.subjects), parts, exact)
-        laid = [_arranged(part, places, size) for part in parts]
+        laid = [_arranged(part, places, int if exact else _rounded) for part in parts]
         for part, (_, _, row, position) in zip(range(len(parts)), laid, strict=True):
             if (lanes := parts[part].lanes) is not None:
                 shard, chunk = np.divmod(row, places.n_chunks)
@@ -170,6 +172,10 @@ def _lay_out(model: Model, data: Dataset, found: list[Group], *, share: bool, ex
         shards += _shards([(trials, owner) for trials, owner, _, _ in laid], places)
         of_group += [k] * places.n_shards
     return Batch(tuple(shards), tuple(index), tuple(of_group), data.n_subjects, lane_at, n_cells)
+
+
+def _rounded(n: int) -> int:
+    return max(16, 1 << (n - 1).bit_length()) if n <= COARSE else bucket(n)
 
 
 def _parts(
@@ -196,8 +202,8 @@ def _places(n_subjects: int, parts: tuple[_Part, ...], exact: bool) -> _Places:
     if on_cpu and not exact and sum(len(part.owner) * (part.n_trials or 1) for part in parts) >= WORTH_SHARING:
         n_chunks = max(n_chunks, min(n_cores(), n_subjects))
     n_shards = min(n_cores(), n_chunks) if on_cpu and not exact else 1
-    size = int if exact else bucket
-    per_shard = size(-(-n_chunks // n_shards)) if n_chunks > 1 else 1
+    size = int if exact else _rounded
+    per_shard = (int if exact else bucket)(-(-n_chunks // n_shards))
     # Even out the chunks, so that the last one is not nearly empty.
     per_chunk = -(-n_subjects // n_chunks)
     chunk_of, place_of = np.divmod(np.arange(n_subjects), per_chunk)

@@ -91,7 +91,7 @@ def _uphill(matrix: np.ndarray, slope: np.ndarray) -> np.ndarray:
 
 def _expected(population: Population, n: int) -> np.ndarray:
     """Diagonal of the information of `roots` that is expected of `n` people who are known exactly."""
-    precision = np.diag(np.linalg.inv(population.cov))
+    precision = np.diag(population.precision)
     squares = (population.design**2).mean(0)
     of_coef = (squares[:, None] * precision)[population.free]
     of_chol = precision[population.lower[0]]

@@ -231,7 +231,7 @@ class JaxEStep:
         status = ended_as(*ended, tol=tol)
         # A finite value with a derivative that is not would make the group's parameters NaN.
         finite = np.isfinite(log_lik) & np.isfinite(log_det) & np.isfinite(cov).all((1, 2)) & ~np.isnan(ended[1])
-        done = np.isin(status, (Status.CONVERGED, Status.FLAT))
+        done = (status == Status.CONVERGED) | (status == Status.FLAT)
         status[done & (np.abs(x) >= AT_BOUND * self.model.limits).any(1)] = Status.AT_BOUND
         if (mute := finite & done & flat_somewhere(self.model, status, cov)).any():
             look = lambda x: join([out.log_lik for out in search(self._looking(x), 1)], self.batch)  # noqa: E731

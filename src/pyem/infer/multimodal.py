@@ -29,8 +29,8 @@ REACH = 1.5
 """How far from the group's mean modes are looked for, in sds of the group."""
 SURPRISE = 1.0
 """Nats by which a posterior has to be denser somewhere than its Laplace approximation says, for a search to begin there."""
-STOPS = 8
-"""How many points of the straight way from such a place to the known mode are looked at, at least."""
+STOPS = 4
+"""How many points of the straight way between such a place and the known mode are looked at, at least."""
 
 Glance = Callable[[np.ndarray], np.ndarray]
 """The log-likelihood of everybody at several places, (K, S), at parameters (K, S, P)."""
@@ -213,42 +213,43 @@ def promising(
 
     That mode, too, if the posterior only rises on the straight way to it: a search would end there again.
 
-    `joint` makes the log posterior, up to a constant, of the log-likelihood (S,) and parameters (S, P); `value` is that of
+    `joint` makes the log posterior, up to a constant, of the log-likelihood (K, S) and parameters (K, S, P); `value` is that of
     the modes.
     """
-    start, most = laplace.mode, np.full(len(value), SURPRISE)
-    seen = glance(np.stack(places))
+    mode, x = laplace.mode, np.stack(places)
+    there = joint(glance(x), x)
     regular: Any = np.isfinite(laplace.cov).all(axis=(1, 2))
     cov = np.where(regular[:, None, None], laplace.cov, np.eye(laplace.cov.shape[1]))
-    precision = np.linalg.pinv(cov, hermitian=True)
-    for x, log_lik in zip(places, seen, strict=True):
-        there = joint(log_lik, x)
-        gap = x - laplace.mode
-        expected = value - 0.5 * np.einsum("sp,spq,sq->s", gap, precision, gap)
-        # Where neither is finite, nothing surprises.
-        with np.errstate(invalid="ignore"):
-            surprise = np.where(regular, there - expected, np.where(np.isfinite(there), np.inf, -np.inf))
-        take = surprise > most
-        start, most = np.where(take[:, None], x, start), np.where(take, surprise, most)
-    if (start == laplace.mode).all():
-        return start
-    return np.where(_valley(glance, joint, start, laplace.mode, value)[:, None], start, laplace.mode)
+    gap = x - mode
+    expected = value - 0.5 * np.einsum("ksp,spq,ksq->ks", gap, np.linalg.pinv(cov, hermitian=True), gap)
+    # Where neither is finite, nothing surprises.
+    with np.errstate(invalid="ignore"):
+        surprise = np.where(regular, there - expected, np.where(np.isfinite(there), np.inf, -np.inf))
+    surprise = np.where(np.isnan(surprise), -np.inf, surprise)
+    most, everybody = surprise.argmax(0), np.arange(len(value))
+    taken = surprise[most, everybody] > SURPRISE
+    if not taken.any():
+        return mode
+    start = np.where(taken[:, None], x[most, everybody], mode)
+    there = np.where(taken, there[most, everybody], value)
+    return np.where(_valley(glance, joint, start, there, mode, value)[:, None], start, mode)
 
 
 def _valley(
     glance: Glance,
     joint: Callable[[np.ndarray, np.ndarray], np.ndarray],
     start: np.ndarray,
+    there: np.ndarray,
     mode: np.ndarray,
     value: np.ndarray,
 ) -> np.ndarray:
-    """Whose (S,) posterior falls somewhere on the straight way from `start` to the mode that is known."""
+    """Whose (S,) posterior falls somewhere on the straight way from `start`, where it is `there`, to the mode that is known."""
     # As many at a time as there are places, so that nothing is compiled for other numbers.
     at_once = 2 * mode.shape[1]
     n = at_once * -(-STOPS // at_once)
-    way = np.stack([start + k / n * (mode - start) for k in range(n)])
+    way = np.stack([start + k / (n + 1) * (mode - start) for k in range(1, n + 1)])
     seen = np.concatenate([glance(way[k : k + at_once]) for k in range(0, n, at_once)])
-    path = np.array([*(joint(log_lik, x) for log_lik, x in zip(seen, way, strict=True)), value])
+    path = np.array([there, *joint(seen, way), value])
     # What is not finite tells nothing, and the search has to.
     with np.errstate(invalid="ignore"):
         falls: Any = ~(np.diff(path, axis=0) >= -1e-9 * np.abs(value))
@@ -256,6 +257,6 @@ def _valley(
 
 
 def _joint(log_lik: np.ndarray, x: np.ndarray, prior: GaussianPrior) -> np.ndarray:
-    """(S,): what an E-step maximises, up to a constant."""
+    """What an E-step maximises, (..., S), up to a constant."""
     gap = np.sqrt(prior.weight) * (x - prior.mean)
-    return log_lik - 0.5 * np.einsum("sp,pq,sq->s", gap, prior.precision, gap)
+    return log_lik - 0.5 * ((gap @ prior.precision) * gap).sum(-1)

@@ -11,6 +11,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.model.model import Model
+from pyem.numerics.jit import compiled
 from pyem.population.group import Group
 from pyem.population.population import Population, populate
 from pyem.population.posterior import Laplace
@@ -82,6 +83,11 @@ class PriorFunction:
         return self._priors.log_prob(self._model, jnp.asarray(x)[:, None])[0]
 
 
+@compiled(0, quick=True)
+def _densities(function: Callable[[Any], Any], x: Any) -> Any:
+    return jax.vmap(function)(x)
+
+
 class PersonPrior(NamedTuple):
     """One prior for every person: a Gaussian, as a population, or else a function of unconstrained parameters (P,)."""
 
@@ -96,11 +102,12 @@ class PersonPrior(NamedTuple):
         return estep.general(self.function if getattr(estep, "exact", True) else Plain(self.function))
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
-        """(S,), at unconstrained parameters (S, P)."""
+        """(..., S), at unconstrained parameters (..., S, P)."""
         if self.population is not None:
             return self.population.log_prior(x)
         with jax.enable_x64(True):
-            return np.asarray(jax.vmap(self.function)(jnp.asarray(x)))  # type: ignore[arg-type]
+            flat = jnp.asarray(x).reshape(-1, x.shape[-1])
+            return np.asarray(_densities(self.function, flat)).reshape(x.shape[:-1])
 
 
 class Plain:

@@ -84,8 +84,7 @@ def _complete(
     n
         Number of subjects.
     """
-    precision = np.linalg.inv(population.cov)
-    chol = np.linalg.cholesky(population.cov)
+    precision, chol = population.precision, population.chol
     upper = np.linalg.inv(chol).T
     free, rows, columns = population.free, *population.lower
     middle = precision @ scatter @ precision - n * precision
@@ -111,8 +110,7 @@ def _score_terms(population: Population, scaled: np.ndarray, gap: np.ndarray) ->
 
     The m quadratic ones are of its last entries, those of the Cholesky factor.
     """
-    precision = np.linalg.inv(population.cov)
-    upper = np.linalg.inv(np.linalg.cholesky(population.cov)).T
+    precision, upper = population.precision, np.linalg.inv(population.chol).T
     linear = [scaled[:, k, p, None] * precision[p] for k, p in np.argwhere(population.free)]
     quadratic = []
     for a, b in zip(*population.lower, strict=True):

@@ -94,6 +94,8 @@ class Units:
 
     def run(self, found: EMRun) -> EMRun:
         """What a search for a group found, likewise."""
+        if len(self.rows) == 1 and not self.shift.any() and (self.scale == 1).all():
+            return found
         vectors = np.array([self.population(found.population.with_vector(v)).vector for v in found.trace["vector"]])
         return dataclasses.replace(
             found,

@@ -101,11 +101,11 @@ class Group:
         set_("without_mean", tuple(without_mean))
 
     def log_prob(self, x: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> np.ndarray:
-        """Log-density (S,) of unconstrained parameters (S, P) around `mean` (S, P), with scale matrix `cov` (P, P)."""
+        """Log-density (..., S) of unconstrained parameters (..., S, P) around `mean` (S, P), with scale matrix `cov` (P, P)."""
         chol = np.linalg.cholesky(cov)
-        z = np.linalg.solve(chol, (x - mean).T).T
+        z = np.linalg.solve(chol, (x - mean).reshape(-1, x.shape[-1]).T)
         log_scale = np.log(np.diag(chol)).sum()
-        return self.standard_log_prob(z.T) - log_scale
+        return (self.standard_log_prob(z) - log_scale).reshape(x.shape[:-1])
 
     def standard_log_prob(self, z: Any) -> Any:
         """Log-density of standardised parameters, whose first axis is the parameter; an array of NumPy or JAX."""

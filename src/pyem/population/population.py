@@ -101,17 +101,34 @@ class Population:
         """(S, P): the mean of the population that each subject is drawn from."""
         return self.design @ self.coef
 
+    # Asked for a dozen times in each iteration; arrays are not written to.
+    @functools.cached_property
+    def precision(self) -> np.ndarray:
+        """(P, P): the inverse of the covariance."""
+        return np.linalg.inv(self.cov)
+
+    @functools.cached_property
+    def chol(self) -> np.ndarray:
+        """(P, P): the Cholesky factor of the covariance."""
+        return np.linalg.cholesky(self.cov)
+
+    @functools.cached_property
+    def root(self) -> np.ndarray:
+        """(P, P): the symmetric root of the covariance."""
+        values, vectors = np.linalg.eigh(self.cov)
+        return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+
     @property
     def prior(self) -> GaussianPrior:
         """The Gaussian prior of each subject, given the weights."""
-        return GaussianPrior(self.mean, np.linalg.inv(self.cov), self.weight)
+        return GaussianPrior(self.mean, self.precision, self.weight)
 
     def log_prior(self, x: np.ndarray) -> np.ndarray:
-        """(S,): log-density of the subjects' parameters (S, P) in the population."""
+        """(..., S): log-density of the subjects' parameters (..., S, P) in the population."""
         random = self.random
         if not random.any():
-            return np.zeros(len(x))
-        return self.group.log_prob(x[:, random], self.mean[:, random], self.cov[np.ix_(random, random)])
+            return np.zeros(x.shape[:-1])
+        return self.group.log_prob(x[..., random], self.mean[:, random], self.cov[np.ix_(random, random)])
 
     def update(self, laplace: Laplace) -> Population:
         """The M-step: the population that maximises the expected log-density of the subjects' parameters."""
@@ -134,11 +151,10 @@ class Population:
         The standard error of the mean is compared, as it would be if everything else were known and people did not differ.
         """
         use = laplace.usable
-        prior = np.linalg.inv(self.cov)
         told = np.zeros(len(scale))
         if use.any():
             own = np.diagonal(np.linalg.pinv(laplace.cov[use], hermitian=True), axis1=1, axis2=2)
-            told = (own - self.weight[use] * np.diag(prior)).sum(0)
+            told = (own - self.weight[use] * np.diag(self.precision)).sum(0)
         return self.random & (told * np.square(scale) < 1)
 
     def weights(self, laplace: Laplace) -> np.ndarray:
@@ -147,15 +163,14 @@ class Population:
             return self.weight
         if laplace.scale_weights is not None:
             return laplace.scale_weights
-        white = np.linalg.inv(np.linalg.cholesky(self.cov))
+        white = np.linalg.inv(self.chol)
         z = (laplace.mode - self.mean) @ white.T
         spread = np.einsum("ip,spq,iq->si", white, laplace.cov, white)
         return self.group.weights(z**2 + spread)
 
     def _regress(self, design: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Generalised least squares of every parameter on its own columns."""
-        precision = np.linalg.inv(self.cov)
-        root = np.sqrt(weight)
+        precision, root = self.precision, np.sqrt(weight)
         k, p = self.free.shape
         if k == 1 and self.group.family == "gaussian":
             return target.mean(0, keepdims=True)
@@ -177,7 +192,7 @@ class Population:
     @property
     def vector(self) -> np.ndarray:
         """Free regression weights, then the Cholesky factor of the covariance with its diagonal as logs."""
-        chol = np.linalg.cholesky(self.cov)
+        chol = self.chol.copy()
         chol[np.diag_indices_from(chol)] = np.log(np.diag(chol))
         return np.concatenate([self.coef[self.free], chol[self.lower]])
 
@@ -202,7 +217,7 @@ class Population:
     @property
     def roots(self) -> np.ndarray:
         """Free regression weights, then the Cholesky factor itself; see `vector`."""
-        return np.concatenate([self.coef[self.free], np.linalg.cholesky(self.cov)[self.lower]])
+        return np.concatenate([self.coef[self.free], self.chol[self.lower]])
 
     @property
     def root_slope(self) -> np.ndarray:
@@ -220,12 +235,12 @@ class Population:
         rows, columns = self.lower
         least = 1.5 * self.smallest
         tiny = np.sqrt(np.diag(self.cov)) < least
-        ends = (np.asarray(rows) == np.asarray(columns)) & ((np.diag(np.linalg.cholesky(self.cov)) < least)[rows])
+        ends = (np.asarray(rows) == np.asarray(columns)) & ((np.diag(self.chol) < least)[rows])
         return np.concatenate([np.zeros(int(self.free.sum()), bool), tiny[rows] | tiny[columns] | ends])
 
     def distance(self, other: Population) -> float:
         """Largest difference of a regression weight or an entry of the covariance's symmetric root (in sd units)."""
-        root = np.abs(_root(self.cov) - _root(other.cov)).max()
+        root = np.abs(self.root - other.root).max()
         return float(max(np.abs(self.coef - other.coef).max(), root))
 
     def reordered(self, order: np.ndarray) -> Population:
@@ -258,20 +273,14 @@ class Population:
         use = laplace.usable
         root = np.sqrt(self.weights(laplace)[use])
         design = self.design[use]
-        precision = np.linalg.inv(self.cov)
+        precision, chol = self.precision, self.chol
         gap = root * (laplace.mode[use] - design @ self.coef)
         by_coef = np.einsum("sk,sp,sp->kp", design, root, gap @ precision)
         scatter = gap.T @ gap + np.einsum("sp,sq,spq->pq", root, root, laplace.cov[use])
-        chol = np.linalg.cholesky(self.cov)
         by_chol = (precision @ scatter @ precision - len(gap) * precision) @ chol
         diagonal = np.diag_indices_from(chol)
         by_chol[diagonal] = by_chol[diagonal] * chol[diagonal] + self.penalty
         return np.concatenate([by_coef[self.free], by_chol[self.lower]])
-
-
-def _root(cov: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(cov)
-    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
 def populate(

@@ -37,7 +37,7 @@ class Laplace(NamedTuple):
     @property
     def usable(self) -> np.ndarray:
         """(S,): subjects that inform the group: the likelihood and its derivatives are finite."""
-        return ~np.isin(self.status, LOST)
+        return is_known(self.status)
 
     @property
     def scale_weights(self) -> np.ndarray | None:
@@ -124,5 +124,6 @@ class Status(enum.IntEnum):
         }[self]
 
 
-LOST = (Status.NOT_FINITE, Status.DIVERGED)
-"""Of people who have no finite likelihood, and are left out of the group."""
+def is_known(status: np.ndarray) -> np.ndarray:
+    """Whose status (S,) says that they have a finite likelihood; the others are left out of the group."""
+    return (status != Status.NOT_FINITE) & (status != Status.DIVERGED)

@@ -6,7 +6,7 @@ import numpy as np
 
 from pyem.model.model import Model
 from pyem.population.population import Population
-from pyem.population.posterior import LOST, Status
+from pyem.population.posterior import Status, is_known
 from pyem.results.group_rows import group_covariance, mean_errors
 
 CLOSE = 0.01
@@ -23,7 +23,7 @@ MANY = 0.25
 
 def people_problems(subjects: np.ndarray, status: np.ndarray) -> list[str]:
     """People without a regular mode by name, and those whose likelihood is not finite."""
-    failed, lost = np.flatnonzero(status != Status.CONVERGED), np.flatnonzero(np.isin(status, LOST))
+    failed, lost = np.flatnonzero(status != Status.CONVERGED), np.flatnonzero(~is_known(status))
     if not len(failed):
         return []
     named = [f"{subjects[s]} ({Status(status[s]).text})" for s in failed]
