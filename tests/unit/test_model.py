@@ -127,7 +127,8 @@ def counts(names):
     return {key: n for key, n in engine.TRACES.items() if key[0] in names}
 
 
-def test_other_fixed_values_compile_nothing_anew():
+def test_other_fixed_values_compile_nothing_anew(monkeypatch):
+    monkeypatch.setattr("pyem.engine.layout.COARSE", 0)
     base = dataclasses.replace(models.get("rw2a1b", scale="none"), name="held")
     data = to_dataset(PEOPLE, base)
     held = [
