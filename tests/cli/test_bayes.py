@@ -11,18 +11,24 @@ from tests.cli.run import DATA_OPTIONS, ROOT, pyem_command
 
 
 @pytest.fixture(scope="module")
-def nuts(data_file, tmp_path_factory):
-    out = tmp_path_factory.mktemp("nuts") / "results"
-    size = ("--draws", 150, "--warmup", 150, "--chains", 2)
-    return out, pyem_command(
-        "fit", data_file, "--model", "rw1a1b", *DATA_OPTIONS, "--method", "nuts", *size, "--out", out
-    )
+def few(frame, tmp_path_factory):
+    """The data of six people."""
+    path = tmp_path_factory.mktemp("few") / "data.csv"
+    frame[frame["id"].isin(frame["id"].unique()[::3])].to_csv(path, index=False)
+    return path
 
 
 @pytest.fixture(scope="module")
-def svi(data_file, tmp_path_factory):
+def nuts(few, tmp_path_factory):
+    out = tmp_path_factory.mktemp("nuts") / "results"
+    size = ("--draws", 150, "--warmup", 150, "--chains", 2)
+    return out, pyem_command("fit", few, "--model", "rw1a1b", *DATA_OPTIONS, "--method", "nuts", *size, "--out", out)
+
+
+@pytest.fixture(scope="module")
+def svi(few, tmp_path_factory):
     out = tmp_path_factory.mktemp("svi") / "results"
-    return out, pyem_command("fit", data_file, "--model", "rw1a1b", *DATA_OPTIONS, "--method", "svi", "--out", out)
+    return out, pyem_command("fit", few, "--model", "rw1a1b", *DATA_OPTIONS, "--method", "svi", "--out", out)
 
 
 def test_diagnostics_are_in_the_printed_table(nuts):

@@ -29,10 +29,18 @@ def test_the_readme_shows_twenty_lines_of_python_or_so():
     assert len(lines) <= 25
 
 
-@pytest.mark.parametrize("page", ["README.md", pytest.param("docs/cli.md", marks=pytest.mark.slow)])
-def test_the_commands_of_a_page_run(checkout, page):
+@pytest.mark.parametrize(
+    ("page", "people"),
+    [
+        ("README.md", 12),
+        *(pytest.param(page, 50, marks=pytest.mark.slow) for page in ("README.md", "docs/cli.md")),
+    ],
+)
+def test_the_commands_of_a_page_run(checkout, page, people):
     lines = [line for block in blocks(page, "bash") for line in block.splitlines() if line.startswith("pyem ")]
     assert len(lines) >= 4
+    assert "--subjects 50" in lines[1] + lines[3]
+    lines = [line.replace("--subjects 50", f"--subjects {people}") for line in lines]
     for line in lines:
         # As a shell does it: without the comment, and with the names of files in place of a star.
         words = shlex.split(line, comments=True)[1:]

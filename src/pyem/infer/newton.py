@@ -23,6 +23,19 @@ TINY = 1e-13
 """A step that is a smaller share of a parameter than this does not change it."""
 
 
+class _Trial(NamedTuple):
+    """How the last evaluation went, (S,) each."""
+
+    active: Array
+    """Who was searched for."""
+    looks: Array
+    """The step was only to look at a kink."""
+    accept: Array
+    """The step was taken."""
+    found: Array
+    """It showed another side."""
+
+
 class _Carry(NamedTuple):
     """Where the searches are."""
 
@@ -34,40 +47,67 @@ class _Carry(NamedTuple):
     radius: Array
     """(S,): the longest step."""
     plan: Plan
+    """Of the last step; when all is over, of the next."""
+    trial: _Trial
     ended: Array
     """(S,): no step however short is better, or further ones are not worth it."""
+    over: Array | bool
 
 
-def _advance(planner: Planner, carry: _Carry) -> _Carry:
-    """Try the planned step, and plan the next."""
-    n, x, at, side, radius, last, ended = carry
+def _begin(x: Array, at: Derivatives) -> _Carry:
+    """Nothing has been tried, and everybody's next step is still to be planned."""
+    ones, nobody = jnp.ones(x.shape[-1], x.dtype), jnp.zeros(x.shape[-1], bool)
+    plan = Plan(at.value, at.grad, x, ones, ones, ones, nobody, nobody)
+    trial = _Trial(~nobody, nobody, nobody, nobody)
+    return _Carry(0, x, at, no_side(x, at, sure=jnp.isfinite(at.value)), ones, plan, trial, nobody, False)
+
+
+def _advance(planner: Planner, max_steps: Array | int, carry: _Carry) -> _Carry:
+    """Plan the next step, and try it, unless all have ended."""
+    last, trial = carry.plan, carry.trial
+    following = planner.plan(carry.x, carry.at, carry.side, last.here, carry.radius)
+    ends = trial.active & (carry.n > 0) & _ends(planner, carry, following)
+    # Those who are there stay as they are, however long others take.
+    carry = carry._replace(plan=choose(trial.active, following, last), ended=carry.ended | ends)
+    over = (carry.n >= max_steps) | ~_active(planner, carry).any()
+    # One place plans and one evaluates, so that each is compiled once.
+    return lax.cond(over, lambda carry: carry, lambda carry: _try(planner, carry), carry)._replace(over=over)
+
+
+def _ends(planner: Planner, carry: _Carry, following: Plan) -> Array:
+    """(S,): whose search is over, from how the last step went and what the next one is to gain."""
+    last, (_, looks, accept, found) = carry.plan, carry.trial
+    spent = ~looks & ~accept & ~found & (last.gain < noise(last.value))
+    spent |= (carry.radius * planner.unit < TINY * (1 + jnp.abs(carry.x))).all(0) | _pinned(following)
+    # Near the end of a range each step gains the same again; elsewhere accuracy doubles, and the last step is for free.
+    slow = (following.decrement <= ENOUGH) & (following.decrement > FAST * last.decrement)
+    return spent | (slow & ~looks & ~found & (following.here == 1))
+
+
+def _try(planner: Planner, carry: _Carry) -> _Carry:
+    """Try the planned step."""
+    n, x, at, side, radius, plan, *_ = carry
     active = _active(planner, carry)
-    tried = jnp.where(active, jnp.clip(x + last.step, -planner.bound, planner.bound), x)
+    tried = jnp.where(active, jnp.clip(x + plan.step, -planner.bound, planner.bound), x)
     new = planner.likelihood(tried)
-    gained = new.value + planner.prior(tried).value - last.value
+    gained = new.value + planner.prior(tried).value - plan.value
     # Of a gain that can be told from rounding, a small part has to be there; a longer step would be taken back, too.
-    least = jnp.where(last.gain > noise(last.value), PART * last.gain, -noise(last.value))
-    enough = gained >= jnp.where(last.probes | last.backs | jnp.isinf(last.gain), -noise(last.value), least)
+    least = jnp.where(plan.gain > noise(plan.value), PART * plan.gain, -noise(plan.value))
+    enough = gained >= jnp.where(plan.probes | plan.backs | jnp.isinf(plan.gain), -noise(plan.value), least)
     # Where the value alone is finite, the search would be lost.
     usable = jnp.isfinite(new.value) & jnp.isfinite(new.grad).all(0) & jnp.isfinite(new.hess).all((0, 1))
-    accept = active & (enough | (last.value == -jnp.inf)) & usable
-    size = planner.length(last.step)
-    seen = planner.other_side(x, at, side, Side(tried, new, usable, size, size, side.sure), accept, last)
+    accept = active & (enough | (plan.value == -jnp.inf)) & usable
+    size = planner.length(plan.step)
+    seen = planner.other_side(x, at, side, Side(tried, new, usable, size, size, side.sure), accept, plan)
     # A side that has just become known is a reason to try again before steps become shorter.
     found = seen.known & ~side.known
     moved = jnp.where(accept, jnp.clip(2 * size, radius, 1.0), jnp.where(found, size, 0.25 * size))
-    looks = last.probes | last.backs
+    looks = plan.probes | plan.backs
     radius = jnp.where(active & ~looks, moved, radius)
     side = choose(active, seen, side)
     x, at = choose(accept, (tried, new), (x, at))
-    following = planner.plan(x, at, side, last.here, radius)
-    spent = ~looks & ~accept & ~found & (last.gain < noise(last.value))
-    spent |= (radius * planner.unit < TINY * (1 + jnp.abs(x))).all(0) | _pinned(following)
-    # Near the end of a range each step gains the same again; elsewhere accuracy doubles, and the last step is for free.
-    slow = (following.decrement <= ENOUGH) & (following.decrement > FAST * last.decrement)
-    ends = active & (spent | (slow & ~looks & ~found & (following.here == 1)))
-    # Those who are there stay as they are, however long others take.
-    return _Carry(n + 1, x, at, side, radius, choose(active, following, last), ended | ends)
+    trial = _Trial(active, looks, accept, found)
+    return carry._replace(n=n + 1, x=x, at=at, side=side, radius=radius, trial=trial)
 
 
 def _pinned(plan: Plan) -> Array:
@@ -135,13 +175,8 @@ class Newton:
         bound = limits[:, None]
         unit = np.where(np.isfinite(bound), self.longest * bound, self.free)
         planner = Planner(likelihood, prior, tol, bound, unit)
-        ones = jnp.ones(x.shape[-1], x.dtype)
-        side = no_side(x, at, sure=jnp.isfinite(at.value))
-        start = _Carry(0, x, at, side, ones, planner.plan(x, at, side, ones, ones), jnp.zeros(x.shape[-1], bool))
         end = lax.while_loop(
-            lambda carry: (carry.n < max_steps) & _active(planner, carry).any(),
-            lambda carry: _advance(planner, carry),
-            start,
+            lambda carry: ~carry.over, lambda carry: _advance(planner, max_steps, carry), _begin(x, at)
         )
         here, at = end.plan.here, end.at
         hess = jnp.where(here < 1, here * at.hess + (1 - here) * end.side.at.hess, at.hess)
