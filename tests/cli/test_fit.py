@@ -273,6 +273,47 @@ def test_compare_by_another_criterion(two):
     assert "choose one of" in pyem_command("compare", two[0], "--by", "looks", code=1).stderr
 
 
+def test_compare_says_how_frequent_models_and_families_are(two, frame, tmp_path):
+    fits = {path.parent.name: pyem.load(path) for path in sorted(two[0].glob("*/fit.nc"))}
+    first, second = fits
+    people = tmp_path / "people.csv"
+    names = pd.unique(frame["id"]).tolist()
+    pd.DataFrame({"who": names, "side": ["left", "right"] * (len(names) // 2)}).to_csv(people, index=False)
+    asked = (
+        "--family",
+        f"one={first}",
+        "--family",
+        f"other={second}",
+        "--groups",
+        f"{people}:side",
+        "--subject",
+        "who",
+    )
+    done = pyem_command("compare", two[0], "--by", "lme", *asked, "--details", tmp_path / "d")
+    assert "frequencies of families" in done.stdout
+    assert "probability that groups differ" in done.stdout
+    found = pyem.random_effects_bms(fits, by="lme")
+    written = pd.read_csv(tmp_path / "d" / "frequencies.csv", index_col=0)
+    np.testing.assert_allclose(written["frequency"], found.frequency)
+    assert len(pd.read_csv(tmp_path / "d" / "people.csv")) == len(names)
+    assert (tmp_path / "d" / "responsibilities.png").read_bytes()[:4] == b"\x89PNG"
+    same = pyem_command("compare", "--by", "lme", "--condition", f"day 1={two[0]}", "--condition", f"day 2={two[0]}")
+    assert "share of people with the same model in all conditions" in same.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--family", "one"), "--family one; a name and its models are expected"),
+        (("--family", "one=nobody"), "is in no family"),
+        (("--groups", "shoe"), "neither a covariate of the fits"),
+        (("--condition", "a=b", "--condition", "c=d"), "leave out RESULTS"),
+    ],
+)
+def test_frequencies_that_cannot_be_are_refused(two, words, message):
+    assert message in pyem_command("compare", two[0], *words, code=1).output.replace("\n", " ")
+
+
 def test_compare_refuses_other_data_and_too_few_fits(one, frame, tmp_path):
     frame.assign(response=1 - frame["response"]).to_csv(tmp_path / "other.csv", index=False)
     fitted(tmp_path / "other.csv", tmp_path / "r")

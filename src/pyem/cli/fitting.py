@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pyem.cli.runs import Request
     from pyem.results.fit import Fit
+    from pyem.results.hbi import HBIFit
 
 
 @app.command(
@@ -184,6 +185,7 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool, resume: boo
                     screen.print(terminal.effects_table(one))
             if together is not None:
                 screen.print(together.summary(), markup=False)
+                _ask_for_frequencies(artist, together)
             comparison = _compared(fits, request.seed) if len(fits) > 1 and together is None else None
             if comparison is not None:
                 screen.print(terminal.comparison_table(comparison))
@@ -216,6 +218,14 @@ def _ask_for_comparison(artist: report.Artist | None, comparison: pd.DataFrame) 
 
     if artist is not None:
         artist.draw("comparison.png", "comparison", comparison_numbers(comparison))
+
+
+def _ask_for_frequencies(artist: report.Artist | None, together: HBIFit) -> None:
+    from pyem.plot.selection import frequency_numbers, responsibility_numbers
+
+    if artist is not None:
+        artist.draw("frequencies.png", "frequencies", frequency_numbers(together))
+        artist.draw("responsibilities.png", "responsibilities", responsibility_numbers(together))
 
 
 def _compared(fits: Mapping[str, Fit], seed: int) -> pd.DataFrame | None:

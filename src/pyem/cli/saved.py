@@ -15,16 +15,26 @@ from pyem.cli.program import app, console, plainly, warn
 from pyem.cli.spreadsheet import csv_bytes
 
 if TYPE_CHECKING:
+    from pyem.cli import frequencies
     from pyem.results.fit import Fit
 
 
 @app.command(
-    epilog="[bold]Examples[/bold]\n\npyem compare results/*\n\npyem compare first second/rw2a1b --out comparison.csv"
+    epilog="[bold]Examples[/bold]\n\npyem compare results/*\n\npyem compare first second/rw2a1b --out comparison.csv\n\n"
+    "pyem compare results/* --random-effects --family rl=rw1a1b,rw2a1b --family heuristics=wsls\n\n"
+    "pyem compare results/* --groups people.csv:diagnosis --details frequencies\n\n"
+    "pyem compare --condition placebo=placebo/results --condition drug=drug/results"
 )
 @plainly
 def compare(
     results: Annotated[
-        list[Path], typer.Argument(metavar="RESULTS...", help="Folders that `pyem fit` wrote, or their fit.nc files.")
+        list[Path],
+        typer.Argument(
+            metavar="[RESULTS...]",
+            help="Folders that `pyem fit` wrote, or their fit.nc files.",
+            default_factory=list,
+            show_default=False,
+        ),
     ],
     *,
     by: Annotated[
@@ -36,12 +46,65 @@ def compare(
     ] = None,
     unit: Annotated[opt.Unit, typer.Option(help="What cross-validation leaves out.")] = opt.Unit.trial,
     seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of the draws for integrals.")] = 0,
+    random_effects: Annotated[
+        bool, typer.Option("--random-effects", help="People may differ in their model: how frequent is each?")
+    ] = False,
+    family: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=MODEL,MODEL",
+            help="Models that belong together, for --random-effects. May be repeated.",
+            default_factory=list,
+            show_default=False,
+        ),
+    ],
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COVARIATE or FILE:COLUMN",
+            help="Are models as frequent in one group of people as in another? Groups by a covariate of the fits or by a column "
+            "of a table of people.",
+        ),
+    ] = None,
+    subject: Annotated[str, typer.Option(metavar="COLUMN", help="Who it is, in the table of --groups.")] = "subject",
+    condition: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=RESULTS",
+            help="Folder of the fits of a condition, in place of RESULTS: have people the same model in all? To be repeated.",
+            default_factory=list,
+            show_default=False,
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV file for the comparison.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    details: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Folder for tables and figures of frequencies, and of each person's model."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
-    """Compare fits of the same data: which model explains it best."""
+    """Compare fits of the same data: which model explains it best, and how frequent it is."""
+    from pyem.cli import frequencies
+
     if out is not None:
         report.check_file(out, force=force)
+    if details is not None:
+        report.check_free(details, force=force)
+    request = frequencies.Request(
+        by,
+        seed,
+        frequencies.families_said(family),
+        groups,
+        subject,
+        random_effects or bool(family) or details is not None,
+    )
+    if condition:
+        frequencies.check_alone(results, groups, out)
+        sets = {name: _loaded([path], at_least=2) for name, path in frequencies.conditions_said(condition).items()}
+        _told(frequencies.compare_conditions(sets, request), details, force=force)
+        return
     fits = _loaded(results, at_least=2)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", pyem.FitWarning)
@@ -52,6 +115,22 @@ def compare(
     if out is not None:
         report.whole_file(out, csv_bytes(table, index=True), force=force)
         typer.echo(f"written to {out}")
+    if request.wanted or groups is not None:
+        _told(frequencies.compare_people(fits, request), details, force=force)
+
+
+def _told(found: frequencies.Told, details: Path | None, *, force: bool) -> None:
+    """Print what was found, and write it to a folder if there is one."""
+    for line in found.lines:
+        typer.echo(line)
+    for title, frame in found.tables.items():
+        console().print(terminal.frame_table(title, frame))
+    if details is not None:
+        with report.whole_folder(details, force=force) as folder:
+            for name, content in found.files().items():
+                (folder / name).write_bytes(content)
+            report.write_log(folder, {"command": "compare"})
+        typer.echo(f"written to {details}")
 
 
 @app.command(epilog="[bold]Examples[/bold]\n\npyem plot results\n\npyem plot results --format pdf --by-block")

@@ -148,6 +148,16 @@ def comparison_table(frame: pd.DataFrame) -> Table:
     return table(title, ("model", *shown.values()), rows)
 
 
+def frame_table(title: str, frame: pd.DataFrame) -> Table:
+    """A data frame as it is, its index in front."""
+    names = [str(name) for name in frame.index.names]
+    rows = []
+    for place, row in zip(frame.index, frame.itertuples(index=False), strict=True):
+        places = place if isinstance(place, tuple) else (place,)
+        rows.append([*map(str, places), *map(number, row)])
+    return table(title, (*names, *map(str, frame.columns)), rows, left=len(names))
+
+
 def catalogue_table(catalogue: Sequence[dict[str, Any]]) -> Table:
     """All models: parameters, columns, what they say."""
     rows = [

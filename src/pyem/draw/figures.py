@@ -29,6 +29,7 @@ from pyem.draw.canvas import (
     thin,
     whole_numbers,
 )
+from pyem.draw.selection import frequencies, responsibilities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -309,6 +310,8 @@ KINDS: dict[str, Callable[..., Figure]] = {
     "calibration": calibration,
     "confusion": confusion,
     "comparison": comparison,
+    "frequencies": frequencies,
+    "responsibilities": responsibilities,
     "trace": trace,
     "loss": loss,
 }

@@ -7,11 +7,25 @@ from typing import Any
 import numpy as np
 
 
-def variational(table: np.ndarray, prior: float, tol: float, max_iter: int = 10_000) -> tuple[np.ndarray, np.ndarray]:
-    """Dirichlet parameters and attributions that maximise the bound."""
-    alpha = np.full(table.shape[1], prior + table.shape[0] / table.shape[1])
+def variational(
+    table: np.ndarray, prior: Any, tol: float, max_iter: int = 10_000, share: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Dirichlet parameters and attributions that maximise the bound.
+
+    Parameters
+    ----------
+    table
+        Log evidences (S, M), in nats.
+    prior
+        Parameters of the Dirichlet prior, one number or (M,).
+    share
+        Family of each model, (M,), where all families are equally frequent, and only the models within them are learnt.
+    """
+    prior = np.broadcast_to(np.asarray(prior, float), table.shape[1:])
+    alpha = prior + table.shape[0] / table.shape[1]
+    attribution = np.empty_like(table)
     for _ in range(max_iter):
-        attribution = _softmax(table + _expected_log(alpha))
+        attribution = softmax(table + _expected_log(alpha, share))
         new = prior + attribution.sum(0)
         change, alpha = np.abs(new - alpha).max(), new
         if change < tol:
@@ -19,32 +33,40 @@ def variational(table: np.ndarray, prior: float, tol: float, max_iter: int = 10_
     return alpha, attribution
 
 
-def free_energy(table: np.ndarray, prior: float, alpha: np.ndarray, attribution: np.ndarray) -> float:
-    """Lower bound of the log evidence of a table of log evidences (S, M), in nats."""
+def free_energy(
+    table: np.ndarray, prior: Any, alpha: np.ndarray, attribution: np.ndarray, share: np.ndarray | None = None
+) -> float:
+    """Lower bound of the log evidence of a table of log evidences (S, M), in nats; arguments as for `variational`."""
     from scipy.special import gammaln, xlogy
 
-    expected = _expected_log(alpha)
+    expected = _expected_log(alpha, share)
     fit = (attribution * (table + expected)).sum() - xlogy(attribution, attribution).sum()
+    start = np.broadcast_to(np.asarray(prior, float), alpha.shape)
+    # What is learnt within a family where all of them are equally frequent has no part in how frequent the family is.
+    parts = [np.arange(len(alpha))] if share is None else [np.flatnonzero(share == k) for k in np.unique(share)]
+    within = expected if share is None else expected + np.log(len(parts))
     log_norm = lambda a: gammaln(a.sum()) - gammaln(a).sum()  # noqa: E731
-    start = np.full(len(alpha), prior)
-    return float(fit + log_norm(start) + ((start - alpha) * expected).sum() - log_norm(alpha))
+    divergence = sum(
+        log_norm(alpha[part]) - log_norm(start[part]) + ((alpha - start) * within)[part].sum() for part in parts
+    )
+    return float(fit - divergence)
 
 
-def _expected_log(alpha: np.ndarray) -> np.ndarray:
+def _expected_log(alpha: np.ndarray, share: np.ndarray | None = None) -> np.ndarray:
+    """Expected log frequency of each model, (M,); where families are equally frequent, of its family times within it."""
     from scipy.special import digamma
 
-    return digamma(alpha) - digamma(alpha.sum())
+    if share is None:
+        return digamma(alpha) - digamma(alpha.sum())
+    _, place = np.unique(share, return_inverse=True)
+    total = np.bincount(place, alpha)
+    return digamma(alpha) - digamma(total)[place] - np.log(len(total))
 
 
-def _softmax(table: np.ndarray) -> np.ndarray:
+def softmax(table: np.ndarray) -> np.ndarray:
+    """Exponentials of each row as shares of their sum."""
     weight = np.exp(table - table.max(1, keepdims=True))
     return weight / weight.sum(1, keepdims=True)
-
-
-def log_mean_exp(table: np.ndarray) -> np.ndarray:
-    """Logarithm of the mean of the exponentials of each row."""
-    top = table.max(1)
-    return top + np.log(np.exp(table - top[:, None]).mean(1))
 
 
 def exceedance(alpha: Any) -> np.ndarray:

@@ -12,6 +12,7 @@ from pyem.plot.figures import (
     plot_trace,
 )
 from pyem.plot.numbers import all_numbers, figure_numbers
+from pyem.plot.selection import plot_frequencies, plot_responsibilities
 
 __all__ = [
     "all_numbers",
@@ -22,7 +23,9 @@ __all__ = [
     "plot_confusion",
     "plot_effects",
     "plot_estimates",
+    "plot_frequencies",
     "plot_parameters",
     "plot_recovery",
+    "plot_responsibilities",
     "plot_trace",
 ]

@@ -1,6 +1,7 @@
 """Which model explains the data best: criteria, evidence, cross-validation, and the comparison of fits."""
 
 from pyem.errors import UndefinedCriterion
+from pyem.selection.averaging import ModelAverage, model_average
 from pyem.selection.comparison import compare_fits, headings, measures
 from pyem.selection.criteria import AIC, BIC, PSEUDO_R2, PseudoR2, aic, bic, pseudo_r2
 from pyem.selection.criterion import (
@@ -19,6 +20,8 @@ from pyem.selection.criterion import (
 )
 from pyem.selection.cross_validation import LOO, WAIC, Predictive, loo, waic
 from pyem.selection.evidence import INTEGRATED_BIC, LME, IntegratedBIC, LogEvidence, integrated_bic, lme
+from pyem.selection.evidence_table import EvidenceTable, evidence_table
+from pyem.selection.frequency_tests import ConditionDifference, GroupDifference, between_conditions, between_groups
 from pyem.selection.marginal import MARGINAL, log_marginal_likelihood
 from pyem.selection.random_effects import ModelFrequencies, random_effects_bms
 
@@ -27,9 +30,13 @@ for _one in (LME, INTEGRATED_BIC, AIC, BIC, PSEUDO_R2, LOO, WAIC, MARGINAL):
 
 __all__ = [
     "CRITERIA",
+    "ConditionDifference",
     "Criterion",
+    "EvidenceTable",
+    "GroupDifference",
     "IntegratedBIC",
     "LogEvidence",
+    "ModelAverage",
     "ModelFrequencies",
     "Predictive",
     "PseudoR2",
@@ -38,8 +45,11 @@ __all__ = [
     "UndefinedCriterion",
     "Unit",
     "aic",
+    "between_conditions",
+    "between_groups",
     "bic",
     "compare_fits",
+    "evidence_table",
     "has_draws",
     "headings",
     "integrated_bic",
@@ -47,6 +57,7 @@ __all__ = [
     "log_marginal_likelihood",
     "loo",
     "measures",
+    "model_average",
     "named",
     "pseudo_r2",
     "random_effects_bms",

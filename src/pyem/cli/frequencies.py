@@ -1,0 +1,159 @@
+"""`pyem compare` where people may differ in their model: frequencies, families, groups of people, conditions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyem
+from pyem.cli.spreadsheet import csv_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pyem.results.fit import Fit
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is asked for."""
+
+    by: str | None
+    seed: int
+    families: dict[str, list[str]] | None
+    groups: str | None
+    subject: str
+    wanted: bool
+    """Whether frequencies are asked for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """What was found: lines and tables for the screen, tables and figures for files."""
+
+    lines: list[str]
+    tables: dict[str, pd.DataFrame]
+    csv: dict[str, pd.DataFrame]
+    figures: dict[str, tuple[str, dict[str, Any]]]
+
+    def files(self) -> dict[str, bytes]:
+        """Contents of files by their names."""
+        from pyem.draw import figures as draw
+
+        files = {name: csv_bytes(frame, index=True) for name, frame in self.csv.items()}
+        return files | {name: draw.render(kind, numbers, "png") for name, (kind, numbers) in self.figures.items()}
+
+
+def families_said(family: Sequence[str]) -> dict[str, list[str]] | None:
+    """Families from words such as ``rl=rw1a1b,rw2a1b``.
+
+    Raises
+    ------
+    ValueError
+        If a word has another form.
+    """
+    out: dict[str, list[str]] = {}
+    for text in family:
+        name, sign, models = text.partition("=")
+        if not sign or not name or not models:
+            raise ValueError(f"--family {text}; a name and its models are expected, such as --family rl=rw1a1b,rw2a1b")
+        out[name] = [model.strip() for model in models.split(",") if model.strip()]
+    return out or None
+
+
+def conditions_said(condition: Sequence[str]) -> dict[str, Path]:
+    """Folders of fits from words such as ``placebo=results``.
+
+    Raises
+    ------
+    ValueError
+        If a word has another form, or there is one condition only.
+    """
+    out: dict[str, Path] = {}
+    for text in condition:
+        name, sign, folder = text.partition("=")
+        if not sign or not name or not folder:
+            raise ValueError(
+                f"--condition {text}; a name and a folder are expected, such as --condition placebo=results"
+            )
+        out[name] = Path(folder)
+    if len(out) < 2:
+        raise ValueError("one condition was given; at least two are needed: --condition ... --condition ...")
+    return out
+
+
+def check_alone(results: Sequence[Path], groups: str | None, out: Path | None) -> None:
+    """Raise ValueError if conditions are asked for together with what goes with one set of fits only."""
+    if results or groups is not None or out is not None:
+        raise ValueError(
+            "--condition says which fits are compared; leave out RESULTS, --groups and --out (--details is right)"
+        )
+
+
+def compare_people(fits: Mapping[str, Fit], request: Request) -> Told:
+    """Frequencies of models among all people, and whether groups of them differ."""
+    from pyem.plot.selection import frequency_numbers, responsibility_numbers
+
+    options: dict[str, Any] = {"by": request.by, "key": request.seed}
+    found = pyem.random_effects_bms(fits, families=request.families, **options)
+    told = Told([], {}, {}, {})
+    told.tables["frequencies of models"] = found.table()
+    told.csv["frequencies.csv"], told.csv["people.csv"] = found.table(), found.people()
+    told.lines.append(f"probability that all models are equally frequent: {found.omnibus_risk:.3g}")
+    if found.families is not None:
+        told.tables["frequencies of families"] = told.csv["families.csv"] = found.families.table()
+    told.figures["frequencies.png"] = ("frequencies", frequency_numbers(found))
+    told.figures["responsibilities.png"] = ("responsibilities", responsibility_numbers(found))
+    if request.groups is not None:
+        apart = pyem.between_groups(fits, _groups(next(iter(fits.values())), request), **options)
+        told.tables["frequencies in groups"] = told.csv["groups.csv"] = apart.table()
+        told.figures["groups.png"] = ("frequencies", frequency_numbers(apart))
+        told.lines.append(
+            f"probability that groups differ in their frequencies: {apart.probability:.3g} (log Bayes factor "
+            f"{apart.log_bayes_factor:.2f})"
+        )
+    return told
+
+
+def compare_conditions(sets: Mapping[str, Mapping[str, Fit]], request: Request) -> Told:
+    """Whether people have the same model in all conditions."""
+    from pyem.plot.selection import frequency_numbers
+
+    found = pyem.between_conditions(sets, families=request.families, by=request.by, key=request.seed)
+    what = "family" if request.families else "model"
+    lines = [
+        f"share of people with the same {what} in all conditions: {found.frequency:.2f}",
+        f"probability that more have the same one than different ones: {found.exceedance:.3g} (protected "
+        f"{found.protected_exceedance:.3g})",
+    ]
+    table = found.table()
+    csv = {"conditions.csv": table, "people.csv": found.people(), "profiles.csv": found.profiles.table()}
+    figures = {"conditions.png": ("frequencies", frequency_numbers(found))}
+    return Told(lines, {"frequencies in conditions": table}, csv, figures)
+
+
+def _groups(fit: Fit, request: Request) -> Any:
+    """The group of each subject: a covariate of the fit's data, or a column of a table of people."""
+    import pandas as pd
+
+    said = request.groups
+    assert said is not None
+    if said in fit.data.covariates:
+        return [f"{value:g}" for value in fit.data.covariates[said]]
+    file, sign, column = said.rpartition(":")
+    if not sign or not Path(file).is_file():
+        known = ", ".join(fit.data.covariates) or "none"
+        raise ValueError(
+            f"--groups {said}: neither a covariate of the fits ({known}) nor a table and its column, such as people.csv:group"
+        )
+    table = pd.read_csv(file, sep=None, engine="python", dtype=str)
+    lacking = [name for name in (request.subject, column) if name not in table]
+    if lacking:
+        raise ValueError(f"{file} has no column {lacking[0]!r}; its columns are {', '.join(map(str, table.columns))}")
+    if table[request.subject].duplicated().any():
+        twice = table[request.subject][table[request.subject].duplicated()].iloc[0]
+        raise ValueError(f"{file} has several rows for {twice!r}; one row for each person is expected")
+    by_label = dict(zip(table[request.subject], table[column], strict=True))
+    return [by_label.get(str(one)) for one in fit.data.subjects.tolist()]
