@@ -62,8 +62,8 @@ def compare(
         str | None,
         typer.Option(
             metavar="COVARIATE or FILE:COLUMN",
-            help="Are models as frequent in one group of people as in another? Groups by a covariate of the fits or by a column "
-            "of a table of people.",
+            help="Are models as frequent in one group of people as in another? A covariate of the fits, or a column of a table "
+            "of people.",
         ),
     ] = None,
     subject: Annotated[str, typer.Option(metavar="COLUMN", help="Who it is, in the table of --groups.")] = "subject",

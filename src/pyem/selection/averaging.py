@@ -73,16 +73,16 @@ def model_average(
 ) -> ModelAverage:
     """Bayesian model averaging: each person's parameters, averaged over models by how probable these are for the person.
 
-    A parameter is known by its name: ``beta`` of one model and ``beta`` of another are averaged. A model without the parameter has
-    no part in its average; ``known`` tells how probable the other models are together.
+    A parameter is known by its name: ``beta`` of one model and ``beta`` of another are averaged. A model without the parameter
+    has no part in its average; ``known`` tells how probable the other models are together.
 
     Parameters
     ----------
     fits
         Fits of the same people by the names of their models, or a fit by `fit_hbi`.
     weights
-        Probability of each model for each person, (S, M), or for everybody, (M,). If not given: those of `random_effects_bms`, or
-        the responsibilities of `fit_hbi`.
+        Probability of each model for each person, (S, M), or for everybody, (M,). If not given: those of `random_effects_bms`,
+        or the responsibilities of `fit_hbi`.
     models
         Average over these only, such as those of the best family.
     by

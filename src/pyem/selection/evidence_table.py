@@ -50,9 +50,10 @@ def evidence_table(evidence: Any, by: str | None = None, draws: int = 1000, key:
         found = EvidenceTable(values, tuple(map(str, columns)), np.asarray(rows))
     table = found.values
     if table.ndim != 2 or table.shape[1] < 2 or table.shape[0] < 1 or not np.isfinite(table).all():
+        lost = int((~np.isfinite(table)).sum())
         raise ValueError(
             f"expected finite log evidences (subjects, models) of at least two models, but was given shape {table.shape} with "
-            f"{int((~np.isfinite(table)).sum())} values that are not finite; leave subjects without evidence out for all models"
+            f"{lost} values that are not finite; leave subjects without evidence out for all models"
         )
     if len(set(found.names)) < len(found.names):
         raise ValueError(f"several models have the same name: {', '.join(found.names)}; give them different ones")
@@ -66,7 +67,8 @@ def _of_fits(fits: Mapping[str, Any], by: str | None, settings: Settings) -> Evi
     for name, fit in zip(list(fits)[1:], others, strict=True):
         if fit.data.fingerprint(fit.model) != first.data.fingerprint(first.model):
             raise ValueError(
-                f"other people or responses count for {name!r} than for {next(iter(fits))!r}; fit all models to the same Dataset"
+                f"other people or responses count for {name!r} than for {next(iter(fits))!r}; fit all models to the same "
+                "Dataset"
             )
     assert criterion.nats is not None
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Do groups of people, or conditions of an experiment, differ in the models that hold?"""
+"""Tests of whether groups of people, or conditions of an experiment, differ in the models that hold."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def between_groups(
     prior: float = 1.0,
     tol: float = 1e-10,
 ) -> GroupDifference:
-    """Are models as frequent in one group of people as in another, such as patients and controls?
+    """Test whether models are as frequent in one group of people as in another, such as patients and controls.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def between_conditions(
     prior: float = 1.0,
     tol: float = 1e-10,
 ) -> ConditionDifference:
-    """Do people have the same model in every condition, such as two sessions?
+    """Test whether people have the same model in every condition, such as two sessions.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ class ModelFrequencies:
     protected_exceedance
         The same, allowing that frequencies differ by chance only, (M,).
     omnibus_risk
-        Probability that all models are equally frequent ("Bayesian omnibus risk"); where families were named, that families are,
+        Probability that all models are equally frequent ("Bayesian omnibus risk"); with families, that families are,
         and the models within each.
     attribution
         Probability that a subject's data came from each model, (S, M).
