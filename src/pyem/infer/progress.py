@@ -99,6 +99,25 @@ def progress_line(progress: bool | None, label: str, total: int | None = None) -
 
 
 @contextlib.contextmanager
+def count_line(progress: bool | None, label: str, total: int, done: int = 0) -> Iterator[Line | None]:
+    """What to call after each of many equal parts, `done` of which are there already; with a bar and the time that is left."""
+    if not is_shown(progress):
+        yield None
+        return
+    if in_notebook():
+        with _page_line() as line:
+            yield lambda _, text: line.say(f"{label}: {text}")
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total, completed=done)
+        yield lambda n, text: bar.update(task, completed=n, description=f"{label}: {text}")
+
+
+@contextlib.contextmanager
 def progress_bar(progress: bool | None, label: str, total: int) -> Iterator[Report | None]:
     """The same for chains, which report from several threads; the time of compilation is shown too."""
     if not is_shown(progress):

@@ -30,11 +30,11 @@ def evidence_table(evidence: Any, by: str | None = None, draws: int = 1000, key:
     Parameters
     ----------
     evidence
-        A table (S, M) in nats, a data frame with the models' names as columns, or fits of the same people by the names of their
-        models.
+        A table (S, M) in nats, a data frame with the models' names as columns, or fits of the same people by the names of
+        their models.
     by, draws, key
-        For fits: the criterion, as in `pyem.compare_fits`, and its draws and seed. Each subject's part is used, in nats, without
-        the price of the group's parameters.
+        For fits: the criterion, as in `pyem.compare_fits`, and its draws and seed. Each subject's part is used, in nats,
+        without the price of the group's parameters.
 
     Raises
     ------

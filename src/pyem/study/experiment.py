@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,12 +13,14 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.regress import Regression, source_of
-from pyem.errors import FitWarning, Unavailable, counted
+from pyem.errors import FitWarning, Unavailable, counted, warn
 from pyem.infer.em import fit_em
 from pyem.infer.progress import unless_asked
 from pyem.model.model import Model
+from pyem.numerics.rng import as_key
 from pyem.population.posterior import Status
 from pyem.results.fit import Fit, is_fit
+from pyem.results.hbi import HBIFit
 from pyem.simulation.conditions import planned
 from pyem.simulation.play import Simulation, simulate
 
@@ -117,26 +119,25 @@ class Experiment:
             return source.bind(self.data, None).model
         return planned(source, self.conditions or {}, subjects, self.blocks or 1, self.trials or 100).bound.model
 
-    def rounds(self, model: Model | Regression, params: Any, subjects: int, n: int, key: Any) -> Iterator[Simulation]:
-        """`n` groups of so many people, all different unless `params` are given as an array."""
+    def round(self, model: Model | Regression, params: Any, subjects: int, k: int, key: Any) -> Simulation:
+        """Group number `k` of so many people; other groups have other people unless `params` are given as an array."""
         drawn = self.drawn(model, subjects)
-        for k in range(n):
-            this = jax.random.fold_in(key, k)
-            rng = np.random.default_rng(np.asarray(jax.random.key_data(this)).ravel())
-            values, covariates = people(drawn, params, subjects, rng, self.data)
-            yield simulate(
-                model,
-                values,
-                key=this,
-                blocks=self.blocks,
-                trials=self.trials,
-                task=self.task,
-                missed=self.missed,
-                covariates=covariates or None,
-                design=self.data,
-                payoffs=self.payoffs,
-                conditions=self.conditions,
-            )
+        this = jax.random.fold_in(as_key(key), k)
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(this)).ravel())
+        values, covariates = people(drawn, params, subjects, rng, self.data)
+        return simulate(
+            model,
+            values,
+            key=this,
+            blocks=self.blocks,
+            trials=self.trials,
+            task=self.task,
+            missed=self.missed,
+            covariates=covariates or None,
+            design=self.data,
+            payoffs=self.payoffs,
+            conditions=self.conditions,
+        )
 
 
 def to_fit(model: Model | Regression, data: Simulation) -> Model | Regression:
@@ -212,30 +213,36 @@ def people(
 class Silence:
     """Fits whose warnings are counted, so that a study gives one and not hundreds."""
 
-    fit: Fitter
+    fit: Callable[..., Any]
     fits: int = 0
     unconverged: int = 0
     irregular: int = 0
 
-    def __call__(self, model: Model | Regression, data: Dataset) -> Fit:
+    def __call__(self, model: Any, data: Dataset) -> Any:
         """Fit, and count what would have been warned of."""
         with warnings.catch_warnings(), unless_asked():
             warnings.simplefilter("ignore", FitWarning)
             found = self.fit(model, data)
         self.fits += 1
-        self.irregular += int((found.status != Status.CONVERGED).sum())
-        self.unconverged += int(found.population is not None and not found.converged)
+        parts = found.fits.values() if isinstance(found, HBIFit) else [found]
+        self.irregular += sum(int((one.status != Status.CONVERGED).sum()) for one in parts)
+        self.unconverged += int(any(one.population is not None for one in parts) and not found.converged)
         return found
 
-    def report(self, study: str, *, stacklevel: int) -> None:
-        """Warn once of all that was counted."""
-        if self.unconverged or self.irregular:
-            warnings.warn(
-                f"{study}: {self.unconverged} of {counted(self.fits, 'fit')} did not converge, and "
-                f"{counted(self.irregular, 'person', 'people')} had no regular mode; they are part of the result",
-                FitWarning,
-                stacklevel=stacklevel + 1,
-            )
+    @property
+    def counts(self) -> np.ndarray:
+        """Fits, fits that did not converge, people without a regular mode: for the result of a round."""
+        return np.array([self.fits, self.unconverged, self.irregular])
+
+
+def report(study: str, counts: Iterable[np.ndarray]) -> None:
+    """Warn once of all that was counted in the rounds of a study."""
+    fits, unconverged, irregular = np.sum(list(counts), axis=0)
+    if unconverged or irregular:
+        warn(
+            f"{study}: {unconverged} of {counted(fits, 'fit')} did not converge, and "
+            f"{counted(irregular, 'person', 'people')} had no regular mode; they are part of the result"
+        )
 
 
 def at_least_one(n: int, what: str = "rounds") -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import jax
@@ -13,16 +14,24 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.engine.regress import Regression, block_model, on_data
 from pyem.errors import FitWarning, counted
+from pyem.infer.hbi import fit_hbi
 from pyem.model.model import Model
-from pyem.numerics.rng import as_key
+from pyem.numerics.rng import as_key, plain_key
+from pyem.results.hbi import HBIFit
 from pyem.selection import Criterion, Settings, named, require, usual
 from pyem.selection import Unit as LeftOut
-from pyem.study.experiment import Experiment, Fitter, Silence, at_least_one, experiment_of, fit_quickly
+from pyem.selection.criterion import deciding
+from pyem.study.experiment import Experiment, Fitter, Silence, at_least_one, experiment_of, fit_quickly, report
+from pyem.study.rounds import Running, in_words, run_rounds
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Unit = Literal["group", "subject"]
+TOGETHER, EVERY = "hbi", "all"
+"""Words for ``by`` that name no criterion: hierarchical Bayesian inference of all models, and every criterion of the fits."""
+INVERSION_DRAWS = 4000
+"""Of shares, for the intervals of the inversion matrix."""
 
 
 # -- models -------------------------------------------------------------------------------------------------------------
@@ -42,12 +51,33 @@ class Confusion:
         Scores (simulated, round, fitted), in nats, larger is better: log evidence, or minus half the criterion.
     subject
         Each subject's part of it, without the price of the group's parameters, (simulated, round, fitted, subject).
+    others
+        The same by other criteria that were asked for; see `of`.
+
+    Notes
+    -----
+    By ``"hbi"`` the models are fitted together: scores of a group are logarithms of the expected frequencies, those of subjects
+    logarithms of the probability of each model.
     """
 
     names: tuple[str, ...]
     by: str
     group: np.ndarray
     subject: np.ndarray
+    others: Mapping[str, Confusion] = dataclasses.field(default_factory=dict)
+
+    def of(self, by: str) -> Confusion:
+        """The same by another of the criteria that were asked for.
+
+        Raises
+        ------
+        ValueError
+            If it was not asked for.
+        """
+        known = {self.by: self, **self.others}
+        if by not in known:
+            raise ValueError(f"by={by!r} was not asked for; the study has {', '.join(known)}")
+        return known[by]
 
     def wins(self, unit: Unit = "group") -> np.ndarray:
         """How often each model (columns) was the best for what each model (rows) made, (M, M).
@@ -87,14 +117,15 @@ class Confusion:
     def table(self, unit: Unit = "group") -> pd.DataFrame:
         """A row for each pair of a model that made the data and a model that was fitted.
 
-        ``wins`` of ``n``; ``share`` with its 95 % interval ``low``, ``high`` (Clopper-Pearson); ``inversion``; ``advantage``:
+        ``wins`` of ``n``; ``share`` with its 95 % interval ``low``, ``high`` (Clopper-Pearson); ``inversion`` with its 95 %
+        interval ``inversion_low``, ``inversion_high`` (Bayesian, with Jeffreys' prior of every row of shares); ``advantage``:
         mean score over that of the model that made the data, in nats (of a group, or a subject).
         """
         import pandas as pd
         from scipy import stats
 
         wins = self.wins(unit)
-        n = np.broadcast_to(wins.sum(1, keepdims=True), wins.shape)
+        n: np.ndarray = np.broadcast_to(wins.sum(1, keepdims=True), wins.shape)
         scores = self.group.mean(1) if unit == "group" else self.subject.mean((1, 3))
         columns = {
             "wins": wins,
@@ -103,6 +134,7 @@ class Confusion:
             "low": np.where(wins > 0, stats.beta.ppf(0.025, wins, n - wins + 1), 0.0),
             "high": np.where(wins < n, stats.beta.ppf(0.975, wins + 1, n - wins), 1.0),
             "inversion": self.inversion(unit).to_numpy(),
+            **dict(zip(("inversion_low", "inversion_high"), _inversion_interval(wins), strict=True)),
             "advantage": scores - np.diag(scores)[:, None],
         }
         index = pd.MultiIndex.from_product([self.names, self.names], names=["simulated", "fitted"])
@@ -128,9 +160,13 @@ def confusion(
     design: Dataset | Experiment | None = None,
     conditions: Mapping[str, Any] | None = None,
     fit: Fitter = fit_quickly,
-    by: str | None = None,
+    by: str | Sequence[str] | None = None,
     draws: int = 500,
     unit: LeftOut = "trial",
+    together: Callable[..., HBIFit] = fit_hbi,
+    pool: Any = None,
+    folder: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
 ) -> Confusion:
     """Let every model make data, fit all models to them, and count which one is the best.
 
@@ -157,7 +193,12 @@ def confusion(
         ``fit(model, data)``; `fit_em` if not given. Any method will do.
     by, draws, unit
         As in `compare_fits`: the criterion that decides (if not given, the one that is usual for such fits), the number of
-        draws for integrals, and what cross-validation leaves out.
+        draws for integrals, and what cross-validation leaves out. With several criteria, or ``"all"`` that the fits have, the
+        first one decides and `Confusion.of` has the others. ``"hbi"`` fits all models together.
+    together
+        ``together({name: model, ...}, data)`` for ``"hbi"``: `fit_hbi`, or a partial of it with settings.
+    pool, folder, progress
+        Who runs the rounds, where they are written, and whether it is shown how far it is; see `recovery`.
 
     Warns
     -----
@@ -182,27 +223,95 @@ def confusion(
     unknown = [name for name in params or {} if name not in named_models]
     if unknown:
         raise ValueError(f"params are given for {', '.join(unknown)}, but the models are {', '.join(named_models)}")
-    criterion = None if by is None else named(by)
     experiment = experiment_of(
         design, subjects=subjects, blocks=blocks, trials=trials, task=task, missed=missed, conditions=conditions
     )
-    subjects = experiment.n_subjects(None, 50)
+    given, n, title = dict(params or {}), experiment.n_subjects(None, 50), f"confusion of {', '.join(named_models)}"
     # The same draws for all models: their scores are compared.
-    silent, key, settings = Silence(fit), as_key(key), Settings(draws, 0, unit)
-    scores = []
-    for m, (name, model) in enumerate(named_models.items()):
-        who, this = (params or {}).get(name), jax.random.fold_in(key, m)
-        for data in experiment.rounds(model, who, subjects, at_least_one(rounds), this):
-            _same_responses(named_models, data)
-            fits = {other: silent(fitted, data) for other, fitted in named_models.items()}
-            criterion = criterion or usual(fits, settings)
-            scores.append(_in_nats(criterion, fits, settings))
-    silent.report(f"confusion of {', '.join(named_models)}", stacklevel=2)
-    assert criterion is not None
-    n = len(named_models)
-    group = np.array([group for group, _ in scores]).reshape(n, rounds, n)
-    subject = np.array([subject for _, subject in scores]).reshape(n, rounds, n, subjects)
-    return Confusion(tuple(named_models), criterion.name, group, subject)
+    job = ConfusionRound(
+        named_models, given, experiment, n, plain_key(key), fit, _asked(by), Settings(draws, 0, unit), together
+    )
+    found = run_rounds(
+        title,
+        job,
+        {f"{m}-round-{k:05d}": (m, k) for m in range(len(named_models)) for k in range(at_least_one(rounds))},
+        Running(pool, folder, progress),
+        in_words(vars(job)),
+    )
+    report(title, [one["counts"] for one in found])
+    return collected(tuple(named_models), found, rounds)
+
+
+def _asked(by: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """The criteria that are asked for by name; None for the usual one."""
+    if by is None:
+        return None
+    asked = (by,) if isinstance(by, str) else tuple(by)
+    if not asked:
+        raise ValueError("by=[]; name a criterion, or leave it out")
+    for one in asked:
+        if one not in (TOGETHER, EVERY):
+            named(one)
+    return asked
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfusionRound:
+    """What is done in a round: a model makes data, and all are fitted to them. For `confusion` and `pyem.power`."""
+
+    models: Mapping[str, Model | Regression]
+    params: Mapping[str, Any]
+    experiment: Experiment
+    subjects: int
+    key: Any
+    fit: Fitter
+    by: tuple[str, ...] | None
+    settings: Settings
+    together: Callable[..., HBIFit]
+
+    def __call__(self, m: int, k: int) -> dict[str, np.ndarray]:
+        """Scores of all models, of the group (M,) and each subject (M, S), by every criterion, for round `k` of model `m`."""
+        name = list(self.models)[m]
+        key = jax.random.fold_in(as_key(self.key), m)
+        data = self.experiment.round(self.models[name], self.params.get(name), self.subjects, k, key)
+        _same_responses(self.models, data)
+        silent, joint = Silence(self.fit), Silence(self.together)
+        alone = self.by is None or set(self.by) != {TOGETHER}
+        fits = {other: silent(fitted, data) for other, fitted in self.models.items()} if alone else {}
+        out: dict[str, Any] = {"criteria": np.array(self._criteria(fits))}
+        for one in out["criteria"].tolist():
+            group, subject = (
+                _of_hbi(joint(self.models, data)) if one == TOGETHER else _in_nats(named(one), fits, self.settings)
+            )
+            out |= {f"group {one}": np.array(group), f"subject {one}": np.array(subject)}
+        return out | {"counts": silent.counts + joint.counts}
+
+    def _criteria(self, fits: Mapping[str, Any]) -> list[str]:
+        if self.by is None:
+            return [usual(fits, self.settings).name]
+        every = [one.name for one in deciding() if all(one.reason(fit, self.settings) is None for fit in fits.values())]
+        return list(dict.fromkeys(name for one in self.by for name in (every if one == EVERY else [one])))
+
+
+def collected(names: tuple[str, ...], found: Sequence[Mapping[str, np.ndarray]], rounds: int) -> Confusion:
+    """The result of all rounds, those of the first model first."""
+    shape = (len(names), rounds)
+    every = {}
+    for by in found[0]["criteria"].tolist():
+        group, subject = (np.array([one[f"{part} {by}"] for one in found]) for part in ("group", "subject"))
+        every[by] = Confusion(
+            names, by, group.reshape(*shape, *group.shape[1:]), subject.reshape(*shape, *subject.shape[1:])
+        )
+    first, *others = every.values()
+    return dataclasses.replace(first, others={one.by: one for one in others})
+
+
+def _inversion_interval(wins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the 95 % interval of each entry of the inversion matrix, (M, M)."""
+    rng = np.random.default_rng(0)
+    share = np.stack([rng.dirichlet(row + 0.5, INVERSION_DRAWS) for row in wins], axis=1)
+    low, high = np.quantile(share / share.sum(1, keepdims=True), [0.025, 0.975], axis=0)
+    return low, high
 
 
 def _in_nats(criterion: Criterion, fits: Mapping[str, Any], settings: Settings) -> tuple[list[float], list[np.ndarray]]:
@@ -213,6 +322,12 @@ def _in_nats(criterion: Criterion, fits: Mapping[str, Any], settings: Settings) 
         warnings.simplefilter("ignore", FitWarning)
         found = [criterion.evaluate(fit, settings) for fit in fits.values()]
     return [criterion.nats * one.total for one in found], [criterion.nats * one.subject for one in found]
+
+
+def _of_hbi(fit: HBIFit) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithms of the models' frequencies, and of the probability of each for every subject (M, S)."""
+    tiny = np.finfo(float).tiny
+    return np.log(fit.alpha / fit.alpha.sum()), np.log(np.maximum(fit.responsibilities.T, tiny))
 
 
 def _distinct(models: Sequence[Any] | Mapping[str, Any], named: Mapping[str, Model | Regression]) -> None:

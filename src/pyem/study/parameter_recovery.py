@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +14,21 @@ from pyem.data.dataset import Dataset
 from pyem.engine.regress import Regression
 from pyem.errors import counted
 from pyem.model.model import Model
-from pyem.numerics.rng import as_key
+from pyem.numerics.rng import plain_key
 from pyem.population.posterior import Status
 from pyem.results.fit import Fit
-from pyem.study.experiment import Z95, Experiment, Fitter, Silence, at_least_one, experiment_of, fit_quickly, to_fit
+from pyem.study.experiment import (
+    Z95,
+    Experiment,
+    Fitter,
+    Silence,
+    at_least_one,
+    experiment_of,
+    fit_quickly,
+    report,
+    to_fit,
+)
+from pyem.study.rounds import Running, in_words, run_rounds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,6 +161,9 @@ def recovery(
     design: Dataset | Experiment | None = None,
     conditions: Mapping[str, Any] | None = None,
     fit: Fitter = fit_quickly,
+    pool: Any = None,
+    folder: str | os.PathLike[str] | None = None,
+    progress: bool | None = None,
 ) -> Recovery:
     """Simulate people, fit them, and compare estimates with the truth.
 
@@ -171,6 +187,12 @@ def recovery(
         Values of the columns that a design by formula depends on; see `pyem.simulate`. People of a fit have theirs.
     fit
         ``fit(model, data)``; `fit_em` if not given. Any method will do; estimates are modes or posterior means.
+    pool
+        Who runs the rounds: a number of processes, or anything with a method ``map``; this process if not given.
+    folder
+        Where each round is written when it is finished: the same study goes on from there after it was stopped.
+    progress
+        Show how far it is; by default at an interactive prompt and in a notebook only.
 
     Warns
     -----
@@ -192,17 +214,32 @@ def recovery(
     experiment = experiment_of(
         design, subjects=subjects, blocks=blocks, trials=trials, task=task, missed=missed, conditions=conditions
     ).of_fit(model, params)
-    n, silent = experiment.n_subjects(params, 100), Silence(fit)
-    groups = experiment.rounds(model, params, n, at_least_one(rounds), as_key(key))
-    pairs = [(data, silent(to_fit(model, data), data)) for data in groups]
-    silent.report(f"recovery of {model.name!r}", stacklevel=2)
-    return Recovery(
-        model=experiment.drawn(model, n),
-        truth=np.stack([data.true_params for data, _ in pairs]),
-        estimate=np.stack([found.params for _, found in pairs]),
-        z=np.stack([_standardized(data.truth, found) for data, found in pairs]),
-        status=np.stack([found.status for _, found in pairs]),
+    n, key = experiment.n_subjects(params, 100), plain_key(key)
+    said = {"model": model, "params": params, "key": key, "people": n, "experiment": experiment, "fit": fit}
+    found = run_rounds(
+        f"recovery of {model.name!r}",
+        partial(_round, model, params, experiment, n, key, fit),
+        {f"round-{k:05d}": (k,) for k in range(at_least_one(rounds))},
+        Running(pool, folder, progress),
+        in_words(said),
     )
+    report(f"recovery of {model.name!r}", [one["counts"] for one in found])
+    parts = ("truth", "estimate", "z", "status")
+    return Recovery(experiment.drawn(model, n), *(np.stack([one[name] for one in found]) for name in parts))
+
+
+def _round(
+    model: Model | Regression, params: Any, experiment: Experiment, n: int, key: Any, fit: Fitter, k: int
+) -> dict[str, np.ndarray]:
+    data, silent = experiment.round(model, params, n, k, key), Silence(fit)
+    found = silent(to_fit(model, data), data)
+    return {
+        "truth": data.true_params,
+        "estimate": found.params,
+        "z": _standardized(data.truth, found),
+        "status": found.status,
+        "counts": silent.counts,
+    }
 
 
 def _standardized(truth: np.ndarray, found: Fit) -> np.ndarray:

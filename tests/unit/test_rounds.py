@@ -1,0 +1,126 @@
+"""Rounds of studies: the same whoever runs them, written as they finish, resumed after a stop."""
+
+import dataclasses
+import functools
+import json
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import pyem
+from pyem.study.rounds import Running, in_words, run_rounds
+
+ROUNDS = {f"round-{k}": (k,) for k in range(6)}
+SAID = {"key": 1}
+
+
+def squares(k):
+    return {"square": np.array([k * k, 1]), "name": np.array(["one", "two"])}
+
+
+def of(running, work=squares, rounds=ROUNDS, said=SAID):
+    return [int(one["square"][0]) for one in run_rounds("squares", work, rounds, running, said)]
+
+
+class Futures:
+    """A pool that gives futures, as a client of Dask does."""
+
+    def map(self, function, items):
+        out = [Future() for _ in items]
+        for future, item in zip(out, items, strict=True):
+            future.set_result(function(item))
+        return out
+
+
+def test_every_pool_gives_the_same():
+    expected = [0, 1, 4, 9, 16, 25]
+    assert of(Running()) == expected
+    with ThreadPoolExecutor(2) as pool:
+        assert of(Running(pool)) == expected
+    assert of(Running(Futures())) == expected
+
+
+def test_a_stopped_study_goes_on_where_it_was(tmp_path):
+    calls = []
+
+    def stops(k):
+        calls.append(k)
+        if k == 3:
+            raise KeyboardInterrupt
+        return squares(k)
+
+    folder = tmp_path / "study"
+    with pytest.raises(KeyboardInterrupt):
+        of(Running(folder=folder), stops)
+    assert sorted(path.name for path in folder.iterdir()) == ["round-0.npz", "round-1.npz", "round-2.npz", "study.json"]
+    kept = (folder / "round-1.npz").stat().st_mtime_ns
+    (folder / "round-2.npz").write_bytes((folder / "round-2.npz").read_bytes()[:50])
+    calls.clear()
+    assert of(Running(folder=folder), lambda k: calls.append(k) or squares(k)) == [0, 1, 4, 9, 16, 25]
+    # What was cut short is made again, what was finished is not.
+    assert calls == [2, 3, 4, 5]
+    assert (folder / "round-1.npz").stat().st_mtime_ns == kept
+    more = ROUNDS | {"round-6": (6,)}
+    assert of(Running(folder=folder), rounds=more, said=SAID | {"rounds": 7})[-1] == 36
+
+
+def test_a_pool_writes_rounds_itself(tmp_path):
+    class Dies:
+        def map(self, function, items):
+            for item in items[:4]:
+                function(item)
+            raise RuntimeError("the cluster is gone")
+
+    with pytest.raises(RuntimeError, match="gone"):
+        of(Running(Dies(), tmp_path / "study"))
+    assert len(list((tmp_path / "study").glob("*.npz"))) == 4
+
+
+def test_a_round_that_fails_is_named():
+    with pytest.raises(ZeroDivisionError) as caught:
+        of(Running(), lambda k: {"square": np.array([1 // (k - 2)])})
+    assert caught.value.__notes__ == ["in round 'round-2' of the study"]
+
+
+def test_folders_of_something_else_are_refused(tmp_path):
+    of(Running(folder=tmp_path / "study"))
+    with pytest.raises(ValueError, match="the rounds of another study: key is 1 there and 2 here"):
+        of(Running(folder=tmp_path / "study"), said={"key": 2})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("")
+    with pytest.raises(ValueError, match="other files than the rounds of a study"):
+        of(Running(folder=tmp_path / "mine"))
+    with pytest.raises(ValueError, match="is a file"):
+        of(Running(folder=tmp_path / "mine" / "thesis.tex"))
+    (tmp_path / "study" / "study.json").write_text("{")
+    with pytest.raises(ValueError, match="is damaged"):
+        of(Running(folder=tmp_path / "study"))
+
+
+@pytest.mark.parametrize("pool", [0, True, "two", 1.5])
+def test_pools_that_cannot_be(pool):
+    with pytest.raises(ValueError, match="pool="):
+        Running(pool)
+
+
+def test_what_a_study_depends_on_is_said_in_words():
+    one = pyem.models.get("rw1a1b")
+    said = in_words({"model": one, "fit": functools.partial(pyem.fit_map, sd=2.0), "params": np.eye(2), "n": None})
+    assert json.loads(json.dumps(said)) == said
+    assert said["fit"] == {"function": "pyem.infer.point.fit_map", "arguments": [], "sd": 2.0}
+    assert in_words(one) == in_words(pyem.models.get("rw1a1b"))
+    for other in (pyem.fix(one, alpha=0.1), pyem.fix(one, alpha=0.2), dataclasses.replace(one, name="other")):
+        assert in_words(other) != in_words(one)
+    assert in_words(pyem.fix(one, alpha=0.1)) != in_words(pyem.fix(one, alpha=0.2))
+
+
+@pytest.mark.slow
+def test_processes_give_what_this_process_gives(tmp_path):
+    model = pyem.models.get("rw1a1b")
+    asked = {"key": 1, "rounds": 3, "subjects": 5, "blocks": 2, "trials": 20}
+    alone = pyem.recovery(model, **asked)
+    pooled = pyem.recovery(model, **asked, pool=2, folder=tmp_path / "study")
+    np.testing.assert_array_equal(pooled.estimate, alone.estimate)
+    again = pyem.recovery(model, **asked, folder=tmp_path / "study")
+    np.testing.assert_array_equal(again.estimate, alone.estimate)
