@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 import pyem
 from pyem.cli.spreadsheet import csv_bytes
@@ -14,6 +16,42 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pyem.results.fit import Fit
+
+
+RandomEffects = Annotated[
+    bool, typer.Option("--random-effects", help="People may differ in their model: how frequent is each?")
+]
+Families = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAME=MODEL,MODEL",
+        help="Models that belong together, for --random-effects. May be repeated.",
+        default_factory=list,
+        show_default=False,
+    ),
+]
+Groups = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COVARIATE or FILE:COLUMN",
+        help="Are models as frequent in one group of people as in another? A covariate of the fits, or a column of a table of "
+        "people.",
+    ),
+]
+Subject = Annotated[str, typer.Option(metavar="COLUMN", help="Who it is, in the table of --groups.")]
+Conditions = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAME=RESULTS",
+        help="Folder of the fits of a condition, in place of RESULTS: have people the same model in all? To be repeated.",
+        default_factory=list,
+        show_default=False,
+    ),
+]
+Details = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Folder for tables and figures of frequencies, and of each person's model."),
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,8 +190,8 @@ def _groups(fit: Fit, request: Request) -> Any:
     lacking = [name for name in (request.subject, column) if name not in table]
     if lacking:
         raise ValueError(f"{file} has no column {lacking[0]!r}; its columns are {', '.join(map(str, table.columns))}")
-    if table[request.subject].duplicated().any():
-        twice = table[request.subject][table[request.subject].duplicated()].iloc[0]
-        raise ValueError(f"{file} has several rows for {twice!r}; one row for each person is expected")
+    twice = table[table.duplicated(request.subject)][request.subject].tolist()
+    if twice:
+        raise ValueError(f"{file} has several rows for {twice[0]!r}; one row for each person is expected")
     by_label = dict(zip(table[request.subject], table[column], strict=True))
     return [by_label.get(str(one)) for one in fit.data.subjects.tolist()]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import pyem
+from pyem.cli import frequencies as freq
 from pyem.cli import options as opt
 from pyem.cli import report, terminal
 from pyem.cli.program import app, console, plainly, warn
 from pyem.cli.spreadsheet import csv_bytes
 
 if TYPE_CHECKING:
-    from pyem.cli import frequencies
     from pyem.results.fit import Fit
 
 
@@ -46,36 +46,11 @@ def compare(
     ] = None,
     unit: Annotated[opt.Unit, typer.Option(help="What cross-validation leaves out.")] = opt.Unit.trial,
     seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of the draws for integrals.")] = 0,
-    random_effects: Annotated[
-        bool, typer.Option("--random-effects", help="People may differ in their model: how frequent is each?")
-    ] = False,
-    family: Annotated[
-        list[str],
-        typer.Option(
-            metavar="NAME=MODEL,MODEL",
-            help="Models that belong together, for --random-effects. May be repeated.",
-            default_factory=list,
-            show_default=False,
-        ),
-    ],
-    groups: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COVARIATE or FILE:COLUMN",
-            help="Are models as frequent in one group of people as in another? A covariate of the fits, or a column of a table "
-            "of people.",
-        ),
-    ] = None,
-    subject: Annotated[str, typer.Option(metavar="COLUMN", help="Who it is, in the table of --groups.")] = "subject",
-    condition: Annotated[
-        list[str],
-        typer.Option(
-            metavar="NAME=RESULTS",
-            help="Folder of the fits of a condition, in place of RESULTS: have people the same model in all? To be repeated.",
-            default_factory=list,
-            show_default=False,
-        ),
-    ],
+    random_effects: freq.RandomEffects = False,
+    family: freq.Families,
+    groups: freq.Groups = None,
+    subject: freq.Subject = "subject",
+    condition: freq.Conditions,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV file for the comparison.")] = None,
     details: Annotated[
         Path | None,
@@ -86,24 +61,22 @@ def compare(
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
     """Compare fits of the same data: which model explains it best, and how frequent it is."""
-    from pyem.cli import frequencies
-
     if out is not None:
         report.check_file(out, force=force)
     if details is not None:
         report.check_free(details, force=force)
-    request = frequencies.Request(
+    request = freq.Request(
         by,
         seed,
-        frequencies.families_said(family),
+        freq.families_said(family),
         groups,
         subject,
         random_effects or bool(family) or details is not None,
     )
     if condition:
-        frequencies.check_alone(results, groups, out)
-        sets = {name: _loaded([path], at_least=2) for name, path in frequencies.conditions_said(condition).items()}
-        _told(frequencies.compare_conditions(sets, request), details, force=force)
+        freq.check_alone(results, groups, out)
+        sets = {name: _loaded([path], at_least=2) for name, path in freq.conditions_said(condition).items()}
+        _told(freq.compare_conditions(sets, request), details, force=force)
         return
     fits = _loaded(results, at_least=2)
     with warnings.catch_warnings(record=True) as caught:
@@ -116,10 +89,10 @@ def compare(
         report.whole_file(out, csv_bytes(table, index=True), force=force)
         typer.echo(f"written to {out}")
     if request.wanted or groups is not None:
-        _told(frequencies.compare_people(fits, request), details, force=force)
+        _told(freq.compare_people(fits, request), details, force=force)
 
 
-def _told(found: frequencies.Told, details: Path | None, *, force: bool) -> None:
+def _told(found: freq.Told, details: Path | None, *, force: bool) -> None:
     """Print what was found, and write it to a folder if there is one."""
     for line in found.lines:
         typer.echo(line)

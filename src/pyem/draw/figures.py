@@ -30,6 +30,7 @@ from pyem.draw.canvas import (
     whole_numbers,
 )
 from pyem.draw.selection import frequencies, responsibilities
+from pyem.draw.studies import curves, ranks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -312,6 +313,8 @@ KINDS: dict[str, Callable[..., Figure]] = {
     "comparison": comparison,
     "frequencies": frequencies,
     "responsibilities": responsibilities,
+    "curves": curves,
+    "ranks": ranks,
     "trace": trace,
     "loss": loss,
 }

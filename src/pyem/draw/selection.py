@@ -69,7 +69,7 @@ def responsibilities(*, title: str, names: Sequence[str], subjects: Sequence[str
         base = base + known[order, k]
     panel.set_xlim(-0.5, len(subjects) - 0.5)
     panel.set_ylim(0, 1)
-    panel.set_xticks(place if few else [], [subjects[s] for s in order] if few else [], rotation=90, fontsize=6)
+    panel.set_xticks(place if few else [], [str(subjects[s]) for s in order] if few else [], rotation=90, fontsize=6)
     panel.set_xlabel("person")
     panel.set_ylabel("probability of the model")
     headings(figure, title, (panel,), ("",))

@@ -13,6 +13,7 @@ from pyem.plot.figures import (
 )
 from pyem.plot.numbers import all_numbers, figure_numbers
 from pyem.plot.selection import plot_frequencies, plot_responsibilities
+from pyem.plot.studies import plot_power, plot_precision, plot_ranks
 
 __all__ = [
     "all_numbers",
@@ -25,6 +26,9 @@ __all__ = [
     "plot_estimates",
     "plot_frequencies",
     "plot_parameters",
+    "plot_power",
+    "plot_precision",
+    "plot_ranks",
     "plot_recovery",
     "plot_responsibilities",
     "plot_trace",

@@ -1,7 +1,9 @@
 """Which model explains the data best: criteria, evidence, cross-validation, and the comparison of fits."""
 
 from pyem.errors import UndefinedCriterion
+from pyem.selection.annealing import annealed_evidence
 from pyem.selection.averaging import ModelAverage, model_average
+from pyem.selection.bridge_sampling import BRIDGE, BridgeEvidence, bridge_evidence
 from pyem.selection.comparison import compare_fits, headings, measures
 from pyem.selection.criteria import AIC, BIC, PSEUDO_R2, PseudoR2, aic, bic, pseudo_r2
 from pyem.selection.criterion import (
@@ -24,20 +26,26 @@ from pyem.selection.evidence_table import EvidenceTable, evidence_table
 from pyem.selection.frequency_tests import ConditionDifference, GroupDifference, between_conditions, between_groups
 from pyem.selection.marginal import MARGINAL, log_marginal_likelihood
 from pyem.selection.random_effects import ModelFrequencies, random_effects_bms
+from pyem.selection.refit_criterion import CROSS_VALIDATION
+from pyem.selection.refits import CrossValidation, cross_validate
+from pyem.selection.savage_dickey import PointNull, savage_dickey
 
-for _one in (LME, INTEGRATED_BIC, AIC, BIC, PSEUDO_R2, LOO, WAIC, MARGINAL):
+for _one in (LME, INTEGRATED_BIC, AIC, BIC, PSEUDO_R2, LOO, WAIC, MARGINAL, BRIDGE, CROSS_VALIDATION):
     register(_one)
 
 __all__ = [
     "CRITERIA",
+    "BridgeEvidence",
     "ConditionDifference",
     "Criterion",
+    "CrossValidation",
     "EvidenceTable",
     "GroupDifference",
     "IntegratedBIC",
     "LogEvidence",
     "ModelAverage",
     "ModelFrequencies",
+    "PointNull",
     "Predictive",
     "PseudoR2",
     "Score",
@@ -45,10 +53,13 @@ __all__ = [
     "UndefinedCriterion",
     "Unit",
     "aic",
+    "annealed_evidence",
     "between_conditions",
     "between_groups",
     "bic",
+    "bridge_evidence",
     "compare_fits",
+    "cross_validate",
     "evidence_table",
     "has_draws",
     "headings",
@@ -63,6 +74,7 @@ __all__ = [
     "random_effects_bms",
     "register",
     "require",
+    "savage_dickey",
     "unregister",
     "usual",
     "waic",

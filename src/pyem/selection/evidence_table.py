@@ -45,8 +45,10 @@ def evidence_table(evidence: Any, by: str | None = None, draws: int = 1000, key:
         found = _of_fits(evidence, by, Settings(draws, key))
     else:
         values = np.asarray(evidence, float)
-        columns = getattr(evidence, "columns", range(1, values.shape[1] + 1 if values.ndim == 2 else 1))
-        rows = getattr(evidence, "index", np.arange(len(values) if values.ndim else 0))
+        shape = values.shape if values.ndim == 2 else (0, 0)
+        columns, rows = range(1, shape[1] + 1), np.arange(shape[0])
+        if hasattr(evidence, "columns"):
+            columns, rows = evidence.columns, evidence.index
         found = EvidenceTable(values, tuple(map(str, columns)), np.asarray(rows))
     table = found.values
     if table.ndim != 2 or table.shape[1] < 2 or table.shape[0] < 1 or not np.isfinite(table).all():

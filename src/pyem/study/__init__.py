@@ -1,20 +1,37 @@
 """Could the experiment tell? Recovery of parameters and of models, calibration, dry runs, predictive checks, by simulation."""
 
+from pyem.study.calibration_study import Calibration, calibration
+from pyem.study.designs import DesignChoice, choose_design
 from pyem.study.dry_runs import CheckReport, check
+from pyem.study.effect import Effect
 from pyem.study.experiment import Experiment, Fitter
+from pyem.study.identifiability import Identifiability, identifiability
 from pyem.study.model_recovery import Confusion, confusion
 from pyem.study.parameter_recovery import Recovery, recovery
+from pyem.study.power_study import Power, power
 from pyem.study.predictive_checks import PredictiveCheck, predictive_check
+from pyem.study.rounds import Running, run_rounds
 
 __all__ = [
+    "Calibration",
     "CheckReport",
     "Confusion",
+    "DesignChoice",
+    "Effect",
     "Experiment",
     "Fitter",
+    "Identifiability",
+    "Power",
     "PredictiveCheck",
     "Recovery",
+    "Running",
+    "calibration",
     "check",
+    "choose_design",
     "confusion",
+    "identifiability",
+    "power",
     "predictive_check",
     "recovery",
+    "run_rounds",
 ]

@@ -218,41 +218,40 @@ def confusion(
     >>> study.wins().sum(axis=1).tolist()
     [2, 2]
     """
-    named_models = dict(models) if isinstance(models, Mapping) else {model.name: model for model in models}
-    _distinct(models, named_models)
-    unknown = [name for name in params or {} if name not in named_models]
+    candidates = named_models(models)
+    unknown = [name for name in params or {} if name not in candidates]
     if unknown:
-        raise ValueError(f"params are given for {', '.join(unknown)}, but the models are {', '.join(named_models)}")
+        raise ValueError(f"params are given for {', '.join(unknown)}, but the models are {', '.join(candidates)}")
     experiment = experiment_of(
         design, subjects=subjects, blocks=blocks, trials=trials, task=task, missed=missed, conditions=conditions
     )
-    given, n, title = dict(params or {}), experiment.n_subjects(None, 50), f"confusion of {', '.join(named_models)}"
+    given, n, title = dict(params or {}), experiment.n_subjects(None, 50), f"confusion of {', '.join(candidates)}"
     # The same draws for all models: their scores are compared.
     job = ConfusionRound(
-        named_models, given, experiment, n, plain_key(key), fit, _asked(by), Settings(draws, 0, unit), together
+        candidates, given, experiment, n, plain_key(key), fit, asked(by), Settings(draws, 0, unit), together
     )
     found = run_rounds(
         title,
         job,
-        {f"{m}-round-{k:05d}": (m, k) for m in range(len(named_models)) for k in range(at_least_one(rounds))},
+        {f"{m}-round-{k:05d}": (m, k) for m in range(len(candidates)) for k in range(at_least_one(rounds))},
         Running(pool, folder, progress),
         in_words(vars(job)),
     )
     report(title, [one["counts"] for one in found])
-    return collected(tuple(named_models), found, rounds)
+    return collected(tuple(candidates), found, rounds)
 
 
-def _asked(by: str | Sequence[str] | None) -> tuple[str, ...] | None:
+def asked(by: str | Sequence[str] | None) -> tuple[str, ...] | None:
     """The criteria that are asked for by name; None for the usual one."""
     if by is None:
         return None
-    asked = (by,) if isinstance(by, str) else tuple(by)
-    if not asked:
+    wanted = (by,) if isinstance(by, str) else tuple(by)
+    if not wanted:
         raise ValueError("by=[]; name a criterion, or leave it out")
-    for one in asked:
+    for one in wanted:
         if one not in (TOGETHER, EVERY):
             named(one)
-    return asked
+    return wanted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -328,6 +327,28 @@ def _of_hbi(fit: HBIFit) -> tuple[np.ndarray, np.ndarray]:
     """Logarithms of the models' frequencies, and of the probability of each for every subject (M, S)."""
     tiny = np.finfo(float).tiny
     return np.log(fit.alpha / fit.alpha.sum()), np.log(np.maximum(fit.responsibilities.T, tiny))
+
+
+def named_models(
+    models: Sequence[Model | Regression] | Mapping[str, Model | Regression],
+) -> dict[str, Model | Regression]:
+    """The models of a comparison by their names.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two, two have the same name, or they explain different columns.
+    """
+    named = dict(models) if isinstance(models, Mapping) else {model.name: model for model in models}
+    _distinct(models, named)
+    return named
+
+
+def winners(found: Mapping[str, np.ndarray]) -> int:
+    """The place of the best model of one round, -1 if no score is a number."""
+    by = found["criteria"].tolist()[0]
+    scores = found[f"group {by}"]
+    return -1 if np.isnan(scores).all() else int(np.where(np.isnan(scores), -np.inf, scores).argmax())
 
 
 def _distinct(models: Sequence[Any] | Mapping[str, Any], named: Mapping[str, Model | Regression]) -> None:

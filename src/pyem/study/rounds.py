@@ -152,7 +152,8 @@ def _cache_settings() -> dict[str, Any]:
     """Where this process keeps compiled code, so that others need not compile it again."""
     import jax
 
-    return {name: getattr(jax.config, name) for name in CACHE_SETTINGS} if jax.config.jax_compilation_cache_dir else {}
+    settings = {name: getattr(jax.config, name) for name in CACHE_SETTINGS}
+    return settings if settings[CACHE_SETTINGS[0]] else {}
 
 
 @dataclasses.dataclass(frozen=True)

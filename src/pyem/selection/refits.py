@@ -1,0 +1,345 @@
+"""Cross-validation by fitting anew: blocks or people are left out, the rest is fitted, and what was left out is predicted."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.engine.evaluate import log_lik, log_lik_draws
+from pyem.engine.importance import log_evidence
+from pyem.engine.integrals import GroupDraws, integrated
+from pyem.errors import DataError, FitWarning, counted, list_of, require_whole, warn
+from pyem.infer.em import fit_em
+from pyem.infer.hierarchy import likelihood_anchor
+from pyem.infer.progress import count_line, unless_asked
+from pyem.model.model import Model
+from pyem.numerics.rng import generator
+from pyem.population.posterior import Status
+from pyem.results.sample import SampleFit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pyem.results.fit import Fit
+
+By = Literal["block", "subject"]
+Fitter = Callable[[Any, Dataset], Any]
+GROUPS = 64
+"""Draws of the group that a new person's likelihood is averaged over."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """Log-likelihood of data that were left out, given a fit of the rest; larger is better.
+
+    Parameters
+    ----------
+    by
+        What was left out: ``"block"`` or ``"subject"``.
+    folds
+        How many times something was left out.
+    elpd, se
+        Sum over everything left out, in nats, and its standard error over people (over blocks of one person).
+    n_trials
+        Number of responses that were predicted.
+    pointwise
+        Of each block or subject, (n,).
+    subject
+        Index of each one's subject, (n,).
+    labels
+        Subject and block of each, as far as they apply.
+    method
+        Of the fits.
+    problems
+        How many fits did not converge, and people without a regular mode, over all folds.
+    """
+
+    by: str
+    folds: int
+    elpd: float
+    se: float
+    n_trials: int
+    pointwise: np.ndarray = dataclasses.field(repr=False)
+    subject: np.ndarray = dataclasses.field(repr=False)
+    labels: Mapping[str, np.ndarray] = dataclasses.field(repr=False)
+    method: str = "em"
+    problems: tuple[int, int] = (0, 0)
+
+    @property
+    def per_trial(self) -> float:
+        """Mean log-likelihood of a response that was left out, in nats; exp of it is the geometric mean of its probability."""
+        return self.elpd / self.n_trials
+
+    @property
+    def per_trial_se(self) -> float:
+        """Standard error of `per_trial`."""
+        return self.se / self.n_trials
+
+    @property
+    def by_subject(self) -> np.ndarray:
+        """Sum over each subject's parts, (S,)."""
+        return np.bincount(self.subject, self.pointwise)
+
+    def table(self) -> pd.DataFrame:
+        """A row for each block or subject that was left out: labels and ``elpd``."""
+        import pandas as pd
+
+        return pd.DataFrame(dict(self.labels) | {"elpd": self.pointwise})
+
+    def __str__(self) -> str:
+        return (
+            f"cross-validation by {self.by}, {counted(self.folds, 'fold')}: elpd {self.elpd:.2f} (se {self.se:.2f}), "
+            f"{self.per_trial:.4f} (se {self.per_trial_se:.4f}) a trial"
+        )
+
+
+def cross_validate(
+    model: Any,
+    data: Dataset,
+    *,
+    fit: Fitter = fit_em,
+    by: By = "block",
+    folds: int | None = None,
+    draws: int = 1000,
+    key: Any = 0,
+    progress: bool | None = None,
+) -> CrossValidation:
+    """Leave out blocks or people, fit the rest, and predict what was left out.
+
+    Parameters
+    ----------
+    model, data
+        The model, and the data of at least two blocks of each person, or of two people.
+    fit
+        ``fit(model, data)``: any method, or a partial of one with settings. New people need one with a group.
+    by
+        ``"block"``: a block of each person is left out, and predicted from the person's others (and from the group, where there
+        is one). ``"subject"``: a person is left out, and predicted as a new person of the group of the others.
+    folds
+        In how many parts blocks or people are left out: at random, each once. One at a time if not given.
+    draws, key
+        Draws of each posterior that predictions are averaged over, and the seed of these and of the parts.
+    progress
+        Show how far it is; by default at an interactive prompt and in a notebook only.
+
+    Returns
+    -------
+    CrossValidation
+        `elpd` in nats, `per_trial`, and their standard errors.
+
+    Warns
+    -----
+    FitWarning
+        Once, if fits did not converge or people had no regular mode.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to leave out, or a method without a group is asked about new people.
+
+    Notes
+    -----
+    Predictions are averaged over the posterior of each person, ``log mean p(y | x)``; those of maximum likelihood are at the
+    estimate. Parameters of a new person are integrated out by importance sampling. Trials of a block that was left out teach
+    the model within this block, but count in no fit.
+
+    References
+    ----------
+    Vehtari, A., Gelman, A., & Gabry, J. (2017). Practical Bayesian model evaluation using leave-one-out cross-validation and
+    WAIC. Statistics and Computing, 27(5), 1413-1432. https://doi.org/10.1007/s11222-016-9696-4
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> data = pyem.simulate(model, subjects=5, blocks=2, trials=20, key=1)
+    >>> found = pyem.cross_validate(model, data, fit=pyem.fit_map)
+    >>> found.folds, found.n_trials, bool(-2 < found.per_trial < 0)
+    (2, 200, True)
+    """
+    require_whole(draws=(draws, 32))
+    if by not in ("block", "subject"):
+        raise ValueError(f"by={by!r}; choose 'block' or 'subject'")
+    parts = _block_folds(data, folds, key) if by == "block" else _subject_folds(data, folds, key)
+    values, silent = np.zeros(data.n_lanes if by == "block" else data.n_subjects), _Silent(fit)
+    whole = _around(silent, model, data) if by == "subject" else None
+    with count_line(progress, f"cross-validation of {model.name}", int(parts.max()) + 1) as say:
+        for k in range(int(parts.max()) + 1):
+            left = parts == k
+            if whole is None:
+                values[left] = _left_blocks(silent, model, data, left, draws, key)[left]
+            else:
+                values[left] = _left_people(silent, model, data, left, whole, draws, key)
+            if say:
+                say(k + 1, f"fold {k + 1}")
+    silent.report(f"cross_validate of {model.name!r}")
+    owner = data.lane_subject if by == "block" else np.arange(data.n_subjects)
+    labels = {"subject": data.subjects[owner]} | ({"block": data.lane_block} if by == "block" else {})
+    sums = np.bincount(owner, values) if data.n_subjects > 1 else values
+    se = float(math.sqrt(len(sums)) * sums.std(ddof=1)) if len(sums) > 1 else math.nan
+    n = int(data.n_responses(silent.model).sum())
+    found = (by, int(parts.max()) + 1, float(values.sum()), se, n, values, owner, labels)
+    return CrossValidation(*found, method=silent.method, problems=(silent.unconverged, silent.irregular))
+
+
+# -- what is left out -------------------------------------------------------------------------------------------------------
+
+
+def _block_folds(data: Dataset, folds: int | None, key: Any) -> np.ndarray:
+    """The part in which each lane is left out, (lane,)."""
+    counts = np.bincount(data.lane_subject, minlength=data.n_subjects)
+    alone = data.subjects[counts < 2]
+    if len(alone):
+        raise DataError(
+            f"{list_of(alone.tolist())} has one block, so that none can be left out; give block= when reading the data, leave "
+            "these people out, or use by='subject'"
+        )
+    place = np.concatenate([np.arange(n) for n in counts])
+    if folds is None:
+        return place
+    _require_folds(folds, int(counts.min()), "blocks of each person")
+    rng = generator(key)
+    return np.concatenate([rng.permutation(n) for n in counts]) % folds
+
+
+def _subject_folds(data: Dataset, folds: int | None, key: Any) -> np.ndarray:
+    """The part in which each subject is left out, (S,)."""
+    if data.n_subjects < 3:
+        raise DataError(f"there are {counted(data.n_subjects, 'subject')}; at least 3 are needed to leave one out")
+    if folds is None:
+        return np.arange(data.n_subjects)
+    _require_folds(folds, data.n_subjects, "subjects")
+    return generator(key).permutation(data.n_subjects) % folds
+
+
+def _require_folds(folds: int, most: int, what: str) -> None:
+    require_whole(folds=(folds, 2))
+    if folds > most:
+        raise ValueError(f"folds={folds}, but there are {most} {what}; ask for fewer folds, or leave folds out")
+
+
+@dataclasses.dataclass
+class _Silent:
+    """Fits whose warnings are counted, so that there is one and not one for each fold."""
+
+    fit: Fitter
+    fits: int = 0
+    unconverged: int = 0
+    irregular: int = 0
+    method: str = ""
+    model: Any = None
+
+    def __call__(self, model: Any, data: Dataset) -> Any:
+        with warnings.catch_warnings(), unless_asked():
+            warnings.simplefilter("ignore", FitWarning)
+            found = self.fit(model, data)
+        self.fits, self.method, self.model = self.fits + 1, found.method, found.model
+        self.irregular += int((found.status != Status.CONVERGED).sum())
+        self.unconverged += int(found.population is not None and not found.converged)
+        return found
+
+    def report(self, what: str) -> None:
+        if self.unconverged or self.irregular:
+            warn(
+                f"{what}: {self.unconverged} of {counted(self.fits, 'fit')} did not converge, and "
+                f"{counted(self.irregular, 'person', 'people')} had no regular mode; they are part of the result"
+            )
+
+
+# -- blocks -----------------------------------------------------------------------------------------------------------------
+
+
+def _left_blocks(fit: Fitter, model: Any, data: Dataset, left: np.ndarray, draws: int, key: Any) -> np.ndarray:
+    """Log-likelihood of each lane (lane,) that is left out, given a fit of the others."""
+    told = data.valid if data.counted is None else data.counted
+    # All of one shape, so that nothing is compiled anew.
+    found = fit(model, dataclasses.replace(data, counted=told & ~left))
+    out, several = np.zeros(data.n_lanes), np.bincount(data.lane_subject[left], minlength=data.n_subjects) > 1
+    parts = [left & ~several[data.lane_subject]]
+    parts += [np.arange(data.n_lanes) == lane for lane in np.flatnonzero(left & several[data.lane_subject])]
+    for part in parts:
+        if part.any():
+            # Of a person with one block in it, the sum is that of the block.
+            sums = _predicted(found, dataclasses.replace(found.data, counted=told & part), draws, key)
+            out[part] = sums[data.lane_subject[part]]
+    return out
+
+
+def _predicted(fit: Fit, test: Dataset, draws: int, key: Any) -> np.ndarray:
+    """Log-likelihood of what was left out of each subject, (S,), averaged over the posterior."""
+    if fit.method == "mle":
+        return log_lik(fit.model, test, fit.x)
+    x = fit.draws(draws, key=key).x
+    x = np.where(np.isfinite(x), x, fit.x)
+    return _log_mean_exp(log_lik_draws(fit.model, test, x))
+
+
+def _log_mean_exp(values: np.ndarray) -> np.ndarray:
+    top = values.max(0)
+    base = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.where(np.isfinite(top), base + np.log(np.exp(values - base).mean(0)), top)
+
+
+# -- people -----------------------------------------------------------------------------------------------------------------
+
+
+def _around(fit: Fitter, model: Any, data: Dataset) -> Fit:
+    """A fit of everybody: where to integrate over those who are left out."""
+    if not isinstance(model, Model):
+        raise ValueError(f"people cannot be left out of the design {model.name}; use by='block'")
+    found = fit(model, data)
+    if found.population is None:
+        raise ValueError(
+            f"fits by {found.method} know no group, so that they say nothing of a new person; use by='block', or a method with "
+            "a group, such as fit=pyem.fit_em"
+        )
+    return found
+
+
+def _left_people(
+    fit: Fitter, model: Any, data: Dataset, left: np.ndarray, whole: Fit, draws: int, key: Any
+) -> np.ndarray:
+    """Log-likelihood of each subject that is left out, as a new person of the group of the others."""
+    people, others = np.flatnonzero(left), np.flatnonzero(~left)
+    found, test = fit(model, data.select(others)), data.select(people)
+    around = (whole.x[people], whole.cov[people])
+    design = _design(found, data, people, others)
+    if isinstance(found, SampleFit):
+        return _over_groups(found, test, design, around, draws, key)
+    population = found.population
+    mean = design @ population.coef
+    with_all = log_evidence(found.model, test, *around, population.group, mean, population.cov, draws=draws, key=key)
+    return with_all.log_evidence
+
+
+def _design(fit: Fit, data: Dataset, people: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """What the mean of each new person depends on, (S, K), centred where those of the fit are."""
+    population = fit.population
+    assert population is not None
+    columns = [np.ones(len(people))]
+    for name, _ in population.group.covariates:
+        values = data.covariates[name]
+        columns.append(values[people] - (values[others].mean() if population.group.centred else 0.0))
+    return np.column_stack(columns)
+
+
+def _over_groups(
+    fit: SampleFit, test: Dataset, design: np.ndarray, around: tuple[np.ndarray, np.ndarray], draws: int, key: Any
+) -> np.ndarray:
+    group = fit.draws(min(GROUPS, fit.n_draws), key=key).group
+    population = fit.population
+    assert population is not None
+    new = dataclasses.replace(population, design=design, weight=np.ones((len(design), len(fit.model.names))))
+    anchor = likelihood_anchor(fit.model, test, around[0], new)
+    gaussian = np.moveaxis(np.asarray(anchor.precision), -1, 0), np.asarray(anchor.shift).T
+    drawn = GroupDraws.of(group["coef"], group["sd"], group.get("corr"))
+    rng = generator(key)
+    value, _ = integrated(fit.model, test, population.group, design, drawn, gaussian, around, n=draws, rng=rng)
+    return _log_mean_exp(value)

@@ -1,0 +1,135 @@
+"""An effect on a parameter of the group, to be found by a study of power."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from pyem.errors import Unavailable
+from pyem.infer.em import fit_em
+from pyem.model.model import Model
+from pyem.numerics.rng import as_key
+from pyem.population.group import Group
+from pyem.results.fit import Fit, is_fit
+from pyem.simulation.play import simulate
+from pyem.study.experiment import Experiment, Fitter, Silence, to_fit
+
+COVARIATE = "effect"
+"""What the simulated covariate is called."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """An effect of the given size on a parameter, between two groups of people or of a covariate.
+
+    Parameters
+    ----------
+    model
+        The model.
+    parameter
+        The parameter of which people's mean differs.
+    size
+        In standard deviations of people on the unconstrained scale: of two groups Cohen's d, of a covariate the change for one
+        standard deviation of it. 0 tells how often an effect is found where there is none.
+    kind
+        ``"groups"``: half of the people have it; ``"covariate"``: it grows with a standard normal covariate.
+    people
+        A fit with a group, of whose mean and spread people are; the model's typical population if not given.
+    name
+        What it is called in tables.
+
+    Raises
+    ------
+    ValueError
+        If there is no such parameter or kind, the size is no finite number, or the fit has no group of this model.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> Effect(pyem.models.get("rw1a1b"), "alpha", 0.5).name
+    'alpha, d = 0.5'
+    """
+
+    model: Model
+    parameter: str
+    size: float
+    kind: Literal["groups", "covariate"] = "groups"
+    people: Any = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.parameter not in self.model.names:
+            raise ValueError(
+                f"model {self.model.name!r} has no parameter {self.parameter!r}; choose one of {', '.join(self.model.names)}"
+            )
+        if self.kind not in ("groups", "covariate"):
+            raise ValueError(f"kind={self.kind!r}; choose 'groups' or 'covariate'")
+        if not np.isfinite(self.size):
+            raise ValueError(f"size={self.size}; a finite number of standard deviations is expected")
+        if self.people is not None and (
+            not is_fit(self.people) or self.people.population is None or self.people.model.names != self.model.names
+        ):
+            raise Unavailable(
+                f"people={self.people!r:.60}; a fit of {self.model.name!r} with a group is expected, by fit_em"
+            )
+        letter = "d" if self.kind == "groups" else "slope"
+        object.__setattr__(self, "name", self.name or f"{self.parameter}, {letter} = {self.size:g}")
+
+    @property
+    def population(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of people without the effect, unconstrained, (P,) each."""
+        if self.people is None:
+            return self.model.typical
+        population = self.people.population
+        return population.mean.mean(0), np.sqrt(np.diag(population.cov))
+
+    def people_of(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Unconstrained parameters (n, P), and the covariate (n,)."""
+        mean, sd = self.population
+        groups = rng.permutation(np.arange(n) % 2) - 0.5
+        covariate = groups if self.kind == "groups" else rng.normal(size=n)
+        j = self.model.names.index(self.parameter)
+        shift = np.outer(covariate, self.size * sd[j] * np.eye(len(mean))[j])
+        return mean + sd * rng.normal(size=(n, len(mean))) + shift, covariate
+
+
+fit_effects: Fitter = partial(fit_em)
+"""EM with standard errors, which the test of an effect needs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EffectRound:
+    """What is done in a round: simulate people with and without the effect, fit them, and test it."""
+
+    effect: Effect
+    experiment: Experiment
+    subjects: int
+    key: Any
+    fit: Fitter
+
+    def __call__(self, k: int) -> dict[str, np.ndarray]:
+        """Whether the effect is found in round `k`: its p, its estimate, the width of its interval, and whether this covers."""
+        key, effect, plan = jax.random.fold_in(as_key(self.key), k), self.effect, self.experiment
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+        x, covariate = effect.people_of(self.subjects, rng)
+        size = {"blocks": plan.blocks, "trials": plan.trials, "task": plan.task, "missed": plan.missed}
+        data = simulate(effect.model, effect.model.natural(x), key=key, covariates={COVARIATE: covariate}, **size)
+        silent = Silence(partial(self.fit, group=Group(covariates={COVARIATE: [effect.parameter]})))
+        row = tested(silent(to_fit(effect.model, data), data), effect.parameter)
+        sd = effect.population[1][effect.model.names.index(effect.parameter)]
+        low, high = row["low"] / sd, row["high"] / sd
+        covers = low <= effect.size <= high
+        values = {"p": row["p"], "estimate": row["estimate"] / sd, "width": high - low, "covers": covers}
+        return {name: np.array(float(value)) for name, value in values.items()} | {"counts": silent.counts}
+
+
+def tested(fit: Fit, parameter: str) -> dict[str, float]:
+    """Estimate, interval and two-sided p of the effect; of draws, p is twice the probability of the other sign."""
+    table = fit.group_table()
+    row = table.loc[(f"effect of {COVARIATE}", parameter)]
+    p = row["p"] if "p" in table else 2 * min(row["above_0"], 1 - row["above_0"])
+    return {"p": float(p)} | {name: float(row[name]) for name in ("estimate", "low", "high")}
