@@ -25,8 +25,10 @@ def simulated(frequency: np.ndarray, people: int, strength: float, rng: np.rando
 
 
 def false_alarms(models: int, people: int, strength: float, groups: int, seed: int) -> tuple[float, ...]:
-    """Shares of groups in which (protected) exceedance is above .95 although all models are equally frequent, and in which two
-    halves with the same frequencies, drawn anew each time, are said to differ with probability above .95."""  # noqa: D205, D209
+    """How often exceedance, and protected exceedance, are above .95 where all models are equally frequent, and halves differ.
+
+    The halves have the same frequencies, which are drawn anew each time.
+    """
     rng = np.random.default_rng([seed, models, people, int(10 * strength)])
     hits = np.zeros(3)
     for _ in range(groups):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.engine.scale import ready_to_fit
 from pyem.errors import ModelError, list_of, require_number, require_whole, warn
-from pyem.infer.esteps import estep_maker
+from pyem.infer.esteps import at_once, estep_maker
 from pyem.infer.hbi_updates import (
     GroupPosterior,
     HyperPrior,
@@ -64,14 +65,14 @@ class _Iteration:
     n_subjects: int
     null: bool = False
     """All models are equally frequent."""
+    threads: int = 1
+    """Models that are compiled and searched side by side."""
 
     def look(self, state: _State) -> _Step:
         """Posteriors of people, their models, and the bound."""
-        found, columns = [], []
-        for estep, group in zip(self.esteps, state.groups, strict=True):
-            laplace = estep(group.prior(self.n_subjects), 1e-16)
+        found, columns = self._modes(state), []
+        for laplace, group in zip(found, state.groups, strict=True):
             value = laplace.log_evidence(group.log_density(laplace.mode)) + group.log_bias
-            found.append(laplace)
             columns.append(np.where(laplace.usable, value, -np.inf))
         evidence = np.stack(columns, axis=1)
         equal = np.full(len(self.middles), -np.log(len(self.middles)))
@@ -80,6 +81,12 @@ class _Iteration:
         pairs = zip(state.groups, self.middles, strict=True)
         divergence += sum(group_divergence(group, middle, self.prior) for group, middle in pairs)
         return _Step(tuple(found), evidence, weight, float(total.sum() - divergence))
+
+    def _modes(self, state: _State) -> list[Laplace]:
+        """Everybody's posterior under each model; models are compiled and searched side by side."""
+        search = lambda estep, group: estep(group.prior(self.n_subjects), 1e-16)  # noqa: E731
+        with ThreadPoolExecutor(self.threads) as threads:
+            return list(threads.map(search, self.esteps, state.groups))
 
     def move(self, step: _Step) -> _State:
         """Groups and frequencies given people."""
@@ -259,7 +266,9 @@ def _iteration(
 ) -> _Iteration:
     makers = [estep_maker(model, data, seed=seed, warm=True) for model in models.values()]
     esteps = tuple(make(point) for make, point in zip(makers, points, strict=True))
-    return _Iteration(esteps, tuple(model.typical[0] for model in models.values()), prior, data.n_subjects)
+    middles = tuple(model.typical[0] for model in models.values())
+    threads = min(at_once(model) for model in models.values())
+    return _Iteration(esteps, middles, prior, data.n_subjects, threads=threads)
 
 
 def _first(models: Mapping[str, Model], data: Dataset, prior: HyperPrior) -> _State:

@@ -83,7 +83,8 @@ def savage_dickey(fit: SampleFit, kind: str, parameter: str, value: float = 0.0)
             f"there is no {kind!r} of {parameter!r} with a prior of its own; the group has {list_of(known)}"
         )
     label = f"{kind} of {parameter}" if kind in ("mean", "sd") else f"{kind} on {parameter}"
-    log_prior = float(from_words(*fit.priors[label]).log_prob(value))
+    prior = from_words(*fit.priors[label])
+    log_prior = float(prior.log_prob(value)) if bool(prior.support(value)) else -math.inf
     if not math.isfinite(log_prior):
         raise ValueError(f"the prior of the {label} has no density at {value:g}; choose a value within its range")
     place = places[kind, parameter]
