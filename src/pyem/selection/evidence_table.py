@@ -47,8 +47,9 @@ def evidence_table(evidence: Any, by: str | None = None, draws: int = 1000, key:
         values = np.asarray(evidence, float)
         shape = values.shape if values.ndim == 2 else (0, 0)
         columns, rows = range(1, shape[1] + 1), np.arange(shape[0])
-        if hasattr(evidence, "columns"):
-            columns, rows = evidence.columns, evidence.index
+        table: Any = evidence
+        if hasattr(table, "columns"):
+            columns, rows = table.columns, table.index
         found = EvidenceTable(values, tuple(map(str, columns)), np.asarray(rows))
     table = found.values
     if table.ndim != 2 or table.shape[1] < 2 or table.shape[0] < 1 or not np.isfinite(table).all():

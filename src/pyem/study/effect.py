@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from pyem.numerics.rng import as_key
 from pyem.population.group import Group
 from pyem.results.fit import Fit, is_fit
 from pyem.simulation.play import simulate
-from pyem.study.experiment import Experiment, Fitter, Silence, to_fit
+from pyem.study.experiment import Experiment, Silence, to_fit
 
 COVARIATE = "effect"
 """What the simulated covariate is called."""
@@ -97,7 +98,7 @@ class Effect:
         return mean + sd * rng.normal(size=(n, len(mean))) + shift, covariate
 
 
-fit_effects: Fitter = partial(fit_em)
+fit_effects: Callable[..., Any] = fit_em
 """EM with standard errors, which the test of an effect needs."""
 
 
@@ -109,7 +110,7 @@ class EffectRound:
     experiment: Experiment
     subjects: int
     key: Any
-    fit: Fitter
+    fit: Callable[..., Any]
 
     def __call__(self, k: int) -> dict[str, np.ndarray]:
         """Whether the effect is found in round `k`: its p, its estimate, the width of its interval, and whether this covers."""

@@ -63,7 +63,7 @@ class Identifiability:
     @property
     def _noise(self) -> float:
         """Eigenvalues below this are 0 as far as the simulation tells."""
-        return 2 * float(np.sqrt((self.error**2).sum()))
+        return 2 * float(np.sqrt((self.error**2).sum())) + 1e-10 * float(np.trace(np.abs(self.information)))
 
     def directions(self) -> pd.DataFrame:
         """A row for each combination of parameters, the weakest first: its ``information``, ``sd``, and weights.
@@ -77,7 +77,7 @@ class Identifiability:
         # The largest weight is positive.
         vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(len(values))])
         with np.errstate(divide="ignore", invalid="ignore"):
-            sd = np.where(values > 0, 1 / np.sqrt(np.maximum(values, 1e-300)), np.inf)
+            sd = np.where(values > self._noise, 1 / np.sqrt(np.maximum(values, 1e-300)), np.inf)
         columns = {"information": values, "sd": sd} | dict(zip(self.model.names, vectors, strict=True))
         return pd.DataFrame(columns, index=pd.RangeIndex(1, len(values) + 1, name="direction"))
 
@@ -85,8 +85,8 @@ class Identifiability:
         """Combinations of parameters that are known better from the group than from the data, in words."""
         table, out = self.directions(), []
         for _, row in table[table["information"] < limit].iterrows():
-            weights = row[list(self.model.names)]
-            order = weights.abs().sort_values(ascending=False).index
+            weights = {name: float(row[name]) for name in self.model.names}
+            order = sorted(weights, key=lambda name: -abs(weights[name]))
             out.append(" ".join(f"{weights[name]:+.2f} {name}" for name in order))
         return out
 

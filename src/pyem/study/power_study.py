@@ -176,7 +176,7 @@ def power(
     if effects:
         jobs = [EffectRound(effect, plan, s, key, fit or fit_effects) for s, plan in cells for effect in effects]
         found = _run(jobs, [(k,) for k in count], running)
-        keys = [(job.subjects, job.experiment.trials, job.effect.name) for job in jobs]
+        keys = [(job.subjects, job.experiment.trials or 0, job.effect.name) for job in jobs]
         results = [_effect_columns(one, alpha) for one in found]
         return Power(
             dict(zip(keys, results, strict=True)),
@@ -193,7 +193,7 @@ def power(
     for job, one in zip(plans, _run(plans, places, running), strict=True):
         best = np.array([winners(each) for each in one]).reshape(len(models), rounds)
         for m, name in enumerate(models):
-            out[job.subjects, job.experiment.trials, name] = {"found": best[m] == m}
+            out[job.subjects, job.experiment.trials or 0, name] = {"found": best[m] == m}
     return Power(out, {}, f"the right model of {', '.join(models)}")
 
 
