@@ -146,6 +146,19 @@ def test_settings_repeat_the_fit(name, model, data):
     assert again.settings.keys() == fit.settings.keys()
 
 
+def test_several_models_at_once_speak_as_one_does(model, data):
+    first, second, *rest = inspect.signature(pyem.fit_hbi).parameters.values()
+    assert (first.name, second.name) == ("models", "data")
+    assert all(argument.kind is argument.KEYWORD_ONLY and argument.default is not argument.empty for argument in rest)
+    defaults = {argument.name: argument.default for argument in rest}
+    assert (defaults["start"], defaults["starts"], defaults["key"], defaults["progress"]) == (None, 1, 0, None)
+    models = {"learning": model, "bias": pyem.models.get("bias")}
+    fit = quietly(pyem.fit_hbi, models, data, null=False)
+    assert set(fit.settings) == set(defaults) - {"progress"}
+    again = quietly(pyem.fit_hbi, models, data, **fit.settings)
+    np.testing.assert_array_equal(again.responsibilities, fit.responsibilities)
+
+
 @pytest.mark.parametrize("name", ALONE)
 def test_without_a_group_people_are_on_their_own(name, model, data, exact):
     verb, options = VERBS[name]

@@ -65,12 +65,10 @@ class _Iteration:
     n_subjects: int
     null: bool = False
     """All models are equally frequent."""
-    threads: int = 1
-    """Models that are compiled and searched side by side."""
 
-    def look(self, state: _State) -> _Step:
+    def look(self, state: _State, threads: int = 1) -> _Step:
         """Posteriors of people, their models, and the bound."""
-        found, columns = self._modes(state), []
+        found, columns = self._modes(state, threads), []
         for laplace, group in zip(found, state.groups, strict=True):
             value = laplace.log_evidence(group.log_density(laplace.mode)) + group.log_bias
             columns.append(np.where(laplace.usable, value, -np.inf))
@@ -82,11 +80,14 @@ class _Iteration:
         divergence += sum(group_divergence(group, middle, self.prior) for group, middle in pairs)
         return _Step(tuple(found), evidence, weight, float(total.sum() - divergence))
 
-    def _modes(self, state: _State) -> list[Laplace]:
-        """Everybody's posterior under each model; models are compiled and searched side by side."""
+    def _modes(self, state: _State, threads: int) -> list[Laplace]:
+        """Everybody's posterior under each model."""
         search = lambda estep, group: estep(group.prior(self.n_subjects), 1e-16)  # noqa: E731
-        with ThreadPoolExecutor(self.threads) as threads:
-            return list(threads.map(search, self.esteps, state.groups))
+        if threads == 1:
+            return list(map(search, self.esteps, state.groups))
+        # Compilation is most of the first search, and goes on side by side; later ones are quicker without threads.
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(search, self.esteps, state.groups))
 
     def move(self, step: _Step) -> _State:
         """Groups and frequencies given people."""
@@ -94,11 +95,11 @@ class _Iteration:
         groups = tuple(updated_group(weight, laplace, middle, self.prior) for weight, laplace, middle in parts)
         return _State(groups, self.prior.concentration + step.weight.sum(0))
 
-    def run(self, state: _State, max_iter: int, tol: float, report: Any = None) -> _Run:
-        """To a fixed point, from `state`."""
+    def run(self, state: _State, max_iter: int, tol: float, report: Any = None, threads: int = 1) -> _Run:
+        """To a fixed point, from `state`; models are compiled in so many threads."""
         path: list[tuple[_State, _Step, float]] = []
         for n in range(max_iter):
-            step = self.look(state)
+            step = self.look(state, 1 if n else threads)
             new = self.move(step)
             change = _moved(state, new)
             path.append((state, step, change))
@@ -234,11 +235,12 @@ def fit_hbi(
     given = {name: ready_to_fit(model, data) for name, model in models.items()}
     search = {name: in_standard_units(model) for name, model in given.items()}
     points = [starting_points(model, data, (start or {}).get(name), starts, key) for name, model in search.items()]
-    runs = []
+    runs, threads = [], min(at_once(model) for model in search.values())
     with progress_line(progress, f"HBI of {len(models)} models", max_iter) as say:
         for at in zip(*points, strict=True):
             iteration = _iteration(search, data, at, prior, seed_of(key))
-            runs.append((iteration, iteration.run(_first(search, data, prior), max_iter, tol, say)))
+            runs.append((iteration, iteration.run(_first(search, data, prior), max_iter, tol, say, threads)))
+            threads = 1
     iteration, run = max(runs, key=lambda one: one[1].bound)
     nothing = None
     if null:
@@ -267,8 +269,7 @@ def _iteration(
     makers = [estep_maker(model, data, seed=seed, warm=True) for model in models.values()]
     esteps = tuple(make(point) for make, point in zip(makers, points, strict=True))
     middles = tuple(model.typical[0] for model in models.values())
-    threads = min(at_once(model) for model in models.values())
-    return _Iteration(esteps, middles, prior, data.n_subjects, threads=threads)
+    return _Iteration(esteps, middles, prior, data.n_subjects)
 
 
 def _first(models: Mapping[str, Model], data: Dataset, prior: HyperPrior) -> _State:
