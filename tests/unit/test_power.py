@@ -92,12 +92,23 @@ def test_power_of_models_is_how_often_the_right_one_is_the_best():
         study.precision()
 
 
+def test_an_effect_of_conditions_is_within_people():
+    effect = pyem.Effect(LEVEL, "b0", 2.0, kind="conditions", spread=0.1)
+    study = pyem.power(effect, pyem.Experiment(blocks=2), key=1, n=[5], trials=[12], rounds=3)
+    found = study.rounds[5, 12, "b0, d = 2"]
+    # Differences of two means of 12 numbers with noise of sd 1, and hardly any of the effect, of 5 people.
+    np.testing.assert_allclose(found["estimate"], 2.0, atol=4 * (2 / 12 / 5 + 0.01 / 5) ** 0.5)
+    assert found["found"].all()
+    with pytest.raises(ValueError, match="an even number is needed"):
+        pyem.power(effect, pyem.Experiment(blocks=3), key=1, n=[5], trials=[12], rounds=1)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: pyem.Effect(LEVEL, "alpha", 1.0), "no parameter 'alpha'; choose one of b0"),
-        (lambda: pyem.Effect(LEVEL, "b0", float("nan")), "a finite number"),
-        (lambda: pyem.Effect(LEVEL, "b0", 1.0, kind="both"), "choose 'groups' or 'covariate'"),
+        (lambda: pyem.Effect(LEVEL, "b0", float("nan")), "finite numbers"),
+        (lambda: pyem.Effect(LEVEL, "b0", 1.0, kind="both"), "choose 'groups', 'covariate' or 'conditions'"),
         (lambda: pyem.Effect(LEVEL, "b0", 1.0, people=3), "a fit of .* with a group is expected"),
         (lambda: pyem.power([pyem.Effect(LEVEL, "b0", 1.0)] * 2, key=1), "several effects are called"),
         (lambda: pyem.power([pyem.Effect(LEVEL, "b0", 1.0), LEVEL], key=1), "effects and models"),

@@ -10,12 +10,13 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from pyem.engine.regress import Regression, regress
 from pyem.errors import Unavailable
 from pyem.infer.em import fit_em
 from pyem.model.model import Model
 from pyem.numerics.rng import as_key
 from pyem.population.group import Group
-from pyem.results.fit import Fit, is_fit
+from pyem.results.fit import is_fit
 from pyem.simulation.play import simulate
 from pyem.study.experiment import Experiment, Silence, to_fit
 
@@ -25,7 +26,7 @@ COVARIATE = "effect"
 
 @dataclasses.dataclass(frozen=True)
 class Effect:
-    """An effect of the given size on a parameter, between two groups of people or of a covariate.
+    """An effect of the given size on a parameter: between two groups of people, of a covariate, or between two conditions.
 
     Parameters
     ----------
@@ -37,7 +38,10 @@ class Effect:
         In standard deviations of people on the unconstrained scale: of two groups Cohen's d, of a covariate the change for one
         standard deviation of it. 0 tells how often an effect is found where there is none.
     kind
-        ``"groups"``: half of the people have it; ``"covariate"``: it grows with a standard normal covariate.
+        ``"groups"``: half of the people have it; ``"covariate"``: it grows with a standard normal covariate; ``"conditions"``:
+        everybody has it in every second block.
+    spread
+        Of conditions: by how much people differ in the effect, in standard deviations of people.
     people
         A fit with a group, of whose mean and spread people are; the model's typical population if not given.
     name
@@ -58,7 +62,8 @@ class Effect:
     model: Model
     parameter: str
     size: float
-    kind: Literal["groups", "covariate"] = "groups"
+    kind: Literal["groups", "covariate", "conditions"] = "groups"
+    spread: float = 0.25
     people: Any = None
     name: str = ""
 
@@ -67,17 +72,20 @@ class Effect:
             raise ValueError(
                 f"model {self.model.name!r} has no parameter {self.parameter!r}; choose one of {', '.join(self.model.names)}"
             )
-        if self.kind not in ("groups", "covariate"):
-            raise ValueError(f"kind={self.kind!r}; choose 'groups' or 'covariate'")
-        if not np.isfinite(self.size):
-            raise ValueError(f"size={self.size}; a finite number of standard deviations is expected")
+        if self.kind not in ("groups", "covariate", "conditions"):
+            raise ValueError(f"kind={self.kind!r}; choose 'groups', 'covariate' or 'conditions'")
+        if not np.isfinite(self.size) or not 0 <= self.spread < np.inf:
+            raise ValueError(
+                f"size={self.size}, spread={self.spread}; finite numbers of standard deviations are expected, and a spread of at "
+                "least 0"
+            )
         if self.people is not None and (
             not is_fit(self.people) or self.people.population is None or self.people.model.names != self.model.names
         ):
             raise Unavailable(
                 f"people={self.people!r:.60}; a fit of {self.model.name!r} with a group is expected, by fit_em"
             )
-        letter = "d" if self.kind == "groups" else "slope"
+        letter = "slope" if self.kind == "covariate" else "d"
         object.__setattr__(self, "name", self.name or f"{self.parameter}, {letter} = {self.size:g}")
 
     @property
@@ -87,6 +95,21 @@ class Effect:
             return self.model.typical
         population = self.people.population
         return population.mean.mean(0), np.sqrt(np.diag(population.cov))
+
+    @property
+    def design(self) -> Regression:
+        """The model with the effect of conditions."""
+        return regress(self.model, f"{self.parameter} ~ {COVARIATE}")
+
+    def in_conditions(self, n: int, names: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:
+        """Parameters (n, P) of people in conditions, by the names of the design; effects are on the unconstrained scale."""
+        mean, sd = self.population
+        j = self.model.names.index(self.parameter)
+        columns = dict(
+            zip(self.model.names, self.model.natural(mean + sd * rng.normal(size=(n, len(mean)))).T, strict=True)
+        )
+        columns[f"{self.parameter}[{COVARIATE}]"] = sd[j] * (self.size + self.spread * rng.normal(size=n))
+        return np.column_stack([columns[name] for name in names])
 
     def people_of(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Unconstrained parameters (n, P), and the covariate (n,)."""
@@ -116,21 +139,37 @@ class EffectRound:
         """Whether the effect is found in round `k`: its p, its estimate, the width of its interval, and whether this covers."""
         key, effect, plan = jax.random.fold_in(as_key(self.key), k), self.effect, self.experiment
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-        x, covariate = effect.people_of(self.subjects, rng)
-        size = {"blocks": plan.blocks, "trials": plan.trials, "task": plan.task, "missed": plan.missed}
-        data = simulate(effect.model, effect.model.natural(x), key=key, covariates={COVARIATE: covariate}, **size)
-        silent = Silence(partial(self.fit, group=Group(covariates={COVARIATE: [effect.parameter]})))
-        row = tested(silent(to_fit(effect.model, data), data), effect.parameter)
+        made = self._in_conditions if effect.kind == "conditions" else self._between_people
+        size = {"blocks": plan.blocks, "trials": plan.trials, "task": plan.task, "missed": plan.missed, "key": key}
+        row, counts = made(rng, size)
         sd = effect.population[1][effect.model.names.index(effect.parameter)]
         low, high = row["low"] / sd, row["high"] / sd
         covers = low <= effect.size <= high
         values = {"p": row["p"], "estimate": row["estimate"] / sd, "width": high - low, "covers": covers}
-        return {name: np.array(float(value)) for name, value in values.items()} | {"counts": silent.counts}
+        return {name: np.array(float(value)) for name, value in values.items()} | {"counts": counts}
+
+    def _between_people(self, rng: np.random.Generator, size: dict[str, Any]) -> tuple[dict[str, float], np.ndarray]:
+        effect = self.effect
+        x, covariate = effect.people_of(self.subjects, rng)
+        data = simulate(effect.model, effect.model.natural(x), covariates={COVARIATE: covariate}, **size)
+        silent = Silence(partial(self.fit, group=Group(covariates={COVARIATE: [effect.parameter]})))
+        fit = silent(to_fit(effect.model, data), data)
+        return tested(fit.group_table().loc[(f"effect of {COVARIATE}", effect.parameter)]), silent.counts
+
+    def _in_conditions(self, rng: np.random.Generator, size: dict[str, Any]) -> tuple[dict[str, float], np.ndarray]:
+        effect, blocks = self.effect, size["blocks"] or 2
+        if blocks % 2:
+            raise ValueError(f"blocks={blocks}; an even number is needed, half of them for each of two conditions")
+        conditions = {COVARIATE: [-0.5, 0.5] * (blocks // 2)}
+        plan = Experiment(self.subjects, blocks, size["trials"], conditions=conditions)
+        params = effect.in_conditions(self.subjects, plan.drawn(effect.design, self.subjects).names, rng)
+        data = simulate(effect.design, params, conditions=conditions, **(size | {"blocks": blocks}))
+        silent = Silence(self.fit)
+        table = silent(to_fit(effect.design, data), data).effects().reset_index()
+        return tested(table[table["effect"] == COVARIATE].iloc[0]), silent.counts
 
 
-def tested(fit: Fit, parameter: str) -> dict[str, float]:
-    """Estimate, interval and two-sided p of the effect; of draws, p is twice the probability of the other sign."""
-    table = fit.group_table()
-    row = table.loc[(f"effect of {COVARIATE}", parameter)]
-    p = row["p"] if "p" in table else 2 * min(row["above_0"], 1 - row["above_0"])
+def tested(row: Any) -> dict[str, float]:
+    """Estimate, interval and two-sided p of an effect; of draws, p is twice the probability of the other sign."""
+    p = row["p"] if "p" in row else 2 * min(row["above_0"], 1 - row["above_0"])
     return {"p": float(p)} | {name: float(row[name]) for name in ("estimate", "low", "high")}
