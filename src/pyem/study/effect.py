@@ -26,7 +26,7 @@ COVARIATE = "effect"
 
 @dataclasses.dataclass(frozen=True)
 class Effect:
-    """An effect of the given size on a parameter: between two groups of people, of a covariate, or between two conditions.
+    """An effect of a given size on a parameter: between groups of people, of a covariate, or between two conditions.
 
     Parameters
     ----------
@@ -76,8 +76,8 @@ class Effect:
             raise ValueError(f"kind={self.kind!r}; choose 'groups', 'covariate' or 'conditions'")
         if not np.isfinite(self.size) or not 0 <= self.spread < np.inf:
             raise ValueError(
-                f"size={self.size}, spread={self.spread}; finite numbers of standard deviations are expected, and a spread of at "
-                "least 0"
+                f"size={self.size}, spread={self.spread}; finite numbers of standard deviations are expected, and no spread "
+                "below 0"
             )
         if self.people is not None and (
             not is_fit(self.people) or self.people.population is None or self.people.model.names != self.model.names
