@@ -163,7 +163,8 @@ class EffectRound:
         conditions = {COVARIATE: [-0.5, 0.5] * (blocks // 2)}
         plan = Experiment(self.subjects, blocks, size["trials"], conditions=conditions)
         params = effect.in_conditions(self.subjects, plan.drawn(effect.design, self.subjects).names, rng)
-        data = simulate(effect.design, params, conditions=conditions, **(size | {"blocks": blocks}))
+        words: dict[str, Any] = {**size, "blocks": blocks}
+        data = simulate(effect.design, params, conditions=conditions, **words)
         silent = Silence(self.fit)
         table = silent(to_fit(effect.design, data), data).effects().reset_index()
         return tested(table[table["effect"] == COVARIATE].iloc[0]), silent.counts

@@ -84,8 +84,8 @@ class Identifiability:
     def weak(self, limit: float = WEAK) -> list[str]:
         """Combinations of parameters that are known better from the group than from the data, in words."""
         table, out = self.directions(), []
-        for _, row in table[table["information"] < limit].iterrows():
-            weights = {name: float(row[name]) for name in self.model.names}
+        for row in table[table["information"] < limit].to_dict("records"):
+            weights = {name: row[name] for name in self.model.names}
             order = sorted(weights, key=lambda name: -abs(weights[name]))
             out.append(" ".join(f"{weights[name]:+.2f} {name}" for name in order))
         return out
