@@ -284,7 +284,7 @@ _pool: ThreadPoolExecutor | None = None
 
 
 def over_shards(function: Callable[..., Any], batch: Batch, *args: Sequence[Any]) -> list[Any]:
-    """``function(shard, *args_of_shard)`` for all shards, one thread each (compiled code runs without the lock)."""
+    """``function(shard, *args_of_shard)`` for all shards, in a thread each (compiled code runs without the lock)."""
 
     def one(shard: Chunk, *rest: Any) -> Any:
         with jax.enable_x64(True):
@@ -294,8 +294,10 @@ def over_shards(function: Callable[..., Any], batch: Batch, *args: Sequence[Any]
         return [one(batch.shards[0], *(arg[0] for arg in args))]
     global _pool
     _pool = _pool or ThreadPoolExecutor(n_cores(), thread_name_prefix="pyem")
-    # The first shard of a shape compiles; the others then find the compiled function.
-    return list(_pool.map(one, batch.shards, *args))
+    first, *rest = zip(batch.shards, *args, strict=True)
+    # Whoever is first compiles, and the others then find the compiled function; this thread works, too.
+    others = [_pool.submit(one, *each) for each in rest]
+    return [one(*first), *(each.result() for each in others)]
 
 
 def unlay(data: Dataset, laid: Batch, shards: Sequence[Sequence[Any]]) -> Any:

@@ -124,6 +124,10 @@ class Status(enum.IntEnum):
         }[self]
 
 
+# Plain numbers: this is asked for many times in each iteration.
+_NOT_FINITE, _DIVERGED = int(Status.NOT_FINITE), int(Status.DIVERGED)
+
+
 def is_known(status: np.ndarray) -> np.ndarray:
     """Whose status (S,) says that they have a finite likelihood; the others are left out of the group."""
-    return (status != Status.NOT_FINITE) & (status != Status.DIVERGED)
+    return (status != _NOT_FINITE) & (status != _DIVERGED)
