@@ -36,7 +36,8 @@ class Ascent:
 
     def __init__(self, population: Population, *, newton: bool = True) -> None:
         self.newton = newton
-        self._order = _pivots(population.cov)
+        # Without correlations, the factor is diagonal whatever the order.
+        self._order = _pivots(population.cov) if population.correlated else np.arange(len(population.cov))
         self._back = np.argsort(self._order)
         self._anderson = Anderson()
 

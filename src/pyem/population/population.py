@@ -245,6 +245,8 @@ class Population:
 
     def reordered(self, order: np.ndarray) -> Population:
         """The same population with its parameters in another order."""
+        if (order == np.arange(len(order))).all():
+            return self
         columns = {name: getattr(self, name)[:, order] for name in ("free", "coef", "weight")}
         square = np.ix_(order, order)
         unit = None if self.unit is None else self.unit[order]

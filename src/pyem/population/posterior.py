@@ -46,6 +46,8 @@ class Laplace(NamedTuple):
 
     def reordered(self, order: np.ndarray) -> Laplace:
         """The same with the parameters in another order."""
+        if (order == np.arange(len(order))).all():
+            return self
         return self._replace(mode=self.mode[:, order], cov=self.cov[:, order][:, :, order])
 
     def log_evidence(self, log_prior: np.ndarray) -> np.ndarray:
