@@ -173,6 +173,21 @@ def test_fits(both):
     np.testing.assert_allclose(by_length.log_lik, padded.log_lik, **EXACT)
 
 
+@pytest.mark.parametrize("coarse", [0, 64])
+def test_what_only_fills_up_an_array_counts_for_nobody(coarse, monkeypatch):
+    """Also where the function of a whole block does not look at which trials count: 9 people are laid out as 10 or 16."""
+    monkeypatch.setattr(layout, "COARSE", coarse)
+    whole = lambda p, trials: -0.5 * (trials.u[0] - p.level) ** 2 - 1.0  # noqa: E731
+    model = Model("whole", (Parameter("level"),), responses=("y",), inputs=("u",), log_likelihood=whole)
+    u = np.random.default_rng(0).normal(size=(9, 1, 1))
+    data = Dataset.from_arrays({"y": np.zeros((9, 1, 1)), "u": u})
+    assert batch(model, data).shards[0].lane_subject.shape == (1, 16 if coarse else 10)
+    value, grad, hess = evaluate.value_grad_hess(model, data, np.zeros((9, 1)))
+    np.testing.assert_allclose(value, -0.5 * u[:, 0, 0] ** 2 - 1.0, **EXACT)
+    np.testing.assert_allclose(grad, u[:, 0], **EXACT)
+    np.testing.assert_allclose(hess, -np.ones((9, 1, 1)), **EXACT)
+
+
 def test_contexts_of_people_of_unequal_length(monkeypatch):
     learner = Model(
         "learner",

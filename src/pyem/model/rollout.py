@@ -293,8 +293,9 @@ def _whole_lanes(model: Model, p: Record, trials: Record, full: bool) -> Any:
             )
         if log_lik.ndim:
             return jnp.where(mask, log_lik, 0.0)
-        # A sum over the block is kept on its first trial, so that the total over trials is right.
-        return jnp.zeros(mask.shape, log_lik.dtype).at[0].set(log_lik)
+        # A sum over the block is kept on its first trial, so that the total over trials is right. Where no response counts, as in a
+        # lane that only fills up an array, it is nothing, whatever the function makes of what is there.
+        return jnp.zeros(mask.shape, log_lik.dtype).at[0].set(jnp.where(mask.any(), log_lik, 0.0))
 
     log_lik = over_lanes(lane)(p, trials)
     return {"log_lik": log_lik, "state": (), "latents": {}, "log_probs": []} if full else log_lik.sum(0)
