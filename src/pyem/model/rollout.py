@@ -293,8 +293,8 @@ def _whole_lanes(model: Model, p: Record, trials: Record, full: bool) -> Any:
             )
         if log_lik.ndim:
             return jnp.where(mask, log_lik, 0.0)
-        # A sum over the block is kept on its first trial, so that the total over trials is right. Where no response counts, as in
-        # a lane that only fills up an array, it is nothing, whatever the function makes of what is there.
+        # A sum over the block is kept on its first trial, so that the total over trials is right. Where no response counts, as
+        # in a lane that only fills up an array, it is nothing, whatever the function makes of what is there.
         return jnp.zeros(mask.shape, log_lik.dtype).at[0].set(jnp.where(mask.any(), log_lik, 0.0))
 
     log_lik = over_lanes(lane)(p, trials)
