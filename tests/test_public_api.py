@@ -121,6 +121,8 @@ API = {
     "with_cues",
     "with_judgement",
     "with_decision",
+    "with_eligibility",
+    "with_forgetting",
     "with_lapse",
     "with_range",
     "with_side_bias",

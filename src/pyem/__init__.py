@@ -105,6 +105,8 @@ _WHERE = {
     "with_cues": "model.modifiers",
     "with_judgement": "models.with_judgement",
     "with_decision": "model.decision",
+    "with_eligibility": "model.modifiers",
+    "with_forgetting": "model.modifiers",
     "with_lapse": "model.modifiers",
     "with_range": "model.modifiers",
     "with_side_bias": "model.modifiers",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyem import models
+from pyem.models.finding import kind_named, kinds_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 
@@ -44,6 +45,15 @@ def test_a_row_says_what_the_registry_says(name):
     assert parameters == ", ".join(f"`{p.name}` {range_of(p.transform)}" for p in model.parameters)
     assert in_code(columns) == list(model.columns)
     assert reference.endswith(f"({model.reference})")
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_equations_have_every_parameter(name):
+    lines = " ".join(models.equations(name))
+    without = [
+        p.name for p in models.get(name).parameters if not re.search(rf"(?<![A-Za-z]){p.name}(?![A-Za-z_])", lines)
+    ]
+    assert not without or (not lines and kind_named("response times") in kinds_of(name))
 
 
 @pytest.mark.parametrize("name", models.names())

@@ -173,9 +173,11 @@ def two_outcomes(p: Params, trials: list[Trial], cumulative: bool = True, own_we
     return choices(p, trials, values, ("outcome1", "outcome2", "probability1", "probability2", "certain"))
 
 
-def lottery(p: Params, trials: list[Trial], kind: str) -> list[float]:
+def lottery(p: Params, trials: list[Trial], kind: str, form: str = "linear") -> list[float]:
     def values(p: Params, trial: Trial) -> tuple[float, float]:
         amount, q, certain = trial["amount"], trial["probability"], trial["certain"]
+        if form == "exponential":
+            return certain ** p["alpha"], q ** (1 + p["beta"] * trial["ambiguity"]) * amount ** p["alpha"]
         if kind == "ambiguity":
             return certain ** p["alpha"], (q - p["beta"] * trial["ambiguity"] / 2) * amount ** p["alpha"]
         if kind == "crra":
@@ -228,7 +230,7 @@ def pairs_of_outcomes(rng: np.random.Generator, n: int, **_: Any) -> Params:
 
 def lotteries(kind: str) -> Callable[..., Params]:
     ranges = LOTTERY | ({"ambiguity": (0, 0.8)} if kind == "ambiguity" else {})
-    return functools.partial(draw, ranges, ("certain",))
+    return lambda rng, n, **_: draw(ranges, ("certain",), rng, n)
 
 
 def between(*ends: tuple[str, float, float]) -> Callable[..., Params]:
@@ -260,7 +262,11 @@ CASES = {
         two_outcomes, pairs_of_outcomes, ({}, {"own_weights": False}, {"own_weights": False, "cumulative": False})
     ),
     **{
-        kind: Case(functools.partial(lottery, kind=kind), lotteries(kind))
+        kind: Case(
+            functools.partial(lottery, kind=kind),
+            lotteries(kind),
+            ({}, {"form": "exponential"}) if kind == "ambiguity" else ({},),
+        )
         for kind in ("ambiguity", "crra", "mean_variance")
     },
     **{

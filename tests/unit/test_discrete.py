@@ -68,10 +68,32 @@ def test_map_sums_the_evidence_of_the_values_and_draws_them(tmp_path):
 
 
 def test_methods_that_cannot_say_so():
-    for method in (pyem.fit_em, pyem.fit_grid, pyem.fit_nuts):
-        more = {"key": 1} if method is pyem.fit_nuts else {}
+    for method in (pyem.fit_bayes, pyem.fit_grid, pyem.fit_hbi, pyem.fit_nuts, pyem.fit_svi):
+        told = [MODEL, pyem.fix(MODEL, offset=0)] if method is pyem.fit_hbi else MODEL
         with pytest.raises(ModelError, match=r"discrete parameter 'offset' \(-2, 0, 3\).*pyem.fix"):
-            method(MODEL, data(), **more)
+            method(told, data())
+    for more in ({"integrate": "exact"}, {"group": pyem.Group("student_t")}, {"group": pyem.Group(covariance="full")}):
+        with pytest.raises(ModelError, match=r"discrete parameter offset, with which fit_em.*pyem.fix"):
+            pyem.fit_em(MODEL, data(), **more)
+
+
+def test_em_sums_over_the_values():
+    fit = pyem.fit_em(MODEL, data())
+    assert fit.converged
+    mean, sd = fit.population.mean[1], np.sqrt(fit.population.cov[1, 1])
+    each = [pyem.fit_map(pyem.fix(MODEL, offset=v), data(), mean=[mean], sd=[sd]) for v in (-2, 0, 3)]
+    evidence = np.array([one.log_evidence for one in each])
+    np.testing.assert_allclose(fit.log_evidence, np.logaddexp.reduce(evidence) - np.log(3), rtol=1e-7)
+    share = np.exp(evidence - np.logaddexp.reduce(evidence))
+    np.testing.assert_allclose(fit.table()[["P(offset=-2)", "P(offset=0)", "P(offset=3)"]].T, share, atol=1e-6)
+    # The fixed point: the mean of the group is that of the posterior means.
+    modes = np.array([one.x[:, 0] for one in each])
+    np.testing.assert_allclose(mean, (share * modes).sum(0).mean(), atol=1e-5)
+    spread = (share * (np.array([one.cov[:, 0, 0] for one in each]) + (modes - mean) ** 2)).sum(0).mean()
+    np.testing.assert_allclose(sd**2, spread, atol=1e-5)
+    np.testing.assert_allclose(fit.population.mean[0], (share.T @ (-2, 0, 3)).mean(), atol=1e-5)
+    np.testing.assert_allclose(fit.params[:, 0], TRUTH)
+    assert np.isfinite(fit.group_table().loc["sigma", "se"])
 
 
 def test_people_are_simulated_with_one_of_the_values():

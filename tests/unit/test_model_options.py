@@ -72,9 +72,45 @@ def test_a_side_bias_is_added_to_the_second_option():
     np.testing.assert_allclose(engine.log_lik(model, data, x), same, rtol=1e-12)
 
 
+def test_forgetting_as_a_modifier_is_the_model_that_forgets():
+    model, known = pyem.with_forgetting(models.get("rw1a1b")), models.get("rw_forget")
+    data, x = data_of("rw_forget", known), draw_x(known, 5, 21)
+    np.testing.assert_allclose(engine.log_lik(model, data, x), engine.log_lik(known, data, x), rtol=1e-12)
+    other = pyem.with_eligibility(models.get("rwck"), values="kernel")
+    assert follow(other.recipe) == other
+
+
+def test_eligibility_reaches_back_as_a_plain_loop_says():
+    model = pyem.with_eligibility(models.get("rw1a1b"))
+    blocks = draw_people(CASES["rw1a1b"], 21)
+    x = np.column_stack([draw_x(models.get("rw1a1b"), 5, 21), np.full(5, 0.4)])
+    found = engine.log_lik(model, to_dataset(blocks, model), x)
+    for person, (beta, alpha, left) in enumerate(model.natural(x)):
+        total = 0.0
+        for block in blocks[person]:
+            q, trace = np.full(2, 0.5), np.zeros(2)
+            for trial in block:
+                c, reward = trial["choice"], trial["reward"]
+                if c is None or np.isnan(c):
+                    continue
+                c = int(c)
+                total += beta * q[c] - np.log(np.exp(beta * q).sum())
+                if reward is None or np.isnan(reward):
+                    continue
+                trace *= left
+                trace[c] = 1.0
+                q = q + alpha * (reward - q[c]) * trace
+        assert found[person] == pytest.approx(total, rel=1e-10)
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
+        (lambda: pyem.with_forgetting(models.get("rwck")), "say which by values="),
+        (lambda: pyem.with_forgetting(models.get("go_nogo_rw")), "has none"),
+        (lambda: pyem.with_eligibility(models.get("rw4a1b")), "has none"),
+        (lambda: pyem.with_eligibility(models.get("rwck"), values="v"), "those are"),
+        (lambda: pyem.with_forgetting(pyem.with_forgetting(models.get("rw1a1b"))), "of use once"),
         (lambda: pyem.with_lapse(models.get("two_step")), "say which one"),
         (lambda: pyem.with_lapse(models.get("two_step"), response="choice"), "has no response 'choice'"),
         (lambda: pyem.with_stickiness(models.get("glm")), "number of options"),

@@ -73,6 +73,20 @@ def test_rewards_outside_the_stated_range_are_told_of(learners):
         pyem.fit_map(models.get("rw1a1b", scale="none"), paid(learners, 10.0))
 
 
+@pytest.mark.parametrize("name", [name for name in models.names() if models.get(name).from_zero])
+def test_losses_on_a_scale_of_sizes_are_no_surprise(name):
+    model = models.get(name)
+    size = [[[0.0, 0.5, 1.0, 0.0]]]
+    fields = {column: size if column in model.outcomes else [[[0, 1, 0, 1]]] for column in model.columns}
+    data = pyem.Dataset.from_arrays(fields | {model.outcomes[-1]: [[[-2.0, 0.0, 1.0, -1.0]]]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pyem.FitWarning)
+        known = scaled(model, data)
+        assert scaled(known, data).reward_range == known.reward_range == (0.0, 2.0)
+    with pytest.warns(pyem.FitWarning, match="lie between 0 and 3"):
+        scaled(known, pyem.Dataset.from_arrays(fields | {model.outcomes[-1]: [[[-3.0, 0.0, 1.0, 0.0]]]}))
+
+
 def test_a_design_leaves_that_to_the_fit(learners):
     given = models.get("rw1a1b", scale="none")
     with warnings.catch_warnings():

@@ -97,7 +97,8 @@ def _source_digest() -> str:
 def _described_models() -> list[dict[str, Any]]:
     from pyem import models
 
-    return [_described(models.get(name)) | {"said": models.said(name)} for name in models.names()]
+    words = {name: {"said": models.said(name), "equations": models.equations(name)} for name in models.names()}
+    return [_described(models.get(name)) | words[name] for name in models.names()]
 
 
 def _described(model: Any) -> dict[str, Any]:

@@ -27,7 +27,15 @@ METHODS = ("em", "map", "mle", "bayes", "nuts", "svi", "hbi")
 HIERARCHICAL = ("em", "bayes", "nuts", "svi")
 RESUMED = ("em", "nuts", "svi")
 """Methods that keep where they stand."""
-MODIFIERS = ("lapse", "stickiness", "side_bias", "cues")
+MODIFIERS = {
+    "lapse": "response",
+    "stickiness": "response",
+    "side_bias": "response",
+    "cues": "cues",
+    "forgetting": "values",
+    "eligibility": "values",
+}
+"""What may be added to a model, and which argument a value that follows is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +173,7 @@ def _joined(values: str | Sequence[str]) -> str:
 
 
 def make_model(spec: str) -> Model:
-    """A model from its name on the command line: ``NAME[:OPTION=VALUE,...][+lapse][+stickiness][+side_bias][+cues=4]``.
+    """A model from its name on the command line: ``NAME[:OPTION=VALUE,...][+lapse][+stickiness][+forgetting][+cues=4]``.
 
     Of several responses one is named, as in ``two_step+lapse=choice1``. Ranges of parameters are options:
     ``rw1a1b:beta=0..50``.
@@ -188,7 +196,7 @@ def make_model(spec: str) -> Model:
         what, equals, value = addition.partition("=")
         if what not in MODIFIERS:
             raise ValueError(f"model {spec!r}: there is no addition {what!r}; choose of {', '.join(MODIFIERS)}")
-        said = {"cues" if what == "cues" else "response": plain_value(value)} if equals else {}
+        said = {MODIFIERS[what]: plain_value(value)} if equals else {}
         model = getattr(pyem, f"with_{what}")(model, **said)
     return model
 

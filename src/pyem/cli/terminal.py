@@ -173,7 +173,10 @@ def _columns(entry: dict[str, Any]) -> list[str]:
 
 def model_page(entry: dict[str, Any]) -> str:
     """All about one model."""
-    lines = [f"{entry['name']}: {entry['doc']}", "", entry["said"], "", "Parameters"]
+    lines = [f"{entry['name']}: {entry['doc']}", "", entry["said"], ""]
+    if entry["equations"]:
+        lines += ["Equations", *(f"  {line}" for line in entry["equations"]), ""]
+    lines.append("Parameters")
     for parameter in entry["parameters"]:
         low, high = parameter["range"]
         ends = f"{'-inf' if low is None else f'{low:g}'} to {'inf' if high is None else f'{high:g}'}"

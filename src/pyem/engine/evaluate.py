@@ -30,8 +30,9 @@ from pyem.numerics.jit import TRACES, compiled
 # -- evaluation ---------------------------------------------------------------------------------------------------------
 
 
-def chunk_log_lik(model: Model, chunk: Chunk, x: Array) -> Array:
-    """Log-likelihood (S,) of a chunk's subjects at `x` (P, S)."""
+def chunk_log_lik(model: Model, chunk: Chunk, x: Array, held: Array | None = None) -> Array:
+    """Log-likelihood (S,) of a chunk's subjects at `x` (P, S), or at `x` and at the last parameters `held` (D, S)."""
+    x = x if held is None else jnp.concatenate([x, held])
 
     def of_subjects(part: Chunk) -> Array:
         lanes = _lane_log_lik(model, part, x[:, part.lane_subject])
@@ -40,15 +41,23 @@ def chunk_log_lik(model: Model, chunk: Chunk, x: Array) -> Array:
     return _total([of_subjects(part) for part in chunk.parts])
 
 
-def chunk_derivatives(model: Model, chunk: Chunk, x: Array) -> Derivatives:
-    """Log-likelihood, gradient and Hessian of a chunk's subjects at `x` (P, S)."""
+def chunk_derivatives(model: Model, chunk: Chunk, x: Array, held: Array | None = None) -> Derivatives:
+    """Log-likelihood, gradient and Hessian of a chunk's subjects at `x` (P, S), given the last parameters `held` (D, S)."""
 
     def of_subjects(part: Chunk) -> Derivatives:
-        lanes = lane_derivatives(model, part, x[:, part.lane_subject], derivatives)
+        lanes = lane_derivatives(model, part, x[:, part.lane_subject], _given(part, held))
         to_subjects = lambda a: jax.ops.segment_sum(jnp.moveaxis(a, -1, 0), part.lane_subject, x.shape[-1])  # noqa: E731
         return Derivatives(*(jnp.moveaxis(to_subjects(a), 0, -1) for a in lanes))
 
     return _total([of_subjects(part) for part in chunk.parts])
+
+
+def _given(part: Chunk, held: Array | None) -> Callable[..., Derivatives]:
+    """`derivatives` by the other parameters where the last ones of each subject are held."""
+    if held is None:
+        return derivatives
+    rest = held[:, part.lane_subject]
+    return lambda function, x: derivatives(lambda x: function(jnp.concatenate([x, rest])), x)
 
 
 def lane_derivatives(model: Model, part: Chunk, x: Array, method: Callable[..., Any]) -> Any:

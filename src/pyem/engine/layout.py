@@ -23,6 +23,8 @@ CHUNK_LANES = 512
 """Lanes worked on together on a CPU: few enough to stay in the cache, enough to amortise the loop over trials."""
 COARSE = 0
 """Sizes up to this are rounded up to 16, 32, 64 ..., larger ones by `bucket`. Tests set it, to compile less."""
+LARGE_STATES = {24: 64, 8: 128}
+"""From so many numbers of a state on, fewer: what the reverse sweep keeps of each trial has to stay in the cache, too."""
 WORTH_SHARING = 4096
 """Trials from which on two threads are faster than one."""
 STEP_LANES_ELSEWHERE = 16_384
@@ -107,7 +109,7 @@ def batch(model: Model, data: Dataset, *, by_trial: bool = False, exact: bool = 
     key: Any = (model.columns, model.responses, model.outcomes, model.inputs, model.updates, model.lagged, model.coded)
     # The model of one block of a design has other trials than the design: those without conditions.
     key = (*key, model.between, model.design and model.design.columns, model.joint)
-    key = (model if model.share and not by_trial else (*key, model.optional), exact)
+    key = (model if model.share and not by_trial else (*key, model.optional), exact, lanes_at_once(model))
     if data not in _groups:
         alike = STEP_LANES if jax.default_backend() == "cpu" else STEP_LANES_ELSEWHERE
         _groups[data] = groups(lane_lengths(data.valid), data.lane_subject, len(data.valid), alike)
@@ -118,6 +120,27 @@ def batch(model: Model, data: Dataset, *, by_trial: bool = False, exact: bool = 
     if (*key, more) not in known:
         known[*key, more] = _lay_out(model, data, found, share=key[0] is model, exact=exact, more=int(more))
     return known[*key, more]
+
+
+_lanes: dict[Any, int] = {}
+
+
+def lanes_at_once(model: Model) -> int:
+    """How many lanes of a model are worked on together."""
+    inner = model if model.design is None else model.design.inner
+    if inner.init is None:
+        return CHUNK_LANES
+    if inner.init not in _lanes:
+        size = _state_size(inner)
+        _lanes[inner.init] = next((n for least, n in LARGE_STATES.items() if size >= least), CHUNK_LANES)
+    return _lanes[inner.init]
+
+
+def _state_size(model: Model) -> int:
+    """Numbers in the state of one lane."""
+    with jax.enable_x64(True):
+        p = jax.eval_shape(model.record, jax.ShapeDtypeStruct((model.n_params,), "float64"))
+        return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(model.init, p)))  # type: ignore[arg-type]
 
 
 def _is_cut(data: Dataset, found: list[Group]) -> bool:
@@ -159,7 +182,7 @@ def _lay_out(model: Model, data: Dataset, found: list[Group], *, share: bool, ex
     lane_at = np.full((data.n_lanes, 4), -1)
     for k, group in enumerate(found):
         parts = _parts(model, data, group, size=size if share else None, more=more)
-        places = _places(len(group.subjects), parts, exact)
+        places = _places(len(group.subjects), parts, exact, lanes_at_once(model))
         laid = [_arranged(part, places, int if exact else _rounded) for part in parts]
         for part, (_, _, row, position) in zip(range(len(parts)), laid, strict=True):
             if (lanes := parts[part].lanes) is not None:
@@ -194,10 +217,10 @@ def _parts(
     return tuple(out)
 
 
-def _places(n_subjects: int, parts: tuple[_Part, ...], exact: bool) -> _Places:
+def _places(n_subjects: int, parts: tuple[_Part, ...], exact: bool, at_once: int) -> _Places:
     on_cpu = jax.default_backend() == "cpu"
     n_lanes = max(len(part.owner) for part in parts)
-    limit = CHUNK_LANES if on_cpu else max(n_lanes, 1)
+    limit = at_once if on_cpu else max(n_lanes, 1)
     n_chunks = -(-n_subjects // max(1, int(limit // max(n_lanes / n_subjects, 1))))
     if on_cpu and not exact and sum(len(part.owner) * (part.n_trials or 1) for part in parts) >= WORTH_SHARING:
         n_chunks = max(n_chunks, min(n_cores(), n_subjects))

@@ -66,6 +66,9 @@ def _with_range(model: Model, data: Dataset, *, tell: bool) -> Model:
     if isinstance(model.reward_range, tuple):
         low, high = model.reward_range
         slack = 1e-9 * (high - low)
+        if model.from_zero and low == 0 and seen is not None and seen[0] <= 0 <= seen[1]:
+            # On the scale of the largest size a loss is as far from 0 as a gain.
+            seen = (0.0, max(-seen[0], seen[1]))
         if tell and seen is not None and (seen[0] < low - slack or seen[1] > high + slack):
             per_range = any(parameter.per_reward for parameter in model.parameters)
             made = "made with reward_range=" if per_range else "made for outcomes within "

@@ -38,7 +38,7 @@ def require_free(model: Model) -> None:
         name, values = next(iter(model.discrete.items()))
         raise ModelError(
             f"model {model.name!r} has the discrete parameter {name!r} ({', '.join(f'{v:g}' for v in values)}), which this "
-            f"method cannot estimate; fit_mle and fit_map do, or hold it: pyem.fix(model, {name}={values[0]:g})"
+            f"method cannot estimate; fit_mle, fit_map and fit_em do, or hold it: pyem.fix(model, {name}={values[0]:g})"
         )
     if not model.n_params:
         raise ModelError(

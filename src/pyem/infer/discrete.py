@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.opaque import is_opaque
 from pyem.errors import FitWarning, ModelError
 from pyem.infer.outcome import ended_texts, warn_of_failures
+from pyem.infer.side_by_side import Values, Way, inside, side_by_side
 from pyem.model.model import Model
 from pyem.model.modifiers import fix
 from pyem.results.point import PointFit
@@ -20,44 +23,70 @@ from pyem.results.point import PointFit
 MOST = 100
 """Combinations of values, at most."""
 
-Fit = Callable[..., PointFit]
-"""``fit(model, data, start=..., starts=...)``: everybody's mode of a model without discrete parameters."""
 
-
-def fit_each(
-    fit: Fit, model: Model, data: Dataset, start: Any, starts: int, settings: Mapping[str, Any], *, marginal: bool
-) -> PointFit:
+def fit_each(way: Way, model: Model, data: Dataset, start: Any, starts: int, settings: Mapping[str, Any]) -> PointFit:
     """The fit with the best combination of values for each person.
-
-    Combinations are fitted one after another, outwards from the middle ones: the first from all starts, the others from what
-    their neighbour has found; then once more from what the best combination of each person has found.
 
     Parameters
     ----------
-    fit
-        Fits a model in which they are fixed.
+    way
+        The method.
     model, data, start, starts, settings
         As for the method.
-    marginal
-        Whether the best combination is that of the largest evidence, or of the largest likelihood.
     """
-    combinations = _combinations(model)
-    found: dict[tuple[float, ...], PointFit] = {}
-    given = None if start is None else _without(model, start)
+    held = each_held(model)
+    given = None if start is None else without_discrete(model, start)
+    apart = is_opaque(model) or model.design is not None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)
-        for one in combinations:
-            held = fix(model, **dict(zip(model.discrete, one, strict=True)))
-            found[one] = (
-                fit(held, data, start=given, starts=starts)
-                if not found
-                else fit(held, data, start=found[_nearest(one, found)], starts=1)
-            )
-        best = _assembled(found, marginal)[0]
-        for one in combinations:
-            again = fit(found[one].model, data, start=_taken(found, best), starts=1)
-            found[one] = _better(found[one], again)
-    return _whole(model, found, marginal, settings)
+        each = _one_after_another if apart else functools.partial(_all_at_once, list(model.discrete))
+        found = each(way, held, data, given, starts)
+    return _whole(model, found, way.marginal, settings)
+
+
+def each_held(model: Model) -> dict[Values, Model]:
+    """The model with each combination of values, the middle ones first.
+
+    Raises
+    ------
+    ModelError
+        If there are too many.
+    """
+    return {one: fix(model, **dict(zip(model.discrete, one, strict=True))) for one in _combinations(model)}
+
+
+# -- one compiled function, and searches side by side -------------------------------------------------------------------
+
+
+def _all_at_once(
+    names: list[str], way: Way, held: Mapping[Values, Model], data: Dataset, given: Any, starts: int
+) -> dict[Values, PointFit]:
+    """Of one compiled function, and searches side by side."""
+    assert way.result is not None
+    found = side_by_side(way, names, held, data, given, starts).finish()
+    return {one: way.result(model, laplace) for (one, model), laplace in zip(held.items(), found, strict=True)}
+
+
+# -- a fit for each combination -----------------------------------------------------------------------------------------
+
+
+def _one_after_another(
+    way: Way, held: Mapping[Values, Model], data: Dataset, given: Any, starts: int
+) -> dict[Values, PointFit]:
+    """Of models that are not compiled, or have a design.
+
+    Outwards from the middle combination: the first from all starts, the others from what their neighbour has found; then once
+    more from what the best combination of each person has found.
+    """
+    found: dict[Values, PointFit] = {}
+    assert way.fit is not None
+    for one, model in held.items():
+        told = {"start": found[_nearest(one, found)], "starts": 1} if found else {"start": given, "starts": starts}
+        found[one] = way.fit(model, data, **told)
+    best = _assembled(found, way.marginal)[0]
+    for one, fit in found.items():
+        found[one] = _better(fit, way.fit(fit.model, data, start=_taken(found, best), starts=1))
+    return found
 
 
 def _combinations(model: Model) -> list[tuple[float, ...]]:
@@ -81,7 +110,7 @@ def _columns(model: Model) -> np.ndarray:
     return np.array([name not in model.discrete for name in model.names])
 
 
-def _without(model: Model, start: Any) -> np.ndarray:
+def without_discrete(model: Model, start: Any) -> np.ndarray:
     """Natural values (S, P - D) of the others, from an array of all or another fit."""
     values = start.params if isinstance(start, PointFit) else np.asarray(start, float)
     return values[:, _columns(model)]
@@ -105,13 +134,8 @@ def _pick(fits: list[PointFit], best: np.ndarray, name: str) -> np.ndarray:
 
 def _taken(found: Mapping[Any, PointFit], best: np.ndarray) -> np.ndarray:
     """Natural values of each person's best combination."""
-    return _inside(next(iter(found.values())).model, _pick(list(found.values()), best, "x"))
-
-
-def _inside(model: Model, x: np.ndarray) -> np.ndarray:
-    # At the ends of ranges, and where a search was lost, values have no inverse.
-    x = np.where(np.isfinite(x), x, model.typical[0])
-    return model.natural(np.clip(x, -0.5 * model.limits, 0.5 * model.limits))
+    model = next(iter(found.values())).model
+    return model.natural(inside(model, _pick(list(found.values()), best, "x")))
 
 
 def _better(one: PointFit, other: PointFit) -> PointFit:
@@ -132,18 +156,7 @@ def _whole(model: Model, found: Mapping[Any, PointFit], marginal: bool, settings
     best, value = _assembled(found, marginal)
     weights = np.exp(value - np.where(np.isfinite(value.max(0)), value.max(0), 0.0))
     weights /= np.maximum(weights.sum(0), np.finfo(float).tiny)
-    others = _columns(model)
-    x = np.empty((len(fits[0].x), model.n_params))
-    x[:, others], x[:, ~others] = _pick(fits, best, "x"), combinations[best]
-    cov = np.zeros((len(x), model.n_params, model.n_params))
-    cov[:, np.ix_(others, others)[0], np.ix_(others, others)[1]] = _pick(fits, best, "cov")
-    mean = weights.T @ combinations
-    spread = weights.T @ combinations**2 - mean**2
-    for k, column in enumerate(np.flatnonzero(~others)):
-        cov[:, column, column] = np.maximum(spread[:, k], 0.0)
-    trace = {"values": combinations, "weights": weights.T}
-    for k, (name, values) in enumerate(model.discrete.items()):
-        trace |= {f"P({name}={v:g})": weights[combinations[:, k] == v].sum(0) for v in values}
+    x, cov, trace = embedded(model, _pick(fits, best, "x"), _pick(fits, best, "cov"), best, weights, combinations)
     first, status = fits[0], _pick(fits, best, "status")
     evidence = None if first.log_evidence is None else _mean_evidence(fits)
     converged, message = ended_texts(status)
@@ -164,6 +177,33 @@ def _whole(model: Model, found: Mapping[Any, PointFit], marginal: bool, settings
     )
     warn_of_failures(result)
     return result
+
+
+def embedded(
+    model: Model, mode: np.ndarray, cov: np.ndarray, best: np.ndarray, weights: np.ndarray, combinations: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Modes and covariances of all parameters, and the weights of the values as traces.
+
+    Parameters
+    ----------
+    model
+        With its discrete parameters.
+    mode, cov
+        Of the other parameters, (S, P - D) and (S, P - D, P - D), given everybody's best combination.
+    best, weights, combinations
+        Which that is (S,), the probabilities (C, S), and the values (C, D).
+    """
+    others = _columns(model)
+    x, whole = np.empty((len(mode), model.n_params)), np.zeros((len(mode), model.n_params, model.n_params))
+    x[:, others], x[:, ~others] = mode, combinations[best]
+    whole[:, np.ix_(others, others)[0], np.ix_(others, others)[1]] = cov
+    spread = weights.T @ combinations**2 - (weights.T @ combinations) ** 2
+    for k, column in enumerate(np.flatnonzero(~others)):
+        whole[:, column, column] = np.maximum(spread[:, k], 0.0)
+    trace = {"values": combinations, "weights": weights.T}
+    for k, (name, values) in enumerate(model.discrete.items()):
+        trace |= {f"P({name}={v:g})": weights[combinations[:, k] == v].sum(0) for v in values}
+    return x, whole, trace
 
 
 def _mean_evidence(fits: list[PointFit]) -> np.ndarray:

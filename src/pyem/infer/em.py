@@ -16,9 +16,12 @@ from pyem.engine.scale import ready_to_fit
 from pyem.errors import list_of, require_number, require_whole, warn
 from pyem.infer.checkpoint import Checkpoint, KeptEM
 from pyem.infer.cluster import Cluster
+from pyem.infer.discrete import each_held, without_discrete
+from pyem.infer.discrete_em import discrete_em, require_simple
 from pyem.infer.em_loop import EMRun
 from pyem.infer.em_ways import ByLaplace, Integrate, Search, Way, way_of
 from pyem.infer.outcome import as_point_fit, some_finite
+from pyem.infer.standard_errors import information
 from pyem.infer.starts import plain_start, starting_points
 from pyem.infer.units import Units, in_standard_units
 from pyem.model.model import Model
@@ -93,6 +96,12 @@ def fit_em(
     progress
         Show how far it is; by default at an interactive prompt and in a notebook only.
 
+    Notes
+    -----
+    The values of discrete parameters (`Parameter(values=...)`) are alike before the data, and people are summed over them:
+    their probabilities are in `table()`, estimates are those given the most probable value, and the group's mean and sd of such
+    a parameter are those of its values over people. The group is then Gaussian, with independent parameters.
+
     Warns
     -----
     FitWarning
@@ -128,7 +137,7 @@ def fit_em(
     True
     """
     group = spelled_out(_group_of(group, priors), data.covariates)
-    model = ready_to_fit(model, data, in_parts=True)
+    model = model if model.discrete else ready_to_fit(model, data, in_parts=True)
     _require_group(data, max_iter)
     require_number(tol=(tol, 0))
     _require_way(integrate, nodes)
@@ -136,6 +145,9 @@ def fit_em(
     settings |= {"accelerate": accelerate, "standard_errors": standard_errors, "integrate": integrate, "nodes": nodes}
     settings |= {"boundary_avoiding": boundary_avoiding, "key": plain_key(key)}
     search = Search(in_standard_units(model), data, group, max_iter, tol, accelerate, boundary_avoiding, seed_of(key))
+    if model.discrete:
+        require_simple(model, group, integrate, checkpoint, cluster)
+        return _with_discrete(search, start, starts, standard_errors, progress, settings)
     if cluster is not None:
         search = dataclasses.replace(search, cluster=_cluster(cluster, search, integrate))
     way = way_of(search, integrate, nodes)
@@ -183,6 +195,25 @@ def _cluster(client: Any, search: Search, integrate: str) -> Cluster:
     if integrate != "laplace" or search.group.common:
         raise ValueError("cluster= is for integrate='laplace' without common parameters; leave it out")
     return Cluster(client, search.model, search.data)
+
+
+def _with_discrete(
+    search: Search, start: Any, starts: int, standard_errors: bool, progress: bool | None, settings: dict[str, Any]
+) -> PointFit:
+    """The fit of a model with discrete parameters, whose values people are summed over."""
+    held, data = each_held(search.model), search.data
+    scaled = ready_to_fit(next(iter(held.values())), data)
+    model = dataclasses.replace(search.model, reward_range=scaled.reward_range)
+    given = None if start is None else without_discrete(model, start)
+    found = discrete_em(dataclasses.replace(search, model=model), held, data, given, starts, progress)
+    run, moments = found.run, found.run.laplace
+    some_finite(model, found.people)
+    for text in _remarks(run, model.names):
+        warn(f"fit_em of {model.name!r}: {text}")
+    info = information(run.estep, run.population, moments) if standard_errors else None
+    told = {"log_prior": found.log_prior, "log_evidence": moments.log_lik, "settings": settings}
+    ends = (run.population, info, run.converged, run.message, found.trace)
+    return as_point_fit("em", model, data, found.people, *ends, **told)
 
 
 def _group_of(group: Group | None, priors: Mapping[str, Any] | None) -> Group:

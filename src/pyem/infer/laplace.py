@@ -39,7 +39,9 @@ class _State(NamedTuple):
     at: Derivatives
 
 
-class _Outcome(NamedTuple):
+class Outcome(NamedTuple):
+    """What a search found, with the curvature of what was maximised."""
+
     state: _State
     """Where the next search begins."""
     mode: Array
@@ -51,7 +53,7 @@ class _Outcome(NamedTuple):
     stuck: Array
 
 
-_Search = Callable[[list[_State], int], list[_Outcome]]
+_Search = Callable[[list[_State], int], list[Outcome]]
 """A search from given states, with at most so many evaluations."""
 
 
@@ -82,14 +84,15 @@ def beside(start: np.ndarray) -> np.ndarray:
     return start + ASIDE * shift * np.maximum(1.0, np.abs(start))
 
 
-def _finish(mode: Mode, prior: Callable[[Array], Derivatives]) -> _Outcome:
+def finished(mode: Mode, prior: Callable[[Array], Derivatives]) -> Outcome:
+    """The posterior around a mode."""
     cov, log_det, positive = inverse_and_log_det(-(mode.hess + prior(mode.x).hess))
     x, log_lik = mode.x, mode.at.value
     if mode.last is not None:
         bent = (mode.at.hess * mode.last[None]).sum(1)
         x, log_lik = x + mode.last, log_lik + (mode.last * (mode.at.grad + 0.5 * bent)).sum(0)
     stuck = jnp.zeros_like(positive) if mode.stuck is None else mode.stuck
-    return _Outcome(_State(mode.x, mode.at), x, log_lik, cov, log_det, positive, mode.decrement, stuck)
+    return Outcome(_State(mode.x, mode.at), x, log_lik, cov, log_det, positive, mode.decrement, stuck)
 
 
 def _few_contexts(model: Model, solver: Solver, shard: Chunk, *_: Any) -> bool:
@@ -108,15 +111,15 @@ def _gaussian_modes(
     precision: Array,
     tol: Array,
     max_steps: Array,
-) -> _Outcome:
+) -> Outcome:
     TRACES[model.name, "modes"] += 1
 
-    def one(args: tuple[Chunk, _State, Array, Array]) -> _Outcome:
+    def one(args: tuple[Chunk, _State, Array, Array]) -> Outcome:
         chunk, state, mean, weight = args
         prior = gaussian(mean, precision, weight)
         likelihood = lambda x: chunk_derivatives(model, chunk, x)  # noqa: E731
         found = solver.maximise(likelihood, prior, *state, tol=tol, max_steps=max_steps, limits=model.limits)
-        return _finish(found, prior)
+        return finished(found, prior)
 
     return lax.map(one, (shard, state, mean, weight))
 
@@ -130,15 +133,15 @@ def _general_modes(
     state: _State,
     tol: Array,
     max_steps: Array,
-) -> _Outcome:
+) -> Outcome:
     TRACES[model.name, "general_modes"] += 1
 
-    def one(args: tuple[Chunk, _State]) -> _Outcome:
+    def one(args: tuple[Chunk, _State]) -> Outcome:
         chunk, state = args
         prior = lambda x: derivatives(jax.vmap(log_prior, in_axes=-1), x)  # noqa: E731
         likelihood = lambda x: chunk_derivatives(model, chunk, x)  # noqa: E731
         found = solver.maximise(likelihood, prior, *state, tol=tol, max_steps=max_steps, limits=model.limits)
-        return _finish(found, prior)
+        return finished(found, prior)
 
     return lax.map(one, (shard, state))
 
@@ -200,7 +203,7 @@ class JaxEStep:
         with jax.enable_x64(True):
             means, weights = split(prior.mean, self.batch), split(prior.weight, self.batch)
 
-        def search(states: list[_State], max_steps: int) -> list[_Outcome]:
+        def search(states: list[_State], max_steps: int) -> list[Outcome]:
             run = lambda shard, *args: _gaussian_modes(  # noqa: E731
                 self.model, self.solver, shard, *args, prior.precision, np.float64(tol), np.int32(max_steps)
             )
@@ -211,7 +214,7 @@ class JaxEStep:
     def general(self, log_prior: Callable[[Array], Array], tol: float = TOL) -> Laplace:
         """The same under any log prior density of one subject's unconstrained parameters, a traceable function."""
 
-        def search(states: list[_State], max_steps: int) -> list[_Outcome]:
+        def search(states: list[_State], max_steps: int) -> list[Outcome]:
             run = lambda shard, state: _general_modes(  # noqa: E731
                 self.model, self.solver, log_prior, shard, state, np.float64(tol), np.int32(max_steps)
             )
@@ -227,16 +230,34 @@ class JaxEStep:
     def _collect(self, search: _Search, tol: float) -> Laplace:
         outcomes = search(self._states, self.max_steps)
         self._states = [out.state for out in outcomes]
-        x, log_lik, cov, log_det, *ended = join([out[1:] for out in outcomes], self.batch)
-        status = ended_as(*ended, tol=tol)
-        # A finite value with a derivative that is not would make the group's parameters NaN.
-        finite = np.isfinite(log_lik) & np.isfinite(log_det) & np.isfinite(cov).all((1, 2)) & ~np.isnan(ended[1])
-        done = (status == Status.CONVERGED) | (status == Status.FLAT)
-        status[done & (np.abs(x) >= AT_BOUND * self.model.limits).any(1)] = Status.AT_BOUND
-        if (mute := finite & done & flat_somewhere(self.model, status, cov)).any():
-            look = lambda x: join([out.log_lik for out in search(self._looking(x), 1)], self.batch)  # noqa: E731
-            status[mute & at_an_end(self.model, x, log_lik, cov, mute, look)] = Status.AT_BOUND
-        status[~finite] = Status.NOT_FINITE
-        if (log_lik == -np.inf).any() and may_diverge(self.model):
-            status[log_lik == -np.inf] = Status.DIVERGED
-        return Laplace(x, cov, log_lik, log_det, status)
+        found = join([out[1:] for out in outcomes], self.batch)
+        look = lambda x: join([out.log_lik for out in search(self._looking(x), 1)], self.batch)  # noqa: E731
+        return ended_laplace(self.model, found, tol, look)
+
+
+def ended_laplace(model: Model, found: Any, tol: float, look: Callable[[np.ndarray], np.ndarray]) -> Laplace:
+    """What a search found, in how it ended for each person.
+
+    Parameters
+    ----------
+    model
+        What was fitted.
+    found
+        The fields of `Outcome` from ``mode`` on, with the subject first.
+    tol
+        What the search was asked for.
+    look
+        Log-likelihood (S,) at other parameters (S, P).
+    """
+    x, log_lik, cov, log_det, *ended = found
+    status = ended_as(*ended, tol=tol)
+    # A finite value with a derivative that is not would make the group's parameters NaN.
+    finite = np.isfinite(log_lik) & np.isfinite(log_det) & np.isfinite(cov).all((1, 2)) & ~np.isnan(ended[1])
+    done = (status == Status.CONVERGED) | (status == Status.FLAT)
+    status[done & (np.abs(x) >= AT_BOUND * model.limits).any(1)] = Status.AT_BOUND
+    if (mute := finite & done & flat_somewhere(model, status, cov)).any():
+        status[mute & at_an_end(model, x, log_lik, cov, mute, look)] = Status.AT_BOUND
+    status[~finite] = Status.NOT_FINITE
+    if (log_lik == -np.inf).any() and may_diverge(model):
+        status[log_lik == -np.inf] = Status.DIVERGED
+    return Laplace(x, cov, log_lik, log_det, status)

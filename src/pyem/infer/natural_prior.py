@@ -39,6 +39,10 @@ class NaturalPrior:
         """The inverse of `split_values`."""
         return NaturalPrior(self._key[0].join_values(values), self._key[1])
 
+    def under(self, model: Model) -> NaturalPrior:
+        """The same with other values of the model's fixed parameters."""
+        return NaturalPrior(model, self._key[1])
+
     def __call__(self, x: Any) -> Any:
         """Log-density at the unconstrained parameters (P,) of one subject."""
         model, log_prior = self._key
@@ -77,6 +81,10 @@ class PriorFunction:
         """The inverse of `split_values`."""
         fixed, priors = values
         return PriorFunction(self._model.join_values(fixed), priors)
+
+    def under(self, model: Model) -> PriorFunction:
+        """The same with other values of the model's fixed parameters."""
+        return PriorFunction(model, self._priors)
 
     def __call__(self, x: Any) -> Any:
         """Log-density at (P,)."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -21,6 +23,10 @@ PART = 1e-3
 """A step is taken if it gains at least this share of what it should."""
 TINY = 1e-13
 """A step that is a smaller share of a parameter than this does not change it."""
+
+
+Given = Callable[[Array, Array], Derivatives]
+"""Value, gradient and Hessian at (P, S), given what is held, (D, S)."""
 
 
 class _Trial(NamedTuple):
@@ -54,6 +60,18 @@ class _Carry(NamedTuple):
     over: Array | bool
 
 
+class _Queue(NamedTuple):
+    """Searches of each subject, one after another."""
+
+    at: Array
+    """(S,): which of them goes on; as many as there are, if all are done."""
+    steps: Array
+    """(S,): its evaluations so far."""
+    carry: _Carry
+    found: Mode
+    """What those found that are done, (K, ...)."""
+
+
 def _begin(x: Array, at: Derivatives) -> _Carry:
     """Nothing has been tried, and everybody's next step is still to be planned."""
     ones, nobody = jnp.ones(x.shape[-1], x.dtype), jnp.zeros(x.shape[-1], bool)
@@ -62,13 +80,18 @@ def _begin(x: Array, at: Derivatives) -> _Carry:
     return _Carry(0, x, at, no_side(x, at, sure=jnp.isfinite(at.value)), ones, plan, trial, nobody, False)
 
 
-def _advance(planner: Planner, max_steps: Array | int, carry: _Carry) -> _Carry:
-    """Plan the next step, and try it, unless all have ended."""
+def _planned(planner: Planner, carry: _Carry) -> _Carry:
+    """Plan the next step, and see whose search is over."""
     last, trial = carry.plan, carry.trial
     following = planner.plan(carry.x, carry.at, carry.side, last.here, carry.radius)
     ends = trial.active & (carry.n > 0) & _ends(planner, carry, following)
     # Those who are there stay as they are, however long others take.
-    carry = carry._replace(plan=choose(trial.active, following, last), ended=carry.ended | ends)
+    return carry._replace(plan=choose(trial.active, following, last), ended=carry.ended | ends)
+
+
+def _advance(planner: Planner, max_steps: Array | int, carry: _Carry) -> _Carry:
+    """Plan the next step, and try it, unless all have ended."""
+    carry = _planned(planner, carry)
     over = (carry.n >= max_steps) | ~_active(planner, carry).any()
     # One place plans and one evaluates, so that each is compiled once.
     return lax.cond(over, lambda carry: carry, lambda carry: _try(planner, carry), carry)._replace(over=over)
@@ -172,14 +195,91 @@ class Newton:
         The decrement of the result is half the Newton decrement, where there is a kink including the distance to it. What
         it says is left to gain, a last step takes, if it is very little: the quadratic model is exact there.
         """
-        bound = limits[:, None]
-        unit = np.where(np.isfinite(bound), self.longest * bound, self.free)
-        planner = Planner(likelihood, prior, tol, bound, unit)
+        planner = self._planner(likelihood, prior, tol, limits)
         end = lax.while_loop(
             lambda carry: ~carry.over, lambda carry: _advance(planner, max_steps, carry), _begin(x, at)
         )
-        here, at = end.plan.here, end.at
-        hess = jnp.where(here < 1, here * at.hess + (1 - here) * end.side.at.hess, at.hess)
-        there = end.plan.decrement <= jnp.maximum(tol, ENOUGH)
-        last = jnp.where(there, jnp.clip(end.x + end.plan.step, -bound, bound) - end.x, 0.0)
-        return Mode(end.x, at, hess, end.plan.decrement, end.ended & ~there, last)
+        return _mode(planner, end)
+
+    def maximise_each(
+        self,
+        likelihood: Given,
+        prior: Given,
+        x: Array,
+        held: Array,
+        *,
+        tol: Array | float,
+        max_steps: Array | int,
+        limits: np.ndarray,
+    ) -> Mode:
+        """Several searches of each subject, one after another: whose search has ended begins with the next at once.
+
+        Parameters
+        ----------
+        likelihood, prior
+            Value, gradient and Hessian at (P, S), given what is held in the search, (D, S).
+        x, held
+            Where each search begins, (K, P, S), and what is held in it, (K, D, S).
+        tol, max_steps, limits
+            As for `maximise`; `max_steps` of each search.
+
+        Returns
+        -------
+        Mode
+            Of each search: every array has one more first axis, (K, ...).
+        """
+
+        def planner(held: Array) -> Planner:
+            return self._planner(lambda x: likelihood(x, held), lambda x: prior(x, held), tol, limits)
+
+        def step(queue: _Queue) -> _Queue:
+            now = planner(_taken(held, queue.at))
+            carry = _planned(now, queue.carry)
+            done = ~_active(now, carry) | (queue.steps >= max_steps)
+            here = done & (jnp.arange(len(x))[:, None] == queue.at)
+            # A value that is not taken may be NaN: it is chosen, not weighted.
+            keep = lambda all_, one: jnp.where(here.reshape(len(x), *[1] * (one.ndim - 1), -1), one, all_)  # noqa: E731
+            found = jax.tree.map(keep, queue.found, _mode(now, carry))
+            place = queue.at + done
+            begun = choose(done, _looking(_taken(x, place)), carry._replace(n=0, over=False))
+            tried = _try(planner(_taken(held, place)), begun._replace(n=carry.n, over=False))
+            return _Queue(place, jnp.where(done, 0, queue.steps) + 1, tried, found)
+
+        places = x.shape[-1]
+        carry = _looking(x[0])
+        empty = jax.eval_shape(lambda carry: _mode(planner(held[0]), carry), carry)
+        found = jax.tree.map(lambda leaf: jnp.zeros((len(x), *leaf.shape), leaf.dtype), empty)
+        start = _Queue(jnp.zeros(places, int), jnp.zeros(places, int), carry, found)
+        return lax.while_loop(lambda queue: (queue.at < len(x)).any(), step, start).found
+
+    def _planner(self, likelihood: Smooth, prior: Smooth, tol: Array | float, limits: np.ndarray) -> Planner:
+        bound = limits[:, None]
+        unit = np.where(np.isfinite(bound), self.longest * bound, self.free)
+        return Planner(likelihood, prior, tol, bound, unit)
+
+
+def _taken(values: Array, at: Array) -> Array:
+    """Everybody's own entry (..., S) of values (K, ..., S); the last one of those who are done."""
+    at = jnp.minimum(at, len(values) - 1)
+    return jnp.take_along_axis(values, at.reshape(1, *[1] * (values.ndim - 2), -1), axis=0)[0]
+
+
+def _looking(x: Array) -> _Carry:
+    """A search that is about to look at `x` (P, S), of which nothing is known yet."""
+    p, places = x.shape
+    hess = jnp.broadcast_to(-jnp.eye(p, dtype=x.dtype)[:, :, None], (p, p, places))
+    none, some = jnp.zeros(places, x.dtype), jnp.full(places, jnp.inf, x.dtype)
+    nobody = jnp.zeros(places, bool)
+    at = Derivatives(-some, jnp.zeros_like(x), hess)
+    plan = Plan(-some, at.grad, at.grad, some, some, none + 1, nobody, nobody)
+    trial = _Trial(~nobody, nobody, nobody, nobody)
+    return _Carry(0, x, at, no_side(x, at, sure=nobody), none + 1, plan, trial, nobody, False)
+
+
+def _mode(planner: Planner, end: _Carry) -> Mode:
+    """What a search found, where it stands."""
+    here, at = end.plan.here, end.at
+    hess = jnp.where(here < 1, here * at.hess + (1 - here) * end.side.at.hess, at.hess)
+    there = end.plan.decrement <= jnp.maximum(planner.tol, ENOUGH)
+    last = jnp.where(there, jnp.clip(end.x + end.plan.step, -planner.bound, planner.bound) - end.x, 0.0)
+    return Mode(end.x, at, hess, end.plan.decrement, end.ended & ~there, last)

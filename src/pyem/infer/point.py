@@ -22,7 +22,8 @@ from pyem.infer.other_modes import other_modes, several_modes
 from pyem.infer.outcome import as_point_fit, ended
 from pyem.infer.pooled import places_of, pooled_modes, without_shared_prior
 from pyem.infer.progress import progress_line
-from pyem.infer.starts import better, disagreement, plain_start, starting_points
+from pyem.infer.side_by_side import Way
+from pyem.infer.starts import better, disagreement, gain_of, plain_start, starting_points
 from pyem.infer.units import in_standard_units, laplace_in_units, units_of
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key, seed_of
@@ -114,8 +115,12 @@ def fit_map(
     if model.discrete:
         more = {name: settings[name] for name in ("priors", "mean", "sd", "log_prior", "common", "max_iter")}
         _require_unshared(common)
-        each = functools.partial(fit_map, **_without_discrete(model, more), key=key, progress=progress)
-        return fit_each(each, model, data, start, starts, settings, marginal=True)
+        more = _without_discrete(model, more)
+        each = functools.partial(fit_map, **more, key=key, progress=progress)
+        told = {name: more[name] for name in ("priors", "mean", "sd", "log_prior")}
+        given, result = (functools.partial(one, told, data) for one in (_prior_held, _map_held))
+        way = Way(given, max_iter, key, each, result, marginal=True)
+        return fit_each(way, model, data, start, starts, settings)
     model = ready_to_fit(model, data, in_parts=True)
     search = in_standard_units(model)
     # Begun here, what it needs is compiled while the search itself is.
@@ -132,19 +137,26 @@ def fit_map(
             warn(f"fit_map of {model.name!r}: {text}")
     if common:
         found, prior = _shared(model, data, prior, common, found, max_iter)
+    return _map_result(model, data, found, prior, trace, settings)
+
+
+def _map_result(
+    model: Model,
+    data: Dataset,
+    found: Laplace,
+    prior: PersonPrior,
+    trace: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> PointFit:
     density = None if prior.population is not None else prior.log_density(found.mode)
-    return as_point_fit(
-        "map",
-        model,
-        data,
-        found,
-        prior.population,
-        None,
-        *ended(found),
-        trace,
-        log_prior=density,
-        settings=settings,
-    )
+    told = {"log_prior": density, "settings": settings}
+    return as_point_fit("map", model, data, found, prior.population, None, *ended(found), trace, **told)
+
+
+def _map_held(told: Mapping[str, Any], data: Dataset, model: Model, found: Laplace) -> PointFit:
+    """The result with discrete parameters held."""
+    model = ready_to_fit(model, data)
+    return _map_result(model, data, found, given_prior(model, data, **told), {}, {})
 
 
 @renamed(max_steps="max_iter")
@@ -215,7 +227,8 @@ def fit_mle(
     if model.discrete:
         _require_unshared(common)
         each = functools.partial(fit_mle, max_iter=max_iter, key=key, progress=progress)
-        return fit_each(each, model, data, start, starts, settings, marginal=False)
+        way = Way(lambda held: None, max_iter, key, each, functools.partial(_mle_held, data))
+        return fit_each(way, model, data, start, starts, settings)
     model = ready_to_fit(model, data, in_parts=True)
     search = in_standard_units(model)
     points = starting_points(search, data, start, starts, key)
@@ -228,6 +241,16 @@ def fit_mle(
 def _require_memory(data: Dataset, common: Sequence[str]) -> None:
     if common:
         require_in_memory(data)
+
+
+def _prior_held(told: Mapping[str, Any], data: Dataset, model: Model) -> PersonPrior:
+    """The prior with discrete parameters held."""
+    return given_prior(model, data, **told)
+
+
+def _mle_held(data: Dataset, model: Model, found: Laplace) -> PointFit:
+    model = ready_to_fit(model, data)
+    return as_point_fit("mle", model, data, found, None, None, *ended(found), {}, settings={})
 
 
 def _require_unshared(common: Sequence[str]) -> None:
@@ -300,9 +323,7 @@ def _shared(
 
 def _gain(values: list[np.ndarray]) -> np.ndarray:
     """(S,): by how much the last of several starts is better than all before it."""
-    before = np.max(values[:-1], axis=0)
-    known = np.isfinite(before)
-    return np.where(known, values[-1] - np.where(known, before, 0.0), np.where(np.isfinite(values[-1]), np.inf, 0.0))
+    return gain_of(np.max(values[:-1], axis=0), values[-1])
 
 
 def _modes(estep: Any, prior: Priors | None, shape: tuple[int, ...]) -> Laplace:

@@ -74,11 +74,33 @@ def starting_points(
     return [first, *(first + 1.5 * sd * draw for draw in rng.normal(size=(starts - 1, *shape)))]
 
 
+def spread_points(model: Model, n: int, n_subjects: int, key: Any) -> list[np.ndarray]:
+    """`n` points (S, P), the same for everybody, that lie evenly in the ranges of the parameters.
+
+    Where a range has no end, they are within some sds of a typical population.
+    """
+    rng = generator(key)
+    shares = (rng.permuted(np.tile(np.arange(n), (model.n_params, 1)), axis=1).T + rng.random((n, model.n_params))) / n
+    low, high = np.array([one.transform.bounds for one in model.parameters for _ in one.names]).T
+    mean, sd = model.typical
+    wide = mean + 2 * sd * rng.normal(size=shares.shape)
+    closed = np.isfinite(high - low)
+    inside = np.where(closed, low + (high - low) * np.clip(shares, 1e-6, 1 - 1e-6), model.natural(wide))
+    x = np.where(closed, model.unconstrained(inside), wide)
+    return list(np.repeat(x[:, None], n_subjects, axis=1))
+
+
 def better(a: Laplace, b: Laplace, gain: np.ndarray) -> Laplace:
     """For each person the second of two, where that is a gain (S,), in nats."""
     take = gain > 1e-9
     pick = lambda one, other: np.where(take.reshape(-1, *[1] * (one.ndim - 1)), other, one)  # noqa: E731
     return Laplace(*(pick(one, other) for one, other in zip(a, b, strict=True)))
+
+
+def gain_of(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """(S,): by how much one value is better than another, of which minus infinity says that there is none."""
+    known = np.isfinite(before)
+    return np.where(known, now - np.where(known, before, 0.0), np.where(np.isfinite(now), np.inf, 0.0))
 
 
 def disagreement(values: np.ndarray, data: Dataset) -> list[str]:

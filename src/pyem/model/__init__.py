@@ -2,7 +2,17 @@
 
 from pyem.model.distribution import Bernoulli, Binomial, Categorical, Normal, Poisson
 from pyem.model.model import Model
-from pyem.model.modifiers import fix, tie, with_cues, with_lapse, with_range, with_side_bias, with_stickiness
+from pyem.model.modifiers import (
+    fix,
+    tie,
+    with_cues,
+    with_eligibility,
+    with_forgetting,
+    with_lapse,
+    with_range,
+    with_side_bias,
+    with_stickiness,
+)
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
 from pyem.model.rollout import rollout
@@ -26,6 +36,8 @@ __all__ = [
     "rollout",
     "tie",
     "with_cues",
+    "with_eligibility",
+    "with_forgetting",
     "with_lapse",
     "with_range",
     "with_side_bias",

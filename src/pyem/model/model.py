@@ -102,6 +102,9 @@ class Model:
         The pairs among the responses; made of `responses`.
     seconds
         Columns that are response times in seconds: milliseconds, and times that are not above 0, are an error.
+    from_zero
+        Whether the range of rewards is one of their sizes, gains and losses alike; made of ``reward_range="auto_zero"``, and
+        kept when that becomes numbers.
     recipe
         How `pyem.models.get` and functions such as `fix` made this model, so that a saved fit can name it: the registered
         name with its options, then each function with its arguments. Empty for models made otherwise.
@@ -141,10 +144,12 @@ class Model:
     design: BlockDesign | None = None
     joint: tuple[tuple[str, str], ...] = ()
     seconds: tuple[str, ...] = ()
+    from_zero: bool = False
     recipe: Recipe = dataclasses.field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", tuple(self.parameters))
+        object.__setattr__(self, "from_zero", self.from_zero or self.reward_range == "auto_zero")
         self._take_pairs()
         if (self.policy is None) == (self.log_likelihood is None):
             raise ValueError(f"model {self.name!r} needs either policy= or log_likelihood=, and not both")

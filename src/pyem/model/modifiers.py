@@ -15,6 +15,7 @@ from pyem.model.designed import designed
 from pyem.model.model import Model
 from pyem.model.ranges import with_range
 from pyem.model.response_modifiers import with_lapse, with_side_bias, with_stickiness
+from pyem.model.value_modifiers import with_eligibility, with_forgetting
 
 
 def fix(model: Either, **values: float) -> Either:
@@ -98,6 +99,9 @@ def _without(model: Model, names: Mapping[str, Any], label: str) -> Model:
 
 DERIVATIONS: dict[str, Callable[..., Any]] = {
     f.__name__: f
-    for f in (designed, fix, tie, with_cues, with_decision, with_lapse, with_range, with_side_bias, with_stickiness)
+    for f in (
+        *(designed, fix, tie, with_cues, with_decision, with_eligibility, with_forgetting),
+        *(with_lapse, with_range, with_side_bias, with_stickiness),
+    )
 }
 """What a recipe may name after the registered model."""

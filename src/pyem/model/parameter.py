@@ -27,7 +27,8 @@ class Parameter:
         Number of values, for vector parameters such as regression weights; None for a single number.
     values
         The few values that a discrete parameter may have, such as the capacity of working memory, in place of a transform.
-        `pyem.fit_mle` and `pyem.fit_map` try all of them for every person; other methods ask for it to be fixed.
+        `pyem.fit_mle` and `pyem.fit_map` try all of them for every person, `pyem.fit_em` sums over them; other methods ask for
+        it to be fixed.
     per_reward
         Whether the value is per range of the outcomes, as an inverse temperature is (see `Model.reward_range`).
 

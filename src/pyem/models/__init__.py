@@ -54,6 +54,7 @@ from pyem.models import (
     volatility,
     working_memory,
 )
+from pyem.models.equations import EQUATIONS
 from pyem.models.finding import found, kind_named, kinds_of
 
 _FACTORIES: dict[str, Callable[..., Model]] = {
@@ -131,6 +132,27 @@ def said(name: str) -> str:
     make = _FACTORIES[name]
     text = inspect.cleandoc((make.func if isinstance(make, functools.partial) else make).__doc__ or "")
     return re.split(r"\n(?:Parameters|References|Examples)\n-", text)[0].strip()
+
+
+def equations(name: str) -> tuple[str, ...]:
+    """What a registered model says, in equations: a line for each step, in plain text.
+
+    Q is a value, r a reward, c the option that was chosen, d a prediction error, K the number of options; ``<-`` is what a
+    trial does, sigma the logistic function, Phi the normal distribution.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model.
+
+    Examples
+    --------
+    >>> print(*equations("rw1a1b"), sep="; ")
+    d = r - Q[c]; Q[c] <- Q[c] + alpha d; p(choice) = softmax(beta Q)
+    """
+    if name not in _FACTORIES:
+        raise ValueError(f"there is no model {name!r}; the models are {', '.join(_FACTORIES)}")
+    return EQUATIONS.get(name, ())
 
 
 def get(name: str, **options: Any) -> Model:

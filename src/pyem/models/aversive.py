@@ -47,7 +47,8 @@ def aversive() -> Model:
     """Which of two options a shock follows: its probability is learned, its sizes (``magnitude0``, ``magnitude1``) are told.
 
     ``shocked`` is the option (0 or 1) that the shock followed or would have followed, whatever was chosen. Learning rates of
-    stable and volatile blocks are told apart by `pyem.by(model, alpha="phase")`.
+    stable and volatile blocks are told apart by `pyem.by(model, alpha="phase")`. Written from a description of the model: how
+    ``gamma`` bends the probability is not compared with the paper's equation.
 
     References
     ----------

@@ -141,6 +141,7 @@ def ewmv(win: float = 1.0) -> Model:
     """The exponential-weight mean-variance model of the balloon task: each pump is a gamble for its mean and its variance.
 
     Columns are those of `bart`. With experience the belief about bursts goes from ``psi`` to the share of pumps that burst.
+    Written from a description of the model: its variance and the weight of experience are not compared with the paper's.
 
     Parameters
     ----------

@@ -24,6 +24,8 @@ D = Parameter(
 )
 
 _BISHARA = "https://doi.org/10.1016/j.jmp.2008.10.002"
+WHOLE = 1 - 1e-12
+"""The largest shift: after a whole one no attention would be left that the next feedback could speak for."""
 _DIMENSIONS = ("match_colour", "match_form", "match_number")
 
 
@@ -53,7 +55,8 @@ def _shift(p: Record, attention: Array, trial: Record) -> tuple[Array, dict[str,
     total = signal.sum()
     # What says nothing of any dimension moves nothing.
     told = total > 0
-    shifted = attention + jnp.where(right, p.r, p.p) * (signal / jnp.where(told, total, 1.0) - attention)
+    rate = jnp.minimum(jnp.where(right, p.r, p.p), WHOLE)
+    shifted = attention + rate * (signal / jnp.where(told, total, 1.0) - attention)
     names = ("attention_colour", "attention_form", "attention_number")
     return jnp.where(told, shifted, attention), dict(zip(names, attention, strict=True))
 
@@ -63,7 +66,8 @@ def card_sorting(floor: float = 0.001) -> Model:
     """Wisconsin card sorting: one of four piles (``choice``), and whether it was ``correct`` (1 or 0).
 
     ``match_colour``, ``match_form`` and ``match_number`` are the piles that the card matches (codes 0 to 3). Attention to the
-    three begins at 1/3 each and moves to those that the feedback speaks for, in proportion to the attention they have.
+    three begins at 1/3 each and moves to those that the feedback speaks for, in proportion to the attention they have. The
+    floor is ours: that the paper has one is not known.
 
     Parameters
     ----------

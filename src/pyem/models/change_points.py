@@ -82,6 +82,8 @@ def change_point(
     the same units. What a new outcome changes depends on the probability that it follows on a change point, and on how many
     outcomes since the last one are remembered. Blocks start afresh: the first outcome is believed.
 
+    From 400 predictions ``lambda_`` is not recovered beside ``hazard`` (r .2): hold it, ``change_point(lambda_=1)``.
+
     Parameters
     ----------
     noise

@@ -129,6 +129,8 @@ def hgf(
     predicts it. Blocks start afresh. An update without a value (a precision that is not above 0) has diverged: the likelihood
     of all responses after it is zero.
 
+    From 320 outcomes ``omega3`` is not recovered (r .1): hold it, ``fix(model, omega3=-6)``, or compare with ``hgf(levels=2)``.
+
     Parameters
     ----------
     levels

@@ -233,7 +233,9 @@ class _Represent:
 def orl(unit: float | None = None) -> Model:
     """Outcome representation learning: how much a deck pays and how often it wins are learned apart, beside perseverance.
 
-    ``K`` is hardly recovered from 100 cards (r .3): hold it, ``fix(model, K=1.3)``.
+    ``K`` is hardly recovered from 100 cards (r .3): hold it, ``fix(model, K=1.3)``. Rates by wins and losses, frequencies of
+    the other decks (a third of the sign) and the order of setting and decay of perseverance are as published; that the rates
+    of the other decks are exchanged is from a description of the model.
 
     Parameters
     ----------

@@ -67,6 +67,8 @@ def meta_d(levels: int = 4, held: Held = "relative") -> Model:
     came to the same decision: with ``m_ratio`` = 1 it uses all that the decision used, below 1 less. Decisions and confidence
     are fitted together, so that the uncertainty about d' is part of that about ``m_ratio``.
 
+    What is held of the criterion, see `held`, is from a description of the method, and not compared with its authors' code.
+
     Parameters
     ----------
     levels

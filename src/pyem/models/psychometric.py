@@ -96,6 +96,9 @@ def psychometric(form: Form = "logistic", guess: float | None = None) -> Model:
     P(choice = 1) = guess + (1 - guess - lapse) F(intensity), where F is logistic or normal in slope (intensity - threshold), or
     Weibull, 1 - exp(-(intensity / threshold)^slope), of intensities above 0.
 
+    From 400 answers ``guess`` is hardly recovered (r .4 to .5): hold it at what guessing gives, ``psychometric(guess=0.5)`` of
+    two alternatives, or at 0 where nobody guesses.
+
     Parameters
     ----------
     form
@@ -129,6 +132,7 @@ def psychometric(form: Form = "logistic", guess: float | None = None) -> Model:
         options=2,
         inputs=("intensity",),
         autoscale=_IntensityScale(form),
+        share=True,
         task=shown(0, intensity=levels),
         doc=f"{form} psychometric function with guesses and lapses",
         reference=_WICHMANN,

@@ -145,27 +145,49 @@ def prospect(
     )
 
 
-def _ambiguous(p: Record, trial: Record) -> tuple[Array, Array]:
-    believed = trial.probability - p.beta * trial.ambiguity / 2
-    return power(trial.certain, p.alpha), believed * power(trial.amount, p.alpha)
+AmbiguityForm = Literal["linear", "exponential"]
+"""How what is hidden of a probability changes it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ambiguous:
+    form: AmbiguityForm
+
+    def __call__(self, p: Record, trial: Record) -> tuple[Array, Array]:
+        if self.form == "linear":
+            believed = trial.probability - p.beta * trial.ambiguity / 2
+        else:
+            believed = power(trial.probability, 1 + p.beta * trial.ambiguity)
+        return power(trial.certain, p.alpha), believed * power(trial.amount, p.alpha)
 
 
 @functools.lru_cache
-def ambiguity() -> Model:
+def ambiguity(form: AmbiguityForm = "linear") -> Model:
     """Choices between a sure gain, 0, and a lottery, 1, whose probability is partly hidden: (p - beta A / 2) v^alpha.
 
     ``ambiguity`` A is the share of the probability that is not known, 0 for a plain risk.
+
+    Parameters
+    ----------
+    form
+        ``"linear"``, as above, or ``"exponential"``, p^(1 + beta A) v^alpha, as that of Hsu et al. is described (it is not
+        compared with the paper's equation).
 
     References
     ----------
     Levy, I., Snell, J., Nelson, A. J., Rustichini, A., & Glimcher, P. W. (2010). Neural representation of subjective value
     under risk and ambiguity. Journal of Neurophysiology, 103(2), 1036-1047. https://doi.org/10.1152/jn.00853.2009
 
+    Hsu, M., Bhatt, M., Adolphs, R., Tranel, D., & Camerer, C. F. (2005). Neural systems responding to degrees of uncertainty
+    in human decision-making. Science, 310(5754), 1680-1683. https://doi.org/10.1126/science.1115327
+
     Examples
     --------
     >>> ambiguity().names
     ('alpha', 'beta', 'tau')
     """
+    if form not in ("linear", "exponential"):
+        raise ValueError(f"form={form!r}; choose 'linear' or 'exponential'")
     return between(
         "ambiguity",
         ("certain", "lottery"),
@@ -175,7 +197,7 @@ def ambiguity() -> Model:
             ),
             Parameter("beta", Real(), "aversion to ambiguity", mean=0.5, sd=0.5),
         ),
-        _ambiguous,
+        _Ambiguous(form),
         {
             "amount": (5.0, 8.0, 12.0, 20.0, 35.0),
             "probability": (0.13, 0.25, 0.38, 0.5),
