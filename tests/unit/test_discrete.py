@@ -69,7 +69,7 @@ def test_map_sums_the_evidence_of_the_values_and_draws_them(tmp_path):
 
 def test_methods_that_cannot_say_so():
     for method in (pyem.fit_bayes, pyem.fit_grid, pyem.fit_hbi, pyem.fit_nuts, pyem.fit_svi):
-        told = [MODEL, pyem.fix(MODEL, offset=0)] if method is pyem.fit_hbi else MODEL
+        told = {"free": MODEL, "held": pyem.fix(MODEL, offset=0)} if method is pyem.fit_hbi else MODEL
         with pytest.raises(ModelError, match=r"discrete parameter 'offset' \(-2, 0, 3\).*pyem.fix"):
             method(told, data())
     for more in ({"integrate": "exact"}, {"group": pyem.Group("student_t")}, {"group": pyem.Group(covariance="full")}):
