@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import jax.numpy as jnp
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -100,19 +102,33 @@ def test_rescorla_wagner_of_binary_inputs():
     assert 0 <= ours[0] - joint[0] < 1e-4
 
 
-def test_working_memory_at_the_published_maximum_of_one_person():
-    frame = pd.read_csv(DATA / "rlwm_collins2024_exp5.csv")
-    one = frame[frame["subject"] == frame["subject"].iloc[0]]
-    data = pyem.Dataset.from_frame(
-        one,
+def memory(frame):
+    return pyem.Dataset.from_frame(
+        frame,
         subject="subject",
         block="block",
         trial="trial",
         columns={name: name for name in ("stimulus", "set_size", "choice", "correct")},
         codes={"stimulus": range(1, 7), "choice": range(1, 4)},
     )
+
+
+def test_working_memory_at_the_published_maximum_of_one_person():
+    frame = pd.read_csv(DATA / "rlwm_collins2024_exp5.csv")
+    data = memory(frame[frame["subject"] == frame["subject"].iloc[0]])
     model = pyem.fix(pyem.models.get("rlwm", capacity=4), bias_rl=0.0, bias_wm=0.0)
     found = dict(alpha=0.048344, stick=0.003925, rho=0.981712, forget=0.147441, epsilon=0.017794)
     value = pyem.log_lik(model, data, [[found[name] for name in model.names]])
     # The parameters are given to six digits, the value to four.
     np.testing.assert_allclose(value, -262.3149, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_working_memory_of_everybody_is_fitted_as_well_as_published():
+    data = memory(pd.read_csv(DATA / "rlwm_collins2024_exp5.csv"))
+    model = pyem.fix(pyem.models.get("rlwm", capacity=(2, 3, 4, 5)), bias_rl=0.0, bias_wm=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        fit = pyem.fit_mle(model, data)
+    assert fit.log_lik.sum() > -7306.4459 - 1e-3
+    assert (fit.log_lik[:3] > np.array([-262.3149, -220.3725, -327.1309]) - 1e-3).all()
