@@ -1,10 +1,9 @@
 """Real data and numbers that others published or that an independent implementation gave."""
 
+import warnings
 from pathlib import Path
 
 import jax.numpy as jnp
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
