@@ -27,14 +27,8 @@ METHODS = ("em", "map", "mle", "bayes", "nuts", "svi", "hbi")
 HIERARCHICAL = ("em", "bayes", "nuts", "svi")
 RESUMED = ("em", "nuts", "svi")
 """Methods that keep where they stand."""
-MODIFIERS = {
-    "lapse": "response",
-    "stickiness": "response",
-    "side_bias": "response",
-    "cues": "cues",
-    "forgetting": "values",
-    "eligibility": "values",
-}
+_OF_RESPONSES, _OF_VALUES = ("lapse", "stickiness", "side_bias"), ("forgetting", "eligibility")
+MODIFIERS = dict.fromkeys(_OF_RESPONSES, "response") | dict.fromkeys(_OF_VALUES, "values") | {"cues": "cues"}
 """What may be added to a model, and which argument a value that follows is."""
 
 
