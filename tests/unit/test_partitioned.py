@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ def test_what_needs_all_trials_is_refused(opened: PartitionedDataset, tmp_path: 
     FRAME.to_excel(tmp_path / "a.xlsx", index=False)
     with pytest.raises(DataError, match="neither a plain text file nor Parquet"):
         Dataset.open(tmp_path / "a.xlsx", **ASKED)
-    plain = dataclasses.replace(pyem.opaque_model("plain", {"b": pyem.Real()}, lambda x, trials: 0.0))
+    plain = pyem.opaque_model(lambda p, trials: 0.0, RW.parameters)
     with pytest.raises(ModelError, match="plain Python function"):
         pyem.fit_mle(plain, opened)
 
@@ -236,14 +237,15 @@ def test_em_goes_on_where_it_was_killed(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pyem.FitWarning)
         for data, kills in ((opened, (1, 2)), (whole, (3,))):
-            straight, folder = pyem.fit_em(RW, data), tmp_path / str(data.n_trials) / type(data).__name__
+            fit = partial(pyem.fit_em, RW, data, max_iter=6)
+            straight, folder = fit(), tmp_path / str(data.n_trials) / type(data).__name__
             for n in kills:
                 with monkeypatch.context() as patch:
                     killed_after(n, patch)
                     with pytest.raises(KeyboardInterrupt):
-                        pyem.fit_em(RW, data, checkpoint=folder)
+                        fit(checkpoint=folder)
             for _ in ("goes on", "is there already"):
-                again = pyem.fit_em(RW, data, checkpoint=folder)
+                again = fit(checkpoint=folder)
                 for name in ("x", "cov", "log_lik", "status", "information"):
                     np.testing.assert_array_equal(getattr(again, name), getattr(straight, name))
                 np.testing.assert_array_equal(again.trace["vector"], straight.trace["vector"])
@@ -305,9 +307,9 @@ def test_samplers_go_on_where_they_were_killed(
         {"draws": 110, "warmup": 120, "chains": 2} if name == "nuts" else {"draws": 50, "correct": False}
     )
     fit = getattr(pyem, f"fit_{name}")
-    start = pyem.fit_em(RW, whole)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pyem.FitWarning)
+        start = pyem.fit_em(RW, whole, max_iter=20)
         straight = fit(RW, whole, start=start, key=1, **options)
         for n in (2, 5):
             with monkeypatch.context() as patch:
