@@ -191,16 +191,8 @@ class PartitionedDataset:
 
     def n_responses(self, model: Model) -> np.ndarray:
         """Number of trials of each subject that count in the likelihood, (S,)."""
-        key = (
-            "responses",
-            model.columns,
-            model.responses,
-            model.inputs,
-            model.between,
-            model.joint,
-            model.lagged,
-            model.optional,
-        )
+        shown = (model.inputs, model.between, model.joint, model.lagged, model.optional)
+        key = (model.columns, model.responses, *shown, model.log_likelihood is None)
         if key not in self._known:
             self._known[key] = np.concatenate([part.n_responses(model) for _, part in self.parts()])
         return self._known[key]
