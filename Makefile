@@ -13,7 +13,7 @@ LOCKS := aif dask docs pymc
 # The newest Python that is installed and that the dependencies have wheels for.
 NEWEST_PYTHON ?= $(shell for v in 3.13 3.12; do python$$v -c "" 2>/dev/null && command -v python$$v && exit; done; echo $(PYTHON))
 # What depends on other packages' versions most: tables, files, ArviZ, figures, results.
-EDGES := tests/unit/test_export.py tests/unit/test_files.py tests/unit/test_fit_contract.py tests/unit/test_table.py
+EDGES := tests/unit/test_coded_files.py tests/unit/test_export.py tests/unit/test_files.py tests/unit/test_fit_contract.py tests/unit/test_table.py
 COMPILE = $(UV) pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml
 
