@@ -4,12 +4,15 @@ WORKERS ?= 2
 
 BIN := .venv/bin
 ENV := .venv/.installed
+APP_ENV := .venv/.installed-app
 DOCS_ENV := .venv/.installed-docs
 AIF_ENV := .venv/.installed-aif
 DASK_ENV := .venv/.installed-dask
 PYMC_ENV := .venv/.installed-pymc
 UV := .lock-venv/bin/uv
-LOCKS := aif dask docs pymc
+LOCKS := aif browser dask docs pymc
+# Examples that are notebooks, too.
+NOTEBOOKS := bayes custom_model glm notebook rl tmaze
 # The newest Python that is installed and that the dependencies have wheels for.
 NEWEST_PYTHON ?= $(shell for v in 3.13 3.12; do python$$v -c "" 2>/dev/null && command -v python$$v && exit; done; echo $(PYTHON))
 # What depends on other packages' versions most: tables, files, ArviZ, figures, results.
@@ -53,6 +56,10 @@ $(PYMC_ENV): requirements/pymc.txt $(ENV)
 	$(BIN)/python -m pip install --quiet -r requirements/pymc.txt
 	@touch $@
 
+$(APP_ENV): requirements/browser.txt $(ENV)
+	$(BIN)/python -m pip install --quiet -r requirements/browser.txt
+	@touch $@
+
 $(DOCS_ENV): requirements/docs.txt $(ENV)
 	$(BIN)/python -m pip install --quiet -r requirements/docs.txt
 	@touch $@
@@ -68,7 +75,7 @@ test: lint ## check format, lint, layers and types, and run the unit tests and d
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 10; tests=$$?; \
 	wait $$types || { cat $$told; tests=1; }; rm -f $$told; exit $$tests
 
-test-slow: $(AIF_ENV) $(DASK_ENV) $(PYMC_ENV) ## run the tests marked slow, and those that compare with pymdp and PyMC
+test-slow: $(AIF_ENV) $(APP_ENV) $(DASK_ENV) $(PYMC_ENV) ## run the tests marked slow, and those that compare with pymdp and PyMC
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow
 	$(BIN)/python -m pytest tests/aif/test_pymdp.py tests/aif/test_pybefit.py
 	$(MAKE) test-lowest test-newest
@@ -99,10 +106,14 @@ bench: $(ENV) ## run the benchmarks
 	$(BIN)/python -m benchmarks
 
 docs: $(DOCS_ENV) ## build the documentation into site/
+	@mkdir -p docs/notebooks
+	for name in $(NOTEBOOKS); do \
+		$(BIN)/jupytext --quiet --to ipynb --output docs/notebooks/$$name.ipynb examples/$$name.py || exit 1; \
+	done
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean: ## remove caches and builds, but neither results nor environments
-	rm -rf build dist site .pytest_cache .ruff_cache .jax_cache src/*.egg-info
+	rm -rf build dist site docs/notebooks .pytest_cache .ruff_cache .jax_cache src/*.egg-info
 	find . -path "./.venv*" -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 $(UV):

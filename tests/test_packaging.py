@@ -23,6 +23,8 @@ def test_a_source_distribution_has_pages_examples_and_tests(tmp_path):
         "mkdocs.yml",
         "requirements/dev.txt",
         "src/pyem/py.typed",
+        "src/pyem/plot/reports/templates/report.css",
+        "src/pyem/plot/reports/templates/report.html",
         "tests/cli/test_help.py",
         "tests/data/saved_0.1.0/em.nc",
     } <= names

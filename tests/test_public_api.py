@@ -106,6 +106,7 @@ API = {
     "random_effects_bms",
     "recovery",
     "regress",
+    "report",
     "rollout",
     "selection",
     "simulate",

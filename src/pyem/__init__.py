@@ -93,6 +93,7 @@ _WHERE = {
     "random_effects_bms": "selection.random_effects",
     "recovery": "study.parameter_recovery",
     "regress": "engine.regress",
+    "report": "plot.reports.report",
     "rollout": "model.rollout",
     "simulate": "simulation.play",
     "tie": "model.modifiers",

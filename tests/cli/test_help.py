@@ -8,7 +8,7 @@ import pyem
 from pyem.cli import app
 from tests.cli.run import pyem_command, python
 
-COMMANDS = ("models", "simulate", "fit", "repeat", "compare", "plot", "ppc")
+COMMANDS = ("models", "simulate", "fit", "repeat", "compare", "plot", "ppc", "report", "app")
 WITHOUT_JAX = """
 import sys
 from pyem.cli import app

@@ -96,8 +96,16 @@ def _source_digest() -> str:
 
 def _described_models() -> list[dict[str, Any]]:
     from pyem import models
+    from pyem.models.finding import kinds_of
 
-    words = {name: {"said": models.said(name), "equations": models.equations(name)} for name in models.names()}
+    words = {
+        name: {
+            "said": models.said(name),
+            "equations": models.equations(name),
+            "kinds": [kind.name for kind in kinds_of(name)],
+        }
+        for name in models.names()
+    }
     return [_described(models.get(name)) | words[name] for name in models.names()]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyem
@@ -34,6 +34,20 @@ def read_data(request: Request, models: Sequence[Model], *, design: bool = False
     more = {"join_rows_by": request.join_rows_by or None, "count": request.count, "teach": request.teach}
     text = {"separator": request.separator, "encoding": request.encoding, "decimal": request.decimal}
     frame = read_paths(request.data, request.pattern, how | more, **text)
+    columns, conditions = columns_of(request, models, frame, design=design)
+    return pyem.Dataset.from_frame(frame, **arguments(request, models, frame, columns, conditions), **more)
+
+
+def columns_of(
+    request: Request, models: Sequence[Model], frame: pd.DataFrame, *, design: bool = False
+) -> tuple[dict[str, Any], list[str]]:
+    """The models' names for columns and the table's, and those of them that only formulas name.
+
+    Raises
+    ------
+    DataError
+        If a column that a model needs is neither mapped nor there.
+    """
     needed = dict.fromkeys(name for model in models for name in (model.inputs if design else model.columns))
     own = dict.fromkeys(name for model in models for name in model.columns if name in needed or name in frame.columns)
     columns: dict[str, Any] = {name: request.columns.get(name, name) for name in own} | dict(request.columns)
@@ -46,25 +60,46 @@ def read_data(request: Request, models: Sequence[Model], *, design: bool = False
             f"{users} needs the column {absent[0]!r}, but {sources.described(request.data)} has "
             f"{', '.join(map(repr, frame.columns))}; say which one it is with --column {absent[0]}=COLUMN"
         )
+    return columns, conditions
+
+
+def arguments(
+    request: Request,
+    models: Sequence[Model],
+    frame: pd.DataFrame,
+    columns: Mapping[str, Any],
+    conditions: Sequence[str] = (),
+) -> dict[str, Any]:
+    """What `pyem.Dataset.from_frame` is told of a table, but for rows that belong together or do not count.
+
+    Parameters
+    ----------
+    request, models
+        What was asked for.
+    frame
+        The table.
+    columns
+        The models' names for columns, and the table's.
+    conditions
+        Columns that only formulas name.
+    """
     given = {name: _labels(frame, columns.get(name), labels) for name, labels in request.codes.items()}
-    return pyem.Dataset.from_frame(
-        frame,
-        subject=request.subject,
-        block=list(request.block),
-        trial=request.trial,
-        columns=columns,
-        codes=dict.fromkeys([*_codes_of_all(models, request), *_text(frame, conditions)]) | given,
-        values=request.values,
-        missing=request.missing,
-        covariates=list(request.covariates),
-        missing_outcome=request.missing_outcome,
-        where=request.where,
-        exclude=request.exclude,
-        people=request.people,
-        unmatched=request.unmatched,
-        reference=request.reference,
-        **more,
-    )
+    return {
+        "subject": request.subject,
+        "block": list(request.block),
+        "trial": request.trial,
+        "columns": dict(columns),
+        "codes": dict.fromkeys([*_codes_of_all(models, request), *_text(frame, conditions)]) | given,
+        "values": request.values,
+        "missing": request.missing,
+        "covariates": list(request.covariates),
+        "missing_outcome": request.missing_outcome,
+        "where": request.where,
+        "exclude": request.exclude,
+        "people": request.people,
+        "unmatched": request.unmatched,
+        "reference": request.reference,
+    }
 
 
 def _codes_of_all(models: Sequence[Model], request: Request) -> list[str]:

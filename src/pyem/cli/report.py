@@ -28,6 +28,7 @@ FIT = "fit.nc"
 FIGURES = ("parameters", "estimates", "choice_curves", "choice_curves_by_block", "trace", "comparison", "ppc")
 CHECKS = ("ppc.csv", "ppc_curves.csv", "ppc_group.csv")
 FIGURE_FORMATS = ("png", "pdf", "svg")
+REPORTS = ("report.html", "report.md", "report.docx")
 
 
 # -- folders ------------------------------------------------------------------------------------------------------------
@@ -76,9 +77,9 @@ def _foreign(path: Path) -> list[Path]:
         known = {path / name for name in log["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         known = set()
-    # `pyem plot` adds figures later, in other formats too.
+    # `pyem plot` adds figures later, in other formats too, and `pyem report` a report.
     drawn = {file.parent / f"{name}.{kind}" for file in known for name in FIGURES for kind in FIGURE_FORMATS}
-    drawn |= {file.parent / name for file in known for name in CHECKS}
+    drawn |= {file.parent / name for file in known for name in (*CHECKS, *REPORTS)}
     return [file for file in path.rglob("*") if not file.is_dir() and file not in known | drawn]
 
 

@@ -129,9 +129,26 @@ def search(text: str = "", *, task: str | None = None) -> list[str]:
 
 def said(name: str) -> str:
     """What the model says, with its equations, in the words of its definition: the text before the list of its options."""
+    return re.split(r"\n(?:Parameters|References|Examples)\n-", _docstring(name))[0].strip()
+
+
+def cited(name: str) -> list[str]:
+    """The publications that a model comes from, each as a list of references has it, with its DOI where it has one.
+
+    Examples
+    --------
+    >>> cited("rw2a1b")[0].partition(" (")[0]
+    "Niv, Y., Edlund, J. A., Dayan, P., & O'Doherty, J. P."
+    """
+    _, _, text = _docstring(name).partition("\nReferences\n----------\n")
+    text = re.split(r"\n\n\w+\n---", text)[0]
+    found = [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
+    return found or [get(name).reference]
+
+
+def _docstring(name: str) -> str:
     make = _FACTORIES[name]
-    text = inspect.cleandoc((make.func if isinstance(make, functools.partial) else make).__doc__ or "")
-    return re.split(r"\n(?:Parameters|References|Examples)\n-", text)[0].strip()
+    return inspect.cleandoc((make.func if isinstance(make, functools.partial) else make).__doc__ or "")
 
 
 def equations(name: str) -> tuple[str, ...]:

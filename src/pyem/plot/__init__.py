@@ -14,6 +14,7 @@ from pyem.plot.figures import (
 from pyem.plot.numbers import all_numbers, figure_numbers
 from pyem.plot.selection import plot_frequencies, plot_responsibilities
 from pyem.plot.studies import plot_power, plot_precision, plot_ranks
+from pyem.plot.posterior import plot_correlations, plot_densities, plot_latents, save_figure
 
 __all__ = [
     "all_numbers",
@@ -22,9 +23,12 @@ __all__ = [
     "plot_choice_curves",
     "plot_comparison",
     "plot_confusion",
+    "plot_correlations",
+    "plot_densities",
     "plot_effects",
     "plot_estimates",
     "plot_frequencies",
+    "plot_latents",
     "plot_parameters",
     "plot_power",
     "plot_precision",
@@ -32,4 +36,5 @@ __all__ = [
     "plot_recovery",
     "plot_responsibilities",
     "plot_trace",
+    "save_figure",
 ]

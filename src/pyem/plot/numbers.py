@@ -227,7 +227,9 @@ def _curve(chosen: np.ndarray, predicted: np.ndarray, width: int, n_trials: int)
 
 def title_of(fit: Fit, what: str) -> str:
     """The title of a figure."""
-    return f"{what}, {fit.model.name}, {fit.data.n_subjects} people"
+    # A design's name has its formulas, which may be wider than the figure.
+    model = fit.model.design.base if fit.model.design else fit.model
+    return f"{what}, {model.name}, {fit.data.n_subjects} people"
 
 
 def labels_of(fit: Fit) -> list[str]:

@@ -69,7 +69,7 @@ def to_apa(table: pd.DataFrame, *, digits: int = 2, level: float = 0.95) -> pd.D
     ends = {low: high for low, high in ends.items() if high in table}
     for name in map(str, table):
         if name in ends:
-            low, high = ([_number(v, digits) for v in table[end]] for end in (name, ends[name]))
+            low, high = ([number_text(v, digits) for v in table[end]] for end in (name, ends[name]))
             out[_interval_name(name, level)] = [_bracketed(a, b) for a, b in zip(low, high, strict=True)]
         elif name not in ends.values():
             out[NAMES.get(name, name.replace("_", " "))] = [_cell(name, value, digits) for value in table[name]]
@@ -148,18 +148,20 @@ def _cell(name: str, value: Any, digits: int) -> str:
     if not isinstance(value, numbers.Real) or isinstance(value, bool | np.bool_):
         return DASH if value is None or value != value else str(value)
     if name == "p" or name.startswith("p_") or name.endswith("_p"):
-        return _probability(float(value))
-    text = _number(value, digits)
-    return _without_zero(text) if name in BELOW_ONE else text
+        return probability_text(float(value))
+    text = number_text(value, digits)
+    return without_zero(text) if name in BELOW_ONE else text
 
 
-def _probability(p: float) -> str:
+def probability_text(p: float) -> str:
+    """A probability with three decimals, without a leading zero, and ``< .001`` below that."""
     if np.isnan(p):
         return DASH
-    return "< .001" if p < 0.001 else "> .999" if p > 0.999 else _without_zero(f"{p:.3f}")
+    return "< .001" if p < 0.001 else "> .999" if p > 0.999 else without_zero(f"{p:.3f}")
 
 
-def _number(value: Any, digits: int) -> str:
+def number_text(value: Any, digits: int = 2) -> str:
+    """A number with `digits` decimals, with one digit that counts where it would round to 0, and a true minus sign."""
     if isinstance(value, numbers.Integral):
         return f"{int(value):d}"
     value = float(value)
@@ -174,7 +176,8 @@ def _number(value: Any, digits: int) -> str:
     return text.replace("-", MINUS) if value < 0 else text
 
 
-def _without_zero(text: str) -> str:
+def without_zero(text: str) -> str:
+    """The text of a number that cannot exceed 1, without the zero before the decimal point."""
     return re.sub(rf"^({MINUS}?)0\.", r"\1.", text)
 
 

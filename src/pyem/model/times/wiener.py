@@ -30,7 +30,7 @@ class Wiener(NamedTuple):
     seconds.
     The standard deviation of the noise is 1 a second (other programs have 0.1: their drifts and bounds are a tenth of ours).
 
-    Parameters
+    Attributes
     ----------
     v
         Drift towards the upper bound.

@@ -1,0 +1,197 @@
+"""What is chosen on the page as a request of the command line, and where on the page an error belongs."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pyem.cli.runs import Request
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pyem.data.dataset import Dataset
+
+METHODS = {
+    "em": "Hierarchical: people and their group together (EM)",
+    "map": "Each person under the same prior (MAP)",
+    "mle": "Each person alone (maximum likelihood)",
+    "bayes": "Full posterior of the group in seconds (bayes)",
+    "nuts": "Full posterior by sampling, slower (NUTS)",
+}
+"""Methods of the page, and what they are called there."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What was chosen on the page.
+
+    Parameters
+    ----------
+    models
+        As the command line names them.
+    subject, block, trial
+        Columns of the table; None for none.
+    columns
+        The models' names for columns, and the table's.
+    missing
+        Values that mark a missing one, by the models' names for columns.
+    where
+        Which rows count; empty for all.
+    exclude
+        People who are left out.
+    terms
+        For each parameter the columns that it depends on.
+    together
+        Parameters whose columns act on each other (an interaction).
+    covariates
+        Columns with one value for each person that shift all parameters of the group.
+    method, seed
+        How to fit, and the seed of whatever is random.
+    """
+
+    models: tuple[str, ...]
+    subject: str | None
+    block: str | None = None
+    trial: str | None = None
+    columns: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
+    missing: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    where: str = ""
+    exclude: tuple[str, ...] = ()
+    terms: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    together: tuple[str, ...] = ()
+    covariates: tuple[str, ...] = ()
+    method: str = "em"
+    seed: int = 0
+
+
+def formula(parameter: str, columns: Sequence[str], *, together: bool) -> str:
+    """What a parameter depends on, as a formula.
+
+    Examples
+    --------
+    >>> formula("alpha", ["drug", "age group"], together=True)
+    'alpha ~ drug * `age group`'
+    """
+    words = [name if name.isidentifier() else f"`{name}`" for name in columns]
+    return f"{parameter} ~ {(' * ' if together else ' + ').join(words)}"
+
+
+def request_of(answers: Answers, path: str) -> Request:
+    """The request that asks for what was chosen, of the file `path`.
+
+    Examples
+    --------
+    >>> request_of(Answers(("rw1a1b",), "id", columns={"choice": "key", "reward": None}), "data.csv").command()
+    'pyem fit data.csv --model rw1a1b --subject id --column choice=key --seed 0'
+    """
+    marks = {name: parts for name, text in answers.missing.items() if (parts := _parts(text))}
+    formulas = [
+        formula(parameter, columns, together=parameter in answers.together)
+        for parameter, columns in answers.terms.items()
+        if columns
+    ]
+    return Request(
+        data=path,
+        models=answers.models,
+        subject=answers.subject or "subject",
+        block=(answers.block,) if answers.block else (),
+        trial=answers.trial,
+        columns={name: column for name, column in answers.columns.items() if column},
+        missing=marks,
+        where=answers.where.strip() or None,
+        exclude=answers.exclude,
+        formulas=tuple(formulas),
+        covariates={name: [] for name in answers.covariates},
+        method=answers.method,
+        seed=answers.seed,
+    )
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def shown(request: Request, name: str) -> Request:
+    """The same request of a file that is called `name`, as the user knows it."""
+    return dataclasses.replace(request, data=name)
+
+
+def words(request: Request) -> list[str]:
+    """What the command line is called with."""
+    import shlex
+
+    return shlex.split(request.command())[1:]
+
+
+def checked(request: Request) -> tuple[Dataset, list[str]]:
+    """The data as they are read for the models, and what was inferred.
+
+    Raises
+    ------
+    ValueError
+        If the table, a column or a model is not what was expected.
+    """
+    from pyem.cli import reading, runs
+    from pyem.cli.designs import make_design
+
+    runs.check_request(request)
+    models = runs.make_models(request)
+    data = reading.read_data(request, models)
+    for model in models:
+        runs.make_group(request, model)
+        make_design(request, model)
+    return data, list(data.notes)
+
+
+def table_of(path: str) -> pd.DataFrame:
+    """The table of a file, as it is read before anybody says what its columns are.
+
+    Raises
+    ------
+    DataError
+        If the file is no table.
+    """
+    from pyem.data.many_files import read_paths
+
+    return read_paths(path, None, {"subject": "", "columns": {}})
+
+
+PLACES = (("--where", "where"), ("--exclude", "exclude"), ("--formula", "terms"), ("--covariate", "covariates"))
+"""Words of errors that say which part of the page they are about."""
+
+
+def place_of(error: str, answers: Answers) -> str:
+    """Which part of the page an error is about: ``"subject"``, ``"column:choice"``, ``"where"``, ... else ``"data"``.
+
+    Examples
+    --------
+    >>> answers = Answers(("rw1a1b",), "id", columns={"choice": "key"})
+    >>> place_of("column 'key' has code 3 for subject 's12', but rw1a1b has 2 options", answers)
+    'column:choice'
+    >>> place_of("the file is empty", answers)
+    'data'
+    """
+    for word, place in PLACES:
+        if word in error or re.match(rf"{word.removeprefix('--')}\b", error):
+            return place
+    named = re.findall(r"'([^']+)'", error)
+    for text in named:
+        for name, column in answers.columns.items():
+            if text in (name, column):
+                return f"column:{name}"
+        for place in ("subject", "block", "trial"):
+            if text == getattr(answers, place):
+                return place
+    return "data"
+
+
+def option_words(request: Request) -> dict[str, Any]:
+    """Arguments of `pyem.Dataset.read` that are not those of the table."""
+    return {
+        name: value
+        for name in ("pattern", "separator", "encoding", "decimal")
+        if (value := getattr(request, name)) is not None
+    }

@@ -1,0 +1,167 @@
+"""Work of the page in processes of their own, which end when they are told to, and with the browser's tab."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+GRACE = 5.0
+"""Seconds after which a tab that is gone is not coming back."""
+PATIENCE = 3.0
+"""Seconds that a process has to end when it is told to."""
+
+
+@dataclasses.dataclass
+class Job:
+    """A command of ``pyem`` at work.
+
+    Parameters
+    ----------
+    process
+        Of the command, which leads a group of its own.
+    said, told
+        Files of its output and of its errors.
+    started
+        When, by `time.monotonic`.
+    """
+
+    process: subprocess.Popen[bytes]
+    said: Path
+    told: Path
+    started: float
+    stopped: bool = False
+
+    @classmethod
+    def start(cls, words: Sequence[str], folder: Path, name: str) -> Job:
+        """Start ``pyem WORDS...`` in a folder. Words are arguments, never a line for a shell."""
+        said, told = folder / f"{name}.out", folder / f"{name}.err"
+        with open(said, "wb") as out, open(told, "wb") as err:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "pyem", *words],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        return cls(process, said, told, time.monotonic())
+
+    @property
+    def running(self) -> bool:
+        """Whether it is still at work."""
+        return self.process.poll() is None
+
+    @property
+    def done(self) -> bool:
+        """Whether it ended well."""
+        return self.process.poll() == 0
+
+    @property
+    def seconds(self) -> float:
+        """Since it was started."""
+        return time.monotonic() - self.started
+
+    def output(self) -> str:
+        """What it has said so far."""
+        return self.said.read_text(encoding="utf-8", errors="replace")
+
+    def warnings(self) -> list[str]:
+        """What it warned of."""
+        lines = self.told.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
+
+    def error(self) -> str:
+        """Why it ended badly, in its own words."""
+        text = self.told.read_text(encoding="utf-8", errors="replace").strip()
+        _, mark, message = text.rpartition("error: ")
+        return message if mark else text or f"the process ended with {self.process.poll()}"
+
+    def stop(self) -> None:
+        """End it, with all processes that it has started."""
+        if not self.running:
+            return
+        self.stopped = True
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+class Workplace:
+    """What one tab has: a folder that nobody else reads, and jobs in it."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="pyem-app-"))
+        self.jobs: dict[str, Job] = {}
+        self.closed = False
+        self._lock = threading.Lock()
+        # Where the server ends before the tab does.
+        atexit.register(self.close)
+
+    def start(self, name: str, words: Sequence[str]) -> Job:
+        """Start a job; one of the same name that is at work is ended."""
+        with self._lock:
+            if self.closed:
+                raise RuntimeError("this tab was closed")
+            if name in self.jobs:
+                self.jobs[name].stop()
+            self.jobs[name] = Job.start(words, self.folder, name)
+            return self.jobs[name]
+
+    def keep(self, name: str, content: bytes) -> Path:
+        """Write a file of the user into the folder, under a name without any path."""
+        path = self.folder / (Path(name.replace("\\", "/")).name or "data.csv")
+        path.write_bytes(content)
+        return path
+
+    def close(self) -> None:
+        """End all jobs and remove all files."""
+        with self._lock:
+            self.closed = True
+            for job in self.jobs.values():
+                job.stop()
+            shutil.rmtree(self.folder, ignore_errors=True)
+        atexit.unregister(self.close)
+
+
+def close_with(
+    workplace: Workplace, is_there: Callable[[], bool], *, grace: float = GRACE, every: float = 0.5
+) -> threading.Thread:
+    """Close a workplace as soon as its tab has been gone for `grace` seconds.
+
+    Parameters
+    ----------
+    workplace
+        What is closed.
+    is_there
+        Whether the tab is connected.
+    grace, every
+        Seconds.
+    """
+
+    def watch() -> None:
+        seen = time.monotonic()
+        while time.monotonic() - seen < grace and not workplace.closed:
+            if is_there():
+                seen = time.monotonic()
+            time.sleep(every)
+        workplace.close()
+
+    thread = threading.Thread(target=watch, daemon=True, name="pyem-app-watch")
+    thread.start()
+    return thread

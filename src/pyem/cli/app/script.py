@@ -1,0 +1,78 @@
+"""The Python script that does what was chosen on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pyem.cli import reading, runs
+from pyem.cli.app.asking import option_words
+from pyem.cli.designs import make_design
+from pyem.cli.runs import Request
+from pyem.engine.regress import Regression
+from pyem.plot.reports.repeat import VERBS, call, model_call, written
+from pyem.population.group import Group
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pyem.model.model import Model
+
+
+def python_script(request: Request, frame: pd.DataFrame) -> str:
+    """Lines of Python that give the same numbers as the command line of `request`.
+
+    Parameters
+    ----------
+    request
+        What was asked for; its data is the name that the script reads.
+    frame
+        The table, from which codes of columns are known.
+    """
+    models = runs.make_models(request)
+    names = runs.names_of_fits(request, models)
+    lines = ["import pyem", "", *_reading(request, models, frame), "", "fits = {}"]
+    for name, model in zip(names, models, strict=True):
+        lines += [
+            "",
+            f"model = {_model(request, model)}",
+            f"fits[{name!r}] = {_fit(request, model)}",
+            f"print(fits[{name!r}])",
+        ]
+    if len(models) > 1:
+        lines += ["", f"print({call('pyem.compare_fits', 'fits', key=request.seed)})"]
+    return "\n".join([*lines, "", "pyem.report(fits, 'report.html')", ""])
+
+
+def _reading(request: Request, models: Sequence[Model], frame: pd.DataFrame) -> list[str]:
+    columns, conditions = reading.columns_of(request, models, frame)
+    told: dict[str, Any] = reading.arguments(request, models, frame, columns, conditions)
+    told |= {"join_rows_by": list(request.join_rows_by), "count": request.count, "teach": request.teach}
+    # What is said by saying nothing.
+    usual = {"missing_outcome": "skip", "unmatched": "error"}
+    kept = {name: value for name, value in (option_words(request) | told).items() if value and usual.get(name) != value}
+    each = [f"    {name}={written(value)}," for name, value in kept.items()]
+    return ["data = pyem.Dataset.read(", f"    {request.data!r},", *each, ")", "print(data)"]
+
+
+def _model(request: Request, model: Model) -> str:
+    text, design = model_call(model) or repr(model.name), make_design(request, model)
+    if not isinstance(design, Regression):
+        return text
+    mine = [one for one in request.formulas if one.partition("~")[0].strip() in model.names]
+    common = [name for name in request.common if name.partition("[")[0] in model.names]
+    return call("pyem.regress", text, *map(repr, mine), **({"common": common} if common else {}))
+
+
+def _fit(request: Request, model: Model) -> str:
+    group = runs.make_group(request, model)
+    settings: dict[str, Any] = {} if group == Group() or request.method not in runs.HIERARCHICAL else {"group": group}
+    if request.method == "em":
+        settings |= {"max_iter": request.max_iter, "tol": request.tol}
+    elif request.method == "nuts":
+        settings |= {"key": request.seed, "draws": request.draws, "warmup": request.warmup, "chains": request.chains}
+    elif request.method == "mle":
+        settings |= {"starts": request.starts, "key": request.seed}
+    elif request.method != "map":
+        settings["key"] = request.seed
+    return call(f"pyem.{VERBS[request.method]}", "model", "data", **settings)

@@ -1,0 +1,48 @@
+"""What one tab keeps between two runs of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import streamlit as st
+from streamlit.runtime import exists, get_instance
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from pyem.cli.app.jobs import Workplace, close_with
+
+
+def workplace() -> Workplace:
+    """The folder and the jobs of this tab, which end with it."""
+    kept = st.session_state.get("workplace")
+    if kept is None or kept.closed:
+        # A tab that comes back after it was taken for gone begins anew: its files are no more.
+        for name in [name for name in st.session_state if str(name).startswith(("kept ", "fitted", "reported"))]:
+            del st.session_state[name]
+        place = Workplace()
+        st.session_state["workplace"] = place
+        context = get_script_run_ctx()
+        # Tests of the page run it without a server.
+        if exists() and context is not None:
+            runtime, session = get_instance(), context.session_id
+            close_with(place, lambda: runtime.is_active_session(session))
+    return st.session_state["workplace"]
+
+
+def remembered(name: str, key: Hashable, make: Callable[[], Any]) -> Any:
+    """What `make` gives, made again only if `key` is another than last time; kept for this tab alone."""
+    kept = st.session_state.get(f"kept {name}")
+    if kept is None or kept[0] != key:
+        kept = (key, make())
+        st.session_state[f"kept {name}"] = kept
+    return kept[1]
+
+
+def attempted(make: Callable[[], Any]) -> tuple[Any, str]:
+    """What `make` gives and no error; or None and, in words, what is wrong with what the user gave."""
+    try:
+        return make(), ""
+    except (ValueError, OSError) as error:
+        return None, str(error)
+    except MemoryError:
+        return None, "there is not enough memory for this; choose fewer rows or a smaller model"

@@ -1,0 +1,56 @@
+"""`pyem report`: the numbers of saved fits, and the command that made them, in one file."""
+
+import json
+
+import pytest
+
+import pyem
+from tests.cli.run import left, pyem_command
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Two models of a few people, each on their own."""
+    folder = tmp_path_factory.mktemp("fits")
+    pyem.simulate(pyem.models.get("rw1a1b"), subjects=5, blocks=2, trials=16, key=1).to_frame().to_csv(
+        folder / "data.csv", index=False
+    )
+    words = ("--model", "rw1a1b", "--model", "bias", "--block", "block", "--method", "map", "--no-figures")
+    pyem_command("fit", folder / "data.csv", *words, "--out", folder / "results")
+    return folder / "results"
+
+
+@pytest.fixture(scope="module")
+def page(results, tmp_path_factory):
+    out = tmp_path_factory.mktemp("report") / "report.html"
+    return out, pyem_command("report", results, "--out", out, "--title", "Study <1>", "--draws", 0)
+
+
+def test_a_report_of_a_folder_has_its_command_data_and_numbers(page, results):
+    out, done = page
+    text, log = out.read_text(encoding="utf-8"), json.loads((results / "run.json").read_text())
+    assert f"written to {out}" in done.stdout.replace("\n", "")
+    assert "<h1>Study &lt;1&gt;</h1>" in text
+    assert "pyem fit " in text
+    assert log["data"]["sha256"] in text
+    for name in ("rw1a1b", "bias"):
+        shown = pyem.to_apa(pyem.load(results / name / "fit.nc").table())
+        for row in shown.itertuples(index=False):
+            assert "".join(f"<td>{cell}</td>" for cell in map(str, row)) in text
+    assert left(out.parent) == ["report.html"]
+
+
+def test_an_existing_report_is_not_replaced(page):
+    out, _ = page
+    before = out.read_bytes()
+    refused = pyem_command("report", out.parent, "--out", out, code=1)
+    assert "give another path, or --force" in refused.output
+    assert out.read_bytes() == before
+
+
+def test_what_cannot_be_reported_is_refused_before_anything_is_read(tmp_path, results):
+    assert "give the file one of these endings" in pyem_command(
+        "report", results, "--out", tmp_path / "report.pdf", code=1
+    ).output.replace("\n", " ")
+    assert "no saved fit" in pyem_command("report", tmp_path, "--out", tmp_path / "r.html", code=1).output
+    assert left(tmp_path) == []
