@@ -12,9 +12,9 @@ from pyem.plot.figures import (
     plot_trace,
 )
 from pyem.plot.numbers import all_numbers, figure_numbers
+from pyem.plot.posterior import plot_correlations, plot_densities, plot_latents, save_figure
 from pyem.plot.selection import plot_frequencies, plot_responsibilities
 from pyem.plot.studies import plot_power, plot_precision, plot_ranks
-from pyem.plot.posterior import plot_correlations, plot_densities, plot_latents, save_figure
 
 __all__ = [
     "all_numbers",

@@ -136,13 +136,15 @@ def checked(request: Request) -> tuple[Dataset, list[str]]:
     """
     from pyem.cli import reading, runs
     from pyem.cli.designs import make_design
+    from pyem.engine.regress import on_data
+    from pyem.engine.scale import ready_to_fit
 
     runs.check_request(request)
     models = runs.make_models(request)
     data = reading.read_data(request, models)
     for model in models:
         runs.make_group(request, model)
-        make_design(request, model)
+        ready_to_fit(*on_data(make_design(request, model), data))
     return data, list(data.notes)
 
 
