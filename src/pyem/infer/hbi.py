@@ -33,6 +33,8 @@ from pyem.population.posterior import EStep, Laplace, Status
 from pyem.results.hbi import EARLY, HBIFit
 from pyem.results.point import PointFit
 
+SETTLED = 1e-5
+"""Nats by which the bound with equal frequencies moves where it is not looked at any further."""
 SLACK = 1e-3
 """Nats by which the bound may fall in a step: Laplace approximations are not exactly what maximises it."""
 
@@ -95,8 +97,10 @@ class _Iteration:
         groups = tuple(updated_group(weight, laplace, middle, self.prior) for weight, laplace, middle in parts)
         return _State(groups, self.prior.concentration + step.weight.sum(0))
 
-    def run(self, state: _State, max_iter: int, tol: float, report: Any = None, threads: int = 1) -> _Run:
-        """To a fixed point, from `state`; models are compiled in so many threads."""
+    def run(
+        self, state: _State, max_iter: int, tol: float, report: Any = None, threads: int = 1, settled: float = 0.0
+    ) -> _Run:
+        """To a fixed point, from `state`, or where the bound moves by less than `settled`; compiled in so many threads."""
         path: list[tuple[_State, _Step, float]] = []
         for n in range(max_iter):
             step = self.look(state, 1 if n else threads)
@@ -105,7 +109,7 @@ class _Iteration:
             path.append((state, step, change))
             if report:
                 report(n + 1, f"iteration {n + 1}, bound {step.bound:.3f}, change {change:.1e}")
-            if change < tol:
+            if change < tol or (n and abs(step.bound - path[-2][1].bound) < settled):
                 break
             state = new
         return _Run(path, change < tol)
@@ -245,7 +249,8 @@ def fit_hbi(
     nothing = None
     if null:
         state, _ = run.last
-        nothing = dataclasses.replace(iteration, null=True).run(state, max_iter, tol).bound
+        # Only the bound is asked for, which settles long before groups do that nobody belongs to for sure.
+        nothing = dataclasses.replace(iteration, null=True).run(state, max_iter, tol, settled=SETTLED).bound
     fit = _as_fit(given, search, data, run, prior, nothing, settings)
     for text in [*fit.problems(), *_apart([one.bound for _, one in runs])]:
         warn(f"fit_hbi: {text}")
