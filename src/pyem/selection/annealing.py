@@ -22,7 +22,7 @@ WORTH = 0.5
 
 
 def annealed_evidence(
-    fit: SampleFit, *, particles: int = 200, temperatures: int = 150, moves: int = 2, repeats: int = 4, key: Any = 0
+    fit: SampleFit, *, particles: int = 200, temperatures: int = 300, moves: int = 2, repeats: int = 4, key: Any = 0
 ) -> BridgeEvidence:
     """Log marginal likelihood by annealed importance sampling: an independent check of `bridge_evidence`, and slower.
 
@@ -63,12 +63,19 @@ def annealed_evidence(
     rng = generator(key)
     run = _alone if fit.group is None else _together
     values = np.array([run(fit, particles, temperatures, moves, rng) for _ in range(repeats)])
-    total = values.sum(1)
-    se = float(total.std(ddof=1) / repeats**0.5)
-    draws = (0, particles * repeats)
-    if fit.group is not None:
-        return BridgeEvidence(float(total.mean()), se, None, None, draws)
-    return BridgeEvidence(float(total.mean()), se, values.mean(0), values.std(0, ddof=1) / repeats**0.5, draws)
+    draws, (people, errors) = (0, particles * repeats), _averaged(values)
+    # Of people on their own, errors are independent.
+    total, se = float(people.sum()), float(np.sqrt((errors**2).sum()))
+    return BridgeEvidence(total, se, *((None, None) if fit.group is not None else (people, errors)), draws)
+
+
+def _averaged(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log of the mean of runs' evidences (repeat, ...), which is what is not biased, and its standard error."""
+    total = _log_mean(values)
+    share = np.exp(values - total)
+    # With few runs that differ a lot, the spread of logs is the more honest one.
+    error = np.maximum(share.std(0, ddof=1), values.std(0, ddof=1)) / len(values) ** 0.5
+    return total, error
 
 
 def powers(temperatures: int) -> np.ndarray:
