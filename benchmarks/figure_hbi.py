@@ -19,7 +19,7 @@ def mixed(outlying: int, key: int) -> pyem.Dataset:
     model, other = pyem.models.get("rw1a1b"), pyem.models.get("bias")
     size = {"subjects": PEOPLE, "blocks": 2, "trials": 50}
     learners = pyem.simulate(model, key=key, **size)
-    biased = pyem.simulate(other, np.full((PEOPLE, 1), 3.0), key=key + 1000, blocks=2, trials=50)
+    biased = pyem.simulate(other, np.full((PEOPLE, 1), 0.95), key=key + 1000, blocks=2, trials=50)
     frames = [learners.to_frame(labels=False), biased.to_frame(labels=False)]
     swapped = frames[0]["subject"] >= PEOPLE - outlying
     choice = np.where(swapped, frames[1]["choice"], frames[0]["choice"])

@@ -45,11 +45,11 @@ KINDS = {
 HAVE = {
     "mle": {"aic", "bic"},
     "map with a log prior": {"lme", "aic", "bic"},
-    "nuts": {"loo", "waic"},
-    "nuts alone": {"loo", "waic"},
+    "nuts": {"loo", "waic", "bridge"},
+    "nuts alone": {"loo", "waic", "bridge"},
     "svi": {"loo", "waic"},
-    "bayes": {"log_marginal_likelihood", "loo", "waic"},
-    "bayes alone": {"log_marginal_likelihood", "loo", "waic"},
+    "bayes": {"log_marginal_likelihood", "loo", "waic", "bridge"},
+    "bayes alone": {"log_marginal_likelihood", "loo", "waic", "bridge"},
 }
 """What fits can be sorted by; those not named have all criteria of point estimates."""
 POINT = {"lme", "integrated_bic", "aic", "bic"}
@@ -119,7 +119,7 @@ def test_draws_have_a_prior_but_no_evidence(fits):
     with pytest.raises(UndefinedCriterion, match="draws from the posterior, which do not tell the evidence") as caught:
         pyem.lme(fits("nuts"))
     assert "no prior" not in str(caught.value)
-    assert "choose 'loo' or 'waic'" in str(caught.value)
+    assert "choose 'loo', 'waic' or 'bridge'" in str(caught.value)
     for function in (pyem.integrated_bic, pyem.aic, pyem.bic):
         with pytest.raises(UndefinedCriterion, match="a fit by nuts has draws"):
             function(fits("nuts"))

@@ -167,7 +167,7 @@ def test_what_cannot_be_compared(fit, other, data):
     em = pyem.fit_em(fit.model, data, max_iter=200)
     with pytest.raises(ValueError, match="fits with and without draws"):
         pyem.compare_fits({"one": fit, "two": em})
-    with pytest.raises(ValueError, match="choose 'loo' or 'waic'"):
+    with pytest.raises(ValueError, match="choose 'loo', 'waic' or 'bridge'"):
         pyem.compare_fits({"one": fit, "two": other}, by="bic")
     with pytest.raises(ValueError, match="by='loo' needs draws"):
         pyem.compare_fits({"one": em}, by="loo")
