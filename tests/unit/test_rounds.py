@@ -4,6 +4,8 @@ import dataclasses
 import functools
 import json
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,3 +126,11 @@ def test_processes_give_what_this_process_gives(tmp_path):
     np.testing.assert_array_equal(pooled.estimate, alone.estimate)
     again = pyem.recovery(model, **asked, folder=tmp_path / "study")
     np.testing.assert_array_equal(again.estimate, alone.estimate)
+
+
+def test_the_study_of_the_contributing_page_does_what_it_says():
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.split("## Add a study\n")[1].split("\n## ")[0]
+    scope: dict[str, Any] = {"__name__": "contributing"}
+    exec(section.split("```python\n")[1].split("```")[0], scope)
+    assert [one["heads"].shape for one in scope["found"]] == [(10,)] * 3
