@@ -104,7 +104,7 @@ def visit(address, browser, table, tmp_path_factory):
     page.get_by_text("Look below: something is wrong with choice").wait_for(timeout=WAIT)  # 4
     wrong = page.get_by_text("-999").first.inner_text()
     choose(page, "rw2a1b")  # 5
-    mark = page.get_by_label("Marks a missing value").first
+    mark = page.get_by_role("textbox", name="Marks a missing value").first
     mark.fill("-999")  # 6
     mark.press("Enter")
     page.get_by_text("The data can be read: 12 people, 24 blocks, 576 trials").wait_for(timeout=WAIT)  # 7
