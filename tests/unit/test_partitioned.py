@@ -140,6 +140,39 @@ def test_numbers_of_people_outgrow_a_piece(tmp_path: Path, monkeypatch: pytest.M
     assert data.subjects.tolist() == frame.id.tolist()
 
 
+def everything() -> pd.DataFrame:
+    """A table with words, markers, gaps, forced choices, vectors, options that are shown, and categories of people."""
+    rng, n = np.random.default_rng(4), len(FRAME)
+    frame = FRAME.assign(
+        free=rng.integers(0, 2, n), x1=rng.normal(size=n), x2=rng.integers(0, 5, n), ok=rng.random(n) < 0.5
+    )
+    frame["win"] = np.where(FRAME.win > 0, "win", "loss")
+    frame["resp"] = FRAME.resp.fillna("none")
+    frame["left"], frame["right"] = rng.choice(["A", "B", "C"], n), rng.choice(["B", "C", "D"], n)
+    frame["group"] = FRAME.id.map({name: "abc"[k % 3] for k, name in enumerate(FRAME.id.unique())})
+    frame["age"] = FRAME.age.where((FRAME.t == 1) | (rng.random(n) < 0.5))
+    return frame
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "forced choices, categories": {"count": "free", "covariates": ["age", "group"], "reference": {"group": "c"}},
+    "vectors, labels": {"teach": "free", "more": {"x": ["x1", "x2"], "cue": "group", "ok": "ok"}},
+    "options that are shown": {"more": {"option_left": "left", "option_right": "right"}},
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_all_that_a_table_may_have(tmp_path: Path, name: str, ending: str) -> None:
+    frame, how = everything(), dict(WAYS[name])
+    columns = {**ASKED["columns"], **how.pop("more", {})}
+    told = {"values": {"reward": {"loss": 0, "win": 1}}, "missing": {"choice": "none"}}
+    options: dict[str, Any] = {**ASKED, "covariates": [], "columns": columns, **told, **how}
+    path = tmp_path / f"a.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path, index=False)
+    check_same(Dataset.open(path, **options, trials_at_once=96), Dataset.read(path, **options))
+
+
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "text among numbers": ({"win": "lots"}, "piece by piece|lots"),
     "nobody": ({"id": None}, "row 1 has no person"),

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 TRIALS_AT_ONCE = 4_000_000
 """Trials of a partition, about."""
-_MISSING = re.compile(r"is missing in (all )?(\d+)( of \d+)? trials")
+_MISSING = re.compile(r"is missing in (all )?(\d+) trials")
+_OF_ALL = re.compile(r"(\d+) of \d+ trials")
+_MARKED = re.compile(r": (\d+) cells? that (?:is|are) (.*) (?:is|are) taken as missing")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +170,7 @@ def _partitions(
 ) -> None:
     markers = listed(request.missing, [*request.columns, *request.covariates])
     codes, kinds = _fields(request, seen, markers)
-    merged, people, shapes = Notes(), People(request.covariates), []
+    merged, people, shapes = Notes(), People(request.covariates, markers), []
     for part in parts_of_table(folder, source, request.subject, seen, split):
         made = lanes_from_frame(
             part.table,
@@ -194,7 +196,7 @@ def _partitions(
         *alike_notes(subjects.tolist(), "subjects"),
         *merged.all(int(seen.rows.sum())),
     ]
-    covariates = people.covariates(request, markers, notes)
+    covariates = people.covariates(request.reference, notes)
     write_people(folder, subjects, people.counts(), covariates)
     about = {"codes": {name: [_plain(one) for one in labels] for name, labels in codes.items()}, "notes": notes}
     about |= {"shapes": shapes, "covariates": list(covariates), "fields": list(kinds)}
@@ -240,7 +242,7 @@ class Notes:
 
     def add(self, notes: Sequence[str]) -> None:
         """Add those of a partition."""
-        for note in notes:
+        for note in map(_several, notes):
             like = re.sub(r"\d+", "#", note).replace("missing in all", "missing in")
             self._known.setdefault(like, []).append(note)
         self._parts += 1
@@ -250,20 +252,31 @@ class Notes:
         return [self._together(notes, n_trials) for notes in self._known.values()]
 
     def _together(self, notes: Sequence[str], n_trials: int) -> str:
-        found = [match for note in notes if (match := _MISSING.search(note))]
-        if len(found) == len(notes):
-            of = f" of {n_trials}" if found[0][3] else ""
-            every = "all " if len(notes) == self._parts and all(match[1] for match in found) else ""
-            n = sum(int(match[2]) for match in found)
-            return _MISSING.sub(f"is missing in {every}{n}{of} trials", notes[0])
+        marked, of_all, missing = (
+            [match for note in notes if (match := pattern.search(note))] for pattern in (_MARKED, _OF_ALL, _MISSING)
+        )
+        if len(marked) == len(notes):
+            n = sum(int(match[1]) for match in marked)
+            return f"{notes[0][: marked[0].start()]}: {n} cells that are {marked[0][2]} are taken as missing"
+        if len(of_all) == len(notes):
+            return _OF_ALL.sub(f"{sum(int(match[1]) for match in of_all)} of {n_trials} trials", notes[0])
+        if len(missing) == len(notes):
+            every = "all " if len(notes) == self._parts and all(match[1] for match in missing) else ""
+            return _MISSING.sub(f"is missing in {every}{sum(int(match[2]) for match in missing)} trials", notes[0])
         return notes[0] + (f" (and the like in {len(notes) - 1} other partitions)" if len(set(notes)) > 1 else "")
+
+
+def _several(note: str) -> str:
+    """A note on one cell in the words of those on several."""
+    return _MARKED.sub(r": \1 cells that are \2 are taken as missing", note)
 
 
 class People:
     """What is kept of everybody: labels, counts, and each person's values of the covariates."""
 
-    def __init__(self, covariates: Sequence[str]) -> None:
-        self._names = covariates
+    def __init__(self, covariates: Sequence[str], markers: Mapping[str, Sequence[Any]]) -> None:
+        self._names, self._markers = covariates, markers
+        self._empty = dict.fromkeys(covariates, 0)
         self._subjects: list[np.ndarray] = []
         self._counts: dict[str, list[np.ndarray]] = {}
         self._values: list[tuple[np.ndarray, dict[str, Column]]] = []
@@ -278,6 +291,8 @@ class People:
             counts[f"missing_{name}"] = per_person((made["valid"] & ~made["present"][name]).sum(0))
         for name, values in counts.items():
             self._counts.setdefault(name, []).append(values)
+        for name in self._names:
+            self._empty[name] += int((~part.table.without(name, self._markers.get(name, ())).here).sum())
         if self._names:
             self._values.append(part.values_of_people(self._names, made["subjects"]))
 
@@ -289,16 +304,17 @@ class People:
         """Numbers of blocks, trials and missing values of everybody."""
         return {name: np.concatenate(values) for name, values in self._counts.items()}
 
-    def covariates(
-        self, request: Request, markers: Mapping[str, Sequence[Any]], notes: list[str]
-    ) -> dict[str, np.ndarray]:
+    def covariates(self, reference: Mapping[str, Any], notes: list[str]) -> dict[str, np.ndarray]:
         """The covariates of everybody by name."""
         subjects, out = self.subjects(), {}
         for name in self._names:
             who, column = _gathered(name, self._values, self._subjects)
-            known = CodedTable({name: column}, (name,), len(who), {}).without(name, markers.get(name, ()))
+            known = CodedTable({name: column}, (name,), len(who), {}).without(name, self._markers.get(name, ()))
             said = lambda k, who=who: f"for subject {shown(subjects[who[k]])}"  # noqa: E731
-            out |= covariates_of(known, who, subjects, said, notes, request.reference)
+            told: list[str] = []
+            out |= covariates_of(known, who, subjects, said, told, reference)
+            # What was looked at are each person's distinct values; what the note counts are cells.
+            notes += [re.sub(r": \d+ empty cells", f": {self._empty[name]} empty cells", note) for note in told]
         return out
 
 

@@ -95,20 +95,26 @@ def _looked_at(
         if kind in TEXT_FILES:
             options = {"separator": None, "encoding": None, "decimal": None, **how}
             text = first_rows(path, kind, names=names, **options)
+            _require(path, used, text.header)
             return text, kinds_of(text, used, names)
         if kind not in PARQUET_FILES:
             raise Unknown("it is neither a plain text file nor Parquet")
         schema = pyarrow.parquet.read_schema(path)
-        absent = [name for name in used if name not in schema.names]
-        if absent:
-            raise DataError(
-                f"the file {str(path)!r} has no column {absent[0]!r}; it has {', '.join(map(repr, schema.names))}"
-            )
+        _require(path, used, schema.names)
         return None, {name: parquet_kind(name, schema.field(name).type) for name in used}
     except Unknown as error:
         raise _cannot(path, str(error)) from None
     except pa.ArrowException as error:
         raise _cannot(path, str(error).splitlines()[0]) from None
+
+
+def _require(path: Path, used: Sequence[str], known: Sequence[str]) -> None:
+    absent = [name for name in used if name not in known]
+    if absent:
+        raise DataError(
+            f"the file {str(path)!r} has no column {', '.join(map(repr, absent))}; it has {', '.join(map(repr, known))}: name "
+            "one of these"
+        )
 
 
 def _both(name: str, one: str, other: str, path: Path) -> str:
