@@ -51,7 +51,7 @@ class Texts:
         places = [self._known.get(label, -1) for label in labels]
         return np.array([*places, -1], smallest(len(self._known)))[index]
 
-    def _meet(self, labels: Sequence[str], index: np.ndarray) -> None:
+    def _meet(self, labels: list[str], index: np.ndarray) -> None:
         """New texts get codes in the order in which they come in the rows, not in that of the dictionary."""
         first = np.full(len(labels) + 1, len(index))
         first[index[::-1]] = np.arange(len(index))[::-1]

@@ -118,7 +118,7 @@ def fit_map(
         more = _without_discrete(model, more)
         each = functools.partial(fit_map, **more, key=key, progress=progress)
         told = {name: more[name] for name in ("priors", "mean", "sd", "log_prior")}
-        given, result = (functools.partial(one, told, data) for one in (_prior_held, _map_held))
+        given, result = functools.partial(_prior_held, told, data), functools.partial(_map_held, told, data)
         way = Way(given, max_iter, key, each, result, marginal=True)
         return fit_each(way, model, data, start, starts, settings)
     model = ready_to_fit(model, data, in_parts=True)

@@ -84,8 +84,9 @@ class Identifiability:
     def weak(self, limit: float = WEAK) -> list[str]:
         """Combinations of parameters that are known better from the group than from the data, in words."""
         table, out = self.directions(), []
-        for row in table[table["information"] < limit].to_dict("records"):
-            weights = {name: row[name] for name in self.model.names}
+        weak = table.loc[table["information"] < limit, list(self.model.names)]
+        for row in weak.to_numpy():
+            weights = dict(zip(self.model.names, row.tolist(), strict=True))
             order = sorted(weights, key=lambda name: -abs(weights[name]))
             out.append(" ".join(f"{weights[name]:+.2f} {name}" for name in order))
         return out
