@@ -49,6 +49,7 @@ def test_the_design_with_more_trials_tells_as_much_more_as_it_should():
         pyem.choose_design(LEVEL, {"short": designs["short"]}, key=1)
 
 
+@pytest.mark.slow
 def test_models_are_told_apart_better_by_more_trials():
     pair = {name: pyem.models.get(name) for name in ("bias", "wsls")}
     designs = {"short": pyem.Experiment(trials=5), "long": pyem.Experiment(trials=40)}
