@@ -64,8 +64,8 @@ def fit_em(
         The population distribution; Gaussian with independent parameters if not given. People on their own (``group=None`` in
         other methods) have `fit_map` and `fit_mle`.
     priors
-        Not for this method, which maximises the likelihood of the group's parameters; `fit_nuts`, `fit_svi` and `fit_bayes` take
-        them.
+        Not for this method, which maximises the likelihood of the group's parameters; `fit_nuts`, `fit_svi` and `fit_bayes`
+        take them.
     start
         Where to start: natural values (S, P), or another fit of the same people and parameters. The group starts with their
         mean and sd; the model's typical population if not given.
@@ -221,8 +221,8 @@ def _group_of(group: Group | None, priors: Mapping[str, Any] | None) -> Group:
     if priors:
         raise ValueError(
             f"priors={priors!r:.60}; fit_em maximises the likelihood of the group's parameters and has no priors of them: use "
-            "fit_nuts or fit_svi (or fit_bayes, for few parameters), boundary_avoiding=True to keep sds away from 0, or fit_map "
-            "with priors of natural parameters for people on their own"
+            "fit_nuts or fit_svi (or fit_bayes, for few parameters), boundary_avoiding=True to keep sds away from 0, or "
+            "fit_map with priors of natural parameters for people on their own"
         )
     if group is None:
         warn(
