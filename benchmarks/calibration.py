@@ -1,7 +1,8 @@
 """How often do 95 % intervals of a group and its people cover the truth? Simulated groups; prints Markdown tables.
 
-``python -m benchmarks.calibration results.csv 400`` fits 400 groups, or goes on where it was stopped; ``report results.csv``
-prints what they say; ``null`` counts effects that are found where there are none.
+``python -m benchmarks.calibration results.csv 400`` fits 400 groups, or goes on where it was stopped (three more words are
+the places of designs, such as 02, the seed of the groups, and a method); ``report results.csv`` prints what they say;
+``null`` counts effects that are found where there are none.
 """
 
 from __future__ import annotations
@@ -116,20 +117,20 @@ def null(groups: int = 1000, seed: int = 0) -> None:
             print(f"| {subjects} | {name} | {100 * share:.1f} |", flush=True)
 
 
-def study(results: str, groups: int = 400, designs: int = 3) -> None:
+def study(results: str, groups: int = 400, designs: str = "012", seed: int = 0, method: str | None = None) -> None:
     """Fit groups of 40 people by all methods; `results` (CSV) is written as it goes, and what it has is not done again."""
     path = Path(results)
     done = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["model", "trials", "group", "method"])
     known = set(done[["model", "trials", "group", "method"]].itertuples(index=False, name=None))
     for g in range(groups):
-        for name, blocks, trials in DESIGNS[:designs]:
+        for name, blocks, trials in (DESIGNS[int(k)] for k in designs):
             model = pyem.models.get(name)
-            made = simulated(model, g, subjects=40, blocks=blocks, trials=trials)
-            for method, fit in METHODS.items():
-                if (name, trials, g, method) in known:
+            made = simulated(model, g, subjects=40, blocks=blocks, trials=trials, seed=seed)
+            for title, fit in METHODS.items():
+                if (name, trials, g, title) in known or method not in (None, title):
                     continue
                 clock = time.process_time()
-                table = covered(model, *made, fit).assign(model=name, trials=trials, group=g, method=method)
+                table = covered(model, *made, fit).assign(model=name, trials=trials, group=g, method=title)
                 table["seconds"] = time.process_time() - clock
                 table.to_csv(path, mode="a", header=not path.exists(), index=False)
 
@@ -152,4 +153,5 @@ if __name__ == "__main__":
     elif verb == "report":
         report(*words)
     else:
-        study(verb, *map(int, words))
+        groups, designs, seed, *method = [*words, *("400", "012", "0")[len(words) :]]
+        study(verb, int(groups), designs, int(seed), *method)
