@@ -10,6 +10,7 @@ import pytest
 
 import pyem
 from pyem.infer import nuts, setup
+from pyem.infer.good_coordinates import args_from_points
 from pyem.infer.progress import progress_bar
 from pyem.model.distribution import Normal
 from pyem.numerics.jit import TRACES
@@ -371,3 +372,14 @@ def test_simulation_based_calibration(model):
     )
     p = stats.chisquare(counts, axis=1).pvalue
     assert (p > 0.001 / 6).all(), (p, counts)
+
+
+def test_coordinates_come_from_the_groups_posterior_where_points_tell_it(model, data, group_fit):
+    spec, args = setup.prepare(model, data, pyem.Group(), None, None, None, None, "standardized")
+    draws = np.concatenate([group_fit.flat["coef"][:, 0], np.log(group_fit.flat["sd"])], axis=1)
+    center, scale = np.asarray(args.center), np.asarray(args.scale)
+    assert (np.abs(center - draws.mean(0)) < 0.5 * draws.std(0)).all()
+    assert ((0.6 < scale / draws.std(0)) & (scale / draws.std(0) < 1.6)).all()
+    population = group_fit.population
+    for group in (pyem.Group("student_t"), pyem.Group(sd={"beta": 1.0})):
+        assert args_from_points(spec.model, data, group, None, population, "standardized") is None

@@ -79,7 +79,7 @@ def fit(
     tol: opt.Tol = 1e-7,
     starts: opt.Starts = 5,
     draws: opt.Draws = 1000,
-    warmup: opt.Warmup = 1000,
+    warmup: opt.Warmup = 400,
     chains: opt.Chains = 4,
     seed: opt.Seed = 0,
     out: opt.Out = Path("results"),

@@ -76,7 +76,7 @@ class Request:
     tol: float = 1e-7
     starts: int = 5
     draws: int = 1000
-    warmup: int = 1000
+    warmup: int = 400
     chains: int = 4
     seed: int = 0
 

@@ -26,16 +26,8 @@ MOST = 64
 """Sets, at most; groups that are like none of them have the points of the nearest one."""
 EXTRAPOLATED = 0.01
 """Nats that the evidence of all people may be off under a narrow group, where it is extrapolated from wider ones."""
-WIDEST = 4.0
-"""Points that weigh next to nothing under a group with so many times the variance are not looked at again:"""
-NEGLIGIBLE = 18.0
-"""so many nats less than the heaviest."""
-SLACK = 3.0
-"""Nats that a posterior density that is found in a rough way may be off."""
-MOST = 64
-"""Sets, at most; groups that are like none of them have the points of the nearest one."""
-NARROW = 0.13
-"""In sds of a person's likelihood, over the root of the number of people: a group's sd of which a smaller one is not told."""
+LEAST = 1e-9
+"""Share of what data say in one direction that they say in any, at least: so there are inverses under groups of any width."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -74,7 +66,8 @@ class NodeSets:
         self._sets: list[tuple[GroupDraws, list[Nodes]]] = []
         self._keep(self.population, self.parts)
         every = dataclasses.replace(self.population, weight=np.ones_like(self.population.weight))
-        self._likelihood, self._level = likelihood_of(self.moments, every), 0.0
+        precision, shift = likelihood_of(self.moments, every)
+        self._likelihood, self._level = (_positive(precision), shift), 0.0
         middle, log_prior = self.posterior.unpack(self.posterior.vector(self.population)[None])
         evidence = self._on_sets(middle, np.zeros(1, int))
         self._level = float((evidence - self._rough(middle))[0])
@@ -205,7 +198,7 @@ class NodeSets:
         out = np.ones(len(gap), bool)
         for gain, roughly in self._people:
             cov = np.linalg.inv(gain + prior)
-            white = np.linalg.inv(np.linalg.cholesky(np.linalg.inv(gain + own)))
+            white = np.linalg.cholesky(gain + own).T
             shares = np.linalg.eigvalsh(white @ cov @ white.T)
             shift = np.einsum("pq,dqr,drt,dt->dp", white, cov, prior, gap, optimize=True)
             out &= self.places.serve(shares, np.sqrt((shift**2).sum(1)), roughly)
@@ -235,9 +228,9 @@ def rough_evidence(likelihood: tuple[np.ndarray, np.ndarray], design: np.ndarray
 
 
 def _positive(precision: np.ndarray) -> np.ndarray:
-    """The nearest positive semidefinite matrices (S, P, P)."""
+    """The nearest positive definite matrices (S, P, P)."""
     values, axes = np.linalg.eigh((precision + np.swapaxes(precision, 1, 2)) / 2)
-    return (axes * np.maximum(values, 0.0)[:, None]) @ np.swapaxes(axes, 1, 2)
+    return (axes * np.maximum(values, LEAST * values[:, -1:])[:, None]) @ np.swapaxes(axes, 1, 2)
 
 
 def _where(draws: GroupDraws, units: GroupDraws) -> np.ndarray:

@@ -56,7 +56,7 @@ def fit_nuts(
     mean: Any = None,
     sd: Any = None,
     draws: int = 1000,
-    warmup: int = 1000,
+    warmup: int = 400,
     chains: int = 4,
     key: Any = 0,
     start: PointFit | None = None,
@@ -84,11 +84,13 @@ def fit_nuts(
     mean, sd
         With ``group=None``, (P,) of a Gaussian prior on the unconstrained scale; the model's typical population if not given.
     draws, warmup, chains
-        Draws of each chain that are kept, iterations before them that adapt the sampler, and number of chains.
+        Draws of each chain that are kept, iterations before them that adapt the sampler, and number of chains. Coordinates come
+        from the mode of the group's posterior with people integrated out (or from EM), so that little is left to adapt.
     key
         Seed or JAX random key.
     start
-        A fit of the same model and data by `fit_em`, to shape the coordinates and to start from. Without it one is made.
+        A fit of the same model and data by `fit_em`, to shape the coordinates and to start from. Without it, they come from
+        points that people are integrated over, as in `fit_bayes`; where these do not suit, from a fit by EM that is made.
     parametrization
         Coordinates of the people. ``"standardized"``: non-centred around what a Gaussian approximation of each person's
         posterior expects given the group; ``"noncentered"``: standard deviations from the group mean;

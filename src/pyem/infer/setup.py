@@ -15,6 +15,7 @@ from pyem.engine.scale import ready_to_fit
 from pyem.errors import FitWarning
 from pyem.infer.alone import alone_args, alone_layout
 from pyem.infer.em import fit_em
+from pyem.infer.good_coordinates import args_from_points
 from pyem.infer.hierarchy import PARAMETRIZATIONS, Parametrization, group_args, group_layout
 from pyem.model.model import Model
 from pyem.population.group import Group
@@ -40,7 +41,7 @@ def prepare(
 ) -> tuple[Any, Any]:
     """The posterior as a static specification and traced arguments, in good coordinates.
 
-    They take a fit by EM, or of the modes of people on their own. While that runs, `ahead` compiles in another thread: what is
+    They take a climb on points or a fit by EM, or the modes of people on their own. While that runs, `ahead` compiles in another thread: what is
     compiled depends on shapes only.
     """
     if parametrization not in PARAMETRIZATIONS:
@@ -66,9 +67,12 @@ def prepare(
     mean, sd = model.typical
     pop = populate(group, names=model.names, mean=mean, sd=sd, covariates=data.covariates, n_subjects=data.n_subjects)
     layout = group_layout(model, data, group, priors, pop, parametrization)
-    return _meanwhile(
-        ahead, layout, lambda: group_args(model, data, group, priors, _quick_em(model, data, group), parametrization)
-    )
+
+    def args() -> tuple[Any, Any]:
+        found = args_from_points(model, data, group, priors, pop, parametrization)
+        return found or group_args(model, data, group, priors, _quick_em(model, data, group), parametrization)
+
+    return _meanwhile(ahead, layout, args)
 
 
 def ready_with_priors(model: Model, data: Dataset, group: Any, priors: Any, mean: Any, sd: Any) -> Model:

@@ -1,0 +1,69 @@
+"""Coordinates for samplers, made from the group's posterior with the people integrated out over points.
+
+In them the posterior is nearly standard normal, so that little is left to adapt, and they take no derivatives to find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.infer.exact import Exact
+from pyem.infer.group_posterior import group_posterior, lopsided, mode_of
+from pyem.infer.group_start import located
+from pyem.infer.hierarchy import Anchor, GroupArgs, Hierarchy, Parametrization, group_layout, likelihood_of
+from pyem.infer.placing import places
+from pyem.model.model import Model
+from pyem.numerics.rng import generator
+from pyem.population.group import Group
+from pyem.population.population import Population
+
+NARROW = 0.3
+"""Share of the typical sd of a group below which points say too little of each person's likelihood."""
+FEW = 5
+"""Parameters up to which there are lattices of points."""
+
+
+def args_from_points(
+    model: Model,
+    data: Dataset,
+    group: Group,
+    priors: Mapping[str, Any] | None,
+    population: Population,
+    parametrization: Parametrization,
+) -> tuple[Hierarchy, GroupArgs] | None:
+    """The posterior of a group in coordinates made from its mode and its curvature, with the people integrated out.
+
+    None where points do not tell the posterior: of heavy tails, common parameters, given sds, more than five parameters, groups
+    that hardly differ, and where somebody's data have no regular likelihood. `population` is a group of the same kind.
+    """
+    if group.family != "gaussian" or group.common or group.sd or model.n_params > FEW:
+        return None
+    made = places(model, data, nodes=None, rng=generator(0))
+    try:
+        exact = located(model, data, group, made, priors, 0, False)
+    except np.linalg.LinAlgError:  # a group so extreme that points cannot be placed; samplers start from EM, then
+        return None
+    sd = np.sqrt(np.diag(exact.population.cov))
+    if not (exact.converged and exact.moments.usable.all() and (sd > NARROW * model.typical[1]).all()):
+        return None
+    spec, args = group_layout(model, data, group, priors, population, parametrization)
+    center, scale = _group_coordinates(model, exact, priors)
+    precision, shift = likelihood_of(exact.moments, exact.population)
+    with jax.enable_x64(True):
+        anchor = Anchor(*(jnp.asarray(a) for a in (np.moveaxis(precision, 0, -1), shift.T, exact.population.weight.T)))
+        return spec, args._replace(anchor=anchor, center=jnp.asarray(center), scale=jnp.asarray(scale))
+
+
+def _group_coordinates(model: Model, exact: Exact, priors: Mapping[str, Any] | None) -> tuple[np.ndarray, np.ndarray]:
+    """Roughly the posterior mean and sd of the group's coordinates (G,)."""
+    posterior = group_posterior(model, exact.population, exact.moments, priors)
+    density = posterior.log_density(exact.estep.parts)
+    mean, cov = lopsided(density, *mode_of(density, posterior.vector(exact.population)))
+    center, scale = (np.asarray(part) for part in (posterior.at.center, posterior.at.scale))
+    return center + scale * mean, scale * np.sqrt(np.diag(cov))
