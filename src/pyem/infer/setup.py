@@ -41,8 +41,8 @@ def prepare(
 ) -> tuple[Any, Any]:
     """The posterior as a static specification and traced arguments, in good coordinates.
 
-    They take a climb on points or a fit by EM, or the modes of people on their own. While that runs, `ahead` compiles in another thread: what is
-    compiled depends on shapes only.
+    They take a climb on points or a fit by EM, or the modes of people on their own. While that runs, `ahead` compiles in
+    another thread: what is compiled depends on shapes only.
     """
     if parametrization not in PARAMETRIZATIONS:
         raise ValueError(f"parametrization={parametrization!r}; choose one of {', '.join(PARAMETRIZATIONS)}")
