@@ -1,13 +1,17 @@
 """Exact EM and `fit_bayes` against closed forms and quadrature."""
 
-import warnings
-
 import numpy as np
 import pytest
 from scipy import stats
 
 import pyem
+from benchmarks.prior_calibration import study, summary
 from pyem import Dataset, Group, Model, Normal, Parameter
+from pyem.engine.scale import ready_to_fit
+from pyem.infer.group_posterior import group_posterior
+from pyem.infer.group_start import located
+from pyem.infer.node_sets import NodeSets
+from pyem.infer.placing import places
 from pyem.model.modifiers import fix
 
 NOISE = 0.8
@@ -151,32 +155,27 @@ def test_models_are_compared_by_their_marginal_likelihood(lines):
         pyem.log_marginal_likelihood(pyem.fit_em(LINE, lines, standard_errors=False))
 
 
+def test_groups_beyond_all_reason_are_only_unlikely(learners):
+    model = ready_to_fit(RW, learners)
+    made = places(model, learners, nodes=None, rng=np.random.default_rng(0))
+    exact = located(model, learners, Group(), made, None, 0, False)
+    # Data that say nothing of the learning rate.
+    cov = np.linalg.inv(np.linalg.inv(exact.population.cov) + np.diag([1e3, 0.0]))
+    moments = exact.moments._replace(cov=np.broadcast_to(cov, exact.moments.cov.shape))
+    posterior = group_posterior(model, exact.population, moments, None)
+    sets = NodeSets(posterior, made, exact.population, moments, exact.estep.parts, exact.hard)
+    v = posterior.vector(exact.population)
+    value = sets.log_density(np.concatenate([v[None], v + 60 * np.eye(4), v - 60 * np.eye(4)]))
+    assert (value[1:] < value[0] - 10).all()
+
+
 @pytest.mark.slow
-def test_simulation_based_calibration():
+def test_simulation_based_calibration(tmp_path):
     """As the test of the same name of NUTS: ranks of six parameters, a false alarm in one of 1000 runs.
 
     Some of the groups are so extreme that their likelihood has no maximum. Those whose posterior is said not to be covered
     (Pareto k above 0.7) count as well.
     """
-    from pyem.population.population import populate
-    from pyem.population.priors import hyper_priors
-    from pyem.simulation.predictive import prior_draws
-
-    n_fits, n_bins = 200, 10
-    shape = pyem.simulate(RW, subjects=20, trials=40, key=0)
-    mean, sd = RW.typical
-    group = populate(Group(), names=RW.names, mean=mean, sd=sd, covariates={}, n_subjects=20)
-    truth = prior_draws(RW, shape, Group(), hyper_priors(RW, group, None), n_fits, 7)
-    ranks = []
-    for k in range(n_fits):
-        data = pyem.simulate(RW, RW.natural(np.clip(truth["x"][k], -12, 12)), trials=40, key=1000 + k)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pyem.FitWarning)
-            fit = pyem.fit_bayes(RW, data, key=k, draws=999)
-        true = np.concatenate([truth["coef"][k, 0], truth["sd"][k], truth["x"][k, 0]])
-        flat = fit.flat
-        draws = np.concatenate([flat["coef"][:, 0], flat["sd"], flat["x"][:, 0]], axis=1)
-        ranks.append((draws < true).sum(0))
-    counts = [np.bincount(np.array(ranks)[:, j] * n_bins // 1000, minlength=n_bins) for j in range(6)]
-    p = stats.chisquare(counts, axis=1).pvalue
-    assert (p > 0.001 / 6).all(), (p, counts)
+    table = summary(study(tmp_path / "ranks.csv", 200, 7))
+    assert len(table) == 6
+    assert (table["p"] > 0.001 / 6).all(), table
