@@ -155,13 +155,14 @@ def test_models_are_compared_by_their_marginal_likelihood(lines):
         pyem.log_marginal_likelihood(pyem.fit_em(LINE, lines, standard_errors=False))
 
 
-def test_groups_beyond_all_reason_are_only_unlikely(learners):
+def test_any_group_has_a_density_whatever_peoples_data_say(learners):
     model = ready_to_fit(RW, learners)
     made = places(model, learners, nodes=None, rng=np.random.default_rng(0))
     exact = located(model, learners, Group(), made, None, 0, False)
-    # Data that say nothing of the learning rate.
-    cov = np.linalg.inv(np.linalg.inv(exact.population.cov) + np.diag([1e3, 0.0]))
-    moments = exact.moments._replace(cov=np.broadcast_to(cov, exact.moments.cov.shape))
+    # Some data tell of one parameter, some of the other, some of neither: the median of each element is no precision.
+    known = 10 * np.array([[[4, 1], [1, 0.25]], [[0.25, 1], [1, 4]], [[0.25, 0], [0, 0.0]]])
+    assert np.linalg.eigvalsh(np.median(known, axis=0)).min() < -5
+    moments = exact.moments._replace(cov=np.linalg.inv(np.linalg.inv(exact.population.cov) + known[np.arange(12) % 3]))
     posterior = group_posterior(model, exact.population, moments, None)
     sets = NodeSets(posterior, made, exact.population, moments, exact.estep.parts, exact.hard)
     v = posterior.vector(exact.population)

@@ -57,7 +57,9 @@ class NodeSets:
         gain = _positive(np.linalg.inv(self.moments.cov) - np.linalg.inv(self.population.cov))
         order = np.argsort(np.einsum("spq,pq->s", gain, self.population.cov))
         # Posteriors of whom the data say little change most with the group; such people are few.
-        self._people = [(np.median(gain, axis=0), False), (gain[order[len(order) // 10]], True)]
+        # A median of each element by itself need not be positive definite.
+        typical = _positive(np.median(gain, axis=0)[None])[0]
+        self._people = [(typical, False), (gain[order[len(order) // 10]], True)]
         # What the evidence is off where it is extrapolated.
         known = np.diagonal(np.square(gain), axis1=1, axis2=2).sum(0)
         least = (4 * EXTRAPOLATED / np.maximum(known, 1e-300)) ** 0.25
