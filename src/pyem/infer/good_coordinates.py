@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.infer.adaptive import adaptive_importance
 from pyem.infer.exact import Exact
 from pyem.infer.group_posterior import group_posterior, lopsided, mode_of
 from pyem.infer.group_start import located
@@ -37,7 +38,7 @@ def args_from_points(
     population: Population,
     parametrization: Parametrization,
 ) -> tuple[Hierarchy, GroupArgs] | None:
-    """The posterior of a group in coordinates made from its mode and its curvature, with the people integrated out.
+    """The posterior of a group in coordinates made from its mean and sds, with the people integrated out.
 
     None where points do not tell the posterior: of heavy tails, common parameters, given sds, more than five parameters, groups
     that hardly differ, and where somebody's data have no regular likelihood. `population` is a group of the same kind.
@@ -46,8 +47,11 @@ def args_from_points(
         return None
     made = places(model, data, nodes=None, rng=generator(0))
     try:
-        exact = located(model, data, group, made, priors, 0, False)
-    except np.linalg.LinAlgError:  # a group so extreme that points cannot be placed; samplers start from EM, then
+        with np.errstate(divide="ignore", invalid="ignore"):
+            exact = located(model, data, group, made, priors, 0, False)
+    except (
+        np.linalg.LinAlgError
+    ):  # likelihoods that are nowhere finite, for one; the search from EM tells of them in words
         return None
     sd = np.sqrt(np.diag(exact.population.cov))
     if not (exact.converged and exact.moments.usable.all() and (sd > NARROW * model.typical[1]).all()):
@@ -64,6 +68,9 @@ def _group_coordinates(model: Model, exact: Exact, priors: Mapping[str, Any] | N
     """Roughly the posterior mean and sd of the group's coordinates (G,)."""
     posterior = group_posterior(model, exact.population, exact.moments, priors)
     density = posterior.log_density(exact.estep.parts)
-    mean, cov = lopsided(density, *mode_of(density, posterior.vector(exact.population)))
+    about = lopsided(density, *mode_of(density, posterior.vector(exact.population)))
+    found = adaptive_importance(density, *about, seed=0)
+    mean = found.weight @ found.v
+    spread = np.sqrt(found.weight @ (found.v - mean) ** 2)
     center, scale = (np.asarray(part) for part in (posterior.at.center, posterior.at.scale))
-    return center + scale * mean, scale * np.sqrt(np.diag(cov))
+    return center + scale * mean, scale * spread

@@ -85,7 +85,7 @@ def fit_nuts(
         With ``group=None``, (P,) of a Gaussian prior on the unconstrained scale; the model's typical population if not given.
     draws, warmup, chains
         Draws of each chain that are kept, iterations before them that adapt the sampler, and number of chains. Coordinates come
-        from the mode of the group's posterior with people integrated out (or from EM), so that little is left to adapt.
+        from the group's posterior with people integrated out (or from EM), so that little is left to adapt.
     key
         Seed or JAX random key.
     start
