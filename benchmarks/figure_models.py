@@ -60,7 +60,9 @@ def iowa(axes: Any) -> None:
         data = pyem.simulate(pyem.models.get(name), key=1, subjects=PEOPLE, blocks=1, trials=100)
         good = (data.fields["choice"] >= 2).mean(1).reshape(5, 20).mean(1)
         axes.plot(range(1, 6), good, "o-", label=name)
-    axes.set(title="Iowa gambling, typical people", xlabel="twenty cards", ylabel="share of good decks")
+    axes.set(
+        title="Iowa gambling, typical people", xlabel="twenty cards", ylabel="share of good decks", xticks=range(1, 6)
+    )
 
 
 def balloons(axes: Any) -> None:
@@ -68,7 +70,7 @@ def balloons(axes: Any) -> None:
     model = pyem.models.get("bart")
     for gamma in (0.4, 0.8, 1.6):
         data = people(model, 0.92, 0.05, gamma, 0.5, trials=300)
-        pumps = [_runs(lane) for lane in data.fields["choice"].T[:100]]
+        pumps = [_runs(lane) for lane in data.fields["choice"].T]
         counts = np.bincount(np.concatenate(pumps), minlength=31)[:31]
         axes.plot(counts / counts.sum(), label=f"gamma {gamma:g}")
     axes.set(title="bart", xlabel="pumps of a balloon", ylabel="share of balloons")
@@ -91,7 +93,7 @@ def two_step(axes: Any) -> None:
         names = ("won, common", "won, rare", "lost, common", "lost, rare")
         for k, (share, name) in enumerate(zip(shares, names, strict=True)):
             axes.bar(x + 0.2 * k, share, 0.18, color=f"C{k}", label=name if x == 0 else None)
-    axes.set(title="two_step", ylabel="share of stays", xticks=np.arange(3) + 0.3, ylim=(0.5, 1.0))
+    axes.set(title="two_step", ylabel="share of stays", xticks=np.arange(3) + 0.3, ylim=(0, 1))
     axes.set_xticklabels(["w 0: repeats", "w .5", "w 1: plans"])
 
 
@@ -175,7 +177,7 @@ def detection(axes: Any) -> None:
 def beliefs(axes: Any) -> None:
     """The believed probability, and outcomes."""
     model = pyem.models.get("hgf")
-    data = pyem.simulate(model, [[-3.0, -6.0, 5.0]], key=2, blocks=1, trials=160)
+    data = pyem.simulate(model, [[-3.0, -6.0, 5.0]], key=2, blocks=1, trials=120)
     for omega in (-5.0, -3.0, -1.0):
         frame = latents_at(model, data, model.unconstrained([[omega, -6.0, 5.0]]))
         axes.plot(frame["muhat1"].to_numpy(), label=f"omega2 {omega:g}")
@@ -219,10 +221,10 @@ def main(folder: str = "docs", *names: str) -> None:
 
     where, _, kind = folder.partition(":")
     for name in names or FIGURES:
-        figure, axes = plt.subplots(figsize=(4.2, 2.8), layout="constrained")
+        figure, axes = plt.subplots(figsize=(5.6, 2.8), layout="constrained")
         FIGURES[name](axes)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=7)
+        axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
         figure.savefig(
             Path(where) / f"models-{name}.{kind or 'svg'}", metadata=None if kind else {"Date": None}, dpi=110
         )
