@@ -38,6 +38,15 @@ def full(names: Sequence[str], quick: Set[str] = IN_FULL) -> list[Any]:
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
+COSTLY = {"lba", "rdm"}
+"""Models whose likelihood takes long to compile: more than its value is tested by slow tests."""
+
+
+def usual(names: Sequence[str]) -> list[Any]:
+    """Names for tests of all models: these are slow for the costly ones."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in COSTLY else name for name in names]
+
+
 def draw_people(case: Case, seed: int, **settings: Any) -> People:
     """Five people with 1 to 3 blocks of 4 to 12 trials, with nothing missing."""
     rng = np.random.default_rng(seed)

@@ -18,7 +18,18 @@ import pyem
 from pyem import Dataset, Model, models
 from pyem.engine import evaluate as engine
 from pyem.engine.scale import scaled
-from tests.contract.people import BLOCKS, draw_people, draw_x, full, oracle, to_dataset, totals, with_missing
+from tests.contract.people import (
+    BLOCKS,
+    COSTLY,
+    draw_people,
+    draw_x,
+    full,
+    oracle,
+    to_dataset,
+    totals,
+    usual,
+    with_missing,
+)
 from tests.oracle.cases import CASES
 
 NAMES = models.names()
@@ -76,7 +87,7 @@ def test_log_likelihood_is_that_of_the_oracle(name, settings):
     np.testing.assert_allclose(engine.log_lik(model, data, x), totals(expected), **EXACT)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", usual(NAMES))
 def test_log_probability_of_every_trial_is_that_of_the_oracle(name):
     case, model = CASES[name], models.get(name)
     people = with_missing(draw_people(case, 3), model.responses, 3)
@@ -91,7 +102,11 @@ def test_log_probability_of_every_trial_is_that_of_the_oracle(name):
 
 @pytest.mark.parametrize(
     ("name", "column"),
-    [(name, column) for name in NAMES for column in models.get(name).columns],
+    [
+        pytest.param(name, column, marks=[pytest.mark.slow] if name in COSTLY else [])
+        for name in NAMES
+        for column in models.get(name).columns
+    ],
 )
 def test_missing_values_are_treated_as_the_oracle_treats_them(name, column):
     case, model = CASES[name], models.get(name)
@@ -214,7 +229,7 @@ def test_order_of_people_and_blocks_does_not_matter(name):
 # -- derivatives --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", usual(NAMES))
 def test_gradient_and_hessian_are_finite_differences(name):
     model, data = complete(name, 11)
     x, step = draw_x(model, data.n_subjects, 11, spread=1.0), 1e-5
@@ -240,7 +255,7 @@ def test_derivatives_of_the_rollout_in_both_modes(name, order):
         check_grads(function, (lanes,), order=order, modes=("fwd", "rev"), rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", usual(NAMES))
 def test_finite_in_the_corners_of_the_parameter_space(name):
     model, data = complete(name, 13)
     corners = np.random.default_rng(13).choice([-20.0, 20.0], size=(data.n_subjects, model.n_params))

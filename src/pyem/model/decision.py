@@ -10,6 +10,8 @@ from typing import Any, Literal
 from pyem.model.distribution import option_logits
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
+from pyem.model.racing import BASES, Racing, driven
+from pyem.model.racing import WEIGHT as RACING_WEIGHT
 from pyem.model.record import Record
 from pyem.model.times.deadline import Deadline, GoNoGo
 from pyem.model.times.outliers import WithOutliers
@@ -74,24 +76,24 @@ WEIGHT = Parameter(
 
 @dataclasses.dataclass(frozen=True)
 class _ByValues:
-    """The policy of a learning rule whose values drive a diffusion: its logits are drifts."""
+    """The policy of a learning rule whose values drive a decision: its logits are drifts."""
 
     base: Callable[..., Any]
     beta: str
-    decision: Diffusion
+    decision: Diffusion | Racing
 
     def __call__(self, p: Record, state: Any, trial: Record) -> Any:
         logits = option_logits(self.base(p.with_values(**{self.beta: p.v}), state, trial))
-        if logits is None or logits.shape[-1] != 2:
-            raise TypeError(
-                "the diffusion decision model decides between two options, whose logits the policy has to tell"
-            )
+        if logits is None:
+            raise TypeError("a rule of decision is for choices among options, whose logits the policy has to tell")
+        if isinstance(self.decision, Racing):
+            return self.decision.at(p, driven(self.decision.kind, p, logits))
         return self.decision.at(p, logits[..., 1] - logits[..., 0])
 
 
 def with_decision(
     model: Model,
-    decision: Literal["ddm"] = "ddm",
+    decision: Literal["ddm", "lba", "rdm", "lnr"] = "ddm",
     *,
     sv: bool = False,
     sz: bool = False,
@@ -100,23 +102,28 @@ def with_decision(
 ) -> Model:
     """The same learning rule, and another rule of decision in place of the softmax: choices with their response times.
 
-    The drift is `v` times the difference of the values of option 1 and option 0, where the model had its inverse temperature
-    times that; like the latter, `v` is per range of the rewards. What else the model adds to the logits, such as a stickiness,
-    it adds to the drift.
+    In the diffusion model the drift is `v` times the difference of the values of option 1 and option 0, where the model had its
+    inverse temperature times that; in a race each option has an accumulator, whose drift is `v0` plus `v` times its value. Like an
+    inverse temperature, `v` is per range of the rewards. What else the model adds to the logits, such as a stickiness, it adds to
+    the drift.
 
     Parameters
     ----------
     model
-        A model of two options with an inverse temperature.
+        A model with an inverse temperature; of two options, unless they race.
     decision
-        ``"ddm"``: the diffusion decision model.
-    sv, sz, st, p_outlier
-        As for `pyem.models.response_times.ddm`.
+        ``"ddm"``, the diffusion decision model; or a race: ``"lba"``, linear ballistic accumulators; ``"rdm"``, diffusions, whose
+        drifts are the softplus of the sum, and so above 0; ``"lnr"``, log-normal times, where ``m - v * value`` is the mean of
+        the logarithm.
+    sv, sz, st
+        As for `pyem.models.response_times.ddm`, of which they are a part.
+    p_outlier
+        As there.
 
     Raises
     ------
     ValueError
-        If the model has not two options, no inverse temperature per range of the rewards, or response times already.
+        If the model has no inverse temperature per range of the rewards, more options than can decide, or response times already.
 
     References
     ----------
@@ -126,33 +133,61 @@ def with_decision(
     Fontanesi, L., Gluth, S., Spektor, M. S., & Rieskamp, J. (2019). A reinforcement learning diffusion decision model for
     value-based decisions. Psychonomic Bulletin & Review, 26(4), 1099-1121. https://doi.org/10.3758/s13423-018-1554-2
 
+    Miletić, S., Boag, R. J., Trutti, A. C., Stevenson, N., Forstmann, B. U., & Heathcote, A. (2021). A new model of decision
+    processing in instrumental learning tasks. eLife, 10, e63055. https://doi.org/10.7554/eLife.63055
+
     Examples
     --------
     >>> from pyem.models import get
     >>> with_decision(get("rw2a1b"), "ddm").names
     ('v', 'alpha_pos', 'alpha_neg', 'a', 'z', 't')
+    >>> with_decision(get("rw1a1b", options=3), "rdm").names
+    ('v', 'alpha', 'v0', 'B', 'A', 't')
     """
-    if not isinstance(model, Model) or model.design is not None:
-        raise ValueError("formulas come after the rule of decision: pyem.regress(with_decision(model), ...)")
-    if decision != "ddm":
-        raise ValueError(f"decision={decision!r}; choose 'ddm'")
-    weights = [parameter.name for parameter in model.parameters if parameter.per_reward]
-    if model.policy is None or model.joint or model.options != 2 or len(weights) != 1:
+    weight = _weight(model, decision)
+    kinds = dict(zip(("sv", "sz", "st"), (sv, sz, st), strict=True))
+    if decision != "ddm" and any(kinds.values()):
         raise ValueError(
-            f"with_decision is for models of two options with one inverse temperature, such as rw1a1b, but {model.name!r} has "
-            f"options={model.options}, parameters {', '.join(model.names)} and responses {', '.join(model.responses)}"
+            f"{', '.join(name for name, on in kinds.items() if on)}: parts of 'ddm', which {decision!r} has not"
         )
-    kept = tuple(WEIGHT if parameter.name == weights[0] else parameter for parameter in model.parameters)
-    told = {"sv": sv, "sz": sz, "st": st, "p_outlier": p_outlier}
+    told = kinds | {"p_outlier": p_outlier}
     recipe = (*model.recipe, ("with_decision", tuple(({"decision": decision} | told).items()))) if model.recipe else ()
+    rule = (
+        Diffusion(p_outlier=p_outlier)
+        if decision == "ddm"
+        else Racing(decision, model.options or 2, p_outlier=p_outlier)
+    )
+    scale = WEIGHT if decision == "ddm" else RACING_WEIGHT
+    taken = (A, Z, T) if isinstance(rule, Diffusion) else (BASES[rule.kind], *rule.parameters)
     return dataclasses.replace(
         model,
         name=f"{model.name}+{decision}",
-        parameters=(*kept, A, Z, T, *extras(sv, sz, st, p_outlier)),
-        policy=_ByValues(model.policy, weights[0], Diffusion(p_outlier=p_outlier)),
+        parameters=(
+            *(scale if parameter.name == weight else parameter for parameter in model.parameters),
+            *taken,
+            *extras(sv, sz, st, p_outlier),
+        ),
+        policy=_ByValues(model.policy, weight, rule),  # type: ignore[arg-type]
         responses=((model.responses[0], "rt"), *model.responses[1:]),
         seconds=("rt",),
         share=False,
-        doc=f"{model.doc}, decided by diffusion",
+        doc=f"{model.doc}, decided by {'diffusion' if decision == 'ddm' else 'a race'}",
         recipe=recipe,
     )
+
+
+def _weight(model: Model, decision: str) -> str:
+    """The name of the inverse temperature of a model for which the rule of decision is."""
+    if not isinstance(model, Model) or model.design is not None:
+        raise ValueError("formulas come after the rule of decision: pyem.regress(with_decision(model), ...)")
+    if decision not in ("ddm", *BASES):
+        raise ValueError(f"decision={decision!r}; choose 'ddm', {', '.join(map(repr, BASES))}")
+    weights = [parameter.name for parameter in model.parameters if parameter.per_reward]
+    options = "options" if decision != "ddm" else "two options"
+    few = model.options is not None and model.options >= 2 and (model.options == 2 or decision != "ddm")
+    if model.policy is None or model.joint or not few or len(weights) != 1:
+        raise ValueError(
+            f"with_decision is for models of {options} with one inverse temperature, such as rw1a1b, but {model.name!r} has "
+            f"options={model.options}, parameters {', '.join(model.names)} and responses {', '.join(model.responses)}"
+        )
+    return weights[0]

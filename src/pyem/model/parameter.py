@@ -31,6 +31,8 @@ class Parameter:
         it to be fixed.
     per_reward
         Whether the value is per range of the outcomes, as an inverse temperature is (see `Model.reward_range`).
+    per_block
+        Whether the model takes it to be the same on all trials of a block, so that no formula may say otherwise.
 
     Examples
     --------
@@ -48,6 +50,7 @@ class Parameter:
     sd: float | tuple[float, ...] = 1.0
     size: int | None = None
     per_reward: bool = False
+    per_block: bool = False
     values: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pyem.model.decision import A, Coding, Diffusion, T, V, Z, extras
 from pyem.model.model import Model
+from pyem.model.moving import BOUNDS, MovingBound, MovingDiffusion, MovingStart
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
 from pyem.model.times.ex_gaussian import ExGaussian
@@ -21,7 +22,8 @@ RATCLIFF = "https://doi.org/10.1162/neco.2008.12-06-420"
 GOMEZ = "https://doi.org/10.1037/0096-3445.136.3.389"
 
 
-def _require_deadline(deadline: float | None) -> None:
+def require_deadline(deadline: float | None) -> None:
+    """Raise unless a deadline is a time in seconds, or none."""
     if deadline is not None and not 0 < deadline < math.inf:
         raise ValueError(f"deadline={deadline}; give seconds since the stimulus, above 0")
 
@@ -35,6 +37,7 @@ def ddm(
     st: bool = False,
     p_outlier: float | Literal["free"] = 0.0,
     deadline: float | None = None,
+    bound: Literal["angle", "exponential"] | MovingBound | None = None,
 ) -> Model:
     """The diffusion decision model: a choice is the bound that a noisy process reaches first, and its time when it does.
 
@@ -52,6 +55,9 @@ def ddm(
     deadline
         Seconds by which a response had to be made. A response that was not is option 2, whose ``rt`` is not looked at; trials
         with a missing ``choice`` are left out of the likelihood.
+    bound
+        Bounds that move: ``"angle"``, straight lines towards one another, with `theta`; ``"exponential"``, with `rate`; or a
+        `pyem.MovingBound` of your own. `a` is then their separation in the beginning. Without `sz`, `st` and `deadline`.
 
     Notes
     -----
@@ -68,10 +74,14 @@ def ddm(
     --------
     >>> ddm().names, ddm().columns
     (('v', 'a', 'z', 't'), ('choice', 'rt'))
+    >>> ddm(bound="angle").names
+    ('v', 'a', 'z', 't', 'theta')
     """
     if coding not in ("response", "stimulus"):
         raise ValueError(f"coding={coding!r}; choose 'response' or 'stimulus'")
-    _require_deadline(deadline)
+    require_deadline(deadline)
+    if bound is not None:
+        return _moving(coding, bound, sv, p_outlier, sz or st or deadline is not None)
     by_stimulus, options = coding == "stimulus", 2 if deadline is None else 3
     return Model(
         "ddm_stimulus" if by_stimulus else "ddm",
@@ -86,6 +96,28 @@ def ddm(
         doc="Diffusion decision model of choices and response times"
         + (", towards the right one" if by_stimulus else ""),
         reference=RATCLIFF,
+    )
+
+
+def _moving(
+    coding: Coding, bound: str | MovingBound, sv: bool, p_outlier: float | Literal["free"], more: bool
+) -> Model:
+    """The model with bounds that move."""
+    moving = BOUNDS.get(bound) if isinstance(bound, str) else bound
+    if not isinstance(moving, MovingBound):
+        raise ValueError(f"bound={bound!r}; choose {', '.join(map(repr, BOUNDS))}, or give a pyem.MovingBound")
+    if more:
+        raise ValueError("sz, st and deadline are for bounds that stay where they are; leave them or bound= out")
+    plain = ddm(coding, sv=sv, p_outlier=p_outlier)
+    held = tuple(dataclasses.replace(one, per_block=one.name in ("a", "z")) for one in plain.parameters)
+    return dataclasses.replace(
+        plain,
+        name=f"{plain.name}_{moving.name}",
+        parameters=(*held, *moving.parameters),
+        policy=MovingDiffusion(moving, coding == "stimulus", p_outlier),
+        init=MovingStart(moving),
+        doc=f"{plain.doc}, with bounds that move: {moving.name}",
+        reference="https://doi.org/10.1006/jmps.1999.1260",
     )
 
 
@@ -119,7 +151,7 @@ def ddm_gonogo(
     >>> ddm_gonogo().columns
     ('choice', 'rt')
     """
-    _require_deadline(deadline)
+    require_deadline(deadline)
     return Model(
         "ddm_gonogo",
         (V, A, Z, T, *extras(sv, sz, st, p_outlier)),

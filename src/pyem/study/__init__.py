@@ -11,6 +11,7 @@ from pyem.study.parameter_recovery import Recovery, recovery
 from pyem.study.power_study import Power, power
 from pyem.study.predictive_checks import PredictiveCheck, predictive_check
 from pyem.study.rounds import Running, run_rounds
+from pyem.study.time_checks import ResponseTimeCheck, response_time_check
 
 __all__ = [
     "Calibration",
@@ -26,6 +27,7 @@ __all__ = [
     "Recovery",
     "Running",
     "calibration",
+    "ResponseTimeCheck",
     "check",
     "choose_design",
     "confusion",
@@ -34,4 +36,5 @@ __all__ = [
     "predictive_check",
     "recovery",
     "run_rounds",
+    "response_time_check",
 ]

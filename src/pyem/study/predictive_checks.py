@@ -13,6 +13,7 @@ from pyem.engine.scale import chosen_range
 from pyem.model.model import Model
 from pyem.results.options import shown_option
 from pyem.simulation.predictive import Predicted
+from pyem.study.time_checks import ResponseTimeCheck, response_time_check
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,6 +150,10 @@ class PredictiveCheck:
 
     def __repr__(self) -> str:
         return self.summary()
+
+    def response_times(self, *, by: str | None = None, correct: str | None = None) -> ResponseTimeCheck:
+        """The same simulations against the observed response times, by condition; see `response_time_check`."""
+        return response_time_check(self.predicted, by=by, correct=correct)
 
     def plot(self) -> Figure:
         """Curves by block and trial with bands, and every person's statistics against their simulations."""

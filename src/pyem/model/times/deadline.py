@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from pyem.model.times.race import Race
 from pyem.model.times.wiener import Wiener
 
 
 class Deadline(NamedTuple):
-    """A choice that is made by a deadline, or not: option 2 is that neither bound was reached in time.
+    """A choice that is made by a deadline, or not: one option more is that nothing was decided in time.
 
     Parameters
     ----------
@@ -28,19 +29,19 @@ class Deadline(NamedTuple):
     [0.145, 0.651, 0.204]
     """
 
-    base: Wiener
+    base: Wiener | Race
     deadline: float
 
     @property
     def logits(self) -> Array:
-        """Log-probabilities of the lower bound, the upper bound, and neither in time."""
-        made = [self.base.log_cdf((c, self.deadline))[0] for c in (0, 1)]
+        """Log-probabilities of each option of the decision, and of none in time."""
+        made = [self.base.log_cdf((c, self.deadline))[0] for c in range(self.base.n_options)]
         return jnp.stack([*made, self.base.log_survivor(self.deadline)], axis=-1)
 
     def log_prob(self, value: tuple[ArrayLike, ArrayLike]) -> Array:
         """Log-density, in nats, of the choice and its time; of no choice, its log-probability, whatever the time says."""
         choice, rt = value
-        late = jnp.asarray(choice) == 2
+        late = jnp.asarray(choice) == self.base.n_options
         made = self.base.log_prob((jnp.where(late, 0, choice), jnp.where(late, self.deadline, rt)))
         return jnp.where(late, self.base.log_survivor(self.deadline), made)
 
@@ -48,7 +49,7 @@ class Deadline(NamedTuple):
         """One random choice and its time, which is the deadline where there was no choice."""
         choice, rt = self.base.sample(key)
         late = rt > self.deadline
-        return jnp.where(late, 2, choice), jnp.where(late, self.deadline, rt)
+        return jnp.where(late, self.base.n_options, choice), jnp.where(late, self.deadline, rt)
 
 
 class GoNoGo(NamedTuple):

@@ -70,17 +70,30 @@ class ShiftedWald(NamedTuple):
 
     def sample(self, key: Array) -> Array:
         """One random response time: exact, from a normal and a uniform number (Michael, Schucany & Haas, 1976)."""
-        of_normal, of_uniform = jax.random.split(key)
         v, a, _ = self._decision(0.0)
-        mean = a / v
-        y = jax.random.normal(of_normal, mean.shape, mean.dtype) ** 2 * mean / a**2
-        # The smaller root of a quadratic equation, written without a difference of equal numbers.
-        small = mean / (1 + y / 2 + jnp.sqrt(y + y**2 / 4))
-        first = jax.random.uniform(of_uniform, mean.shape, mean.dtype) * (mean + small) <= mean
-        return jnp.asarray(self.t) + jnp.where(first, small, mean**2 / small)
+        return jnp.asarray(self.t) + first_passage(key, v, a)
 
     def _decision(self, value: ArrayLike) -> tuple[Array, Array, Array]:
         """Drift, bound and the time of the decision, as arrays of one shape."""
         wide = jnp.result_type(float)
         time = jnp.asarray(value, wide) - jnp.asarray(self.t)
         return tuple(jnp.broadcast_arrays(jnp.asarray(self.v, wide), jnp.asarray(self.a, wide), time))  # type: ignore[return-value]
+
+
+def first_passage(key: Array, v: Array, a: Array) -> Array:
+    """A random time at which a process with drift `v` reaches a bound at distance `a`; of no drift, the Lévy distribution's.
+
+    Examples
+    --------
+    >>> first_passage(jax.random.key(1), jnp.ones(3), jnp.ones(3)).shape
+    (3,)
+    """
+    of_normal, of_uniform = jax.random.split(key)
+    square = jax.random.normal(of_normal, v.shape, v.dtype) ** 2
+    share = jax.random.uniform(of_uniform, v.shape, v.dtype)
+    # The roots of a quadratic equation, the smaller one written without a difference of equal numbers, and without the mean.
+    half = square / 2
+    pace = v * a
+    small = a**2 / (pace + half + jnp.sqrt(half * (2 * pace + half)))
+    first = share * (a + v * small) <= a
+    return jnp.where(first, small, a**2 / jnp.where(first, 1.0, v**2 * small))

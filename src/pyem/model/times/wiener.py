@@ -79,6 +79,11 @@ class Wiener(NamedTuple):
     st: ArrayLike | None = None
 
     @property
+    def n_options(self) -> int:
+        """The lower and the upper bound."""
+        return 2
+
+    @property
     def logits(self) -> Array:
         """Log-probabilities of the lower and the upper bound, last axis, whenever they are reached."""
         log_p, plain = self._spread()

@@ -1,0 +1,180 @@
+"""First passage of a Wiener process between two bounds that move: one solver for any smooth bound.
+
+The bounds are ``+h(time)`` and ``-h(time)``. On the scale of the bounds, ``y = x / h``, and of the time ``tau``, the integral of
+``1 / h**2``, the process without drift is a Wiener process between -1 and 1 but for a potential, ``h'' h**3 y**2 / 2``: the slope of the
+bounds and the factor of the scale are exact. So bounds that are straight lines have a solution in closed form; for all others the
+potential is solved for on a grid, as the ratio of the density to that without it, which is smooth. Drift, and its variance between
+trials, multiply the density exactly (Girsanov).
+
+References
+----------
+Smith, P. L. (2000). Stochastic dynamic models of response time and accuracy: a foundational primer. Journal of Mathematical
+Psychology, 44(3), 408-463. https://doi.org/10.1006/jmps.1999.1260
+
+Buonocore, A., Giorno, V., Nobile, A. G., & Ricciardi, L. M. (1990). On the two-boundary first-crossing-time problem for diffusion
+processes. Journal of Applied Probability, 27(1), 102-114. https://doi.org/10.2307/3214599
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from pyem.model.times import wiener_series as series
+from pyem.model.times.tails import log_positive
+
+LAST = 10.0
+"""Seconds of the grid; later, what bounds change stays as it was."""
+STEPS = 128
+MODES = 32
+SMALLEST = 0.02
+"""Share of their first distance at which bounds end."""
+_UNSEEN = math.log(1e-8)
+_EARLY = 0.03
+"""Of ``tau``: earlier the modes do not tell the density."""
+Bound = Callable[[Array], Array]
+"""From seconds since the start to the distance of a bound, as a share of the first one."""
+
+
+class Moving(NamedTuple):
+    """What is known of a bound on the grid.
+
+    Parameters
+    ----------
+    tau
+        The integral of ``1 / h**2``, at each point.
+    ratio
+        Logarithm of what the potential makes of the density at the lower and the upper bound, (2, point).
+    """
+
+    tau: Array
+    ratio: Array
+
+
+class Height(NamedTuple):
+    """A bound at some time: its distance, its slope, and its curvature."""
+
+    h: Array
+    slope: Array
+    curve: Array
+
+
+def height(bound: Bound, half: Array, time: Array) -> Height:
+    """The distance ``h`` of a bound, with its derivatives; the bound ends where it is nearly closed."""
+    time = jnp.maximum(time, 0.0)
+    ones = jnp.ones_like(time)
+    first = lambda at: jax.jvp(bound, (at,), (ones,))  # noqa: E731
+    (share, slope), (_, curve) = jax.jvp(first, (time,), (ones,))
+    open_ = share > SMALLEST
+    pick = lambda value, other: half * jnp.where(open_, value, other)  # noqa: E731
+    return Height(pick(share, SMALLEST), pick(slope, 0.0), pick(curve, 0.0))
+
+
+def solved(bound: Bound, half: Array, start: Array) -> Moving:
+    """The solution for bounds at the distance `half` in the beginning, and a start at the share `start` of it, from -1 to 1."""
+    x, weight = np.polynomial.legendre.leggauss(4)
+    edges = LAST * (np.arange(STEPS + 1) / STEPS) ** 2
+    width = np.diff(edges)
+    at = height(bound, half, jnp.asarray(edges[:-1, None] + width[:, None] * (x + 1) / 2))
+    over = lambda values: (values * weight).sum(1) * width / 2  # noqa: E731
+    steps, pulls = over(at.h**-2), over(0.5 * at.h * at.curve)
+    tau = jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
+    return Moving(tau, _ratios(tau, steps, pulls, start))
+
+
+def _ratios(tau: Array, steps: Array, pulls: Array, start: Array) -> Array:
+    """Log of the density with the potential over that without it, at the lower and the upper bound, (2, point).
+
+    In each step what is of first order in the potential is exact, and the rest is split from the diffusion.
+    """
+    rates, squares, rotation, flux = _modes()
+    diagonal, mixing = _mixing(rates, squares, rotation)
+    first = jnp.sin(np.arange(1, MODES + 1) * math.pi * (start + 1) / 2)
+
+    def step(carry: tuple[Array, Array], inputs: tuple[Array, Array]) -> Any:
+        modes, log_size = carry
+        time, pull = inputs
+        half = jnp.exp(-0.5 * (rates - rates[0]) * time)
+        left = half**2 * modes
+        once = pull * (diagonal * left + (mixing @ left - half**2 * (mixing @ modes)) / time)
+        more = jnp.expm1(pull * squares) - pull * squares
+        modes = left + once + half * (rotation @ (more * (rotation.T @ (half * modes))))
+        size = jnp.sqrt((modes**2).sum())
+        log_size = log_size + jnp.log(size) - rates[0] * time
+        return (modes / size, log_size), log_positive(flux @ (modes / size)) + log_size
+
+    _, found = lax.scan(step, (first, jnp.zeros(())), (steps, pulls))
+    ends = jnp.array([-1.0, 1.0])[:, None]
+    plain = series.log_density(tau[1:], 0.0, 2.0, jnp.stack([1 + start, 1 - start])[:, None] / 2)
+    # Early on the way to a bound is a straight line but for a little noise.
+    path = (start**2 + start * ends + 1) / 3 + tau[1:] / 6
+    early = (plain < _UNSEEN) | (tau[1:] < _EARLY)
+    ratio = jnp.where(early, jnp.cumsum(pulls) * path, found.T - plain)
+    return jnp.concatenate([jnp.zeros((2, 1)), ratio], axis=1)
+
+
+def _modes() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Rates of the sine modes, the spectrum of ``y**2`` among them and its rotation, and the flux of each through both ends."""
+    k = np.arange(1, MODES + 1)
+    x, weight = np.polynomial.legendre.leggauss(4 * MODES)
+    waves = np.sin(k[:, None] * math.pi * (x + 1) / 2)
+    squares, rotation = np.linalg.eigh((waves * weight * x**2) @ waves.T)
+    slope = k * math.pi / 4
+    return (k * math.pi) ** 2 / 8, squares, rotation, np.stack([slope, -slope * np.cos(k * math.pi)])
+
+
+def _mixing(rates: np.ndarray, squares: np.ndarray, rotation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How ``y**2`` keeps each mode, and how it mixes them: over the difference of their rates."""
+    matrix = (rotation * squares) @ rotation.T
+    gap = rates[:, None] - rates
+    return np.diag(matrix), np.where(gap == 0, 0.0, matrix / np.where(gap == 0, 1.0, gap))
+
+
+def log_density(
+    bound: Bound, moving: Moving, half: Array, start: Array, time: Array, v: Array, sv: Array | None = None
+) -> Array:
+    """Log-density, in nats, of reaching the lower and the upper bound at `time`, first axis; `time` is one number.
+
+    Impossible times have no infinity, but what leads back, as of `pyem.model.times.wiener_series.log_density`.
+    """
+    at, begin = height(bound, half, time), height(bound, half, jnp.zeros(()))
+    tau, ratio = _between(bound, moving, half, time)
+    w = jnp.stack([1 + start, 1 - start]) / 2
+    plain = series.log_density(tau, 0.0, 2.0, w)
+    bend = 0.5 * (begin.h * begin.slope * start**2 - at.h * at.slope)
+    scale = -1.5 * jnp.log(at.h) - 0.5 * jnp.log(begin.h)
+    path = jnp.array([-1.0, 1.0]) * at.h - start * begin.h
+    seconds = jnp.maximum(time, 0.0)
+    spread = 1.0 if sv is None else 1 + sv**2 * seconds
+    pushed = v * path - 0.5 * v**2 * seconds + (0.0 if sv is None else 0.5 * (sv * path) ** 2)
+    moved = ratio + bend + scale + pushed / spread - 0.5 * jnp.log(spread)
+    # What is impossible stays so, whatever the rest says.
+    possible = tau > series.EARLIEST * (2 * w) ** 2
+    return plain + jnp.where(possible, moved, jnp.clip(moved, -500.0, 500.0))
+
+
+def _between(bound: Bound, moving: Moving, half: Array, time: Array) -> tuple[Array, Array]:
+    """``tau`` and the ratios at a time between the points of the grid: an integral from the last one, and polynomials."""
+    inside = jnp.clip(time, 0.0, LAST)
+    place = jnp.sqrt(jnp.maximum(inside, 1e-12) / LAST) * STEPS
+    cell = jnp.clip(lax.stop_gradient(place).astype(int), 0, STEPS - 1)
+    edge = LAST * (cell / STEPS) ** 2
+    tau = moving.tau[cell]
+    for x, weight in zip(*np.polynomial.legendre.leggauss(4), strict=True):
+        at = edge + (inside - edge) * (x + 1) / 2
+        tau = tau + (inside - edge) * weight / 2 * height(bound, half, at).h ** -2
+    tau = tau + (time - inside) / height(bound, half, inside).h ** 2
+    low = jnp.clip(cell - 1, 0, STEPS - 3)
+    weights = jnp.stack([_lagrange(k, place - low) for k in range(4)])
+    return tau, lax.dynamic_slice_in_dim(moving.ratio, low, 4, -1) @ weights
+
+
+def _lagrange(k: int, u: Array) -> Array:
+    others = [j for j in range(4) if j != k]
+    return math.prod((u - j for j in others), start=jnp.ones_like(u)) / math.prod(k - j for j in others)

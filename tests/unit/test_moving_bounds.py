@@ -1,0 +1,126 @@
+"""Moving bounds against bounds that stay, an integral equation, and steps in time; the model, and EZ-diffusion."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import pyem
+from pyem import Parameter, Positive, Wiener
+from pyem.model.times.collapsing import collapsing
+from pyem.models.response_times import ddm
+from pyem.study import ez
+
+RT = np.array([0.35, 0.5, 0.8, 1.5, 3.0])
+
+
+@jax.jit
+def both(v, a, z, rate):
+    dist = collapsing(v, a, z, 0.3, lambda time: jnp.exp(-rate * time))
+    return jax.vmap(lambda rt: jnp.stack([dist.log_prob((c, rt)) for c in (0, 1)]))(RT), dist.logits
+
+
+@pytest.mark.parametrize(("v", "a", "z"), [(1.0, 1.5, 0.5), (-2.0, 0.8, 0.3)])
+def test_bounds_that_stay_are_those_of_the_diffusion_model(v, a, z):
+    with jax.enable_x64(True):
+        found, logits = both(v, a, z, 0.0)
+        plain = Wiener(v, a, z, 0.3)
+        np.testing.assert_allclose(found.T, [plain.log_prob((c, RT)) for c in (0, 1)], atol=1e-9)
+        np.testing.assert_allclose(logits, plain.logits, atol=1e-5)
+
+
+def volterra(h, slope, start: float, end: float, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Densities of both bounds at times up to `end`, without drift: the integral equation of Buonocore et al. (1990)."""
+    t = np.linspace(0, end, n + 1)[1:]
+    b, db, up, low = h(t), slope(t), np.zeros(n), np.zeros(n)
+
+    def psi(at, moves, k, y, s):
+        gap = t[k] - s
+        return 0.5 * np.exp(-((at - y) ** 2) / (2 * gap)) / np.sqrt(2 * np.pi * gap) * (moves - (at - y) / gap)
+
+    for k in range(n):
+        for mine, sign in ((up, 1), (low, -1)):
+            at, moves = sign * b[k], sign * db[k]
+            past = up[:k] @ psi(at, moves, k, b[:k], t[:k]) + low[:k] @ psi(at, moves, k, -b[:k], t[:k])
+            mine[k] = sign * 2 * (end / n * past - psi(at, moves, k, start, 0.0))
+    return low, up
+
+
+@pytest.mark.parametrize("rate", [0.3, 1.0])
+def test_collapsing_bounds_solve_the_integral_equation(rate):
+    a, z, end = 1.5, 0.4, 0.8
+    solve = lambda n: np.array(  # noqa: E731
+        volterra(
+            lambda t: a / 2 * np.exp(-rate * t), lambda t: -rate * a / 2 * np.exp(-rate * t), (z - 0.5) * a, end, n
+        )
+    )
+    coarse, fine = solve(600), solve(1200)
+    at = np.arange(1, 9) * end / 8
+    # Both of its errors are of the power 1.5 of the step.
+    known = fine[:, 149::150] + (fine[:, 149::150] - coarse[:, 74::75]) / (2**1.5 - 1)
+    with jax.enable_x64(True):
+        dist = collapsing(0.0, a, z, 0.0, lambda time: jnp.exp(-rate * time))
+        found = jax.vmap(lambda rt: jnp.exp(jnp.stack([dist.log_prob((c, rt)) for c in (0, 1)])), out_axes=1)(at)
+    np.testing.assert_allclose(found, known, rtol=3e-5)
+
+
+@pytest.mark.slow
+def test_drift_between_collapsing_bounds_is_that_of_steps_in_time():
+    rng, n, dt = np.random.default_rng(0), 20000, 2e-4
+    x, time, choice, live = np.zeros(n), np.zeros(n), np.zeros(n, int), np.ones(n, bool)
+    for k in range(1, 15000):
+        x[live] += dt + np.sqrt(dt) * rng.normal(size=live.sum())
+        # Steps see a bound late by .5826 of their standard deviation (Siegmund).
+        hit = live & (np.abs(x) >= 0.75 * np.exp(-k * dt) - 0.5826 * np.sqrt(dt))
+        time[hit], choice[hit] = k * dt, x[hit] > 0
+        live &= ~hit
+    with jax.enable_x64(True):
+        dist = collapsing(1.0, 1.5, 0.5, 0.0, lambda time: jnp.exp(-time))
+        drawn = jax.jit(jax.vmap(dist.sample))(jax.random.split(jax.random.key(0), n))
+        p = float(jnp.exp(dist.logits[1]))
+    assert abs(choice.mean() - p) < 4 * np.sqrt(p * (1 - p) / n)
+    assert abs(np.asarray(drawn[0]).mean() - p) < 4 * np.sqrt(p * (1 - p) / n)
+    error = time.std() * np.sqrt(2 / n)
+    assert abs(np.asarray(drawn[1]).mean() - time.mean()) < 4 * error
+    assert abs(np.asarray(drawn[1]).std() - time.std()) < 4 * error
+
+
+def test_the_model_says_what_it_cannot_do():
+    half = Parameter("half", Positive(), "seconds to half of the distance")
+    own = pyem.MovingBound(lambda p, time: 1 / (1 + time / p.half), (half,), "hyperbolic")
+    model = ddm(bound=own)
+    assert (model.name, model.names) == ("ddm_hyperbolic", ("v", "a", "z", "t", "half"))
+    with pytest.raises(ValueError, match="choose 'angle', 'exponential'"):
+        ddm(bound="linear")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="leave them or bound= out"):
+        ddm(bound="angle", deadline=2.0)
+    fields = {"choice": [[[0, 1]]], "rt": [[[0.6, 0.7]]], "load": [[[0.0, 1.0]]]}
+    with pytest.raises(pyem.ModelError, match="solves for 'theta' once a block"):
+        pyem.fit_map(pyem.regress(ddm(bound="angle"), "theta ~ load"), pyem.Dataset.from_arrays(fields))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bound", ["angle", "exponential"])
+def test_fits_of_moving_bounds_find_what_made_the_data(bound):
+    model = pyem.fix(pyem.models.get("ddm", bound=bound), z=0.5)
+    data = pyem.simulate(model, subjects=20, trials=200, key=5)
+    fit = pyem.fit_em(model, data)
+    still = pyem.fit_em(pyem.fix(pyem.models.get("ddm"), z=0.5), data)
+    assert fit.log_lik.sum() > still.log_lik.sum() + 10
+    for name in ("v", "t"):
+        k = model.names.index(name)
+        assert np.corrcoef(data.true_params[:, k], fit.params[:, k])[0, 1] > 0.7
+
+
+def test_ez_diffusion_is_its_published_example_and_says_what_is_missing():
+    # Wagenmakers et al. (2007): accuracy .802, variance .112 and mean .723 give .0999, .14 and .3, with a noise of .1.
+    np.testing.assert_allclose(ez.estimates(0.802, 0.723, 0.112), (0.999, 1.400, 0.300), atol=5e-4)
+    assert np.isnan(ez.estimates(0.9, 0.5, 0.0)).all()
+    fields = {"choice": [[[1, 1, 1, 0]], [[1, 1, 1, 1]]], "rt": [[[0.5, 0.6, 0.8, 0.7]], [[0.5, 0.6, 0.8, 0.7]]]}
+    table = pyem.ez_diffusion(pyem.Dataset.from_arrays(fields))
+    assert table.accuracy.tolist() == [0.75, 1.0]
+    assert np.isfinite(table[["v", "a", "t"]]).all(None)
+    with pytest.raises(pyem.DataError, match="no 'rt'"):
+        pyem.ez_diffusion(pyem.Dataset.from_arrays({"choice": fields["choice"]}))

@@ -1,0 +1,149 @@
+"""Races: accumulators against 60 digits, choices against their integral, samplers, options of the models, learning and racing."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+from scipy import stats
+
+import pyem
+from pyem import models
+from pyem.model.times import LBA, LNR, RDM, Race
+from tests.oracle.racing import race
+
+FALSE_ALARM = 1e-3
+RACES = {
+    "lba": Race(LBA(jnp.array([1.0, 2.5]), 0.6, 0.5), 0.2),
+    "rdm": Race(RDM(jnp.array([1.0, 3.0]), 0.9, 0.5), 0.2),
+    "lnr": Race(LNR(jnp.array([-0.3, -0.9, 0.1]), 0.5), 0.2),
+}
+
+
+def normal(z):
+    return mpmath.erfc(-z / mpmath.sqrt(2)) / 2
+
+
+def phi(z):
+    return mpmath.exp(-z * z / 2) / mpmath.sqrt(2 * mpmath.pi)
+
+
+def exact(kind: str, *given: float) -> tuple[float, float]:
+    """Log-density and log-survivor of one accumulator, by the published closed forms with so many digits that none is lost."""
+    with mpmath.workdps(300):
+        t, v, near, width = map(mpmath.mpf, given)
+        far, root = near + width, mpmath.sqrt(t)
+        if kind == "rdm":
+            h = lambda k: v * normal((k - v * t) / root) - phi((k - v * t) / root) / root  # noqa: E731
+
+            def left(k):
+                z = (k - v * t) / root
+                both = mpmath.exp(2 * v * k) * normal(-(k + v * t) / root) + normal(z)
+                return root * (z * normal(z) + phi(z)) - both / (2 * v)
+
+            return float(mpmath.log((h(far) - h(near)) / width)), float(mpmath.log((left(far) - left(near)) / width))
+        low, high, share = (near - v * t) / t, (far - v * t) / t, normal(v)
+        density = (v * (normal(high) - normal(low)) + phi(low) - phi(high)) / width / share
+        beyond = lambda z: phi(z) - z * normal(-z)  # noqa: E731
+        return float(mpmath.log(density)), float(mpmath.log(1 - (beyond(low) - beyond(high)) / (high - low) / share))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "made"), [("rdm", RDM), ("lba", LBA)])
+def test_accumulators_are_exact_from_early_to_late_and_from_narrow_to_wide_starts(kind, made):
+    rng = np.random.default_rng(3)
+    t, near, width = (np.exp(rng.uniform(*np.log(ends), 200)) for ends in ((0.02, 20), (0.02, 4), (1e-4, 4)))
+    v = np.exp(rng.uniform(np.log(0.01), np.log(8), 200)) if kind == "rdm" else rng.uniform(-3, 8, 200)
+    expected = np.array([exact(kind, *each) for each in zip(t, v, near, width, strict=True)])
+    with jax.enable_x64(True):
+        both = jax.jit(lambda racers, t: (racers.log_density(t), racers.log_survivor(t)))(made(v, near, width), t)
+    for found, known in zip(both, expected.T, strict=True):
+        seen = known > -900
+        assert (np.abs(np.asarray(found) - known) / np.maximum(1, np.abs(known)))[seen].max() < 1e-10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("made", [RDM, LBA, LNR])
+def test_derivatives_are_finite_everywhere(made):
+    rng = np.random.default_rng(0)
+    n = 3 if made is not LNR else 2
+    at = np.c_[rng.uniform(-1, 4, 500), rng.uniform(-20, 20, (500, n))]
+
+    def both(a):
+        racers = made(jnp.exp(a[1]) if made is RDM else a[1], *jnp.exp(a[2:]))
+        return jnp.stack([racers.log_density(a[0]), racers.log_survivor(a[0])])
+
+    with jax.enable_x64(True):
+        parts = jax.jit(jax.vmap(lambda a: (both(a), jax.jacfwd(both)(a), jax.jacfwd(jax.jacfwd(both))(a))))(at)
+    assert all(bool(jnp.isfinite(part).all()) for part in parts)
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param("lba", marks=pytest.mark.slow), pytest.param("rdm", marks=pytest.mark.slow), "lnr"]
+)
+def test_a_race_is_a_distribution_and_its_samples_have_it(kind):
+    dist, n = RACES[kind], 2000
+    with jax.enable_x64(True):
+        p, by, left, drawn = jax.jit(
+            lambda: (
+                jnp.exp(dist.logits),
+                dist.cdf((1, jnp.array([0.1, 0.5, 0.9]))),
+                jnp.exp(dist.log_survivor(0.9)),
+                jax.vmap(dist.sample)(jax.random.split(jax.random.key(1), n)),
+            )
+        )()
+        assert abs(float(p.sum()) - 1) < 1e-10
+        x, weight = np.polynomial.legendre.leggauss(80)
+        time = 0.2 + (x + 1) / 2 * 0.7
+        masses = [float(0.35 * weight @ np.exp(jax.jit(dist.log_prob)((k, jnp.asarray(time))))) for k in range(len(p))]
+    assert float(by[0]) == 0
+    np.testing.assert_allclose(float(by[2]), masses[1], atol=1e-8)
+    np.testing.assert_allclose(1 - float(left), sum(masses), atol=1e-8)
+    choice, rt = (np.asarray(part) for part in drawn)
+    assert stats.chisquare(np.bincount(choice, minlength=len(p)), n * np.asarray(p)).pvalue > FALSE_ALARM
+    assert stats.binomtest(int((rt <= 0.9).sum()), n, sum(masses)).pvalue > FALSE_ALARM
+
+
+def test_a_race_with_a_deadline_and_its_words():
+    late = models.get("lnr", deadline=1.0)
+    assert (late.options, late.names) == (3, ("m0", "m1", "s", "t"))
+    found = pyem.log_lik(late, _data([[0, 2]], [[0.6, np.nan]]), [-0.3, -0.9, 0.5, 0.2])
+    with jax.enable_x64(True):
+        dist = Race(LNR(jnp.array([-0.3, -0.9]), 0.5), 0.2)
+        expected = float(dist.log_prob((0, 0.6)) + dist.log_survivor(1.0))
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    for bad in ({"coding": "side"}, {"options": 1}, {"deadline": 0.0}, {"p_outlier": 1.5}):
+        with pytest.raises(ValueError, match=str(next(iter(bad)))):
+            models.get("lba", **bad)
+    with pytest.raises(ValueError, match="parts of 'ddm'"):
+        pyem.with_decision(models.get("rw1a1b"), "rdm", sv=True)
+
+
+def _data(choice, rt, **more) -> pyem.Dataset:
+    return pyem.Dataset.from_arrays({"choice": np.array([choice]), "rt": np.array([rt])} | more)
+
+
+def test_learning_and_racing_is_the_race_of_the_values():
+    learner = pyem.with_decision(models.get("rw1a1b", options=3), "lnr")
+    assert learner.names == ("v", "alpha", "m", "s", "t")
+    choice, rt, reward = [1, 0, 2], [0.7, 0.6, 0.9], [1.0, 0.0, 1.0]
+    found = pyem.log_lik(learner, _data([choice], [rt], reward=np.array([[reward]])), [2.0, 0.4, -0.3, 0.5, 0.2])[0]
+    q, total = np.full(3, 0.5), 0.0
+    for c, seconds, paid in zip(choice, rt, reward, strict=True):
+        p = {"m": -0.3 - 2.0 * q, "s": 0.5, "t": 0.2}
+        total += race("lnr", p, [{"choice": c, "rt": seconds}], options=3)[0]
+        q[c] += 0.4 * (paid - q[c])
+    assert abs(found - total) < 1e-10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["lba", "rdm", "lnr"])
+def test_fits_of_races_find_what_made_the_data(kind):
+    model = models.get(kind)
+    data = pyem.simulate(model, subjects=20, trials=200, key=5)
+    fit = pyem.fit_em(model, data)
+    assert fit.converged
+    for k in (1, model.names.index("t")):
+        assert np.corrcoef(data.true_params[:, k], fit.params[:, k])[0, 1] > 0.7
