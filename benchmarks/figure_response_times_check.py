@@ -1,4 +1,4 @@
-"""The figure of the predictive check on the page of response times, from the data of Cavanagh et al. (2011) if they are there."""
+"""The figure of the predictive check on the page of response times: the data of Cavanagh et al. (2011)."""
 
 from __future__ import annotations
 

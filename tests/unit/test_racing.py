@@ -1,4 +1,5 @@
-"""Races: accumulators against 60 digits, choices against their integral, samplers, options of the models, learning and racing."""
+"""Races: accumulators against 60 digits, choices against their integral, samplers, options of the models, learning and
+racing."""
 
 from __future__ import annotations
 

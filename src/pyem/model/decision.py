@@ -103,18 +103,18 @@ def with_decision(
     """The same learning rule, and another rule of decision in place of the softmax: choices with their response times.
 
     In the diffusion model the drift is `v` times the difference of the values of option 1 and option 0, where the model had its
-    inverse temperature times that; in a race each option has an accumulator, whose drift is `v0` plus `v` times its value. Like an
-    inverse temperature, `v` is per range of the rewards. What else the model adds to the logits, such as a stickiness, it adds to
-    the drift.
+    inverse temperature times that; in a race each option has an accumulator, whose drift is `v0` plus `v` times its value.
+    Like an inverse temperature, `v` is per range of the rewards. What else the model adds to the logits, such as a stickiness,
+    it adds to the drift.
 
     Parameters
     ----------
     model
         A model with an inverse temperature; of two options, unless they race.
     decision
-        ``"ddm"``, the diffusion decision model; or a race: ``"lba"``, linear ballistic accumulators; ``"rdm"``, diffusions, whose
-        drifts are the softplus of the sum, and so above 0; ``"lnr"``, log-normal times, where ``m - v * value`` is the mean of
-        the logarithm.
+        ``"ddm"``, the diffusion decision model; or a race: ``"lba"``, linear ballistic accumulators; ``"rdm"``, diffusions,
+        whose drifts are the softplus of the sum, and so above 0; ``"lnr"``, log-normal times, where ``m - v * value`` is the
+        mean of the logarithm.
     sv, sz, st
         As for `pyem.models.response_times.ddm`, of which they are a part.
     p_outlier
@@ -123,7 +123,8 @@ def with_decision(
     Raises
     ------
     ValueError
-        If the model has no inverse temperature per range of the rewards, more options than can decide, or response times already.
+        If the model has no inverse temperature per range of the rewards, more options than can decide, or response times
+        already.
 
     References
     ----------

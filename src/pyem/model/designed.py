@@ -197,8 +197,8 @@ def _inner(model: Model, effects: tuple[Effect, ...], of_trial: list[Effect], in
     moving = [one.name for one in model.parameters if one.per_block and {*one.names} & {e.parameter for e in of_trial}]
     if moving:
         raise ModelError(
-            f"model {model.name!r} solves for {moving[0]!r} once a block, but its formula has a column that differs between the "
-            "trials of a block; give a block to each condition (block= a column of conditions), or leave the formula out"
+            f"model {model.name!r} solves for {moving[0]!r} once a block, but its formula has a column that differs between "
+            "the trials of a block; give a block to each condition (block= a column of conditions), or leave the formula out"
         )
     extra = tuple(Parameter(effect.name, Real()) for effect in of_trial)
     names = [*model.names, *(effect.name for effect in of_trial)]

@@ -40,7 +40,7 @@ DRIVES: dict[Kind, tuple[str, Any, str, tuple[float, float], float]] = {
     "rdm": ("v", Positive(), "drift, a second", (math.log(1.3), math.log(3.0)), 0.3),
     "lnr": ("m", Real(), "mean of the logarithm of the time in seconds", (-0.3, -0.9), 0.4),
 }
-"""Name, transform, meaning, typical value of wrong and right (or any two) options, and its spread, of what drives an accumulator."""
+"""Of what drives an accumulator: name, transform, meaning, typical value of a wrong and of the right option, and its spread."""
 RACERS: dict[Kind, Callable[[Record, Array], Racers]] = {
     "lba": lambda p, drive: LBA(drive, p.B, p.A),
     "rdm": lambda p, drive: RDM(drive, p.B, p.A),

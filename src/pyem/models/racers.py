@@ -59,8 +59,8 @@ def lba(
 ) -> Model:
     """Linear ballistic accumulators: the first of several straight lines, one for each option, that reaches its threshold.
 
-    Columns ``choice``, from 0, and ``rt``, in seconds. Drifts have a standard deviation of 1 between trials, which is the unit of `A`
-    and `B`, and are above 0 (see `pyem.model.times.LBA`).
+    Columns ``choice``, from 0, and ``rt``, in seconds. Drifts have a standard deviation of 1 between trials, which is the unit
+    of `A` and `B`, and are above 0 (see `pyem.model.times.LBA`).
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ def rdm(
 ) -> Model:
     """The racing diffusion model: the first of several noisy processes, one for each option, that reaches its threshold.
 
-    Columns ``choice``, from 0, and ``rt``, in seconds. The noise has a standard deviation of 1 a second. ``pyem.fix(model, A=0)`` is
-    without variability of the start.
+    Columns ``choice``, from 0, and ``rt``, in seconds. The noise has a standard deviation of 1 a second.
+    ``pyem.fix(model, A=0)`` is without variability of the start.
 
     Parameters
     ----------
@@ -138,8 +138,8 @@ def lnr(
 
     References
     ----------
-    Rouder, J. N., Province, J. M., Morey, R. D., Gomez, P., & Heathcote, A. (2015). The lognormal race: a cognitive-process model
-    of choice and latency with desirable psychometric properties. Psychometrika, 80(2), 491-513.
+    Rouder, J. N., Province, J. M., Morey, R. D., Gomez, P., & Heathcote, A. (2015). The lognormal race: a cognitive-process
+    model of choice and latency with desirable psychometric properties. Psychometrika, 80(2), 491-513.
     https://doi.org/10.1007/s11336-013-9396-3
 
     Examples

@@ -44,7 +44,8 @@ def group_table(fit: Estimates) -> pd.DataFrame:
     """A row for each group parameter: mean, effect of a covariate, sd, correlation.
 
     Columns: ``estimate``, standard error ``se`` and 95 % interval ``low``, ``high`` on the unconstrained scale;
-    ``natural``, ``natural_low``, ``natural_high``: the group's median and its interval on the natural scale; ``z`` (the
+    ``natural``, ``natural_low``, ``natural_high``: the group's median and its interval on the natural scale, and
+    ``natural_mean``, the mean over people of a Gaussian group, which papers on diffusion models report; ``z`` (the
     estimate in standard errors) and ``p`` (two-sided) for effects. Intervals and p use Student's t with as many degrees
     of freedom as there are subjects beyond the regression's weights. Intervals of standard deviations are symmetric for
     their logarithm. A standard deviation on its lower bound (nobody differs as far as the data tell) has no error.

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyem.errors import Unavailable
 from pyem.model.model import Model
+from pyem.model.transform import Ordered
 from pyem.population.population import Population
 
 
@@ -43,7 +44,23 @@ def group_rows(model: Model, population: Population, information: np.ndarray | N
     ends[population.free[0]] = [[row["estimate"], row["low"], row["high"]] for row in means]
     for row, values in zip(means, model.natural(ends.T).T[population.free[0]], strict=True):
         row |= dict(zip(("natural", "natural_low", "natural_high"), values, strict=True))
+    if population.group.family == "gaussian":
+        middle = natural_mean(model, ends[:, 0], np.sqrt(np.diag(population.cov)))
+        for row, value in zip(means, middle[population.free[0]], strict=True):
+            row["natural_mean"] = value
     return rows + _spread_rows(names, population, covariance, df)
+
+
+def natural_mean(model: Model, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """Mean over people of each natural parameter, (..., P), where the unconstrained ones are Gaussian with this mean and sd.
+
+    NaN for vectors in increasing order, whose values are not made of one number each.
+    """
+    x, weight = np.polynomial.hermite_e.hermegauss(21)
+    moved = mean + sd * x.reshape(-1, *[1] * mean.ndim)
+    out = np.tensordot(weight / weight.sum(), model.natural(moved), 1)
+    ordered = [isinstance(one.transform, Ordered) for one in model.parameters for _ in one.names]
+    return np.where(ordered, np.nan, out)
 
 
 def mean_errors(population: Population, information: np.ndarray) -> np.ndarray:

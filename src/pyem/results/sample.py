@@ -266,8 +266,8 @@ class SampleFit:
 
         Columns: posterior mean ``estimate``, posterior sd ``se``, 95 % interval ``low``, ``high``, on the unconstrained scale;
         ``natural``, ``natural_low``, ``natural_high``: the same of the group's median on the natural scale (median and
-        interval); ``above_0``: the posterior probability that an effect or correlation is positive; ``rhat``, ``ess_bulk``,
-        ``ess_tail``.
+        interval), and ``natural_mean``, the mean over people of a Gaussian group; ``above_0``: the posterior probability that
+        an effect or correlation is positive; ``rhat``, ``ess_bulk``, ``ess_tail``.
 
         Raises
         ------
@@ -284,7 +284,7 @@ class SampleFit:
             )
         rows = []
         for place in self._places:
-            row = place_row(self.model, self.posterior, place)
+            row = place_row(self.model, self.posterior, place, gaussian=self.group.family == "gaussian")
             if self.method == "nuts":
                 row |= {key: value[place.index] for key, value in self.checked[place.name].items()}
             rows.append(row)

@@ -10,6 +10,7 @@ import numpy as np
 from pyem.model.model import Model
 from pyem.population.group import Group
 from pyem.population.population import covariance_pattern
+from pyem.results.group_rows import natural_mean
 
 
 class Place(NamedTuple):
@@ -44,14 +45,21 @@ def group_places(names: tuple[str, ...], group: Group, free: np.ndarray) -> list
     return out + [Place("correlation", f"{names[j]}, {names[i]}", "corr", (int(i), int(j))) for i, j in lower]
 
 
-def place_row(model: Model, posterior: Mapping[str, np.ndarray], place: Place) -> dict[str, object]:
-    """Mean, sd and 95 % interval of a parameter's draws; a mean's on the natural scale, too."""
+def place_row(model: Model, posterior: Mapping[str, np.ndarray], place: Place, *, gaussian: bool) -> dict[str, object]:
+    """Mean, sd and 95 % interval of a parameter's draws; a mean's on the natural scale, too.
+
+    Of a `gaussian` group, that is the median of people and their mean, else the median only.
+    """
     draws = posterior[place.name][(slice(None), slice(None), *place.index)]
     low, high = np.quantile(draws, [0.025, 0.975])
     row: dict[str, object] = {"kind": place.kind, "parameter": place.parameter}
     row |= {"estimate": draws.mean(), "se": draws.std(), "low": low, "high": high}
     if place.kind == "mean":
-        return row | _natural_row(model, posterior["coef"][:, :, 0], place.index[1])
+        means, k = posterior["coef"][:, :, 0], place.index[1]
+        row |= _natural_row(model, means, k)
+        if gaussian and "sd" in posterior:
+            row["natural_mean"] = np.median(natural_mean(model, means, posterior["sd"])[..., k])
+        return row
     return row if place.kind == "sd" else row | {"above_0": (draws > 0).mean()}
 
 

@@ -33,14 +33,14 @@ def ez_diffusion(data: Dataset, *, by: str | None = None, correct: str | None = 
     Returns
     -------
     pandas.DataFrame
-        A row for each person (and condition): ``v``, ``a``, ``t``, and what they are made of, ``accuracy``, ``rt_mean``, ``rt_var``
-        and ``n``. Where all or none were right, half a response is taken to be otherwise. NaN where there are no two right
-        responses of different times.
+        A row for each person (and condition): ``v``, ``a``, ``t``, and what they are made of, ``accuracy``, ``rt_mean``,
+        ``rt_var`` and ``n``. Where all or none were right, half a response is taken to be otherwise. NaN where there are no
+        two right responses of different times.
 
     References
     ----------
-    Wagenmakers, E.-J., van der Maas, H. L. J., & Grasman, R. P. P. P. (2007). An EZ-diffusion model for response time and accuracy.
-    Psychonomic Bulletin & Review, 14(1), 3-22. https://doi.org/10.3758/BF03194023
+    Wagenmakers, E.-J., van der Maas, H. L. J., & Grasman, R. P. P. P. (2007). An EZ-diffusion model for response time and
+    accuracy. Psychonomic Bulletin & Review, 14(1), 3-22. https://doi.org/10.3758/BF03194023
 
     Examples
     --------

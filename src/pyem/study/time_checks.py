@@ -21,16 +21,16 @@ KINDS = ("quantile_probability", "distribution", "conditional_accuracy", "delta"
 class ResponseTimeCheck:
     """Observed against simulated response times, as means over people, by condition.
 
-    All tables have ``observed``, and ``mean``, ``low``, ``high`` (95 %) of the simulations. A person without five responses of a kind
-    in a condition has no quantiles of them.
+    All tables have ``observed``, and ``mean``, ``low``, ``high`` (95 %) of the simulations. A person without five responses of
+    a kind in a condition has no quantiles of them.
 
     Parameters
     ----------
     predicted
         The simulations.
     quantile_probability
-        A row for each condition, response and quantile: the response time, and the ``share`` of the response (with ``share_mean``,
-        ``share_low``, ``share_high``).
+        A row for each condition, response and quantile: the response time, and the ``share`` of the response (with
+        ``share_mean``, ``share_low``, ``share_high``).
     distribution
         Defective distribution functions: by condition, response and ``time``, the probability of that response by then.
     conditional_accuracy
@@ -109,8 +109,8 @@ def response_time_check(
     by
         Column of conditions, one of those that ``columns=`` of `Dataset.read` named.
     correct
-        Column with the right response of each trial, in the codes of the choice. If not given, it is ``stimulus`` where the model is
-        shown it; else option 1 stands for the right one, as in data coded by accuracy.
+        Column with the right response of each trial, in the codes of the choice. If not given, it is ``stimulus`` where the
+        model is shown it; else option 1 stands for the right one, as in data coded by accuracy.
 
     Raises
     ------

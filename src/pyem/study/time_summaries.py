@@ -105,7 +105,8 @@ def _field(data: Dataset, name: str, argument: str) -> np.ndarray:
     if name not in data.fields or data.fields[name].ndim != 2:
         raise ValueError(
             f"{argument}={name!r} is no column of the data with one value a trial; they have "
-            f"{', '.join(key for key, values in data.fields.items() if values.ndim == 2)}. Name others in columns= of Dataset.read"
+            f"{', '.join(key for key, values in data.fields.items() if values.ndim == 2)}. Name others in "
+            "columns= of Dataset.read"
         )
     return data.fields[name]
 
@@ -117,8 +118,8 @@ def summaries(sorting: Sorting, choice: np.ndarray, rt: np.ndarray, times: np.nd
     -------
     dict
         ``share`` (draw, condition, response), ``quantile`` (draw, condition, response, quantile), ``distribution`` (draw,
-        condition, response, time), ``when`` and ``accuracy`` (draw, condition, bin), ``shift`` and ``middle`` (draw, condition - 1,
-        quantile). A response is 0 where it is right; NaN is what nobody has.
+        condition, response, time), ``when`` and ``accuracy`` (draw, condition, bin), ``shift`` and ``middle`` (draw, condition
+        - 1, quantile). A response is 0 where it is right; NaN is what nobody has.
     """
     draws, n = len(choice), len(sorting.conditions)
     people = max((cell.person for cell in sorting.cells), default=-1) + 1

@@ -21,15 +21,15 @@ _SOONEST = 1e-4
 class Collapsing(NamedTuple):
     """Which of two moving bounds a noisy process reaches first, and when.
 
-    As `pyem.Wiener`, but the bounds are at ``a / 2 * bound(time)`` above and below the middle. Made by `collapsing`, which solves for
-    the bound once; `v`, `sv` and `t` may be others afterwards (``_replace``). All parameters are single numbers; use `jax.vmap` for
-    more.
+    As `pyem.Wiener`, but the bounds are at ``a / 2 * bound(time)`` above and below the middle. Made by `collapsing`, which
+    solves for the bound once; `v`, `sv` and `t` may be others afterwards (``_replace``). All parameters are single numbers;
+    use `jax.vmap` for more.
 
     Notes
     -----
-    The log-density is within 1e-5 nats of what finer grids give for bounds that take tenths of a second or more to collapse, where
-    the density is above 1e-8; straight bounds are exact to the grid of the change of time, 1e-7. Later than ten seconds after the
-    start, what bounds change stays as it was.
+    The log-density is within 1e-5 nats of what finer grids give for bounds that take tenths of a second or more to collapse,
+    where the density is above 1e-8; straight bounds are exact to the grid of the change of time, 1e-7. Later than ten seconds
+    after the start, what bounds change stays as it was.
 
     Examples
     --------
@@ -93,8 +93,8 @@ def collapsing(
     v, a, z, t, sv
         As of `pyem.Wiener`; `a` is the separation in the beginning.
     bound
-        Function of the seconds since the start, in `jax.numpy`: the distance of the bounds as a share of the first one, smooth and
-        1 at time 0. Bounds end at a fiftieth.
+        Function of the seconds since the start, in `jax.numpy`: the distance of the bounds as a share of the first one, smooth
+        and 1 at time 0. Bounds end at a fiftieth.
 
     Examples
     --------

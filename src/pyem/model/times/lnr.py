@@ -28,8 +28,8 @@ class LNR(NamedTuple):
 
     References
     ----------
-    Rouder, J. N., Province, J. M., Morey, R. D., Gomez, P., & Heathcote, A. (2015). The lognormal race: a cognitive-process model
-    of choice and latency with desirable psychometric properties. Psychometrika, 80(2), 491-513.
+    Rouder, J. N., Province, J. M., Morey, R. D., Gomez, P., & Heathcote, A. (2015). The lognormal race: a cognitive-process
+    model of choice and latency with desirable psychometric properties. Psychometrika, 80(2), 491-513.
     https://doi.org/10.1007/s11336-013-9396-3
 
     Examples

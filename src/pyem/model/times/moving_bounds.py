@@ -1,18 +1,18 @@
 """First passage of a Wiener process between two bounds that move: one solver for any smooth bound.
 
-The bounds are ``+h(time)`` and ``-h(time)``. On the scale of the bounds, ``y = x / h``, and of the time ``tau``, the integral of
-``1 / h**2``, the process without drift is a Wiener process between -1 and 1 but for a potential, ``h'' h**3 y**2 / 2``: the slope of the
-bounds and the factor of the scale are exact. So bounds that are straight lines have a solution in closed form; for all others the
-potential is solved for on a grid, as the ratio of the density to that without it, which is smooth. Drift, and its variance between
-trials, multiply the density exactly (Girsanov).
+The bounds are ``+h(time)`` and ``-h(time)``. On the scale of the bounds, ``y = x / h``, and of the time ``tau``, the integral
+of ``1 / h**2``, the process without drift is a Wiener process between -1 and 1 but for a potential, ``h'' h**3 y**2 / 2``: the
+slope of the bounds and the factor of the scale are exact. So bounds that are straight lines have a solution in closed form;
+for all others the potential is solved for on a grid, as the ratio of the density to that without it, which is smooth. Drift,
+and its variance between trials, multiply the density exactly (Girsanov).
 
 References
 ----------
 Smith, P. L. (2000). Stochastic dynamic models of response time and accuracy: a foundational primer. Journal of Mathematical
 Psychology, 44(3), 408-463. https://doi.org/10.1006/jmps.1999.1260
 
-Buonocore, A., Giorno, V., Nobile, A. G., & Ricciardi, L. M. (1990). On the two-boundary first-crossing-time problem for diffusion
-processes. Journal of Applied Probability, 27(1), 102-114. https://doi.org/10.2307/3214599
+Buonocore, A., Giorno, V., Nobile, A. G., & Ricciardi, L. M. (1990). On the two-boundary first-crossing-time problem for
+diffusion processes. Journal of Applied Probability, 27(1), 102-114. https://doi.org/10.2307/3214599
 """
 
 from __future__ import annotations

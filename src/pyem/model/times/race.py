@@ -54,8 +54,9 @@ class Race(NamedTuple):
     Notes
     -----
     The density is that of the first accumulator times the survivors of all others, in closed form. The probability of a choice
-    whatever its time is an integral over time, by 96 nodes on the stretch of the logarithm of time that matters: to 1e-10 for people
-    as there are. A response time below `t` is impossible; its log-density is no infinity, but leads back, as of `pyem.Wiener`.
+    whatever its time is an integral over time, by 96 nodes on the stretch of the logarithm of time that matters: to 1e-10 for
+    people as there are. A response time below `t` is impossible; its log-density is no infinity, but leads back, as of
+    `pyem.Wiener`.
 
     Examples
     --------

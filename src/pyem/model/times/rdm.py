@@ -30,7 +30,8 @@ class RDM(NamedTuple):
     B
         Distance of the threshold from the highest start.
     A
-        Width of the uniform start between trials, which is from 0 to `A`; the threshold is at ``A + B``. By default there is none.
+        Width of the uniform start between trials, which is from 0 to `A`; the threshold is at ``A + B``. By default there is
+        none.
 
     References
     ----------
@@ -38,8 +39,8 @@ class RDM(NamedTuple):
     racing diffusion model of speeded decision making. Psychonomic Bulletin & Review, 27(5), 911-936.
     https://doi.org/10.3758/s13423-020-01719-6
 
-    Logan, G. D., Van Zandt, T., Verbruggen, F., & Wagenmakers, E.-J. (2014). On the ability to inhibit thought and action: general
-    and special theories of an act of control. Psychological Review, 121(1), 66-95. https://doi.org/10.1037/a0035230
+    Logan, G. D., Van Zandt, T., Verbruggen, F., & Wagenmakers, E.-J. (2014). On the ability to inhibit thought and action:
+    general and special theories of an act of control. Psychological Review, 121(1), 66-95. https://doi.org/10.1037/a0035230
 
     Examples
     --------

@@ -1,9 +1,9 @@
 """Normal tails, and means of them over an interval, with all their digits: what racing accumulators are made of.
 
 Accumulators start at a distance from their threshold that is uniform on an interval. On the scale of the noise it is `k`, from
-`near` to `far`, and evidence moves it by `drift`; densities and survivors are means over `k` of functions of ``k - drift``. Where the
-interval is short the means are sums over nodes, as differences of integrals would lose their digits; elsewhere they are those
-differences, scaled so that nothing underflows.
+`near` to `far`, and evidence moves it by `drift`; densities and survivors are means over `k` of functions of ``k - drift``.
+Where the interval is short the means are sums over nodes, as differences of integrals would lose their digits; elsewhere they
+are those differences, scaled so that nothing underflows.
 """
 
 from __future__ import annotations
