@@ -9,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import pyem
 from pyem import Dataset, Wiener, models
 from pyem.engine import evaluate
 from pyem.model.times.deadline import Deadline, GoNoGo
 from pyem.model.times.outliers import WithOutliers
+from pyem.study.fast_trials import faster_than_typical
 
 TRUE = np.array([[0.8, 1.4, 0.45, 0.3], [1.6, 1.8, 0.55, 0.25]])
 
@@ -151,3 +153,23 @@ def test_fits_from_default_starts_find_what_made_the_data_and_are_saved(tmp_path
     assert pyem.check(model, data)
     predicted = pyem.posterior_predictive(fit, draws=5, key=1)
     assert (predicted.responses["rt"] > 0).all()
+
+
+@pytest.mark.slow
+def test_posteriors_of_the_diffusion_model_are_calibrated():
+    """Simulation-based calibration (Talts et al., 2018): the truth has any rank among the draws. The false-alarm rate is .001."""
+    model = models.get("ddm")
+    data = pyem.simulate(model, subjects=200, trials=60, key=11)
+    mean, sd = model.typical
+    fit = pyem.fit_bayes(model, data, group=None, mean=mean, sd=sd)
+    rank = (fit.draws(200, key=1).x < data.truth).mean(0)
+    for k in range(model.n_params):
+        assert stats.kstest(rank[:, k], "uniform").pvalue > 1e-3 / model.n_params
+
+
+def test_check_names_the_trial_that_is_faster_than_people_are():
+    fields = {"choice": [[[1, 0]], [[1, 1]]], "rt": [[[0.7, 0.5]], [[0.9, 0.12]]]}
+    said = faster_than_typical(models.get("ddm"), Dataset.from_arrays(fields, subjects=["a", "b"]))
+    assert "the fastest 0.12 s of subject 'b' on trial 2" in said
+    assert not faster_than_typical(models.get("ddm"), Dataset.from_arrays({"choice": [[[1]]], "rt": [[[0.5]]]}))
+    assert not faster_than_typical(models.get("rw1a1b"), Dataset.from_arrays(fields))

@@ -26,6 +26,7 @@ from pyem.model.modifiers import fix
 from pyem.model.record import Record
 from pyem.model.rollout import in_turn, initial_state, rollout
 from pyem.study.divergence import Line, diverges_along, diverges_at
+from pyem.study.fast_trials import faster_than_typical
 from pyem.study.sampler import check_sampler
 
 
@@ -127,7 +128,8 @@ def _rung_value(model: Model, data: Dataset) -> str:
             f"model {model.name!r}: the log-likelihood of subject {str(data.subjects[bad[0]])!r} is {value[bad[0]]} at "
             "typical parameters; look for a logarithm or a division of 0, or an outcome far out of scale"
         )
-    return f"log-likelihood {value.sum():.3f} at typical parameters"
+    notes = [f"log-likelihood {value.sum():.3f} at typical parameters", faster_than_typical(model, data)]
+    return "; ".join(note for note in notes if note)
 
 
 def _rung_indices(model: Model, data: Dataset) -> str:

@@ -1,0 +1,38 @@
+"""Response times that are faster than people's typical non-decision time, in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.errors import counted, shown
+from pyem.model.model import Model
+
+
+def faster_than_typical(model: Model, data: Dataset) -> str:
+    """Which response is the fastest, where some are faster than the typical non-decision time `t`; else nothing.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> fields = {"choice": [[[1, 0, 1]]], "rt": [[[0.7, 0.12, 0.9]]]}
+    >>> faster_than_typical(pyem.models.get("ddm"), pyem.Dataset.from_arrays(fields)).partition(":")[0]
+    '1 response is faster than the typical t of 0.3 s, the fastest 0.12 s of subject 0 on trial 2'
+    """
+    if not model.seconds or "t" not in model.names:
+        return ""
+    typical = float(model.natural(model.typical[0])[model.names.index("t")])
+    times = np.where(data.present[model.seconds[0]] & data.valid, data.fields[model.seconds[0]], np.nan)
+    fast = int((times < typical).sum())
+    if not fast:
+        return ""
+    row, lane = np.unravel_index(np.nanargmin(times), times.shape)
+    who = shown(data.subjects[data.lane_subject[lane]])
+    block = (
+        f" of block {shown(data.lane_block[lane])}" if (data.lane_subject == data.lane_subject[lane]).sum() > 1 else ""
+    )
+    return (
+        f"{counted(fast, 'response is', 'responses are')} faster than the typical t of {typical:.3g} s, the fastest "
+        f"{times[row, lane]:.3g} s of subject {who} on trial {row + 1}{block}: t will be below it; if it is a guess, ask for "
+        "p_outlier, or leave it out"
+    )
