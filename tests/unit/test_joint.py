@@ -157,7 +157,7 @@ def test_fits_from_default_starts_find_what_made_the_data_and_are_saved(tmp_path
 
 @pytest.mark.slow
 def test_posteriors_of_the_diffusion_model_are_calibrated():
-    """Simulation-based calibration (Talts et al., 2018): the truth has any rank among the draws. The false-alarm rate is .001."""
+    """Simulation-based calibration (Talts et al., 2018): the truth has any rank among draws. The false-alarm rate is .001."""
     model = models.get("ddm")
     data = pyem.simulate(model, subjects=200, trials=60, key=11)
     mean, sd = model.typical
