@@ -137,7 +137,9 @@ def _log_left(k: Array, y: Array, log_share: Array) -> Array:
     behind = z < 0
     size, fast = jnp.abs(z), jnp.where(behind, y, 1.0)
     tail = mills(size)
-    left = log_phi(size) + log_positive(tail - jnp.exp(0.5 * (z**2 - fast**2)) * mills(fast)) - log_share
+    # Where it is not behind nothing may overflow, as infinities have no derivatives in reverse mode.
+    over = jnp.exp(jnp.where(behind, 0.5 * (z**2 - fast**2), 0.0))
+    left = log_phi(size) + log_positive(tail - over * mills(fast)) - log_share
     gone = jnp.where(behind, 0.0, jnp.exp(log_phi(size) + jnp.log(tail) - log_share))
     return jnp.where(behind, left, jnp.log1p(-jnp.minimum(gone, 1 - tails.HALF_DIGIT)))
 
