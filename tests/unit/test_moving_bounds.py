@@ -121,6 +121,6 @@ def test_ez_diffusion_is_its_published_example_and_says_what_is_missing():
     fields = {"choice": [[[1, 1, 1, 0]], [[1, 1, 1, 1]]], "rt": [[[0.5, 0.6, 0.8, 0.7]], [[0.5, 0.6, 0.8, 0.7]]]}
     table = pyem.ez_diffusion(pyem.Dataset.from_arrays(fields))
     assert table.accuracy.tolist() == [0.75, 1.0]
-    assert np.isfinite(table[["v", "a", "t"]]).all(None)
+    assert np.isfinite(table[["v", "a", "t"]].to_numpy()).all()
     with pytest.raises(pyem.DataError, match="no 'rt'"):
         pyem.ez_diffusion(pyem.Dataset.from_arrays({"choice": fields["choice"]}))

@@ -47,7 +47,7 @@ def test_the_tables_are_means_over_people_of_each_persons_numbers():
     mine = [rt[(load[:, s] == 1) & (choice[:, s] == 1), s] for s in range(2)]
     assert table.loc[("1", "choice 1", 0.7), "observed"] == pytest.approx(np.mean([np.quantile(v, 0.7) for v in mine]))
     assert table.loc[("1", "choice 1", 0.7), "share"] == pytest.approx(np.mean([len(v) / 60 for v in mine]))
-    last = check.distribution.groupby(["condition", "response"]).observed.last()
+    last = check.distribution.groupby(["condition", "response"])["observed"].last()
     assert last.groupby("condition").sum().between(0.97, 1.0).all()
     assert check.delta.observed.mean() == pytest.approx(0.2, abs=0.08)
     assert len(check.conditional_accuracy) == 10

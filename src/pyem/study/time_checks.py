@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -164,9 +165,7 @@ def _frame(axes: dict[str, Any]) -> pd.DataFrame:
     """A row for each combination, the last axis fastest."""
     import pandas as pd
 
-    return pd.MultiIndex.from_product([list(values) for values in axes.values()], names=list(axes)).to_frame(
-        index=False
-    )
+    return pd.DataFrame(list(itertools.product(*axes.values())), columns=list(axes))
 
 
 def _against(observed: np.ndarray, simulated: np.ndarray, prefix: str) -> dict[str, np.ndarray]:
