@@ -110,7 +110,7 @@ def test_a_race_is_a_distribution_and_its_samples_have_it(kind):
 def test_a_race_with_a_deadline_and_its_words():
     late = models.get("lnr", deadline=1.0)
     assert (late.options, late.names) == (3, ("m0", "m1", "s", "t"))
-    found = pyem.log_lik(late, _data([[0, 2]], [[0.6, np.nan]]), [-0.3, -0.9, 0.5, 0.2])
+    found = pyem.log_lik(late, _data([[0, 2]], [[0.6, 9.0]]), [-0.3, -0.9, 0.5, 0.2])
     with jax.enable_x64(True):
         dist = Race(LNR(jnp.array([-0.3, -0.9]), 0.5), 0.2)
         expected = float(dist.log_prob((0, 0.6)) + dist.log_survivor(1.0))
