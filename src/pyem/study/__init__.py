@@ -25,9 +25,9 @@ __all__ = [
     "Power",
     "PredictiveCheck",
     "Recovery",
+    "ResponseTimeCheck",
     "Running",
     "calibration",
-    "ResponseTimeCheck",
     "check",
     "choose_design",
     "confusion",
@@ -35,6 +35,6 @@ __all__ = [
     "power",
     "predictive_check",
     "recovery",
-    "run_rounds",
     "response_time_check",
+    "run_rounds",
 ]
