@@ -55,7 +55,9 @@ def exact(kind: str, *given: float) -> tuple[float, float]:
 @pytest.mark.parametrize(("kind", "made"), [("rdm", RDM), ("lba", LBA)])
 def test_accumulators_are_exact_from_early_to_late_and_from_narrow_to_wide_starts(kind, made):
     rng = np.random.default_rng(3)
-    t, near, width = (np.exp(rng.uniform(*np.log(ends), 200)) for ends in ((0.02, 20), (0.02, 4), (1e-4, 4)))
+    t, near, width = (
+        np.exp(rng.uniform(np.log(ends[0]), np.log(ends[1]), 200)) for ends in ((0.02, 20), (0.02, 4), (1e-4, 4))
+    )
     v = np.exp(rng.uniform(np.log(0.01), np.log(8), 200)) if kind == "rdm" else rng.uniform(-3, 8, 200)
     expected = np.array([exact(kind, *each) for each in zip(t, v, near, width, strict=True)])
     with jax.enable_x64(True):

@@ -74,13 +74,15 @@ class Collapsing(NamedTuple):
 
     def _log_density(self, time: Array) -> Array:
         half, start = jnp.asarray(self.a) / 2, 2 * jnp.asarray(self.z) - 1
-        return bounds.log_density(self.bound, self.moving, half, start, time, jnp.asarray(self.v), self.sv)
+        sv = None if self.sv is None else jnp.asarray(self.sv)
+        return bounds.log_density(self.bound, self.moving, half, start, time, jnp.asarray(self.v), sv)
 
     def _masses(self) -> tuple[Array, Array]:
         """Edges of cells of the logarithm of time, and the log-probability of each cell and bound, (cell, 2)."""
         edges = jnp.asarray(np.linspace(np.log(_SOONEST), np.log(4 * bounds.LAST), POINTS + 1))
         middle = (edges[:-1] + edges[1:]) / 2
-        return edges, jax.vmap(self._log_density)(jnp.exp(middle)) + (middle + jnp.log(edges[1] - edges[0]))[:, None]
+        log_mass = jax.vmap(self._log_density)(jnp.exp(middle)) + (middle + jnp.log(edges[1] - edges[0]))[:, None]
+        return edges, jnp.asarray(log_mass)
 
 
 def collapsing(

@@ -107,7 +107,7 @@ def _ratios(tau: Array, steps: Array, pulls: Array, start: Array) -> Array:
         modes = left + once + half * (rotation @ (more * (rotation.T @ (half * modes))))
         size = jnp.sqrt((modes**2).sum())
         log_size = log_size + jnp.log(size) - rates[0] * time
-        return (modes / size, log_size), log_positive(flux @ (modes / size)) + log_size
+        return (modes / size, log_size), log_positive(jnp.asarray(flux) @ (modes / size)) + log_size
 
     _, found = lax.scan(step, (first, jnp.zeros(())), (steps, pulls))
     ends = jnp.array([-1.0, 1.0])[:, None]
