@@ -62,10 +62,13 @@ def sorted_trials(model: Model, data: Dataset, by: str | None, correct: str | No
             f"model {model.name!r} has no choices with response times; its responses are {', '.join(model.responses)}"
         )
     choice, rt = model.joint[0]
-    right, names = _right(model, data, choice, correct)
+    correct = "stimulus" if correct is None and "stimulus" in model.inputs else correct
+    right, names = _right(data, choice, correct)
     label, labels = _conditions(data, by)
     responded = data.masks(model)[0]
-    here = responded[choice] & (data.present[rt] & data.valid)
+    here = responded[choice] & data.present[rt] & data.valid
+    if correct is not None:
+        here = here & data.present[correct]
     cells = []
     for person in range(data.n_subjects):
         mine = here & (data.lane_subject == person)
@@ -76,9 +79,7 @@ def sorted_trials(model: Model, data: Dataset, by: str | None, correct: str | No
     return Sorting(labels, tuple(cells), right, names)
 
 
-def _right(model: Model, data: Dataset, choice: str, correct: str | None) -> tuple[np.ndarray, tuple[str, str]]:
-    if correct is None and "stimulus" in model.inputs:
-        correct = "stimulus"
+def _right(data: Dataset, choice: str, correct: str | None) -> tuple[np.ndarray, tuple[str, str]]:
     if correct is not None:
         return _field(data, correct, "correct"), ("correct", "error")
     labels = [str(label) for label in data.codes.get(choice, (0, 1))]
