@@ -15,8 +15,6 @@ def main() -> None:
     check = pyem.response_time_check(pyem.posterior_predictive(pyem.fit_em(model, data), draws=200, key=1), by="stim")
     print(check)
     check.plot().savefig(ROOT / "docs" / "response-times-check.svg")
-    for kind in ("distribution", "conditional_accuracy", "delta"):
-        check.plot(kind).savefig(ROOT / f"{kind}.png")
 
 
 if __name__ == "__main__":

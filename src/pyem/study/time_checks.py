@@ -94,7 +94,7 @@ class ResponseTimeCheck:
             )
         from pyem.draw import response_times
 
-        title = f"{self.predicted.source.capitalize()} predictive check of response times, {self.predicted.model.name}"
+        title = f"{self.predicted.source.capitalize()} predictive check of response times,\n{self.predicted.model.name}"
         return getattr(response_times, kind)(title=title, table={name: table[name].to_numpy() for name in table})
 
 
