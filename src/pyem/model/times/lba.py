@@ -45,7 +45,7 @@ class LBA(NamedTuple):
     --------
     >>> racers = LBA(v=jnp.array([1.0, 2.0]), B=0.6, A=0.5)
     >>> [round(float(p), 4) for p in racers.cdf(0.5)]
-    [0.2998, 0.6272]
+    [0.2981, 0.6276]
     """
 
     v: ArrayLike

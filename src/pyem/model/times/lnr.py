@@ -36,7 +36,7 @@ class LNR(NamedTuple):
     --------
     >>> racers = LNR(m=jnp.array([0.0, -0.5]), s=0.5)
     >>> [round(float(p), 4) for p in racers.cdf(0.8)]
-    [0.3277, 0.7099]
+    [0.3277, 0.7101]
     >>> [round(float(t), 4) for t in racers.icdf(0.5)]
     [1.0, 0.6065]
     """

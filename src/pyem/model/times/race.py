@@ -63,7 +63,7 @@ class Race(NamedTuple):
     >>> from pyem.model.times import LNR
     >>> dist = Race(LNR(m=jnp.array([0.0, -0.5]), s=0.5), t=0.2)
     >>> round(float(dist.log_prob((1, 0.8))), 4)
-    0.0787
+    0.1182
     >>> [round(float(p), 4) for p in jnp.exp(dist.logits)]
     [0.2398, 0.7602]
     """

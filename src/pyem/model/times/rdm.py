@@ -46,7 +46,7 @@ class RDM(NamedTuple):
     --------
     >>> racers = RDM(v=jnp.array([1.0, 2.0]), B=1.0, A=0.5)
     >>> [round(float(p), 4) for p in racers.cdf(0.5)]
-    [0.299, 0.4956]
+    [0.2322, 0.4719]
     """
 
     v: ArrayLike

@@ -82,7 +82,7 @@ def log_mean_rate(near: Array, far: Array, drift: Array) -> Array:
     Examples
     --------
     >>> round(float(log_mean_rate(jnp.asarray(1.0), jnp.asarray(3.0), jnp.asarray(1.0))), 6)
-    -0.88119
+    -0.888917
     """
     short = is_short(near, far, drift)
     few = mean_over(near, jnp.where(short, far, near), lambda k: log_positive(k) + log_phi(k - drift))
