@@ -34,7 +34,7 @@ class Collapsing(NamedTuple):
     --------
     >>> dist = collapsing(v=1.0, a=1.5, z=0.5, t=0.3, bound=lambda time: jnp.exp(-time))
     >>> round(float(dist.log_prob((1, 0.8))), 3)
-    0.114
+    -0.481
     """
 
     v: ArrayLike
