@@ -129,7 +129,9 @@ class Race(NamedTuple):
         at = low + (high - low) * along((x + 1) / 2)
         time = jnp.exp(at)[..., None]
         left = self.racers.log_survivor(time)
-        terms = self.racers.log_density(time) + left.sum(-1, keepdims=True) - left + at[..., None]
+        # Not the difference of the sum and its own part, as both may be minus infinity.
+        others = jnp.where(np.eye(left.shape[-1], dtype=bool), 0.0, left[..., None, :]).sum(-1)
+        terms = self.racers.log_density(time) + others + at[..., None]
         total = jax.nn.logsumexp(terms + jnp.log(along(weight / 2))[..., None], axis=0)
         some = high > low
         return total + jnp.where(some, jnp.log(jnp.where(some, high - low, 1.0)), -jnp.inf)[..., None]

@@ -21,7 +21,7 @@ SOONEST = 1e-9
 """Seconds; nothing is decided sooner."""
 HALF_DIGIT = 2.0**-53
 TINY = 1e-300
-_FAR = 20.0
+_FAR, _FAR_SINGLE = 20.0, 8.0
 _SHORT = 1.0
 _SERIES = (-1.0, 3.0, -15.0, 105.0, -945.0, 10395.0, -135135.0, 2027025.0)
 NODES = 5
@@ -36,10 +36,11 @@ def mills(m: Array) -> Array:
     >>> round(float(mills(jnp.asarray(0.0))), 6)
     1.253314
     """
-    far = m > _FAR
+    begin = _FAR if m.dtype == jnp.float64 else _FAR_SINGLE
+    far = m > begin
     near = jnp.where(far, 0.0, m)
     direct = math.sqrt(math.pi / 2) * lax.erfc(near * math.sqrt(0.5)) * jnp.exp(0.5 * near**2)
-    square = jnp.where(far, m, _FAR) ** -2
+    square = jnp.where(far, m, begin) ** -2
     series = jnp.zeros_like(square)
     for coefficient in reversed(_SERIES):
         series = (series + coefficient) * square
