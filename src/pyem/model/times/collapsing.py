@@ -69,7 +69,7 @@ class Collapsing(NamedTuple):
         place = jax.random.categorical(of_place, log_mass.ravel())
         cell, choice = place // 2, place % 2
         share = jax.random.uniform(of_time, (), edges.dtype)
-        return choice, self.t + jnp.exp(edges[cell] + share * (edges[cell + 1] - edges[cell]))
+        return choice, jnp.asarray(self.t) + jnp.exp(edges[cell] + share * (edges[cell + 1] - edges[cell]))
 
     def _log_density(self, time: Array) -> Array:
         half, start = jnp.asarray(self.a) / 2, 2 * jnp.asarray(self.z) - 1
