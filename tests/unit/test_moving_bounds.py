@@ -97,7 +97,7 @@ def test_the_model_says_what_it_cannot_do():
     with pytest.raises(ValueError, match="leave them or bound= out"):
         ddm(bound="angle", deadline=2.0)
     fields = {"choice": [[[0, 1]]], "rt": [[[0.6, 0.7]]], "load": [[[0.0, 1.0]]]}
-    with pytest.raises(pyem.ModelError, match="solves for 'theta' once a block"):
+    with pytest.raises(ValueError, match="solves for 'theta' once a block"):
         pyem.fit_map(pyem.regress(ddm(bound="angle"), "theta ~ load"), pyem.Dataset.from_arrays(fields))
 
 

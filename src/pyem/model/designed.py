@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from pyem.errors import ModelError
 from pyem.model.design import BlockDesign, Slope
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
@@ -196,7 +195,7 @@ def _inner(model: Model, effects: tuple[Effect, ...], of_trial: list[Effect], in
     """The model of a block: what differs from trial to trial has parameters of its own."""
     moving = [one.name for one in model.parameters if one.per_block and {*one.names} & {e.parameter for e in of_trial}]
     if moving:
-        raise ModelError(
+        raise ValueError(
             f"model {model.name!r} solves for {moving[0]!r} once a block, but its formula has a column that differs between "
             "the trials of a block; give a block to each condition (block= a column of conditions), or leave the formula out"
         )
