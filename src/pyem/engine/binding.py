@@ -210,10 +210,15 @@ def _part(effect: Effect, code: Coded, terms: list[Term], random: bool, columns:
     require_rank(ones | raw, f"the effects of people's columns on {effect.name}")
     centred = bool(raw) and same_span(ones | raw, ones | middle)
     people = {
-        columns.of_people(label, effect.parameter, values, "centred" if centred else "coded"): of_people[label]
+        columns.of_people(label, effect.parameter, values, _how(values, raw[label])): of_people[label]
         for label, values in (middle if centred else raw).items()
     }
     return Part(effect, terms[0].within, has_mean, people, centred, random)
+
+
+def _how(values: np.ndarray, raw: np.ndarray) -> str:
+    """What was done to a column of people, in a word; levels are not centred, numbers are."""
+    return "coded" if np.array_equal(values, raw) else "centred"
 
 
 def _width(values: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pyem.infer.standard_errors import louis_parts
+from pyem.infer.standard_errors import score_and_information
 from pyem.population.population import Population
 from pyem.population.posterior import Laplace
 
@@ -73,9 +73,9 @@ class Ascent:
 
 def newton_step(population: Population, laplace: Laplace) -> np.ndarray:
     """Where a Newton step from a population leads, as its `roots`, given the subjects' posteriors under it."""
-    score, complete, missing = louis_parts(population, laplace)
+    score, matrix = score_and_information(population, laplace)
     scale = 1 / np.sqrt(np.maximum(_expected(population, int(laplace.usable.sum())), 1e-300))
-    return population.roots + scale * _uphill(scale[:, None] * (complete - missing) * scale, scale * score)
+    return population.roots + scale * _uphill(scale[:, None] * matrix * scale, scale * score)
 
 
 def _uphill(matrix: np.ndarray, slope: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from pyem.model.model import Model
 from pyem.model.rollout import may_diverge
 from pyem.numerics.jit import TRACES, compiled
 from pyem.numerics.linalg import inverse_and_log_det
-from pyem.population.posterior import GaussianPrior, Laplace, Status
+from pyem.population.posterior import GaussianPrior, Laplace, Modes, Status
 
 TOL = 1e-16
 """Nats that are left to gain where a search ends that gains in accuracy with each step."""
@@ -51,6 +51,8 @@ class Outcome(NamedTuple):
     positive: Array
     decrement: Array
     stuck: Array
+    grad: Array
+    hess: Array
 
 
 _Search = Callable[[list[_State], int], list[Outcome]]
@@ -87,12 +89,14 @@ def beside(start: np.ndarray) -> np.ndarray:
 def finished(mode: Mode, prior: Callable[[Array], Derivatives]) -> Outcome:
     """The posterior around a mode."""
     cov, log_det, positive = inverse_and_log_det(-(mode.hess + prior(mode.x).hess))
-    x, log_lik = mode.x, mode.at.value
+    x, log_lik, grad = mode.x, mode.at.value, mode.at.grad
     if mode.last is not None:
         bent = (mode.at.hess * mode.last[None]).sum(1)
-        x, log_lik = x + mode.last, log_lik + (mode.last * (mode.at.grad + 0.5 * bent)).sum(0)
+        x, log_lik, grad = x + mode.last, log_lik + (mode.last * (grad + 0.5 * bent)).sum(0), grad + bent
     stuck = jnp.zeros_like(positive) if mode.stuck is None else mode.stuck
-    return Outcome(_State(mode.x, mode.at), x, log_lik, cov, log_det, positive, mode.decrement, stuck)
+    return Outcome(
+        _State(mode.x, mode.at), x, log_lik, cov, log_det, positive, mode.decrement, stuck, grad, mode.hess
+    )
 
 
 def _few_contexts(model: Model, solver: Solver, shard: Chunk, *_: Any) -> bool:
@@ -249,7 +253,7 @@ def ended_laplace(model: Model, found: Any, tol: float, look: Callable[[np.ndarr
     look
         Log-likelihood (S,) at other parameters (S, P).
     """
-    x, log_lik, cov, log_det, *ended = found
+    x, log_lik, cov, log_det, *ended, grad, hess = found
     status = ended_as(*ended, tol=tol)
     # A finite value with a derivative that is not would make the group's parameters NaN.
     finite = np.isfinite(log_lik) & np.isfinite(log_det) & np.isfinite(cov).all((1, 2)) & ~np.isnan(ended[1])
@@ -260,4 +264,4 @@ def ended_laplace(model: Model, found: Any, tol: float, look: Callable[[np.ndarr
     status[~finite] = Status.NOT_FINITE
     if (log_lik == -np.inf).any() and may_diverge(model):
         status[log_lik == -np.inf] = Status.DIVERGED
-    return Laplace(x, cov, log_lik, log_det, status)
+    return Modes.known(Laplace(x, cov, log_lik, log_det, status), grad, hess)

@@ -10,6 +10,9 @@ import numpy as np
 from pyem.population.population import Population
 from pyem.population.posterior import EStep, Laplace
 
+NEARLY = 1e-6
+"""Nats that a search may have left, for a mode to be one where the slopes of likelihood and prior cancel."""
+
 
 def information(estep: EStep, population: Population, laplace: Laplace) -> np.ndarray:
     """Observed information of the group's `vector`: minus the curvature of the Laplace-approximated marginal likelihood.
@@ -29,8 +32,10 @@ def information(estep: EStep, population: Population, laplace: Laplace) -> np.nd
 def louis_information(population: Population, laplace: Laplace) -> np.ndarray:
     """Information that complete data would give, less what is missing because people are known with error only.
 
-    By Louis' identity the missing part is the variance of each subject's score over their posterior, which has a closed form
-    for a Gaussian posterior, as the score of a Gaussian group is quadratic.
+    By Louis' identity the missing part is the variance of each subject's score over their posterior. For a Gaussian posterior
+    the two together are the information of a Gaussian likelihood in which each subject's own estimate has the variance of the
+    group and of its own error. It is computed as that: where a standard deviation nears 0, complete and missing information
+    are each so large that nothing remains of their difference.
 
     A posterior is taken to be no wider than the population in any direction: where the likelihood is locally convex, the
     Laplace approximation says otherwise, and one such subject could make the whole information indefinite.
@@ -40,84 +45,88 @@ def louis_information(population: Population, laplace: Laplace) -> np.ndarray:
     Louis, T. A. (1982). Finding the observed information matrix when using the EM algorithm. Journal of the Royal
     Statistical Society B, 44(2), 226-233. https://doi.org/10.1111/j.2517-6161.1982.tb01203.x
     """
-    score, complete, missing = louis_parts(population, laplace)
+    score, matrix = score_and_information(population, laplace)
     slope = population.root_slope
     # By the logarithms of the factor's diagonal, of which the second derivative counts as well.
     logs = population.is_diagonal
-    return slope[:, None] * (complete - missing) * slope - np.diag(np.where(logs, score * slope, 0.0))
+    return slope[:, None] * matrix * slope - np.diag(np.where(logs, score * slope, 0.0))
 
 
-def louis_parts(population: Population, laplace: Laplace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """By the group's `roots`: the score, the information that complete data would give, and the part of it that is missing.
+def score_and_information(population: Population, laplace: Laplace) -> tuple[np.ndarray, np.ndarray]:
+    """Gradient of the log-likelihood of the group by its `roots`, and minus its Hessian, given the subjects' posteriors.
 
-    The weights of a heavy-tailed family are taken as known, so that for such a family too little is missing.
+    The weights of a heavy-tailed family are taken as known, which makes the information of such a family too large.
+    """
+    use, (rows, columns) = laplace.usable, population.lower
+    root = np.sqrt(population.weights(laplace)[use])
+    chol = np.linalg.cholesky(population.cov)
+    slope, own = _own(population, laplace, root)
+    precise = _positive(own, chol)
+    linear = np.zeros((int(population.free.sum()), *slope.shape))
+    for n, (k, p) in enumerate(np.argwhere(population.free)):
+        linear[n, :, p] = population.design[use, k] * root[:, p]
+    # By how much the gradient is moved by the covariance's change with each entry of its factor.
+    rooted = slope @ chol
+    moved = np.zeros((len(rows), *slope.shape))
+    for n, (a, b) in enumerate(zip(rows, columns, strict=True)):
+        moved[n, :, a] = rooted[:, b]
+        moved[n] += slope[:, a, None] * chol[:, b]
+    by = np.concatenate([linear, moved])
+    matrix = np.matmul(by[:, :, None], precise).reshape(len(by), -1) @ by.reshape(len(by), -1).T
+    excess = slope.T @ slope - own.sum(0)
+    by_chol = (excess @ chol)[rows, columns]
+    at_ends = np.where(rows == columns, population.penalty / np.diag(chol)[rows], 0.0)
+    m = len(rows)
+    matrix[-m:, -m:] -= _of_factor(precise, chol, rows, columns) + (columns[:, None] == columns) * excess[rows][:, rows]
+    matrix[-m:, -m:] += np.diag(at_ends / np.diag(chol)[rows])
+    by_coef = linear.reshape(len(linear), -1) @ slope.ravel()
+    return np.concatenate([by_coef, by_chol + at_ends]), (matrix + matrix.T) / 2
+
+
+def _own(population: Population, laplace: Laplace, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What each usable subject says: the gradient (S, P) of its likelihood, and the inverse variance (S, P, P) of its estimate.
+
+    That variance is of the estimate around the mean of the group. Both are made of the derivatives of the likelihood where
+    these are known, which lose nothing where the group is narrow, and else of the posterior (in a heavy-tailed family, in
+    units of the subject's scale).
     """
     use = laplace.usable
-    root = np.sqrt(population.weights(laplace)[use])
-    both = root[:, :, None] * root[:, None]
-    cov = no_wider(both * laplace.cov[use], population.cov)
-    design = population.design[use]
-    gap = root * (laplace.mode[use] - design @ population.coef)
-    scaled = design[:, :, None] * root[:, None]
-    by_coef = np.tensordot(scaled, gap, (0, 0))
-    scatter = gap.T @ gap + cov.sum(0)
-    linear, quadratic = _score_terms(population, scaled, gap)
-    spread = np.einsum("ipq,sqr->ispr", quadratic, cov)
-    n = len(linear)
-    missing = np.matmul(linear[:, :, None], cov).reshape(n, -1) @ linear.reshape(n, -1).T
-    # Only the scores of the factor's entries, which come last, are quadratic.
-    m = len(spread)
-    missing[n - m :, n - m :] += 2 * spread.reshape(m, -1) @ np.swapaxes(spread, 2, 3).reshape(m, -1).T
-    complete = _complete(population, np.tensordot(scaled, scaled, (0, 0)), by_coef, scatter, len(gap))
-    return population.score(laplace) / population.root_slope, complete, missing
+    precision = np.linalg.inv(population.cov)
+    cov = root[:, :, None] * root[:, None] * laplace.cov[use]
+    slope = root * (laplace.mode[use] - population.mean[use]) @ precision
+    precise = precision - precision @ cov @ precision
+    if laplace.derivatives is not None and population.group.family == "gaussian":
+        grad, hess = (part[use] for part in laplace.derivatives)
+        precise = -hess - hess @ cov @ hess
+        # What the search has left; at a kink, or an end of a range, there is no such point.
+        left = grad - slope
+        step = (cov @ left[:, :, None])[:, :, 0]
+        there = np.abs((left * step).sum(1)) < NEARLY
+        slope = np.where(there[:, None], grad + (hess @ step[:, :, None])[:, :, 0], slope)
+    return slope, precise
 
 
-def _complete(
-    population: Population, normal: np.ndarray, by_coef: np.ndarray, scatter: np.ndarray, n: int
-) -> np.ndarray:
-    """Minus the Hessian of the expected complete-data log-density by `roots`.
-
-    Parameters
-    ----------
-    normal, by_coef, scatter
-        (K, P, K, P), (K, P, P), (P, P): products of the design with itself, of it with the gaps, and of these with themselves.
-    n
-        Number of subjects.
-    """
-    precision, chol = population.precision, population.chol
-    upper = np.linalg.inv(chol).T
-    free, rows, columns = population.free, *population.lower
-    middle = precision @ scatter @ precision - n * precision
-    corner = (normal * precision[:, None, :])[free][:, free]
-    sides, block = [], []
-    for a, b in zip(rows, columns, strict=True):
-        # The derivative of the precision by one entry of the factor, with the opposite sign.
-        fall = np.outer(precision[:, a], upper[:, b])
-        fall = fall + fall.T
-        sides.append(np.einsum("pq,kpq->kp", fall, by_coef)[free])
-        moved = fall @ scatter @ precision + precision @ scatter @ fall - n * fall
-        slope = moved @ chol
-        slope[:, b] -= middle[:, a]
-        block.append(slope[rows, columns])
-    side, block = np.array(sides), np.array(block)
-    ends = np.where(rows == columns, population.penalty / np.diag(chol)[rows] ** 2, 0.0)
-    block += np.diag(ends)
-    return np.block([[corner, side.T], [side, (block + block.T) / 2]])
+def _positive(precise: np.ndarray, chol: np.ndarray) -> np.ndarray:
+    """Inverse variances (S, P, P), no less than 0 in any direction: no posterior wider than the group."""
+    share, axes = np.linalg.eigh(chol.T @ precise @ chol)
+    bent = (share < 0).any(1)
+    if not bent.any():
+        return precise
+    out = np.linalg.inv(chol).T @ axes[bent]
+    precise = precise.copy()
+    precise[bent] -= np.einsum("spi,si,sqi->spq", out, np.minimum(share[bent], 0.0), out)
+    return precise
 
 
-def _score_terms(population: Population, scaled: np.ndarray, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Linear (n, S, P) and quadratic (m, P, P) terms of the score, as a function of root * (x - mode).
-
-    The m quadratic ones are of its last entries, those of the Cholesky factor.
-    """
-    precision, upper = population.precision, np.linalg.inv(population.chol).T
-    linear = [scaled[:, k, p, None] * precision[p] for k, p in np.argwhere(population.free)]
-    quadratic = []
-    for a, b in zip(*population.lower, strict=True):
-        outer = np.outer(precision[a], upper[:, b])
-        quadratic.append((outer + outer.T) / 2)
-        linear.append(2 * gap @ quadratic[-1])
-    return np.array(linear), np.array(quadratic)
+def _of_factor(precise: np.ndarray, chol: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Half the trace of a product of four: `precise`, and the covariance's change with each of two entries of its factor."""
+    n, p, _ = precise.shape
+    half = precise @ chol
+    flat = lambda a: a.reshape(n, p * p)  # noqa: E731
+    inner = (flat(precise).T @ flat(chol.T @ half)).reshape(p, p, p, p)
+    outer = (flat(half).T @ flat(half)).reshape(p, p, p, p)
+    a, b, c, d = rows[:, None], columns[:, None], rows, columns
+    return inner[a, c, b, d] + outer[a, d, c, b]
 
 
 def no_wider(cov: np.ndarray, limit: np.ndarray) -> np.ndarray:

@@ -44,6 +44,11 @@ class Laplace(NamedTuple):
         """(S, P): expected weights of the scale mixture where the E-step knows them; None where its moments tell them."""
         return None
 
+    @property
+    def derivatives(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Gradient (S, P) and Hessian (S, P, P) of the log-likelihood at the mode, where the E-step knows them."""
+        return None
+
     def reordered(self, order: np.ndarray) -> Laplace:
         """The same with the parameters in another order."""
         if (order == np.arange(len(order))).all():
@@ -53,6 +58,32 @@ class Laplace(NamedTuple):
     def log_evidence(self, log_prior: np.ndarray) -> np.ndarray:
         """(S,), in nats: Laplace approximation of the log marginal likelihood, from the log prior at the mode."""
         return self.log_lik + log_prior + 0.5 * self.mode.shape[1] * math.log(2 * math.pi) - 0.5 * self.log_det
+
+
+class Modes(Laplace):
+    """Modes of which the derivatives of the likelihood are known, too."""
+
+    _known: tuple[np.ndarray, np.ndarray] | None = None
+
+    @classmethod
+    def known(cls, laplace: Laplace, grad: np.ndarray, hess: np.ndarray) -> Modes:
+        """The same with gradient (S, P) and Hessian (S, P, P) of the log-likelihood."""
+        out = cls(*laplace)
+        out._known = grad, hess
+        return out
+
+    @property
+    def derivatives(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Gradient (S, P) and Hessian (S, P, P) of the log-likelihood at the mode."""
+        return self._known
+
+    def reordered(self, order: np.ndarray) -> Laplace:
+        """The same with the parameters in another order."""
+        out = super().reordered(order)
+        if self._known is None:
+            return out
+        grad, hess = self._known
+        return Modes.known(out, grad[:, order], hess[:, order][:, :, order])
 
 
 class Moments(Laplace):
