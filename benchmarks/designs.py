@@ -4,19 +4,25 @@ Run ``python -m benchmarks.designs FILE GROUPS``: it simulates as many groups, f
 each group to FILE (groups that are there already are not fitted again), and prints how often 95 % intervals cover the truth,
 how often null effects are called, and the power of the effects on alpha, beside those of t tests after a fit of each session.
 ``python -m benchmarks.designs nuts`` fits one group by NUTS, too, and prints how far its effects are from those of EM.
+``python -m benchmarks.designs cost`` prints how much longer a fit with a condition takes than the same without.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
+import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 import pyem
+from benchmarks.measure import median_fresh
 
 PEOPLE, TRIALS = 80, 120
 FORMULA = "drug * diagnosis"
@@ -124,8 +130,56 @@ def by_nuts(seed: int = 0) -> None:
     print(table.assign(**{"se by EM": em["se"]}).to_string(float_format=lambda value: f"{value:.3f}"))
 
 
+COLD = """
+import json, time
+import pyem
+from benchmarks.designs import MODEL, one_condition
+design, data = one_condition(0)
+start = time.process_time()
+pyem.fit_em({model}, data).group_table()
+print(json.dumps({{"s": time.process_time() - start}}))
+"""
+
+
+def one_condition(seed: int, people: int = 40) -> tuple[Any, pyem.Dataset]:
+    """A drug in one of two sessions of 120 trials that changes alpha, in 40 people."""
+    design, rng = pyem.regress(MODEL, "alpha ~ drug"), np.random.default_rng(seed)
+    x = np.array([-0.8, -0.5, 0.6]) + np.array([0.5, 0.7, 0.5]) * rng.normal(size=(people, 3))
+    conditions = {"drug": ["off", "on"]}
+    small = pyem.simulate(design, np.full((people, 3), 0.5), conditions=conditions, blocks=2, trials=2, key=0)
+    natural = design.bind(small).model.natural(x)
+    return design, pyem.simulate(design, natural, conditions=conditions, blocks=2, trials=TRIALS, key=seed)
+
+
+def cost(groups: int = 16) -> None:
+    """Processor seconds of `fit_em` with one condition on one parameter and without, warm and cold, on the same data."""
+    warnings.simplefilter("ignore")
+    rows = []
+    for seed in range(groups):
+        design, data = one_condition(seed)
+        for model in (MODEL, design):
+            pyem.fit_em(model, data)
+            fits = [_processor(functools.partial(pyem.fit_em, model, data)) for _ in range(5)]
+            rows.append({"group": seed, "model": model.name, "ms": 1e3 * min(fits)})
+    table = pd.DataFrame(rows).pivot(index="group", columns="model", values="ms")
+    ratio = table[design.name] / table[MODEL.name]
+    print(table.assign(ratio=ratio).to_string(float_format=lambda value: f"{value:.2f}"))
+    total = table[design.name].sum() / table[MODEL.name].sum()
+    print(f"warm: median {ratio.median():.2f}, all together {total:.2f}, largest {ratio.max():.2f}")
+    plain, with_it = (median_fresh(COLD.format(model=name), "s", 3) for name in ("MODEL", "design"))
+    print(f"cold: {plain:.2f} s, {with_it:.2f} s, ratio {with_it / plain:.2f}")
+
+
+def _processor(function: Callable[[], object]) -> float:
+    start = time.process_time()
+    function()
+    return time.process_time() - start
+
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["nuts"]:
         by_nuts()
+    elif sys.argv[1:] == ["cost"]:
+        cost()
     else:
         study(Path(sys.argv[1]), int(sys.argv[2]))

@@ -29,7 +29,8 @@ def texts(figure):
 
 def test_choice_curves_are_the_means_of_people(fit):
     numbers = numbers_of.choice_curve_numbers(fit)
-    (panel,) = numbers["blocks"]
+    (block,) = numbers["blocks"]
+    (panel,) = block["curves"]
     latents = fit.latents().dropna(subset="choice")
     latents["chose"] = latents["choice"] == 0
     people = latents.groupby(["trial", "subject"])[["chose", "p0"]].mean().groupby("trial")
@@ -38,7 +39,7 @@ def test_choice_curves_are_the_means_of_people(fit):
     half = 1.959964 * people["chose"].sem()
     np.testing.assert_allclose(panel["high"], np.clip(people["chose"].mean() + half, 0, 1), rtol=1e-6)
     np.testing.assert_array_equal(panel["trial"], np.arange(1, 31))
-    assert panel["chance"] == 0.5
+    assert block["chance"] == 0.5
 
 
 def test_choice_curves_by_block(fit):
@@ -46,8 +47,42 @@ def test_choice_curves_by_block(fit):
     latents = fit.latents().dropna(subset="choice")
     for block, panel in enumerate(numbers["blocks"]):
         mine = latents[latents["block"] == block]
-        np.testing.assert_allclose(panel["data"], (mine["choice"] == 0).groupby(mine["trial"]).mean(), rtol=1e-12)
+        np.testing.assert_allclose(
+            panel["curves"][0]["data"], (mine["choice"] == 0).groupby(mine["trial"]).mean(), rtol=1e-12
+        )
     assert [panel["name"] for panel in numbers["blocks"]] == ["block 0", "block 1"]
+
+
+def test_curves_are_split_by_levels_of_people_blocks_and_trials(fit):
+    kind = np.where(np.arange(16) % 2, "patient", "control")
+    fields = {**fit.data.fields, "cue": np.broadcast_to(np.arange(30)[:, None] % 2, fit.data.valid.shape)}
+    present = {**fit.data.present, "cue": np.ones(fit.data.valid.shape, bool)}
+    data = dataclasses.replace(fit.data, fields=fields, present=present, covariates={"kind": kind})
+    split = dataclasses.replace(fit, data=data)
+    latents = split.latents().dropna(subset="choice")
+    latents["kind"], latents["cue"] = kind[latents["subject"]], latents["trial"] % 2
+    latents["chose"] = latents["choice"] == 0
+    for by in ("kind", "block", ["kind", "cue"]):
+        (panel,) = numbers_of.choice_curve_numbers(split, by=by)["blocks"]
+        parts = latents.groupby(by)
+        assert [curve["name"] for curve in panel["curves"]] == [
+            ", ".join(map(str, key)) if isinstance(key, tuple) else str(key) for key in parts.groups
+        ]
+        for curve, (_, part) in zip(panel["curves"], parts, strict=True):
+            people = part.groupby(["trial", "subject"])[["chose", "p0"]].mean().groupby("trial").mean()
+            np.testing.assert_allclose(curve["data"], people["chose"], rtol=1e-12)
+            np.testing.assert_allclose(curve["model"], people["p0"], rtol=1e-12)
+    values = numbers_of.latent_numbers(split, "value0", by="kind", by_block=False)["blocks"][0]["curves"][1]
+    part = split.latents()[lambda table: kind[table["subject"]] == "patient"]
+    expected = part.groupby(["trial", "subject"])["value0"].mean().groupby("trial").mean()
+    np.testing.assert_allclose(values["data"], expected, rtol=1e-12)
+    assert "patient (points: people, line: model)" in texts(plot.plot_choice_curves(split, by="kind"))
+    with pytest.raises(ValueError, match="30 values, and at most 12 can be told apart"):
+        plot.plot_choice_curves(split, by="trial")
+    with pytest.raises(ValueError, match="names 'dose', but the data have"):
+        plot.plot_learning_curves(split, "value0", by="dose")
+    with pytest.raises(ValueError, match=r"nothing of the name 'Q' of a trial; it has .*value0"):
+        plot.plot_learning_curves(split, "Q")
 
 
 def test_long_blocks_are_shown_as_means_of_trials_and_end_with_most_people():
@@ -57,7 +92,7 @@ def test_long_blocks_are_shown_as_means_of_trials_and_end_with_most_people():
     table = table[(table["trial"] < 30) | (table["subject"] == 0)]
     data = pyem.Dataset.from_frame(table, subject="subject", columns={"choice": "choice", "reward": "reward"})
     numbers = numbers_of.choice_curve_numbers(pyem.fit_map(model, data), option=1)
-    (panel,) = numbers["blocks"]
+    (panel,) = numbers["blocks"][0]["curves"]
     np.testing.assert_array_equal(panel["trial"], np.arange(2, 30, 3))
     first = table[table["trial"] < 3].groupby("subject")["choice"].mean().mean()
     assert panel["data"][0] == pytest.approx(first, rel=1e-12)
@@ -66,7 +101,7 @@ def test_long_blocks_are_shown_as_means_of_trials_and_end_with_most_people():
 
 def test_the_last_mean_is_drawn_in_the_middle_of_its_trials():
     ones = np.ones((3, 2))
-    curve, complete = numbers_of._curve(ones, ones, 3, 8)
+    curve, complete = numbers_of._curve(ones, ones, 3, 8, clip=True)
     np.testing.assert_array_equal(curve["trial"], [2, 5, 7.5])
     assert complete
 

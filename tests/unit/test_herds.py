@@ -30,22 +30,16 @@ COUNTS = {
     15: [(1, 19), (1, 15), (1, 15), (0, 15)],
 }
 """Contagious bovine pleuropneumonia: cases and animals of each herd in four periods, from the documentation of lme4."""
-DESIGN = "logit ~ period + (1 | subject)"
+DESIGN = "p ~ period + (1 | subject)"
 
 
 @functools.cache
 def herds() -> tuple[pyem.Model, pyem.Dataset]:
     rows = [(herd, f"p{k + 1}", *pair) for herd, pairs in COUNTS.items() for k, pair in enumerate(pairs)]
     frame = pd.DataFrame(rows, columns=["herd", "period", "incidence", "size"])
-    model = pyem.Model(
-        "herds",
-        (pyem.Parameter("logit"),),
-        lambda p, state, trial: pyem.Binomial(trial.size, logits=p.logit),
-        responses=("incidence",),
-        inputs=("size",),
-    )
-    columns = {name: name for name in ("incidence", "size", "period")}
-    return model, pyem.Dataset.from_frame(frame, subject="herd", columns=columns, codes={"period": None})
+    columns = {"k": "incidence", "n": "size", "period": "period"}
+    data = pyem.Dataset.from_frame(frame, subject="herd", columns=columns, codes={"period": None})
+    return pyem.models.get("binomial"), data
 
 
 @functools.cache

@@ -237,6 +237,14 @@ def test_coding_and_the_order_of_levels_change_nothing():
     np.testing.assert_allclose(errors[0], errors[1], atol=1e-7)
 
 
+def test_latents_say_in_which_condition_a_trial_was():
+    latents = fitted().latents()
+    assert list(latents.columns[:6]) == ["subject", "block", "trial", "drug", "dx", "choice"]
+    expected = table().sort_values(["id", "session", "trial"])
+    assert latents["drug"].tolist() == expected["drug"].tolist()
+    assert latents["dx"].tolist() == expected["dx"].tolist()
+
+
 def test_a_saved_fit_knows_its_levels(tmp_path):
     fit = fitted()
     again = pyem.load(fit.save(tmp_path / "fit.nc"))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
+COLOURS = (BLUE, RED, GREEN, "#CC79A7", ORANGE, "#56B4E9", "#000000")
+"""Of several curves in one panel."""
 
 
 PANEL_INCHES = (2.9, 2.5)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from pyem.draw.by_trial import by_trial
 from pyem.draw.canvas import (
     BLUE,
     GREEN,
@@ -148,41 +149,6 @@ def effects(*, title: str, panels: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def choice_curves(*, title: str, x_label: str, y_label: str, blocks: Sequence[dict[str, Any]]) -> Figure:
-    """Proportion of choosing an option by trial: people with a band, and a model's probability.
-
-    Each of `blocks` is a panel: its ``name``, ``chance``, and ``trial``, ``data``, ``low``, ``high``, ``model``, arrays of one
-    length.
-    """
-    figure, panels = canvas(len(blocks), size=(3.4, 2.7), columns=3)
-    for block, panel in zip(blocks, panels, strict=True):
-        trial = block["trial"]
-        panel.axhline(block["chance"], color=GREY, linewidth=0.8, linestyle=":", label="chance")
-        panel.fill_between(trial, block["low"], block["high"], color=BLUE, alpha=0.2, linewidth=0)
-        panel.plot(
-            trial,
-            block["data"],
-            "o-",
-            color=BLUE,
-            markersize=3,
-            linewidth=0.8,
-            label="people, 95 % interval of the mean",
-        )
-        panel.plot(
-            trial,
-            block["model"],
-            color=RED,
-            linewidth=1.8,
-            label="model's probability, given each person's past choices",
-        )
-        panel.set_ylim(0, 1)
-        panel.set_xlabel(x_label)
-    panels[0].set_ylabel(y_label)
-    headings(figure, title, panels, [block["name"] for block in blocks])
-    legend_below(figure, panels[0])
-    return figure
-
-
 def recovery(*, title: str, names: Sequence[str], truth: np.ndarray, estimates: np.ndarray) -> Figure:
     """True parameters (S, P) against estimates, with the line of identity."""
     figure, panels = canvas(len(names), size=(2.8, 3.3))
@@ -306,7 +272,7 @@ KINDS: dict[str, Callable[..., Figure]] = {
     "parameters": parameters,
     "estimates": estimates,
     "effects": effects,
-    "choice_curves": choice_curves,
+    "choice_curves": by_trial,
     "recovery": recovery,
     "calibration": calibration,
     "confusion": confusion,

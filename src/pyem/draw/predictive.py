@@ -48,7 +48,6 @@ def predictive(
         panel.set_ylim(low - margin, high + margin)
         panel.set_xlabel("observed")
         panel.set_ylabel("simulated, mean and 95 %")
-    names = [f"block {name}" for name in curves] if len(curves) > 1 else ["choices by trial"]
-    headings(figure, title, panels, [*names, *people])
+    headings(figure, title, panels, [*curves, *people])
     legend_below(figure, panels[0])
     return figure

@@ -19,7 +19,7 @@ from pyem.errors import ModelError, warn
 from pyem.model.designed import design_name
 from pyem.model.model import Model
 from pyem.model.modifiers import DERIVATIONS, fix, tie
-from pyem.population.group import Group
+from pyem.population.group import Group, names_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,7 +235,7 @@ def regress(
         raise ModelError(f"there are two formulas of {', '.join(twice)}; write one for each parameter")
     if missing not in ("error", "skip"):
         raise ValueError(f"missing={missing!r}; choose 'error' or 'skip'")
-    shared = (common,) if isinstance(common, str) else tuple(common)
+    shared = names_of(common)
     bases = {*model.names, *(parameter.name for parameter in model.parameters)}
     if unknown := [name for name in shared if name.partition("[")[0] not in bases]:
         raise ModelError(f"common names {', '.join(unknown)}, but model {model.name!r} has {', '.join(model.names)}")
@@ -316,8 +316,7 @@ def takes_designs(function: Function) -> Function:
             if function.__name__.startswith("fit_"):
                 _alone(function.__name__, bound)
             if "common" in signature.parameters:
-                given = kwargs.get("common", ())
-                given = (given,) if isinstance(given, str) else given
+                given = names_of(kwargs.get("common", ()))
                 kwargs["common"] = tuple(dict.fromkeys((*given, *bound.common)))
         return function(bound.model, bound.data, *args, **kwargs)
 

@@ -94,9 +94,7 @@ def finished(mode: Mode, prior: Callable[[Array], Derivatives]) -> Outcome:
         bent = (mode.at.hess * mode.last[None]).sum(1)
         x, log_lik, grad = x + mode.last, log_lik + (mode.last * (grad + 0.5 * bent)).sum(0), grad + bent
     stuck = jnp.zeros_like(positive) if mode.stuck is None else mode.stuck
-    return Outcome(
-        _State(mode.x, mode.at), x, log_lik, cov, log_det, positive, mode.decrement, stuck, grad, mode.hess
-    )
+    return Outcome(_State(mode.x, mode.at), x, log_lik, cov, log_det, positive, mode.decrement, stuck, grad, mode.hess)
 
 
 def _few_contexts(model: Model, solver: Solver, shard: Chunk, *_: Any) -> bool:

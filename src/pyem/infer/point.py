@@ -27,6 +27,7 @@ from pyem.infer.starts import better, disagreement, gain_of, plain_start, starti
 from pyem.infer.units import in_standard_units, laplace_in_units, units_of
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key, seed_of
+from pyem.population.group import names_of
 from pyem.population.posterior import GaussianPrior, Laplace
 from pyem.results.point import PointFit
 
@@ -109,7 +110,7 @@ def fit_map(
     True
     """
     settings = {"priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior, "start": plain_start(start)}
-    common = (common,) if isinstance(common, str) else tuple(common)
+    common = names_of(common)
     _require_memory(data, common)
     settings |= {"common": common, "starts": starts, "max_iter": max_iter, "key": plain_key(key)}
     if model.discrete:
@@ -215,7 +216,7 @@ def fit_mle(
     >>> bool((pyem.fit_mle(model, data).log_lik >= pyem.fit_map(model, data).log_lik - 1e-9).all())
     True
     """
-    common = (common,) if isinstance(common, str) else tuple(common)
+    common = names_of(common)
     _require_memory(data, common)
     settings = {
         "common": common,

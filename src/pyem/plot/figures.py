@@ -13,6 +13,7 @@ from pyem.plot.numbers import (
     comparison_numbers,
     effect_numbers,
     estimate_numbers,
+    latent_numbers,
     parameter_numbers,
     title_of,
     trace_numbers,
@@ -84,7 +85,9 @@ def plot_effects(fit: Fit, parameters: Sequence[str] | None = None) -> Figure:
     return draw.effects(**effect_numbers(fit, parameters))
 
 
-def plot_choice_curves(fit: Fit, *, option: Any = None, by_block: bool = False) -> Figure:
+def plot_choice_curves(
+    fit: Fit, *, option: Any = None, by_block: bool = False, by: str | Sequence[str] | None = None
+) -> Figure:
     """Proportion of choosing one option by trial of the block: people, with a band, and the fitted model.
 
     The model's curve is the mean of its probabilities for the trials that people responded to, each given what this person
@@ -99,11 +102,14 @@ def plot_choice_curves(fit: Fit, *, option: Any = None, by_block: bool = False) 
         is no outcome.
     by_block
         A panel for each block (by its label) instead of the mean over blocks.
+    by
+        Columns by whose levels the trials are split, a curve for each combination: conditions, stimuli, groups of people. They
+        are fields with one value a trial, covariates, or ``"block"``.
 
     Raises
     ------
     ValueError
-        If the response is not categorical, or there is no such option.
+        If the response is not categorical, there is no such option or column, or there are more than 12 combinations.
 
     Examples
     --------
@@ -113,7 +119,35 @@ def plot_choice_curves(fit: Fit, *, option: Any = None, by_block: bool = False) 
     >>> len(plot_choice_curves(pyem.fit_map(model, data), by_block=True).axes)
     2
     """
-    return draw.choice_curves(**choice_curve_numbers(fit, option=option, by_block=by_block))
+    return draw.by_trial(**choice_curve_numbers(fit, option=option, by_block=by_block, by=by))
+
+
+def plot_learning_curves(fit: Fit, name: str, *, by_block: bool = False, by: str | Sequence[str] | None = None) -> Figure:
+    """What the fitted model says of each trial, by trial of the block: means over people, with the 95 % interval of the mean.
+
+    Parameters
+    ----------
+    fit
+        A fit of a model that says something of each trial.
+    name
+        A column of ``fit.latents()``: a value, a prediction error, the probability of an option.
+    by_block, by
+        As for `plot_choice_curves`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such latent, or no such column.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> model = pyem.models.get("rw1a1b")
+    >>> data = pyem.simulate(model, subjects=10, blocks=2, key=1)
+    >>> len(plot_learning_curves(pyem.fit_map(model, data), "prediction_error", by="block").axes[0].lines)
+    2
+    """
+    return draw.by_trial(**latent_numbers(fit, name, by_block=by_block, by=by))
 
 
 def plot_recovery(truth: Any, estimates: Any = None, names: Sequence[str] | None = None) -> Figure:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.data.cells import Cell, cells_of
 from pyem.errors import Unavailable
 from pyem.results.marginal import people_in_cells
 from pyem.results.options import shown_option
@@ -158,7 +159,9 @@ def is_categorical(fit: Fit) -> bool:
     return fit.model.policy is not None and fit.model.options is not None
 
 
-def choice_curve_numbers(fit: Fit, *, option: Any = None, by_block: bool = False) -> dict[str, Any]:
+def choice_curve_numbers(
+    fit: Fit, *, option: Any = None, by_block: bool = False, by: str | Sequence[str] | None = None
+) -> dict[str, Any]:
     """What `draw.choice_curves` needs."""
     from pyem.engine.evaluate import trial_values
 
@@ -171,26 +174,81 @@ def choice_curve_numbers(fit: Fit, *, option: Any = None, by_block: bool = False
     responded = fit.data.masks(fit.model)[0][name]
     chosen = np.where(responded, fit.data.fields[name] == code, np.nan)
     predicted = np.where(responded, np.exp(trial_values(fit.model, fit.data, fit.x)["log_probs"][0][:, code]), np.nan)
-    width = -(-len(responded) // TRIALS_SHOWN)
-    lanes = fit.data.lane_block.astype(str)
-    blocks = list(dict.fromkeys(lanes)) if by_block else [None]
-    panels, whole = [], True
-    for block in blocks:
-        mine = np.ones(len(lanes), bool) if block is None else lanes == block
-        data, model = (_by_person(part[:, mine], fit.data.lane_subject[mine], width) for part in (chosen, predicted))
-        n_blocks = len(set(lanes))
-        head = f"block {block}" if block is not None else "" if n_blocks == 1 else f"mean of {n_blocks} blocks"
-        curve, complete = _curve(data, model, width, len(responded))
-        whole &= complete
-        panels.append({"name": head, "chance": 1 / fit.model.options} | curve)  # type: ignore[operator]
-    notes = [f"means of {width} trials"] if width > 1 else []
-    notes += [] if whole else ["as far as a quarter of the people got"]
+    panels, notes = _panels(fit, chosen, predicted, by_block, by, clip=True)
+    for panel in panels:
+        panel["chance"] = 1 / fit.model.options  # type: ignore[operator]
     return {
-        "title": title_of(fit, "Choices") + (f" ({', '.join(notes)})" if notes else ""),
+        "title": title_of(fit, "Choices") + notes,
         "x_label": "trial of the block",
         "y_label": f"proportion choosing option {label}" + (f"\n({why})" if why else ""),
         "blocks": panels,
     }
+
+
+def latent_numbers(fit: Fit, name: str, *, by_block: bool, by: str | Sequence[str] | None) -> dict[str, Any]:
+    """What `draw.choice_curves` needs for what the model says of each trial."""
+    table = fit.latents()
+    known = [
+        column for column in table.columns if column not in ("subject", "block", "trial") and _is_number(table[column])
+    ]
+    if name not in known:
+        raise ValueError(
+            f"model {fit.model.name!r} says nothing of the name {name!r} of a trial; it has {', '.join(known)}"
+        )
+    values = np.full(fit.data.valid.shape, np.nan)
+    # A row for each trial, lane after lane.
+    lane, row = np.nonzero(fit.data.valid.T)
+    values[row, lane] = table[name].to_numpy(float)
+    if not np.isfinite(values).any():
+        raise ValueError(f"{name!r} has no value in any trial of these data")
+    panels, notes = _panels(fit, values, None, by_block, by, clip=False)
+    return {
+        "title": title_of(fit, name.replace("_", " ")) + notes,
+        "x_label": "trial of the block",
+        "y_label": name.replace("_", " "),
+        "blocks": panels,
+    }
+
+
+def _is_number(column: Any) -> bool:
+    return column.dtype.kind in "fiub"
+
+
+def _panels(
+    fit: Fit,
+    values: np.ndarray,
+    predicted: np.ndarray | None,
+    by_block: bool,
+    by: str | Sequence[str] | None,
+    *,
+    clip: bool,
+) -> tuple[list[dict[str, Any]], str]:
+    """A panel for each block, or one for all, with a curve for each cell; and what the title has to say of them."""
+    data = fit.data
+    width = -(-len(values) // TRIALS_SHOWN)
+    lanes = data.lane_block.astype(str)
+    n_blocks = len(set(lanes))
+    cells = [Cell({}, data.valid)] if by is None else cells_of(data, by)
+    panels, whole = [], True
+    for block in dict.fromkeys(lanes) if by_block else [None]:
+        mine = np.ones(len(lanes), bool) if block is None else lanes == block
+        curves = []
+        for cell in cells:
+            here = cell.trials & mine & np.isfinite(values)
+            some = here.any(0)
+            if not some.any():
+                continue
+            parts = [None if part is None else np.where(here, part, np.nan)[:, some] for part in (values, predicted)]
+            binned = [None if part is None else _by_person(part, data.lane_subject[some], width) for part in parts]
+            curve, complete = _curve(*binned, width, len(values), clip=clip)  # type: ignore[arg-type]
+            whole &= complete
+            curves.append({"name": cell.name} | curve)
+        head = f"block {block}" if block is not None else "" if n_blocks == 1 or by else f"mean of {n_blocks} blocks"
+        panels.append({"name": head, "curves": curves})
+    notes = [f"means of {width} trials"] if width > 1 else []
+    notes += [] if whole else ["as far as a quarter of the people got"]
+    notes += [f"by {by if isinstance(by, str) else ' and '.join(by)}"] if by else []
+    return panels, f" ({', '.join(notes)})" if notes else ""
 
 
 def _by_person(values: np.ndarray, lane_subject: np.ndarray, width: int) -> np.ndarray:
@@ -204,24 +262,23 @@ def _by_person(values: np.ndarray, lane_subject: np.ndarray, width: int) -> np.n
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _curve(chosen: np.ndarray, predicted: np.ndarray, width: int, n_trials: int) -> tuple[dict[str, np.ndarray], bool]:
+def _curve(
+    values: np.ndarray, predicted: np.ndarray | None, width: int, n_trials: int, *, clip: bool
+) -> tuple[dict[str, np.ndarray], bool]:
     """Means over people (bin,) with the 95 % interval of the mean, and whether they go to the end."""
-    count = np.isfinite(chosen).sum(1)
+    count = np.isfinite(values).sum(1)
     kept = count >= max(1, PEOPLE_SHOWN * count.max())
     n = count[kept]
-    data = np.nansum(chosen[kept], 1) / n
-    gap = np.nansum((chosen[kept] - data[:, None]) ** 2, 1)
+    data = np.nansum(values[kept], 1) / n
+    gap = np.nansum((values[kept] - data[:, None]) ** 2, 1)
     # One person alone has no spread to tell the error from.
     half = np.where(n > 1, Z95 * np.sqrt(gap / np.maximum(n - 1, 1) / n), 0.0)
     first = 1 + width * np.flatnonzero(kept)
-    trial = (first + np.minimum(first + width - 1, n_trials)) / 2
-    curve = {
-        "trial": trial,
-        "data": data,
-        "low": np.clip(data - half, 0, 1),
-        "high": np.clip(data + half, 0, 1),
-        "model": np.nansum(predicted[kept], 1) / n,
-    }
+    ends = np.stack([data - half, data + half])
+    low, high = np.clip(ends, 0, 1) if clip else ends
+    curve = {"trial": (first + np.minimum(first + width - 1, n_trials)) / 2, "data": data, "low": low, "high": high}
+    if predicted is not None:
+        curve["model"] = np.nansum(predicted[kept], 1) / n
     return curve, bool(kept.sum() == (count > 0).sum())
 
 

@@ -19,6 +19,17 @@ Family = Literal["gaussian", "student_t", "laplace", "cauchy"]
 FAMILIES: tuple[Family, ...] = ("gaussian", "student_t", "laplace", "cauchy")
 
 
+def names_of(given: str | Sequence[str]) -> tuple[str, ...]:
+    """One name, or several, as a tuple.
+
+    Examples
+    --------
+    >>> names_of("beta"), names_of(["t", "sigma"])
+    (('beta',), ('t', 'sigma'))
+    """
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 @dataclasses.dataclass(frozen=True)
 class Group:
     """How people differ: the family of the population distribution over unconstrained parameters.
@@ -79,7 +90,7 @@ class Group:
     ) -> None:
         if family not in FAMILIES:
             raise ValueError(f"unknown family {family!r}; choose one of {', '.join(FAMILIES)}")
-        common = (common,) if isinstance(common, str) else tuple(common)
+        common = names_of(common)
         given = tuple((name, float(value)) for name, value in sorted((sd or {}).items()))
         blocks = _blocks(covariance)
         _require_gaussian(family, blocks, common, given)

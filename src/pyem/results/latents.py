@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.data.formulas import rows_of
 from pyem.data.frames import as_array, says_itself
 from pyem.engine.evaluate import trial_values
+from pyem.engine.regress import source_of
 from pyem.model.model import Model
 
 if TYPE_CHECKING:
@@ -18,10 +20,11 @@ if TYPE_CHECKING:
 def latents_at(model: Model, data: Dataset, x: np.ndarray) -> pd.DataFrame:
     """A row for each trial at unconstrained parameters (S, P).
 
-    The columns are subject, block and trial; the columns of the data that the model uses (``name0``, ``name1``, ... for a
-    vector), and beside codes what they stand for in the table that was read (``choice_label``); the log-probability of the
-    response and its exponential; the probability of every option ``p0``, ``p1``, ...; values before the response; and what
-    the update reports (prediction errors), NaN where the trial taught nothing.
+    The columns are subject, block and trial; those that the formulas of a design name; the columns of the data that the model
+    uses (``name0``, ``name1``, ... for a vector), and beside codes what they stand for in the table that was read
+    (``choice_label``); the log-probability of the response and its exponential; the probability of every option ``p0``,
+    ``p1``, ...; values before the response; and what the update reports (prediction errors), NaN where the trial taught
+    nothing.
 
     Examples
     --------
@@ -63,6 +66,7 @@ def _given(model: Model, data: Dataset) -> dict[str, Any]:
     """Labels of the trials, and the columns that the model uses, NaN where a value is missing."""
     lane, row = np.nonzero(data.valid.T)
     columns: dict[str, Any] = data.index_columns(lane, row)
+    columns |= _conditions(model, data)
     for name in model.columns:
         values = np.moveaxis(data.fields[name], -1, 1)[row, lane]
         here = data.present[name][row, lane]
@@ -71,6 +75,20 @@ def _given(model: Model, data: Dataset) -> dict[str, Any]:
             if not says_itself(data.codes.get(name, ())):
                 columns[f"{label}_label"] = np.where(here, as_array(data.codes[name])[column.astype(int)], None)  # type: ignore[call-overload]
     return columns
+
+
+def _conditions(model: Model, data: Dataset) -> dict[str, Any]:
+    """What the formulas of a design name, in the words of the table."""
+    source = source_of(model)
+    if source is None:
+        return {}
+    rows = rows_of(data, source.columns)
+    text = lambda column: column.astype(object) if column.dtype == "category" else column  # noqa: E731
+    return {
+        name: text(rows.frame[name]).where(rows.here[name]).to_numpy()
+        for name in rows.frame
+        if name not in model.columns
+    }
 
 
 def _derived(model: Model, data: Dataset, x: np.ndarray) -> dict[str, Any]:

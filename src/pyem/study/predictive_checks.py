@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.data.cells import Cell, cells_of
 from pyem.data.dataset import Dataset
 from pyem.engine.scale import chosen_range
 from pyem.model.model import Model
@@ -121,6 +122,8 @@ class PredictiveCheck:
         The same for the mean over people of each statistic.
     what
         What the curves show, in words.
+    by
+        Columns that all is split by.
     """
 
     predicted: Predicted
@@ -128,6 +131,7 @@ class PredictiveCheck:
     people: pd.DataFrame
     group: pd.DataFrame
     what: str
+    by: tuple[str, ...] = ()
 
     def surprising(self, level: float = 0.05) -> pd.DataFrame:
         """People and statistics whose two-sided p-value is below `level`; so many are expected by chance."""
@@ -141,10 +145,11 @@ class PredictiveCheck:
             f"{how}",
             self.group.to_string(float_format="{:.3f}".format),
         ]
-        for name, part in self.people.groupby("statistic", sort=False):
-            low = int((self.surprising().statistic == name).sum())
+        for name, part in self.people.groupby([*self.by, "statistic"], sort=False):
+            low = int((2 * np.minimum(part.p, 1 - part.p) < 0.05).sum())
             lines.append(
-                f"{name}: {low} of {part.p.notna().sum()} people outside the central 95 % of their simulations"
+                f"{', '.join(map(str, name))}: {low} of {part.p.notna().sum()} people outside the central 95 % of their "
+                "simulations"
             )
         return "\n".join(lines)
 
@@ -165,7 +170,15 @@ class PredictiveCheck:
         """What `pyem.draw.predictive.predictive` needs."""
         model, data = self.predicted.model, self.predicted.data
         who = "1 person" if data.n_subjects == 1 else f"{data.n_subjects} people"
-        blocks = [(str(name), part) for name, part in self.curves.groupby("block", sort=False)]
+        split = [
+            (", ".join(map(str, key)), part)
+            for key, part in self.curves.groupby(list(self.by or ["block"]), sort=False)
+        ]
+        blocks = (
+            split
+            if self.by
+            else [(f"block {name}" if len(split) > 1 else "choices by trial", one) for name, one in split]
+        )
         statistics = [(str(name), part) for name, part in self.people.groupby("statistic", sort=False)]
         columns = lambda part, names: {name: part[name].to_numpy(float) for name in names}  # noqa: E731
         return {
@@ -177,7 +190,11 @@ class PredictiveCheck:
 
 
 def predictive_check(
-    predicted: Predicted, *, option: Any = None, statistics: Mapping[str, Statistic] | None = None
+    predicted: Predicted,
+    *,
+    option: Any = None,
+    statistics: Mapping[str, Statistic] | None = None,
+    by: str | Sequence[str] | None = None,
 ) -> PredictiveCheck:
     """Compare simulated with observed behaviour, by block and trial and person by person.
 
@@ -193,6 +210,15 @@ def predictive_check(
         person's statistic is their mean over trials; the first is drawn as a curve. By default how often the option is taken,
         the last response repeated, repeated after a win, and not repeated after no win (for numbers: their value and change).
         If the response is a vector, there is a statistic of each of its places: ``value0``, ``value1``, ...
+    by
+        Columns by whose levels the trials are split: conditions, stimuli, groups of people. They are fields with one value a
+        trial, covariates, or ``"block"``. Curves and statistics are then of each combination of levels, with a column for each
+        of `by` in the tables.
+
+    Raises
+    ------
+    ValueError
+        If there is no such option or column, or there are more than 12 combinations.
 
     Examples
     --------
@@ -210,20 +236,49 @@ def predictive_check(
     code, label = _option(predicted, option)
     chosen = _defined(dict(statistics or default_statistics(model)), model, data)
     lanes, simulated = _values(predicted, chosen, code)
+    curves, people, group = [], [], []
+    for labels, trials in _cells(data, by):
+        parts = _of_cell(data, trials, lanes, simulated, by_block=by is None)
+        for table, rows in zip((curves, people, group), parts, strict=True):
+            for place, (column, level) in enumerate(labels.items()):
+                rows.insert(place, column, level)
+            table.append(rows)
     first = next(iter(lanes))
-    curves = _curves(data, lanes[first], [part[first] for part in simulated])
+    what = first if label is None or first != "choice" else f"proportion of choices of {label}"
+    cells = () if by is None else (by,) if isinstance(by, str) else tuple(by)
+    tables = [pd.concat(table, ignore_index=True) for table in (curves, people, group)]
+    return PredictiveCheck(predicted, *tables[:2], tables[2].set_index([*cells, "statistic"]), what, cells)
+
+
+def _cells(data: Dataset, by: str | Sequence[str] | None) -> list[Cell]:
+    return [Cell({}, data.valid)] if by is None else cells_of(data, by)
+
+
+def _of_cell(
+    data: Dataset,
+    trials: np.ndarray,
+    lanes: dict[str, np.ndarray],
+    simulated: list[dict[str, np.ndarray]],
+    *,
+    by_block: bool,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Curves, people and group of some of the trials (trial, lane)."""
+    import pandas as pd
+
+    inside = lambda values: np.where(trials, values, np.float32(np.nan))  # noqa: E731
     people, group = [], []
     for statistic in lanes:
-        seen, drawn = _people(data, lanes[statistic]), np.array([_people(data, part[statistic]) for part in simulated])
-        rows = _against(seen, drawn)
-        people.append(pd.DataFrame({"subject": data.subjects, "statistic": statistic} | rows))
+        seen = _people(data, inside(lanes[statistic]))
+        drawn = np.array([_people(data, inside(part[statistic])) for part in simulated])
+        here = slice(None) if trials[data.valid].all() else np.isfinite(seen)
+        rows = _against(seen[here], drawn[:, here])
+        people.append(pd.DataFrame({"subject": data.subjects[here], "statistic": statistic} | rows))
         with np.errstate(invalid="ignore"):
             means = _against(np.atleast_1d(np.nanmean(seen)), np.nanmean(drawn, axis=1)[:, None])
         group.append(pd.DataFrame({"statistic": [statistic]} | means))
-    what = first if label is None else f"proportion of choices of {label}" if first == "choice" else first
-    return PredictiveCheck(
-        predicted, curves, pd.concat(people, ignore_index=True), pd.concat(group).set_index("statistic"), what
-    )
+    first = next(iter(lanes))
+    curves = _curves(data, inside(lanes[first]), [inside(part[first]) for part in simulated], by_block=by_block)
+    return curves, pd.concat(people), pd.concat(group)
 
 
 def _option(predicted: Predicted, option: Any) -> tuple[int | None, str | None]:
@@ -315,26 +370,24 @@ def _against(observed: np.ndarray, simulated: np.ndarray) -> dict[str, np.ndarra
     return {"observed": observed, "mean": np.nanmean(filled, axis=0), "low": low, "high": high, "p": p}
 
 
-def _curves(data: Dataset, observed: np.ndarray, simulated: list[np.ndarray]) -> pd.DataFrame:
-    """Means over people by block and trial, or runs of trials."""
+def _curves(data: Dataset, observed: np.ndarray, simulated: list[np.ndarray], *, by_block: bool) -> pd.DataFrame:
+    """Means over people by trial, or runs of trials, of each block or of all blocks together."""
     import pandas as pd
 
     def means(values: np.ndarray, lanes: np.ndarray, runs: list[np.ndarray]) -> np.ndarray:
         return np.array([np.nanmean(values[np.ix_(run, lanes)]) for run in runs])
 
     parts = []
-    for block in pd.unique(data.lane_block):
-        lanes = np.flatnonzero(data.lane_block == block)
+    for block in pd.unique(data.lane_block) if by_block else [None]:
+        lanes = np.flatnonzero(data.lane_block == block) if by_block else np.arange(data.n_lanes)
         here = np.isfinite(observed[:, lanes])
         rows = np.flatnonzero(here.any(1))
         width = -(-len(rows) // ROWS)
-        runs = np.split(rows, range(width, len(rows), width))
+        runs = np.split(rows, range(width, len(rows), width)) if len(rows) else []
         drawn = np.array([means(values, lanes, runs) for values in simulated])
         low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-        columns: dict[str, Any] = {
-            "trial": [run.mean() + 1 for run in runs],
-            "n": [int(here[run].sum()) for run in runs],
-        }
+        columns: dict[str, Any] = {"block": block} if by_block else {}
+        columns |= {"trial": [run.mean() + 1 for run in runs], "n": [int(here[run].sum()) for run in runs]}
         columns |= {"observed": means(observed, lanes, runs), "mean": drawn.mean(0), "low": low, "high": high}
-        parts.append(pd.DataFrame({"block": block} | columns))
+        parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
