@@ -18,7 +18,7 @@ SAVED = re.compile(r"^(pyem\.plot\.\w+\(.*\))\.savefig\(\"(\w+)\.png\"\)$", re.M
 def main(folder: str = "docs") -> None:
     """Run the page, and write ``designs-NAME.svg`` in place of each ``NAME.png``."""
     mpl.use("svg")
-    mpl.rcParams.update({"svg.hashsalt": "pyem", "svg.fonttype": "none", "path.simplify_threshold": 1.0})
+    mpl.rcParams["svg.hashsalt"] = "pyem"
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     known: dict[str, object] = {}
     with warnings.catch_warnings():
@@ -29,6 +29,7 @@ def main(folder: str = "docs") -> None:
             for call, name in drawn:
                 figure = eval(call, known)
                 figure.savefig(Path(folder, f"designs-{name}.svg"), metadata={"Date": None})
+                figure.savefig(Path(folder, f"designs-{name}.png"), dpi=80)  # TEMPORARY
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ WRITTEN = {
     "README.md": ["choices.png", "recovery.png"],
     "bayesian.md": ["check.png", "fit.nc"],
     "large.md": ["em-of-the-game", "game-0.parquet", "game-1.parquet", "results-of-the-game"],
-    "designs.md": ["both.png", "groups.png", "sessions.png", "signal.png", "threat.png"],
+    "designs.md": ["both.png", "curves.png", "groups.png", "sessions.png", "signal.png", "threat.png"],
     "quickstart.md": [
         "choice_curves.png",
         "comparison.png",

@@ -122,6 +122,20 @@ def test_latents_and_predictions_are_those_of_the_conditions():
     predicted = pyem.posterior_predictive(fit, draws=4, key=1)
     check = pyem.predictive_check(predicted)
     assert check.group.loc["choice", "observed"] == pytest.approx(latents.choice.eq(0).mean(), abs=1e-6)
+    split = pyem.predictive_check(predicted, by=["drug", "dx"])
+    means = latents.assign(chose=latents.choice.eq(0)).groupby(["drug", "dx"])["chose"].mean()
+    found = split.group.xs("choice", level="statistic")["observed"]
+    assert found.to_dict() == pytest.approx(means.to_dict(), abs=1e-6)
+    per_person = (
+        latents[latents.drug == latents.drug[0]].groupby("subject").choice.apply(lambda part: part.eq(0).mean())
+    )
+    rows = split.people[(split.people.drug == latents.drug[0]) & (split.people.statistic == "choice")]
+    assert rows.set_index("subject").observed.to_dict() == pytest.approx(per_person.to_dict(), abs=1e-6)
+    curve = split.curves[split.curves.trial == 1].set_index(["drug", "dx"])["observed"]
+    first = latents[latents.trial == latents.trial.min()]
+    expected = first.assign(chose=first.choice.eq(0)).groupby(["drug", "dx"])["chose"].mean()
+    assert curve.to_dict() == pytest.approx(expected.to_dict(), abs=1e-6)
+    assert [axes.get_title() for axes in split.plot().axes][: len(means)] == [", ".join(key) for key in means.index]
     played = pyem.posterior_predictive(fit, draws=2, key=1, task=MODEL.task, design=plain())
     assert played.responses["choice"].shape == (2, TRIALS, PEOPLE * BLOCKS)
     assert pyem.prior_predictive(DESIGN, plain(), draws=2, key=1).params.shape == (2, PEOPLE, 4)

@@ -36,6 +36,8 @@ from pyem.draw.studies import curves, ranks
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+GROUP_MEAN = "group mean, 95 % interval"
+
 
 def parameters(
     *,
@@ -131,21 +133,24 @@ def effects(*, title: str, panels: Sequence[dict[str, Any]]) -> Figure:
     title
         Above the figure.
     panels
-        ``name``; ``cells``, the labels of conditions; ``middle`` (cell, 3), mean, low and high; ``people`` (S, cell), NaN where
-        a person is not.
+        ``name``; ``label``, what it means; ``cells``, the labels of conditions; ``middle`` (cell, 3), mean, low and high;
+        ``people`` (S, cell), NaN where a person is not.
     """
     widest = max(len(panel["cells"]) for panel in panels)
     figure, axes = canvas(len(panels), size=(max(PANEL_INCHES[0], 0.8 * widest), PANEL_INCHES[1]), columns=2)
     headings(figure, title, axes, [panel["name"] for panel in panels])
     for axis, panel in zip(axes, panels, strict=True):
-        places, middle = np.arange(len(panel["cells"])), panel["middle"]
+        places, middle, who = np.arange(len(panel["cells"])), panel["middle"], "a person"
         for person in panel["people"]:
             here = np.isfinite(person)
-            axis.plot(places[here], person[here], "-o", color=GREY, alpha=0.35, linewidth=0.7, markersize=2)
-        below, above = middle[:, 0] - middle[:, 1], middle[:, 2] - middle[:, 0]
-        axis.errorbar(places, middle[:, 0], yerr=np.stack([below, above]), fmt="o", color=BLUE, capsize=3)
+            axis.plot(places[here], person[here], "-o", color=GREY, alpha=0.35, linewidth=0.7, markersize=2, label=who)
+            who = None
+        ends = np.abs(middle[:, 1:].T - middle[:, 0])
+        axis.errorbar(places, middle[:, 0], yerr=ends, fmt="o", color=BLUE, capsize=3, zorder=3, label=GROUP_MEAN)
+        axis.set_ylabel(panel["label"])
         axis.set_xticks(places, panel["cells"], rotation=30 if widest > 2 else 0)
         axis.set_xlim(-0.5, len(places) - 0.5)
+    legend_below(figure, axes[0])
     return figure
 
 

@@ -59,7 +59,7 @@ def score_and_information(population: Population, laplace: Laplace) -> tuple[np.
     """
     use, (rows, columns) = laplace.usable, population.lower
     root = np.sqrt(population.weights(laplace)[use])
-    chol = np.linalg.cholesky(population.cov)
+    chol = population.chol
     slope, own = _own(population, laplace, root)
     precise = _positive(own, chol)
     linear = np.zeros((int(population.free.sum()), *slope.shape))
@@ -91,7 +91,7 @@ def _own(population: Population, laplace: Laplace, root: np.ndarray) -> tuple[np
     units of the subject's scale).
     """
     use = laplace.usable
-    precision = np.linalg.inv(population.cov)
+    precision = population.precision
     cov = root[:, :, None] * root[:, None] * laplace.cov[use]
     slope = root * (laplace.mode[use] - population.mean[use]) @ precision
     precise = precision - precision @ cov @ precision

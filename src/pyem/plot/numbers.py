@@ -10,6 +10,7 @@ import numpy as np
 
 from pyem.data.cells import Cell, cells_of
 from pyem.errors import Unavailable
+from pyem.results.effects import value_of
 from pyem.results.marginal import people_in_cells
 from pyem.results.options import shown_option
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 Z95 = 1.959963984540054
 TRIALS_SHOWN = 40
 """Longer blocks are shown as means of consecutive trials, so that a curve has at most this many points."""
+CELLS_SHOWN = 4
+"""The curves of a design are split by its factors on their own accord if there are no more combinations."""
 PEOPLE_SHOWN = 0.25
 """Curves end where fewer than this part of the people have trials: the mean of the rest says little, and of other people."""
 
@@ -33,9 +36,15 @@ def figure_numbers(fit: Fit) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "parameters", parameter_numbers(fit)
     yield "estimates", estimate_numbers(fit)
     if is_categorical(fit):
-        yield "choice_curves", choice_curve_numbers(fit)
+        yield "choice_curves", choice_curve_numbers(fit, by=_few_conditions(fit))
     if fit.model.design is not None and fit.population is not None:
         yield "effects", effect_numbers(fit)
+
+
+def _few_conditions(fit: Fit) -> list[str] | None:
+    """The factors of a design, if their cells can be told apart in one panel."""
+    levels = dict(fit.model.design.levels) if fit.model.design else {}
+    return list(levels) if levels and np.prod([len(known) for known in levels.values()]) <= CELLS_SHOWN else None
 
 
 def all_numbers(fit: Fit) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -118,6 +127,7 @@ def effect_numbers(fit: Fit, parameters: Sequence[str] | None = None) -> dict[st
         panels.append(
             {
                 "name": name,
+                "label": doc_of(fit, name),
                 "cells": [", ".join(map(str, cell.values())) or "mean" for cell in means.cells],
                 "middle": table[["mean", "mean_low", "mean_high"]].to_numpy(float),
                 "people": people_in_cells(fit, name, means),
@@ -291,6 +301,14 @@ def title_of(fit: Fit, what: str) -> str:
 
 def labels_of(fit: Fit) -> list[str]:
     """What each parameter means, for an axis; a long explanation stops at its first clause, or after two lines."""
-    docs = [parameter.doc.split(":")[0].split(";")[0] for parameter in fit.model.parameters for _ in parameter.names]
-    lines = [textwrap.wrap(doc or name, 30, max_lines=2) for doc, name in zip(docs, fit.model.names, strict=True)]
-    return ["\n".join(part) for part in lines]
+    docs = [parameter.doc for parameter in fit.model.parameters for _ in parameter.names]
+    return [_short(doc or name) for doc, name in zip(docs, fit.model.names, strict=True)]
+
+
+def doc_of(fit: Fit, name: str) -> str:
+    """The same of a parameter of the model of a block."""
+    return _short(value_of(fit.model, name).doc or name)
+
+
+def _short(doc: str) -> str:
+    return "\n".join(textwrap.wrap(doc.split(":")[0].split(";")[0], 30, max_lines=2))
