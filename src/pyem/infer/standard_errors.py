@@ -76,9 +76,9 @@ def score_and_information(population: Population, laplace: Laplace) -> tuple[np.
     excess = slope.T @ slope - own.sum(0)
     by_chol = (excess @ chol)[rows, columns]
     at_ends = np.where(rows == columns, population.penalty / np.diag(chol)[rows], 0.0)
-    m = len(rows)
-    matrix[-m:, -m:] -= _of_factor(precise, chol, rows, columns) + (columns[:, None] == columns) * excess[rows][:, rows]
-    matrix[-m:, -m:] += np.diag(at_ends / np.diag(chol)[rows])
+    bent = _of_factor(precise, chol, rows, columns) + (columns[:, None] == columns) * excess[rows][:, rows]
+    n = len(linear)
+    matrix[n:, n:] += np.diag(at_ends / np.diag(chol)[rows]) - bent
     by_coef = linear.reshape(len(linear), -1) @ slope.ravel()
     return np.concatenate([by_coef, by_chol + at_ends]), (matrix + matrix.T) / 2
 
@@ -97,11 +97,13 @@ def _own(population: Population, laplace: Laplace, root: np.ndarray) -> tuple[np
     precise = precision - precision @ cov @ precision
     if laplace.derivatives is not None and population.group.family == "gaussian":
         grad, hess = (part[use] for part in laplace.derivatives)
-        precise = -hess - hess @ cov @ hess
+        # Rounding is that of the larger of the two, the likelihood's curvature or the group's.
+        narrow = np.abs(hess).max((1, 2)) < np.abs(precision).max()
+        precise = np.where(narrow[:, None, None], -hess - hess @ cov @ hess, precise)
         # What the search has left; at a kink, or an end of a range, there is no such point.
         left = grad - slope
         step = (cov @ left[:, :, None])[:, :, 0]
-        there = np.abs((left * step).sum(1)) < NEARLY
+        there = narrow & (np.abs((left * step).sum(1)) < NEARLY)
         slope = np.where(there[:, None], grad + (hess @ step[:, :, None])[:, :, 0], slope)
     return slope, precise
 

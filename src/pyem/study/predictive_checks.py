@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.data.cells import Cell, cells_of
+from pyem.data.cells import MOST, Cell, cells_of
 from pyem.data.dataset import Dataset
 from pyem.engine.scale import chosen_range
 from pyem.model.model import Model
@@ -184,7 +184,10 @@ class PredictiveCheck:
         return {
             "title": f"{self.predicted.source.capitalize()} predictive check, {model.name}, {who}",
             "what": self.what,
-            "curves": {name: columns(part, ("trial", "observed", "mean", "low", "high")) for name, part in blocks[:8]},
+            "curves": {
+                name: columns(part, ("trial", "observed", "mean", "low", "high"))
+                for name, part in blocks[: MOST if self.by else 8]
+            },
             "people": {name: columns(part, ("observed", "mean", "low", "high", "p")) for name, part in statistics},
         }
 
@@ -270,11 +273,13 @@ def _of_cell(
     for statistic in lanes:
         seen = _people(data, inside(lanes[statistic]))
         drawn = np.array([_people(data, inside(part[statistic])) for part in simulated])
-        here = slice(None) if trials[data.valid].all() else np.isfinite(seen)
+        here = np.ones(len(seen), bool) if trials[data.valid].all() else np.isfinite(seen)
+        if not here.any():
+            continue
         rows = _against(seen[here], drawn[:, here])
         people.append(pd.DataFrame({"subject": data.subjects[here], "statistic": statistic} | rows))
         with np.errstate(invalid="ignore"):
-            means = _against(np.atleast_1d(np.nanmean(seen)), np.nanmean(drawn, axis=1)[:, None])
+            means = _against(np.atleast_1d(np.nanmean(seen)), np.nanmean(drawn[:, here], axis=1)[:, None])
         group.append(pd.DataFrame({"statistic": [statistic]} | means))
     first = next(iter(lanes))
     curves = _curves(data, inside(lanes[first]), [inside(part[first]) for part in simulated], by_block=by_block)
