@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ COLOURS = (BLUE, RED, GREEN, "#CC79A7", ORANGE, "#56B4E9", "#000000")
 
 
 PANEL_INCHES = (2.9, 2.5)
+LETTERS_PER_INCH = 11
+"""Of a title."""
 LABELLED_PEOPLE = 40
 """Up to this many people have their names on the axis."""
 
@@ -49,7 +52,9 @@ def whole_numbers(axis: Axis) -> None:
 
 def headings(figure: Figure, title: str, panels: Sequence[Axes], names: Sequence[str]) -> None:
     """The figure's title, and a smaller one for each panel."""
-    figure.suptitle(title, fontsize=10, fontweight="bold")
+    # As many letters as fit: names of designs are long.
+    lines = textwrap.wrap(title, max(20, int(LETTERS_PER_INCH * figure.get_figwidth())))
+    figure.suptitle("\n".join(lines), fontsize=10, fontweight="bold")
     for panel, name in zip(panels, names, strict=True):
         panel.set_title(name, fontsize=9)
 

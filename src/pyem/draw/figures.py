@@ -140,11 +140,12 @@ def effects(*, title: str, panels: Sequence[dict[str, Any]]) -> Figure:
     figure, axes = canvas(len(panels), size=(max(PANEL_INCHES[0], 0.8 * widest), PANEL_INCHES[1]), columns=2)
     headings(figure, title, axes, [panel["name"] for panel in panels])
     for axis, panel in zip(axes, panels, strict=True):
-        places, middle, who = np.arange(len(panel["cells"])), panel["middle"], "a person"
-        for person in panel["people"]:
-            here = np.isfinite(person)
-            axis.plot(places[here], person[here], "-o", color=GREY, alpha=0.35, linewidth=0.7, markersize=2, label=who)
-            who = None
+        places, middle, people = np.arange(len(panel["cells"])), panel["middle"], panel["people"]
+        # All in one line, with gaps between people, and over cells in which a person is not.
+        here = [np.r_[places[np.isfinite(person)], np.nan] for person in people]
+        there = [np.r_[person[np.isfinite(person)], np.nan] for person in people]
+        style = {"color": GREY, "alpha": 0.4, "linewidth": 0.7, "markersize": 2}
+        axis.plot(np.concatenate(here), np.concatenate(there), "-o", label="a person", **style)
         ends = np.abs(middle[:, 1:].T - middle[:, 0])
         axis.errorbar(places, middle[:, 0], yerr=ends, fmt="o", color=BLUE, capsize=3, zorder=3, label=GROUP_MEAN)
         axis.set_ylabel(panel["label"])
