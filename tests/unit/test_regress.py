@@ -114,6 +114,8 @@ def test_cells_have_the_names_of_levels_and_the_range_of_the_parameter():
         ("alpha ~ age + I(2 * age)", r"age, I\(2 \* age\) are collinear"),
         ("alpha ~ load + I(3 * load)", r"load, I\(3 \* load\) are collinear"),
         ("alpha ~ arm * drug", "drug:arm=c.*no trial is in that cell"),
+        ("alpha ~ C(drug, contr.treatment('sham'))", "'sham'.*is not among the provided levels"),
+        ("alpha ~ C(drug, levels=['placebo', 'active', 'sham'])", "drug=sham, which is 0 in every trial"),
     ],
 )
 def test_what_cannot_be_estimated_is_named(formula, message):

@@ -148,8 +148,7 @@ class PredictiveCheck:
         for name, part in self.people.groupby([*self.by, "statistic"], sort=False):
             low = int((2 * np.minimum(part.p, 1 - part.p) < 0.05).sum())
             lines.append(
-                f"{', '.join(map(str, name))}: {low} of {part.p.notna().sum()} people outside the central 95 % of their "
-                "simulations"
+                f"{_words(name)}: {low} of {part.p.notna().sum()} people outside the central 95 % of their simulations"
             )
         return "\n".join(lines)
 
@@ -250,7 +249,12 @@ def predictive_check(
     what = first if label is None or first != "choice" else f"proportion of choices of {label}"
     cells = () if by is None else (by,) if isinstance(by, str) else tuple(by)
     tables = [pd.concat(table, ignore_index=True) for table in (curves, people, group)]
-    return PredictiveCheck(predicted, *tables[:2], tables[2].set_index([*cells, "statistic"]), what, cells)
+    return PredictiveCheck(predicted, tables[0], tables[1], tables[2].set_index([*cells, "statistic"]), what, cells)
+
+
+def _words(key: Any) -> str:
+    """The levels of a cell of a table that was split by several columns."""
+    return ", ".join(map(str, key))
 
 
 def _cells(data: Dataset, by: str | Sequence[str] | None) -> list[Cell]:
