@@ -30,7 +30,6 @@ def main(folder: str = "docs") -> None:
             for call, name in drawn:
                 figure = eval(call, known)
                 figure.savefig(Path(folder, f"designs-{name}.svg"), metadata={"Date": None})
-                figure.savefig(Path(folder, f"designs-{name}.png"), dpi=80)  # TEMPORARY
 
 
 if __name__ == "__main__":

@@ -122,7 +122,9 @@ def plot_choice_curves(
     return draw.by_trial(**choice_curve_numbers(fit, option=option, by_block=by_block, by=by))
 
 
-def plot_learning_curves(fit: Fit, name: str, *, by_block: bool = False, by: str | Sequence[str] | None = None) -> Figure:
+def plot_learning_curves(
+    fit: Fit, name: str, *, by_block: bool = False, by: str | Sequence[str] | None = None
+) -> Figure:
     """What the fitted model says of each trial, by trial of the block: means over people, with the 95 % interval of the mean.
 
     Parameters
