@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 import warnings
@@ -29,7 +30,10 @@ def main(folder: str = "docs") -> None:
             exec(SAVED.sub("", block.replace("print(", "str(")), known)
             for call, name in drawn:
                 figure = eval(call, known)
-                figure.savefig(Path(folder, f"designs-{name}.svg"), metadata={"Date": None})
+                text = io.StringIO()
+                figure.savefig(text, format="svg", metadata={"Date": None})
+                # A hundredth of a point is enough.
+                Path(folder, f"designs-{name}.svg").write_text(re.sub(r"(\.\d\d)\d+", r"\1", text.getvalue()))
 
 
 if __name__ == "__main__":

@@ -169,10 +169,7 @@ class PredictiveCheck:
         """What `pyem.draw.predictive.predictive` needs."""
         model, data = self.predicted.model, self.predicted.data
         who = "1 person" if data.n_subjects == 1 else f"{data.n_subjects} people"
-        split = [
-            (", ".join(map(str, key)), part)
-            for key, part in self.curves.groupby(list(self.by or ["block"]), sort=False)
-        ]
+        split = [(_words(key), part) for key, part in self.curves.groupby(list(self.by or ["block"]), sort=False)]
         blocks = (
             split
             if self.by
