@@ -3,6 +3,7 @@
 import gc
 import os
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ COARSE = 64
 The slow tests, and those of the layout, round sizes as users do."""
 MANY = 45_000
 """Memory mappings; Linux allows a process 65,530, and XLA crashes when there are no more."""
+
+
+# Pages of the browser whose doctests cannot be looked for without Streamlit, which an extra brings.
+collect_ignore = (
+    []
+    if find_spec("streamlit")
+    else [f"src/pyem/cli/browser/{name}.py" for name in ("data_page", "fit_page", "page", "results_page", "state")]
+)
 
 
 def pytest_configure(config):

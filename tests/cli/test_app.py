@@ -10,10 +10,10 @@ import pytest
 
 import pyem
 from pyem.cli import launching
-from pyem.cli.app import guesses
-from pyem.cli.app.asking import Answers, checked, place_of, request_of, shown, table_of
-from pyem.cli.app.jobs import Job, Workplace, close_with
-from pyem.cli.app.script import python_script
+from pyem.cli.browser import guesses
+from pyem.cli.browser.asking import Answers, checked, place_of, request_of, shown, table_of
+from pyem.cli.browser.jobs import Job, Workplace, close_with
+from pyem.cli.browser.script import python_script
 from tests.cli.run import left, pyem_command
 
 ANSWERS = Answers(

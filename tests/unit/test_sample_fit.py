@@ -86,7 +86,11 @@ def test_loo_is_that_of_arviz(fit, data, pointwise):
         ours, our_k = pareto_smoothed(-values)
         np.testing.assert_allclose(logsumexp(ours + values, axis=0), logsumexp(theirs + values.T, axis=1), atol=0.05)
         if k is not None:
-            np.testing.assert_allclose(our_k, k, atol=0.05)
+            # Where draws tie with the largest that is not in the tail, ArviZ takes a shorter tail.
+            ordered, tail = np.sort(-values, axis=0), int(np.ceil(min(0.2 * DRAWS, 3 * np.sqrt(DRAWS))))
+            alone = ordered[-tail - 1] < ordered[-tail]
+            assert alone.sum() > 20
+            np.testing.assert_allclose(our_k[alone], k[alone], atol=0.05)
         found = pyem.loo(fit, unit="block")
     np.testing.assert_allclose(found.pointwise, logsumexp(ours + values, axis=0), rtol=1e-9)
     np.testing.assert_allclose(found.by_subject, found.pointwise.reshape(SUBJECTS, BLOCKS).sum(1))

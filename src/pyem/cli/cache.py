@@ -101,7 +101,7 @@ def _described_models() -> list[dict[str, Any]]:
     words = {
         name: {
             "said": models.said(name),
-            "equations": models.equations(name),
+            "equations": list(models.equations(name)),
             "kinds": [kind.name for kind in kinds_of(name)],
         }
         for name in models.names()

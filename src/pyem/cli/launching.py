@@ -14,7 +14,7 @@ import typer
 from pyem.cli import program
 from pyem.cli.program import plainly
 
-PAGE = Path(__file__).parent / "app" / "page.py"
+PAGE = Path(__file__).parent / "browser" / "page.py"
 
 
 def server_options(port: int, megabytes: int, *, browser: bool) -> list[str]:

@@ -122,7 +122,7 @@ def batch(model: Model, data: Dataset, *, by_trial: bool = False, exact: bool = 
     return known[*key, more]
 
 
-_lanes: dict[Any, int] = {}
+_sizes: dict[Any, int] = {}
 
 
 def lanes_at_once(model: Model) -> int:
@@ -130,10 +130,9 @@ def lanes_at_once(model: Model) -> int:
     inner = model if model.design is None else model.design.inner
     if inner.init is None:
         return CHUNK_LANES
-    if inner.init not in _lanes:
-        size = _state_size(inner)
-        _lanes[inner.init] = next((n for least, n in LARGE_STATES.items() if size >= least), CHUNK_LANES)
-    return _lanes[inner.init]
+    if inner.init not in _sizes:
+        _sizes[inner.init] = _state_size(inner)
+    return next((n for least, n in LARGE_STATES.items() if _sizes[inner.init] >= least), CHUNK_LANES)
 
 
 def _state_size(model: Model) -> int:

@@ -72,7 +72,7 @@ def _opened(task: Task) -> tuple[Model, Dataset]:
 
 
 def _here() -> str:
-    from distributed import get_worker
+    from distributed import get_worker  # pyright: ignore[reportMissingImports]
 
     worker = get_worker()
     # As many threads as the worker has were meant for it.
@@ -171,7 +171,7 @@ class Cluster:
 
 def _client(client: Any) -> Any:
     try:
-        from distributed import Client
+        from distributed import Client  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ModuleNotFoundError("cluster= needs Dask: pip install 'pyem-behavior[dask]'") from None
     if not isinstance(client, Client):

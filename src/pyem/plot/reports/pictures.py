@@ -106,9 +106,12 @@ def _curve_words(numbers: dict[str, Any]) -> str:
     what = " ".join(str(numbers["y_label"]).split())
     each = []
     for block in numbers["blocks"]:
-        data, model = ([number_text(block[name][k]) for k in (0, -1)] for name in ("data", "model"))
-        name = f"{block['name']}: " if block["name"] else ""
-        each.append(f"{name}people go from {data[0]} to {data[1]}, the model from {model[0]} to {model[1]}")
+        for curve in block["curves"]:
+            said = ", ".join(name for name in (block["name"], curve["name"]) if name)
+            people, *model = ([number_text(curve[of][k]) for k in (0, -1)] for of in ("data", "model") if of in curve)
+            words = f"people go from {people[0]} to {people[1]}"
+            words += "".join(f", the model from {first} to {last}" for first, last in model)
+            each.append(f"{said}: {words}" if said else words)
     return f"Curves of the {what}, by {numbers['x_label']}: {'; '.join(each)}."
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import streamlit as st
+import streamlit as st  # pyright: ignore[reportMissingImports]
 
-from pyem.cli.app import asking
-from pyem.cli.app.jobs import Job, Workplace
-from pyem.cli.app.state import attempted, remembered
+from pyem.cli.browser import asking
+from pyem.cli.browser.jobs import Job, Workplace
+from pyem.cli.browser.state import attempted, remembered
 from pyem.cli.runs import Request
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _ended(place: Workplace, job: Job, request: Request) -> Path | None:
 
 def same_section(request: Request, frame: pd.DataFrame, name: str) -> None:
     """The command line and the script that do the same."""
-    from pyem.cli.app.script import python_script
+    from pyem.cli.browser.script import python_script
 
     told = asking.shown(request, name)
     st.subheader("The same without this page")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import streamlit as st
+import streamlit as st  # pyright: ignore[reportMissingImports]
 
-from pyem.cli.app import asking, data_page, fit_page, results_page
-from pyem.cli.app.state import workplace
+from pyem.cli.browser import asking, data_page, fit_page, results_page
+from pyem.cli.browser.state import workplace
 from pyem.cli.cache import model_catalogue
 
 

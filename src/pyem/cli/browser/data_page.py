@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import streamlit as st
+import streamlit as st  # pyright: ignore[reportMissingImports]
 
-from pyem.cli.app import guesses
-from pyem.cli.app.asking import METHODS, Answers, table_of
-from pyem.cli.app.jobs import Workplace
-from pyem.cli.app.state import attempted, remembered
+from pyem.cli.browser import guesses
+from pyem.cli.browser.asking import METHODS, Answers, table_of
+from pyem.cli.browser.jobs import Workplace
+from pyem.cli.browser.state import attempted, remembered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,7 +178,7 @@ def conditions_section(
     frame: pd.DataFrame, entries: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What parameters depend on, by menus that write the formula."""
-    from pyem.cli.app.asking import formula
+    from pyem.cli.browser.asking import formula
 
     st.header("4. Conditions and groups")
     used = {**chosen["columns"], **{name: chosen[name] for name in ("subject", "block", "trial")}}

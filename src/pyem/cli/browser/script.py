@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyem.cli import reading, runs
-from pyem.cli.app.asking import option_words
+from pyem.cli.browser.asking import option_words
 from pyem.cli.designs import make_design
 from pyem.cli.runs import Request
 from pyem.engine.regress import Regression

@@ -7,10 +7,10 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import streamlit as st
+import streamlit as st  # pyright: ignore[reportMissingImports]
 
-from pyem.cli.app.jobs import Workplace
-from pyem.cli.app.state import attempted, remembered
+from pyem.cli.browser.jobs import Workplace
+from pyem.cli.browser.state import attempted, remembered
 
 if TYPE_CHECKING:
     from pyem.results.fit import Fit

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
-import streamlit as st
-from streamlit.runtime import exists, get_instance
-from streamlit.runtime.scriptrunner import get_script_run_ctx
+import streamlit as st  # pyright: ignore[reportMissingImports]
+from streamlit.runtime import exists, get_instance  # pyright: ignore[reportMissingImports]
+from streamlit.runtime.scriptrunner import get_script_run_ctx  # pyright: ignore[reportMissingImports]
 
-from pyem.cli.app.jobs import Workplace, close_with
+from pyem.cli.browser.jobs import Workplace, close_with
 
 
 def workplace() -> Workplace:
