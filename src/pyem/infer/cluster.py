@@ -27,7 +27,7 @@ from pyem.errors import DataError, ModelError
 from pyem.infer.laplace import TOL, JaxEStep
 from pyem.infer.multimodal import SHORT
 from pyem.model.model import Model
-from pyem.population.posterior import GaussianPrior, Laplace
+from pyem.population.posterior import GaussianPrior, Laplace, joined
 
 _numbers = itertools.count()
 
@@ -237,7 +237,7 @@ class ClusterEStep:
             self._cluster.moved(k, found[k].worker)
             self._begin[k] = found[k].states
         self._calls += 1
-        return Laplace(*(np.concatenate(each) for each in zip(*(found[k].laplace for k in parts), strict=True)))
+        return joined([laplace for k in parts if (laplace := found[k].laplace) is not None])
 
     def _asked(self, prior: GaussianPrior, tol: float, parts: list[int], *, begin: bool) -> dict[int, Found]:
         """What the workers of some partitions find; at the beginning they are told where to begin."""

@@ -19,7 +19,7 @@ from pyem.infer.laplace import DEFAULT, TOL, JaxEStep
 from pyem.infer.multimodal import SHORT
 from pyem.infer.solver import Solver
 from pyem.model.model import Model
-from pyem.population.posterior import GaussianPrior, Laplace
+from pyem.population.posterior import GaussianPrior, Laplace, joined
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ class PartitionedEStep:
 
     def _each(self, modes: Callable[[JaxEStep, slice], Laplace]) -> Laplace:
         found = [self._of_part(k, place, modes) for k, place in enumerate(self.data.places)]
-        return Laplace(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        return joined(found)
 
     def _of_part(self, k: int, place: slice, modes: Callable[[JaxEStep, slice], Laplace]) -> Laplace:
         estep = JaxEStep(self.model, self.data.partition(k), self._start[place], **self._options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -84,6 +85,16 @@ class Modes(Laplace):
             return out
         grad, hess = self._known
         return Modes.known(out, grad[:, order], hess[:, order][:, :, order])
+
+
+def joined(parts: Sequence[Laplace]) -> Laplace:
+    """The approximations of several parts of the people, as one of all of them."""
+    out = Laplace(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+    known = [part.derivatives for part in parts]
+    if any(each is None for each in known):
+        return out
+    grad, hess = (np.concatenate(each) for each in zip(*known, strict=True))  # type: ignore[arg-type]
+    return Modes.known(out, grad, hess)
 
 
 class Moments(Laplace):
