@@ -142,7 +142,19 @@ def test_learning_and_racing_is_the_race_of_the_values():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["lba", "rdm", "lnr"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(
+            "lba",
+            marks=pytest.mark.xfail(
+                reason="a parameter's estimates do not differ between people; see the page on response times"
+            ),
+        ),
+        "rdm",
+        "lnr",
+    ],
+)
 def test_fits_of_races_find_what_made_the_data(kind):
     model = models.get(kind)
     data = pyem.simulate(model, subjects=20, trials=200, key=5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from pyem.model.record import Record
 from pyem.model.times.collapsing import Collapsing
 from pyem.model.times.moving_bounds import Moving, solved
 from pyem.model.times.outliers import WithOutliers
-from pyem.model.transform import Interval, Positive
+from pyem.model.transform import Interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +66,8 @@ THETA = Parameter(
     Interval(0, 1.5),
     "angle of the bounds, in radians: their distance from the middle shrinks by tan(theta) a second",
 )
-RATE = Parameter("rate", Positive(), "rate at which the bounds collapse, a second", mean=math.log(0.5), sd=0.5)
+# Of bounds that collapse much faster from far away the solver makes far too much: early on it takes their potential as even.
+RATE = Parameter("rate", Interval(0, 2), "rate at which the bounds collapse, a second", mean=-1.1, sd=0.5)
 BOUNDS = {
     "angle": MovingBound(_angle, (dataclasses.replace(THETA, mean=-1.4, sd=0.5),), "angle"),
     "exponential": MovingBound(_exponential, (RATE,), "exponential"),

@@ -33,6 +33,8 @@ LAST = 10.0
 """Seconds of the grid; later, what bounds change stays as it was."""
 STEPS = 128
 MODES = 32
+STRONGEST = 30.0
+"""Of the potential in one step."""
 SMALLEST = 0.02
 """Share of their first distance at which bounds end."""
 _UNSEEN = math.log(1e-8)
@@ -109,13 +111,17 @@ def _ratios(tau: Array, steps: Array, pulls: Array, start: Array) -> Array:
         log_size = log_size + jnp.log(size) - rates[0] * time
         return (modes / size, log_size), log_positive(jnp.asarray(flux) @ (modes / size)) + log_size
 
-    _, found = lax.scan(step, (first, jnp.zeros(())), (steps, pulls))
+    # No exponential overflows; pulls so strong are beyond what the steps can follow.
+    _, found = lax.scan(step, (first, jnp.zeros(())), (steps, jnp.clip(pulls, -STRONGEST, STRONGEST)))
     ends = jnp.array([-1.0, 1.0])[:, None]
     plain = series.log_density(tau[1:], 0.0, 2.0, jnp.stack([1 + start, 1 - start])[:, None] / 2)
     # Early on the way to a bound is a straight line but for a little noise.
     path = (start**2 + start * ends + 1) / 3 + tau[1:] / 6
     early = (plain < _UNSEEN) | (tau[1:] < _EARLY)
-    ratio = jnp.where(early, jnp.cumsum(pulls) * path, found.T - plain)
+    # ``y**2`` is between 0 and 1, and so is what the potential makes of any path between these (Feynman and Kac). Where the
+    # steps are too long for it, far from any bounds that people have, they would say otherwise.
+    least, most = jnp.cumsum(jnp.minimum(pulls, 0.0)), jnp.cumsum(jnp.maximum(pulls, 0.0))
+    ratio = jnp.where(early, jnp.cumsum(pulls) * path, jnp.clip(found.T - plain, least, most))
     return jnp.concatenate([jnp.zeros((2, 1)), ratio], axis=1)
 
 
