@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyem.cli.spreadsheet import csv_bytes
-from pyem.results.leftovers import folder_at_once, remove_leftovers, unfinished
+from pyem.results.leftovers import file_at_once, folder_at_once, remove_leftovers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,12 +112,8 @@ def whole_file(path: Path, content: bytes, *, force: bool = False) -> None:
     """
     check_file(path, force=force)
     remove_leftovers(path)
-    partial = unfinished(path)
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with file_at_once(path) as unnamed:
+        unnamed.write_bytes(content)
 
 
 def check_file(path: Path, *, force: bool) -> None:

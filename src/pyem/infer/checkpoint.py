@@ -7,7 +7,6 @@ import hashlib
 import os
 import pickle
 import re
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.data.partitioned import PartitionedDataset
 from pyem.model.model import Model
+from pyem.results.leftovers import file_at_once
 
 VERSION = 1
 """Of what is kept: what others kept cannot be gone on from."""
@@ -40,15 +40,10 @@ class Kept:
 
     def write(self, known: Mapping[str, Any]) -> None:
         """Keep this; what was kept before stays until it is complete."""
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        try:
-            with open(partial, "wb") as file:
-                pickle.dump(dict(known), file, protocol=5)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, self.path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with file_at_once(self.path) as partial, open(partial, "wb") as file:
+            pickle.dump(dict(known), file, protocol=5)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 @dataclasses.dataclass(frozen=True)

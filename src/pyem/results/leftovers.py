@@ -54,6 +54,30 @@ def remove_leftovers(path: Path) -> None:
 
 
 @contextlib.contextmanager
+def file_at_once(path: Path, ending: str = "partial") -> Iterator[Path]:
+    """The name of a file to write that becomes `path`, in place of what was there, only when the block ends well.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> with file_at_once(path) as partial:
+    ...     size = partial.write_text("done")
+    ...     path.exists()
+    False
+    >>> path.read_text()
+    'done'
+    """
+    # In the same folder, because a file can be renamed in one step only within one file system.
+    partial = unfinished(path, ending)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def folder_at_once(path: Path, check: Callable[[], object]) -> Iterator[Path]:
     """A folder to write into that becomes `path`, in place of what was there, only when the block ends well.
 

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pyem.results.first_reading import require_readable
-from pyem.results.leftovers import remove_leftovers, unfinished
+from pyem.results.leftovers import file_at_once, remove_leftovers
 
 SEAL = b"\0pyem sha256\0"
 """Before the digest of all that comes before it, at the end of a file, where HDF5 does not look."""
@@ -69,19 +68,14 @@ def write_sections(path: Path, sections: Mapping[str, Section], attrs: Mapping[s
     if path.is_dir():
         raise ValueError(f"{str(path)!r} is a folder; give the name of a file, such as fit.nc")
     remove_leftovers(path)
-    # In the same folder, because a file can be renamed in one step only within one file system.
-    temporary = unfinished(path, "tmp")
     try:
         # Made in memory: a write of HDF5 that fails, on a full disk, ends the whole process when the file is closed.
         content = _made(sections, attrs)
-        with open(temporary, "wb") as file:
+        with file_at_once(path, "tmp") as temporary, open(temporary, "wb") as file:
             file.write(content)
             file.write(SEAL + hashlib.sha256(content).digest())
-        os.replace(temporary, path)
     except OSError as error:
         raise OSError(f"{str(path)!r} could not be written: {error}; check the rights and the space left") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _made(sections: Mapping[str, Section], attrs: Mapping[str, Any]) -> memoryview:

@@ -21,7 +21,7 @@ import numpy as np
 
 from pyem.errors import counted
 from pyem.infer.progress import count_line, unless_asked
-from pyem.results.leftovers import remove_leftovers, unfinished
+from pyem.results.leftovers import file_at_once, remove_leftovers
 
 Found = dict[str, np.ndarray]
 """What a round found, arrays by name."""
@@ -214,9 +214,8 @@ def _opened(folder: Path, label: str, said: Mapping[str, Any]) -> Path:
         raise ValueError(f"folder={str(folder)!r} has other files than the rounds of a study; give a folder of its own")
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        partial = unfinished(log)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(log)
+        with file_at_once(log) as partial:
+            partial.write_text(text, encoding="utf-8")
     for path in folder.glob(".*.npz.*"):
         remove_leftovers(folder / f"{path.name[1:].partition('.npz')[0]}.npz")
     return folder
@@ -252,13 +251,8 @@ def _read(path: Path) -> Found | None:
 
 
 def _write(path: Path, found: Found) -> None:
-    partial = unfinished(path)
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, **found)  # type: ignore[arg-type]
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with file_at_once(path) as partial, partial.open("wb") as file:
+        np.savez(file, **found)  # type: ignore[arg-type]
 
 
 # -- what a study depends on --------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from pyem.plot.reports import citations, findings, lights, methods, sections
 from pyem.plot.reports.content import Document, Items, Lights, Paragraph, Part, Section, code
 from pyem.results.fit import is_fit
 from pyem.results.hbi import HBIFit
-from pyem.results.leftovers import remove_leftovers, unfinished
+from pyem.results.leftovers import file_at_once, remove_leftovers
 from pyem.study.experiment import at_least_one
 
 if TYPE_CHECKING:
@@ -111,12 +111,8 @@ def report(
     write = writer_of(path)
     document = document_of(fits, title=title, recovery=recovery, checks=checks, key=key, origin=origin)
     remove_leftovers(path)
-    partial = unfinished(path)
-    try:
+    with file_at_once(path) as partial:
         partial.write_bytes(write(document))
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 
