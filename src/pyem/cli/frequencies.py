@@ -92,12 +92,8 @@ def families_said(family: Sequence[str]) -> dict[str, list[str]] | None:
     ValueError
         If a word has another form.
     """
-    out: dict[str, list[str]] = {}
-    for text in family:
-        name, sign, models = text.partition("=")
-        if not sign or not name or not models:
-            raise ValueError(f"--family {text}; a name and its models are expected, such as --family rl=rw1a1b,rw2a1b")
-        out[name] = [model.strip() for model in models.split(",") if model.strip()]
+    told = _named(family, "--family", "a name and its models are expected", "rl=rw1a1b,rw2a1b")
+    out = {name: [model.strip() for model in models.split(",") if model.strip()] for name, models in told}
     return out or None
 
 
@@ -109,16 +105,20 @@ def conditions_said(condition: Sequence[str]) -> dict[str, Path]:
     ValueError
         If a word has another form, or there is one condition only.
     """
-    out: dict[str, Path] = {}
-    for text in condition:
-        name, sign, folder = text.partition("=")
-        if not sign or not name or not folder:
-            raise ValueError(
-                f"--condition {text}; a name and a folder are expected, such as --condition placebo=results"
-            )
-        out[name] = Path(folder)
+    told = _named(condition, "--condition", "a name and a folder are expected", "placebo=results")
+    out = {name: Path(folder) for name, folder in told}
     if len(out) < 2:
         raise ValueError("one condition was given; at least two are needed: --condition ... --condition ...")
+    return out
+
+
+def _named(texts: Sequence[str], option: str, expected: str, example: str) -> list[tuple[str, str]]:
+    out = []
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not (name and sign and value):
+            raise ValueError(f"{option} {text}; {expected}, such as {option} {example}")
+        out.append((name, value))
     return out
 
 

@@ -12,7 +12,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import cloudpickle
 import jax
@@ -237,7 +237,8 @@ class ClusterEStep:
             self._cluster.moved(k, found[k].worker)
             self._begin[k] = found[k].states
         self._calls += 1
-        return joined([laplace for k in parts if (laplace := found[k].laplace) is not None])
+        # Who was lost has begun anew, and knows where it stands.
+        return joined([cast(Laplace, found[k].laplace) for k in parts])
 
     def _asked(self, prior: GaussianPrior, tol: float, parts: list[int], *, begin: bool) -> dict[int, Found]:
         """What the workers of some partitions find; at the beginning they are told where to begin."""

@@ -98,7 +98,9 @@ class HBIFit:
         """
         if self.bound_null is None:
             raise Unavailable("the fit with equal frequencies was not asked for; use fit_hbi(..., null=True)")
-        return float(1 / (1 + np.exp(np.clip(self.bound - self.bound_null, -700, 700))))
+        from scipy.special import expit
+
+        return float(expit(self.bound_null - self.bound))
 
     @property
     def protected_exceedance(self) -> dict[str, float]:

@@ -128,6 +128,8 @@ def between_groups(
     >>> found.probability > 0.99
     True
     """
+    from scipy.special import expit
+
     found = evidence_table(log_evidence, by, draws, key)
     labels = _labels(groups, found.subjects)
     names = list(dict.fromkeys(labels.tolist()))
@@ -139,7 +141,7 @@ def between_groups(
     }
     pooled = frequencies(found.values, found.names, found.subjects, prior, tol)
     apart = sum(part.log_evidence for part in parts.values()) - pooled.log_evidence
-    return GroupDifference(float(1 / (1 + np.exp(np.clip(-apart, -700, 700)))), float(apart), pooled, parts)
+    return GroupDifference(float(expit(apart)), float(apart), pooled, parts)
 
 
 def _labels(groups: Sequence[Any] | Mapping[Any, Any], subjects: np.ndarray) -> np.ndarray:

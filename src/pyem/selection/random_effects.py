@@ -175,7 +175,9 @@ def frequencies(
 def _said(
     alpha: np.ndarray, attribution: np.ndarray, bound: float, null: float, names: tuple[str, ...], subjects: np.ndarray
 ) -> ModelFrequencies:
-    risk = float(1 / (1 + np.exp(np.clip(bound - null, -700, 700))))
+    from scipy.special import expit
+
+    risk = float(expit(null - bound))
     exceeds = exceedance(alpha)
     return ModelFrequencies(
         alpha=alpha,
