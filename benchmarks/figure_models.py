@@ -1,4 +1,4 @@
-"""The figures of docs/models.md: what the models of each family do, by simulated people.
+"""The figures of the pages in docs/models: what the models of each family do, by simulated people.
 
 ``python -m benchmarks.figure_models [FOLDER [NAME ...]]`` draws all of them, or those of the given names.
 """
@@ -14,15 +14,9 @@ import matplotlib as mpl
 import numpy as np
 
 import pyem
+from benchmarks.figure_more_models import MORE, PEOPLE, people
 from pyem.models.discounts import indifference
 from pyem.results.latents import latents_at
-
-PEOPLE = 400
-
-
-def people(model: pyem.Model, *values: float, trials: int, blocks: int = 1, task: Any = None) -> pyem.Dataset:
-    """Many people who are all alike."""
-    return pyem.simulate(model, np.tile(values, (PEOPLE, 1)), key=1, blocks=blocks, trials=trials, task=task)
 
 
 def learning(axes: Any) -> None:
@@ -209,11 +203,12 @@ FIGURES: dict[str, Callable[[Any], None]] = {
     "cards": cards,
     "detection": detection,
     "beliefs": beliefs,
+    **MORE,
 }
-"""By the end of their file's name."""
+"""By the page they are on."""
 
 
-def main(folder: str = "docs", *names: str) -> None:
+def main(folder: str = "docs/models", *names: str) -> None:
     """Draw them as SVG, or in the format that the name of the folder ends in after a colon (``/tmp:png``)."""
     mpl.use("agg")
     mpl.rcParams |= {"svg.hashsalt": "pyem", "font.size": 8, "svg.fonttype": "none"}
@@ -225,9 +220,7 @@ def main(folder: str = "docs", *names: str) -> None:
         FIGURES[name](axes)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
-        figure.savefig(
-            Path(where) / f"models-{name}.{kind or 'svg'}", metadata=None if kind else {"Date": None}, dpi=110
-        )
+        figure.savefig(Path(where) / f"{name}.{kind or 'svg'}", metadata=None if kind else {"Date": None}, dpi=110)
         plt.close(figure)
         print(name, flush=True)
 

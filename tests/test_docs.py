@@ -45,7 +45,7 @@ WRITTEN = {
 }
 """Files that the blocks of a page leave behind, at least."""
 NEEDS = {"pymdp": "the extra [aif]", "pymc": "the extra [pymc]"}
-PAGES = ["README.md", *sorted(path.name for path in (ROOT / "docs").glob("*.md"))]
+PAGES = ["README.md", *sorted(str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").glob("**/*.md"))]
 
 
 def blocks(page):

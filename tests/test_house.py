@@ -98,3 +98,16 @@ def test_an_older_path_holds_no_code(path):
     kinds = {type(node) for node in TREES[path].body}
     assert kinds <= {ast.Expr, ast.Import, ast.ImportFrom, ast.Assign}
     assert len(TREES[path].body) <= 5
+
+
+def test_fields_of_named_tuples_are_documented_as_attributes():
+    """They have no signature in the sources, so that the strict build of the pages takes parameters for misspelt ones."""
+    bad = [
+        f"{name_of(path)}: {node.name}"
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        and any(ast.unparse(base).endswith("NamedTuple") for base in node.bases)
+        and "\nParameters\n---" in (ast.get_docstring(node) or "")
+    ]
+    assert not bad

@@ -23,7 +23,7 @@ INTERCEPT = ""
 class Formula(NamedTuple):
     """One formula of a design.
 
-    Parameters
+    Attributes
     ----------
     parameter
         The value that it is of.

@@ -18,7 +18,7 @@ FAR = 700.0
 class Effect(NamedTuple):
     """A coefficient that everybody has.
 
-    Parameters
+    Attributes
     ----------
     name
         ``"alpha"`` for an intercept, ``"alpha[drug]"`` for others.

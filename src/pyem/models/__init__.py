@@ -144,8 +144,19 @@ def cited(name: str) -> list[str]:
     """
     _, _, text = _docstring(name).partition("\nReferences\n----------\n")
     text = re.split(r"\n\n\w+\n---", text)[0]
-    found = [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
-    return found or [get(name).reference]
+    told = [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
+    own, others = get(name).reference, _of_other_forms(name)
+    told = [text for text in told if own in text or not any(other in text for other in others)]
+    return sorted(told, key=lambda text: own not in text) or [own]
+
+
+def _of_other_forms(name: str) -> list[str]:
+    """References of models that are the same but for their form, that of a curve: they are alternatives, not sources."""
+    make = _FACTORIES[name]
+    if not isinstance(make, functools.partial) or next(iter(inspect.signature(make.func).parameters)) != "form":
+        return []
+    alike = [other for other, one in _FACTORIES.items() if isinstance(one, functools.partial) and one.func is make.func]
+    return [reference for other in alike if (reference := get(other).reference) != get(name).reference]
 
 
 def _docstring(name: str) -> str:

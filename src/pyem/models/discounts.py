@@ -131,6 +131,21 @@ def delay_discounting(form: DelayForm = "hyperbolic", immediate: bool = False) -
     Mazur, J. E. (2001). Hyperbolic value addition and general models of animal choice. Psychological Review, 108(1), 96-112.
     https://doi.org/10.1037/0033-295X.108.1.96
 
+    Samuelson, P. A. (1937). A note on measurement of utility. Review of Economic Studies, 4(2), 155-161.
+    https://doi.org/10.2307/2967612
+
+    Laibson, D. (1997). Golden eggs and hyperbolic discounting. Quarterly Journal of Economics, 112(2), 443-478.
+    https://doi.org/10.1162/003355397555253
+
+    Myerson, J., & Green, L. (1995). Discounting of delayed rewards: Models of individual choice. Journal of the Experimental
+    Analysis of Behavior, 64(3), 263-276. https://doi.org/10.1901/jeab.1995.64-263
+
+    Rachlin, H. (2006). Notes on discounting. Journal of the Experimental Analysis of Behavior, 85(3), 425-435.
+    https://doi.org/10.1901/jeab.2006.85-05
+
+    Ebert, J. E. J., & Prelec, D. (2007). The fragility of time: Time-insensitivity and valuation of the near and far future.
+    Management Science, 53(9), 1423-1438. https://doi.org/10.1287/mnsc.1060.0671
+
     Green, L., & Myerson, J. (2004). A discounting framework for choice with delayed and probabilistic rewards.
     Psychological Bulletin, 130(5), 769-792. https://doi.org/10.1037/0033-2909.130.5.769
 

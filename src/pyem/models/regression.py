@@ -175,6 +175,8 @@ def _name(family: str) -> str:
 _NELDER = "https://doi.org/10.2307/2344614"
 _RUTLEDGE = "https://doi.org/10.1073/pnas.1407535111"
 _HAMILTON = "https://doi.org/10.1515/9780691218632"
+_COX = "https://doi.org/10.1111/j.2517-6161.1958.tb00292.x"
+_LAU = "https://doi.org/10.1901/jeab.2005.110-04"
 
 
 def glm(predictors: int | Sequence[str] = 3, family: Family = "gaussian", scale: Scale = "auto") -> Model:
@@ -209,7 +211,8 @@ def glm(predictors: int | Sequence[str] = 3, family: Family = "gaussian", scale:
         "binomial": "logistic regression",
         "poisson": "Poisson regression of counts",
     }
-    return _regression(_name(family), family, frozen(predictors), Linear, 0, scale, doc[family], _NELDER)
+    reference = _COX if family == "binomial" else _NELDER
+    return _regression(_name(family), family, frozen(predictors), Linear, 0, scale, doc[family], reference)
 
 
 def logit(predictors: int | Sequence[str] = 3, scale: Scale = "auto") -> Model:
@@ -280,8 +283,8 @@ def glm_decay(
     ('b0', 'b1', 'gamma', 'sigma')
     """
     doc = "regression on predictors that linger"
-    name, lags = f"{_name(family)}_decay", _lags(decay)
-    return _regression(name, family, frozen(predictors), _Decaying, lags, scale, doc, _RUTLEDGE)
+    name, lags, reference = f"{_name(family)}_decay", _lags(decay), _LAU if family == "binomial" else _RUTLEDGE
+    return _regression(name, family, frozen(predictors), _Decaying, lags, scale, doc, reference)
 
 
 def logit_decay(

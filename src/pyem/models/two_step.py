@@ -165,6 +165,11 @@ def sarsa(transitions: Transitions = "known", common: float = 0.7) -> Model:
     transitions, common
         As for `two_step`; they make no difference here but to the value that a planner would have seen.
 
+    References
+    ----------
+    Daw, N. D., Gershman, S. J., Seymour, B., Dayan, P., & Dolan, R. J. (2011). Model-based influences on humans' choices and
+    striatal prediction errors. Neuron, 69(6), 1204-1215. https://doi.org/10.1016/j.neuron.2011.02.027
+
     Examples
     --------
     >>> sarsa().names
@@ -181,6 +186,11 @@ def model_based(transitions: Transitions = "known", common: float = 0.7) -> Mode
     ----------
     transitions, common
         As for `two_step`.
+
+    References
+    ----------
+    Daw, N. D., Gershman, S. J., Seymour, B., Dayan, P., & Dolan, R. J. (2011). Model-based influences on humans' choices and
+    striatal prediction errors. Neuron, 69(6), 1204-1215. https://doi.org/10.1016/j.neuron.2011.02.027
 
     Examples
     --------

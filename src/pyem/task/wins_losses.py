@@ -53,4 +53,4 @@ class WinsAndLosses:
         """Whether something is won and something is lost, and the chances of the next trial."""
         pay, walk = jax.random.split(key)
         won, lost = jax.random.bernoulli(pay, state[:, trial.choice]).astype(float)
-        return drifted(state, walk, self.sd, self.low, self.high), {"gain": won, "loss": -lost}
+        return drifted(state, walk, self.sd, self.low, self.high), {"gain": won, "loss": 0.0 - lost}

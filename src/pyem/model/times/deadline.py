@@ -15,7 +15,7 @@ from pyem.model.times.wiener import Wiener
 class Deadline(NamedTuple):
     """A choice that is made by a deadline, or not: one option more is that nothing was decided in time.
 
-    Parameters
+    Attributes
     ----------
     base
         The decision without a deadline.
@@ -55,7 +55,7 @@ class Deadline(NamedTuple):
 class GoNoGo(NamedTuple):
     """Go (1) when the upper bound is reached by the deadline, and no-go (0) otherwise, at a time that nobody sees.
 
-    Parameters
+    Attributes
     ----------
     base
         The decision, of which only the upper bound is a response.

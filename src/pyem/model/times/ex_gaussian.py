@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 class ExGaussian(NamedTuple):
     """Response times as the sum of a normal and an exponential part: a description, and no theory, of their skewed form.
 
-    Parameters
+    Attributes
     ----------
     mu, sigma
         Mean and standard deviation of the normal part, in seconds.

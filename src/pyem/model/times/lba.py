@@ -19,7 +19,7 @@ _DEEP = 44.0
 class LBA(NamedTuple):
     """Linear ballistic accumulators, for `pyem.Race`: straight lines with random slopes towards one threshold each.
 
-    Parameters
+    Attributes
     ----------
     v
         Mean of the slope (drift) of each accumulator, last axis.

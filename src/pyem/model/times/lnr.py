@@ -19,7 +19,7 @@ _DEEP = 44.0
 class LNR(NamedTuple):
     """Accumulators of the log-normal race, for `pyem.Race`: the time of each is log-normal.
 
-    Parameters
+    Attributes
     ----------
     m
         Mean of the logarithm of each accumulator's time in seconds, last axis.

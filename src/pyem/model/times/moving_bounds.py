@@ -47,7 +47,7 @@ Bound = Callable[[Array], Array]
 class Moving(NamedTuple):
     """What is known of a bound on the grid.
 
-    Parameters
+    Attributes
     ----------
     tau
         The integral of ``1 / h**2``, at each point.

@@ -16,7 +16,7 @@ LONGEST = 10.0
 class WithOutliers(NamedTuple):
     """A choice and its response time that with probability `share` are anything: any option, at any time up to `longest`.
 
-    Parameters
+    Attributes
     ----------
     base
         The distribution of all other choices and their times.

@@ -43,7 +43,7 @@ class Race(NamedTuple):
 
     A value is a pair ``(choice, rt)``: `choice` is the place of the accumulator, from 0, `rt` the response time in seconds.
 
-    Parameters
+    Attributes
     ----------
     racers
         `RDM`, `LBA` or `LNR` of `pyem.model.times`, or any independent accumulators with ``log_density``, ``log_survivor`` and

@@ -23,7 +23,7 @@ class RDM(NamedTuple):
 
     The standard deviation of the noise is 1 a second. Start-point variability is integrated exactly.
 
-    Parameters
+    Attributes
     ----------
     v
         Drift of each accumulator, last axis; not below 0.

@@ -19,7 +19,7 @@ class ShiftedWald(NamedTuple):
 
     The standard deviation of the noise is 1 a second.
 
-    Parameters
+    Attributes
     ----------
     v
         Drift towards the bound, above 0.
