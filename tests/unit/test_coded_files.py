@@ -150,6 +150,15 @@ def test_pieces_end_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert same(path)
 
 
+@pytest.mark.parametrize("cell", ["NaN", "-32768", "40000", "-3000000000", "left"])
+def test_what_later_pieces_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: str) -> None:
+    """Words for what is missing, and numbers that are larger than all before them."""
+    rows = [f"a,1,{k},left,1,0.5,x\n" for k in range(1, 400)]
+    text = HEADER + "".join(rows[:300]) + f"a,1,300,right,{cell},2.5,x\n" + "".join(rows[300:])
+    monkeypatch.setattr("pyem.data.streaming.PIECE", 1000)
+    assert same(written(tmp_path, text), trial=None) == (cell != "left")
+
+
 TABLES = {
     "integers": {},
     "narrow": {"win": "int8", "t": "uint16", "rt": "float32"},

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from pyem.data.columns import CodedTable, Column, all_whole
+from pyem.data.columns import CodedTable, Column, whole_with_gaps
 from pyem.data.ragged import narrow
 from pyem.data.row_names import NOTES
 
@@ -17,6 +17,38 @@ TRUE, FALSE = ("True", "TRUE", "true"), ("False", "FALSE", "false")
 
 class Unknown(Exception):
     """A file, or what is asked of it, that has to be read in the general way."""
+
+
+class Growing:
+    """An array that grows piece by piece, of the widest type of all pieces.
+
+    Examples
+    --------
+    >>> growing = Growing()
+    >>> growing.add(np.array([1, 2], np.int8))
+    >>> growing.add(np.array([0.5]))
+    >>> growing.array().tolist()
+    [1.0, 2.0, 0.5]
+    """
+
+    def __init__(self) -> None:
+        # What is beyond the last piece takes no memory before it is written to.
+        self._array, self._n = np.empty(0, np.int8), 0
+
+    def add(self, piece: np.ndarray) -> None:
+        """Append a piece."""
+        n = self._n + len(piece)
+        kind = np.promote_types(self._array.dtype, piece.dtype) if self._n else piece.dtype
+        if n > len(self._array) or kind != self._array.dtype:
+            larger = np.empty(len(self._array) if n <= len(self._array) else max(n, 2 * len(self._array)), kind)
+            larger[: self._n] = self._array[: self._n]
+            self._array = larger
+        self._array[self._n : n] = piece
+        self._n = n
+
+    def array(self) -> np.ndarray:
+        """All of it."""
+        return self._array[: self._n]
 
 
 class Texts:
@@ -34,11 +66,11 @@ class Texts:
     def __init__(self, missing: Sequence[str] = ()) -> None:
         self._missing = frozenset(missing)
         self._known: dict[str, int] = {}
-        self._pieces: list[np.ndarray] = []
+        self._codes = Growing()
 
     def add(self, piece: Any) -> None:
         """Append an Arrow dictionary array."""
-        self._pieces.append(self.coded(piece))
+        self._codes.add(self.coded(piece))
 
     def coded(self, piece: Any) -> np.ndarray:
         """The codes of an Arrow dictionary array, -1 where missing; new texts get new codes."""
@@ -54,14 +86,16 @@ class Texts:
     def _meet(self, labels: list[str], index: np.ndarray) -> None:
         """New texts get codes in the order in which they come in the rows, not in that of the dictionary."""
         first = np.full(len(labels) + 1, len(index))
-        first[index[::-1]] = np.arange(len(index))[::-1]
+        # Labels often stay the same for many rows.
+        heads = np.append(0, np.flatnonzero(index[1:] != index[:-1]) + 1)[::-1] if len(index) else np.zeros(0, int)
+        first[index[heads]] = heads
         for k in np.argsort(first[:-1], kind="stable").tolist():
             if first[k] < len(index) and labels[k] not in self._missing:
                 self._known.setdefault(labels[k], len(self._known))
 
     def take(self, labels: Sequence[str]) -> None:
         """Append each of these texts once."""
-        self._pieces.append(np.array([self._known.setdefault(label, len(self._known)) for label in labels], int))
+        self._codes.add(np.array([self._known.setdefault(label, len(self._known)) for label in labels], int))
 
     @property
     def labels(self) -> list[str]:
@@ -70,7 +104,7 @@ class Texts:
 
     def column(self, name: str) -> Column:
         """All of it; blank cells are missing."""
-        index, labels = joined(self._pieces), self.labels
+        index, labels = self._codes.array(), self.labels
         blank = [not label.strip() for label in labels]
         if any(blank):
             kept = np.cumsum(np.logical_not(blank)) - 1
@@ -87,7 +121,7 @@ class Truths(Texts):
         if not set(self.labels) <= {*TRUE, *FALSE}:
             raise Unknown(f"column {name!r} has other values than truth values")
         worth = np.array([*(float(label in TRUE) for label in self.labels), np.nan])
-        return Column(name, worth[joined(self._pieces)], None, whole=True, kind="boolean")
+        return Column(name, worth[self._codes.array()], None, whole=True, kind="boolean")
 
 
 class Numbers:
@@ -104,20 +138,18 @@ class Numbers:
 
     def __init__(self, *, whole: bool, kind: str = "number") -> None:
         self._whole, self._kind = whole, kind
-        self._pieces: list[np.ndarray] = []
+        self._values = Growing()
 
     def add(self, piece: Any) -> None:
         """Append an Arrow array of numbers or truth values."""
-        self._pieces.append(as_values(piece, whole=self._whole))
+        self._values.add(as_values(piece, whole=self._whole))
 
     def column(self, name: str) -> Column:
         """All of it; whole numbers in the smallest type that holds them."""
-        values = joined(self._pieces)
+        values = self._values.array()
         if values.dtype.kind == "i":
             return Column(name, values, None, whole=True, kind=self._kind)
-        gone = np.isnan(values)
-        whole = self._whole or bool(gone.any() and all_whole(values[~gone]))
-        return Column(name, values, None, whole=whole, kind=self._kind)
+        return Column(name, values, None, whole=self._whole or whole_with_gaps(values), kind=self._kind)
 
 
 def as_values(piece: Any, *, whole: bool) -> np.ndarray:
@@ -143,15 +175,8 @@ def smallest(n: int) -> np.dtype:
     return np.min_scalar_type(-max(1, n))
 
 
-def joined(pieces: list[np.ndarray]) -> np.ndarray:
-    """Pieces as one array of the widest of their types; the list is emptied, to have no more than two copies."""
-    whole = np.concatenate(pieces) if pieces else np.zeros(0)
-    pieces.clear()
-    return whole
-
-
-def coded_table(columns: Mapping[str, Texts | Numbers], header: Sequence[str], notes: Iterable[str] = ()) -> CodedTable:
-    """A table of what was read."""
-    made = {name: column.column(name) for name, column in columns.items()}
+def coded_table(columns: dict[str, Texts | Numbers], header: Sequence[str], notes: Iterable[str] = ()) -> CodedTable:
+    """A table of what was read, which is taken out of `columns`."""
+    made = {name: columns.pop(name).column(name) for name in list(columns)}
     n_rows = len(next(iter(made.values())).values)
-    return CodedTable(made, tuple(header), n_rows, {NOTES: list(notes)})
+    return CodedTable(made, tuple(header), n_rows, {NOTES: list(notes)}, once=True)

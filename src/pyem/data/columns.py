@@ -86,12 +86,15 @@ class CodedTable:
         Number of rows.
     attrs
         Notes, as pandas tables have them.
+    once
+        Nobody asks for a column again: what is not needed any more leaves the memory.
     """
 
-    known: Mapping[str, Column]
+    known: dict[str, Column]
     columns: tuple[str, ...]
     n_rows: int
     attrs: dict[str, Any]
+    once: bool = False
 
     def __len__(self) -> int:
         return self.n_rows
@@ -204,8 +207,7 @@ def _column(series: Any, name: str, markers: Sequence[Any], rows: np.ndarray | N
     marked = np.isin(values, [each for each in keys if not isinstance(each, str)]) if keys else None
     if marked is not None:
         values = np.where(marked, np.nan, values)
-    gone = np.isnan(values)
-    whole = integer or bool(gone.any() and all_whole(values[~gone]))
+    whole = integer or whole_with_gaps(values)
     return Column(name, values, None, whole=whole, kind=kind, marked=0 if marked is None else int(marked.sum()))
 
 
@@ -218,8 +220,7 @@ def _without(column: Column, markers: Sequence[Any]) -> Column:
         values = column.values.astype(float)
         marked = np.isin(values, [each for each in keys if not isinstance(each, str)])
         values = np.where(marked, np.nan, values)
-        gone = np.isnan(values)
-        whole = column.whole or bool(gone.any() and all_whole(values[~gone]))
+        whole = column.whole or whole_with_gaps(values)
         return dataclasses.replace(column, values=values, whole=whole, marked=int(marked.sum()))
     marks = [key(label) in keys for label in column.labels]
     marked = int(np.array([*marks, False])[column.values].sum())
@@ -234,6 +235,14 @@ def all_whole(values: np.ndarray) -> bool:
     whole = lambda some: bool(np.isfinite(some).all() and (some % 1 == 0).all())  # noqa: E731
     # The first ones tell of most columns that are not.
     return whole(values[:1000]) and whole(values)
+
+
+def whole_with_gaps(values: np.ndarray) -> bool:
+    """Whether some of these are missing (NaN), and all others whole: integers that a table keeps as floats."""
+    gone = np.isnan(values)
+    if not gone.any():
+        return False
+    return all_whole(values[:1000][~gone[:1000]]) and all_whole(values[~gone])
 
 
 def _text_or_objects(series: Any, name: str, keys: set[Any], rows: np.ndarray | None) -> Column:

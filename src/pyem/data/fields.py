@@ -9,6 +9,7 @@ import numpy as np
 
 from pyem.data.coding import OPTION, as_codes, is_coded, is_label
 from pyem.data.columns import Column, Where, parse
+from pyem.data.identifiers import occurring
 from pyem.data.markers import marker_notes, option_notes
 from pyem.data.quantities import as_numbers, check_values, looks_like_quantity, worth_of
 from pyem.errors import DataError, shown
@@ -100,7 +101,10 @@ def read_fields(
     *,
     values: Mapping[str, Mapping[Any, Any]] | None = None,
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, tuple[Any, ...]]]:
-    """For each field, values (row, column) and where all of them are present (row,); and the labels of coded fields."""
+    """For each field, values (row, column) and where all of them are present (row,); and the labels of coded fields.
+
+    Whole numbers may be of any type that holds them. An array may be that of a column if nothing is missing.
+    """
     found, labels, worth = {}, {}, values or {}
     shared = [name for name in sources if name.startswith(OPTION)]
     for name, source in sources.items():
@@ -126,14 +130,16 @@ def _numbers(columns: Sequence[Column], where: Where, field: str) -> tuple[np.nd
     if all(column.labels is None and column.values.dtype.kind == "i" for column in columns):
         values = _stacked([column.values for column in columns])
         small = max(abs(int(values.max(initial=0))), abs(int(values.min(initial=0)))) < 2**31
-        return values.astype(np.int32 if small else np.float64), np.ones(len(values), bool)
+        return values if small else values.astype(np.float64), np.ones(len(values), bool)
     parts, whole = zip(*(as_numbers(column, where, field) for column in columns), strict=True)
-    values = _stacked(parts).copy()
+    values = _stacked(parts)
     gone = np.isnan(values)
-    values[gone] = 0
+    if gone.any():
+        values = np.where(gone, 0.0, values)
     # Whole numbers stay whole: a model may use them as indices.
     small = all(whole) and np.abs(values).max(initial=0) < 2**31
-    return values.astype(np.int32 if small else np.float64), np.logical_not(gone.any(1))
+    values = values.astype(np.int32 if small else np.float64, copy=False)
+    return values, np.logical_not(gone[:, 0] if len(columns) == 1 else gone.any(1))
 
 
 def _stacked(columns: Sequence[np.ndarray]) -> np.ndarray:
@@ -270,9 +276,7 @@ def no_empty_subject(
     if response is None:
         # Which column a model explains is not known here; `validate` looks again, with the model.
         return
-    responded = np.zeros(len(subjects), bool)
-    responded[who[present[response]]] = True
-    empty = subjects[~responded]
+    empty = subjects[~occurring(who[present[response]], len(subjects))]
     if len(empty):
         raise DataError(
             f"subject {shown(empty[0])} has no trial with a value of {response!r} ({column_names(sources[response])}; "

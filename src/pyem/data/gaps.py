@@ -34,23 +34,23 @@ keep their rows with empty cells']
     if number.dtype.kind not in "iu":
         return []
     lanes, numbers = (lane, number) if order is None else (lane[order], number[order])
-    within = _steps(numbers)[lanes[1:] == lanes[:-1]]
+    within = steps(numbers)[lanes[1:] == lanes[:-1]]
     if not len(within) or (within == within[0]).all():
         return []
     through = np.lexsort((number, who))
     twice = _same(who[through]) & _same(number[through])
     key, order = (lane, np.lexsort((number, lane))) if twice.any() else (who, through)
     same = _same(key[order])
-    steps = _steps(number[order])[same]
-    usual = int(steps.min())
-    jumps = steps > usual
+    jump = steps(number[order])[same]
+    usual = int(jump.min())
+    jumps = jump > usual
     # Where most steps differ, the numbers count something else, such as milliseconds.
-    if not jumps.any() or jumps.mean() > 0.5 or (steps % usual).any():
+    if not jumps.any() or jumps.mean() > 0.5 or (jump % usual).any():
         return []
     rows = order[1:][same][jumps]
     first = int(rows.min())
     people = len(np.unique(who[rows]))
-    gone = int((steps[jumps] // usual - 1).sum())
+    gone = int((jump[jumps] // usual - 1).sum())
     are = "trial is" if gone == 1 else "trials are"
     return [
         f"trial numbers jump for {counted(people, 'subject')}: {gone} {are} not in the table, the first before trial "
@@ -58,7 +58,7 @@ keep their rows with empty cells']
     ]
 
 
-def _steps(numbers: np.ndarray) -> np.ndarray:
+def steps(numbers: np.ndarray) -> np.ndarray:
     """How much larger each number is than the one before, in a type that holds it."""
     wider = {1: np.int16, 2: np.int32}.get(numbers.dtype.itemsize, np.int64)
     return np.subtract(numbers[1:], numbers[:-1], dtype=wider)

@@ -30,7 +30,7 @@ def as_labels(column: Column) -> tuple[np.ndarray, np.ndarray]:
         )
     if column.labels is not None:
         labels = np.array(column.labels, object)
-        used = np.bincount(column.values, minlength=len(labels)) > 0
+        used = occurring(column.values, len(labels))
         # A categorical may have categories that do not occur.
         return (labels, column.values) if used.all() else (labels[used], (np.cumsum(used) - 1)[column.values])
     floats = column.values.dtype.kind == "f"
@@ -45,6 +45,22 @@ def as_labels(column: Column) -> tuple[np.ndarray, np.ndarray]:
     distinct = np.asarray(found)
     whole = distinct.dtype.kind == "i" or (floats and all_whole(distinct))
     return distinct.astype(int) if whole else distinct, index
+
+
+def occurring(index: np.ndarray, n: int) -> np.ndarray:
+    """Which of the indices 0, ..., n - 1 occur, (n,); those below 0 are none.
+
+    Examples
+    --------
+    >>> occurring(np.array([2, 0, -1]), 4).tolist()
+    [True, False, True, False]
+    """
+    used = np.zeros(n + 1, bool)
+    if len(index):
+        # People and blocks stay the same for many rows.
+        used[index[0]] = True
+        used[index[1:][index[1:] != index[:-1]]] = True
+    return used[:-1]
 
 
 def natural(label: Any) -> tuple[Any, ...]:
@@ -88,9 +104,8 @@ def alike_notes(labels: Sequence[Any], what: str) -> list[str]:
     if all(not isinstance(label, str) for label in labels):
         return []
     alike: dict[str, list[str]] = {}
-    for label in map(str, labels):
-        plain = re.sub(r"\s+", " ", label.strip().casefold())
-        alike.setdefault(re.sub(r"(?<![0-9.,])0+(?=[0-9])", "", plain), []).append(label)
+    for label, plain in zip(map(str, labels), _plain(labels), strict=True):
+        alike.setdefault(plain, []).append(label)
     groups = [group for group in alike.values() if len(group) > 1]
     if not groups:
         return []
@@ -99,3 +114,10 @@ def alike_notes(labels: Sequence[Any], what: str) -> list[str]:
         f"{what} {' and '.join(map(repr, groups[0][:4]))} differ in spaces, capitals or leading zeros only, and are kept "
         f"apart{more}"
     ]
+
+
+def _plain(labels: Sequence[Any]) -> list[str]:
+    """Labels without what people overlook: spaces around and in them, capitals, zeros before numbers."""
+    # All at once, as there may be many; a space in them that is a new line is one like any other.
+    text = "\n".join(" ".join(str(label).split()) for label in labels).casefold()
+    return re.sub(r"(?<![0-9.,])0+(?=[0-9])", "", text).split("\n")

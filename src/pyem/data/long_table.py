@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pyem.data.coded import smallest
-from pyem.data.columns import EXACT, Column, Where, read_columns
+from pyem.data.columns import EXACT, CodedTable, Column, Where, read_columns
 from pyem.data.contrasts import covariates_of
 from pyem.data.counted import Says, counting, counting_columns
 from pyem.data.fields import (
@@ -24,7 +24,7 @@ from pyem.data.fields import (
     sources_of,
 )
 from pyem.data.filters import rows_that_count
-from pyem.data.gaps import gap_notes
+from pyem.data.gaps import gap_notes, steps
 from pyem.data.identifiers import alike_notes, as_labels, in_order
 from pyem.data.join_rows import require_whole_rows
 from pyem.data.markers import listed
@@ -91,6 +91,9 @@ def lanes_from_frame(
 
     found, labels = read_fields(table, sources, codes, said, values=worth)
     notes += coding_notes(table, sources, labels, markers, worth)
+    table = {name: table[name] for name in (*covariates, *counting_columns(count=count, teach=teach))}
+    if isinstance(frame, CodedTable) and frame.once:
+        frame.known.clear()
     fields, present, fills = _filled(found, columns, layout)
     require_whole_rows(present, response_of(present), said)
     notes += missing_notes(sources, present, missing_outcome, said)
@@ -100,7 +103,7 @@ def lanes_from_frame(
     for name in covariates:
         known |= covariates_of(table[name], who, subjects, said, notes, reference or {})
     return {
-        "fields": layout.together(fields, fills),
+        "fields": layout.together(fields, fills, whole=np.int32),
         "present": layout.together(present, dict.fromkeys(present, 0)),
         "valid": layout.scatter(np.ones(len(who), bool)),
         "lane_subject": who[layout.first].astype(np.int64),
@@ -114,16 +117,18 @@ def lanes_from_frame(
     }
 
 
-def _filled(found: Mapping[str, tuple[np.ndarray, np.ndarray]], columns: Mapping[Any, Any], layout: _Layout) -> Any:
-    """Values of each field, where there are some, and what stands in place of others, by name."""
+def _filled(found: dict[str, tuple[np.ndarray, np.ndarray]], columns: Mapping[Any, Any], layout: _Layout) -> Any:
+    """Values of each field, where there are some, and what stands in place of others, by name; taken out of `found`."""
     fields, present, fills = {}, {}, {}
-    for name, (array, here) in found.items():
+    for name in list(found):
+        array, here = found.pop(name)
         array = array[:, 0] if _is_one(columns, name) else array
+        present[name] = here
         # Padding and missing values are filled with a value that was seen, so that every function of them is finite.
         fill = array[layout.first_of(here)] if here.any() else np.zeros_like(array[0])
         if not here.all():
             array[~here] = fill
-        fields[name], present[name], fills[name] = array, here, fill
+        fields[name], fills[name] = array, fill
     return fields, present, fills
 
 
@@ -176,6 +181,9 @@ def _read(
     return read_columns(frame, names, rows=rows, markers=markers), notes
 
 
+LANES = 512
+"""Lanes that are turned around at a time."""
+
 # -- layout -------------------------------------------------------------------------------------------------------------
 
 
@@ -219,25 +227,39 @@ class _Layout:
         """Whether arrays of all lanes would be padding for the most part."""
         return is_sparse(self.shape[0], self.lengths)
 
-    def together(self, values: Mapping[str, np.ndarray], fills: Mapping[str, Any]) -> Mapping[str, np.ndarray]:
-        """Arrays (row, ...) by name as (trial, ..., lane), with padding that is only made when needed where it is most."""
-        if self.sparse:
-            kept = {name: self.sorted(array) for name, array in values.items()}
-            return RaggedFields(self.shape[0], self.lengths, kept, fills)
-        return {name: self.scatter(array, fills[name]) for name, array in values.items()}
+    def together(
+        self, values: dict[str, np.ndarray], fills: Mapping[str, Any], whole: Any = None
+    ) -> Mapping[str, np.ndarray]:
+        """Arrays (row, ...) by name as (trial, ..., lane), with padding that is only made when needed where it is most.
 
-    def scatter(self, values: np.ndarray, fill: Any = 0) -> np.ndarray:
-        """Values (row, ...) as (trial, ..., lane)."""
+        Whole numbers become those of type `whole`. The arrays are taken out of `values`, which memory may not hold twice.
+        """
+        made = {}
+        for name in list(values):
+            array = values.pop(name)
+            kind = whole if whole is not None and array.dtype.kind == "i" else array.dtype
+            made[name] = (
+                self.sorted(array).astype(kind, copy=False) if self.sparse else self.scatter(array, fills[name], kind)
+            )
+        return RaggedFields(self.shape[0], self.lengths, made, fills) if self.sparse else made
+
+    def scatter(self, values: np.ndarray, fill: Any = 0, kind: Any = None) -> np.ndarray:
+        """Values (row, ...) as (trial, ..., lane), of another type if one is named."""
         n_trials, n_lanes = self.shape
-        out = np.empty((n_trials, *values.shape[1:], n_lanes), values.dtype)
+        even = len(values) == n_trials * n_lanes
+        if even and values.dtype == bool and values.all():
+            return np.ones((n_trials, *values.shape[1:], n_lanes), bool)
+        out = np.empty((n_trials, *values.shape[1:], n_lanes), values.dtype if kind is None else kind)
         lanes_second = np.moveaxis(out, -1, 1)
         sorted_rows = self.sorted(values)
-        if len(values) == n_trials * n_lanes:
-            # Lanes of the same length, as most experiments have them, are only turned around.
-            lanes_second[...] = np.moveaxis(sorted_rows.reshape(n_lanes, n_trials, *values.shape[1:]), 0, 1)
-        else:
+        if not even:
             lanes_second[...] = fill
             lanes_second[self.places] = sorted_rows
+            return out
+        # Lanes of the same length, as most experiments have them, are only turned around, as many as stay in the cache.
+        turned = np.moveaxis(sorted_rows.reshape(n_lanes, n_trials, *values.shape[1:]), 0, 1)
+        for start in range(0, n_lanes, LANES):
+            lanes_second[:, start : start + LANES] = turned[:, start : start + LANES]
         return out
 
 
@@ -254,6 +276,8 @@ def _blocks(columns: Sequence[Column], n: int) -> tuple[np.ndarray, np.ndarray]:
     if len(columns) == 1 and columns[0].ordered:
         return labels, index
     order = in_order(labels)
+    if (order[1:] > order[:-1]).all():
+        return labels, index
     rank = np.empty(len(order), smallest(len(order)))
     rank[order] = np.arange(len(order))
     return labels[order], rank[index]
@@ -286,7 +310,7 @@ def _lay_out(
     order = None if (key[1:] >= key[:-1]).all() else np.argsort(key, kind="stable")
     if order is not None:
         notes += _block_notes(who, which, where, block)
-    if number is not None:
+    if number is not None and not (order is None and _rise_alike(key, number)):
         lanes, numbers = (key, number) if order is None else (key[order], number[order])
         back = np.flatnonzero((lanes[1:] == lanes[:-1]) & (numbers[1:] < numbers[:-1])) + 1
         if len(back):
@@ -302,6 +326,15 @@ def _lay_out(
     ordered = key if order is None else key[order]
     starts = np.append(0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1)
     return _Layout(order, starts, np.diff(starts, append=len(ordered))), notes
+
+
+def _rise_alike(key: np.ndarray, number: np.ndarray) -> bool:
+    """Whether the numbers of a lane rise by the same step everywhere: nothing is out of order, twice, or not there."""
+    if number.dtype.kind not in "iu":
+        return False
+    same, rise = key[1:] == key[:-1], steps(number)
+    usual = rise[np.argmax(same)] if len(same) else 1
+    return bool(usual > 0 and ((rise == usual) | ~same).all())
 
 
 def _block_notes(who: np.ndarray, which: np.ndarray, where: Where, block: list[str]) -> list[str]:

@@ -118,7 +118,8 @@ def narrow(labels: np.ndarray) -> np.ndarray:
     """Whole numbers in the smallest type with a sign that holds them; others as they are."""
     if labels.dtype.kind != "i" or not labels.size:
         return labels
-    return labels.astype(np.min_scalar_type(-1 - int(np.abs(labels).max())))
+    # The type of the lowest of these has room for the highest, too.
+    return labels.astype(np.min_scalar_type(min(int(labels.min()), -1 - int(labels.max()))), copy=False)
 
 
 def wide(labels: np.ndarray) -> np.ndarray:

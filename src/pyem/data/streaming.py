@@ -11,7 +11,8 @@ import codecs
 import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -108,33 +109,79 @@ def text_pieces(file: TextFile, kinds: Mapping[str, str]) -> Iterator[dict[str, 
     Unknown, pyarrow.ArrowInvalid
         If a piece is not as expected.
     """
+    at = {name: str(file.header.index(name)) for name in kinds}
+    for table in ahead(_tables(file, kinds, at)):
+        for batch in table.to_batches():
+            yield {name: batch.column(batch.schema.get_field_index(at[name])) for name in kinds}
+
+
+def ahead(items: Iterator[Any]) -> Iterator[Any]:
+    """The same, each made by another thread while the one before is in use.
+
+    Examples
+    --------
+    >>> list(ahead(iter("abc")))
+    ['a', 'b', 'c']
+    """
+    end = object()
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = thread.submit(next, items, end)
+            yield item
+
+
+class _Piece(NamedTuple):
+    """Rows of a text file, whether there are quotes in them, and whether there is nothing but plain characters."""
+
+    rows: memoryview
+    quoted: bool
+    ascii: bool
+
+
+def _tables(file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str]) -> Iterator[Any]:
+    """Arrow tables of the rows, piece by piece, with columns that are named by their places."""
+    import pyarrow as pa
+
+    quick = True
+    for piece in _pieces(file, whole="whole" in kinds.values()):
+        if quick:
+            try:
+                yield _table(file, kinds, at, piece, quick=True)
+                continue
+            except (pa.ArrowInvalid, Unknown):
+                # Words for what is missing, or larger numbers; whatever else it is shows below.
+                quick = False
+        yield _table(file, kinds, at, piece, quick=False)
+
+
+def _table(file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str], piece: _Piece, *, quick: bool) -> Any:
+    """One piece as an Arrow table; the quick way knows empty cells and short whole numbers only."""
     import pyarrow as pa
     import pyarrow.csv
 
-    at = {name: str(file.header.index(name)) for name in kinds}
     text = pa.dictionary(pa.int32(), pa.string())
-    types = {"whole": pa.int64(), "number": pa.float64()}
-    convert = pyarrow.csv.ConvertOptions(
-        column_types={at[name]: types.get(kind, text) for name, kind in kinds.items()},
-        include_columns=list(at.values()),
-        null_values=list(MISSING),
-        # What is missing in columns of text is told by their distinct values.
-        strings_can_be_null=False,
+    types = {"whole": pa.int16() if quick else pa.int64(), "number": pa.float64()}
+    table = pyarrow.csv.read_csv(
+        pa.BufferReader(piece.rows),
+        read_options=pyarrow.csv.ReadOptions(
+            column_names=[str(k) for k in range(len(file.header))], block_size=1 << 20
+        ),
+        # What a piece does not have need not be looked for in each of its cells.
+        parse_options=pyarrow.csv.ParseOptions(delimiter=file.separator, quote_char=piece.quoted and '"'),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types={at[name]: types.get(kind, text) for name, kind in kinds.items()},
+            include_columns=list(at.values()),
+            null_values=[""] if quick else list(MISSING),
+            # What is missing in columns of text is told by their distinct values.
+            strings_can_be_null=False,
+            check_utf8=not piece.ascii,
+        ),
+        # What is freed goes back at once.
+        memory_pool=pa.system_memory_pool(),
     )
-    parse = pyarrow.csv.ParseOptions(delimiter=file.separator)
-    places = [str(k) for k in range(len(file.header))]
-    for piece in _pieces(file, whole="whole" in kinds.values()):
-        table = pyarrow.csv.read_csv(
-            pa.BufferReader(piece),
-            read_options=pyarrow.csv.ReadOptions(column_names=places, block_size=1 << 20),
-            parse_options=parse,
-            convert_options=convert,
-            # What is freed goes back at once.
-            memory_pool=pa.system_memory_pool(),
-        )
-        _require_finite([table.column(at[name]) for name, kind in kinds.items() if kind == "number"])
-        for batch in table.to_batches():
-            yield {name: batch.column(batch.schema.get_field_index(at[name])) for name in kinds}
+    _require_finite([table.column(at[name]) for name, kind in kinds.items() if kind == "number"])
+    return table
 
 
 def reader_of(kind: str) -> Reader:
@@ -155,27 +202,41 @@ def _require_finite(columns: Sequence[Any]) -> None:
         raise Unknown("numbers that are not finite")
 
 
-def _pieces(file: TextFile, *, whole: bool) -> Iterator[bytes]:
+def _pieces(file: TextFile, *, whole: bool) -> Iterator[_Piece]:
     """The rows in pieces that end with a line."""
     with open(file.path, "rb") as stream:
         _skip_header(stream, file)
-        rest = b""
-        while block := stream.read(PIECE):
-            cut = block.rfind(b"\n") + 1
-            if not cut:
-                raise Unknown("a line is longer than a piece, or there are no lines")
-            yield _known(rest + block[:cut], whole)
-            rest = block[cut:]
-        if rest.strip():
-            yield _known(rest, whole)
+        rest = memoryview(b"")
+        end = PIECE
+        while end == PIECE:
+            block = bytearray(PIECE)
+            block[: len(rest)] = rest
+            end = _filled(stream, block, len(rest))
+            cut = block.rfind(b"\n", 0, end) + 1 if end == PIECE else end
+            if not cut and end:
+                raise Unknown("a line is longer than a piece")
+            _require_plain(block, cut, whole)
+            if cut > 64 or block[:cut].strip():
+                yield _Piece(memoryview(block)[:cut], block.find(b'"', 0, cut) >= 0, block.isascii())
+            rest = memoryview(block)[cut:]
 
 
-def _known(piece: bytes, whole: bool) -> bytes:
-    if b"\0" in piece or (b'"' in piece and piece.count(b'"') % 2):
+def _filled(stream: BinaryIO, block: bytearray, start: int) -> int:
+    """Read into a block from a place on until it is full or the file ends; returns where what was read ends."""
+    while start < len(block) and (n := stream.readinto(memoryview(block)[start:])):
+        start += n
+    return start
+
+
+def _require_plain(block: bytearray, end: int, whole: bool) -> None:
+    if block.find(b"\0", 0, end) >= 0 or block.count(b'"', 0, end) % 2:
         raise Unknown("quotes go on over several lines, or are part of text")
-    if whole and (b"x" in piece or b"X" in piece) and _HEXADECIMAL.search(piece):
+    if (
+        whole
+        and (block.find(b"x", 0, end) >= 0 or block.find(b"X", 0, end) >= 0)
+        and _HEXADECIMAL.search(block, 0, end)
+    ):
         raise Unknown("hexadecimal numbers, which pandas takes for text")
-    return piece
 
 
 def _skip_header(stream: BinaryIO, file: TextFile) -> None:
