@@ -43,7 +43,7 @@ NUMBERS = {"choice": CHOICE.sum(1), "cue": (CHOICE == CUE).sum(1)}
 
 @pytest.fixture(scope="module")
 def fit():
-    return pyem.fit_hbi(MODELS, DATA, tol=1e-9)
+    return pyem.fit_hbi(MODELS, DATA, tol=1e-9, accelerate=False)
 
 
 # -- the published equations --------------------------------------------------------------------------------------------
@@ -128,10 +128,23 @@ def test_the_bound_never_falls_where_laplace_approximations_are_exact():
         )
         for name in ("x", "z")
     }
-    fit = pyem.fit_hbi(models, data)
+    fit = pyem.fit_hbi(models, data, accelerate=False)
     assert fit.converged
     assert len(fit.trace["bound"]) > 5
     assert np.diff(fit.trace["bound"]).min() > -1e-9
+
+
+def test_extrapolated_steps_end_where_plain_ones_do(fit):
+    fast = pyem.fit_hbi(MODELS, DATA, tol=1e-9)
+    assert len(fast.trace["bound"]) < 0.7 * len(fit.trace["bound"])
+    assert fast.bound == pytest.approx(fit.bound, abs=1e-7)
+    assert fast.bound_null == pytest.approx(fit.bound_null, abs=1e-3)
+    np.testing.assert_allclose(fast.responsibilities, fit.responsibilities, rtol=0, atol=1e-6)
+    for name in MODELS:
+        np.testing.assert_allclose(fast.groups[name]["mean"], fit.groups[name]["mean"], rtol=0, atol=1e-6)
+    # Until the published rule stops they are the same.
+    np.testing.assert_array_equal(fast.trace["bound"][: fast.early + 1], fit.trace["bound"][: fast.early + 1])
+    assert fast.early == fit.early
 
 
 # -- what it says -------------------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,15 +12,8 @@ from pyem.data.dataset import Dataset
 from pyem.engine.scale import ready_to_fit
 from pyem.errors import ModelError, list_of, require_number, require_whole, warn
 from pyem.infer.esteps import at_once, estep_maker
-from pyem.infer.hbi_updates import (
-    GroupPosterior,
-    HyperPrior,
-    expected_log_frequency,
-    frequency_divergence,
-    group_divergence,
-    responsibilities,
-    updated_group,
-)
+from pyem.infer.hbi_loop import SETTLED, Iteration, Run, State
+from pyem.infer.hbi_updates import GroupPosterior, HyperPrior
 from pyem.infer.progress import progress_line
 from pyem.infer.starts import plain_start, starting_points
 from pyem.infer.units import in_standard_units, laplace_in_units, units_of
@@ -29,126 +21,12 @@ from pyem.model.model import Model
 from pyem.numerics.rng import plain_key, seed_of
 from pyem.population.group import Group
 from pyem.population.population import populate
-from pyem.population.posterior import EStep, Laplace, Status
+from pyem.population.posterior import Laplace, Status
 from pyem.results.hbi import EARLY, HBIFit
 from pyem.results.point import PointFit
 
-SETTLED = 1e-5
-"""Nats by which the bound with equal frequencies moves where it is not looked at any further."""
 SLACK = 1e-3
 """Nats by which the bound may fall in a step: Laplace approximations are not exactly what maximises it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _State:
-    """Where the iteration is."""
-
-    groups: tuple[GroupPosterior, ...]
-    alpha: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class _Step:
-    """What one iteration found."""
-
-    laplace: tuple[Laplace, ...]
-    evidence: np.ndarray
-    weight: np.ndarray
-    bound: float
-
-
-@dataclasses.dataclass(frozen=True)
-class _Iteration:
-    """The updates of hierarchical Bayesian inference."""
-
-    esteps: tuple[EStep, ...]
-    middles: tuple[np.ndarray, ...]
-    prior: HyperPrior
-    n_subjects: int
-    null: bool = False
-    """All models are equally frequent."""
-
-    def look(self, state: _State, threads: int = 1) -> _Step:
-        """Posteriors of people, their models, and the bound."""
-        found, columns = self._modes(state, threads), []
-        for laplace, group in zip(found, state.groups, strict=True):
-            value = laplace.log_evidence(group.log_density(laplace.mode)) + group.log_bias
-            columns.append(np.where(laplace.usable, value, -np.inf))
-        evidence = np.stack(columns, axis=1)
-        equal = np.full(len(self.middles), -np.log(len(self.middles)))
-        weight, total = responsibilities(evidence, equal if self.null else expected_log_frequency(state.alpha))
-        divergence = 0.0 if self.null else frequency_divergence(state.alpha, self.prior.concentration)
-        pairs = zip(state.groups, self.middles, strict=True)
-        divergence += sum(group_divergence(group, middle, self.prior) for group, middle in pairs)
-        return _Step(tuple(found), evidence, weight, float(total.sum() - divergence))
-
-    def _modes(self, state: _State, threads: int) -> list[Laplace]:
-        """Everybody's posterior under each model."""
-        search = lambda estep, group: estep(group.prior(self.n_subjects), 1e-16)  # noqa: E731
-        if threads == 1:
-            return list(map(search, self.esteps, state.groups))
-        # Compilation is most of the first search, and goes on side by side; later ones are quicker without threads.
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(search, self.esteps, state.groups))
-
-    def move(self, step: _Step) -> _State:
-        """Groups and frequencies given people."""
-        parts = zip(step.weight.T, step.laplace, self.middles, strict=True)
-        groups = tuple(updated_group(weight, laplace, middle, self.prior) for weight, laplace, middle in parts)
-        return _State(groups, self.prior.concentration + step.weight.sum(0))
-
-    def run(
-        self, state: _State, max_iter: int, tol: float, report: Any = None, threads: int = 1, settled: float = 0.0
-    ) -> _Run:
-        """To a fixed point, from `state`, or where the bound moves by less than `settled`; compiled in so many threads."""
-        path: list[tuple[_State, _Step, float]] = []
-        for n in range(max_iter):
-            step = self.look(state, 1 if n else threads)
-            new = self.move(step)
-            change = _moved(state, new)
-            path.append((state, step, change))
-            if report:
-                report(n + 1, f"iteration {n + 1}, bound {step.bound:.3f}, change {change:.1e}")
-            if change < tol or (n and abs(step.bound - path[-2][1].bound) < settled):
-                break
-            state = new
-        return _Run(path, change < tol)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Run:
-    """The path of an iteration: states, what was found under each, and by how much the next one differed."""
-
-    path: list[tuple[_State, _Step, float]]
-    converged: bool
-
-    @property
-    def last(self) -> tuple[_State, _Step]:
-        """Where it ended."""
-        return self.path[-1][:2]
-
-    @property
-    def bound(self) -> float:
-        """Of the log evidence, at the end, in nats."""
-        return self.path[-1][1].bound
-
-    def trace(self, names: list[str]) -> dict[str, np.ndarray]:
-        """The path as arrays, a row for each iteration."""
-        states, steps, changes = zip(*self.path, strict=True)
-        out = {"bound": np.array([step.bound for step in steps]), "change": np.array(changes)}
-        out["alpha"] = np.array([state.alpha for state in states])
-        out["responsibilities"] = np.array([step.weight for step in steps])
-        for k, name in enumerate(names):
-            out[f"mean of {name}"] = np.array([state.groups[k].mean for state in states])
-            out[f"precision of {name}"] = np.array([state.groups[k].precision for state in states])
-        return out
-
-
-def _moved(old: _State, new: _State) -> float:
-    """Root mean square change of the groups' means in sds of the group, as the published rule has it, and of frequencies."""
-    steps = [(b.mean - a.mean) * np.sqrt(b.precision) for a, b in zip(old.groups, new.groups, strict=True)]
-    shares = new.alpha / new.alpha.sum() - old.alpha / old.alpha.sum()
-    return float(max(np.sqrt(np.mean(np.concatenate(steps) ** 2)), np.abs(shares).max()))
 
 
 def fit_hbi(
@@ -159,6 +37,7 @@ def fit_hbi(
     starts: int = 1,
     max_iter: int = 500,
     tol: float = 1e-6,
+    accelerate: bool = True,
     beta: float = 1.0,
     shape: float = 0.5,
     rate: float = 0.01,
@@ -186,6 +65,9 @@ def fit_hbi(
     max_iter, tol
         Stop where the group means (in sds of the group, root mean square) and the frequencies change by less than `tol`. The
         published rule stops at 0.01, sooner than the frequencies have settled: what was known there is in ``fit.early``.
+    accelerate
+        Extrapolate steps that have become short, after the published rule stops: where two models explain the same people,
+        there are hundreds of them else. Where they end is the same.
     beta, shape, rate
         The prior of each group: its mean is worth `beta` people at the typical parameters, precisions have a Gamma distribution
         with this shape and rate on the unconstrained scale. The defaults are the published ones.
@@ -231,6 +113,7 @@ def fit_hbi(
         "starts": starts,
         "max_iter": max_iter,
         "tol": tol,
+        "accelerate": accelerate,
         "beta": beta,
         "shape": shape,
         "rate": rate,
@@ -240,17 +123,19 @@ def fit_hbi(
     search = {name: in_standard_units(model) for name, model in given.items()}
     points = [starting_points(model, data, (start or {}).get(name), starts, key) for name, model in search.items()]
     runs, threads = [], min(at_once(model) for model in search.values())
+    first = _first(search, data, prior)
     with progress_line(progress, f"HBI of {len(models)} models", max_iter) as say:
         for at in zip(*points, strict=True):
             iteration = _iteration(search, data, at, prior, seed_of(key))
-            runs.append((iteration, iteration.run(_first(search, data, prior), max_iter, tol, say, threads)))
+            run = iteration.run(first, max_iter, tol, accelerate=accelerate, report=say, threads=threads)
+            runs.append((iteration, run))
             threads = 1
     iteration, run = max(runs, key=lambda one: one[1].bound)
     nothing = None
     if null:
-        state, _ = run.last
+        alike, state = dataclasses.replace(iteration, null=True), _alike(run.last[0], first, prior)
         # Only the bound is asked for, which settles long before groups do that nobody belongs to for sure.
-        nothing = dataclasses.replace(iteration, null=True).run(state, max_iter, tol, settled=SETTLED).bound
+        nothing = alike.run(state, max_iter, tol, accelerate=accelerate, settled=SETTLED).bound
     fit = _as_fit(given, search, data, run, prior, nothing, settings)
     for text in [*fit.problems(), *_apart([one.bound for _, one in runs])]:
         warn(f"fit_hbi: {text}")
@@ -270,14 +155,14 @@ def _require(models: Mapping[str, Model], data: Dataset, max_iter: int) -> None:
 
 def _iteration(
     models: Mapping[str, Model], data: Dataset, points: tuple[np.ndarray, ...], prior: HyperPrior, seed: int
-) -> _Iteration:
+) -> Iteration:
     makers = [estep_maker(model, data, seed=seed, warm=True) for model in models.values()]
     esteps = tuple(make(point) for make, point in zip(makers, points, strict=True))
     middles = tuple(model.typical[0] for model in models.values())
-    return _Iteration(esteps, middles, prior, data.n_subjects)
+    return Iteration(esteps, middles, prior, data.n_subjects)
 
 
-def _first(models: Mapping[str, Model], data: Dataset, prior: HyperPrior) -> _State:
+def _first(models: Mapping[str, Model], data: Dataset, prior: HyperPrior) -> State:
     """Typical groups of equally frequent models."""
     share = data.n_subjects / len(models)
     shape = prior.shape + share / 2
@@ -285,7 +170,14 @@ def _first(models: Mapping[str, Model], data: Dataset, prior: HyperPrior) -> _St
         GroupPosterior(mean, prior.beta + share, shape, shape * sd**2)
         for mean, sd in (model.typical for model in models.values())
     ]
-    return _State(tuple(groups), np.full(len(models), prior.concentration + share))
+    return State(tuple(groups), np.full(len(models), prior.concentration + share))
+
+
+def _alike(ended: State, first: State, prior: HyperPrior) -> State:
+    """Where the iteration with equal frequencies starts: groups that nobody belongs to would take long to leave their prior."""
+    has_people = ended.alpha - prior.concentration >= 1
+    pairs = zip(ended.groups, first.groups, has_people, strict=True)
+    return State(tuple(mine if has else typical for mine, typical, has in pairs), first.alpha)
 
 
 def _apart(bounds: list[float]) -> list[str]:
@@ -300,7 +192,7 @@ def _as_fit(
     given: Mapping[str, Model],
     search: Mapping[str, Model],
     data: Dataset,
-    run: _Run,
+    run: Run,
     prior: HyperPrior,
     bound_null: float | None,
     settings: Mapping[str, Any],
