@@ -224,7 +224,7 @@ def _fields(
     for name, marks in markers.items():
         for column in request.columns.get(name, ()):
             by_column[column] = [*by_column.get(column, ()), *marks]
-    table = CodedTable(seen.columns, tuple(seen.columns), 0, {})
+    table = CodedTable(dict(seen.columns), tuple(seen.columns), 0, {})
     mapped = [column for columns in request.columns.values() for column in columns]
     known = {name: table.without(name, by_column.get(name, ())) for name in mapped}
     found, labels = read_fields(

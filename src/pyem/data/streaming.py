@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -221,7 +222,7 @@ def _pieces(file: TextFile, *, whole: bool) -> Iterator[_Piece]:
             rest = memoryview(block)[cut:]
 
 
-def _filled(stream: BinaryIO, block: bytearray, start: int) -> int:
+def _filled(stream: io.BufferedReader, block: bytearray, start: int) -> int:
     """Read into a block from a place on until it is full or the file ends; returns where what was read ends."""
     while start < len(block) and (n := stream.readinto(memoryview(block)[start:])):
         start += n
@@ -239,7 +240,7 @@ def _require_plain(block: bytearray, end: int, whole: bool) -> None:
         raise Unknown("hexadecimal numbers, which pandas takes for text")
 
 
-def _skip_header(stream: BinaryIO, file: TextFile) -> None:
+def _skip_header(stream: io.BufferedReader, file: TextFile) -> None:
     for _ in range(file.skipped):
         stream.readline()
     line = stream.readline().removeprefix(_BOM).decode()
