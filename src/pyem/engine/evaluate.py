@@ -20,7 +20,19 @@ from jax import Array, lax
 from pyem.data.dataset import Dataset
 from pyem.engine import contexts
 from pyem.engine.derivatives import Derivatives, derivatives
-from pyem.engine.layout import CHUNK_LANES, Batch, Chunk, batch, join, n_cores, over_shards, split, unlay
+from pyem.engine.layout import (
+    CHUNK_LANES,
+    LIGHT,
+    Batch,
+    Chunk,
+    batch,
+    join,
+    n_cells,
+    n_cores,
+    over_shards,
+    split,
+    unlay,
+)
 from pyem.engine.opaque import is_opaque, opaque_log_liks
 from pyem.model.design import CONDITIONS, without_conditions
 from pyem.model.model import Model
@@ -111,7 +123,11 @@ def _shard_log_lik(model: Model, shard: Chunk, x: Array) -> Array:
     return lax.map(lambda args: chunk_log_lik(model, *args), (shard, x))
 
 
-@compiled(0)
+def _has_few_trials(model: Model, shard: Chunk, x: Array) -> bool:
+    return n_cells(shard) <= LIGHT
+
+
+@compiled(0, light=_has_few_trials)
 def _shard_log_lik_draws(model: Model, shard: Chunk, x: Array) -> Array:
     TRACES[model.name, "log_lik_draws"] += 1
     at_once = _draws_at_once(shard.lane_subject.shape[-1])
@@ -139,7 +155,7 @@ LITTLE = 20_000
 
 
 def _is_little(model: Model, shard: Chunk, x: Array) -> bool:
-    return max(leaf.size for part in shard.parts for leaf in jax.tree.leaves(part.trials)) <= LITTLE
+    return n_cells(shard) <= LITTLE
 
 
 @compiled(0, quick=_is_little)

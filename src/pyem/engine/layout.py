@@ -27,6 +27,8 @@ LARGE_STATES = {24: 64, 8: 128}
 """From so many numbers of a state on, fewer: what the reverse sweep keeps of each trial has to stay in the cache, too."""
 WORTH_SHARING = 4096
 """Trials from which on two threads are faster than one."""
+LIGHT = 10_000
+"""Trials of a shard up to which compiling a search takes longer than some hundred searches."""
 STEP_LANES_ELSEWHERE = 16_384
 """`pyem.data.lengths.STEP_LANES` on a graphics card, which has that many lanes at work."""
 
@@ -78,6 +80,11 @@ class Batch(NamedTuple):
         """Those who are in some place."""
         placed = np.concatenate([index.ravel() for index in self.index])
         return placed[placed >= 0]
+
+
+def n_cells(shard: Chunk) -> int:
+    """Trials of a shard, with their padding."""
+    return max(leaf.size for part in shard.parts for leaf in jax.tree.leaves(part.trials))
 
 
 _limit: int | None = None

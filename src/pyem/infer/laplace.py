@@ -13,7 +13,7 @@ from jax import Array, lax
 from pyem.data.dataset import Dataset
 from pyem.engine.derivatives import Derivatives, derivatives
 from pyem.engine.evaluate import chunk_derivatives
-from pyem.engine.layout import Batch, Chunk, batch, join, over_shards, split
+from pyem.engine.layout import LIGHT, Batch, Chunk, batch, join, n_cells, over_shards, split
 from pyem.infer.ending import at_an_end, ended_as, flat_somewhere
 from pyem.infer.kinks import AT_BOUND
 from pyem.infer.newton import Newton
@@ -102,7 +102,12 @@ def _few_contexts(model: Model, solver: Solver, shard: Chunk, *_: Any) -> bool:
     return "counts" in shard.trials and shard.trials.node.size <= FEW_CONTEXTS
 
 
-@compiled(0, 1, quick=_few_contexts)
+def _few_trials(model: Model, solver: Solver, shard: Chunk, *_: Any) -> bool:
+    """Whether a search takes so few milliseconds that most of the time of a fit is that of compiling it."""
+    return n_cells(shard) <= LIGHT
+
+
+@compiled(0, 1, quick=_few_contexts, light=_few_trials)
 def _gaussian_modes(
     model: Model,
     solver: Solver,

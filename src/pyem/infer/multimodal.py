@@ -174,10 +174,10 @@ def _better_modes(
     make: Make, glance: Glance | None, population: Population, laplace: Laplace, at_once: int
 ) -> np.ndarray | None:
     prior, best = population.prior, laplace.mode
-    first = value = _joint(laplace.log_lik, best, prior)
+    first = value = log_joint(laplace.log_lik, best, prior)
     places = places_around(population)
     if glance is not None:
-        joint = lambda log_lik, x: _joint(log_lik, x, prior)  # noqa: E731
+        joint = lambda log_lik, x: log_joint(log_lik, x, prior)  # noqa: E731
         start = promising(glance, joint, laplace, value, places)
         if (start == best).all():
             return None
@@ -189,7 +189,7 @@ def _better_modes(
     else:
         seen = [search(start) for start in places]
     for found in seen:
-        there = np.where(found.usable, _joint(found.log_lik, found.mode, prior), -np.inf)
+        there = np.where(found.usable, log_joint(found.log_lik, found.mode, prior), -np.inf)
         take = there > value + BETTER
         best, value = np.where(take[:, None], found.mode, best), np.where(take, there, value)
     return best if (value > first).any() else None
@@ -256,7 +256,7 @@ def _valley(
     return falls.any(0)
 
 
-def _joint(log_lik: np.ndarray, x: np.ndarray, prior: GaussianPrior) -> np.ndarray:
+def log_joint(log_lik: np.ndarray, x: np.ndarray, prior: GaussianPrior) -> np.ndarray:
     """What an E-step maximises, (..., S), up to a constant."""
     gap = np.sqrt(prior.weight) * (x - prior.mean)
     return log_lik - 0.5 * ((gap @ prior.precision) * gap).sum(-1)

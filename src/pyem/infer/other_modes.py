@@ -9,7 +9,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.errors import list_of
 from pyem.infer.esteps import estep_maker
-from pyem.infer.multimodal import Glance, places_around, promising
+from pyem.infer.multimodal import Glance, log_joint, places_around, promising
 from pyem.infer.natural_prior import PersonPrior
 from pyem.infer.starts import better
 from pyem.model.model import Model
@@ -50,16 +50,19 @@ def other_modes(
     none = np.zeros(len(found.mode))
     if glance is None or not found.usable.any():
         return found, none
-    joint = lambda log_lik, x: log_lik + prior.log_density(x)  # noqa: E731
-    start = promising(
-        glance, joint, found, joint(found.log_lik, found.mode), places_around(_around(model, prior, found))
-    )
+    known = None if prior.population is None else prior.population.prior
+
+    def joint(log_lik: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return log_lik + prior.log_density(x) if known is None else log_joint(log_lik, x, known)
+
+    value = joint(found.log_lik, found.mode)
+    start = promising(glance, joint, found, value, places_around(_around(model, prior, found)))
     moved = (start != found.mode).any(1) & np.isfinite(start).all(1)
     if not moved.any():
         return found, none
     make = estep_maker(model, data, max_steps=max_steps, seed=seed)
     other = prior.modes(make(np.where(moved[:, None], start, found.mode)))
-    values = [joint(one.log_lik, one.mode) for one in (found, other)]
+    values = [value, joint(other.log_lik, other.mode)]
     with np.errstate(invalid="ignore"):
         gain = np.where(moved & other.usable & np.isfinite(values[1]), values[1] - values[0], 0.0)
     gain = np.where(moved & ~np.isfinite(values[0]) & np.isfinite(values[1]), np.inf, gain)

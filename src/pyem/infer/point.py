@@ -127,7 +127,8 @@ def fit_map(
     # Begun here, what it needs is compiled while the search itself is.
     glance = glance_of(model, data) if start is None and not common else None
     told = {"priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior}
-    prior, inside = (given_prior(one, data, **told) for one in (model, search))
+    prior = given_prior(model, data, **told)
+    inside = prior if search is model else given_prior(search, data, **told)
     middle = None if inside.population is None else inside.population.coef[0]
     points = starting_points(search, data, start, starts, key, middle)
     found, trace = _best("MAP", search, data, Priors(prior, inside), points, max_iter, key, progress)

@@ -15,6 +15,8 @@ from jax import Array
 from jax.scipy.special import gammaln
 from jax.typing import ArrayLike
 
+from pyem.model.entries import entry
+
 
 class Distribution(Protocol):
     """What a policy returns: a density that can be sampled."""
@@ -48,7 +50,13 @@ class Categorical(NamedTuple):
         """Log-probability of option `value`, in nats."""
         value = jnp.asarray(value)
         # A column of codes with an empty cell is read as floating-point numbers.
-        return self.log_probs[value.astype(int) if jnp.issubdtype(value.dtype, jnp.inexact) else value]
+        value = value.astype(int) if jnp.issubdtype(value.dtype, jnp.inexact) else value
+        log_probs = self.log_probs
+        if log_probs.ndim != 1 or value.ndim:
+            return log_probs[value]
+        # What is no option has no probability.
+        possible = (value >= 0) & (value < len(log_probs))
+        return jnp.where(possible, entry(log_probs, value), -jnp.inf)
 
     def sample(self, key: Array) -> Array:
         """One random option."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pyem.model.distribution import Categorical
+from pyem.model.entries import entry, with_entry
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
@@ -53,11 +54,14 @@ class _Associability:
 
     def __call__(self, p: Record, state: dict[str, Array], trial: Record) -> tuple[dict[str, Array], dict[str, Array]]:
         c, q, old = trial.choice, state["q"], state["second"]
-        error = trial.reward - q[c]
+        error, before = trial.reward - entry(q, c), entry(old, c)
         surprise = jnp.abs(error) / (p.reward_high - p.reward_low)
-        rate = p.kappa * (1 - p.weight + p.weight * old[c] if self.mixed else old[c])
-        new = {"q": q.at[c].add(rate * error), "second": old.at[c].add(p.eta * (surprise - old[c]))}
-        return new, {"prediction_error": error, "associability": old[c], "learning_rate": rate}
+        rate = p.kappa * (1 - p.weight + p.weight * before if self.mixed else before)
+        new = {
+            "q": with_entry(q, c, q + rate * error),
+            "second": with_entry(old, c, before + p.eta * (surprise - before)),
+        }
+        return new, {"prediction_error": error, "associability": before, "learning_rate": rate}
 
 
 @functools.lru_cache
@@ -126,10 +130,11 @@ BETA_EWA = dataclasses.replace(BETA, mean=-1.5)
 
 def _attraction(p: Record, state: dict[str, Array], trial: Record) -> tuple[dict[str, Array], dict[str, Array]]:
     c, q, n = trial.choice, state["q"], state["second"]
-    experience = p.rho * n[c] + 1
-    value = (p.phi * n[c] * q[c] + trial.reward) / experience
-    new = {"q": q.at[c].set(value), "second": n.at[c].set(experience)}
-    return new, {"prediction_error": trial.reward - q[c], "experience": experience}
+    before, attraction = entry(n, c), entry(q, c)
+    experience = p.rho * before + 1
+    value = (p.phi * before * attraction + trial.reward) / experience
+    new = {"q": with_entry(q, c, value), "second": with_entry(n, c, experience)}
+    return new, {"prediction_error": trial.reward - attraction, "experience": experience}
 
 
 @functools.lru_cache

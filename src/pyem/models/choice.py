@@ -12,6 +12,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from pyem.model.distribution import Categorical
+from pyem.model.entries import entry, with_entry
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
@@ -197,8 +198,8 @@ def value_and_kernel_softmax(p: Record, state: Any, trial: Record) -> Categorica
 
 def value_and_kernel_rule(p: Record, state: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
     """The delta rule for the values, and the kernel's rule for the kernel."""
-    error = trial.reward - state["q"][trial.choice]
-    q = state["q"].at[trial.choice].add(p.alpha * error)
+    error = trial.reward - entry(state["q"], trial.choice)
+    q = with_entry(state["q"], trial.choice, state["q"] + p.alpha * error)
     kernel, _ = kernel_rule(p, state["kernel"], trial)
     return {"q": q, "kernel": kernel}, {"prediction_error": error}
 
@@ -254,9 +255,9 @@ class Forgetting:
 
     def __call__(self, p: Record, q: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
         """The next values (options,), and the prediction error."""
-        error = trial.reward - q[trial.choice]
+        error = trial.reward - entry(q, trial.choice)
         faded = q + p.forget * (worth(self.start, p) - q)
-        return faded.at[trial.choice].set(q[trial.choice] + p.alpha * error), {"prediction_error": error}
+        return with_entry(faded, trial.choice, q + p.alpha * error), {"prediction_error": error}
 
 
 @functools.lru_cache

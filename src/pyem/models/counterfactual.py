@@ -10,6 +10,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jax import Array
 
+from pyem.model.entries import entry, with_entry
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
@@ -73,9 +74,9 @@ class _Update:
     def __call__(self, p: Record, q: Array, trial: Record) -> tuple[Array, dict[str, Array]]:
         c, other = trial.choice, 1 - trial.choice
         outcome, known = self.would(p, trial)
-        error, error_unchosen = trial.reward - q[c], jnp.where(known, outcome - q[other], 0.0)
+        error, error_unchosen = trial.reward - entry(q, c), jnp.where(known, outcome - entry(q, other), 0.0)
         rate, rate_unchosen = _rates(self.rates, p, error, error_unchosen)
-        new = q.at[c].add(rate * error).at[other].add(rate_unchosen * error_unchosen)
+        new = with_entry(with_entry(q, c, q + rate * error), other, q + rate_unchosen * error_unchosen)
         return new, {"prediction_error": error, "prediction_error_unchosen": error_unchosen}
 
 

@@ -12,6 +12,7 @@ from jax import Array
 from jax.scipy.special import log_ndtr
 
 from pyem.model.distribution import Categorical
+from pyem.model.entries import entry, with_entry
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
@@ -64,9 +65,10 @@ def observed(state: dict[str, Array], trial: Record, noise: Array) -> tuple[dict
     """The belief about the option taken after its payoff, whose variance around the mean is `noise`, and what it taught."""
     c = trial.choice
     mean, variance = state["mean"], state["variance"]
-    gain, error = variance[c] / (variance[c] + noise), trial.reward - mean[c]
-    new = {"mean": mean.at[c].add(gain * error), "variance": variance.at[c].multiply(1 - gain)}
-    return new, {"prediction_error": error, "gain": gain, "uncertainty": jnp.sqrt(variance[c])}
+    before = entry(variance, c)
+    gain, error = before / (before + noise), trial.reward - entry(mean, c)
+    new = {"mean": with_entry(mean, c, mean + gain * error), "variance": with_entry(variance, c, variance * (1 - gain))}
+    return new, {"prediction_error": error, "gain": gain, "uncertainty": jnp.sqrt(before)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pyem.model.distribution import Categorical
+from pyem.model.entries import entry, with_entry
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
@@ -76,9 +77,13 @@ class _Learn:
     def __call__(self, p: Record, state: dict[str, Array], trial: Record) -> tuple[dict[str, Array], dict[str, Array]]:
         net, expectancy, c = _net(self.unit, p, trial), state["expectancy"], trial.choice
         utility = _utility(p, net)
-        error = utility - expectancy[c]
-        moved = expectancy.at[c].add(p.A * error)
-        new = moved if self.rule == "delta" else (p.A * expectancy).at[c].add(utility)
+        error = utility - entry(expectancy, c)
+        decayed = p.A * expectancy
+        new = (
+            with_entry(expectancy, c, expectancy + p.A * error)
+            if self.rule == "delta"
+            else with_entry(decayed, c, decayed + utility)
+        )
         return state | {"expectancy": new}, {"utility": utility, "prediction_error": error}
 
 
@@ -159,8 +164,9 @@ class _Persevere:
     def __call__(self, p: Record, state: dict[str, Array], trial: Record) -> tuple[dict[str, Array], dict[str, Array]]:
         new, latents = self.learn(p, state, trial)
         won = _net(self.learn.unit, p, trial) >= 0
-        kept = (p.K * state["perseverance"]).at[trial.choice].add(jnp.where(won, p.epP, p.epN))
-        return new | {"perseverance": kept}, latents
+        kept = p.K * state["perseverance"]
+        perseverance = with_entry(kept, trial.choice, kept + jnp.where(won, p.epP, p.epN))
+        return new | {"perseverance": perseverance}, latents
 
 
 @functools.lru_cache
@@ -219,14 +225,14 @@ class _Represent:
         value, frequency = state["value"], state["frequency"]
         sign, won, others = jnp.sign(net), net >= 0, frequency.shape[-1] - 1
         own, fictive = jnp.where(won, p.alpha_rew, p.alpha_pun), jnp.where(won, p.alpha_pun, p.alpha_rew)
-        error, error_frequency = net - value[c], sign - frequency[c]
+        error, error_frequency = net - entry(value, c), sign - entry(frequency, c)
         moved = frequency + fictive * (-sign / others - frequency)
         new = {
-            "value": value.at[c].add(own * error),
-            "frequency": moved.at[c].set(frequency[c] + own * error_frequency),
-            "perseverance": state["perseverance"].at[c].set(1.0) / 3**p.K,
+            "value": with_entry(value, c, value + own * error),
+            "frequency": with_entry(moved, c, frequency + own * error_frequency),
+            "perseverance": with_entry(state["perseverance"], c, 1.0) / 3**p.K,
         }
-        return new, {"prediction_error": error, "prediction_error_frequency": error_frequency, "value": value[c]}
+        return new, {"prediction_error": error, "prediction_error_frequency": error_frequency, "value": entry(value, c)}
 
 
 @functools.lru_cache

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from pyem.model.distribution import Categorical
+from pyem.model.entries import entry, with_entry
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
@@ -84,23 +85,23 @@ def reward_scale(
 
 def delta_rule(p: Record, q: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
     """Move the value of the chosen option towards the reward."""
-    error = trial.reward - q[trial.choice]
-    return q.at[trial.choice].add(p.alpha * error), {"prediction_error": error}
+    error = trial.reward - entry(q, trial.choice)
+    return with_entry(q, trial.choice, q + p.alpha * error), {"prediction_error": error}
 
 
 def delta_rule_by_sign(p: Record, q: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
     """The delta rule with one learning rate for good news and one for bad."""
-    error = trial.reward - q[trial.choice]
+    error = trial.reward - entry(q, trial.choice)
     alpha = jnp.where(error >= 0, p.alpha_pos, p.alpha_neg)
-    return q.at[trial.choice].add(alpha * error), {"prediction_error": error}
+    return with_entry(q, trial.choice, q + alpha * error), {"prediction_error": error}
 
 
 def recipient_rule(p: Record, q: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
     """Move the value of the chosen option by the prediction errors of three recipients' rewards together."""
-    value = q[trial.choice]
+    value = entry(q, trial.choice)
     errors = {who: trial[f"reward_{who}"] - value for who in RECIPIENTS}
     step = sum(p[f"alpha_{who}"] * error for who, error in errors.items())
-    return q.at[trial.choice].add(step), {f"prediction_error_{who}": error for who, error in errors.items()}
+    return with_entry(q, trial.choice, q + step), {f"prediction_error_{who}": error for who, error in errors.items()}
 
 
 def paired_softmax(p: Record, q: Any, trial: Record) -> Categorical:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pyem.model.distribution import Categorical
+from pyem.model.entries import entry, with_entry
 from pyem.model.model import Model
 from pyem.model.modifiers import with_lapse
 from pyem.model.parameter import Parameter
@@ -51,10 +52,11 @@ class _Update:
         rates = {"win": p.alpha_rew, "loss": p.alpha_pun}
         new, latents = {}, {}
         for kind, value in state.items():
-            error = felt[kind] - value[c]
+            worth = entry(value, c)
+            error = felt[kind] - worth
             kept = value * (1 - p.decay) if self.decays else value
-            new[kind] = kept.at[c].set(value[c] + rates[kind] * error)
-            latents |= {f"prediction_error_{kind}": error, f"value_{kind}": value[c]}
+            new[kind] = with_entry(kept, c, worth + rates[kind] * error)
+            latents |= {f"prediction_error_{kind}": error, f"value_{kind}": worth}
         return new, latents
 
 
