@@ -302,16 +302,18 @@ def test_compare_says_how_frequent_models_and_families_are(two, frame, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "message", "code"),
     [
-        (("--family", "one"), "--family one; a name and its models are expected"),
-        (("--family", "one=nobody"), "is in no family"),
-        (("--groups", "shoe"), "neither a covariate of the fits"),
-        (("--condition", "a=b", "--condition", "c=d"), "leave out RESULTS"),
+        (("--family", "one"), "'one' should look like rl=rw1a1b,rw2a1b", 2),
+        (("--family", "a=b", "--family", "a=c"), "'a' is given twice", 2),
+        (("--condition", "a=b", "--condition", "a=c"), "'a' is given twice", 2),
+        (("--family", "one=nobody"), "is in no family", 1),
+        (("--groups", "shoe"), "neither a covariate of the fits", 1),
+        (("--condition", "a=b", "--condition", "c=d"), "leave out RESULTS", 1),
     ],
 )
-def test_frequencies_that_cannot_be_are_refused(two, words, message):
-    assert message in pyem_command("compare", two[0], *words, code=1).output.replace("\n", " ")
+def test_frequencies_that_cannot_be_are_refused(two, words, message, code):
+    assert message in " ".join(pyem_command("compare", two[0], *words, code=code).output.replace("│", " ").split())
 
 
 def test_compare_refuses_other_data_and_too_few_fits(one, frame, tmp_path):

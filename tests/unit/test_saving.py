@@ -12,8 +12,8 @@ import arviz
 import pytest
 
 import pyem
+from pyem.data.leftovers import remove_leftovers, unfinished
 from pyem.results.first_reading import require_readable
-from pyem.results.leftovers import remove_leftovers, unfinished
 
 OLD = Path(__file__).parents[1] / "data" / "saved_0.1.0"
 

@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pyem.data.leftovers import file_at_once
+
 VARIABLE = "PYEM_CACHE_DIR"
 
 
@@ -79,9 +81,8 @@ def model_catalogue() -> list[dict[str, Any]]:
     if file is not None:
         with contextlib.suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(f".{os.getpid()}.partial")
-            partial.write_text(json.dumps(catalogue), encoding="utf-8")
-            partial.replace(file)
+            with file_at_once(file) as partial:
+                partial.write_text(json.dumps(catalogue), encoding="utf-8")
     return catalogue
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import pyem
+from pyem.cli.options import pairs
 from pyem.cli.spreadsheet import csv_bytes
 
 if TYPE_CHECKING:
@@ -89,11 +90,11 @@ def families_said(family: Sequence[str]) -> dict[str, list[str]] | None:
 
     Raises
     ------
-    ValueError
-        If a word has another form.
+    typer.BadParameter
+        If a word has another form, or a name is given twice.
     """
-    told = _named(family, "--family", "a name and its models are expected", "rl=rw1a1b,rw2a1b")
-    out = {name: [model.strip() for model in models.split(",") if model.strip()] for name, models in told}
+    told = pairs(family, "--family", "rl=rw1a1b,rw2a1b (a name and its models)")
+    out = {name: [model.strip() for model in models.split(",") if model.strip()] for name, models in told.items()}
     return out or None
 
 
@@ -102,23 +103,15 @@ def conditions_said(condition: Sequence[str]) -> dict[str, Path]:
 
     Raises
     ------
+    typer.BadParameter
+        If a word has another form, or a name is given twice.
     ValueError
-        If a word has another form, or there is one condition only.
+        If there is one condition only.
     """
-    told = _named(condition, "--condition", "a name and a folder are expected", "placebo=results")
-    out = {name: Path(folder) for name, folder in told}
+    told = pairs(condition, "--condition", "placebo=results (a name and a folder)")
+    out = {name: Path(folder) for name, folder in told.items()}
     if len(out) < 2:
         raise ValueError("one condition was given; at least two are needed: --condition ... --condition ...")
-    return out
-
-
-def _named(texts: Sequence[str], option: str, expected: str, example: str) -> list[tuple[str, str]]:
-    out = []
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not (name and sign and value):
-            raise ValueError(f"{option} {text}; {expected}, such as {option} {example}")
-        out.append((name, value))
     return out
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyem.cli.spreadsheet import csv_bytes
-from pyem.results.leftovers import file_at_once, folder_at_once, remove_leftovers
+from pyem.data.leftovers import file_at_once, folder_at_once, remove_leftovers
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -74,8 +74,9 @@ def compare(
         random_effects or bool(family) or details is not None,
     )
     if condition:
+        folders = freq.conditions_said(condition)
         freq.check_alone(results, groups, out)
-        sets = {name: _loaded([path], at_least=2) for name, path in freq.conditions_said(condition).items()}
+        sets = {name: _loaded([path], at_least=2) for name, path in folders.items()}
         _told(freq.compare_conditions(sets, request), details, force=force)
         return
     fits = _loaded(results, at_least=2)

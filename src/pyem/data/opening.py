@@ -5,10 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import re
-import secrets
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +17,7 @@ from pyem.data.contrasts import covariates_of
 from pyem.data.counted import Says
 from pyem.data.fields import check_request, names_of, read_fields, sources_of
 from pyem.data.identifiers import alike_notes
+from pyem.data.leftovers import folder_at_once
 from pyem.data.long_table import lanes_from_frame
 from pyem.data.many_files import find_files
 from pyem.data.markers import listed
@@ -138,31 +136,15 @@ def _key(files: Sequence[Path], request: Request, more: Any) -> str:
 
 def _build(folder: Path, source: Source, request: Request, columns: Mapping[str, Any], trials_at_once: int) -> None:
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = folder.with_name(f".{folder.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        partial.mkdir()
+        # Another process may be as far just before.
+        with folder_at_once(folder, stays=(folder / "about.json").exists) as partial:
+            seen = look_through(source, request.subject)
+            split = Split.of(seen.rows, trials_at_once)
+            _partitions(partial, source, request, columns, seen, split)
     except OSError as error:
         raise DataError(
-            f"partitions cannot be written to {str(folder.parent)!r}: {error.strerror}; name another folder, cache="
-        ) from None
-    try:
-        seen = look_through(source, request.subject)
-        split = Split.of(seen.rows, trials_at_once)
-        _partitions(partial, source, request, columns, seen, split)
-        _take_place(partial, folder)
-    except OSError as error:
-        raise DataError(f"partitions could not be written to {str(folder)!r}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _take_place(partial: Path, folder: Path) -> None:
-    try:
-        partial.rename(folder)
-    except OSError:
-        # Another process may have been as far just before.
-        if not (folder / "about.json").exists():
-            raise
+            f"partitions could not be written to {str(folder.parent)!r}: {error.strerror or error}; name another folder, cache="
+        ) from error
 
 
 def _partitions(

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.data.leftovers import file_at_once
 from pyem.data.partitioned import PartitionedDataset
 from pyem.model.model import Model
-from pyem.results.leftovers import file_at_once
 
 VERSION = 1
 """Of what is kept: what others kept cannot be gone on from."""

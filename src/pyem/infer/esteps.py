@@ -14,7 +14,7 @@ from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
 from pyem.infer.differences import Search
 from pyem.infer.multimodal import Glance, JaxESteps, JaxGlance, Make
 from pyem.infer.opaque import OpaqueEStep
-from pyem.infer.partitions import PartitionedESteps, PartitionedGlance
+from pyem.infer.partitions import PartitionedGlance, partitioned_esteps
 from pyem.model.model import Model
 
 SHORT = 10
@@ -47,7 +47,7 @@ def estep_maker(model: Model, data: Dataset, *, max_steps: int = 100, seed: int 
         All E-steps after the first one start from what an earlier one found, so that the SciPy engine need not search widely.
     """
     if isinstance(data, PartitionedDataset):
-        return PartitionedESteps(model, data, max_steps)
+        return partitioned_esteps(model, data, max_steps)
     if not is_opaque(model):
         return JaxESteps(model, data, max_steps)
     likelihood, people = NegativeLogLik(model), people_trials(model, data)

@@ -60,17 +60,20 @@ class JaxESteps:
         Evaluations of one subject in one call, at most.
     solver
         The optimiser.
+    kind
+        Of the E-steps: `JaxEStep`, or `pyem.infer.partitions.PartitionedEStep` of data in partitions.
     """
 
     model: Model
-    data: Dataset
+    data: Any
     max_steps: int = 100
     solver: Solver = DEFAULT
+    kind: Callable[..., EStep] = JaxEStep
 
     def __call__(self, start: np.ndarray, *, short: bool = False) -> EStep:
         """An E-step that starts from given parameters (S, P)."""
         max_steps = min(SHORT, self.max_steps) if short else self.max_steps
-        return JaxEStep(self.model, self.data, start, max_steps=max_steps, solver=self.solver)
+        return self.kind(self.model, self.data, start, max_steps=max_steps, solver=self.solver)
 
 
 class JaxGlance:

@@ -16,42 +16,26 @@ from pyem.engine.evaluate import log_lik_draws
 from pyem.engine.opaque import is_opaque
 from pyem.errors import ModelError
 from pyem.infer.laplace import DEFAULT, TOL, JaxEStep
-from pyem.infer.multimodal import SHORT
+from pyem.infer.multimodal import JaxESteps
 from pyem.infer.solver import Solver
 from pyem.model.model import Model
 from pyem.population.posterior import GaussianPrior, Laplace, joined
 
 
-@dataclasses.dataclass(frozen=True)
-class PartitionedESteps:
-    """Makes E-steps of a model and data in partitions.
+def partitioned_esteps(model: Model, data: PartitionedDataset, max_steps: int = 100) -> JaxESteps:
+    """What makes E-steps of a model and data in partitions.
 
-    Parameters
-    ----------
-    model, data
-        What to fit to what.
-    max_steps
-        Evaluations of one subject in one call, at most.
-    solver
-        The optimiser.
+    Raises
+    ------
+    ModelError
+        If the model is a plain Python function.
     """
-
-    model: Model
-    data: PartitionedDataset
-    max_steps: int = 100
-    solver: Solver = DEFAULT
-
-    def __post_init__(self) -> None:
-        if is_opaque(self.model):
-            raise ModelError(
-                f"model {self.model.name!r} is a plain Python function, which is not evaluated on data in partitions; fit the "
-                "people of one partition, data.partition(0), or write the model with jax.numpy"
-            )
-
-    def __call__(self, start: np.ndarray, *, short: bool = False) -> PartitionedEStep:
-        """An E-step that starts from given parameters (S, P)."""
-        max_steps = min(SHORT, self.max_steps) if short else self.max_steps
-        return PartitionedEStep(self.model, self.data, start, max_steps=max_steps, solver=self.solver)
+    if is_opaque(model):
+        raise ModelError(
+            f"model {model.name!r} is a plain Python function, which is not evaluated on data in partitions; fit the people of "
+            "one partition, data.partition(0), or write the model with jax.numpy"
+        )
+    return JaxESteps(model, data, max_steps, kind=PartitionedEStep)
 
 
 class PartitionedEStep:

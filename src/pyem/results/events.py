@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.data.leftovers import folder_at_once
 from pyem.errors import DataError
 from pyem.results.fit import Fit
-from pyem.results.leftovers import folder_at_once
 
 if TYPE_CHECKING:
     import pandas as pd

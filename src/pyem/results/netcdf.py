@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from pyem.data.leftovers import file_at_once, remove_leftovers
 from pyem.results.first_reading import require_readable
-from pyem.results.leftovers import file_at_once, remove_leftovers
 
 SEAL = b"\0pyem sha256\0"
 """Before the digest of all that comes before it, at the end of a file, where HDF5 does not look."""

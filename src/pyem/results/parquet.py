@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.data.leftovers import folder_at_once
 from pyem.data.partitioned import PartitionedDataset
 from pyem.errors import Unavailable
 from pyem.results.fit import Fit
 from pyem.results.latents import latents_at
-from pyem.results.leftovers import folder_at_once
 
 if TYPE_CHECKING:
     import pandas as pd

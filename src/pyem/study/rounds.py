@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from pyem.data.leftovers import file_at_once, remove_leftovers
 from pyem.errors import counted
 from pyem.infer.progress import count_line, unless_asked
-from pyem.results.leftovers import file_at_once, remove_leftovers
 
 Found = dict[str, np.ndarray]
 """What a round found, arrays by name."""

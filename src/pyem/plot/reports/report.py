@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyem
+from pyem.data.leftovers import file_at_once, remove_leftovers
 from pyem.errors import UndefinedCriterion, counted
 from pyem.plot.reports import citations, findings, lights, methods, sections
 from pyem.plot.reports.content import Document, Items, Lights, Paragraph, Part, Section, code
 from pyem.results.fit import is_fit
 from pyem.results.hbi import HBIFit
-from pyem.results.leftovers import file_at_once, remove_leftovers
 from pyem.study.experiment import at_least_one
 
 if TYPE_CHECKING:

@@ -78,10 +78,13 @@ def file_at_once(path: Path, ending: str = "partial") -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def folder_at_once(path: Path, check: Callable[[], object]) -> Iterator[Path]:
+def folder_at_once(
+    path: Path, check: Callable[[], object] = lambda: None, *, stays: Callable[[], bool] = lambda: False
+) -> Iterator[Path]:
     """A folder to write into that becomes `path`, in place of what was there, only when the block ends well.
 
-    `check` raises where `path` must not be taken; it is asked at the beginning and at the end.
+    `check` raises where `path` must not be taken; it is asked at the beginning and at the end. `stays` says whether what is
+    there at the end, because another process was as far before, is as good and stays.
     """
     remove_leftovers(path)
     check()
@@ -91,15 +94,20 @@ def folder_at_once(path: Path, check: Callable[[], object]) -> Iterator[Path]:
     try:
         yield partial
         check()
-        _take_place(partial, path)
-    except BaseException:
+        _take_place(partial, path, stays)
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
-def _take_place(partial: Path, path: Path) -> None:
-    if not path.exists():
+def _take_place(partial: Path, path: Path, stays: Callable[[], bool]) -> None:
+    try:
+        # Into the place of a folder with something in it nothing can be renamed.
         partial.rename(path)
+        return
+    except OSError:
+        if not path.exists():
+            raise
+    if stays():
         return
     old = unfinished(path, "old")
     path.rename(old)
