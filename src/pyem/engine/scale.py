@@ -17,7 +17,8 @@ from pyem.model.model import Model
 def scaled(model: Model, data: Dataset, *, tell: bool = True) -> Model:
     """`model` on the scale of `data`, as every fit takes it; a model that knows its scale, or has none, as it is.
 
-    What makes a model for a fit, which scales it in turn, leaves the warning to that: `tell` is then False.
+    What makes a model for a fit leaves the warning to that: `tell` is then False. A design is on the scale of the data once its
+    formulas are bound to them, and the fit of it only looks whether outcomes lie outside.
 
     An automatic range of outcomes becomes the range of those observed, and the typical population of regression weights that of
     the pooled data. Outcomes of 0 and 1 change nothing.
@@ -62,6 +63,8 @@ def ready_to_fit(model: Model, data: Dataset, *, in_parts: bool = False) -> Mode
 
 
 def _with_range(model: Model, data: Dataset, *, tell: bool) -> Model:
+    if isinstance(model.reward_range, tuple) and not tell:
+        return model
     seen = observed_range(model, data)
     if isinstance(model.reward_range, tuple):
         low, high = model.reward_range
@@ -69,7 +72,7 @@ def _with_range(model: Model, data: Dataset, *, tell: bool) -> Model:
         if model.from_zero and low == 0 and seen is not None and seen[0] <= 0 <= seen[1]:
             # On the scale of the largest size a loss is as far from 0 as a gain.
             seen = (0.0, max(-seen[0], seen[1]))
-        if tell and seen is not None and (seen[0] < low - slack or seen[1] > high + slack):
+        if seen is not None and (seen[0] < low - slack or seen[1] > high + slack):
             per_range = any(parameter.per_reward for parameter in model.parameters)
             made = "made with reward_range=" if per_range else "made for outcomes within "
             why = (
