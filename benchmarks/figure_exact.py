@@ -30,7 +30,7 @@ def main(path: str = "docs/exact.svg") -> None:
     group = exact.population
     assert group is not None
     made = places(model, data, nodes=None, rng=np.random.default_rng(0))
-    estep = NodeEStep(made.nodes(exact.x, exact.cov, group, np.zeros(20, bool)), group.group)
+    estep = NodeEStep(made.nodes(exact.x, exact.cov, group, np.zeros(20, int)), group.group)
     other = group.with_vector(group.vector + np.array([0.6, -0.6, -0.3, -0.5]))
     axes = [np.linspace(exact.x[WHO, k] - 4, exact.x[WHO, k] + 4, 64) for k in (0, 1)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(1, -1, 2).repeat(20, 0)

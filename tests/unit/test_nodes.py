@@ -7,7 +7,8 @@ from scipy.stats import chisquare, multivariate_normal
 from pyem.engine.mixtures import GroupDraws
 from pyem.engine.nodes import NodeEStep, Nodes, given, log_evidence_narrower, log_evidences
 from pyem.infer.acceleration import newton_step
-from pyem.infer.placing import RULES, mixture
+from pyem.infer.lattices import RULES
+from pyem.infer.placing import mixture
 from pyem.infer.standard_errors import derivative
 from pyem.numerics.lattice import lattice, quasi_random, turned
 from pyem.population.group import FAMILIES, Group

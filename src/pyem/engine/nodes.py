@@ -45,6 +45,25 @@ def log_sum(joint: np.ndarray) -> np.ndarray:
         return base + np.log(np.exp(joint - base[..., None]).sum(-1))
 
 
+class Frame(NamedTuple):
+    """How the lattices of some people were put where they are."""
+
+    middle: np.ndarray
+    """(n, P)"""
+    root: np.ndarray
+    """The factors (n, P, P) by which they were scaled."""
+    radius: float
+    """How far they reach before they are stretched,"""
+    stretch: float
+    """by so much."""
+    cell: float
+    """Variance of a place within the cell of a point, along each axis, before that."""
+
+    def inside(self, x: np.ndarray) -> np.ndarray:
+        """Points (n, K, P) before they were placed, but stretched."""
+        return (x - self.middle[:, None]) @ np.swapaxes(np.linalg.inv(self.root), 1, 2)
+
+
 class Nodes:
     """Points of some people, weighted by the likelihood there and the volume that each stands for.
 
@@ -56,14 +75,12 @@ class Nodes:
         Unconstrained parameters, (n, K, P).
     log_weight
         Log-likelihood plus log volume, (n, K): the sum of what these weigh, times a density, is the integral.
-    root
-        For lattices, the factors (n, P, P) by which they were scaled.
+    frame
+        For lattices, how they were put where they are.
     """
 
-    def __init__(
-        self, people: np.ndarray, x: np.ndarray, log_weight: np.ndarray, root: np.ndarray | None = None
-    ) -> None:
-        self.people, self.x, self.log_weight, self.root = people, x, log_weight, root
+    def __init__(self, people: np.ndarray, x: np.ndarray, log_weight: np.ndarray, frame: object = None) -> None:
+        self.people, self.x, self.log_weight, self.frame = people, x, log_weight, frame
         self.centre = x.mean(1)
         gap = x - self.centre[:, None]
         self.pairs = np.triu_indices(x.shape[2])
@@ -72,10 +89,18 @@ class Nodes:
         self.monomials = np.concatenate([np.ones_like(gap[..., :1]), gap, products], axis=-1)
         self._kept: list[np.ndarray] | None = None
 
+    def without(self, people: np.ndarray) -> Nodes | None:
+        """Those of other people than these; None if there are no others."""
+        others = ~np.isin(self.people, people)
+        if others.all() or not others.any():
+            return self if others.all() else None
+        frame = self.frame and self.frame._replace(middle=self.frame.middle[others], root=self.frame.root[others])
+        return Nodes(self.people[others], self.x[others], self.log_weight[others], frame)
+
     def thinned(self, group: Group, prior: GaussianPrior, negligible: float) -> Nodes:
         """The same points, of which those are left out of sums over many groups that weigh next to nothing under this one."""
         joint = self.joint(group, prior)
-        out = Nodes(self.people, self.x, self.log_weight, self.root)
+        out = Nodes(self.people, self.x, self.log_weight, self.frame)
         with np.errstate(invalid="ignore"):
             out._kept = [np.flatnonzero(~(row < row.max() - negligible)) for row in joint]
         return out

@@ -33,7 +33,7 @@ from pyem.results.sample import SampleFit
 FEW_DRAWS = 100
 """Effective draws of the group below which quantiles are not reliable."""
 NODES = {2: 256}
-"""Points of each person, where more than those of `pyem.infer.placing.RULES` make the posterior of a small group steadier."""
+"""Points of each person, where more than those of `pyem.infer.lattices.RULES` make the posterior of a small group steadier."""
 FOREIGN = 0.01
 """Share of the group's draws that may be evaluated on points made for others."""
 
@@ -143,7 +143,7 @@ def _fit_group(
     population = Units.of(model, exact.population, dict(data.covariates)).population(exact.population)
     posterior = group_posterior(model, population, exact.moments, priors)
     top, cov = mode_of(posterior.log_density(exact.estep.parts), posterior.vector(population))
-    sets = NodeSets(posterior, made, posterior.populations(top[None])[0], exact.moments, exact.estep.parts, exact.hard)
+    sets = NodeSets(posterior, made, posterior.populations(top[None])[0], exact.moments, exact.estep.parts, exact.level)
     clock("mode")
     found = adaptive_importance(sets.log_density, *lopsided(sets.log_density, top, cov), seed=int(rng.integers(2**31)))
     clock("group")

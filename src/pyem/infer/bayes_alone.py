@@ -13,11 +13,11 @@ from pyem.engine.nodes import Nodes, log_sum
 from pyem.errors import ModelError, list_of
 from pyem.infer.alone import alone_args
 from pyem.infer.exact import ENOUGH
+from pyem.infer.lattices import FINEST, MIXED, PLAIN
 from pyem.infer.people_draws import drawn_points, with_moments
 from pyem.infer.placing import Places, mixture, places
 from pyem.infer.setup import Clock, as_result
 from pyem.model.model import Model
-from pyem.numerics.lattice import turned
 from pyem.numerics.rng import generator
 from pyem.population.group import Group
 from pyem.population.population import Population
@@ -28,7 +28,11 @@ from pyem.results.sample import SampleFit
 ROUNDS = 3
 """Times that points are placed around each posterior."""
 AGREE = 0.02
-"""Nats by which the lattice and the mixture may differ; above it, the mixture counts, which reaches all of the prior."""
+"""Nats by which the lattice and the mixture, which reaches all of the prior, may differ; above it, lattices become finer"""
+FINE = 0.002
+"""until two of them differ by less, and the mixture counts if they do not settle,"""
+SURE = 3.0
+"""or settle more than so many of its standard errors away."""
 
 
 def fit_alone(
@@ -51,23 +55,30 @@ def fit_alone(
     chol = np.moveaxis(np.asarray(args.chol), -1, 0)
     x, cov = np.asarray(args.center).T, chol @ np.swapaxes(chol, 1, 2)
     clock("start")
-    everybody = np.zeros(len(x), bool)
+    everybody = np.full(len(x), PLAIN)
     typical = _typical(given, x)
     evidence = before = np.full(len(x), np.nan)
-    for _ in range(ROUNDS if made.rule is not None else 0):
-        (part,) = made.nodes(x, cov, typical, everybody)
+    for turn in range(ROUNDS if made.rule is not None else 0):
+        (part,) = made.nodes(x, cov, typical, everybody, turn)
         before = evidence
         x, cov, evidence, _ = _integrated(model, given, part)
     points, total, centre, width = _mixed(model, given, made, x, cov, typical)
     require_known(model, data, ~np.isfinite(total[1]))
     same = np.abs(total[1] - evidence) < AGREE
-    centre, width = np.where(same[:, None], x, centre), np.where(same[:, None, None], cov, width)
     effective = 1 / (total[0] ** 2).sum(1)
     # Of a lattice, what placing it again changes; of a mixture, at most what independent draws would have.
     error = np.where(same, np.abs(evidence - before) / np.sqrt(2), np.sqrt(1 / effective))
     evidence = np.where(same, evidence, total[1])
+    some = np.flatnonzero(~same) if made.rule is not None else np.empty(0, int)
+    x[~same], cov[~same] = centre[~same], width[~same]
+    if len(some):
+        *finer, apart = _finely(model, given, made, typical, x, cov, some)
+        # A lattice that misses what the mixture reaches settles, too, but elsewhere.
+        right = (apart < AGREE) & (np.abs(finer[2] - evidence[some]) < SURE * error[some])
+        for old, new in zip((x, cov, evidence, error), (*finer, apart), strict=True):
+            old[some[right]] = new[right]
     drawn = points.x[np.arange(len(x))[:, None], drawn_points(total[0], draws, rng)]
-    drawn = with_moments(np.swapaxes(drawn, 0, 1), centre, width)
+    drawn = with_moments(np.swapaxes(drawn, 0, 1), x, cov)
     clock("people")
     trace = _trace(evidence, error, effective, data)
     message = f"everybody integrated over {points.x.shape[1]} points; log evidence {evidence.sum():.3f}"
@@ -95,12 +106,34 @@ def _mixed(
     model: Model, given: NaturalPriors, made: Places, x: np.ndarray, cov: np.ndarray, typical: Population
 ) -> tuple[Nodes, tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
     """Points that reach all of the prior, their probabilities (S, K) and the log evidence (S,), and posterior moments."""
+    cube = made.cube(np.arange(len(x)))
     for _ in range(2):
-        at, log_q = mixture(turned(made.u, made.shift), x, cov, typical.mean, typical.cov, typical.group)
+        at, log_q = mixture(cube, x, cov, typical.mean, typical.cov, typical.group)
         everybody = np.arange(len(x))
         points = Nodes(everybody, at, made.log_lik(everybody, at) - log_q - np.log(at.shape[1]))
         x, cov, evidence, weight = _integrated(model, given, points)
     return points, (weight, evidence), x, cov
+
+
+def _finely(
+    model: Model,
+    given: NaturalPriors,
+    made: Places,
+    typical: Population,
+    mean: np.ndarray,
+    cov: np.ndarray,
+    some: np.ndarray,
+) -> tuple[np.ndarray, ...]:
+    """Moments and log evidence of `some` people (n,) by finer and finer lattices, and how far the last two are apart."""
+    before = apart = np.full(len(some), np.nan)
+    level, found = np.full(len(mean), -1), ()
+    for level[some] in range(MIXED + 1, FINEST):
+        (part,) = made.nodes(mean, cov, typical, level)
+        *found, _ = _integrated(model, given, part)
+        apart, before = np.abs(found[2] - before), found[2]
+        if (apart < FINE).all():
+            break
+    return *found, apart
 
 
 def _integrated(model: Model, given: NaturalPriors, part: Nodes) -> tuple[np.ndarray, ...]:

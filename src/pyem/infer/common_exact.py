@@ -19,7 +19,8 @@ from pyem.engine.nodes import NodeEStep, Nodes, log_lik_at
 from pyem.infer.common import INFORMATION_STEP, Evidence, Point, climbed, units
 from pyem.infer.em_loop import EMRun
 from pyem.infer.exact import THINNEST, less_correlated
-from pyem.infer.placing import RULES, regular, rule_of
+from pyem.infer.lattices import RULES, rule_of
+from pyem.infer.placing import regular
 from pyem.infer.standard_errors import no_wider
 from pyem.model.model import Model
 from pyem.numerics.lattice import lattice

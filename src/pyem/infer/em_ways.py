@@ -49,11 +49,11 @@ class Search:
     seed: int
     cluster: Cluster | None = None
 
-    def exactly(self, run: EMRun, made: Places) -> Exact:
+    def exactly(self, run: EMRun, made: Places, accuracy: float | None) -> Exact:
         """The same with people integrated out over points, from where a run by Laplace approximation ended."""
         make = estep_maker(self.model, self.data, seed=self.seed, warm=True)
         options = {"max_iter": self.max_iter, "tol": self.tol, "accelerate": self.accelerate}
-        return exact_em(made, run, make, seed=self.seed, **options)
+        return exact_em(made, run, make, seed=self.seed, accuracy=accuracy, **options)
 
     def __call__(self, start: np.ndarray, moved: bool, progress: bool | None, keeper: Keeper | None = None) -> EMRun:
         """From `start` (S, P); the group starts at the typical population unless that was `moved`."""
@@ -150,12 +150,13 @@ class OverPoints:
 
     search: Search
     nodes: int | None
+    accuracy: float | None
 
     def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
         """The exact fixed point, with means and spreads of people's posteriors."""
         search = self.search
         made = places(search.model, search.data, nodes=self.nodes, rng=generator(search.seed))
-        exact = search.exactly(run, made)
+        exact = search.exactly(run, made, self.accuracy)
         before = dataclasses.replace(exact.run, population=exact.population, laplace=exact.moments)
         info, spread = information_and_spread(exact, made, run) if standard_errors else (None, None)
         found = estimates(exact, spread, functools.partial(log_lik, search.model, search.data))
@@ -215,7 +216,7 @@ class WithCommonOverPoints:
         return Ended(dataclasses.replace(found.run, laplace=values), found.run, info, found.moments.log_lik)
 
 
-def way_of(search: Search, integrate: Integrate, nodes: int | None) -> Way:
+def way_of(search: Search, integrate: Integrate, nodes: int | None, accuracy: float | None) -> Way:
     """The way that a group and `integrate` ask for.
 
     Raises
@@ -226,9 +227,11 @@ def way_of(search: Search, integrate: Integrate, nodes: int | None) -> Way:
     if integrate == "exact" or search.group.common:
         require_in_memory(search.data)
     if not search.group.common:
-        return OverPoints(search, nodes) if integrate == "exact" else ByLaplace(search)
+        return OverPoints(search, nodes, accuracy) if integrate == "exact" else ByLaplace(search)
     require_traceable(search.model, "fit_em with common parameters")
     if search.boundary_avoiding:
         raise ValueError("boundary_avoiding is not for groups with common parameters; leave it out")
+    if accuracy is not None:
+        raise ValueError("accuracy is not for groups with common parameters; raise nodes instead")
     joint = WithCommon(search)
     return WithCommonOverPoints(joint, nodes) if integrate == "exact" else joint

@@ -16,7 +16,8 @@ import numpy as np
 
 from pyem.engine.nodes import NodeEStep
 from pyem.infer.em_loop import EMRun, run_em
-from pyem.infer.hierarchy import likelihood_of
+from pyem.infer.lattices import BETTER, FINEST, MIXED, PLAIN, points_at
+from pyem.infer.moves import distance, predicted, trusted
 from pyem.infer.multimodal import Make
 from pyem.infer.placing import Places, Scouts, regular
 from pyem.infer.standard_errors import derivative, no_wider, not_vanished
@@ -24,20 +25,23 @@ from pyem.population.population import Population
 from pyem.population.posterior import Laplace, Moments, Status
 from pyem.results.group_rows import group_covariance
 
-SETTLED = 0.01
-"""Points stay where they are once the group has moved by less than this share of its standard error."""
-ROUNDS = 12
+SETTLED = 0.05
+"""Points stay where they are once the group has moved by less than this share of its standard error: other lattices move it."""
+ROUNDS = 15
 """Times that points are placed, at most."""
 UNREACHED, FEW = 0.02, 5.0
 """Share of the evidence beyond the points, and effective number of points, from which a person needs a mixture."""
 FINE = 1e-3
 """The same as a share of the group's sds, where there are so many people that this is more."""
-AGREE = 0.1
-"""Points are placed again if that changes a person's log evidence by more: a standard error, in nats."""
-NEAR = 0.5
-"""Points are judged once the group moves by less than this, in standard errors: around modes they are only roughly right."""
-NARROWEST = 0.02
-"""Points are made for groups no narrower than this share of the typical one, unless people do not differ at all."""
+ACCURACY = 0.05
+"""Standard error of a person's log evidence, in nats, above which there are more points, if nothing else is asked for."""
+NEAR, STILL = 0.5, 0.1
+"""Points are judged once the group moves by less than the first, in standard errors: around modes they are only roughly right;
+and how exact they are once it moves by less than the second."""
+CAUTION = 0.1
+"""Share of an accuracy that was asked for that the difference of two lattices may be without finer ones."""
+MOST = 2**22
+"""Points of one level of care for everybody together, at most: they have to be kept."""
 THINNEST = 0.05
 """The same of groups with correlations, of what is left of an sd given the others: where a correlation nears 1."""
 ROUND, ROUNDED = 0.1, 0.3
@@ -56,8 +60,8 @@ class Exact:
     ----------
     population, estep, moments
         The group, the E-step on the last points, and posterior moments of everybody under the group.
-    hard
-        People with mixtures, (S,).
+    level
+        Everybody's level of care, (S,); see `pyem.infer.lattices`.
     effective, unreached
         Effective number of points of each person, and the share of the evidence beyond them as far as scouts see, (S,).
     run
@@ -67,34 +71,44 @@ class Exact:
     moved
         Distance of the last two groups, in standard errors.
     error
-        Standard error of everybody's log evidence as the last two placings have it, (S,).
+        Standard error of everybody's log evidence, (S,): of lattices as the last two placings have it, of mixtures at most that
+        of independent points.
+    accuracy
+        Above which there are more points, where possible.
     """
 
     population: Population
     estep: NodeEStep
     moments: Moments
-    hard: np.ndarray
+    level: np.ndarray
     effective: np.ndarray
     unreached: np.ndarray
     run: EMRun
     rounds: int
     moved: float
     error: np.ndarray
+    accuracy: float
 
     @property
     def converged(self) -> bool:
         """Whether EM ended and the group stays where it is when points are placed anew."""
-        return self.run.converged and self.moved < 10 * SETTLED
+        return self.run.converged and self.moved < STILL
 
     @property
     def message(self) -> str:
         """How it ended, in words."""
         text = f"{self.run.message}; points placed {self.rounds} times"
-        return text if self.moved < 10 * SETTLED else f"{text}, and the group still moved by {self.moved:.2g} se"
+        if self.moved >= STILL:
+            text += f", and the group still moved by {self.moved:.2g} se"
+        rough = self.error > self.accuracy
+        if rough.any():
+            text += f"; the log evidence of {rough.sum()} subjects is known to {self.error.max():.2g} nats only"
+        return text
 
     def trace(self) -> dict[str, np.ndarray]:
         """The path of the last iteration, and what is known of each person's points."""
-        return {**self.run.trace, "effective_nodes": self.effective, "unreached": self.unreached}
+        known = {"effective_nodes": self.effective, "unreached": self.unreached, "evidence_error": self.error}
+        return {**self.run.trace, **known}
 
 
 Climb = Callable[[NodeEStep, Population], EMRun]
@@ -102,7 +116,7 @@ Climb = Callable[[NodeEStep, Population], EMRun]
 
 
 def exact_em(
-    places: Places, run: EMRun, make: Make, *, seed: int = 0, settled: float = SETTLED, **options: Any
+    places: Places, run: EMRun, make: Make, *, seed: int = 0, accuracy: float | None = None, **options: Any
 ) -> Exact:
     """EM on points, from where EM by Laplace approximation ended.
 
@@ -116,15 +130,15 @@ def exact_em(
         Makes E-steps that find modes, for people whose mode is not the one that was found.
     seed
         Of the scouts.
-    settled
-        Share of its standard error by which the group may still move.
+    accuracy
+        Standard error of a person's log evidence that is asked for.
     **options
         Those of `pyem.infer.em_loop.run_em`.
     """
     population, laplace = wide_enough(places, run.population, run.laplace, make)
     scouts = Scouts(places, population, seed)
     around = first_places(population, laplace, scouts, make)
-    return on_points(places, population, around, scouts, functools.partial(run_em, **options), settled)
+    return on_points(places, population, around, scouts, functools.partial(run_em, **options), SETTLED, accuracy)
 
 
 def on_points(
@@ -134,8 +148,11 @@ def on_points(
     scouts: Scouts,
     climb: Climb,
     settled: float,
+    accuracy: float | None = None,
 ) -> Exact:
     """Climb on points, place them anew around the posteriors that were found, and climb again, until the group stays.
+
+    People whose posterior the points do not cover get a mixture, and those whose evidence they do not tell get more points.
 
     Parameters
     ----------
@@ -147,14 +164,18 @@ def on_points(
         Finds the best group on points.
     settled
         Share of its standard error by which the group may still move.
+    accuracy
+        Standard error of a person's log evidence, in nats, above which there are more points.
     """
     mean, cov = around
-    hard, last = np.full(len(mean), places.rule is None), None
+    level, last = np.full(len(mean), MIXED if places.rule is None else PLAIN), None
+    limit = ACCURACY if accuracy is None else accuracy
+    settled = max(settled, FINE * np.sqrt(len(mean)))
     for rounds in itertools.count(1):
-        parts = places.nodes(mean, cov, population, hard)
+        parts = places.nodes(mean, cov, population, level, rounds)
         estep = NodeEStep(parts, population.group)
         found = climb(estep, population)
-        new, far = _trusted(population, found.population, places.model.typical[1])
+        new, far = trusted(population, found.population, places.model.typical[1])
         before = estep.posterior(population.prior)
         moved = distance(new, population, before, places.model.typical[1])
         if far and rounds < ROUNDS:
@@ -167,33 +188,83 @@ def on_points(
         effective = estep.effective(population.prior)
         mean, wide = _around(moments, population)
         # A few points say little of a covariance, but that it is not much smaller than their cells.
-        cov = np.where((effective < ENOUGH)[:, None, None], wide + places.cell * cov, wide)
+        few = (level == PLAIN) & (effective < ENOUGH)
+        cov = np.where(few[:, None, None], wide + places.cell * cov, wide)
         unreached, _ = scouts.unreached(population, mean, cov, moments.log_lik, places.reach)
         rim = places.rim(parts, estep.weights(population.prior))
-        more = ~hard & ((unreached > UNREACHED) | (rim > places.at_rim) | (effective < FEW)) & moments.usable
-        more &= moved < NEAR
-        error = _disagreement(last, moments, population)
-        settled = max(settled, FINE * np.sqrt(len(mean)))
-        if rounds == ROUNDS or (moved < settled and not more.any() and error.max() < AGREE):
+        lost = (unreached > UNREACHED) | (rim > places.at_rim) | (effective < FEW)
+        lost &= (level == PLAIN) & moments.usable & (moved < NEAR)
+        error = error_between(last, estep, population)
+        if rounds == ROUNDS or (last is not None and moved < settled and not lost.any()):
             break
-        hard, last = hard | more, estep
-    unreached = np.where(hard, 0.0, np.maximum(unreached, rim))
-    judged = _judged(moments, hard, effective)
-    return Exact(population, estep, judged, hard, effective, unreached, found, rounds, moved, error)
+        last, level = estep, np.where(lost, MIXED, level)
+    unreached = np.where(level == PLAIN, np.maximum(unreached, rim), 0.0)
+    ended = Exact(population, estep, moments, level, effective, unreached, found, rounds, moved, error, limit)
+    if places.rule is not None or accuracy is not None:
+        ended = refined(ended, places, (mean, cov), climb, 1.0 if accuracy is None else CAUTION)
+    return dataclasses.replace(ended, moments=_judged(ended.moments, ended.level, ended.effective))
 
 
-def _disagreement(last: NodeEStep | None, moments: Moments, population: Population) -> np.ndarray:
-    """Standard error (S,) of everybody's log evidence, from what the points of the last round say of the same group."""
+def error_between(last: NodeEStep | None, estep: NodeEStep, population: Population) -> np.ndarray:
+    """Standard error (S,) of everybody's log evidence, from what other points, as many, say of the same group.
+
+    That of a mixture is at most that of as many independent points.
+    """
     if last is None:
-        return np.full(len(moments.log_lik), np.inf)
+        return np.full(estep.n_people, np.inf)
+    now, before = (one.posterior(population.prior) for one in (estep, last))
     with np.errstate(invalid="ignore"):
-        change = np.abs(moments.log_lik - last.posterior(population.prior).log_lik) / np.sqrt(2)
-    return np.where(moments.usable, change, 0.0)
+        error = np.abs(now.log_lik - before.log_lik) / np.sqrt(2)
+    for part in estep.parts:
+        if part.frame is None:
+            share = 1 / estep.effective(population.prior)[part.people] - 1 / part.x.shape[1]
+            error[part.people] = np.sqrt(np.maximum(share, 0.0))
+    return np.where(now.usable, error, 0.0)
 
 
-def _judged(moments: Moments, hard: np.ndarray, effective: np.ndarray) -> Moments:
+def refined(found: Exact, places: Places, around: tuple[np.ndarray, np.ndarray], climb: Climb, caution: float) -> Exact:
+    """More and more points for people whose log evidence is not exact enough; those of the others stay.
+
+    The difference of two plain lattices may be small by chance, so it is held against `caution` times what is asked for.
+    """
+    while True:
+        least = found.accuracy * np.where(found.level == PLAIN, caution, 1.0)
+        level = _finer(found.level, (found.error > least) & found.moments.usable, places)
+        if (level == found.level).all():
+            return found
+        found = _with_levels(found, level, places, around, climb)
+
+
+def _with_levels(
+    found: Exact, level: np.ndarray, places: Places, around: tuple[np.ndarray, np.ndarray], climb: Climb
+) -> Exact:
+    """The group on new points for those whose `level` (S,) is another."""
+    some, start = level != found.level, found.population
+    kept = (part.without(np.flatnonzero(some)) for part in found.estep.parts)
+    parts = [part for part in kept if part is not None] + places.nodes(*around, start, np.where(some, level, -1))
+    estep = NodeEStep(parts, start.group)
+    run = climb(estep, start)
+    population, prior = run.population, run.population.prior
+    # Where there were mixtures before, most of the difference is theirs.
+    better = np.where(found.level == MIXED, 1.0, np.sqrt(2) / BETTER)
+    error = np.where(some, better * error_between(found.estep, estep, population), found.error)
+    moments = estep.posterior(prior)
+    moved = max(found.moved, distance(population, start, moments, places.model.typical[1]))
+    told = {"effective": estep.effective(prior), "error": error, "moved": moved}
+    return dataclasses.replace(found, population=population, estep=estep, moments=moments, level=level, run=run, **told)
+
+
+def _finer(level: np.ndarray, rough: np.ndarray, places: Places) -> np.ndarray:
+    """Levels (S,) of care, of which those whose evidence is `rough` get one more, as far as there is room for points."""
+    up = np.maximum(level, MIXED) + 1
+    out = np.where(rough & (up <= FINEST), up, level)
+    plain = places.n_mixed if places.rule is None else places.rule.n
+    return out if sum(points_at(int(care)) for care in out) * plain <= MOST else level
+
+
+def _judged(moments: Moments, level: np.ndarray, effective: np.ndarray) -> Moments:
     """Moments with the status of people whose points do not tell them."""
-    poor = (effective < np.where(hard, ENOUGH, FEW)) & moments.usable
+    poor = (effective < np.where(level > PLAIN, ENOUGH, FEW)) & moments.usable
     return Moments(*moments[:-1], np.where(poor, int(Status.NOT_COVERED), moments.status))
 
 
@@ -250,52 +321,6 @@ def _around(found: Laplace, population: Population) -> tuple[np.ndarray, np.ndar
     return np.where(known[:, None], found.mode, population.mean), cov
 
 
-def predicted(moments: Moments, old: Population, new: Population) -> tuple[np.ndarray, np.ndarray]:
-    """Roughly everybody's posterior mean (S, P) and covariance (S, P, P) under a `new` group, from that under an `old` one."""
-    precision, shift = likelihood_of(moments, dataclasses.replace(old, weight=np.ones_like(old.weight)))
-    prior = np.linalg.inv(new.cov)
-    cov = np.linalg.inv(precision + prior)
-    return np.einsum("spq,sq->sp", cov, shift + new.mean @ prior), (cov + np.swapaxes(cov, 1, 2)) / 2
-
-
-def distance(new: Population, old: Population, moments: Moments, typical: np.ndarray) -> float:
-    """How far two groups are apart, in standard errors of the group's means, roughly."""
-    variance = np.diag(old.cov)
-    own = np.diagonal(moments.cov, axis1=1, axis2=2)
-    within = 1 / np.maximum(1 / own - 1 / variance, 1 / (3 * typical) ** 2)
-    error = np.sqrt((variance + np.median(within, axis=0)) / len(own))
-    sizes = np.maximum(new.design.std(0), new.design.mean(0))
-    steps = [sizes[:, None] * (new.coef - old.coef), (np.linalg.cholesky(new.cov) - np.linalg.cholesky(old.cov)).T]
-    return float(max((np.abs(step) / error).max() for step in steps))
-
-
-def _trusted(old: Population, new: Population, typical: np.ndarray) -> tuple[Population, bool]:
-    """The new group, but no farther from the one that points were made for than they can tell; and whether it is that far."""
-    before, after = np.sqrt(np.diag(old.cov)), np.sqrt(np.diag(new.cov))
-    floor = NARROWEST * typical
-    same = before < 1.5 * old.smallest
-    # Whoever wants to be narrower still than the narrowest is not different at all.
-    gone = ~same & (before <= 1.01 * floor) & (after < before)
-    sd = np.clip(after, np.maximum(0.5 * before, np.minimum(floor, before)), 2 * before)
-    sd = np.where(same | gone, old.smallest, sd)
-    far = gone.any() or (np.abs(np.log(sd / after))[~same] > 1e-6).any()
-    cov = new.cov * np.outer(sd / after, sd / after)
-    if new.correlated:
-        nearer = _near(old, cov)
-        far = far or not np.allclose(nearer, cov, rtol=1e-6, atol=1e-9)
-        cov = nearer
-    return dataclasses.replace(new, cov=cov), bool(far)
-
-
-def _near(old: Population, cov: np.ndarray) -> np.ndarray:
-    """A covariance that in no direction is less than half as wide, or more than twice as wide, as that of the old group."""
-    root = np.linalg.cholesky(old.cov)
-    white = np.linalg.inv(root)
-    values, axes = np.linalg.eigh(white @ cov @ white.T)
-    axes = root @ axes
-    return old.floored((axes * np.clip(values, 0.25, 4.0)) @ axes.T)
-
-
 # -- errors ---------------------------------------------------------------------------------------------------------------
 
 
@@ -335,7 +360,7 @@ def _told_apart(exact: Exact, places: Places, run: EMRun) -> tuple[Population, N
     # Where people do not differ, their posterior is the group's.
     more = np.sqrt(np.diag(wider.cov) / np.diag(exact.population.cov))
     mean, cov = _around(exact.moments._replace(cov=exact.moments.cov * np.outer(more, more)), wider)
-    return wider, NodeEStep(places.nodes(mean, cov, wider, exact.hard), wider.group)
+    return wider, NodeEStep(places.nodes(mean, cov, wider, exact.level), wider.group)
 
 
 def _information_of_one(run: EMRun) -> np.ndarray:

@@ -9,9 +9,9 @@ import numpy as np
 
 from pyem.engine.mixtures import GroupDraws
 from pyem.engine.nodes import Nodes, given, log_evidence_narrower, log_evidences
-from pyem.infer.exact import predicted
 from pyem.infer.group_posterior import GroupPosterior
 from pyem.infer.hierarchy import likelihood_of
+from pyem.infer.moves import predicted
 from pyem.infer.placing import Places, regular
 from pyem.population.population import Population
 from pyem.population.posterior import Moments
@@ -40,8 +40,8 @@ class NodeSets:
         The posterior of the group, and what makes points.
     population, moments, parts
         The group for which the first points were made, everybody's posterior under it, and these points.
-    hard
-        People with mixtures, (S,).
+    level
+        Everybody's level of care, (S,); see `pyem.infer.lattices`.
     """
 
     posterior: GroupPosterior
@@ -49,7 +49,7 @@ class NodeSets:
     population: Population
     moments: Moments
     parts: Sequence[Nodes]
-    hard: np.ndarray
+    level: np.ndarray
 
     def __post_init__(self) -> None:
         from scipy.stats import chi2
@@ -114,8 +114,8 @@ class NodeSets:
         """Draws (n, S, P) of everybody, so many `times` (D,) given each group; everybody's mean and covariance over these."""
         held, design = self._held(draws), self.population.design
         n, p = int(times.sum()), draws.sd.shape[1]
-        x, mean = np.empty((n, len(self.hard), p)), np.empty((n, len(self.hard), p))
-        within = np.zeros((len(self.hard), p, p))
+        x, mean = np.empty((n, len(self.level), p)), np.empty((n, len(self.level), p))
+        within = np.zeros((len(self.level), p, p))
         at = np.repeat(np.arange(len(times)), times)
         for k, mine in self._served(draws, self._owners(draws)):
             parts, which = self._sets[k][1], np.isin(at, mine)
@@ -183,7 +183,7 @@ class NodeSets:
     def _add(self, draw: GroupDraws) -> None:
         (population,) = self.posterior.as_populations(self._held(draw))
         mean, cov = predicted(self.moments, self.population, population)
-        parts = self.places.nodes(mean, regular_cov(mean, cov, population), population, self.hard)
+        parts = self.places.nodes(mean, regular_cov(mean, cov, population), population, self.level, len(self._sets))
         self._keep(population, parts)
 
     def _keep(self, population: Population, parts: Sequence[Nodes]) -> None:

@@ -4,37 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.engine.nodes import NodeEStep, Nodes, log_lik_at, log_sum
+from pyem.engine.nodes import Frame, NodeEStep, Nodes, log_lik_at, log_sum
+from pyem.infer.lattices import MIXED, PLAIN, RULES, Lattices, Rule, points_at, rule_of
 from pyem.model.model import Model
-from pyem.numerics.lattice import cell_variance, lattice, normal_and_t, quasi_random, turned, unstretched
+from pyem.numerics.lattice import normal_and_t, quasi_random, turned, unstretched
 from pyem.numerics.student_t import log_t
 from pyem.population.group import Group
 from pyem.population.population import Population
 from pyem.population.posterior import Moments
 
-
-class Rule(NamedTuple):
-    """How many points a lattice has, how far it reaches, and how its tails are stretched."""
-
-    n: int
-    radius: float
-    stretch: float
-
-
-RULES = {
-    1: Rule(64, 6.0, 0.3),
-    2: Rule(128, 5.5, 0.4),
-    3: Rule(384, 5.0, 0.4),
-    4: Rule(512, 4.5, 0.4),
-    5: Rule(768, 4.3, 0.4),
-}
-"""For each number of parameters; for more there are mixtures only."""
-MIXED = 1024
+MIXTURE = 1024
 """Points of a mixture, for people whom a lattice does not cover; half as many for up to two parameters, twice from six on."""
 NEAR = 0.75
 """Share of a mixture around the person's posterior; the others are from the group."""
@@ -42,8 +25,8 @@ DF = 5.0
 """Degrees of freedom of both."""
 WIDER = 1.2
 """A mixture has this times the posterior's variance."""
-CHEAP = 20_000
-"""Trials up to which everybody's likelihood costs less than compiling that of some of them."""
+CHEAP = 20_000_000
+"""Trials times points up to which everybody's likelihood costs less than compiling that of some of them."""
 RIM = 0.8
 """How wide the rim of a lattice is, in posterior sds."""
 SCOUTS = 128
@@ -54,54 +37,74 @@ LARGE = 1_000_000
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Places:
-    """Makes points for the people of one data set: always the same ones, moved and scaled to where posteriors are.
+    """Makes points for the people of one data set, moved and scaled to where posteriors are.
 
     Parameters
     ----------
     model, data
         Whose likelihood.
-    rule
-        The lattice; None for mixtures only.
-    z, log_volume
-        The points of the lattice before they are placed, (S, n, P), and the log volume of each, (S, n).
-    u, shift
-        Points of the unit cube that mixtures are made of, (m, P + 1), and by how much they are moved for each person, (S, P
-        + 1).
+    lattices
+        Points before they are placed; None for mixtures only.
+    n_mixed
+        Points of a mixture.
+    seed, shift
+        Of the points of the unit cube that mixtures are made of, and by how much they are moved for each person, (S, P + 1).
     """
 
     model: Model
     data: Dataset
-    rule: Rule | None
-    z: np.ndarray
-    log_volume: np.ndarray
-    u: np.ndarray
+    lattices: Lattices | None
+    n_mixed: int
+    seed: int
     shift: np.ndarray
 
-    def nodes(self, mean: np.ndarray, cov: np.ndarray, population: Population, hard: np.ndarray) -> list[Nodes]:
-        """Points around posterior means (S, P) and covariances (S, P, P), and from the group for people who are `hard` (S,)."""
+    @property
+    def rule(self) -> Rule | None:
+        """The plain lattice; None for mixtures only."""
+        return None if self.lattices is None else self.lattices.rule
+
+    def nodes(
+        self, mean: np.ndarray, cov: np.ndarray, population: Population, level: np.ndarray, turn: int = 0
+    ) -> list[Nodes]:
+        """Points around posterior means (S, P) and covariances (S, P, P) for everybody's level of care (S,).
+
+        Lattices of another `turn` are turned and shifted otherwise, so that two of them tell how exact they are. People with a
+        negative level get none.
+        """
         parts = []
-        easy = np.flatnonzero(~hard)
-        if len(easy):
-            x, log_volume = self._lattice(easy, mean, cov)
-            parts.append(Nodes(easy, x, log_volume + self.log_lik(easy, x), np.linalg.cholesky(cov[easy])))
-        some = np.flatnonzero(hard)
-        if len(some):
-            u = turned(self.u, self.shift[some])
-            x, log_q = mixture(u, mean[some], cov[some], population.mean[some], population.cov, population.group)
-            parts.append(Nodes(some, x, self.log_lik(some, x) - log_q - math.log(x.shape[1])))
+        for care in np.unique(level[level >= PLAIN]):
+            some = np.flatnonzero(level == care)
+            if self.lattices is None or care == MIXED:
+                parts.append(self._mixture(some, mean[some], cov[some], population, int(care)))
+            else:
+                parts.append(self._lattice(some, mean[some], cov[some], int(care), turn))
         return parts
 
-    def _lattice(self, who: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        chol = np.linalg.cholesky(cov[who])
-        log_scale = np.log(np.diagonal(chol, axis1=1, axis2=2)).sum(1)
-        return mean[who, None] + self.z[who] @ np.swapaxes(chol, 1, 2), self.log_volume[who] + log_scale[:, None]
+    def _mixture(self, who: np.ndarray, mean: np.ndarray, cov: np.ndarray, population: Population, care: int) -> Nodes:
+        u = self.cube(who, care)
+        x, log_q = mixture(u, mean, cov, population.mean[who], population.cov, population.group)
+        return Nodes(who, x, self.log_lik(who, x) - log_q - math.log(x.shape[1]))
+
+    def cube(self, who: np.ndarray, care: int = MIXED) -> np.ndarray:
+        """Points (n, K, P + 1) of the unit cube, of which those of a mixture are made."""
+        return turned(quasi_random(points_at(care) * self.n_mixed, self.shift.shape[1], self.seed), self.shift[who])
+
+    def _lattice(self, who: np.ndarray, mean: np.ndarray, cov: np.ndarray, care: int, turn: int) -> Nodes:
+        assert self.lattices is not None
+        z, log_volume = self.lattices.of(who, care, turn)
+        root = np.linalg.cholesky(cov)
+        x = mean[:, None] + z @ np.swapaxes(root, 1, 2)
+        log_scale = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(1)[:, None]
+        rule = self.lattices.rule_at(care)
+        frame = Frame(mean, root, rule.radius, rule.stretch, self.lattices.cell(care))
+        return Nodes(who, x, log_volume + log_scale + self.log_lik(who, x), frame)
 
     def log_lik(self, who: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Log-likelihood (n, K) of the people `who` (n,) at points (n, K, P) of theirs."""
         n = self.data.n_subjects
         if len(who) == n:
             return log_lik_at(self.model, self.data, x)
-        if n * len(self.data.valid) <= CHEAP:
+        if self.data.valid.size * x.shape[1] <= CHEAP:
             every = np.repeat(x.mean((0, 1))[None, None], n, 0).repeat(x.shape[1], 1)
             every[who] = x
             return log_lik_at(self.model, self.data, every)[who]
@@ -110,31 +113,31 @@ class Places:
     def rim(self, parts: list[Nodes], weights: list[np.ndarray]) -> np.ndarray:
         """(S,): share of the posterior near the rim of each person's lattice; 0 for mixtures."""
         out = np.zeros(self.data.n_subjects)
-        if self.rule is not None:
-            for part, weight in zip(parts, weights, strict=True):
-                if part.x.shape[1] == self.rule.n:
-                    far = unstretched(self.z[part.people], self.rule.stretch) > self.rule.radius - RIM
-                    out[part.people] = (weight * far).sum(1)
+        for part, weight in zip(parts, weights, strict=True):
+            frame = part.frame
+            if frame is not None:
+                far = unstretched(frame.inside(part.x), frame.stretch) > frame.radius - RIM
+                out[part.people] = (weight * far).sum(1)
         return out
 
     @property
     def cell(self) -> float:
-        """Variance of a place within the cell of a point of the lattice, along each axis; 0 without a lattice."""
-        return 0.0 if self.rule is None else cell_variance(self.rule.n, self.model.n_params, self.rule.radius)
+        """Variance of a place within the cell of a point of the plain lattice, along each axis; 0 without a lattice."""
+        return 0.0 if self.lattices is None else self.lattices.cell(PLAIN)
 
     def scattered(self, part: Nodes, index: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draws (n, D, P) from the cells of points (n, D), and the variance (n, P) that this adds to that of the points.
 
         Points of a mixture are draws themselves, and stay where they are.
         """
-        n = np.arange(len(part.people))[:, None]
-        x = part.x[n, index]
-        if part.root is None or self.rule is None:
-            return x, np.zeros((len(n), x.shape[2]))
-        z, stretch = self.z[part.people[:, None], index], self.rule.stretch
-        inside = np.arcsinh(stretch * z) / stretch + math.sqrt(self.cell) * rng.normal(size=z.shape)
+        x = part.x[np.arange(len(part.people))[:, None], index]
+        frame = part.frame
+        if frame is None:
+            return x, np.zeros((len(x), x.shape[2]))
+        z, stretch = frame.inside(x), frame.stretch
+        inside = np.arcsinh(stretch * z) / stretch + math.sqrt(frame.cell) * rng.normal(size=z.shape)
         step = np.sinh(stretch * inside) / stretch - z
-        return x + step @ np.swapaxes(part.root, 1, 2), self.cell * np.square(part.root).sum(2)
+        return x + step @ np.swapaxes(frame.root, 1, 2), frame.cell * np.square(frame.root).sum(2)
 
     def serve(self, shares: np.ndarray, shift: np.ndarray, roughly: bool) -> np.ndarray:
         """Whether points serve other posteriors than the one that they were made for, (D,).
@@ -175,27 +178,16 @@ class Places:
         return math.sinh(self.rule.stretch * self.rule.radius) / self.rule.stretch
 
 
-def rule_of(dim: int, nodes: int | None) -> Rule | None:
-    """The lattice for `dim` parameters, of `nodes` points if said; None where there is none for as many."""
-    rule = RULES.get(dim)
-    if rule is None or nodes is None:
-        return rule
-    # More points reach farther and lie closer.
-    return rule._replace(n=nodes, radius=rule.radius * (nodes / rule.n) ** (0.4 / dim))
-
-
 def places(model: Model, data: Dataset, *, nodes: int | None, rng: np.random.Generator) -> Places:
     """Points for `data`; with `nodes` of them for each person, or as many as suit the number of parameters."""
     p, s = model.n_params, data.n_subjects
-    mixed = MIXED // 2 if p <= 2 else MIXED if p <= max(RULES) else 2 * MIXED
+    mixed = MIXTURE // 2 if p <= 2 else MIXTURE if p <= max(RULES) else 2 * MIXTURE
     if nodes is not None:
         mixed = max(mixed, nodes)
     rule = rule_of(p, nodes)
-    z, log_volume = np.empty((s, 0, p)), np.empty((s, 0))
-    if rule is not None:
-        z, log_volume = lattice(rule.n, p, rule.radius, rule.stretch, s, rng)
-    u = quasi_random(mixed, p + 1, int(rng.integers(2**31)))
-    return Places(model, data, rule, z, log_volume, u, rng.uniform(size=(s, p + 1)))
+    seeds = [int(seed) for seed in rng.integers(2**31, size=2)]
+    lattices = None if rule is None else Lattices(p, rule, s, seeds[0])
+    return Places(model, data, lattices, mixed, seeds[1], rng.uniform(size=(s, p + 1)))
 
 
 def mixture(

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+ON_POINTS = ("effective_nodes", "unreached", "evidence_error")
+"""What is known of each person's points, where people are integrated out over such."""
+
+
 @final
 @result
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -113,10 +117,11 @@ class PointFit:
         """A row for each subject: natural parameters, their sd, log-likelihood, log evidence, trials and status.
 
         Where people are integrated out exactly, there are the effective number of points of each, ``effective_nodes``, and
-        the share of the evidence that these do not reach, ``unreached``.
+        the share of the evidence that these do not reach, ``unreached``, and the standard error of the log evidence, in nats,
+        ``evidence_error``.
         """
         values = [f"P({name}={v:g})" for name, some in self.model.discrete.items() for v in some]
-        more = {name: self.trace[name] for name in ("effective_nodes", "unreached", *values) if name in self.trace}
+        more = {name: self.trace[name] for name in (*ON_POINTS, *values) if name in self.trace}
         return people_table(self, intervals=False, more=more)
 
     # -- draws ------------------------------------------------------------------------------------------------------------
