@@ -86,7 +86,8 @@ def fit_bayes(
     -----
     ``fit.trace`` has ``log_marginal_likelihood`` and its Monte-Carlo standard error ``log_marginal_likelihood_se`` (in nats),
     ``pareto_k`` of the group's draws, the number of independent draws that they are worth, ``effective_draws``, and for each
-    person ``effective_nodes`` and ``unreached``, the share of the evidence that points do not reach.
+    person ``effective_nodes``, ``unreached``, the share of the evidence that points do not reach, and ``evidence_error``, the
+    standard error of the log evidence given the group.
 
     References
     ----------
@@ -198,6 +199,7 @@ def _trace(found: Weighted, sets: NodeSets, exact: Exact) -> dict[str, np.ndarra
         "people_log_evidence": exact.estep.posterior(sets.population.prior).log_lik,
         "effective_nodes": exact.effective,
         "unreached": exact.unreached,
+        "evidence_error": exact.error,
         "status": exact.moments.status,
     }
 

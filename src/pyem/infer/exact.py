@@ -35,9 +35,8 @@ FINE = 1e-3
 """The same as a share of the group's sds, where there are so many people that this is more."""
 ACCURACY = 0.05
 """Standard error of a person's log evidence, in nats, above which there are more points, if nothing else is asked for."""
-NEAR, STILL = 0.5, 0.1
-"""Points are judged once the group moves by less than the first, in standard errors: around modes they are only roughly right;
-and how exact they are once it moves by less than the second."""
+NEAR = 0.5
+"""Points are judged once the group moves by less than this, in standard errors: around modes they are only roughly right."""
 CAUTION = 0.1
 """Share of an accuracy that was asked for that the difference of two lattices may be without finer ones."""
 MOST = 2**22
@@ -92,13 +91,18 @@ class Exact:
     @property
     def converged(self) -> bool:
         """Whether EM ended and the group stays where it is when points are placed anew."""
-        return self.run.converged and self.moved < STILL
+        return self.run.converged and self.stays
+
+    @property
+    def stays(self) -> bool:
+        """Whether the group hardly moves when points are placed anew."""
+        return bool(self.moved < 2 * max(SETTLED, FINE * np.sqrt(len(self.level))))
 
     @property
     def message(self) -> str:
         """How it ended, in words."""
         text = f"{self.run.message}; points placed {self.rounds} times"
-        if self.moved >= STILL:
+        if not self.stays:
             text += f", and the group still moved by {self.moved:.2g} se"
         rough = self.error > self.accuracy
         if rough.any():
