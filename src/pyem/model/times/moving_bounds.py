@@ -27,6 +27,7 @@ import numpy as np
 from jax import Array, lax
 
 from pyem.model.times import wiener_series as series
+from pyem.model.times.early_passage import log_weight
 from pyem.model.times.tails import log_positive
 
 LAST = 10.0
@@ -37,9 +38,12 @@ STRONGEST = 30.0
 """Of the potential in one step."""
 SMALLEST = 0.02
 """Share of their first distance at which bounds end."""
-_UNSEEN = math.log(1e-8)
-_EARLY = 0.03
-"""Of ``tau``: earlier the modes do not tell the density."""
+_UNSEEN = 1e-6
+"""Of the flux through a bound, for modes of length one: below, rounding and what is left out are too large a part of it."""
+_SHARP = 33.0
+"""Precision on the scale of the bounds above which the modes do not tell the density."""
+_CLEAR = 7.5
+"""Standard deviations from a bound at which it is not felt."""
 Bound = Callable[[Array], Array]
 """From seconds since the start to the distance of a bound, as a share of the first one."""
 
@@ -68,14 +72,22 @@ class Height(NamedTuple):
 
 
 def height(bound: Bound, half: Array, time: Array) -> Height:
-    """The distance ``h`` of a bound, with its derivatives; the bound ends where it is nearly closed."""
+    """The distance ``h`` of a bound, with its derivatives; a bound that has nearly closed is led smoothly to where it ends."""
     time = jnp.maximum(time, 0.0)
     ones = jnp.ones_like(time)
-    first = lambda at: jax.jvp(bound, (at,), (ones,))  # noqa: E731
-    (share, slope), (_, curve) = jax.jvp(first, (time,), (ones,))
-    open_ = share > SMALLEST
-    pick = lambda value, other: half * jnp.where(open_, value, other)  # noqa: E731
-    return Height(pick(share, SMALLEST), pick(slope, 0.0), pick(curve, 0.0))
+    ended = lambda at: half * _ended(bound(at))  # noqa: E731
+    first = lambda at: jax.jvp(ended, (at,), (ones,))  # noqa: E731
+    (h, slope), (_, curve) = jax.jvp(first, (time,), (ones,))
+    return Height(h, slope, curve)
+
+
+def _ended(share: Array) -> Array:
+    """What remains of a distance: all of it above twice the smallest one, from there on never less than that.
+
+    With two derivatives, so that likelihoods of responses that a bound leaves no time for show the way back.
+    """
+    u = jnp.clip(share / (2 * SMALLEST), 0.0, 1.0)
+    return jnp.where(share > 2 * SMALLEST, share, 2 * SMALLEST * (0.5 + u**3 - 0.5 * u**4))
 
 
 def solved(bound: Bound, half: Array, start: Array) -> Moving:
@@ -87,42 +99,102 @@ def solved(bound: Bound, half: Array, start: Array) -> Moving:
     over = lambda values: (values * weight).sum(1) * width / 2  # noqa: E731
     steps, pulls = over(at.h**-2), over(0.5 * at.h * at.curve)
     tau = jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
-    return Moving(tau, _ratios(tau, steps, pulls, start))
+    first, *rest = height(bound, half, jnp.zeros(())), height(bound, half, jnp.asarray(edges[1:]))
+    free = _free(rest[0], first, start, jnp.asarray(edges[1:]))
+    found, known = _late(steps, pulls, start, free)
+    ends = jnp.array([-1.0, 1.0])[:, None]
+    plain = series.log_density(tau[1:], 0.0, 2.0, jnp.stack([1 + start, 1 - start])[:, None] / 2)
+    early = _early(bound, half, start, jnp.asarray(edges[1:]), tau[1:], ends)
+    ratio = jnp.where(known & (free.precision < _SHARP), found - plain, early)
+    return Moving(tau, jnp.concatenate([jnp.zeros((2, 1)), ratio], axis=1))
 
 
-def _ratios(tau: Array, steps: Array, pulls: Array, start: Array) -> Array:
-    """Log of the density with the potential over that without it, at the lower and the upper bound, (2, point).
+class Free(NamedTuple):
+    """The density on the scale of the bounds before these are felt, at each point of the grid: a Gaussian.
+
+    Parameters
+    ----------
+    mean, precision, log_size
+        Of the Gaussian, and the logarithm of its integral.
+    holds
+        Whether no bound has been felt by then.
+    """
+
+    mean: Array
+    precision: Array
+    log_size: Array
+    holds: Array
+
+
+def _free(at: Height, first: Height, start: Array, time: Array) -> Free:
+    """Of bounds `at` some times after they were `first`."""
+    begin = start * first.h
+    precision = at.h**2 / time - at.h * at.slope
+    sharp = jnp.where(precision > 1.0, precision, 1.0)
+    mean = at.h * begin / time / sharp
+    exponent = 0.5 * sharp * mean**2 - 0.5 * begin**2 / time - 0.5 * first.h * first.slope * start**2
+    log_size = exponent + 0.5 * jnp.log(at.h * first.h / (time * sharp))
+    clear = (precision > 1.0) & ((1 - jnp.abs(mean)) * jnp.sqrt(sharp) > _CLEAR)
+    return Free(mean, sharp, log_size, jnp.cumprod(clear.astype(int)) > 0)
+
+
+def _late(steps: Array, pulls: Array, start: Array, free: Free) -> tuple[Array, Array]:
+    """Log-densities at the lower and the upper bound, (2, point), and where they are told by what is left of the modes.
 
     In each step what is of first order in the potential is exact, and the rest is split from the diffusion.
     """
     rates, squares, rotation, flux = _modes()
     diagonal, mixing = _mixing(rates, squares, rotation)
-    first = jnp.sin(np.arange(1, MODES + 1) * math.pi * (start + 1) / 2)
+    k = np.arange(1, MODES + 1) * math.pi / 2
 
-    def step(carry: tuple[Array, Array], inputs: tuple[Array, Array]) -> Any:
+    def step(carry: tuple[Array, Array], inputs: tuple[Array, Array, Free]) -> Any:
         modes, log_size = carry
-        time, pull = inputs
+        time, pull, free = inputs
         half = jnp.exp(-0.5 * (rates - rates[0]) * time)
         left = half**2 * modes
         once = pull * (diagonal * left + (mixing @ left - half**2 * (mixing @ modes)) / time)
         more = jnp.expm1(pull * squares) - pull * squares
         modes = left + once + half * (rotation @ (more * (rotation.T @ (half * modes))))
+        spread = jnp.exp(-0.5 * k**2 / free.precision) * jnp.sin(k * (free.mean + 1))
+        modes = jnp.where(free.holds, spread, modes)
+        log_size = jnp.where(free.holds, free.log_size, log_size - rates[0] * time)
         size = jnp.sqrt((modes**2).sum())
-        log_size = log_size + jnp.log(size) - rates[0] * time
-        return (modes / size, log_size), log_positive(jnp.asarray(flux) @ (modes / size)) + log_size
+        modes, log_size = modes / size, log_size + jnp.log(size)
+        out = jnp.asarray(flux) @ modes
+        return (modes, log_size), (log_positive(out) + log_size, out > _UNSEEN)
 
     # No exponential overflows; pulls so strong are beyond what the steps can follow.
-    _, found = lax.scan(step, (first, jnp.zeros(())), (steps, jnp.clip(pulls, -STRONGEST, STRONGEST)))
-    ends = jnp.array([-1.0, 1.0])[:, None]
-    plain = series.log_density(tau[1:], 0.0, 2.0, jnp.stack([1 + start, 1 - start])[:, None] / 2)
-    # Early on the way to a bound is a straight line but for a little noise.
-    path = (start**2 + start * ends + 1) / 3 + tau[1:] / 6
-    early = (plain < _UNSEEN) | (tau[1:] < _EARLY)
-    # ``y**2`` is between 0 and 1, and so is what the potential makes of any path between these (Feynman and Kac). Where the
-    # steps are too long for it, far from any bounds that people have, they would say otherwise.
-    least, most = jnp.cumsum(jnp.minimum(pulls, 0.0)), jnp.cumsum(jnp.maximum(pulls, 0.0))
-    ratio = jnp.where(early, jnp.cumsum(pulls) * path, jnp.clip(found.T - plain, least, most))
-    return jnp.concatenate([jnp.zeros((2, 1)), ratio], axis=1)
+    pulls = jnp.clip(pulls, -STRONGEST, STRONGEST)
+    first = (jnp.sin(k * (start + 1)), jnp.zeros(()))
+    _, (found, seen) = lax.scan(step, first, (steps, pulls, free))
+    return found.T, seen.T
+
+
+def _early(bound: Bound, half: Array, start: Array, time: Array, tau: Array, ends: Array) -> Array:
+    """The logarithm of the ratio of densities where one bound only can have been met, at both bounds, (2, point)."""
+    at, begin = height(bound, half, time), height(bound, half, jnp.zeros(()))
+    distance = half * (1 - start * ends)
+    steep = _squared_slopes(bound, half, time)
+    bends = jnp.stack([log_weight(lambda s: height(bound, half, s).curve, far, time) for far in distance[:, 0]])
+    real = jnp.log(distance) - 1.5 * jnp.log(time) - distance**2 / (2 * time)
+    real = real - begin.slope * distance - 0.5 * steep + bends
+    share = 1 - start * ends
+    scaled = jnp.log(share) - 1.5 * jnp.log(tau) - share**2 / (2 * tau)
+    return real - scaled - _scale(at, begin, start)
+
+
+def _squared_slopes(bound: Bound, half: Array, time: Array) -> Array:
+    """The integral of the squared slope of a bound up to each time."""
+    x, weight = np.polynomial.legendre.leggauss(4)
+    steps = jnp.diff(time, prepend=0.0)
+    at = height(bound, half, (time - steps)[:, None] + steps[:, None] * (x + 1) / 2)
+    return jnp.cumsum((at.slope**2 * weight).sum(1) * steps / 2)
+
+
+def _scale(at: Height, begin: Height, start: Array) -> Array:
+    """Logarithm of what the scale of the bounds makes of a density."""
+    bend = 0.5 * (begin.h * begin.slope * start**2 - at.h * at.slope)
+    return bend - 1.5 * jnp.log(at.h) - 0.5 * jnp.log(begin.h)
 
 
 def _modes() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -153,13 +225,11 @@ def log_density(
     tau, ratio = _between(bound, moving, half, time)
     w = jnp.stack([1 + start, 1 - start]) / 2
     plain = series.log_density(tau, 0.0, 2.0, w)
-    bend = 0.5 * (begin.h * begin.slope * start**2 - at.h * at.slope)
-    scale = -1.5 * jnp.log(at.h) - 0.5 * jnp.log(begin.h)
     path = jnp.array([-1.0, 1.0]) * at.h - start * begin.h
     seconds = jnp.maximum(time, 0.0)
     spread = 1.0 if sv is None else 1 + sv**2 * seconds
     pushed = v * path - 0.5 * v**2 * seconds + (0.0 if sv is None else 0.5 * (sv * path) ** 2)
-    moved = ratio + bend + scale + pushed / spread - 0.5 * jnp.log(spread)
+    moved = ratio + _scale(at, begin, start) + pushed / spread - 0.5 * jnp.log(spread)
     # What is impossible stays so, whatever the rest says.
     possible = tau > series.EARLIEST * (2 * w) ** 2
     return plain + jnp.where(possible, moved, jnp.clip(moved, -500.0, 500.0))
