@@ -66,8 +66,7 @@ THETA = Parameter(
     Interval(0, 1.5),
     "angle of the bounds, in radians: their distance from the middle shrinks by tan(theta) a second",
 )
-# Of bounds that collapse much faster from far away the solver makes far too much: early on it takes their potential as even.
-RATE = Parameter("rate", Interval(0, 2), "rate at which the bounds collapse, a second", mean=-1.1, sd=0.5)
+RATE = Parameter("rate", Interval(0, 5), "rate at which the bounds collapse, a second", mean=-2.2, sd=0.5)
 BOUNDS = {
     "angle": MovingBound(_angle, (dataclasses.replace(THETA, mean=-1.4, sd=0.5),), "angle"),
     "exponential": MovingBound(_exponential, (RATE,), "exponential"),

@@ -3,8 +3,10 @@
 The bounds are ``+h(time)`` and ``-h(time)``. On the scale of the bounds, ``y = x / h``, and of the time ``tau``, the integral
 of ``1 / h**2``, the process without drift is a Wiener process between -1 and 1 but for a potential, ``h'' h**3 y**2 / 2``: the
 slope of the bounds and the factor of the scale are exact. So bounds that are straight lines have a solution in closed form;
-for all others the potential is solved for on a grid, as the ratio of the density to that without it, which is smooth. Drift,
-and its variance between trials, multiply the density exactly (Girsanov).
+for all others the potential is solved for on a grid, as the ratio of the density to that without it, which is smooth. Before
+the bounds are felt the density is Gaussian, which the grid starts from; and as long as one bound only can have been met, its
+density is that of `pyem.model.times.early_passage`. Drift, and its variance between trials, multiply the density exactly
+(Girsanov).
 
 References
 ----------
@@ -27,7 +29,7 @@ import numpy as np
 from jax import Array, lax
 
 from pyem.model.times import wiener_series as series
-from pyem.model.times.early_passage import log_weight
+from pyem.model.times.early_passage import log_reached
 from pyem.model.times.tails import log_positive
 
 LAST = 10.0
@@ -38,9 +40,9 @@ STRONGEST = 30.0
 """Of the potential in one step."""
 SMALLEST = 0.02
 """Share of their first distance at which bounds end."""
-_UNSEEN = 1e-6
+_UNSEEN = 1e-4
 """Of the flux through a bound, for modes of length one: below, rounding and what is left out are too large a part of it."""
-_SHARP = 33.0
+_SHARP = 7.0
 """Precision on the scale of the bounds above which the modes do not tell the density."""
 _CLEAR = 7.5
 """Standard deviations from a bound at which it is not felt."""
@@ -99,8 +101,8 @@ def solved(bound: Bound, half: Array, start: Array) -> Moving:
     over = lambda values: (values * weight).sum(1) * width / 2  # noqa: E731
     steps, pulls = over(at.h**-2), over(0.5 * at.h * at.curve)
     tau = jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
-    first, *rest = height(bound, half, jnp.zeros(())), height(bound, half, jnp.asarray(edges[1:]))
-    free = _free(rest[0], first, start, jnp.asarray(edges[1:]))
+    begin, later = height(bound, half, jnp.zeros(())), height(bound, half, jnp.asarray(edges[1:]))
+    free = _free(later, begin, start, jnp.asarray(edges[1:]))
     found, known = _late(steps, pulls, start, free)
     ends = jnp.array([-1.0, 1.0])[:, None]
     plain = series.log_density(tau[1:], 0.0, 2.0, jnp.stack([1 + start, 1 - start])[:, None] / 2)
@@ -173,22 +175,11 @@ def _late(steps: Array, pulls: Array, start: Array, free: Free) -> tuple[Array, 
 def _early(bound: Bound, half: Array, start: Array, time: Array, tau: Array, ends: Array) -> Array:
     """The logarithm of the ratio of densities where one bound only can have been met, at both bounds, (2, point)."""
     at, begin = height(bound, half, time), height(bound, half, jnp.zeros(()))
-    distance = half * (1 - start * ends)
-    steep = _squared_slopes(bound, half, time)
-    bends = jnp.stack([log_weight(lambda s: height(bound, half, s).curve, far, time) for far in distance[:, 0]])
-    real = jnp.log(distance) - 1.5 * jnp.log(time) - distance**2 / (2 * time)
-    real = real - begin.slope * distance - 0.5 * steep + bends
+    far, bend = (lambda s: height(bound, half, s).h), (lambda s: height(bound, half, s).curve)
+    real = log_reached(far, bend, start * half, time)
     share = 1 - start * ends
-    scaled = jnp.log(share) - 1.5 * jnp.log(tau) - share**2 / (2 * tau)
+    scaled = jnp.log(share) - 1.5 * jnp.log(tau) - share**2 / (2 * tau) - 0.5 * math.log(2 * math.pi)
     return real - scaled - _scale(at, begin, start)
-
-
-def _squared_slopes(bound: Bound, half: Array, time: Array) -> Array:
-    """The integral of the squared slope of a bound up to each time."""
-    x, weight = np.polynomial.legendre.leggauss(4)
-    steps = jnp.diff(time, prepend=0.0)
-    at = height(bound, half, (time - steps)[:, None] + steps[:, None] * (x + 1) / 2)
-    return jnp.cumsum((at.slope**2 * weight).sum(1) * steps / 2)
 
 
 def _scale(at: Height, begin: Height, start: Array) -> Array:

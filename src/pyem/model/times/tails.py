@@ -21,7 +21,7 @@ SOONEST = 1e-9
 """Seconds; nothing is decided sooner."""
 HALF_DIGIT = 2.0**-53
 TINY = 1e-100
-"""Below, the derivatives of a logarithm would overflow in reverse mode, up to the third one; where it is of use it is larger."""
+"""Of what is scaled; below, the derivatives of a logarithm, up to the third one, would overflow in reverse mode."""
 _FAR, _FAR_SINGLE = 20.0, 8.0
 _SHORT = 1.0
 _SERIES = (-1.0, 3.0, -15.0, 105.0, -945.0, 10395.0, -135135.0, 2027025.0)
