@@ -114,7 +114,7 @@ def solved(bound: Bound, half: Array, start: Array) -> Moving:
 class Free(NamedTuple):
     """The density on the scale of the bounds before these are felt, at each point of the grid: a Gaussian.
 
-    Parameters
+    Attributes
     ----------
     mean, precision, log_size
         Of the Gaussian, and the logarithm of its integral.
