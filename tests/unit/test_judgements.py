@@ -13,7 +13,7 @@ from scipy import stats
 
 import pyem
 from pyem import DataError, Dataset, models
-from pyem.model.ratings import log_between
+from pyem.model.ratings import Steps, log_between
 from pyem.results.identity import follow
 
 
@@ -30,21 +30,34 @@ K = RNG.binomial(N, np.repeat(RNG.uniform(0.3, 0.8, 5), 24))
 # -- distributions --------------------------------------------------------------------------------------------------------
 
 
-def test_between_two_thresholds_in_both_tails():
-    bounds = np.array([-9.0, -8.0, 0.0, 1e-5, 8.0, 9.0])
+@pytest.mark.parametrize("bounds", [[-9.0, -8.0, 0.0, 1e-5, 8.0, 9.0], [-38.0, 34.0], [-31.0, 60.0]])
+def test_between_two_thresholds_in_both_tails(bounds):
+    bounds = np.array(bounds)
     with jax.enable_x64(True):
         found = np.exp(log_between(jnp.asarray(bounds), "probit"))
     low, high = np.append(-np.inf, bounds), np.append(bounds, np.inf)
     flip = low + high > 0
     low, high = np.where(flip, -high, low), np.where(flip, -low, high)
-    np.testing.assert_allclose(found, stats.norm.cdf(high) - stats.norm.cdf(low), rtol=1e-9)
+    np.testing.assert_allclose(found, stats.norm.cdf(high) - stats.norm.cdf(low), rtol=1e-9, atol=1e-300)
+
+
+@pytest.mark.parametrize("border", [-50.0, -1.0, 0.0, 2.5, 9.0])
+def test_steps_beyond_a_border_are_shares_of_what_is_beyond_it(border):
+    bounds = np.cumsum([border, 0.5, 0.0, 40.0])
+    with jax.enable_x64(True):
+        steps = Steps(jnp.asarray(border), jnp.diff(jnp.asarray(bounds)))
+        found = np.exp(steps.logits)
+        slope = jax.jacfwd(lambda at: steps._replace(border=at).logits)(jnp.asarray(border))
+    above = stats.norm.sf(np.append(bounds, np.inf))
+    np.testing.assert_allclose(found, -np.diff(above) / above[0], rtol=1e-9, atol=1e-300)
+    assert np.isfinite(slope[[0, 2, 3]]).all()
 
 
 def test_a_negative_binomial_without_end_is_poisson_and_other_counts_are_impossible():
     with jax.enable_x64(True):
         found = [float(pyem.NegativeBinomial(1.0, 25.0).log_prob(y)) for y in (0, 3, 9)]
         impossible = [float(pyem.NegativeBinomial(1.0, 1.0).log_prob(y)) for y in (-1, 0.5)]
-    np.testing.assert_allclose(found, stats.poisson.logpmf([0, 3, 9], np.e), rtol=1e-9)
+    np.testing.assert_allclose(found, stats.poisson.logpmf([0, 3, 9], np.e), rtol=1e-9, atol=1e-300)
     assert impossible == [-np.inf, -np.inf]
 
 

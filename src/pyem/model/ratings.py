@@ -15,6 +15,8 @@ Link = Literal["logit", "probit"]
 """Whether what is judged has logistic or standard normal noise."""
 SMALL = 1e-150
 """Thresholds that rounding has put together are this far apart; the square of its inverse is still a number."""
+FAR = 100.0
+"""Normal noise does not come so far: what lies beyond it counts nothing beside what does not."""
 
 
 class Beta(NamedTuple):
@@ -95,6 +97,47 @@ class Ordinal(NamedTuple):
         return jax.random.categorical(key, self.logits, axis=-1)
 
 
+class Steps(NamedTuple):
+    """Ordered categories 0, 1, ... K - 1 of normal noise that is known to lie above a `border`, of the widths `steps` from there on.
+
+    There are K - 1 widths; the last category has no end. A category without width is impossible. All categories are counted from the
+    noise's mean, which is 0.
+
+    References
+    ----------
+    Maniscalco, B., & Lau, H. (2012). A signal detection theoretic approach for estimating metacognitive sensitivity from
+    confidence ratings. Consciousness and Cognition, 21(1), 422-430. https://doi.org/10.1016/j.concog.2011.09.021
+
+    Examples
+    --------
+    >>> [round(float(p), 3) for p in jnp.exp(Steps(jnp.asarray(0.0), jnp.array([1.0])).logits)]
+    [0.683, 0.317]
+    """
+
+    border: Array
+    steps: Array
+
+    @property
+    def logits(self) -> Array:
+        """Log-probabilities of all categories, last axis, in nats."""
+        levels = jnp.arange(self.steps.shape[-1] + 1)
+        return jax.vmap(self.log_prob)(levels)
+
+    def log_prob(self, value: ArrayLike) -> Array:
+        """Log-probability of the category `value`, in nats: of one category, as others take as long and are not asked for."""
+        levels = jnp.arange(self.steps.shape[-1])
+        low = self.border + jnp.where(levels < value, self.steps, 0.0).sum(-1)
+        width = jnp.where(levels == value, self.steps, 0.0).sum(-1)
+        last = value == self.steps.shape[-1]
+        high = jnp.where(last, jnp.maximum(low, 0.0) + FAR, low + width)
+        inside = _normal_inside(low, high) - log_ndtr(-self.border)
+        return jnp.where(last | (width > 0), inside, -jnp.inf)
+
+    def sample(self, key: Array) -> Array:
+        """One random category."""
+        return jax.random.categorical(key, self.logits, axis=-1)
+
+
 def log_between(bounds: Array, link: Link) -> Array:
     """Log-probabilities that noise falls below, between and above increasing `bounds` (..., K - 1): (..., K), in nats.
 
@@ -123,7 +166,7 @@ def _normal_inside(low: Array, high: Array) -> Array:
     as_density = jnp.log(jnp.where(narrow, width, 1.0)) - 0.5 * middle**2 - 0.5 * math.log(2 * math.pi) + curved
     far = jnp.where(narrow, near - 1.0, far)
     # The far end of a wide interval counts nothing; far away its logarithm would have no derivative.
-    far = jnp.maximum(far, near - 40.0)
+    far = jnp.maximum(far, jnp.minimum(near, 0.0) - 40.0)
     wide = log_ndtr(near) + _log1mexp(log_ndtr(near) - log_ndtr(far))
     return jnp.where(narrow, as_density, wide)
 

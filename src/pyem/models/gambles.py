@@ -21,8 +21,9 @@ CURVE = "curvature of the weights of probabilities of"
 
 
 def utility(amount: Any, alpha: Any, beta: Any, aversion: Any) -> Array:
-    """x^alpha of gains, -aversion |x|^beta of losses."""
-    return power(jnp.maximum(amount, 0.0), alpha) - aversion * power(jnp.maximum(-amount, 0.0), beta)
+    """x^alpha of gains, -aversion |x|^beta of losses: one power, of either exponent."""
+    gain = amount >= 0
+    return jnp.where(gain, 1.0, -aversion) * power(jnp.abs(amount), jnp.where(gain, alpha, beta))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,23 +32,26 @@ class _Gamble:
     own_weights: bool
 
     def __call__(self, p: Record, trial: Record) -> tuple[Array, Array]:
-        outcomes, chances = (trial.outcome1, trial.outcome2), (trial.probability1, trial.probability2)
+        outcomes = (trial.outcome1, trial.outcome2)
         worth = [utility(x, p.alpha, p.beta, p.loss_aversion) for x in outcomes]
-        weights = [self._weight(p, k, outcomes, chances) for k in (0, 1)]
+        weights = self._weights(p, outcomes, (trial.probability1, trial.probability2))
         certain = utility(trial.certain, p.alpha, p.beta, p.loss_aversion)
         return certain, sum(w * u for w, u in zip(weights, worth, strict=True))  # type: ignore[return-value]
 
-    def _weight(self, p: Record, k: int, outcomes: Any, chances: Any) -> Array:
-        x, other = outcomes[k], outcomes[1 - k]
-        curve = jnp.where(x >= 0, p.gamma, p.gamma_loss) if self.own_weights else p.gamma
-        alone = tversky_kahneman_weight(chances[k], curve)
+    def _weights(self, p: Record, outcomes: Any, chances: Any) -> tuple[Array, Array]:
+        first, second = (x >= 0 for x in outcomes)
+        curves = [jnp.where(gain, p.gamma, p.gamma_loss) if self.own_weights else p.gamma for gain in (first, second)]
+        alone = [tversky_kahneman_weight(q, curve) for q, curve in zip(chances, curves, strict=True)]
         if not self.cumulative:
-            return alone
-        # Of two gains or losses, the one nearer to 0 has what it adds to the other's weight.
-        same = (x >= 0) == (other >= 0)
-        nearer = (jnp.abs(x) < jnp.abs(other)) | ((x == other) & (k == 1))
-        both = tversky_kahneman_weight(chances[0] + chances[1], curve)
-        return jnp.where(same & nearer, both - tversky_kahneman_weight(chances[1 - k], curve), alone)
+            return alone[0], alone[1]
+        # Of two gains or losses, which have the same curve, the one nearer to 0 has what it adds to the other's weight.
+        both = tversky_kahneman_weight(chances[0] + chances[1], curves[0])
+        same = first == second
+        sizes = [jnp.abs(x) for x in outcomes]
+        return (
+            jnp.where(same & (sizes[0] < sizes[1]), both - alone[1], alone[0]),
+            jnp.where(same & (sizes[1] <= sizes[0]), both - alone[0], alone[1]),
+        )
 
 
 @functools.lru_cache

@@ -12,10 +12,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import log_ndtr
 
-from pyem.model.distribution import Categorical
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
-from pyem.model.ratings import log_between
+from pyem.model.ratings import Steps
 from pyem.model.record import Record
 from pyem.model.transform import Positive
 from pyem.models.detection import CRITERION, D_PRIME, yes_or_no
@@ -44,15 +43,12 @@ class _Confidence:
             "confidence_level": lambda later: self.confidence(p, side, later.choice == 1),
         }
 
-    def confidence(self, p: Record, side: Array, chosen: Array) -> Categorical:
+    def confidence(self, p: Record, side: Array, chosen: Array) -> Steps:
         """Of what lies on the chosen side of the criterion, how much is between the criteria of confidence."""
         place, sign = p.m_ratio * p.d_prime * side, jnp.where(chosen, 1.0, -1.0)
         border = p.criterion * (p.m_ratio if self.held == "relative" else 1.0)
-        steps = jnp.where(chosen, p.steps1, p.steps0)
         # Mirrored for option 0, so that confidence grows to the right for both.
-        bounds = sign * (border - place) + jnp.concatenate([jnp.zeros(1), jnp.cumsum(steps)])
-        inside = log_between(bounds, "probit")[1:] - log_ndtr(-bounds[0])
-        return Categorical(jnp.where(jnp.append(steps > 0, True), inside, -jnp.inf))
+        return Steps(sign * (border - place), jnp.where(chosen, p.steps1, p.steps0))
 
     def latents(self, p: Record, trial: Record) -> dict[str, Array]:
         side = jnp.where(trial.signal == 1, 0.5, -0.5)
@@ -67,7 +63,8 @@ def meta_d(levels: int = 4, held: Held = "relative") -> Model:
     came to the same decision: with ``m_ratio`` = 1 it uses all that the decision used, below 1 less. Decisions and confidence
     are fitted together, so that the uncertainty about d' is part of that about ``m_ratio``.
 
-    What is held of the criterion, see `held`, is from a description of the method, and not compared with its authors' code.
+    Where the criterion of the second decision lies, see `held`, is as in the parameterizations that the maintainers of HMeta-d
+    describe.
 
     Parameters
     ----------
@@ -75,7 +72,7 @@ def meta_d(levels: int = 4, held: Held = "relative") -> Model:
         Number of levels of confidence, codes 0, 1, ... from the lowest.
     held
         What decisions and confidence have in common: the criterion in units of d', as Maniscalco and Lau have it
-        (``"relative"``), or in sds of the noise (``"absolute"``).
+        (``"relative"``), or in sds of the noise, as HMeta-d has it (``"absolute"``).
 
     References
     ----------
