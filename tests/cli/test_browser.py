@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -168,6 +169,48 @@ def test_another_tab_sees_nothing_and_a_closed_one_leaves_nothing(visit, address
         time.sleep(0.1)
     assert not own.exists()
     assert tabs(folders) == before
+
+
+def at_work(folder):
+    """Processes whose working folder is that of a tab: the fits that it has started, and what they have started."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.path.realpath(process / "cwd") == str(folder.resolve()):
+                found.append(int(process.name))
+    return found
+
+
+def until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.1)
+    return condition()
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="looks for processes in /proc")
+def test_a_long_fit_is_stopped_by_its_button_and_ends_with_its_tab(address, browser, folders):
+    before = tabs(folders)
+    page = browser.new_page()
+    page.goto(address)
+    page.get_by_text("Use the example").click()
+    choose(page, "rw1a1b")
+    page.get_by_text("The data can be read").wait_for(timeout=WAIT)
+    (own,) = [path for path in tabs(folders) if path not in before]
+    page.get_by_role("combobox", name="Method").click()
+    page.get_by_text("Full posterior by sampling").click()
+    for ending in ("button", "tab"):
+        page.get_by_role("button", name="Fit", exact=True).click()
+        page.get_by_text("0 of 1 models fitted").wait_for(timeout=WAIT)
+        assert at_work(own)
+        if ending == "button":
+            page.get_by_role("button", name="Stop", exact=True).click()
+            page.get_by_text("The fit was stopped; nothing of it was kept.").wait_for(timeout=WAIT)
+            assert not (own / "results").exists()
+        else:
+            page.close()
+        assert until(lambda: not at_work(own))
+    assert until(lambda: not own.exists())
 
 
 def test_a_file_that_is_too_large_is_refused(address, browser, tmp_path):

@@ -16,20 +16,27 @@ if TYPE_CHECKING:
     from pyem.results.hbi import HBIFit
 
 
-def fit_together(
-    request: Request, names: Sequence[str], models: Sequence[Model], data: Dataset, *, progress: bool = False
-) -> HBIFit:
-    """The fit of all models that were asked for.
+def check_together(request: Request) -> None:
+    """Raise for what models that are fitted together cannot do, before anything is read.
 
     Raises
     ------
     ValueError
         If there is one model only, or formulas are asked for.
     """
-    if len(models) < 2:
-        raise ValueError(f"--method hbi compares models, but there is only {names[0]}; name others, too: --model ...")
+    if request.method != "hbi":
+        return
+    if len(request.models) < 2:
+        only = request.models[0]
+        raise ValueError(f"--method hbi compares models, but there is only {only}; name others, too: --model ...")
     if request.formulas:
         raise ValueError("--method hbi takes no --formula; use --method em for designs")
+
+
+def fit_together(
+    request: Request, names: Sequence[str], models: Sequence[Model], data: Dataset, *, progress: bool = False
+) -> HBIFit:
+    """The fit of all models that were asked for."""
     together = dict(zip(names, models, strict=True))
     return pyem.fit_hbi(together, data, max_iter=request.max_iter, key=request.seed, progress=progress)
 

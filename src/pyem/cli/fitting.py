@@ -151,6 +151,7 @@ def _run(request: Request, out: Path, *, force: bool, figures: bool, resume: boo
     from pyem.cli import concurrent, reading, runs
 
     runs.check_request(request)
+    concurrent.check_together(request)
     report.check_free(out, force=force)
     kept = runs.kept_beside(out, request) if resume else None
     # Started first, so that Matplotlib is imported there while JAX is imported here.

@@ -98,10 +98,9 @@ class Ordinal(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Ordered categories 0, 1, ... K - 1 of normal noise that is known to lie above a `border`, of the widths `steps` from there on.
+    """Ordered categories 0, 1, ... K - 1 of standard normal noise above a `border`, of the widths `steps` from there on.
 
-    There are K - 1 widths; the last category has no end. A category without width is impossible. All categories are counted from the
-    noise's mean, which is 0.
+    There are K - 1 widths; the last category has no end. A category without width is impossible.
 
     References
     ----------

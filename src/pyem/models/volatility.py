@@ -82,8 +82,8 @@ def volatile_kalman(
     From 200 trials ``lambda_`` and ``v0`` are not recovered (r below .4), and ``sigma`` of amounts neither: hold them,
     ``fix(model, lambda_=0.2, v0=0.6)``, or have many more trials.
 
-    The updates of yes or no are equations 14 to 19 of the paper (as its authors' own script has them; the variance is ``omega`` before
-    the first trial, too); those of amounts have the same form.
+    The updates of yes or no are equations 14 to 19 of the paper, as its authors' own script has them (the variance is ``omega``
+    before the first trial, too); those of amounts have the same form.
 
     Parameters
     ----------

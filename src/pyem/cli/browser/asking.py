@@ -20,6 +20,8 @@ METHODS = {
     "mle": "Each person alone (maximum likelihood)",
     "bayes": "Full posterior of the group in seconds (bayes)",
     "nuts": "Full posterior by sampling, slower (NUTS)",
+    "svi": "Full posterior, roughly, of large groups (variational, SVI)",
+    "hbi": "Several models and their groups together (HBI)",
 }
 """Methods of the page, and what they are called there."""
 
@@ -126,6 +128,31 @@ def words(request: Request) -> list[str]:
     return shlex.split(request.command())[1:]
 
 
+def possible(request: Request) -> None:
+    """Raise for what cannot be asked for, whatever the data are.
+
+    Raises
+    ------
+    ValueError
+        If options are combined that mean nothing.
+    """
+    from pyem.cli import concurrent, runs
+
+    runs.check_request(request)
+    concurrent.check_together(request)
+
+
+def as_read(request: Request) -> Request:
+    """The request as far as the data are concerned: all that read them alike are one.
+
+    Examples
+    --------
+    >>> as_read(Request("data.csv", ("rw1a1b",), method="nuts", seed=3)) == as_read(Request("data.csv", ("rw1a1b",)))
+    True
+    """
+    return dataclasses.replace(request, method="em", seed=0)
+
+
 def checked(request: Request) -> tuple[Dataset, list[str]]:
     """The data as they are read for the models, and what was inferred.
 
@@ -139,7 +166,7 @@ def checked(request: Request) -> tuple[Dataset, list[str]]:
     from pyem.engine.regress import on_data
     from pyem.engine.scale import ready_to_fit
 
-    runs.check_request(request)
+    possible(request)
     models = runs.make_models(request)
     data = reading.read_data(request, models)
     for model in models:
@@ -161,7 +188,13 @@ def table_of(path: str) -> pd.DataFrame:
     return read_paths(path, None, {"subject": "", "columns": {}})
 
 
-PLACES = (("--where", "where"), ("--exclude", "exclude"), ("--formula", "terms"), ("--covariate", "covariates"))
+PLACES = (
+    ("--where", "where"),
+    ("--exclude", "exclude"),
+    ("--formula", "terms"),
+    ("--covariate", "covariates"),
+    ("--method", "method"),
+)
 """Words of errors that say which part of the page they are about."""
 
 

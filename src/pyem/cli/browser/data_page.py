@@ -202,13 +202,13 @@ def conditions_section(
     return out | {"together": tuple(together)}, slots
 
 
-def method_section() -> dict[str, Any]:
-    """How to fit."""
+def method_section() -> tuple[dict[str, Any], dict[str, Any]]:
+    """How to fit, and a place for what is wrong with it."""
     st.header("5. Fit")
     left, right = st.columns([3, 1])
     method = left.selectbox("Method", list(METHODS), key="method", format_func=lambda name: METHODS[name])
     seed = right.number_input("Seed", min_value=0, value=0, step=1, key="seed", help="Of whatever is random.")
-    return {"method": method, "seed": int(seed)}
+    return {"method": method, "seed": int(seed)}, {"method": st.empty()}
 
 
 def answers_of(models: Sequence[str], *parts: Mapping[str, Any]) -> Answers:

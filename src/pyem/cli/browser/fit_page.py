@@ -23,15 +23,19 @@ OUT = "results"
 def check_section(request: Request, answers: asking.Answers, slots: Mapping[str, Any], stamp: Any) -> bool:
     """Read the data as the models need them; what was inferred, or what is wrong, where it is wrong."""
     with st.spinner("Checking the data for these models ..."):
-        key = (request.command(), stamp)
-        found, error = remembered("check", key, lambda: attempted(lambda: _summary(request)))
+        _, error = attempted(lambda: asking.possible(request))
+        found = None
+        if not error:
+            # How to fit is said without reading a large table again.
+            read = asking.as_read(request)
+            found, error = remembered("check", (read.command(), stamp), lambda: attempted(lambda: _summary(read)))
     if error:
         place = asking.place_of(error, answers)
         slots.get(place, slots["data"]).error(error, icon=":material/warning:")
         if place != "data":
             slots["data"].warning(f"Look below: something is wrong with {place.rpartition(':')[2]}.")
         return False
-    size, notes = found
+    size, notes = found or ("", [])
     slots["data"].success(f"The data can be read: {size}.")
     with slots["notes"].expander("What was inferred from the table"):
         for note in notes or ["Nothing had to be inferred."]:

@@ -107,16 +107,13 @@ def described(frame: pd.DataFrame) -> list[dict[str, object]]:
 def conditions(frame: pd.DataFrame, used: Mapping[str, str | None], subject: str | None) -> list[str]:
     """Columns that parameters may depend on: few values, or one number for each person."""
     taken = {name for name in used.values() if name}
-    out = []
-    for name in frame.columns:
-        if name in taken:
-            continue
-        column: Any = frame[name]
-        few = 1 < column.nunique() <= MOST_LEVELS
-        numeric = column.dtype.kind in "iuf"
-        constant = bool(
-            subject in frame.columns and numeric and frame.groupby(subject, observed=True)[name].nunique().max() == 1
-        )
-        if few or constant:
-            out.append(str(name))
-    return out
+    free = [name for name in frame.columns if name not in taken]
+    few = {name for name in free if 1 < frame[name].nunique() <= MOST_LEVELS}
+    numeric = [name for name in free if name not in few and frame[name].dtype.kind in "iuf"]
+    constant = few
+    if subject in frame.columns and numeric:
+        grouped = frame.groupby(subject, observed=True)[numeric]
+        low, high = grouped.min(), grouped.max()
+        same = ((low == high) | low.isna()).all() & low.notna().any()
+        constant = few | {name for name in numeric if same[name]}
+    return [str(name) for name in free if name in constant]

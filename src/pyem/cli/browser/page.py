@@ -28,8 +28,8 @@ def main() -> None:
     mapping, slots = data_page.mapping_section(frame, entries)
     rows, more = data_page.rows_section(frame, mapping["subject"])
     conditions, about = data_page.conditions_section(frame, entries, mapping)
-    slots |= more | about
-    how = data_page.method_section()
+    how, below = data_page.method_section()
+    slots |= more | about | below
     answers = data_page.answers_of(models, mapping, rows, conditions, how)
     request = asking.request_of(answers, str(path))
     if mapping["subject"] is None:

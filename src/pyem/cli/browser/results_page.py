@@ -38,7 +38,9 @@ def results_section(place: Workplace, folder: Path) -> None:
     if error:
         st.error(error)
         return
-    if len(fits) > 1:
+    if (folder / "models.csv").is_file():
+        _frequencies(folder)
+    elif len(fits) > 1:
         _comparison(folder)
     for name, tab in zip(fits, st.tabs(list(fits)), strict=True):
         with tab:
@@ -56,6 +58,16 @@ def _comparison(folder: Path) -> None:
         return
     st.dataframe(pd.read_csv(folder / "comparison.csv"), hide_index=True)
     _image(folder / "comparison.png")
+
+
+def _frequencies(folder: Path) -> None:
+    """What was fitted together: how frequent each model is, and whose it is."""
+    import pandas as pd
+
+    st.subheader("How frequent is each model?")
+    st.dataframe(pd.read_csv(folder / "models.csv"), hide_index=True)
+    with st.expander("Everybody's probability of each model"):
+        st.dataframe(pd.read_csv(folder / "responsibilities.csv"), hide_index=True, height=240)
 
 
 def _fit(name: str, fit: Fit, folder: Path) -> None:

@@ -31,7 +31,10 @@ def python_script(request: Request, frame: pd.DataFrame) -> str:
     """
     models = runs.make_models(request)
     names = runs.names_of_fits(request, models)
-    lines = ["import pyem", "", *_reading(request, models, frame), "", "fits = {}"]
+    lines = ["import pyem", "", *_reading(request, models, frame), ""]
+    if request.method == "hbi":
+        return "\n".join([*lines, *_together(request, names, models), ""])
+    lines.append("fits = {}")
     for name, model in zip(names, models, strict=True):
         lines += [
             "",
@@ -62,6 +65,13 @@ def _model(request: Request, model: Model) -> str:
     mine = [one for one in request.formulas if one.partition("~")[0].strip() in model.names]
     common = [name for name in request.common if name.partition("[")[0] in model.names]
     return call("pyem.regress", text, *map(repr, mine), **({"common": common} if common else {}))
+
+
+def _together(request: Request, names: Sequence[str], models: Sequence[Model]) -> list[str]:
+    """All models as one fit."""
+    each = [f"    {name!r}: {_model(request, model)}," for name, model in zip(names, models, strict=True)]
+    fit = call("pyem.fit_hbi", "models", "data", max_iter=request.max_iter, key=request.seed)
+    return ["models = {", *each, "}", f"fit = {fit}", "print(fit)", "", "pyem.report(fit, 'report.html')"]
 
 
 def _fit(request: Request, model: Model) -> str:
