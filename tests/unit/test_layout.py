@@ -173,6 +173,17 @@ def test_fits(both):
     np.testing.assert_allclose(by_length.log_lik, padded.log_lik, **EXACT)
 
 
+def test_designs_of_a_study_are_laid_out_alike():
+    shapes = []
+    for n in (20, 30, 30):
+        data = Dataset.from_arrays({"choice": np.zeros((9, 1, n), int), "reward": np.ones((9, 1, n))})
+        with layout.coarsely(64 if len(shapes) < 2 else 0):
+            laid = batch(pyem.models.get("rw1a1b"), data, by_trial=True)
+        shapes.append([leaf.shape for leaf in jax.tree.leaves(laid.shards)])
+    assert shapes[0] == shapes[1] != shapes[2]
+    assert layout.COARSE == 0
+
+
 @pytest.mark.parametrize("coarse", [0, 64])
 def test_what_only_fills_up_an_array_counts_for_nobody(coarse, monkeypatch):
     """Also where the function of a whole block does not look at which trials count: 9 people are laid out as 10 or 16."""

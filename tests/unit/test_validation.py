@@ -15,6 +15,7 @@ from scipy import stats
 
 import pyem
 from pyem import Categorical, Dataset, Interval, Model, Normal, Parameter, Positive, models
+from pyem.engine.validate import validate
 from pyem.models import learning as rl
 from pyem.study import dry_runs, sampler
 
@@ -45,6 +46,26 @@ def test_a_good_model_climbs_to_the_top():
     assert [r.name for r in report.rungs] == RUNGS
     assert set(RUNGS) == {"shapes", "value", "indices", "gradient", "purity", "sampling", "simulation"}
     assert str(report).startswith("check of rw1a1b\nok   shapes: columns choice, reward; parameters beta, alpha\n")
+
+
+def test_columns_of_the_same_kinds_are_tried_once():
+    """Traces are most of the time of a fit of little data, and a study has thousands; values are looked at each time."""
+    calls = []
+
+    def policy(p, q, trial):
+        calls.append(trial)
+        return GOOD.policy(p, q, trial)
+
+    counting = model(policy=policy)
+    for n, traced in ((12, True), (7, False)):
+        before = len(calls)
+        data = Dataset.from_arrays({"choice": np.ones((2, 1, n), int), "reward": np.ones((2, 1, n))})
+        validate(counting, data)
+        assert (len(calls) > before) == traced
+    before = len(calls)
+    with pytest.raises(pyem.errors.DataError, match="code 2 for subject"):
+        validate(counting, Dataset.from_arrays({"choice": np.full((2, 1, 12), 2), "reward": np.ones((2, 1, 12))}))
+    assert len(calls) == before
 
 
 # -- shapes -------------------------------------------------------------------------------------------------------------

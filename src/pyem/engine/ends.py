@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import jax
@@ -24,6 +25,8 @@ MOST = 50_000
 """Trials that `check` looks at, at most; of more, those with different values."""
 _ACCESSES: dict[Any, list[Access]] = {}
 """What was seen when a function was traced, by what `_key` says."""
+_smallest: weakref.WeakKeyDictionary[Model, int | None] = weakref.WeakKeyDictionary()
+"""The shortest axis of a model's state and parameters; None if all are single numbers."""
 
 
 def require_ends(model: Model, data: Dataset) -> None:
@@ -74,13 +77,13 @@ def _typical(model: Model) -> Record:
 def _suspicious(model: Model, data: Dataset) -> list[str]:
     if model.policy is None:
         return []
-    with jax.enable_x64(True):
-        p = jax.eval_shape(lambda: _typical(model))
-        arrays = jax.tree.leaves((p, jax.eval_shape(lambda p: initial_state(model, p), p)))
-    sizes = [size for array in arrays for size in array.shape]
-    if not sizes:
-        return []
-    return [name for name in _whole(model, data) if _beyond(data, name, min(sizes))]
+    if model not in _smallest:
+        with jax.enable_x64(True):
+            p = jax.eval_shape(lambda: _typical(model))
+            arrays = jax.tree.leaves((p, jax.eval_shape(lambda p: initial_state(model, p), p)))
+        _smallest[model] = min((size for array in arrays for size in array.shape), default=None)
+    size = _smallest[model]
+    return [] if size is None else [name for name in _whole(model, data) if _beyond(data, name, size)]
 
 
 def _whole(model: Model, data: Dataset) -> list[str]:

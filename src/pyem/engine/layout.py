@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from pyem.model.record import Record
 CHUNK_LANES = 512
 """Lanes worked on together on a CPU: few enough to stay in the cache, enough to amortise the loop over trials."""
 COARSE = 0
-"""Sizes up to this are rounded up to 16, 32, 64 ..., larger ones by `bucket`. Tests set it, to compile less."""
+"""Sizes up to this are rounded up to 16, 32, 64 ..., larger ones by `bucket`. Tests set it, to compile less; see `coarsely`."""
 LARGE_STATES = {24: 64, 8: 128}
 """From so many numbers of a state on, fewer: what the reverse sweep keeps of each trial has to stay in the cache, too."""
 WORTH_SHARING = 4096
@@ -201,6 +202,17 @@ def _lay_out(model: Model, data: Dataset, found: list[Group], *, share: bool, ex
         shards += _shards([(trials, owner) for trials, owner, _, _ in laid], places)
         of_group += [k] * places.n_shards
     return Batch(tuple(shards), tuple(index), tuple(of_group), data.n_subjects, lane_at, n_cells)
+
+
+@contextlib.contextmanager
+def coarsely(up_to: int) -> Iterator[None]:
+    """Lay out with sizes up to this rounded up to 16, 32, 64 ..., so that studies of many sizes compile little."""
+    global COARSE
+    before, COARSE = COARSE, max(COARSE, up_to)
+    try:
+        yield
+    finally:
+        COARSE = before
 
 
 def _rounded(n: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -17,21 +17,16 @@ from pyem.model.ratings import Beta
 from pyem.model.record import Record
 from pyem.model.rollout import initial_state, policies
 
-ToldOf = Callable[[Model, Dataset, Callable[[Any], Any]], dict[str, Any]]
-"""Shapes of what a function tells of the distribution of each response."""
 
-
-def require_supported(model: Model, data: Dataset, told_of: ToldOf) -> None:
-    """Raise unless every response is one that its distribution can have.
+def require_supported(model: Model, data: Dataset, kinds: Mapping[str, type]) -> None:
+    """Raise unless every response is one that its distribution can have, which is of these kinds.
 
     Raises
     ------
     DataError
         That names the column, the value, its subject, and what to do.
     """
-    seen: list[type] = []
-    names = told_of(model, data, lambda dist: seen.append(type(dist)))
-    for name, kind in zip(names, seen, strict=True):
+    for name, kind in kinds.items():
         if kind in (Poisson, NegativeBinomial, Binomial):
             _whole(model, data, name)
         if kind is Binomial:

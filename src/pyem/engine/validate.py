@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,17 @@ from pyem.model.rollout import initial_state, policies, rollout
 _valid: weakref.WeakKeyDictionary[Dataset, set[Model]] = weakref.WeakKeyDictionary()
 
 
-_tried: weakref.WeakSet[Model] = weakref.WeakSet()
+class Response(NamedTuple):
+    """What is known of a response before anything is computed."""
+
+    kind: type
+    """Of its distribution."""
+    n_options: int | None
+    """If it is one of several."""
+
+
+_traced: weakref.WeakKeyDictionary[Model, dict[Any, dict[str, Response]]] = weakref.WeakKeyDictionary()
+"""What is known of models from data whose columns have given shapes: of each response, its distribution."""
 
 
 def require_free(model: Model) -> None:
@@ -80,59 +90,58 @@ def validate(model: Model, data: Dataset) -> None:
         )
     for name in model.seconds:
         require_seconds(model, data, name)
-    _dry_run(model, data)
-    for name, n_options in _options(model, data).items():
+    told = _dry_run(model, data)
+    for name, one in told.items():
         # Indices beyond the last option would be clipped without a word.
-        if name not in dict(model.coded):
-            require_codes(model, data, name, n_options)
-    require_supported(model, data, of_responses)
+        if one.n_options is not None and name not in dict(model.coded):
+            require_codes(model, data, name, one.n_options)
+    require_supported(model, data, {name: one.kind for name, one in told.items()})
     guarded(model, "looking at its indices", lambda: require_ends(model, data))
     known.add(model)
 
 
-def _dry_run(model: Model, data: Dataset) -> None:
-    """Shapes only: nothing is computed."""
+def _dry_run(model: Model, data: Dataset) -> dict[str, Response]:
+    """Shapes only: nothing is computed. What is found is the same for all data with columns of these kinds."""
     if is_opaque(model):
         guarded(
             model,
             "evaluating the likelihood",
             lambda: PersonLogLik(model)(model.typical[0], people_trials(model, data)[0]),
         )
-        return
+        return {}
     with jax.enable_x64(True):
         trials = jax.tree.map(lambda a: jax.ShapeDtypeStruct((2, *a.shape[1:-1], 2), a.dtype), data.trials(model))
+        kinds = tuple((path, one.shape, one.dtype) for path, one in jax.tree_util.tree_leaves_with_path(trials))
+        known = _traced.setdefault(model, {})
+        if kinds in known:
+            return known[kinds]
         x = jax.ShapeDtypeStruct((model.n_params, 2), jnp.float64)
         # Of what a function keeps outside itself one hears when it runs again.
-        for _ in range(1 if model in _tried else 2):
+        for _ in range(1 if known else 2):
             guarded(
                 model,
                 "evaluating the likelihood",
                 lambda: jax.eval_shape(lambda x, t: rollout(model, x, t, full=True), x, trials),
             )
-    _tried.add(model)
+        known[kinds] = _responses(model, jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:-1], a.dtype), trials))
+        return known[kinds]
 
 
-def _options(model: Model, data: Dataset) -> dict[str, int]:
-    """The number of options of each response that is one of several."""
-    found = of_responses(model, data, option_logits)
-    return {name: value.shape[-1] for name, value in found.items() if value is not None}
-
-
-def of_responses(model: Model, data: Dataset, what: Callable[[Any], Any]) -> dict[str, Any]:
-    """The shape of what a function tells of the distribution of each response; empty for models without a policy."""
+def _responses(model: Model, trial: Any) -> dict[str, Response]:
+    """Of each response, its distribution on a trial of such a shape; empty for models without a policy."""
     if model.policy is None:
         return {}
-
     inner = model if model.design is None else model.design.inner
+    found: dict[str, Response] = {}
 
-    def told(x: Any, trial: Record) -> dict[str, Any]:
+    def look(x: Any, trial: Record) -> None:
         p = inner.record(x)
-        dists = policies(inner, p, initial_state(inner, p, trial), trial)
-        return {name: what(dist) for name, dist in dists.items()}
+        for name, dist in policies(inner, p, initial_state(inner, p, trial), trial).items():
+            logits = option_logits(dist)
+            found[name] = Response(type(dist), None if logits is None else logits.shape[-1])
 
-    with jax.enable_x64(True):
-        trial = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:-1], a.dtype), data.trials(model))
-        return jax.eval_shape(told, jax.ShapeDtypeStruct((inner.n_params,), jnp.float64), trial)
+    jax.eval_shape(look, jax.ShapeDtypeStruct((inner.n_params,), jnp.float64), trial)
+    return found
 
 
 def guarded(model: Model, doing: str, call: Callable[[], Any]) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.engine.layout import coarsely
 from pyem.errors import counted, require_number, require_whole
 from pyem.infer.hbi import fit_hbi
 from pyem.model.model import Model
@@ -22,6 +23,8 @@ from pyem.study.rounds import Running, in_words, run_rounds
 if TYPE_CHECKING:
     import pandas as pd
 
+SHARED = 512
+"""Numbers of people and trials up to which designs share what is compiled with others of up to twice the size."""
 What = Effect | Sequence[Effect] | Sequence[Model] | Mapping[str, Model]
 
 
@@ -216,8 +219,9 @@ class Jobs:
     jobs: tuple[Callable[..., dict[str, np.ndarray]], ...]
 
     def __call__(self, j: int, *place: int) -> dict[str, np.ndarray]:
-        """A round of the design number `j`."""
-        return self.jobs[j](*place)
+        """A round of the design number `j`; designs of similar size share what is compiled."""
+        with coarsely(SHARED if len(self.jobs) > 1 else 0):
+            return self.jobs[j](*place)
 
 
 def _effect_columns(found: Sequence[Mapping[str, np.ndarray]], alpha: float) -> dict[str, np.ndarray]:
