@@ -299,6 +299,9 @@ def test_compare_says_how_frequent_models_and_families_are(two, frame, tmp_path)
     assert (tmp_path / "d" / "responsibilities.png").read_bytes()[:4] == b"\x89PNG"
     same = pyem_command("compare", "--by", "lme", "--condition", f"day 1={two[0]}", "--condition", f"day 2={two[0]}")
     assert "share of people with the same model in all conditions" in same.stdout
+    sets = [word for name in ("drug,gain", "none,gain") for word in ("--condition", f"{name}={two[0]}")]
+    by_factor = pyem_command("compare", "--by", "lme", *sets, "--factors", "substance,stake", code=1)
+    assert "no two conditions differ in stake only" in by_factor.output.replace("\n", " ")
 
 
 @pytest.mark.parametrize(
@@ -310,6 +313,7 @@ def test_compare_says_how_frequent_models_and_families_are(two, frame, tmp_path)
         (("--family", "one=nobody"), "is in no family", 1),
         (("--groups", "shoe"), "neither a covariate of the fits", 1),
         (("--condition", "a=b", "--condition", "c=d"), "leave out RESULTS", 1),
+        (("--factors", "a,b"), "names the factors of conditions; give these", 1),
     ],
 )
 def test_frequencies_that_cannot_be_are_refused(two, words, message, code):

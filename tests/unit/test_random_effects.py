@@ -99,9 +99,42 @@ def test_the_same_model_in_every_condition_is_one_of_two_families():
     assert one_family.frequency == pytest.approx(7 / 8)
 
 
+def test_a_factor_changes_the_model_of_those_who_differ_between_its_levels():
+    stays, changed = decisive([4, 3], ["a", "b"]), decisive([4, 3], ["a", "b"]).iloc[::-1].reset_index(drop=True)
+    sets = {("x", "gain"): stays, ("x", "loss"): stays, ("y", "gain"): changed, ("y", "loss"): changed}
+    found = pyem.between_conditions(sets, factors=["drug", "stake"])
+    table = found.factor_table()
+    # Six people change their model with the drug, and nobody with the stake; a family's prior counts one.
+    np.testing.assert_allclose(table.changes, [7 / 9, 1 / 9])
+    np.testing.assert_allclose(table.exceedance, [exceedance([2, 7])[1], exceedance([8, 1])[1]], atol=1e-9)
+    assert (table.protected_exceedance - 0.5).abs().lt((table.exceedance - 0.5).abs()).all()
+    np.testing.assert_allclose(found.factors["drug"].people()["different"], [1, 1, 1, 0, 1, 1, 1], atol=1e-9)
+    assert found.table().index.get_level_values("condition").unique().tolist() == [
+        "x, gain",
+        "x, loss",
+        "y, gain",
+        "y, loss",
+    ]
+    # With two levels of one factor it is the test of the conditions.
+    one = pyem.between_conditions({("x",): stays, ("y",): changed}, factors=["drug"])
+    assert one.factor_table().loc["drug", "changes"] == pytest.approx(1 - one.frequency)
+    # Where a cell of the design is missing, the pairs that are there count.
+    del sets["y", "loss"]
+    assert pyem.between_conditions(sets, factors=["drug", "stake"]).factor_table().changes["stake"] == pytest.approx(
+        1 / 9
+    )
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (
+            lambda t: pyem.between_conditions({"x": t, "y": t}, factors=["a"]),
+            "condition 'x' has to say the level of each",
+        ),
+        (lambda t: pyem.between_conditions({("x",): t, ("y",): t}, factors=["a", "b"]), r"\(a, b\) as a tuple"),
+        (lambda t: pyem.between_conditions({("x", 1): t, ("y", 1): t}, factors=["a", "b"]), "differ in b only"),
+        (lambda t: pyem.between_conditions({("x", 1): t, ("y", 1): t}, factors=["a", "a"]), "names of the factors"),
         (lambda t: pyem.between_groups(t, ["p"] * 6), "all subjects are of the group 'p'"),
         (lambda t: pyem.between_groups(t, ["p", "q"]), "2 groups are given for 6 subjects"),
         (lambda t: pyem.between_groups(t, ["p", None, "q", "q", "q", "q"]), "the group of 1 is missing"),

@@ -49,6 +49,13 @@ Conditions = Annotated[
         show_default=False,
     ),
 ]
+Factors = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME",
+        help="Which factor changes the model? Conditions are then named by their levels: --condition drug,loss=RESULTS.",
+    ),
+]
 Details = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Folder for tables and figures of frequencies, and of each person's model."),
@@ -148,11 +155,15 @@ def compare_people(fits: Mapping[str, Fit], request: Request) -> Told:
     return told
 
 
-def compare_conditions(sets: Mapping[str, Mapping[str, Fit]], request: Request) -> Told:
-    """Whether people have the same model in all conditions."""
+def compare_conditions(sets: Mapping[str, Mapping[str, Fit]], request: Request, factors: str | None) -> Told:
+    """Whether people have the same model in all conditions, and which of the factors that are named changes it."""
     from pyem.plot.selection import frequency_numbers
 
-    found = pyem.between_conditions(sets, families=request.families, by=request.by, key=request.seed)
+    names = None if factors is None else [one.strip() for one in factors.split(",")]
+    named: Mapping[Any, Mapping[str, Fit]] = (
+        sets if names is None else {tuple(one.strip() for one in name.split(",")): fits for name, fits in sets.items()}
+    )
+    found = pyem.between_conditions(named, factors=names, families=request.families, by=request.by, key=request.seed)
     what = "family" if request.families else "model"
     lines = [
         f"share of people with the same {what} in all conditions: {found.frequency:.2f}",
@@ -162,7 +173,10 @@ def compare_conditions(sets: Mapping[str, Mapping[str, Fit]], request: Request) 
     table = found.table()
     csv = {"conditions.csv": table, "people.csv": found.people(), "profiles.csv": found.profiles.table()}
     figures = {"conditions.png": ("frequencies", frequency_numbers(found))}
-    return Told(lines, {"frequencies in conditions": table}, csv, figures)
+    tables = {"frequencies in conditions": table}
+    if names is not None:
+        tables[f"does a factor change the {what}?"] = csv["factors.csv"] = found.factor_table()
+    return Told(lines, tables, csv, figures)
 
 
 def _groups(fit: Fit, request: Request) -> Any:

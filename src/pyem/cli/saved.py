@@ -51,6 +51,7 @@ def compare(
     groups: freq.Groups = None,
     subject: freq.Subject = "subject",
     condition: freq.Conditions,
+    factors: freq.Factors = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV file for the comparison.")] = None,
     details: Annotated[
         Path | None,
@@ -77,8 +78,10 @@ def compare(
         folders = freq.conditions_said(condition)
         freq.check_alone(results, groups, out)
         sets = {name: _loaded([path], at_least=2) for name, path in folders.items()}
-        _told(freq.compare_conditions(sets, request), details, force=force)
+        _told(freq.compare_conditions(sets, request, factors), details, force=force)
         return
+    if factors is not None:
+        raise ValueError("--factors names the factors of conditions; give these: --condition drug,loss=FOLDER ...")
     fits = _loaded(results, at_least=2)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", pyem.FitWarning)

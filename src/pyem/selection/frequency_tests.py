@@ -64,6 +64,9 @@ class ConditionDifference:
         Frequencies of all combinations of a model for each condition, with the families ``"same"`` and ``"different"``.
     conditions
         Frequencies of the models in each condition alone.
+    factors
+        Where conditions are combinations of factors: for each of these the families ``"same"`` and ``"different"``, of people
+        whose model is the same, or not, in all conditions that differ in this factor only.
     """
 
     frequency: float
@@ -71,6 +74,22 @@ class ConditionDifference:
     protected_exceedance: float
     profiles: ModelFrequencies = dataclasses.field(repr=False)
     conditions: Mapping[str, ModelFrequencies] = dataclasses.field(repr=False)
+    factors: Mapping[str, ModelFrequencies] = dataclasses.field(default_factory=dict, repr=False)
+
+    def factor_table(self) -> pd.DataFrame:
+        """A row for each factor, of whether it changes the model.
+
+        ``changes`` is the expected share of people whose model depends on the factor, ``exceedance`` the probability that they
+        are more than half, ``protected_exceedance`` the same with allowance for chance.
+        """
+        import pandas as pd
+
+        rows = {
+            name: {"changes": kind.frequency[1], "changes_sd": kind.frequency_sd[1]}
+            | {"exceedance": kind.exceedance[1], "protected_exceedance": kind.protected_exceedance[1]}
+            for name, kind in self.factors.items()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("factor").astype(float)
 
     def table(self) -> pd.DataFrame:
         """A row for each condition and model: frequency, its sd, exceedance and protected exceedance probability."""
@@ -159,8 +178,9 @@ def _labels(groups: Sequence[Any] | Mapping[Any, Any], subjects: np.ndarray) -> 
 
 
 def between_conditions(
-    log_evidence: Mapping[str, Any],
+    log_evidence: Mapping[Any, Any],
     *,
+    factors: Sequence[str] | None = None,
     families: Mapping[str, Sequence[str]] | None = None,
     by: str | None = None,
     draws: int = 1000,
@@ -174,7 +194,9 @@ def between_conditions(
     ----------
     log_evidence
         For each condition the evidence of the same models for the same subjects, as for `random_effects_bms`: a table (S, M)
-        in nats, or fits by name.
+        in nats, or fits by name. Conditions that are combinations of factors are named by tuples, ``("drug", "loss")``.
+    factors
+        Names of the factors, in the order of these tuples: then it is also asked which of them changes the model.
     families
         Names of the models of each family: then it is asked whether the family is the same.
     by, draws, key, tol
@@ -185,13 +207,14 @@ def between_conditions(
     Raises
     ------
     ValueError
-        If conditions have other subjects or models, there are fewer than two of them, or so many that their combinations are
-        too many.
+        If conditions have other subjects or models, there are fewer than two of them, so many that their combinations are too
+        many, or names and factors do not fit together.
 
     Notes
     -----
     Everybody has one of the M ** C combinations of a model for each of C conditions; those with the same model in all of them
-    are one family, the others another, and the two are equally probable beforehand.
+    are one family, the others another, and the two are equally probable beforehand. Of a factor, those are one family that have
+    the same model in every two conditions which differ in this factor only.
 
     References
     ----------
@@ -203,7 +226,18 @@ def between_conditions(
     >>> first, second = [[0.0, -6.0]] * 10, [[0.0, -6.0]] * 9 + [[-6.0, 0.0]]
     >>> between_conditions({"day 1": first, "day 2": second}).exceedance > 0.9
     True
+
+    Does the drug change the model, or what is at stake?
+
+    >>> one, other = [[0.0, -6.0]] * 10, [[-6.0, 0.0]] * 10
+    >>> sets = {("drug", "gain"): one, ("drug", "loss"): one, ("placebo", "gain"): other, ("placebo", "loss"): other}
+    >>> between_conditions(sets, factors=["substance", "stake"]).factor_table().changes.round(2).to_dict()
+    {'substance': 0.92, 'stake': 0.08}
     """
+    places = {} if factors is None else _places_of(factors, list(log_evidence))
+    log_evidence = {
+        name if isinstance(name, str) else ", ".join(map(str, name)): one for name, one in log_evidence.items()
+    }
     tables = {name: evidence_table(one, by, draws, key) for name, one in log_evidence.items()}
     first = _require_same(tables)
     n = len(first.names)
@@ -216,14 +250,49 @@ def between_conditions(
     profiles = np.array(list(itertools.product(range(n), repeat=len(tables))))
     total = sum(table.values[:, profiles[:, c]] for c, table in enumerate(tables.values()))
     names = tuple(" / ".join(first.names[m] for m in profile) for profile in profiles)
-    differs = (family[profiles] != family[profiles[:, :1]]).any(1).astype(int)
-    kinds = ("same", "different")
-    found = frequencies(np.asarray(total), names, first.subjects, prior, tol, differs, kinds)
-    assert found.families is not None
-    kind = found.families
+    differs = (family[profiles] != family[profiles[:, :1]]).any(1)
+
+    def of_kinds(differs: np.ndarray) -> ModelFrequencies:
+        kinds = ("same", "different")
+        return frequencies(np.asarray(total), names, first.subjects, prior, tol, differs.astype(int), kinds)
+
+    found = of_kinds(differs)
+    kind = _required(found.families)
+    changed = {
+        factor: (family[profiles[:, one]] != family[profiles[:, other]]).any(1)
+        for factor, (one, other) in places.items()
+    }
+    by_factor = {factor: _required(of_kinds(here).families) for factor, here in changed.items()}
     alone = {name: frequencies(one.values, one.names, one.subjects, prior, tol) for name, one in tables.items()}
     numbers = (kind.frequency, kind.exceedance, kind.protected_exceedance)
-    return ConditionDifference(*(float(values[0]) for values in numbers), profiles=found, conditions=alone)
+    return ConditionDifference(*(float(values[0]) for values in numbers), found, alone, by_factor)
+
+
+def _required(families: ModelFrequencies | None) -> ModelFrequencies:
+    assert families is not None
+    return families
+
+
+def _places_of(factors: Sequence[str], conditions: Sequence[Any]) -> dict[str, tuple[list[int], list[int]]]:
+    """For each factor the places of all pairs of conditions that differ in this factor only."""
+    if isinstance(factors, str) or len(set(factors)) < len(factors) or not factors:
+        raise ValueError(f"factors={factors!r}; the names of the factors are expected, such as ['substance', 'stake']")
+    for name in conditions:
+        if isinstance(name, str) or not isinstance(name, tuple) or len(name) != len(factors):
+            raise ValueError(
+                f"condition {name!r} has to say the level of each factor ({', '.join(factors)}) as a tuple, such as "
+                f"{tuple(f'a level of {factor}' for factor in factors)}"
+            )
+    out = {}
+    for k, factor in enumerate(factors):
+        rest = [name[:k] + name[k + 1 :] for name in conditions]
+        pairs = [(a, b) for a, b in itertools.combinations(range(len(conditions)), 2) if rest[a] == rest[b]]
+        if not pairs:
+            raise ValueError(
+                f"no two conditions differ in {factor} only, so that nothing can be said of it; leave it out"
+            )
+        out[factor] = ([a for a, _ in pairs], [b for _, b in pairs])
+    return out
 
 
 def _require_same(tables: Mapping[str, EvidenceTable]) -> EvidenceTable:
