@@ -27,8 +27,9 @@ def check_together(request: Request) -> None:
     if request.method != "hbi":
         return
     if len(request.models) < 2:
-        only = request.models[0]
-        raise ValueError(f"--method hbi compares models, but there is only {only}; name others, too: --model ...")
+        raise ValueError(
+            f"--method hbi compares models, but there is only {', '.join(request.models)}; name others, too: --model ..."
+        )
     if request.formulas:
         raise ValueError("--method hbi takes no --formula; use --method em for designs")
 

@@ -79,7 +79,7 @@ class Nodes:
         For lattices, how they were put where they are.
     """
 
-    def __init__(self, people: np.ndarray, x: np.ndarray, log_weight: np.ndarray, frame: object = None) -> None:
+    def __init__(self, people: np.ndarray, x: np.ndarray, log_weight: np.ndarray, frame: Frame | None = None) -> None:
         self.people, self.x, self.log_weight, self.frame = people, x, log_weight, frame
         self.centre = x.mean(1)
         gap = x - self.centre[:, None]
@@ -94,7 +94,9 @@ class Nodes:
         others = ~np.isin(self.people, people)
         if others.all() or not others.any():
             return self if others.all() else None
-        frame = self.frame and self.frame._replace(middle=self.frame.middle[others], root=self.frame.root[others])
+        frame = self.frame
+        if frame is not None:
+            frame = frame._replace(middle=frame.middle[others], root=frame.root[others])
         return Nodes(self.people[others], self.x[others], self.log_weight[others], frame)
 
     def thinned(self, group: Group, prior: GaussianPrior, negligible: float) -> Nodes:

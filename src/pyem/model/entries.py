@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 FEW = 16
 """With more entries than this, looking at all of them takes longer than gathering one."""
@@ -26,7 +27,7 @@ def entry(values: Array, k: Array) -> Array:
     return jnp.where(_here(values, k), values, jnp.zeros((), values.dtype)).sum()
 
 
-def with_entry(values: Array, k: Array, new: Array) -> Array:
+def with_entry(values: Array, k: Array, new: ArrayLike) -> Array:
     """The values (n,) with their entry `k` replaced by `new`: by a number, or by the same entry of an array (n,).
 
     Examples

@@ -108,11 +108,12 @@ def conditions(frame: pd.DataFrame, used: Mapping[str, str | None], subject: str
     """Columns that parameters may depend on: few values, or one number for each person."""
     taken = {name for name in used.values() if name}
     free = [name for name in frame.columns if name not in taken]
-    few = {name for name in free if 1 < frame[name].nunique() <= MOST_LEVELS}
+    different: Any = {name: frame[name].nunique() for name in free}
+    few = {name for name in free if 1 < different[name] <= MOST_LEVELS}
     numeric = [name for name in free if name not in few and frame[name].dtype.kind in "iuf"]
     constant = few
     if subject in frame.columns and numeric:
-        grouped = frame.groupby(subject, observed=True)[numeric]
+        grouped: Any = frame.groupby(subject, observed=True)[numeric]
         low, high = grouped.min(), grouped.max()
         same = ((low == high) | low.isna()).all() & low.notna().any()
         constant = few | {name for name in numeric if same[name]}

@@ -57,7 +57,7 @@ def _less(share: np.ndarray, variance: Array) -> Array:
     correlation = np.sqrt(low * (1 - high) / (high * (1 - low)))
     spread = jnp.sqrt(variance[..., :, None] * variance[..., None, :])
     # Far from the bound distances are correlated as those of a bridge, near it as their squares are.
-    return correlation * (spread * (spread + (1 - spread) * correlation) - 1)
+    return jnp.asarray(correlation) * (spread * (spread + (1 - spread) * correlation) - 1)
 
 
 def _moments(ratio: Array) -> tuple[Array, Array]:
