@@ -129,6 +129,94 @@ def test_the_whole_table_decides(tmp_path: Path) -> None:
     assert data.codes["choice"] == (1, 2)
 
 
+def check_like(path: Path, frame: pd.DataFrame, **more: Any) -> PartitionedDataset:
+    """Files that are opened give what the table gives in memory, the notes in another order."""
+    frame.to_csv(path, index=False)
+    data = Dataset.open(path, **{**ASKED, **more}, trials_at_once=30)
+    whole = Dataset.read(path, **{**ASKED, **more})
+    told = [note for note in data.notes if "partitions" not in note]
+    assert sorted(told) == sorted(whole.notes)
+    assert data.n_partitions > 1
+    check_same(dataclasses.replace(data, notes=whole.notes), whole)
+    return data
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"where": "phase == 'main' or not `was practice` and (rt < 2 or t in [1, 2])"},
+        {"exclude": ["p3", "p7"]},
+        {"where": "rt > 0", "exclude": "p2"},
+        {"where": "phase != 'warm up' and id != 'p1'", "covariates": ()},
+    ],
+)
+def test_rows_that_count(tmp_path: Path, asked: dict[str, Any]) -> None:
+    rng, n = np.random.default_rng(1), len(FRAME)
+    frame = FRAME.assign(
+        phase=rng.choice(["main", "warm up", None], n),
+        rt=np.where(rng.random(n) < 0.2, np.nan, rng.random(n) * 3),
+        **{"was practice": rng.random(n) < 0.2},
+    )
+    # Of rows that do not count nothing is asked.
+    frame.loc[frame.phase == "warm up", "resp"] = "nothing yet" if "phase" in str(asked) else None
+    check_like(tmp_path / "a.csv", frame, **asked)
+
+
+def test_rows_are_joined(tmp_path: Path) -> None:
+    chosen, outcome = FRAME.assign(win=np.nan), FRAME.assign(resp=None)
+    empty = FRAME.assign(resp=None, win=np.nan).drop(columns=["age", "sex"]).iloc[::7].assign(t=np.nan)
+    frame = pd.concat([chosen, outcome, empty]).sort_index(kind="stable")
+    data = check_like(tmp_path / "a.csv", frame, join_rows_by="t")
+    assert data.n_trials == len(FRAME)
+    check_like(
+        tmp_path / "b.csv",
+        frame.dropna(subset="t"),
+        join_rows_by="order",
+        trial=None,
+        covariates=(),
+        where="part == '1'",
+    )
+    twice = FRAME.assign(win=1 - FRAME.win)
+    pd.concat([FRAME, twice]).to_csv(tmp_path / "c.csv", index=False)
+    with pytest.raises(DataError, match="has two values in one trial"):
+        Dataset.open(tmp_path / "c.csv", **ASKED, join_rows_by="t", trials_at_once=60)
+
+
+def test_people_in_a_table_of_their_own(tmp_path: Path) -> None:
+    people = FRAME[["id", "age"]].drop_duplicates("id").assign(site=list("abcabcabcabc")).sample(frac=1, random_state=1)
+    people = pd.concat([people, pd.DataFrame({"id": ["nobody"], "age": [40], "site": ["a"]})])
+    people.to_csv(tmp_path / "people.csv", index=False)
+    trials = FRAME.drop(columns="age")
+    asked = {"covariates": ["age", "sex", "site"], "people": tmp_path / "people.csv", "reference": {"site": "b"}}
+    data = check_like(tmp_path / "a.csv", trials, **asked)
+    assert list(data.covariates) == ["age", "sex", "site[a]", "site[c]"]
+    some = people[~people.id.isin(["p4", "p9"])]
+    check_like(tmp_path / "b.csv", trials, **{**asked, "people": some, "unmatched": "drop"})
+    check_like(tmp_path / "b.csv", trials, **{**asked, "people": some, "exclude": ["p4", "p9"]})
+    with pytest.raises(DataError, match=r"2 subjects with trials have no row.*'p4', 'p9'"):
+        Dataset.open(tmp_path / "b.csv", **{**ASKED, **asked, "people": some})
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"where": "age > 200"}, "no row of the table is left"),
+        ({"where": "phase == 'main'"}, "has no column 'phase'"),
+        ({"where": "age >"}, "cannot be understood"),
+        ({"exclude": ["p99"]}, "exclude= names 'p99'"),
+        ({"exclude": [f"p{k}" for k in range(12)]}, "no row of the table is left"),
+        ({"join_rows_by": "event"}, "has no column 'event'"),
+        ({"people": pd.DataFrame({"who": ["p1"]})}, "no column 'id'"),
+        ({"sheet": 2}, "does not take sheet="),
+    ],
+)
+def test_what_cannot_be_asked(tmp_path: Path, asked: dict[str, Any], words: str) -> None:
+    FRAME.to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(DataError, match=words):
+        Dataset.open(tmp_path / "a.csv", **ASKED, **asked)
+    assert not list(tmp_path.glob(".pyem-partitions/*"))
+
+
 def test_numbers_of_people_outgrow_a_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the first people there are so few that one byte counts them; of a partition there are more."""
     frame = pd.DataFrame({"id": [f"s{k}" for k in range(300)], "choice": [0, 1] * 150, "reward": 1})
@@ -203,8 +291,6 @@ def test_what_needs_all_trials_is_refused(opened: PartitionedDataset, tmp_path: 
         pyem.fit_em(RW, opened, integrate="exact")
     with pytest.raises(DataError, match="select those of one at a time"):
         opened.select([0, 11])
-    with pytest.raises(DataError, match="does not take where="):
-        Dataset.open(tmp_path / "a.parquet", **ASKED, where="t < 3")
     with pytest.raises(DataError, match="whose rows they are"):
         Dataset.open(tmp_path / "a.parquet", subject="id", columns={"choice": "id"})
     with pytest.raises(ValueError, match="trials_at_once=0"):

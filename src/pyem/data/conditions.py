@@ -58,6 +58,25 @@ def fulfilled(table: Any, where: str) -> np.ndarray:
     >>> fulfilled(nw.from_native(frame), "phase == 'main' and not practice").tolist()
     [True, False, False]
     """
+    tree, quoted = _parsed(where)
+    return _Rows(table, where, quoted).truth(tree.body)
+
+
+def columns_of(where: str) -> list[str]:
+    """The columns that a condition names; see `fulfilled`.
+
+    Examples
+    --------
+    >>> columns_of("phase == 'main' and not `was practice`")
+    ['phase', 'was practice']
+    """
+    tree, quoted = _parsed(where)
+    names = sorted((node for node in ast.walk(tree) if isinstance(node, ast.Name)), key=lambda node: node.col_offset)
+    return list(dict.fromkeys(quoted.get(node.id, node.id) for node in names))
+
+
+def _parsed(where: str) -> tuple[ast.Expression, dict[str, str]]:
+    """The condition as Python reads it, and what stands for names in backticks."""
     if not isinstance(where, str) or not where.strip():
         raise DataError(f"where={where!r}; expected a condition on columns of the table as text, such as {EXAMPLE}")
     quoted: dict[str, str] = {}
@@ -66,10 +85,9 @@ def fulfilled(table: Any, where: str) -> np.ndarray:
         return next((k for k, name in quoted.items() if name == match[1]), None) or _keep(quoted, match[1])
 
     try:
-        tree = ast.parse(re.sub(r"`([^`]+)`", named, where.strip()), mode="eval")
+        return ast.parse(re.sub(r"`([^`]+)`", named, where.strip()), mode="eval"), quoted
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise DataError(f"where={where!r} cannot be understood; write it as in {EXAMPLE}") from None
-    return _Rows(table, where, quoted).truth(tree.body)
 
 
 def _keep(quoted: dict[str, str], name: str) -> str:

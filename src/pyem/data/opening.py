@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.data.columns import CodedTable, Column
+from pyem.data.choosing import Chosen
+from pyem.data.columns import CodedTable, read_columns
+from pyem.data.conditions import columns_of
 from pyem.data.contrasts import covariates_of
 from pyem.data.counted import Says
 from pyem.data.fields import check_request, names_of, read_fields, sources_of
+from pyem.data.gathering import Notes, People
 from pyem.data.identifiers import alike_notes
+from pyem.data.join_rows import ORDER
 from pyem.data.leftovers import folder_at_once
 from pyem.data.long_table import lanes_from_frame
 from pyem.data.many_files import find_files
 from pyem.data.markers import listed
 from pyem.data.partitioned import VERSION, PartitionedDataset, write_arrays, write_people
+from pyem.data.people import covariates_there, with_people
 from pyem.data.preparing import used_columns
+from pyem.data.row_names import as_pandas, table_notes
 from pyem.data.seen import Seen, look_through
 from pyem.data.sources import Source
-from pyem.data.splitting import Part, Split, parts_of_table
+from pyem.data.splitting import Split, parts_of_table
 from pyem.errors import DataError, require_number, require_whole, shown
 
 if TYPE_CHECKING:
@@ -33,9 +39,6 @@ if TYPE_CHECKING:
 
 TRIALS_AT_ONCE = 4_000_000
 """Trials of a partition, about."""
-_MISSING = re.compile(r"is missing in (all )?(\d+) trials")
-_OF_ALL = re.compile(r"(\d+) of \d+ trials")
-_MARKED = re.compile(r": (\d+) cells? that (?:is|are) (.*) (?:is|are) taken as missing")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +57,27 @@ class Request:
     count: Says
     teach: Says
     reference: Mapping[str, Any]
+    where: str | None
+    exclude: Sequence[Any]
+    join_rows_by: str | Sequence[str] | None
+    people: Any = dataclasses.field(repr=False)
+    unmatched: str
+
+    @functools.cached_property
+    def of_people(self) -> list[str]:
+        """The covariates that are in the table of people."""
+        return [] if self.people is None else covariates_there(self.people, self.subject, self.covariates)
+
+    @property
+    def of_rows(self) -> list[str]:
+        """The covariates that are in the table of trials."""
+        return [name for name in self.covariates if name not in self.of_people]
 
     @property
     def used(self) -> list[str]:
         """The columns of the table that are read."""
-        more = {"covariates": self.covariates, "count": self.count, "teach": self.teach}
+        joined = None if self.join_rows_by == ORDER else self.join_rows_by
+        more = {"covariates": self.of_rows, "count": self.count, "teach": self.teach, "join_rows_by": joined}
         names = used_columns(subject=self.subject, columns=self.columns, block=self.block, trial=self.trial, **more)
         return [str(name) for name in names]
 
@@ -79,6 +98,11 @@ def open_dataset(
     count: Says = None,
     teach: Says = None,
     reference: Mapping[str, Any] | None = None,
+    where: str | None = None,
+    exclude: str | Sequence[Any] = (),
+    join_rows_by: str | Sequence[str] | None = None,
+    people: Any = None,
+    unmatched: str = "error",
     separator: str | None = None,
     encoding: str | None = None,
     cache: str | Path | None = None,
@@ -89,8 +113,8 @@ def open_dataset(
     """The data of files that need not fit into memory. See `pyem.Dataset.open`; `make` makes the data of a partition."""
     if others:
         raise DataError(
-            f"Dataset.open does not take {', '.join(f'{name}=' for name in others)}; it opens files as they are: write the "
-            "rows that count, or joined ones, to a file first, or use Dataset.read, if they fit into memory"
+            f"Dataset.open does not take {', '.join(f'{name}=' for name in others)}; write the table in another way first, or "
+            "use Dataset.read, if it fits into memory"
         )
     request = Request(
         subject=str(subject),
@@ -105,6 +129,11 @@ def open_dataset(
         count=count,
         teach=teach,
         reference=dict(reference or {}),
+        where=where,
+        exclude=[exclude] if isinstance(exclude, str | int) else list(exclude),
+        join_rows_by=join_rows_by,
+        people=people if people is None or isinstance(people, str | Path) else as_pandas(people),
+        unmatched=unmatched,
     )
     check_request(request.columns, request.codes, request.covariates, missing_outcome, request.values)
     require_whole(trials_at_once=(trials_at_once, 1))
@@ -116,10 +145,16 @@ def open_dataset(
     files, _ = find_files(path)
     folder = _cache(files, cache) / _key(files, request, (columns, separator, encoding, trials_at_once))
     if not (folder / "about.json").exists():
+        used, more = request.used, [] if where is None else columns_of(where)
         source = Source.of(
-            files, request.used, [request.subject, *request.block], separator=separator, encoding=encoding
+            files,
+            list(dict.fromkeys([*used, *more])),
+            [request.subject, *request.block],
+            separator=separator,
+            encoding=encoding,
         )
-        _build(folder, source, request, columns, trials_at_once)
+        chosen = Chosen(source, request.subject, used, where, request.exclude)
+        _build(folder, chosen, request, columns, trials_at_once)
     return PartitionedDataset.of(folder, make, memory=memory)
 
 
@@ -130,30 +165,61 @@ def _cache(files: Sequence[Path], cache: str | Path | None) -> Path:
 
 def _key(files: Sequence[Path], request: Request, more: Any) -> str:
     """A name that changes with the files and with what is asked of them."""
+    people = request.people
+    files = [*files, Path(people)] if isinstance(people, str | Path) and Path(people).exists() else files
     stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(repr((VERSION, stats, request, more)).encode()).hexdigest()[:16]
+    table = "" if people is None or isinstance(people, str | Path) else people.to_csv()
+    return hashlib.sha256(repr((VERSION, stats, request, more, table)).encode()).hexdigest()[:16]
 
 
-def _build(folder: Path, source: Source, request: Request, columns: Mapping[str, Any], trials_at_once: int) -> None:
+def _build(folder: Path, source: Chosen, request: Request, columns: Mapping[str, Any], trials_at_once: int) -> None:
     try:
         # Another process may be as far just before.
         with folder_at_once(folder, stays=(folder / "about.json").exists) as partial:
             seen = look_through(source, request.subject)
+            told = source.notes()
+            second = None if request.people is None else _second(request, seen)
+            if second is not None and len(second) < len(seen.people):
+                # Who has no row among the people is passed over on a second way through the files.
+                source.dropped = frozenset({*map(str, seen.people)} - {*map(str, second[request.subject])})
+                seen = look_through(source, request.subject)
             split = Split.of(seen.rows, trials_at_once)
-            _partitions(partial, source, request, columns, seen, split)
+            _partitions(partial, source, request, columns, seen, split, told, second)
     except OSError as error:
         raise DataError(
             f"partitions could not be written to {str(folder.parent)!r}: {error.strerror or error}; name another folder, cache="
         ) from error
 
 
+def _second(request: Request, seen: Seen) -> Any:
+    """A row for each person that the table of people has, with the covariates that are there."""
+    import pandas as pd
+
+    return with_people(
+        pd.DataFrame({request.subject: seen.people}),
+        request.people,
+        subject=request.subject,
+        covariates=request.of_people,
+        unmatched=request.unmatched,
+        exclude=request.exclude,
+    )
+
+
 def _partitions(
-    folder: Path, source: Source, request: Request, columns: Mapping[str, Any], seen: Seen, split: Split
+    folder: Path,
+    source: Chosen,
+    request: Request,
+    columns: Mapping[str, Any],
+    seen: Seen,
+    split: Split,
+    told: Sequence[str],
+    second: Any,
 ) -> None:
     markers = listed(request.missing, [*request.columns, *request.covariates])
     codes, kinds = _fields(request, seen, markers)
-    merged, people, shapes = Notes(), People(request.covariates, markers), []
+    merged, people, shapes = Notes(), People(request.of_rows, markers), []
     for part in parts_of_table(folder, source, request.subject, seen, split):
+        part = part if request.join_rows_by is None else part.joined(request.join_rows_by, request.block)
         made = lanes_from_frame(
             part.table,
             subject=request.subject,
@@ -175,21 +241,44 @@ def _partitions(
     subjects = people.subjects()
     notes = [
         *_ways(source, seen, split),
+        *told,
+        *([] if second is None else table_notes(second)),
         *alike_notes(subjects.tolist(), "subjects"),
-        *merged.all(int(seen.rows.sum())),
+        *merged.all(int(people.counts()["trials"].sum())),
     ]
     covariates = people.covariates(request.reference, notes)
+    if second is not None:
+        known = covariates | _covariates(second, request, subjects, markers, notes)
+        # In the order in which they were asked for; a category has several.
+        order = lambda key: next(k for k, name in enumerate(request.covariates) if _is_of(key, name))  # noqa: E731
+        covariates = {key: known[key] for key in sorted(known, key=order)}
     write_people(folder, subjects, people.counts(), covariates)
     about = {"codes": {name: [_plain(one) for one in labels] for name, labels in codes.items()}, "notes": notes}
     about |= {"shapes": shapes, "covariates": list(covariates), "fields": list(kinds)}
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
 
 
+def _is_of(key: str, name: str) -> bool:
+    return key == name or key.startswith(f"{name}[")
+
+
+def _covariates(
+    second: Any, request: Request, subjects: np.ndarray, markers: Mapping[str, Sequence[Any]], notes: list[str]
+) -> dict[str, np.ndarray]:
+    """The covariates of everybody that are in the table of people."""
+    rows = second.set_index(request.subject).loc[subjects.tolist(), request.of_people].reset_index(drop=True)
+    said = lambda k: f"for subject {shown(subjects[k])}"  # noqa: E731
+    out: dict[str, np.ndarray] = {}
+    for column in read_columns(rows, request.of_people, markers=markers).values():
+        out |= covariates_of(column, np.arange(len(subjects)), subjects, said, notes, request.reference)
+    return out
+
+
 def _plain(label: Any) -> Any:
     return label.item() if isinstance(label, np.generic) else label
 
 
-def _ways(source: Source, seen: Seen, split: Split) -> list[str]:
+def _ways(source: Chosen, seen: Seen, split: Split) -> list[str]:
     """Notes on how the files were gone through."""
     files = f"{len(source.files)} files were" if len(source.files) > 1 else "the file was"
     notes = [f"{files} read in {split.n_parts} partitions of people"]
@@ -213,103 +302,3 @@ def _fields(
         known, request.columns, request.codes, lambda row: "in the files", values=request.values
     )
     return labels, {name: array.dtype for name, (array, _) in found.items()}
-
-
-class Notes:
-    """Notes of partitions as notes of the whole: what is the same is said once, and counts of missing values are added."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, list[str]] = {}
-        self._parts = 0
-
-    def add(self, notes: Sequence[str]) -> None:
-        """Add those of a partition."""
-        for note in map(_several, notes):
-            like = re.sub(r"\d+", "#", note).replace("missing in all", "missing in")
-            self._known.setdefault(like, []).append(note)
-        self._parts += 1
-
-    def all(self, n_trials: int) -> list[str]:
-        """Those of the whole, which has so many trials."""
-        return [self._together(notes, n_trials) for notes in self._known.values()]
-
-    def _together(self, notes: Sequence[str], n_trials: int) -> str:
-        marked, of_all, missing = (
-            [match for note in notes if (match := pattern.search(note))] for pattern in (_MARKED, _OF_ALL, _MISSING)
-        )
-        if len(marked) == len(notes):
-            n = sum(int(match[1]) for match in marked)
-            return f"{notes[0][: marked[0].start()]}: {n} cells that are {marked[0][2]} are taken as missing"
-        if len(of_all) == len(notes):
-            return _OF_ALL.sub(f"{sum(int(match[1]) for match in of_all)} of {n_trials} trials", notes[0])
-        if len(missing) == len(notes):
-            every = "all " if len(notes) == self._parts and all(match[1] for match in missing) else ""
-            return _MISSING.sub(f"is missing in {every}{sum(int(match[2]) for match in missing)} trials", notes[0])
-        return notes[0] + (f" (and the like in {len(notes) - 1} other partitions)" if len(set(notes)) > 1 else "")
-
-
-def _several(note: str) -> str:
-    """A note on one cell in the words of those on several."""
-    return _MARKED.sub(r": \1 cells that are \2 are taken as missing", note)
-
-
-class People:
-    """What is kept of everybody: labels, counts, and each person's values of the covariates."""
-
-    def __init__(self, covariates: Sequence[str], markers: Mapping[str, Sequence[Any]]) -> None:
-        self._names, self._markers = covariates, markers
-        self._empty = dict.fromkeys(covariates, 0)
-        self._subjects: list[np.ndarray] = []
-        self._counts: dict[str, list[np.ndarray]] = {}
-        self._values: list[tuple[np.ndarray, dict[str, Column]]] = []
-
-    def add(self, part: Part, made: Mapping[str, Any]) -> None:
-        """Add those of a partition."""
-        n, lane_subject = len(made["subjects"]), made["lane_subject"]
-        self._subjects.append(made["subjects"])
-        per_person = lambda lanes: np.bincount(lane_subject, lanes, n).astype(np.int64)  # noqa: E731
-        counts = {"blocks": np.bincount(lane_subject, minlength=n), "trials": per_person(made["valid"].sum(0))}
-        for name in made["present"]:
-            counts[f"missing_{name}"] = per_person((made["valid"] & ~made["present"][name]).sum(0))
-        for name, values in counts.items():
-            self._counts.setdefault(name, []).append(values)
-        for name in self._names:
-            self._empty[name] += int((~part.table.without(name, self._markers.get(name, ())).here).sum())
-        if self._names:
-            self._values.append(part.values_of_people(self._names, made["subjects"]))
-
-    def subjects(self) -> np.ndarray:
-        """Labels of everybody, (subject,)."""
-        return np.concatenate(self._subjects)
-
-    def counts(self) -> dict[str, np.ndarray]:
-        """Numbers of blocks, trials and missing values of everybody."""
-        return {name: np.concatenate(values) for name, values in self._counts.items()}
-
-    def covariates(self, reference: Mapping[str, Any], notes: list[str]) -> dict[str, np.ndarray]:
-        """The covariates of everybody by name."""
-        subjects, out = self.subjects(), {}
-        for name in self._names:
-            who, column = _gathered(name, self._values, self._subjects)
-            known = CodedTable({name: column}, (name,), len(who), {}).without(name, self._markers.get(name, ()))
-            said = lambda k, who=who: f"for subject {shown(subjects[who[k]])}"  # noqa: E731
-            told: list[str] = []
-            out |= covariates_of(known, who, subjects, said, told, reference)
-            # What was looked at are each person's distinct values; what the note counts are cells.
-            notes += [re.sub(r": \d+ empty cells", f": {self._empty[name]} empty cells", note) for note in told]
-        return out
-
-
-def _gathered(
-    name: str, values: Sequence[tuple[np.ndarray, dict[str, Column]]], subjects: Sequence[np.ndarray]
-) -> tuple[np.ndarray, Column]:
-    """Whose the values of a covariate are, and the values, of all partitions."""
-    firsts = np.cumsum([0, *(len(part) for part in subjects[:-1])])
-    who = np.concatenate([rows + first for first, (rows, _) in zip(firsts, values, strict=True)])
-    columns = [columns[name] for _, columns in values]
-    if columns[0].labels is None:
-        whole = all(column.whole for column in columns)
-        return who, dataclasses.replace(columns[0], values=np.concatenate([c.values for c in columns]), whole=whole)
-    labels = {label: k for k, label in enumerate(dict.fromkeys(one for c in columns for one in c.labels or ()))}
-    places = [np.array([*(labels[one] for one in c.labels or ()), -1])[c.values] for c in columns]
-    return who, dataclasses.replace(columns[0], values=np.concatenate(places), labels=tuple(labels))

@@ -87,6 +87,13 @@ def with_people(
     return kept_rows(trials, out, np.flatnonzero(kept), notes)
 
 
+def covariates_there(people: Any, subject: str, covariates: Sequence[str]) -> list[str]:
+    """Which of the covariates are in a table of people; see `with_people`."""
+    second = list(_second(people, subject).columns)
+    _key(second, subject)
+    return [name for name in covariates if name in second]
+
+
 def _second(people: Any, subject: str) -> pd.DataFrame:
     if isinstance(people, str | Path):
         return read_table(people, names=(subject, BIDS))

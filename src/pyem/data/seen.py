@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from pyem.data.choosing import Chosen
 from pyem.data.coded import Texts, Truths, as_values, smallest
 from pyem.data.columns import Column, all_whole
-from pyem.data.sources import Changed, Source
+from pyem.data.sources import Changed
 from pyem.data.streaming import reader_of
 from pyem.errors import DataError, shown
 
@@ -88,7 +89,7 @@ class Seen:
     """Each distinct value of the other columns once; all of one length, filled with missing ones."""
 
 
-def look_through(source: Source, subject: str) -> Seen:
+def look_through(source: Chosen, subject: str) -> Seen:
     """Go through all files once.
 
     Raises
@@ -103,15 +104,15 @@ def look_through(source: Source, subject: str) -> Seen:
             continue
 
 
-def _look_through(source: Source, subject: str) -> Seen:
+def _look_through(source: Chosen, subject: str) -> Seen:
     kinds = source.kinds
     if kinds[subject] not in ("name", "label", "whole"):
         raise DataError(f"column {subject!r}, which says whose rows they are, is no text and has no whole numbers")
     others = {name: _seen(kind) for name, kind in kinds.items() if name != subject}
     people = PeopleIndex(kinds[subject])
     counts, last, in_order, n_rows = np.zeros(0, int), 0, True, 0
-    for _, piece in source.pieces():
-        who = people.add(piece[subject], n_rows)
+    for rows, piece in source.pieces():
+        who = people.add(piece[subject], rows)
         n_rows += len(who)
         counts = np.concatenate([counts, np.zeros(len(people) - len(counts), int)])
         counts += np.bincount(who, minlength=len(counts))
@@ -120,6 +121,7 @@ def _look_through(source: Source, subject: str) -> Seen:
         for name, column in others.items():
             column.add(piece[name])
     if not n_rows:
+        source.notes()
         raise DataError("the files have no rows; they should have a row for each trial")
     made = {name: column.column(name) for name, column in others.items()}
     return Seen(people.labels, counts, in_order, padded(made))
@@ -139,8 +141,8 @@ class PeopleIndex:
     def __len__(self) -> int:
         return len(self._numbers if self._texts is None else self._texts.labels)
 
-    def add(self, piece: Any, before: int) -> np.ndarray:
-        """Index of the person of each row of an Arrow array that has so many rows `before` it.
+    def add(self, piece: Any, rows: np.ndarray) -> np.ndarray:
+        """Index of the person of each row of an Arrow array; `rows` are their numbers in the files.
 
         Raises
         ------
@@ -148,11 +150,11 @@ class PeopleIndex:
             If a row has no person.
         """
         if piece.null_count:
-            raise _nobody(before + int(np.argmax(piece.is_null().to_numpy(zero_copy_only=False))))
+            raise _nobody(int(rows[np.argmax(piece.is_null().to_numpy(zero_copy_only=False))]))
         if self._texts is not None:
             who = self._texts.add(piece).astype(np.int64)
             if (who < 0).any():
-                raise _nobody(before + int(np.argmax(who < 0)))
+                raise _nobody(int(rows[np.argmax(who < 0)]))
             return who
         distinct, index = np.unique(piece.to_numpy(zero_copy_only=False), return_inverse=True)
         first = np.full(len(distinct), len(index))

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pyem.data.coded import Unknown
 from pyem.data.coded_files import parquet_kind, parquet_pieces
 from pyem.data.files import PARQUET_FILES, TEXT_FILES
@@ -53,8 +55,8 @@ class Source:
             kinds = {name: _both(name, kinds[name], found[name], path) for name in used}
         return cls(files, texts, kinds)
 
-    def pieces(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Index of the file, and Arrow arrays by name, piece by piece.
+    def pieces(self) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+        """Numbers of rows over all files, from 0, and Arrow arrays by name, piece by piece.
 
         Raises
         ------
@@ -65,10 +67,14 @@ class Source:
         """
         import pyarrow as pa
 
-        for k, (path, text) in enumerate(zip(self.files, self.texts, strict=True)):
+        n = 0
+        for path, text in zip(self.files, self.texts, strict=True):
             try:
                 pieces = parquet_pieces(path, self.kinds) if text is None else text_pieces(text, self.kinds)
-                yield from ((k, piece) for piece in pieces)
+                for piece in pieces:
+                    size = len(next(iter(piece.values())))
+                    yield np.arange(n, n + size), piece
+                    n += size
             except Unknown as error:
                 raise _cannot(path, str(error)) from None
             except pa.ArrowInvalid as error:

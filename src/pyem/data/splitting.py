@@ -5,15 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.data.choosing import Chosen
 from pyem.data.coded import Numbers, Texts
-from pyem.data.columns import CodedTable, Column
+from pyem.data.columns import CodedTable, Column, read_columns
+from pyem.data.join_rows import joined_rows
+from pyem.data.row_names import NOTES, ROWS, RowNames, table_notes
 from pyem.data.seen import PeopleIndex, Seen
-from pyem.data.sources import Source
 from pyem.data.streaming import reader_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROW = "pyem row"
 """The column that says which row of all it was, in files of rows that are sorted by person."""
@@ -46,6 +51,10 @@ class Part:
         """Whose they are, and each person's distinct values of some columns; missing ones only where there are no others."""
         who = person_of(self.table.known[self.subject], subjects)
         columns = [self.table.known[name] for name in names]
+        if not (there := who >= 0).all():
+            # Of these people no trial is left after rows were joined.
+            who = who[there]
+            columns = [dataclasses.replace(column, values=column.values[there]) for column in columns]
         keys = np.stack([who, *(_filled(column.values) for column in columns)])
         # Rows that differ from the one before, and of these each once.
         changed = np.append(True, (keys[:, 1:] != keys[:, :-1]).any(0))
@@ -54,20 +63,48 @@ class Part:
         rows = np.sort(rows[first])
         return who[rows], {column.name: dataclasses.replace(column, values=column.values[rows]) for column in columns}
 
+    def joined(self, by: str | Sequence[str], block: Sequence[str]) -> Part:
+        """The same with a row for each trial; see `pyem.data.join_rows.joined_rows`."""
+        names = list(self.table.known)
+        frame = joined_rows(self._frame(), by, lanes=[self.subject, *block], used=names)
+        table = CodedTable(read_columns(frame, names), tuple(names), len(frame), {NOTES: table_notes(frame)})
+        return dataclasses.replace(self, table=table)
+
+    def _frame(self) -> pd.DataFrame:
+        """The rows as a table of pandas."""
+        import pandas as pd
+
+        columns = self.table.known
+        made = pd.DataFrame({name: _objects(column) for name, column in columns.items()})
+        subject = columns[self.subject]
+        numbers = np.arange(len(made)) if subject.rows is None else subject.rows
+        made.attrs[ROWS] = RowNames(numbers, np.zeros(len(made), int))
+        return made
+
+
+def _objects(column: Column) -> np.ndarray:
+    """Values as a table of pandas has them."""
+    if column.labels is not None:
+        return np.array([*column.labels, None], object)[column.values]
+    if column.kind != "boolean":
+        return column.values
+    return column.values == 1 if column.here.all() else np.where(column.here, column.values == 1, None)
+
 
 def person_of(column: Column, subjects: np.ndarray) -> np.ndarray:
-    """Index of the person of each row among `subjects`, which are in order of appearance."""
+    """Index of the person of each row among `subjects`; -1 for others."""
+    place = {label: k for k, label in enumerate(subjects.tolist())}
     if column.labels is not None:
-        return column.values.astype(np.int64)
-    order = np.argsort(subjects)
-    return order[np.searchsorted(subjects[order], column.values)]
+        return np.array([place.get(label, -1) for label in column.labels])[column.values]
+    distinct, index = np.unique(column.values, return_inverse=True)
+    return np.array([place.get(label, -1) for label in distinct.tolist()])[index]
 
 
 def _filled(values: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), np.inf, values) if values.dtype.kind == "f" else values
 
 
-def parts_of_table(folder: Path, source: Source, subject: str, seen: Seen, split: Split) -> Iterator[Part]:
+def parts_of_table(folder: Path, source: Chosen, subject: str, seen: Seen, split: Split) -> Iterator[Part]:
     """The rows of a table, partition by partition.
 
     Parameters
@@ -110,11 +147,11 @@ class _Rows:
         return Part(number, CodedTable(known, tuple(known), len(rows), {}), subject)
 
 
-def _in_order(source: Source, subject: str, split: Split, names: Any) -> Iterator[Part]:
-    people, number, n_rows = PeopleIndex(source.kinds[subject]), 0, 0
+def _in_order(source: Chosen, subject: str, split: Split, names: Any) -> Iterator[Part]:
+    people, number = PeopleIndex(source.kinds[subject]), 0
     rows = _Rows(source.kinds)
-    for _, piece in source.pieces():
-        who = people.add(piece[subject], n_rows)
+    for numbers, piece in source.pieces():
+        who = people.add(piece[subject], numbers)
         parts = who // split.per_part
         ends = np.append(np.flatnonzero(parts[1:] != parts[:-1]) + 1, len(parts))
         start = 0
@@ -123,27 +160,25 @@ def _in_order(source: Source, subject: str, split: Split, names: Any) -> Iterato
                 yield rows.part(number, subject, names)
                 rows, number = _Rows(source.kinds), int(parts[start])
             some = {name: column.slice(start, end - start) for name, column in piece.items()}
-            rows.add(some, np.arange(n_rows + start, n_rows + end))
+            rows.add(some, numbers[start:end])
             start = int(end)
-        n_rows += len(who)
     yield rows.part(number, subject, names)
 
 
-def _sorted_by_person(folder: Path, source: Source, subject: str, split: Split) -> list[Path]:
+def _sorted_by_person(folder: Path, source: Chosen, subject: str, split: Split) -> list[Path]:
     """Write each row to the file of its person's partition; returns the files."""
     import pyarrow as pa
 
     files = [folder / f"rows-{k:05d}.arrow" for k in range(split.n_parts)]
-    people, n_rows = PeopleIndex(source.kinds[subject]), 0
+    people = PeopleIndex(source.kinds[subject])
     writers: dict[int, Any] = {}
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     try:
-        for _, piece in source.pieces():
-            who = people.add(piece[subject], n_rows)
+        for numbers, piece in source.pieces():
+            who = people.add(piece[subject], numbers)
             parts = who // split.per_part
             plain = {name: _undictionary(column) for name, column in piece.items()}
-            batch = pa.table({**plain, ROW: pa.array(np.arange(n_rows, n_rows + len(who)))})
-            n_rows += len(who)
+            batch = pa.table({**plain, ROW: pa.array(numbers)})
             for k in np.unique(parts):
                 if k not in writers:
                     writers[k] = pa.ipc.new_file(files[k], batch.schema, options=options)
@@ -184,7 +219,7 @@ def _coded(column: Any) -> Any:
 class _Places:
     """Names of rows of several files: the number of the row over all of them."""
 
-    source: Source
+    source: Chosen
 
     def __call__(self, k: int) -> str:
         return f"{k + 1} of all {len(self.source.files)} files together"

@@ -193,7 +193,12 @@ def reader_of(kind: str) -> Reader:
         return Numbers(whole=True, kind="boolean")
     if kind == "truth":
         return Truths(MISSING)
-    return Texts({"name": ("",), "text": MISSING}.get(kind, ()))
+    return Texts(missing_in(kind) if kind != "truth" else ())
+
+
+def missing_in(kind: str) -> tuple[str, ...]:
+    """The texts that stand for a missing value in a column of this kind."""
+    return {"name": ("",), "text": MISSING, "truth": MISSING}.get(kind, ())
 
 
 def _require_finite(columns: Sequence[Any]) -> None:
