@@ -1,6 +1,7 @@
 """Cross-validation by fitting anew, against posteriors that are known."""
 
 import dataclasses
+import pickle
 from functools import partial
 
 import numpy as np
@@ -50,8 +51,23 @@ def test_a_block_is_predicted_from_the_posterior_of_the_others(data):
     assert "a trial" in str(found)
 
 
+class Pool:
+    """Runs what it is given through pickles and in the opposite order, as other processes may."""
+
+    def __init__(self):
+        self.jobs = 0
+
+    def map(self, function, jobs):
+        self.jobs += len(jobs)
+        done = [pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(function))(job))) for job in reversed(jobs)]
+        return reversed(done)
+
+
 def test_maximum_likelihood_is_plugged_in(data):
-    found = pyem.cross_validate(LEVEL, data, fit=pyem.fit_mle)
+    pool = Pool()
+    found = pyem.cross_validate(LEVEL, data, fit=pyem.fit_mle, pool=pool)
+    assert pool.jobs == found.folds
+    np.testing.assert_array_equal(found.pointwise, pyem.cross_validate(LEVEL, data, fit=pyem.fit_mle).pointwise)
     y = numbers(data)
     mean = (y.sum((1, 2))[:, None] - y.sum(2)) / (y[0].size - TRIALS)
     np.testing.assert_allclose(found.pointwise, stats.norm(mean[..., None]).logpdf(y).sum(2).ravel(), atol=1e-6)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import pyem
-from pyem.study.rounds import Running, in_words, run_rounds
+from pyem.infer.rounds import Running, in_words, run_rounds
 
 ROUNDS = {f"round-{k}": (k,) for k in range(6)}
 SAID = {"key": 1}

@@ -17,7 +17,8 @@ from pyem.engine.integrals import GroupDraws, integrated
 from pyem.errors import DataError, FitWarning, counted, list_of, require_whole, warn
 from pyem.infer.em import fit_em
 from pyem.infer.hierarchy import likelihood_anchor
-from pyem.infer.progress import count_line, unless_asked
+from pyem.infer.progress import unless_asked
+from pyem.infer.rounds import Running, run_rounds
 from pyem.model.model import Model
 from pyem.numerics.rng import generator
 from pyem.population.posterior import Status
@@ -108,6 +109,7 @@ def cross_validate(
     folds: int | None = None,
     draws: int = 1000,
     key: Any = 0,
+    pool: Any = None,
     progress: bool | None = None,
 ) -> CrossValidation:
     """Leave out blocks or people, fit the rest, and predict what was left out.
@@ -125,6 +127,8 @@ def cross_validate(
         In how many parts blocks or people are left out: at random, each once. One at a time if not given.
     draws, key
         Draws of each posterior that predictions are averaged over, and the seed of these and of the parts.
+    pool
+        Who fits: a number of processes, or anything with a method ``map``; see `recovery`. This process if not given.
     progress
         Show how far it is; by default at an interactive prompt and in a notebook only.
 
@@ -167,25 +171,53 @@ def cross_validate(
     if by not in ("block", "subject"):
         raise ValueError(f"by={by!r}; choose 'block' or 'subject'")
     parts = _block_folds(data, folds, key) if by == "block" else _subject_folds(data, folds, key)
-    values, silent = np.zeros(data.n_lanes if by == "block" else data.n_subjects), _Silent(fit)
+    silent = _Silent(fit)
     whole = _around(silent, model, data) if by == "subject" else None
-    with count_line(progress, f"cross-validation of {model.name}", int(parts.max()) + 1) as say:
-        for k in range(int(parts.max()) + 1):
-            left = parts == k
-            if whole is None:
-                values[left] = _left_blocks(silent, model, data, left, draws, key)[left]
-            else:
-                values[left] = _left_people(silent, model, data, left, whole, draws, key)
-            if say:
-                say(k + 1, f"fold {k + 1}")
-    silent.report(f"cross_validate of {model.name!r}")
+    around = None if whole is None else (np.asarray(whole.x), np.asarray(whole.cov))
+    rounds = {f"fold-{k:05d}": (k,) for k in range(int(parts.max()) + 1)}
+    fold, running = Fold(model, data, fit, parts, around, draws, key), Running(pool, None, progress)
+    each = run_rounds(f"cross-validation of {model.name}", fold, rounds, running, {})
+    values = np.zeros(data.n_lanes if by == "block" else data.n_subjects)
+    for k, one in enumerate(each):
+        values[parts == k] = one["values"]
+    fits, unconverged, irregular = np.sum([silent.counts, *(one["counts"] for one in each)], axis=0).tolist()
+    _report(f"cross_validate of {model.name!r}", fits, unconverged, irregular)
     owner = data.lane_subject if by == "block" else np.arange(data.n_subjects)
     labels = {"subject": data.subjects[owner]} | ({"block": data.lane_block} if by == "block" else {})
     sums = np.bincount(owner, values) if data.n_subjects > 1 else values
     se = float(math.sqrt(len(sums)) * sums.std(ddof=1)) if len(sums) > 1 else math.nan
-    n = int(data.n_responses(silent.model).sum())
+    n = int(each[0]["n_responses"])
     found = (by, int(parts.max()) + 1, float(values.sum()), se, n, values, owner, labels)
-    return CrossValidation(*found, method=silent.method, problems=(silent.unconverged, silent.irregular))
+    return CrossValidation(*found, method=str(each[0]["method"]), problems=(unconverged, irregular))
+
+
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """What is done for one fold, in whatever process: the rest is fitted, and what was left out predicted."""
+
+    model: Any
+    data: Dataset
+    fit: Fitter
+    parts: np.ndarray
+    around: tuple[np.ndarray, np.ndarray] | None
+    """Modes (S, P) and covariances (S, P, P) of a fit of everybody, where people are left out."""
+    draws: int
+    key: Any
+
+    def __call__(self, k: int) -> dict[str, np.ndarray]:
+        """Log-likelihoods of what is left out in fold `k`, the counts of its fits, their method, and responses of all data."""
+        left, silent = self.parts == k, _Silent(self.fit)
+        if self.around is None:
+            values = _left_blocks(silent, self.model, self.data, left, self.draws, self.key)[left]
+        else:
+            values = _left_people(silent, self.model, self.data, left, self.around, self.draws, self.key)
+        n = self.data.n_responses(silent.model).sum()
+        return {
+            "values": values,
+            "counts": silent.counts,
+            "method": np.array(silent.method),
+            "n_responses": np.array(n),
+        }
 
 
 # -- what is left out -------------------------------------------------------------------------------------------------------
@@ -244,12 +276,17 @@ class _Silent:
         self.unconverged += int(found.population is not None and not found.converged)
         return found
 
-    def report(self, what: str) -> None:
-        if self.unconverged or self.irregular:
-            warn(
-                f"{what}: {self.unconverged} of {counted(self.fits, 'fit')} did not converge, and "
-                f"{counted(self.irregular, 'person', 'people')} had no regular mode; they are part of the result"
-            )
+    @property
+    def counts(self) -> np.ndarray:
+        return np.array([self.fits, self.unconverged, self.irregular])
+
+
+def _report(what: str, fits: int, unconverged: int, irregular: int) -> None:
+    if unconverged or irregular:
+        warn(
+            f"{what}: {unconverged} of {counted(fits, 'fit')} did not converge, and "
+            f"{counted(irregular, 'person', 'people')} had no regular mode; they are part of the result"
+        )
 
 
 # -- blocks -----------------------------------------------------------------------------------------------------------------
@@ -304,12 +341,18 @@ def _around(fit: Fitter, model: Any, data: Dataset) -> Fit:
 
 
 def _left_people(
-    fit: Fitter, model: Any, data: Dataset, left: np.ndarray, whole: Fit, draws: int, key: Any
+    fit: Fitter,
+    model: Any,
+    data: Dataset,
+    left: np.ndarray,
+    everybody: tuple[np.ndarray, np.ndarray],
+    draws: int,
+    key: Any,
 ) -> np.ndarray:
     """Log-likelihood of each subject that is left out, as a new person of the group of the others."""
     people, others = np.flatnonzero(left), np.flatnonzero(~left)
     found, test = fit(model, data.select(others)), data.select(people)
-    around = (whole.x[people], whole.cov[people])
+    around = (everybody[0][people], everybody[1][people])
     design = _design(found, data, people, others)
     if isinstance(found, SampleFit):
         return _over_groups(found, test, design, around, draws, key)

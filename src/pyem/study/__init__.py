@@ -1,5 +1,6 @@
 """Could the experiment tell? Recovery of parameters and of models, calibration, dry runs, predictive checks, by simulation."""
 
+from pyem.infer.rounds import Running, run_rounds
 from pyem.study.calibration_study import Calibration, calibration
 from pyem.study.designs import DesignChoice, choose_design
 from pyem.study.dry_runs import CheckReport, check
@@ -10,7 +11,6 @@ from pyem.study.model_recovery import Confusion, confusion
 from pyem.study.parameter_recovery import Recovery, recovery
 from pyem.study.power_study import Power, power
 from pyem.study.predictive_checks import PredictiveCheck, predictive_check
-from pyem.study.rounds import Running, run_rounds
 from pyem.study.time_checks import ResponseTimeCheck, response_time_check
 
 __all__ = [

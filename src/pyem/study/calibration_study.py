@@ -13,11 +13,11 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.errors import Unavailable, counted, require_whole
 from pyem.infer.point import fit_map
+from pyem.infer.rounds import Running, in_words, run_rounds
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key, seed_of
 from pyem.results.fit import Draws, Fit
 from pyem.study.experiment import Experiment, Fitter, Silence, at_least_one, experiment_of, report, to_fit
-from pyem.study.rounds import Running, in_words, run_rounds
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,6 +15,7 @@ from pyem.data.dataset import Dataset
 from pyem.engine.regress import Regression, block_model, on_data
 from pyem.errors import FitWarning, counted
 from pyem.infer.hbi import fit_hbi
+from pyem.infer.rounds import Running, in_words, run_rounds
 from pyem.model.model import Model
 from pyem.numerics.rng import as_key, plain_key
 from pyem.results.hbi import HBIFit
@@ -22,7 +23,6 @@ from pyem.selection import Criterion, Settings, named, require, usual
 from pyem.selection import Unit as LeftOut
 from pyem.selection.criterion import deciding
 from pyem.study.experiment import Experiment, Fitter, Silence, at_least_one, experiment_of, fit_quickly, report
-from pyem.study.rounds import Running, in_words, run_rounds
 
 if TYPE_CHECKING:
     import pandas as pd

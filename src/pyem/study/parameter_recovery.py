@@ -13,6 +13,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.engine.regress import Regression
 from pyem.errors import counted
+from pyem.infer.rounds import Running, in_words, run_rounds
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key
 from pyem.population.posterior import Status
@@ -28,7 +29,6 @@ from pyem.study.experiment import (
     report,
     to_fit,
 )
-from pyem.study.rounds import Running, in_words, run_rounds
 
 if TYPE_CHECKING:
     import pandas as pd

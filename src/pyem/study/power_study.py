@@ -12,13 +12,13 @@ import numpy as np
 from pyem.engine.layout import coarsely
 from pyem.errors import counted, require_number, require_whole
 from pyem.infer.hbi import fit_hbi
+from pyem.infer.rounds import Running, in_words, run_rounds
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key
 from pyem.selection import Settings
 from pyem.study.effect import Effect, EffectRound, fit_effects
 from pyem.study.experiment import Experiment, Fitter, at_least_one, fit_quickly, report
 from pyem.study.model_recovery import ConfusionRound, asked, named_models, winners
-from pyem.study.rounds import Running, in_words, run_rounds
 
 if TYPE_CHECKING:
     import pandas as pd
