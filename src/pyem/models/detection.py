@@ -26,7 +26,7 @@ CRITERION = Parameter("criterion", Real(), "criterion, from the middle between n
 SIGMA = Parameter("sigma", Positive(), "sd of the signal's evidence, in sds of the noise", mean=0.2, sd=0.25)
 BIAS = Parameter("bias", Real(), "bias against the second place, in sds of the difference", sd=0.3)
 
-_GREEN = "https://doi.org/10.1901/jeab.1969.12-475"
+_DORFMAN = "https://doi.org/10.1016/0022-2496(69)90019-4"
 _STANISLAW = "https://doi.org/10.3758/BF03207704"
 _DECARLO = "https://doi.org/10.1016/j.jmp.2012.02.004"
 
@@ -155,8 +155,11 @@ def sdt_rating(levels: int = 6, unequal: bool = False) -> Model:
 
     References
     ----------
-    Green, D. M., & Swets, J. A. (1966). Signal Detection Theory and Psychophysics. Wiley; reviewed in
-    https://doi.org/10.1901/jeab.1969.12-475
+    Green, D. M., & Swets, J. A. (1966). Signal Detection Theory and Psychophysics. Wiley.
+
+    Dorfman, D. D., & Alf, E. (1969). Maximum-likelihood estimation of parameters of signal-detection theory and determination
+    of confidence intervals: Rating-method data. Journal of Mathematical Psychology, 6(3), 487-496.
+    https://doi.org/10.1016/0022-2496(69)90019-4
 
     Examples
     --------
@@ -177,7 +180,7 @@ def sdt_rating(levels: int = 6, unequal: bool = False) -> Model:
         share=True,
         task=shown(0, signal=(0.0, 1.0)),
         doc=f"signal detection, ratings, {'unequal' if unequal else 'equal'} variances",
-        reference=_GREEN,
+        reference=_DORFMAN,
     )
 
 
