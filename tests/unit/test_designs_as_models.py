@@ -205,10 +205,12 @@ def test_what_cannot_be_held_or_tied_is_told(change, error, message):
 
 def test_what_a_method_cannot_do_with_common_parameters_is_told():
     design = pyem.regress(pyem.fix(MODEL, beta=5.0), "alpha ~ drug + (1 | subject)")
-    with pytest.raises(ValueError, match=r"alpha\[drug\] would be common to all; use fit_em with integrate='exact'"):
+    with pytest.raises(
+        ValueError, match=r"alpha\[drug\] would be common to all; use fit_em with integrate='exact', which"
+    ):
         pyem.fit_grid(design, plain())
-    with pytest.raises(ValueError, match="no common parameters or given sds; use fit_nuts or fit_em"):
-        pyem.fit_bayes(design, plain())
+    with pytest.raises(ValueError, match=r"everything is common to all; use fit_nuts, or fit_mle with common="):
+        pyem.fit_bayes(MODEL, plain(), group=pyem.Group(common=["beta", "alpha"]))
     with pytest.raises(ValueError, match="boundary_avoiding is not for groups with common parameters"):
         pyem.fit_em(design, plain(), boundary_avoiding=True)
 

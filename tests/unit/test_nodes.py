@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare, multivariate_normal
 
+from pyem.engine.many_groups import given, log_evidence_narrower, log_evidences
 from pyem.engine.mixtures import GroupDraws
-from pyem.engine.nodes import NodeEStep, Nodes, given, log_evidence_narrower, log_evidences
+from pyem.engine.nodes import NodeEStep, Nodes
 from pyem.infer.acceleration import newton_step
 from pyem.infer.lattices import RULES
 from pyem.infer.placing import mixture

@@ -179,7 +179,7 @@ def integrals(
     rounds = Rounds(model, data, rng)
     points = rounds.add(mixture, n)
     looked = np.linspace(0, len(draws.sd) - 1, LOOKED_AT).astype(int)
-    few = GroupDraws(*(array[looked] for array in draws))
+    few = draws.some(looked)
     k, weight = _quality(group, design, few, points)
     for _ in range(MORE_ROUNDS):
         if (k <= GOOD).all():
@@ -276,7 +276,7 @@ def _one_by_one(
     for start in range(0, len(which), together):
         # The last ones are filled up, because another number would be compiled anew.
         some = which[np.minimum(np.arange(start, start + together), len(which) - 1)]
-        part = GroupDraws(*(array[some] for array in draws))
+        part = draws.some(some)
         x, log_q = _own_points(design, part, people, rng)
         flat = np.swapaxes(x, 1, 2).reshape(-1, n_subjects, x.shape[3])
         log_lik = np.swapaxes(log_lik_draws(model, data, flat).reshape(together, OWN_POINTS, n_subjects), 1, 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,12 @@ class GroupDraws(NamedTuple):
     """(D, P)"""
     chol: np.ndarray
     """Cholesky factor of the correlations, (D, P, P)."""
+    common: np.ndarray | None = None
+    """Regression weights (D, K, C) of what is common to all, where the others are of what people differ in only."""
+
+    def some(self, which: Any) -> GroupDraws:
+        """Those of the draws that are wanted."""
+        return GroupDraws(*(None if part is None else part[which] for part in self))  # type: ignore[arg-type]
 
     @classmethod
     def of(cls, coef: np.ndarray, sd: np.ndarray, corr: np.ndarray | None) -> GroupDraws:
@@ -96,9 +102,9 @@ def given_groups(group: Group, design: np.ndarray, draws: GroupDraws, people: Ga
     spread = order[np.linspace(0, len(order) - 1, GROUPS).astype(int)]
     narrow = np.argpartition(draws.sd, min(2, len(order) - 1), axis=0)[:2].ravel()
     some = np.unique(np.concatenate([narrow, spread]))
-    few = GroupDraws(*(array[some] for array in draws))
+    few = draws.some(some)
     middle, chols = posteriors(design, few, people.precision[0], people.shift[0])
-    fewer = GroupDraws(*(array[some[::3]] for array in draws))
+    fewer = draws.some(some[::3])
     others = [posteriors(design, fewer, *pair) for pair in zip(people.precision[1:], people.shift[1:], strict=True)]
     mean, cov = moments(design, few)
     # The groups themselves, for what the approximation does not cover; heavy-tailed ones are wider.

@@ -6,24 +6,22 @@ derivatives under any group that the points suit are then weighted sums.
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.common_values import Surface
 from pyem.engine.evaluate import log_lik_draws
-from pyem.engine.mixtures import GroupDraws
 from pyem.model.model import Model
 from pyem.population.group import Group
 from pyem.population.posterior import GaussianPrior, Moments, Status
 
 BLOCK = 128
 """Points of everybody that are evaluated by one call, so that nothing is compiled for other numbers of points."""
-TOGETHER = 2**18
-"""Multiplications for some groups and one person at a time: they stay in the cache, and are fewer than what libraries share
-among threads, which then wait for each other longer than they work."""
 
 
 def log_lik_at(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
@@ -77,10 +75,21 @@ class Nodes:
         Log-likelihood plus log volume, (n, K): the sum of what these weigh, times a density, is the integral.
     frame
         For lattices, how they were put where they are.
+    surface
+        How points and likelihoods change with what is common to all; None where nothing is. `x` are then parameters in which
+        people differ, at the common values that the points were made for.
     """
 
-    def __init__(self, people: np.ndarray, x: np.ndarray, log_weight: np.ndarray, frame: Frame | None = None) -> None:
-        self.people, self.x, self.log_weight, self.frame = people, x, log_weight, frame
+    def __init__(
+        self,
+        people: np.ndarray,
+        x: np.ndarray,
+        log_weight: np.ndarray,
+        frame: Frame | None = None,
+        surface: Surface | None = None,
+    ) -> None:
+        self.people, self.x, self.log_weight, self.frame, self.surface = people, x, log_weight, frame, surface
+        self._rises: np.ndarray | None = None
         self.centre = x.mean(1)
         gap = x - self.centre[:, None]
         self.pairs = np.triu_indices(x.shape[2])
@@ -102,9 +111,48 @@ class Nodes:
     def thinned(self, group: Group, prior: GaussianPrior, negligible: float) -> Nodes:
         """The same points, of which those are left out of sums over many groups that weigh next to nothing under this one."""
         joint = self.joint(group, prior)
-        out = Nodes(self.people, self.x, self.log_weight, self.frame)
+        out = Nodes(self.people, self.x, self.log_weight, self.frame, self.surface)
         with np.errstate(invalid="ignore"):
             out._kept = [np.flatnonzero(~(row < row.max() - negligible)) for row in joint]
+        return out
+
+    def moved(self, common: np.ndarray) -> Nodes:
+        """The same points at other common values, of everybody (S, C)."""
+        if self.surface is None:
+            return self
+        x, log_weight = self.x.copy(), self.log_weight.copy()
+        for n, values in enumerate(common[self.people, None]):
+            x[n] += self.surface.moves(n, values)
+            log_weight[n] += self.surface.rises(n, values)[0]
+        return Nodes(self.people, x, log_weight, self.frame)
+
+    def with_rises(self, rises: np.ndarray) -> Nodes:
+        """The same points with what the likelihood there rises by under each of many groups, (D, n, K)."""
+        out = copy.copy(self)
+        out._rises = rises
+        return out
+
+    def rises(self, n: int, common: np.ndarray) -> np.ndarray:
+        """By how much the log-likelihood at a person's points is larger at the common values (D, C) of many groups, (D, K)."""
+        assert self.surface is not None
+        return self.surface.rises(n, common) if self._rises is None else self._rises[:, n]
+
+    def moves(self, design: np.ndarray, common: np.ndarray | None) -> Any:
+        """By how much points have moved under each of many groups, (D, n, P); `common` (D, K, C) are their common values."""
+        if self.surface is None or common is None:
+            return 0.0
+        return np.stack([self.surface.moves(n, design[k] @ common) for n, k in enumerate(self.people)], axis=1)
+
+    def reaches(self, design: np.ndarray, common: np.ndarray) -> np.ndarray:
+        """Under which of many groups polynomials hold for everybody, (D,); `common` (D, K, C) are their common values."""
+        out = np.ones(len(common), bool)
+        if self.surface is None:
+            return out
+        # Without covariates, common values are the same for everybody.
+        some = self.people[:1] if design.shape[1] == 1 else self.people
+        for n, k in enumerate(some):
+            z = self.surface.coordinates(n, design[k] @ common)
+            out &= (z**2).sum(1) <= self.surface.reach**2
         return out
 
     def kept(self, n: int) -> np.ndarray | slice:
@@ -115,7 +163,7 @@ class Nodes:
         """Log weight (n, K) of the points under a group: its means and its scale matrix are those of `prior`, for everybody."""
         mean = prior.mean[self.people]
         if group.family != "gaussian":
-            return self.log_weight + group.standard_log_prob(self.whitened(prior)) + _log_root(prior.precision)
+            return self.log_weight + group.standard_log_prob(self.whitened(prior)) + log_root(prior.precision)
         coef = self.gaussian_terms(mean[None], prior.precision[None])[:, 0]
         return self.log_weight + np.matmul(self.monomials, coef[..., None])[..., 0]
 
@@ -128,7 +176,7 @@ class Nodes:
         """What Gaussian log-densities with means (D, n, P) and precisions (D, P, P) are of the monomials: (n, D, terms)."""
         gap = np.swapaxes(mean - self.centre, 0, 1)
         linear = np.einsum("ndp,dpq->ndq", gap, precision)
-        constant = _log_root(precision) - 0.5 * mean.shape[2] * math.log(2 * math.pi) - 0.5 * (linear * gap).sum(-1)
+        constant = log_root(precision) - 0.5 * mean.shape[2] * math.log(2 * math.pi) - 0.5 * (linear * gap).sum(-1)
         i, j = self.pairs
         square = -precision[:, i, j] * np.where(i == j, 0.5, 1.0)
         square = np.broadcast_to(square, (len(gap), *square.shape))
@@ -136,15 +184,15 @@ class Nodes:
 
     def moments(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Means (n, P) and covariances (n, P, P) under weights (n, K) that add to 1."""
-        return _unpacked(np.matmul(weight[:, None], self.monomials)[:, 0], self.centre, self.pairs)
+        return unpacked(np.matmul(weight[:, None], self.monomials)[:, 0], self.centre, self.pairs)
 
 
-def _log_root(precision: np.ndarray) -> np.ndarray:
+def log_root(precision: np.ndarray) -> np.ndarray:
     """Log of the root of the determinant of precisions (..., P, P)."""
     return 0.5 * np.linalg.slogdet(precision)[1]
 
 
-def _unpacked(sums: np.ndarray, centre: np.ndarray, pairs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
+def unpacked(sums: np.ndarray, centre: np.ndarray, pairs: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Means and covariances from means of monomials (..., terms) around centres (..., P)."""
     p = centre.shape[-1]
     mean = sums[..., 1 : 1 + p]
@@ -232,138 +280,3 @@ def as_moments(
     log_det = -np.linalg.slogdet(np.where(finite[:, None, None], cov, np.eye(cov.shape[1])))[1]
     out = Moments(mean, cov, log_evidence, log_det, status)
     return out if weight is None else Moments.weighted(out, weight)
-
-
-# -- many groups ----------------------------------------------------------------------------------------------------------
-
-
-def log_evidences(parts: Sequence[Nodes], group: Group, design: np.ndarray, draws: GroupDraws) -> np.ndarray:
-    """Log evidence (D, S) of everybody under each of many groups; `design` (S, K) are the people's covariates.
-
-    Weights are exponentials in single precision, which is good to about 1e-7 nats.
-    """
-    out = np.empty((len(draws.sd), len(design)))
-    for rows, weight, top, part, n in _each(parts, group, design, draws):
-        out[rows, part.people[n]] = np.log(weight.sum(1)) + top
-    return out
-
-
-def log_evidence_narrower(parts: Sequence[Nodes], design: np.ndarray, draws: GroupDraws, sd: np.ndarray) -> np.ndarray:
-    """Log evidence (D,) of all people under Gaussian groups with smaller `sd` (D, P), from the slope under those of `draws`.
-
-    Under a group that is narrow for the data, the evidence is nearly linear in the group's covariance, while points would have
-    to be the closer the narrower it is. By Fisher's identity the slope is an expectation over the posteriors.
-    """
-    root, narrow = draws.sd[:, :, None] * draws.chol, sd[:, :, None] * draws.chol
-    cov = root @ np.swapaxes(root, 1, 2)
-    prior = np.linalg.inv(cov)
-    slope = prior @ (narrow @ np.swapaxes(narrow, 1, 2) - cov) @ prior
-    out = np.zeros(len(sd))
-    for rows, weight, top, part, n in _each(parts, Group(), design, draws):
-        total = weight.sum(1)
-        sums = weight.astype(float) @ part.monomials[n][part.kept(n)]
-        mean, within = _unpacked(sums / sums[:, :1], part.centre[n], part.pairs)
-        gap = mean - design[part.people[n]] @ draws.coef[rows]
-        second = within + gap[:, :, None] * gap[:, None]
-        out[rows] += np.log(total) + top + 0.5 * ((second - cov[rows]) * slope[rows]).sum((1, 2))
-    return out
-
-
-class Given(NamedTuple):
-    """Everybody's posterior given each of many groups, and a draw from it."""
-
-    mean: np.ndarray
-    """(D, S, P)"""
-    cov: np.ndarray
-    """(D, S, P, P)"""
-    index: np.ndarray
-    """A point of each person drawn given each group, (D, S)."""
-
-
-def given(
-    parts: Sequence[Nodes],
-    group: Group,
-    design: np.ndarray,
-    draws: GroupDraws,
-    times: np.ndarray,
-    rng: np.random.Generator,
-) -> Given:
-    """Posterior means and covariances of everybody under each of many groups, and so many `times` (D,) points drawn from it."""
-    (d, p), s = draws.sd.shape, len(design)
-    out = Given(np.empty((d, s, p)), np.empty((d, s, p, p)), np.empty((int(times.sum()), s), int))
-    u = rng.uniform(size=(s, len(out.index)))
-    first = np.concatenate([[0], np.cumsum(times)])
-    for rows, weight, _, part, n in _each(parts, group, design, draws, single=True):
-        k, kept = part.people[n], part.kept(n)
-        sums = weight @ part.monomials[n][kept].astype(np.float32)
-        out.mean[rows, k], out.cov[rows, k] = _unpacked(sums / sums[:, :1], part.centre[n], part.pairs)
-        mine = slice(first[rows.start], first[rows.stop])
-        found = _drawn(weight, times[rows], u[k, mine])
-        out.index[mine, k] = found if isinstance(kept, slice) else kept[found]
-    return out
-
-
-def _drawn(weight: np.ndarray, times: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Indices of points drawn with probabilities in proportion to `weight` (rows, K), so many `times` from each row."""
-    below = np.cumsum(weight, axis=1)
-    below /= below[:, -1:]
-    # All rows in one ascending sequence, so that one search serves them all.
-    row = np.arange(len(below))
-    below += row[:, None]
-    owner = np.repeat(row, times)
-    found = np.searchsorted(below.ravel(), (u + owner).astype(np.float32)) - owner * weight.shape[1]
-    return np.clip(found, 0, weight.shape[1] - 1)
-
-
-class _Groups:
-    """Many groups, and of each what is the same for everybody."""
-
-    def __init__(self, group: Group, design: np.ndarray, draws: GroupDraws) -> None:
-        self.group, self.design, self.draws = group, design, draws
-        self.precision = draws.precisions()
-        self.log_root = _log_root(self.precision)
-        i, j = np.triu_indices(self.precision.shape[1])
-        self.square = -self.precision[:, i, j] * np.where(i == j, 0.5, 1.0)
-        self.white = np.linalg.inv(draws.sd[:, :, None] * draws.chol)
-
-    def log_prob(self, part: Nodes, n: int, monomials: np.ndarray, mean: np.ndarray, rows: slice) -> np.ndarray:
-        """Log-density (D, K) of one person's points in some of the groups, whose means are `mean` (D, P)."""
-        if self.group.family != "gaussian":
-            z = np.einsum("dpq,dkq->pdk", self.white[rows], part.x[n][part.kept(n)][None] - mean[:, None])
-            return self.group.standard_log_prob(z) + self.log_root[rows, None]
-        gap = mean - part.centre[n]
-        linear = (gap[:, None] @ self.precision[rows])[:, 0]
-        constant = self.log_root[rows] - 0.5 * gap.shape[1] * math.log(2 * math.pi) - 0.5 * (linear * gap).sum(1)
-        terms = np.concatenate([constant[:, None], linear, self.square[rows]], axis=1)
-        return terms.astype(monomials.dtype, copy=False) @ monomials.T
-
-
-Piece = tuple[slice, np.ndarray, np.ndarray, Nodes, int]
-"""Which groups, the weights of one person's points under them, the log of the largest, the points, and the place in them."""
-
-
-def _each(
-    parts: Sequence[Nodes], group: Group, design: np.ndarray, draws: GroupDraws, single: bool = False
-) -> Iterator[Piece]:
-    """For every person and some of the groups at a time: the weights of the points, relative to the largest.
-
-    With `single`, log weights are in single precision, too: good to about 1e-5 of themselves.
-    """
-    groups, kind = _Groups(group, design, draws), np.float32 if single else np.float64
-    for part in parts:
-        for n, k in enumerate(part.people):
-            kept = part.kept(n)
-            monomials = part.monomials[n][kept].astype(kind, copy=False)
-            log_weight = part.log_weight[n][kept]
-            base, means = log_weight.max(), design[k] @ draws.coef
-            base = base if np.isfinite(base) else 0.0
-            log_weight = (log_weight - base).astype(kind, copy=False)
-            step = max(1, TOGETHER // monomials.size)
-            for start in range(0, len(means), step):
-                rows = slice(start, min(start + step, len(means)))
-                joint = groups.log_prob(part, n, monomials, means[rows], rows)
-                joint += log_weight
-                top = joint.max(1)
-                joint -= np.where(np.isfinite(top), top, 0.0).astype(joint.dtype, copy=False)[:, None]
-                weight = joint.astype(np.float32, copy=False)
-                yield rows, np.exp(weight, out=weight), top + base, part, n

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.engine.mixtures import GroupDraws
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
 from pyem.errors import list_of, require_whole, warn
 from pyem.infer.adaptive import Weighted, adaptive_importance
 from pyem.infer.bayes_alone import fit_alone, require_known
 from pyem.infer.correction import systematic
-from pyem.infer.exact import Exact
+from pyem.infer.exact import Exact, around
 from pyem.infer.group_posterior import group_posterior, lopsided, mode_of
 from pyem.infer.group_start import located
+from pyem.infer.group_start_common import located_with_common
 from pyem.infer.node_sets import NodeSets
 from pyem.infer.people_draws import with_moments
 from pyem.infer.placing import places
@@ -27,13 +28,19 @@ from pyem.model.model import Model
 from pyem.numerics.pareto import GOOD
 from pyem.numerics.rng import generator, plain_key
 from pyem.population.group import Group, spelled_out
-from pyem.population.posterior import Status
+from pyem.population.people_only import moments_only, people_only
+from pyem.population.population import covariance_pattern
+from pyem.population.posterior import Laplace, Status
 from pyem.results.sample import SampleFit
 
 FEW_DRAWS = 100
 """Effective draws of the group below which quantiles are not reliable."""
 NODES = {2: 256}
 """Points of each person, where more than those of `pyem.infer.lattices.RULES` make the posterior of a small group steadier."""
+LOST = (
+    "the search for the mode of the group's posterior did not end, so that draws may be of a part of it only: use fit_nuts, or "
+    "let fewer parameters be common to all"
+)
 FOREIGN = 0.01
 """Share of the group's draws that may be evaluated on points made for others."""
 
@@ -57,7 +64,8 @@ def fit_bayes(
     Given a person's data, the likelihood at chosen points does not depend on the group. It is evaluated once for each point;
     then the group's posterior, with the people integrated out, is a function of a few parameters that costs next to nothing.
     Draws from it come by importance sampling, and people are drawn given each draw of the group. The priors, and so the
-    posterior, are those of `fit_nuts`.
+    posterior, are those of `fit_nuts`. Parameters that are common to all are among the group's; how the likelihood at the
+    points changes with them is told by polynomials, or, where that costs little, evaluated for each draw.
 
     Parameters
     ----------
@@ -66,7 +74,8 @@ def fit_bayes(
     draws
         Draws that are kept.
     nodes
-        Points of each person; 64, 256, 384, 512 or 768 for one to five parameters if not given (128 for two with `group=None`).
+        Points of each person; 64, 256, 384, 512 or 768 for one to five parameters in which people differ, if not given (128 for
+        two with `group=None`).
     key
         Seed or JAX random key.
     progress
@@ -80,7 +89,7 @@ def fit_bayes(
     Raises
     ------
     ValueError
-        As `fit_nuts`.
+        As `fit_nuts`, and if all parameters are common to all.
 
     Notes
     -----
@@ -136,15 +145,26 @@ def _fit_group(
     settings: Mapping[str, Any],
 ) -> SampleFit:
     rng = generator(key)
-    made = places(model, data, nodes=nodes or NODES.get(model.n_params), rng=rng)
-    _require_varying(group)
-    exact = located(model, data, group, made, priors, key, progress)
+    dim = _differing(model, group)
+    made = places(model, data, nodes=nodes or NODES.get(dim), rng=rng, dim=dim)
+    if group.common:
+        exact, made = located_with_common(model, data, group, made, priors, key, progress)
+    else:
+        exact = located(model, data, group, made, priors, key, progress)
     require_known(model, data, ~exact.moments.usable)
     clock("start")
     population = Units.of(model, exact.population, dict(data.covariates)).population(exact.population)
     posterior = group_posterior(model, population, exact.moments, priors)
     top, cov = mode_of(posterior.log_density(exact.estep.parts), posterior.vector(population))
-    sets = NodeSets(posterior, made, posterior.populations(top[None])[0], exact.moments, exact.estep.parts, exact.level)
+    middle, known = posterior.populations(top[None])[0], moments_only(exact.moments, population.random)
+    parts = exact.estep.parts
+    if group.common:
+        parts = made.nodes(*around(Laplace(*known), people_only(middle)), middle, exact.level, 1)
+    sets = NodeSets(posterior, made, middle, known, parts, exact.level)
+    evidence = sets.people_log_evidence(parts)
+    if group.common:
+        error = np.abs(evidence - sets.people_log_evidence(exact.estep.parts)) / np.sqrt(2)
+        exact = dataclasses.replace(exact, error=error)
     clock("mode")
     found = adaptive_importance(sets.log_density, *lopsided(sets.log_density, top, cov), seed=int(rng.integers(2**31)))
     clock("group")
@@ -153,15 +173,14 @@ def _fit_group(
     x, mean, spread = sets.people(some, times, rng)
     foreign = sets.foreign(some)
     order = rng.permutation(draws)
-    some = GroupDraws(*(np.repeat(part, times, 0)[order] for part in some))
-    values = {"x": with_moments(x, mean, spread)[order], "coef": some.coef, "sd": some.sd}
+    some = some.some(np.repeat(np.arange(len(times)), times)[order])
+    values = {"x": posterior.whole(with_moments(x, mean, spread)[order], some)} | posterior.values(some)
     clock("people")
-    if posterior.spec.blocks:
-        values["corr"] = some.chol @ np.swapaxes(some.chol, 1, 2)
     # What the draws leave open, and what the points do.
     found = found._replace(error=float(np.hypot(found.error, np.sqrt((exact.error**2).sum()))))
-    trace = _trace(found, sets, exact)
-    trace["problems"] = np.array(_problems(found, foreign, trace["status"], data), object)
+    trace = _trace(found, evidence, len(sets), exact)
+    problems = _problems(found, foreign, trace["status"], data) + ([] if exact.moved < 1 else [LOST])
+    trace["problems"] = np.array(problems, object)
     message = (
         f"{len(found.v)} draws of the group worth {found.effective:.0f} (Pareto k {found.pareto_k:.2f}), people integrated "
         "out; log "
@@ -182,21 +201,25 @@ def _fit_group(
     )
 
 
-def _require_varying(group: Group) -> None:
-    if group.common or group.sd:
+def _differing(model: Model, group: Group) -> int:
+    """Number of parameters in which people differ."""
+    n = int((covariance_pattern(group, model.names)[1] != 0).sum())
+    if not n:
         raise ValueError(
-            "fit_bayes integrates over what people differ in, and has no common parameters or given sds; use fit_nuts or fit_em"
+            "fit_bayes integrates over what people differ in, and here everything is common to all; use fit_nuts, or fit_mle "
+            "with common="
         )
+    return n
 
 
-def _trace(found: Weighted, sets: NodeSets, exact: Exact) -> dict[str, np.ndarray]:
+def _trace(found: Weighted, evidence: np.ndarray, n_sets: int, exact: Exact) -> dict[str, np.ndarray]:
     return {
         "log_marginal_likelihood": np.array(found.log_total),
         "log_marginal_likelihood_se": np.array(found.error),
         "pareto_k": np.array(found.pareto_k),
         "effective_draws": np.array(found.effective),
-        "node_sets": np.array(len(sets)),
-        "people_log_evidence": exact.estep.posterior(sets.population.prior).log_lik,
+        "node_sets": np.array(n_sets),
+        "people_log_evidence": evidence,
         "effective_nodes": exact.effective,
         "unreached": exact.unreached,
         "evidence_error": exact.error,

@@ -25,6 +25,7 @@ from pyem.infer.standard_errors import no_wider
 from pyem.model.model import Model
 from pyem.numerics.lattice import lattice
 from pyem.numerics.rng import generator
+from pyem.population.people_only import people_only
 from pyem.population.population import COMMON_SD, Population
 from pyem.population.posterior import Laplace, Moments, Status
 from pyem.results.group_rows import group_covariance
@@ -81,7 +82,7 @@ class ExactEvidence:
 
     def __call__(self, population: Population) -> Point:
         """Its value and gradient; the value is minus infinity where the points do not tell."""
-        random, inner, common = population.random, _of_people(population), population.mean[:, ~population.random]
+        random, inner, common = population.random, people_only(population), population.mean[:, ~population.random]
         found = self._integrated(inner, common)
         use = found.usable
         slope = np.zeros_like(common)
@@ -95,7 +96,7 @@ class ExactEvidence:
         by_coef = np.zeros(population.coef.shape)
         by_coef[:, random], by_coef[:, ~random] = of_people, population.design.T @ slope
         grad = np.concatenate([by_coef[population.free], score[n:]])
-        value = float(found.log_lik[use].sum()) if _is_near(inner, _of_people(self.placed)) else -np.inf
+        value = float(found.log_lik[use].sum()) if _is_near(inner, people_only(self.placed)) else -np.inf
         return Point(population, _whole(population, found), value, grad)
 
     def _weighted(self, common: np.ndarray) -> Nodes:
@@ -112,7 +113,7 @@ class ExactEvidence:
 
     def effective(self, population: Population) -> np.ndarray:
         """Effective number of points of each person, (S,)."""
-        inner, part = _of_people(population), self._weighted(population.mean[:, ~population.random])
+        inner, part = people_only(population), self._weighted(population.mean[:, ~population.random])
         return NodeEStep([part], inner.group).effective(inner.prior)
 
 
@@ -124,16 +125,6 @@ def _whole(population: Population, found: Moments) -> Moments:
     cov[:, ~random, ~random] = COMMON_SD**2
     cov[np.ix_(np.arange(len(cov)), random, random)] = found.cov
     return Moments(mode, cov, *found[2:])
-
-
-def _of_people(population: Population) -> Population:
-    """The group of what people differ in only."""
-    random = population.random
-    own = np.ix_(random, random)
-    columns = {name: getattr(population, name)[:, random] for name in ("free", "coef", "weight")}
-    unit = None if population.unit is None else population.unit[random]
-    square = {"cov": population.cov[own], "pattern": population.estimated[own], "held": population.given_sd[random]}
-    return dataclasses.replace(population, unit=unit, **columns, **square)
 
 
 def _is_near(group: Population, placed: Population, times: float = NEAR) -> bool:
@@ -175,7 +166,7 @@ def exact_common(
     """
     typical, random = model.typical[1], run.population.random
     z, log_volume = _lattice(int(random.sum()), nodes, data.n_subjects, seed)
-    population = _wide(run.population, typical)
+    population = wide_group(run.population, typical)
     at = Evidence(model, data, run.estep)(population)
     path: list[tuple[float, float, np.ndarray]] = []
     for rounds in itertools.count(1):
@@ -184,7 +175,7 @@ def exact_common(
         at, message = climbed(evidence, evidence(population), path, max_iter, tol)
         new = _vanished(at.population, population, typical)
         moved = float(np.abs((new.vector - population.vector) / units(population)).max())
-        near = new is at.population and _is_near(_of_people(new), _of_people(population), 0.95 * NEAR)
+        near = new is at.population and _is_near(people_only(new), people_only(population), 0.95 * NEAR)
         if rounds == ROUNDS or (moved < SETTLED and near):
             break
         population = new
@@ -224,7 +215,7 @@ def _placed(
     return mean[:, None] + z @ np.swapaxes(chol, 1, 2), log_volume + log_scale[:, None]
 
 
-def _wide(population: Population, typical: np.ndarray) -> Population:
+def wide_group(population: Population, typical: np.ndarray) -> Population:
     """A group that is not narrow in any direction in which people may differ."""
     if population.correlated:
         population = dataclasses.replace(population, least=THINNEST * float(typical.min()))

@@ -89,7 +89,7 @@ def corrected(
     found = integrals(spec.model, data, spec.group, np.asarray(args.design), group, people, around, n=n, rng=rng)
     log_weight, k = pareto_smoothed((found.value.sum(1) + log_hyper - log_q)[:, None])
     picked = rng.permutation(systematic(np.exp(log_weight[:, 0]), rng))
-    group = GroupDraws(*(part[picked] for part in group))
+    group = group.some(picked)
     out = {"x": found.x[picked], "coef": group.coef, "sd": group.sd}
     if "corr" in values:
         out["corr"] = group.chol @ np.swapaxes(group.chol, 1, 2)

@@ -141,14 +141,14 @@ def exact_em(
     """
     population, laplace = wide_enough(places, run.population, run.laplace, make)
     scouts = Scouts(places, population, seed)
-    around = first_places(population, laplace, scouts, make)
-    return on_points(places, population, around, scouts, functools.partial(run_em, **options), SETTLED, accuracy)
+    beside = first_places(population, laplace, scouts, make)
+    return on_points(places, population, beside, scouts, functools.partial(run_em, **options), SETTLED, accuracy)
 
 
 def on_points(
     places: Places,
     population: Population,
-    around: tuple[np.ndarray, np.ndarray],
+    beside: tuple[np.ndarray, np.ndarray],
     scouts: Scouts,
     climb: Climb,
     settled: float,
@@ -162,7 +162,7 @@ def on_points(
     ----------
     places, scouts
         Make points, and see what they do not reach.
-    population, around
+    population, beside
         Where to start: a group, and means (S, P) and covariances (S, P, P) of its people.
     climb
         Finds the best group on points.
@@ -171,7 +171,7 @@ def on_points(
     accuracy
         Standard error of a person's log evidence, in nats, above which there are more points.
     """
-    mean, cov = around
+    mean, cov = beside
     level, last = np.full(len(mean), MIXED if places.rule is None else PLAIN), None
     limit = ACCURACY if accuracy is None else accuracy
     settled = max(settled, FINE * np.sqrt(len(mean)))
@@ -190,14 +190,14 @@ def on_points(
         population = new
         moments = estep.posterior(population.prior)
         effective = estep.effective(population.prior)
-        mean, wide = _around(moments, population)
+        mean, wide = around(moments, population)
         # A few points say little of a covariance, but that it is not much smaller than their cells.
         few = (level == PLAIN) & (effective < ENOUGH)
         cov = np.where(few[:, None, None], wide + places.cell * cov, wide)
         unreached, _ = scouts.unreached(population, mean, cov, moments.log_lik, places.reach)
         rim = places.rim(parts, estep.weights(population.prior))
-        lost = (unreached > UNREACHED) | (rim > places.at_rim) | (effective < FEW)
-        lost &= (level == PLAIN) & moments.usable & (moved < NEAR)
+        lost = wanting(level, (unreached > UNREACHED) | (rim > places.at_rim), effective)
+        lost &= moments.usable & (moved < NEAR)
         error = error_between(last, estep, population)
         if rounds == ROUNDS or (last is not None and moved < settled and not lost.any()):
             break
@@ -206,7 +206,12 @@ def on_points(
     ended = Exact(population, estep, moments, level, effective, unreached, found, rounds, moved, error, limit)
     if places.rule is not None or accuracy is not None:
         ended = refined(ended, places, (mean, cov), climb, 1.0 if accuracy is None else CAUTION)
-    return dataclasses.replace(ended, moments=_judged(ended.moments, ended.level, ended.effective))
+    return dataclasses.replace(ended, moments=judged(ended.moments, ended.level, ended.effective))
+
+
+def wanting(level: np.ndarray, beyond: np.ndarray, effective: np.ndarray) -> np.ndarray:
+    """Who needs a mixture and has none, (S,): people whose posterior reaches beyond their points, or who have few of them."""
+    return (level == PLAIN) & (beyond | (effective < FEW))
 
 
 def error_between(last: NodeEStep | None, estep: NodeEStep, population: Population) -> np.ndarray:
@@ -226,7 +231,7 @@ def error_between(last: NodeEStep | None, estep: NodeEStep, population: Populati
     return np.where(now.usable, error, 0.0)
 
 
-def refined(found: Exact, places: Places, around: tuple[np.ndarray, np.ndarray], climb: Climb, caution: float) -> Exact:
+def refined(found: Exact, places: Places, beside: tuple[np.ndarray, np.ndarray], climb: Climb, caution: float) -> Exact:
     """More and more points for people whose log evidence is not exact enough; those of the others stay.
 
     The difference of two plain lattices may be small by chance, so it is held against `caution` times what is asked for.
@@ -236,16 +241,16 @@ def refined(found: Exact, places: Places, around: tuple[np.ndarray, np.ndarray],
         level = _finer(found.level, (found.error > least) & found.moments.usable, places)
         if (level == found.level).all():
             return found
-        found = _with_levels(found, level, places, around, climb)
+        found = _with_levels(found, level, places, beside, climb)
 
 
 def _with_levels(
-    found: Exact, level: np.ndarray, places: Places, around: tuple[np.ndarray, np.ndarray], climb: Climb
+    found: Exact, level: np.ndarray, places: Places, beside: tuple[np.ndarray, np.ndarray], climb: Climb
 ) -> Exact:
     """The group on new points for those whose `level` (S,) is another."""
     some, start = level != found.level, found.population
     kept = (part.without(np.flatnonzero(some)) for part in found.estep.parts)
-    parts = [part for part in kept if part is not None] + places.nodes(*around, start, np.where(some, level, -1))
+    parts = [part for part in kept if part is not None] + places.nodes(*beside, start, np.where(some, level, -1))
     estep = NodeEStep(parts, start.group)
     run = climb(estep, start)
     population, prior = run.population, run.population.prior
@@ -266,7 +271,7 @@ def _finer(level: np.ndarray, rough: np.ndarray, places: Places) -> np.ndarray:
     return out if sum(points_at(int(care)) for care in out) * plain <= MOST else level
 
 
-def _judged(moments: Moments, level: np.ndarray, effective: np.ndarray) -> Moments:
+def judged(moments: Moments, level: np.ndarray, effective: np.ndarray) -> Moments:
     """Moments with the status of people whose points do not tell them."""
     poor = (effective < np.where(level > PLAIN, ENOUGH, FEW)) & moments.usable
     return Moments(*moments[:-1], np.where(poor, int(Status.NOT_COVERED), moments.status))
@@ -304,7 +309,7 @@ def less_correlated(corr: np.ndarray) -> np.ndarray:
 
 def first_places(population: Population, laplace: Laplace, scouts: Scouts, make: Make) -> tuple[np.ndarray, np.ndarray]:
     """Modes and covariances, of better modes where scouts say that most of the evidence is elsewhere."""
-    mean, cov = _around(laplace, population)
+    mean, cov = around(laplace, population)
     evidence = laplace.log_evidence(population.log_prior(mean))
     share, best = scouts.unreached(population, mean, cov, np.where(laplace.usable, evidence, -np.inf), 4.5)
     lost = share > 0.3
@@ -313,11 +318,11 @@ def first_places(population: Population, laplace: Laplace, scouts: Scouts, make:
     other = make(np.where(lost[:, None], best, mean))(population.prior, 1e-8)
     gain = other.log_evidence(population.log_prior(other.mode)) - evidence
     take = lost & other.usable & (~laplace.usable | (gain > 0.01))
-    new_mean, new_cov = _around(other, population)
+    new_mean, new_cov = around(other, population)
     return np.where(take[:, None], new_mean, mean), np.where(take[:, None, None], new_cov, cov)
 
 
-def _around(found: Laplace, population: Population) -> tuple[np.ndarray, np.ndarray]:
+def around(found: Laplace, population: Population) -> tuple[np.ndarray, np.ndarray]:
     """Where points go: means, and covariances that are regular and no wider than the group (twice, for a heavy-tailed one)."""
     known = found.usable & np.isfinite(found.mode).all(1)
     limit = population.cov if population.group.family == "gaussian" else 4 * population.cov
@@ -363,7 +368,7 @@ def _told_apart(exact: Exact, places: Places, run: EMRun) -> tuple[Population, N
         return wider, exact.estep
     # Where people do not differ, their posterior is the group's.
     more = np.sqrt(np.diag(wider.cov) / np.diag(exact.population.cov))
-    mean, cov = _around(exact.moments._replace(cov=exact.moments.cov * np.outer(more, more)), wider)
+    mean, cov = around(exact.moments._replace(cov=exact.moments.cov * np.outer(more, more)), wider)
     return wider, NodeEStep(places.nodes(mean, cov, wider, exact.level), wider.group)
 
 

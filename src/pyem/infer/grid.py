@@ -118,7 +118,7 @@ def fit_grid(
         if group.common:
             raise ValueError(
                 f"fit_grid lets people differ in all parameters, but {', '.join(group.common)} would be common to all; use "
-                "fit_em with integrate='exact'"
+                "fit_em with integrate='exact', which integrates over those in which they differ, or fit_bayes"
             )
         return _fit_group(model, data, group, accuracy, max_points, max_iter, progress, settings)
     prior = given_prior(model, data, priors=priors, mean=mean, sd=sd, log_prior=log_prior)

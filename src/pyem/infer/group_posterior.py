@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pyem.engine.many_groups import log_evidences
 from pyem.engine.mixtures import GroupDraws
-from pyem.engine.nodes import Nodes, log_evidences
+from pyem.engine.nodes import Nodes
 from pyem.infer.correction import unpacked_group
 from pyem.infer.hierarchy import Hierarchy, corr_vector, group_coordinates, hierarchy_of
 from pyem.model.model import Model
-from pyem.population.population import Population
+from pyem.population.population import COMMON_SD, Population
 from pyem.population.posterior import Moments
 from pyem.population.priors import HyperPriors, hyper_priors
 
@@ -57,11 +58,23 @@ class GroupPosterior:
     population: Population
 
     def unpack(self, v: np.ndarray) -> tuple[GroupDraws, np.ndarray]:
-        """Groups at coordinates `v` (D, G), and the log-density of their prior by the coordinates (D,)."""
+        """Groups at coordinates `v` (D, G), and the log-density of their prior by the coordinates (D,).
+
+        Where parameters are common to all, the sds and correlations are those of the others only.
+        """
         filled = np.concatenate([v, np.repeat(v[-1:], -len(v) % BLOCK, 0)])
         parts = [unpacked_group(self.spec, self.at, part) for part in np.split(filled, len(filled) // BLOCK)]
         coef, sd, chol, log_prior = (np.concatenate(arrays)[: len(v)] for arrays in zip(*parts, strict=True))
-        return GroupDraws(coef, sd, chol), log_prior + np.log(np.asarray(self.at.scale)).sum()
+        log_prior = log_prior + np.log(np.asarray(self.at.scale)).sum()
+        if self.random.all():
+            return GroupDraws(coef, sd, chol), log_prior
+        own, common = self.random, coef[..., ~self.random]
+        return GroupDraws(coef[..., own], sd[:, own], chol[:, own][:, :, own], common), log_prior
+
+    @property
+    def random(self) -> np.ndarray:
+        """Parameters in which people differ, (P,)."""
+        return self.population.random
 
     def vector(self, population: Population) -> np.ndarray:
         """Coordinates (G,) of a group."""
@@ -77,11 +90,35 @@ class GroupPosterior:
 
     def as_populations(self, draws: GroupDraws) -> list[Population]:
         """The same from their values."""
-        roots = draws.sd[:, :, None] * draws.chol
+        values = self.values(draws)
+        sd = np.where(self.random, values["sd"], COMMON_SD)
+        corr = values.get("corr", np.eye(sd.shape[1])[None])
+        covs = sd[:, :, None] * corr * sd[:, None]
         return [
-            dataclasses.replace(self.population, coef=coef, cov=root @ root.T)
-            for coef, root in zip(draws.coef, roots, strict=True)
+            dataclasses.replace(self.population, coef=coef, cov=cov)
+            for coef, cov in zip(values["coef"], covs, strict=True)
         ]
+
+    def values(self, draws: GroupDraws) -> dict[str, np.ndarray]:
+        """``coef`` (D, K, P), ``sd`` (D, P), 0 for what is common to all, and, where any are estimated, ``corr`` (D, P, P)."""
+        corr = draws.chol @ np.swapaxes(draws.chol, 1, 2)
+        if draws.common is not None:
+            own, n = self.random, len(draws.sd)
+            coef, sd = np.zeros((*draws.coef.shape[:2], len(own))), np.zeros((n, len(own)))
+            coef[..., own], coef[..., ~own], sd[:, own] = draws.coef, draws.common, draws.sd
+            whole = np.broadcast_to(np.eye(len(own)), (n, len(own), len(own))).copy()
+            whole[np.ix_(np.arange(n), own, own)] = corr
+        else:
+            coef, sd, whole = draws.coef, draws.sd, corr
+        return {"coef": coef, "sd": sd} | ({"corr": whole} if self.spec.blocks else {})
+
+    def whole(self, x: np.ndarray, draws: GroupDraws) -> np.ndarray:
+        """All parameters (D, S, P) of people, from those in which they differ."""
+        if draws.common is None:
+            return x
+        out = np.empty((*x.shape[:2], len(self.random)))
+        out[..., self.random], out[..., ~self.random] = x, self.population.design @ draws.common
+        return out
 
     def log_density(self, parts: Sequence[Nodes]) -> Density:
         """The log posterior density on points, up to a constant that is the same for all points."""

@@ -76,7 +76,7 @@ def located(
             return found
     run = search(start, False, progress)
     make = estep_maker(model, data, seed=search.seed, warm=True)
-    population = _possible(climb, typical, run)
+    population = possible(climb, typical, run)
     modes = np.where(np.isfinite(run.laplace.mode), run.laplace.mode, population.mean)
     population, laplace = wide_enough(made, population, make(modes)(population.prior, 1e-8), make)
     scouts = Scouts(made, population, search.seed)
@@ -88,7 +88,7 @@ def _is_poor(found: Exact) -> bool:
     return not found.converged or bool((found.moments.status == Status.NOT_COVERED).any())
 
 
-def _possible(climb: Climb, typical: Population, run: EMRun) -> Population:
+def possible(climb: Climb, typical: Population, run: EMRun) -> Population:
     """The group that EM found, but each of its parameters no farther from a typical group's than the priors have possible."""
     posterior = climb.posterior(typical, Moments(*run.laplace))
     goal, start = posterior.vector(run.population), posterior.vector(typical)

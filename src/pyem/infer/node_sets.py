@@ -7,12 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pyem.engine.common_points import CommonValues
+from pyem.engine.common_values import trials_of
+from pyem.engine.many_groups import given, log_evidence_narrower, log_evidences
 from pyem.engine.mixtures import GroupDraws
-from pyem.engine.nodes import Nodes, given, log_evidence_narrower, log_evidences
+from pyem.engine.nodes import Nodes
 from pyem.infer.group_posterior import GroupPosterior
 from pyem.infer.hierarchy import likelihood_of
 from pyem.infer.moves import predicted
 from pyem.infer.placing import Places, regular
+from pyem.population.people_only import people_only
 from pyem.population.population import Population
 from pyem.population.posterior import Moments
 
@@ -24,8 +28,12 @@ SLACK = 3.0
 """Nats that a posterior density that is found in a rough way may be off."""
 MOST = 64
 """Sets, at most; groups that are like none of them have the points of the nearest one."""
+EVALUATIONS = 2000
+"""Evaluations of everybody's likelihood at a point of each that polynomials in common values may take for all sets."""
 EXTRAPOLATED = 0.01
 """Nats that the evidence of all people may be off under a narrow group, where it is extrapolated from wider ones."""
+AT_ONCE = 2**21
+"""Points of all people times groups that are held at a time."""
 LEAST = 1e-9
 """Share of what data say in one direction that they say in any, at least: so there are inverses under groups of any width."""
 
@@ -40,6 +48,7 @@ class NodeSets:
         The posterior of the group, and what makes points.
     population, moments, parts
         The group for which the first points were made, everybody's posterior under it, and these points.
+        The moments are of the parameters in which people differ.
     level
         Everybody's level of care, (S,); see `pyem.infer.lattices`.
     """
@@ -54,8 +63,9 @@ class NodeSets:
     def __post_init__(self) -> None:
         from scipy.stats import chi2
 
-        gain = _positive(np.linalg.inv(self.moments.cov) - np.linalg.inv(self.population.cov))
-        order = np.argsort(np.einsum("spq,pq->s", gain, self.population.cov))
+        own = people_only(self.population)
+        gain = _positive(np.linalg.inv(self.moments.cov) - np.linalg.inv(own.cov))
+        order = np.argsort(np.einsum("spq,pq->s", gain, own.cov))
         # Posteriors of whom the data say little change most with the group; such people are few.
         # A median of each element by itself need not be positive definite.
         typical = _positive(np.median(gain, axis=0)[None])[0]
@@ -64,10 +74,10 @@ class NodeSets:
         known = np.diagonal(np.square(gain), axis1=1, axis2=2).sum(0)
         least = (4 * EXTRAPOLATED / np.maximum(known, 1e-300)) ** 0.25
         gaussian = self.population.group.family == "gaussian"
-        self._least = np.minimum(least, 0.3 * self.places.model.typical[1]) if gaussian else np.zeros_like(known)
+        self._least = np.minimum(least, 0.3 * self.places.typical) if gaussian else np.zeros_like(known)
         self._sets: list[tuple[GroupDraws, list[Nodes]]] = []
         self._keep(self.population, self.parts)
-        every = dataclasses.replace(self.population, weight=np.ones_like(self.population.weight))
+        every = dataclasses.replace(own, weight=np.ones_like(own.weight))
         precision, shift = likelihood_of(self.moments, every)
         self._likelihood, self._level = (_positive(precision), shift), 0.0
         middle, log_prior = self.posterior.unpack(self.posterior.vector(self.population)[None])
@@ -75,6 +85,19 @@ class NodeSets:
         self._level = float((evidence - self._rough(middle))[0])
         self._top = float((evidence + log_prior)[0])
         self._negligible = chi2.ppf(0.99, self.posterior.spec.n_group) / 2 + SLACK
+
+    def people_log_evidence(self, parts: Sequence[Nodes]) -> np.ndarray:
+        """Log evidence (S,) of everybody on some points, under the group for which the first ones were made."""
+        draws = self.posterior.unpack(self.posterior.vector(self.population)[None])[0]
+        some = self._evaluated(parts, draws)
+        return log_evidences(some, self.posterior.spec.group, self.population.design, draws)[0]
+
+    def _evaluated(self, parts: Sequence[Nodes], draws: GroupDraws) -> Sequence[Nodes]:
+        """Points with everybody's likelihood under each draw of the group, where nothing stands for it."""
+        common = self.places.common
+        if common is None or draws.common is None or common.degree:
+            return parts
+        return [common.evaluated(self.places.log_lik, part, self.population.design, draws.common) for part in parts]
 
     def __len__(self) -> int:
         return len(self._sets)
@@ -87,11 +110,20 @@ class NodeSets:
         self._top = max(self._top, float(out.max(initial=-np.inf, where=owner >= 0)))
         lost = np.flatnonzero(owner < 0)
         # What is found on points made for others may be too small, and so may a Gaussian approximation.
-        likely = np.maximum(out[lost], self._rough(_some(draws, lost)) + log_prior[lost])
+        likely = np.maximum(out[lost], self._rough(draws.some(lost)) + log_prior[lost])
         self._add_for(draws, owner, lost[likely > self._top - self._negligible])
         new = lost[owner[lost] >= 0]
-        out[new] = self._on_sets(_some(draws, new), owner[new]) + log_prior[new]
+        out[new] = self._on_sets(draws.some(new), owner[new]) + log_prior[new]
         return out
+
+    @property
+    def _most(self) -> int:
+        """Number of sets, at most."""
+        common = self.places.common
+        if common is None or not common.degree:
+            return MOST
+        evaluations = len(trials_of(common.spread.shape[1], common.degree)[0])
+        return max(4, min(MOST, EVALUATIONS // evaluations))
 
     def _on_sets(self, draws: GroupDraws, owner: np.ndarray) -> np.ndarray:
         """Log evidence of all people under each group (D,)."""
@@ -99,14 +131,25 @@ class NodeSets:
         held = self._held(draws)
         narrow = np.asarray((held.sd > draws.sd).any(1))
         for k, mine in self._served(draws, owner):
-            parts, wide, rest = self._sets[k][1], mine[~narrow[mine]], mine[narrow[mine]]
-            out[wide] = log_evidences(parts, self.posterior.spec.group, design, _some(draws, wide)).sum(1)
-            out[rest] = log_evidence_narrower(parts, design, _some(held, rest), draws.sd[rest])
+            for some in (mine[~narrow[mine]], mine[narrow[mine]]):
+                for few in self._few(some):
+                    parts = self._evaluated(self._sets[k][1], draws.some(few))
+                    if narrow[few].any():
+                        out[few] = log_evidence_narrower(parts, design, held.some(few), draws.sd[few])
+                    else:
+                        out[few] = log_evidences(parts, self.posterior.spec.group, design, draws.some(few)).sum(1)
         return out
+
+    def _few(self, which: np.ndarray) -> list[np.ndarray]:
+        """Indices of draws in pieces, so that everybody's likelihood under each of them can be held at a time."""
+        if not len(which) or self.places.common is None or self.places.common.degree:
+            return [which] if len(which) else []
+        size = max(1, AT_ONCE // sum(part.log_weight.size for part in self.parts))
+        return np.array_split(which, -(-len(which) // size))
 
     def _rough(self, draws: GroupDraws) -> np.ndarray:
         """The same, roughly."""
-        return self._level + rough_evidence(self._likelihood, self.population.design, draws)
+        return self._level + rough_evidence(self._likelihood, self.population.design, draws, self.places.common)
 
     def people(
         self, draws: GroupDraws, times: np.ndarray, rng: np.random.Generator
@@ -117,13 +160,15 @@ class NodeSets:
         x, mean = np.empty((n, len(self.level), p)), np.empty((n, len(self.level), p))
         within = np.zeros((len(self.level), p, p))
         at = np.repeat(np.arange(len(times)), times)
-        for k, mine in self._served(draws, self._owners(draws)):
-            parts, which = self._sets[k][1], np.isin(at, mine)
-            found = given(parts, self.posterior.spec.group, design, _some(held, mine), times[mine], rng)
+        pieces = [(k, few) for k, mine in self._served(draws, self._owners(draws)) for few in self._few(mine)]
+        for k, mine in pieces:
+            parts, which = self._evaluated(self._sets[k][1], held.some(mine)), np.isin(at, mine)
+            found = given(parts, self.posterior.spec.group, design, held.some(mine), times[mine], rng)
             again = np.repeat(np.arange(len(mine)), times[mine])
             more = found._replace(mean=found.mean[again], cov=found.cov[again])
             for part in parts:
-                x[np.ix_(which, part.people)] = self._in_cells(part, *(a[:, part.people] for a in more), rng=rng)
+                moved = part.moves(design, None if held.common is None else held.common[at[which]])
+                x[np.ix_(which, part.people)] = self._in_cells(part, moved, *(a[:, part.people] for a in more), rng=rng)
             # In a group that is narrower than the data tell, everybody is nearer to its mean.
             share = (draws.sd / held.sd)[at[which]][:, None]
             middle = design @ draws.coef[at[which]]
@@ -134,13 +179,23 @@ class NodeSets:
         return x, mean.mean(0), within + np.einsum("dsp,dsq->spq", gap, gap) / n
 
     def _in_cells(
-        self, part: Nodes, mean: np.ndarray, cov: np.ndarray, index: np.ndarray, *, rng: np.random.Generator
+        self,
+        part: Nodes,
+        moved: np.ndarray | float,
+        mean: np.ndarray,
+        cov: np.ndarray,
+        index: np.ndarray,
+        *,
+        rng: np.random.Generator,
     ) -> np.ndarray:
-        """Draws (D, n, P) from the cells of points with the variance of the posterior, from which cells differ a little."""
+        """Draws (D, n, P) from the cells of points with the variance of the posterior, from which cells differ a little.
+
+        Points have `moved` (D, n, P) with what is common to all.
+        """
         x, more = self.places.scattered(part, index.T, rng)
         own = np.diagonal(cov, axis1=2, axis2=3)
         shrink = np.sqrt(own / np.maximum(own + more, 1e-300))
-        return mean + shrink * (np.swapaxes(x, 0, 1) - mean)
+        return mean + shrink * (np.swapaxes(x, 0, 1) + moved - mean)
 
     def foreign(self, draws: GroupDraws) -> float:
         """Share of groups that none of the points were made for."""
@@ -154,50 +209,67 @@ class NodeSets:
         """Indices of sets, and of the draws that each serves: its own, and those without an owner that are nearest to it."""
         lost = np.flatnonzero(owner < 0)
         if len(lost):
-            sets = _where(GroupDraws(*map(np.concatenate, zip(*(one for one, _ in self._sets), strict=True))), draws)
+            sets = np.concatenate([self._where(one, draws) for one, _ in self._sets])
             owner = owner.copy()
-            owner[lost] = ((_where(_some(draws, lost), draws)[:, None] - sets) ** 2).sum(2).argmin(1)
+            owner[lost] = ((self._where(draws.some(lost), draws)[:, None] - sets) ** 2).sum(2).argmin(1)
         return [(int(k), np.flatnonzero(owner == k)) for k in np.unique(owner)]
 
     def _owners(self, draws: GroupDraws) -> np.ndarray:
         """The set that serves each draw, -1 where there is none, (D,)."""
         owner = np.full(len(draws.sd), -1)
-        for k, (made, _) in enumerate(self._sets):
+        for k in range(len(self._sets)):
             left = np.flatnonzero(owner < 0)
-            owner[left[self._alike(_some(draws, left), made)]] = k
+            owner[left[self._alike(draws.some(left), k)]] = k
         return owner
 
     def _add_for(self, draws: GroupDraws, owner: np.ndarray, wanted: np.ndarray) -> None:
         """Add sets for the draws that are `wanted`, and write their owners."""
-        while len(wanted) and len(self._sets) < MOST:
-            self._add(_some(draws, wanted[[self._middle(_some(draws, wanted))]]))
+        while len(wanted) and len(self._sets) < self._most:
+            self._add(draws.some(wanted[[self._middle(draws.some(wanted))]]))
             left = np.flatnonzero(owner < 0)
-            owner[left[self._alike(_some(draws, left), self._sets[-1][0])]] = len(self._sets) - 1
+            owner[left[self._alike(draws.some(left), len(self._sets) - 1)]] = len(self._sets) - 1
             wanted = wanted[owner[wanted] < 0]
 
     def _middle(self, draws: GroupDraws) -> int:
         """The one that is nearest to the middle of all."""
-        where = _where(draws, draws)
+        where = self._where(draws, draws)
         return int(((where - np.median(where, axis=0)) ** 2).sum(1).argmin())
 
     def _add(self, draw: GroupDraws) -> None:
         (population,) = self.posterior.as_populations(self._held(draw))
-        mean, cov = predicted(self.moments, self.population, population)
-        parts = self.places.nodes(mean, regular_cov(mean, cov, population), population, self.level, len(self._sets))
+        own = people_only(population)
+        mean, cov = predicted(self.moments, people_only(self.population), own)
+        if self.places.common is not None:
+            mean = mean + self.places.common.shift(cov, population.mean[:, ~population.random])
+        parts = self.places.nodes(mean, regular_cov(mean, cov, own), population, self.level, len(self._sets))
         self._keep(population, parts)
 
     def _keep(self, population: Population, parts: Sequence[Nodes]) -> None:
         """Keep points, less those that count neither under a group nor under the widest that its points serve."""
-        wide = dataclasses.replace(population, cov=WIDEST * population.cov)
-        thinned = [part.thinned(population.group, wide.prior, NEGLIGIBLE) for part in parts]
-        self._sets.append((_as_draws(population), thinned))
+        own = people_only(population)
+        wide = dataclasses.replace(own, cov=WIDEST * own.cov)
+        thinned = [part.thinned(own.group, wide.prior, NEGLIGIBLE) for part in parts]
+        common = None if own is population else population.coef[None, :, ~population.random]
+        self._sets.append((_as_draws(own)._replace(common=common), thinned))
 
-    def _alike(self, draws: GroupDraws, made: GroupDraws) -> np.ndarray:
-        """Whether points made for one group serve others, (D,)."""
+    def _where(self, draws: GroupDraws, units: GroupDraws) -> np.ndarray:
+        """Coordinates (D, 2 P) in which groups are alike that are near to each other."""
+        parts = [np.log(draws.sd), draws.coef[:, 0] / np.median(units.sd, axis=0)]
+        if self.places.common is not None and draws.common is not None:
+            values = draws.common[:, 0] - self.population.coef[0, ~self.population.random]
+            parts.append(np.linalg.solve(np.median(self.places.common.spread, axis=0), values.T).T)
+        return np.concatenate(parts, axis=1)
+
+    def _alike(self, draws: GroupDraws, k: int) -> np.ndarray:
+        """Whether points of one set, made for one group, serve others, (D,)."""
+        made = self._sets[k][0]
         draws = self._held(draws)
         prior, own = draws.precisions(), made.precisions()[0]
         gap = draws.coef[:, 0] - made.coef[:, 0]
         out = np.ones(len(gap), bool)
+        if draws.common is not None:
+            for part in self._sets[k][1]:
+                out &= part.reaches(self.population.design, draws.common)
         for gain, roughly in self._people:
             cov = np.linalg.inv(gain + prior)
             white = np.linalg.cholesky(gain + own).T
@@ -207,7 +279,12 @@ class NodeSets:
         return out
 
 
-def rough_evidence(likelihood: tuple[np.ndarray, np.ndarray], design: np.ndarray, draws: GroupDraws) -> np.ndarray:
+def rough_evidence(
+    likelihood: tuple[np.ndarray, np.ndarray],
+    design: np.ndarray,
+    draws: GroupDraws,
+    common: CommonValues | None = None,
+) -> np.ndarray:
     """Log evidence of all people under each group (D,), up to a constant, from Gaussian likelihoods.
 
     Parameters
@@ -216,6 +293,8 @@ def rough_evidence(likelihood: tuple[np.ndarray, np.ndarray], design: np.ndarray
         Precision (S, P, P), and precision times location (S, P), of each person's likelihood.
     design, draws
         Covariates of people (S, K), and groups.
+    common
+        How likelihoods change with what is common to all; None where nothing is.
     """
     precision, shift = likelihood
     out = np.empty(len(draws.sd))
@@ -224,8 +303,14 @@ def rough_evidence(likelihood: tuple[np.ndarray, np.ndarray], design: np.ndarray
         pull = mean @ prior
         posterior = precision + prior
         gain = shift + pull
+        more = 0.0
+        if common is not None and draws.common is not None:
+            further, more = common.changes(design @ draws.common[k])
+            gain = gain + further
         squares = (gain * np.linalg.solve(posterior, gain[..., None])[..., 0]).sum() - (mean * pull).sum()
-        out[k] = 0.5 * (squares + len(mean) * np.linalg.slogdet(prior)[1] - np.linalg.slogdet(posterior)[1].sum())
+        out[k] = more + 0.5 * (
+            squares + len(mean) * np.linalg.slogdet(prior)[1] - np.linalg.slogdet(posterior)[1].sum()
+        )
     return out
 
 
@@ -233,11 +318,6 @@ def _positive(precision: np.ndarray) -> np.ndarray:
     """The nearest positive definite matrices (S, P, P)."""
     values, axes = np.linalg.eigh((precision + np.swapaxes(precision, 1, 2)) / 2)
     return (axes * np.maximum(values, LEAST * values[:, -1:])[:, None]) @ np.swapaxes(axes, 1, 2)
-
-
-def _where(draws: GroupDraws, units: GroupDraws) -> np.ndarray:
-    """Coordinates (D, 2 P) in which groups are alike that are near to each other."""
-    return np.concatenate([np.log(draws.sd), draws.coef[:, 0] / np.median(units.sd, axis=0)], axis=1)
 
 
 def _as_draws(population: Population) -> GroupDraws:
@@ -249,7 +329,3 @@ def regular_cov(mean: np.ndarray, cov: np.ndarray, population: Population) -> np
     """Covariances (S, P, P) that points can be put around, of people who are all known."""
     zeros = np.zeros(len(mean))
     return regular(Moments(mean, cov, zeros, zeros, zeros.astype(int)), population.cov)
-
-
-def _some(draws: GroupDraws, which: np.ndarray) -> GroupDraws:
-    return GroupDraws(*(array[which] for array in draws))

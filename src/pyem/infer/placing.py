@@ -8,12 +8,14 @@ import math
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.common_points import CommonValues
 from pyem.engine.nodes import Frame, NodeEStep, Nodes, log_lik_at, log_sum
 from pyem.infer.lattices import MIXED, PLAIN, RULES, Lattices, Rule, points_at, rule_of
 from pyem.model.model import Model
 from pyem.numerics.lattice import normal_and_t, quasi_random, turned, unstretched
 from pyem.numerics.student_t import log_t
 from pyem.population.group import Group
+from pyem.population.people_only import people_only
 from pyem.population.population import Population
 from pyem.population.posterior import Moments
 
@@ -49,6 +51,9 @@ class Places:
         Points of a mixture.
     seed, shift
         Of the points of the unit cube that mixtures are made of, and by how much they are moved for each person, (S, P + 1).
+    common
+        How likelihoods change with parameters that are common to all; None where nothing is. Points are then of those in
+        which people differ, and P is their number.
     """
 
     model: Model
@@ -57,6 +62,13 @@ class Places:
     n_mixed: int
     seed: int
     shift: np.ndarray
+    common: CommonValues | None = None
+
+    @property
+    def typical(self) -> np.ndarray:
+        """The typical sds of what points are of, (P,)."""
+        sd = self.model.typical[1]
+        return sd if self.common is None else sd[self.common.random]
 
     @property
     def rule(self) -> Rule | None:
@@ -77,19 +89,36 @@ class Places:
             if self.lattices is None or care == MIXED:
                 parts.append(self._mixture(some, mean[some], cov[some], population, int(care)))
             else:
-                parts.append(self._lattice(some, mean[some], cov[some], int(care), turn))
+                parts.append(self._lattice(some, mean[some], cov[some], population, int(care), turn))
         return parts
 
     def _mixture(self, who: np.ndarray, mean: np.ndarray, cov: np.ndarray, population: Population, care: int) -> Nodes:
-        u = self.cube(who, care)
-        x, log_q = mixture(u, mean, cov, population.mean[who], population.cov, population.group)
-        return Nodes(who, x, self.log_lik(who, x) - log_q - math.log(x.shape[1]))
+        own = people_only(population)
+        x, log_q = mixture(self.cube(who, care), mean, cov, own.mean[who], own.cov, own.group)
+        return self._weighted(who, x, -log_q - math.log(x.shape[1]), None, cov, population)
+
+    def _weighted(
+        self,
+        who: np.ndarray,
+        x: np.ndarray,
+        log_volume: np.ndarray,
+        frame: Frame | None,
+        cov: np.ndarray,
+        population: Population,
+    ) -> Nodes:
+        """Points (n, K, P) of the people `who`, weighted by the likelihood and the volume that each stands for."""
+        if self.common is None:
+            return Nodes(who, x, log_volume + self.log_lik(who, x), frame)
+        value, surface = self.common.on(self.log_lik, who, x, cov, population.mean[:, ~population.random])
+        return Nodes(who, x, log_volume + value, frame, surface)
 
     def cube(self, who: np.ndarray, care: int = MIXED) -> np.ndarray:
         """Points (n, K, P + 1) of the unit cube, of which those of a mixture are made."""
         return turned(quasi_random(points_at(care) * self.n_mixed, self.shift.shape[1], self.seed), self.shift[who])
 
-    def _lattice(self, who: np.ndarray, mean: np.ndarray, cov: np.ndarray, care: int, turn: int) -> Nodes:
+    def _lattice(
+        self, who: np.ndarray, mean: np.ndarray, cov: np.ndarray, population: Population, care: int, turn: int
+    ) -> Nodes:
         assert self.lattices is not None
         z, log_volume = self.lattices.of(who, care, turn)
         root = np.linalg.cholesky(cov)
@@ -97,7 +126,7 @@ class Places:
         log_scale = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(1)[:, None]
         rule = self.lattices.rule_at(care)
         frame = Frame(mean, root, rule.radius, rule.stretch, self.lattices.cell(care))
-        return Nodes(who, x, log_volume + log_scale + self.log_lik(who, x), frame)
+        return self._weighted(who, x, log_volume + log_scale, frame, cov, population)
 
     def log_lik(self, who: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Log-likelihood (n, K) of the people `who` (n,) at points (n, K, P) of theirs."""
@@ -167,7 +196,7 @@ class Places:
         """Share of a posterior near the rim that is too much: three times that of a Gaussian one, or 3 %."""
         from scipy.special import gammaincc
 
-        p = self.model.n_params
+        p = self.shift.shape[1] - 1
         return 1.0 if self.rule is None else max(0.03, 3 * float(gammaincc(p / 2, (self.rule.radius - RIM) ** 2 / 2)))
 
     @property
@@ -178,9 +207,11 @@ class Places:
         return math.sinh(self.rule.stretch * self.rule.radius) / self.rule.stretch
 
 
-def places(model: Model, data: Dataset, *, nodes: int | None, rng: np.random.Generator) -> Places:
-    """Points for `data`; with `nodes` of them for each person, or as many as suit the number of parameters."""
-    p, s = model.n_params, data.n_subjects
+def places(
+    model: Model, data: Dataset, *, nodes: int | None, rng: np.random.Generator, dim: int | None = None
+) -> Places:
+    """Points for `data`; with `nodes` of them for each person, or as many as suit the number of parameters (or of `dim`)."""
+    p, s = model.n_params if dim is None else dim, data.n_subjects
     mixed = MIXTURE // 2 if p <= 2 else MIXTURE if p <= max(RULES) else 2 * MIXTURE
     if nodes is not None:
         mixed = max(mixed, nodes)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyem.engine.mixtures import GroupDraws
-from pyem.errors import require_whole
+from pyem.errors import UndefinedCriterion, require_whole
 from pyem.numerics.rng import generator
 from pyem.results.sample import SampleFit
 from pyem.selection.bridge_sampling import BRIDGE, BridgeEvidence
@@ -40,7 +40,7 @@ def annealed_evidence(
     Raises
     ------
     UndefinedCriterion
-        As `bridge_evidence`.
+        As `bridge_evidence`, or if parameters are common to all.
 
     Notes
     -----
@@ -59,6 +59,11 @@ def annealed_evidence(
     -512.3
     """
     BRIDGE.require(fit)
+    if fit.group is not None and fit.group.common:
+        raise UndefinedCriterion(
+            f"{', '.join(fit.group.common)} would be common to all, and annealed_evidence moves people and group in turns; use "
+            "bridge_evidence, or fit_bayes and log_marginal_likelihood"
+        )
     require_whole(particles=(particles, 10), temperatures=(temperatures, 2), moves=(moves, 1), repeats=(repeats, 2))
     rng = generator(key)
     run = _alone if fit.group is None else _together
@@ -166,7 +171,7 @@ def _together(fit: SampleFit, n: int, temperatures: int, moves: int, rng: np.ran
         picked = weights.add((power - before) * likelihood.sum(1), rng)
         if picked is not None:
             v, x, likelihood = v[picked], x[picked], likelihood[picked]
-            groups = GroupDraws(*(part[picked] for part in groups))
+            groups = groups.some(picked)
         for _ in range(moves):
             x, likelihood = _move_people(density, groups, x, likelihood, power, rng)
             v, groups = _move_group(density, v, x, rng)
@@ -208,7 +213,7 @@ def _move_group(
         groups = GroupDraws(
             *(
                 np.where(good.reshape(-1, *[1] * (one.ndim - 1)), two, one)
-                for one, two in zip(groups, other, strict=True)
+                for one, two in zip(groups[:3], other[:3], strict=True)
             )
         )
     return v, groups

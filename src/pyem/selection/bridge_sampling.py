@@ -62,7 +62,7 @@ def bridge_evidence(fit: SampleFit, *, key: Any = 0) -> BridgeEvidence:
     Raises
     ------
     UndefinedCriterion
-        If the fit is by another method, or parameters are common to all.
+        If the fit is by another method, or people differ in nothing.
 
     Notes
     -----
@@ -106,7 +106,8 @@ def _halves(fit: SampleFit, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def _together(fit: SampleFit, rng: np.random.Generator) -> BridgeEvidence:
     density = HierarchyDensity(fit)
-    (v1, v2), (x1, x2) = (_halves(fit, values) for values in (density.coordinates(fit.flat), fit.flat["x"]))
+    people = fit.flat["x"][..., density.posterior.random]
+    (v1, v2), (x1, x2) = (_halves(fit, values) for values in (density.coordinates(fit.flat), people))
     of_group = GaussianProposal.of(v1)
     # How people lie around where a Gaussian likelihood would have them, given their group.
     of_people = GaussianProposal.of(_standard(density, v1, x1)[0])
@@ -119,7 +120,8 @@ def _together(fit: SampleFit, rng: np.random.Generator) -> BridgeEvidence:
     def log_ratio(v: np.ndarray, x: np.ndarray) -> np.ndarray:
         z, log_scale = _standard(density, v, x)
         log_q = of_group.log_prob(v) + (of_people.log_prob(z) - log_scale).sum(1)
-        return density.log_prior(v, x)[0] + log_likelihoods(fit.model, fit.data, x).sum(1) - log_q
+        log_prior, groups = density.log_prior(v, x)
+        return log_prior + log_likelihoods(fit.model, fit.data, density.posterior.whole(x, groups)).sum(1) - log_q
 
     total, se = bridged(log_ratio(v2, x2).reshape(shape), log_ratio(v3, x3))
     return BridgeEvidence(total, se, None, None, (len(v2), len(v3)))
@@ -187,8 +189,8 @@ def _no_bridge(fit: Fit, settings: Settings) -> str | None:
         return f"a fit by {fit.method} has no draws from the posterior; use fit_nuts or fit_bayes"
     if fit.method not in ("nuts", "bayes"):
         return f"draws by {fit.method} are of an approximation and not of the posterior; use fit_nuts or fit_bayes"
-    if fit.population is not None and not fit.population.random.all():
-        return "parameters that are common to all are not bridged yet; compare by 'loo'"
+    if fit.population is not None and not fit.population.random.any():
+        return "people differ in nothing, and then nobody is integrated out; compare by 'loo'"
     return None
 
 

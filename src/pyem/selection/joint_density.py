@@ -36,7 +36,7 @@ class HierarchyDensity:
     Parameters
     ----------
     fit
-        Draws from the posterior with a group in which everybody differs.
+        Draws from the posterior with a group. Where parameters are common to all, people's are the others only.
     """
 
     fit: SampleFit

@@ -1,0 +1,29 @@
+"""A group and posteriors of it with those parameters only in which people differ."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from pyem.population.population import Population
+from pyem.population.posterior import Moments
+
+
+def people_only(population: Population) -> Population:
+    """The group of what people differ in only; itself if that is everything."""
+    random = population.random
+    if random.all():
+        return population
+    own = np.ix_(random, random)
+    columns = {name: getattr(population, name)[:, random] for name in ("free", "coef", "weight")}
+    unit = None if population.unit is None else population.unit[random]
+    square = {"cov": population.cov[own], "pattern": population.estimated[own], "held": population.given_sd[random]}
+    return dataclasses.replace(population, unit=unit, **columns, **square)
+
+
+def moments_only(moments: Moments, random: np.ndarray) -> Moments:
+    """Posterior moments of the parameters that are `random`, (P,), only."""
+    if random.all():
+        return moments
+    return moments._replace(mode=moments.mode[:, random], cov=moments.cov[:, random][:, :, random])
