@@ -47,6 +47,11 @@ class Surface(NamedTuple):
     share: float
     """One over the number of all people, who bring the density down together beyond that."""
 
+    def of(self, rows: np.ndarray) -> Surface:
+        """That of some of the people."""
+        people = {name: getattr(self, name)[rows] for name in ("at", "white", "move", "first")}
+        return self._replace(**people, bend=None if self.bend is None else self.bend[rows])
+
     def coordinates(self, n: int, common: np.ndarray) -> np.ndarray:
         """Those (D, C) of common values (D, C) of one person."""
         return (common - self.at[n]) @ self.white[n]

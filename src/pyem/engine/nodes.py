@@ -106,7 +106,8 @@ class Nodes:
         frame = self.frame
         if frame is not None:
             frame = frame._replace(middle=frame.middle[others], root=frame.root[others])
-        return Nodes(self.people[others], self.x[others], self.log_weight[others], frame)
+        surface = None if self.surface is None else self.surface.of(others)
+        return Nodes(self.people[others], self.x[others], self.log_weight[others], frame, surface)
 
     def thinned(self, group: Group, prior: GaussianPrior, negligible: float) -> Nodes:
         """The same points, of which those are left out of sums over many groups that weigh next to nothing under this one."""
