@@ -198,6 +198,20 @@ def _picked(moved: Array, parent: np.ndarray, action: np.ndarray) -> Array:
     return flat if np.array_equal(place, np.arange(n * u)) else flat[place]
 
 
+def _message(tables: dict[tuple[int, ...], Array], q: tuple[Array, ...], f: int) -> Array:
+    """Expected log-likelihood of each state of factor f, of tables by the factors that they depend on."""
+    total = jnp.zeros_like(q[f])
+    for depends, table in tables.items():
+        if f in depends:
+            others = [axis for axis, k in enumerate(depends) if k != f]
+            weighted = table
+            # Sums of so few terms are quicker than products of matrices, each of which is a call of its own.
+            for axis in others:
+                weighted = weighted * q[depends[axis]].reshape([-1 if k == axis else 1 for k in range(table.ndim)])
+            total = total + weighted.sum(others)
+    return total
+
+
 class MeanField(NamedTuple):
     """Independent beliefs about the factors, by fixed-point iteration. A belief is a tuple of (states,), a node of (n, states).
 
@@ -218,29 +232,25 @@ class MeanField(NamedTuple):
         self, g: Generative, prior: tuple[Array, ...], outcomes: Sequence[Array], seen: Sequence[Array]
     ) -> tuple[Array, ...]:
         """Sweeps over all factors at once, from uniform beliefs, as pymdp does."""
-        tables = [_if(here, _row(log_floored(a), o), 0.0) for a, o, here in zip(g.A, outcomes, seen, strict=True)]
-        log_prior = tuple(log_floored(q) for q in prior)
-        if len(prior) == 1:
-            return (jax.nn.softmax(sum(tables, start=log_prior[0])),)
+        log_prior = [log_floored(q) for q in prior]
+        tables: dict[tuple[int, ...], Array] = {}
+        for m, (a, o, here) in enumerate(zip(g.A, outcomes, seen, strict=True)):
+            table, depends = _if(here, _row(log_floored(a), o), 0.0), tuple(self.structure.A_dependencies[m])
+            # What says nothing of other factors is the same in each sweep, and messages of the same factors add up.
+            if len(depends) == 1:
+                log_prior[depends[0]] = log_prior[depends[0]] + table
+            else:
+                tables[depends] = tables[depends] + table if depends in tables else table
+        if not tables:
+            return tuple(jax.nn.softmax(v) for v in log_prior)
 
         def sweep(log_q: tuple[Array, ...], _: None) -> tuple[tuple[Array, ...], None]:
             q = tuple(jax.nn.softmax(v) for v in log_q)
-            return tuple(log_prior[f] + self._message(tables, q, f) for f in range(len(q))), None
+            return tuple(log_prior[f] + _message(tables, q, f) for f in range(len(q))), None
 
         start = tuple(jnp.zeros_like(v) for v in log_prior)
         log_q, _ = lax.scan(sweep, start, None, length=self.sweeps)
         return tuple(jax.nn.softmax(v) for v in log_q)
-
-    def _message(self, tables: list[Array], q: tuple[Array, ...], f: int) -> Array:
-        """Expected log-likelihood of each state of factor f."""
-        total = jnp.zeros_like(q[f])
-        for table, depends in zip(tables, self.structure.A_dependencies, strict=True):
-            if f in depends:
-                others = [k for k in depends if k != f]
-                labels = [LETTERS[k] for k in others]
-                terms = ",".join(["".join(LETTERS[k] for k in depends), *labels])
-                total = total + jnp.einsum(f"{terms}->{LETTERS[f]}", table, *(q[k] for k in others))
-        return total
 
     def predict(self, g: Generative, belief: tuple[Array, ...], weights: Array) -> tuple[Array, ...]:
         """The mixture over actions, of each factor."""

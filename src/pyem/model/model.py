@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -305,11 +304,6 @@ class Model:
         >>> one == other, one.split_values()[0] == other.split_values()[0], one.split_values()[1]
         (False, True, (0.1, 0.0, 1.0))
         """
-        return self._parts
-
-    # Asked for by every call of what is compiled.
-    @functools.cached_property
-    def _parts(self) -> tuple[Model, tuple[Any, ...]]:
         ends = () if self.reward_range is None else self.range
         typical = (*self._each("mean"), *self._each("sd")) if self.standard else ()
         values = (*(value for _, value in self.fixed), *ends, *typical)

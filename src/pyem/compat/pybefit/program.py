@@ -95,7 +95,7 @@ class NumpyroModel:
         said = self.opts["likelihood"]
         self.task = said["task"]
         self.num_blocks, self.num_trials, self.num_agents = (int(said[name]) for name in _NEEDED[1:])
-        self._known: tuple[Any, Likelihood] | None = None
+        self._known: tuple[Any, Callable[[Array], Array]] | None = None
 
     def __call__(self, data: Mapping[str, Any] | None = None) -> None:
         """The program."""
@@ -150,17 +150,24 @@ class NumpyroModel:
             )
         return z
 
-    def _likelihood_of(self, data: Mapping[str, Any]) -> Likelihood:
+    def _likelihood_of(self, data: Mapping[str, Any]) -> Callable[[Array], Array]:
+        """The log-likelihood of all agents as a function of z (agent, parameter)."""
         known = self._known
         if known is None or known[0] is not data:
-            self._known = known = (data, Likelihood(self.model, self.data(data)))
+            likelihood = Likelihood(self.model, self.data(data))
+
+            # NumPyro evaluates a program once or twice as it is, one operation after another, before it compiles it.
+            @jax.jit
+            def value(z: Array) -> Array:
+                return likelihood.by_subject(**{f"z{k}": z[:, k] for k in range(z.shape[1])}).sum()
+
+            self._known = known = (data, value)
         return known[1]
 
-    def _observe(self, z: Array, likelihood: Likelihood) -> None:
+    def _observe(self, z: Array, likelihood: Callable[[Array], Array]) -> None:
         with _double(z):
-            wide = z.astype(float)
-            values = likelihood.by_subject(**{f"z{k}": wide[:, k] for k in range(z.shape[1])})
-        numpyro.factor("log_likelihood", values.sum().astype(z.dtype))
+            value = likelihood(z.astype(float))
+        numpyro.factor("log_likelihood", value.astype(z.dtype))
 
     def _play(self, z: Array) -> None:
         key = numpyro.prng_key()
