@@ -305,7 +305,7 @@ def test_transforms_that_do_not_fit():
         from_pymdp(lambda z: Transform()(jnp.zeros((3, 1))))
     with pytest.raises(ValueError, match="3 modalities, but 2 columns"):
         from_pymdp(Transform(), observations=("a", "b"))
-    with pytest.raises(ValueError, match="has no arrays A, B and D"):
+    with pytest.raises(ValueError, match="neither arrays A, B and D nor reset and step"):
         from_pymdp(Transform(), task=object())
     with pytest.raises(ValueError, match="choose 'auto', 'own' or 'pymdp'"):
         from_pymdp(Transform(), kernel="fast")
