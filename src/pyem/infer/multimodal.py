@@ -16,6 +16,7 @@ from pyem.infer.em_loop import EMRun, run_em
 from pyem.infer.laplace import DEFAULT, JaxEStep
 from pyem.infer.solver import Solver
 from pyem.model.model import Model
+from pyem.numerics.lattice import normal_and_t, quasi_random
 from pyem.population.population import Population
 from pyem.population.posterior import EStep, GaussianPrior, Laplace
 
@@ -31,6 +32,9 @@ SURPRISE = 1.0
 """Nats by which a posterior has to be denser somewhere than its Laplace approximation says, for a search to begin there."""
 STOPS = 4
 """How many points of the straight way between such a place and the known mode are looked at, at least."""
+
+MANY, SCOUTS = 4, 8
+"""With so many parameters or more there are so many further places for each, in all directions: few modes lie along an axis."""
 
 Glance = Callable[[np.ndarray], np.ndarray]
 """The log-likelihood of everybody at several places, (K, S), at parameters (K, S, P)."""
@@ -161,9 +165,10 @@ class _Looks:
     def __call__(self, population: Population, laplace: Laplace, change: float, *, ended: bool) -> EStep | None:
         if not self._left or not self._due(population, change, ended):
             return None
+        first = self._looked is None
         self._left -= 1
         self._looked = population
-        better = _better_modes(self._make, self._glance, population, laplace, self._at_once)
+        better = _better_modes(self._make, self._glance, population, laplace, self._at_once, first)
         return None if better is None else self._make(better)
 
     def _due(self, population: Population, change: float, ended: bool) -> bool:
@@ -174,17 +179,19 @@ class _Looks:
 
 
 def _better_modes(
-    make: Make, glance: Glance | None, population: Population, laplace: Laplace, at_once: int
+    make: Make, glance: Glance | None, population: Population, laplace: Laplace, at_once: int, first_look: bool
 ) -> np.ndarray | None:
     prior, best = population.prior, laplace.mode
     first = value = log_joint(laplace.log_lik, best, prior)
     places = places_around(population)
     if glance is not None:
         joint = lambda log_lik, x: log_joint(log_lik, x, prior)  # noqa: E731
-        start = promising(glance, joint, laplace, value, places)
-        if (start == best).all():
+        places = [promising(glance, joint, laplace, value, places)]
+        if first_look and best.shape[1] >= MANY:
+            places.append(densest(glance, joint, scattered(population)))
+        places = [start for start in places if (start != best).any()]
+        if not places:
             return None
-        places = [start]
     search = lambda start: make(start, short=True)(prior, 1e-3)  # noqa: E731
     if at_once > 1 and len(places) > 1:
         with ThreadPoolExecutor(at_once) as pool:
@@ -203,6 +210,22 @@ def places_around(population: Population) -> list[np.ndarray]:
     sd = np.sqrt(np.diag(population.cov))
     ways = np.concatenate([np.eye(len(sd)), -np.eye(len(sd))])
     return [population.mean + REACH * way * sd for way in ways]
+
+
+def scattered(population: Population) -> np.ndarray:
+    """Places (K, S, P) from the group, as wide as others are looked at."""
+    p = len(population.cov)
+    z, _ = normal_and_t(quasi_random(SCOUTS * p, p + 1, 1), 5.0)
+    return population.mean + REACH * (z @ np.linalg.cholesky(population.cov).T)[:, None]
+
+
+def densest(glance: Glance, joint: Callable[[np.ndarray, np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+    """The place (S, P) of those (K, S, P) where each person's posterior is densest."""
+    # As many at a time as there are other places, so that nothing is compiled for other numbers.
+    parts = np.split(x, len(x) // (2 * x.shape[2]))
+    there = joint(np.concatenate([glance(part) for part in parts]), x)
+    there = np.where(np.isnan(there), -np.inf, there)
+    return x[there.argmax(0), np.arange(x.shape[1])]
 
 
 def promising(
