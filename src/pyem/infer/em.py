@@ -68,8 +68,8 @@ def fit_em(
         Not for this method, which maximises the likelihood of the group's parameters; `fit_nuts`, `fit_svi` and `fit_bayes`
         take them.
     start
-        Where to start: natural values (S, P), or another fit of the same people and parameters. The group starts with their
-        mean and sd; the model's typical population if not given.
+        Where to start: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates of a
+        diffusion decision model. The group starts with their mean and sd; the model's typical population if not given.
     starts
         Number of starting points: that one, and random ones around it, for people and group. The fit with the largest
         evidence is kept.

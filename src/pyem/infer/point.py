@@ -70,8 +70,8 @@ def fit_map(
     common
         Parameters that have one value for everybody, the best for all together; of a design, those that its formulas say.
     start
-        Where to search from: natural values (S, P), or another fit of the same people and parameters. The mean of the Gaussian
-        prior if not given.
+        Where to search from: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates
+        of a diffusion decision model. The mean of the Gaussian prior if not given.
     starts
         Number of starting points: that one, and random ones around it. The best maximum of each person is kept.
     max_iter
@@ -185,8 +185,8 @@ def fit_mle(
     common
         Parameters that have one value for everybody, the best for all together; of a design, those that its formulas say.
     start
-        Where to search from: natural values (S, P), or another fit of the same people and parameters; the typical parameters
-        if not given.
+
+
     starts
         Number of starting points: that one, and random ones around it.
     max_iter

@@ -8,6 +8,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.errors import list_of, require_whole
+from pyem.infer.ez_starts import ez_start
 from pyem.model.model import Model
 from pyem.numerics.rng import generator
 from pyem.population.posterior import Laplace
@@ -19,7 +20,7 @@ SAME = 1e-3
 
 
 def first_guess(model: Model, data: Dataset, start: Any) -> np.ndarray | None:
-    """Unconstrained parameters (S, P) from an array of natural values or another fit; None if nothing is given.
+    """Unconstrained parameters (S, P) from an array of natural values, another fit, or by name; None if nothing is given.
 
     Raises
     ------
@@ -28,6 +29,10 @@ def first_guess(model: Model, data: Dataset, start: Any) -> np.ndarray | None:
     """
     if start is None:
         return None
+    if isinstance(start, str):
+        if start != "ez":
+            raise ValueError(f"start={start!r}; the one that has a name is 'ez', of diffusion decision models")
+        start = ez_start(model, data)
     shape = (data.n_subjects, model.n_params)
     if is_fit(start):
         if start.model.names != model.names or start.x.shape != shape:
@@ -46,10 +51,10 @@ def first_guess(model: Model, data: Dataset, start: Any) -> np.ndarray | None:
     return model.unconstrained(values)
 
 
-def plain_start(start: Any) -> np.ndarray | None:
-    """What `first_guess` takes, as natural values (S, P): for the settings of a fit."""
-    if start is None:
-        return None
+def plain_start(start: Any) -> np.ndarray | str | None:
+    """What `first_guess` takes, as natural values (S, P) or a name: for the settings of a fit."""
+    if start is None or isinstance(start, str):
+        return start
     return start.model.natural(start.x) if is_fit(start) else np.array(start, float)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.errors import DataError
+from pyem.model.times.ez import estimates
 from pyem.models.response_times import ddm
 from pyem.study.time_summaries import sorted_trials
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 def ez_diffusion(data: Dataset, *, by: str | None = None, correct: str | None = None) -> pd.DataFrame:
     """EZ estimates of the diffusion decision model: an instant look at data, and a check on fits and their starts.
+
+    ``fit_em(model, data, start="ez")`` starts from such estimates, and so do `pyem.fit_map` and `pyem.fit_mle`.
 
     From the share of right responses and the mean and the variance of their times. The start is in the middle, nothing varies
     between trials, and there are no outliers; leave out what is none of the decision's. Units are those of `pyem.Wiener`.
@@ -70,22 +73,3 @@ def ez_diffusion(data: Dataset, *, by: str | None = None, correct: str | None = 
         who |= {} if by is None else {by: sorting.conditions[cell.condition]}
         rows.append(who | {"v": v, "a": a, "t": t, "accuracy": right.mean(), "rt_mean": mean, "rt_var": var, "n": n})
     return pd.DataFrame(rows)
-
-
-def estimates(share: float, mean: float, var: float) -> tuple[float, float, float]:
-    """Drift, separation and non-decision time from the share of right responses, and the mean and the variance of their times.
-
-    Examples
-    --------
-    >>> [round(value, 3) for value in estimates(0.802, 0.723, 0.112)]
-    [0.999, 1.4, 0.3]
-    """
-    if not var > 0:
-        return np.nan, np.nan, np.nan
-    # At even odds the equations have a limit, which is as good a little beside it.
-    share = share if abs(share - 0.5) > 1e-5 else 0.5 + 1e-5
-    odds = np.log(share / (1 - share))
-    v = np.sign(share - 0.5) * (odds * (odds * share**2 - odds * share + share - 0.5) / var) ** 0.25
-    a = odds / v
-    decision = a / (2 * v) * np.tanh(v * a / 2)
-    return float(v), float(a), float(mean - decision)
