@@ -9,6 +9,7 @@ import pytest
 
 import pyem
 from pyem import Parameter, Positive, Wiener
+from pyem.infer.starts import starting_points
 from pyem.model.times.collapsing import collapsing
 from pyem.models.response_times import ddm
 from pyem.study import ez
@@ -165,3 +166,21 @@ def test_ez_diffusion_is_its_published_example_and_says_what_is_missing():
     assert np.isfinite(table[["v", "a", "t"]].to_numpy()).all()
     with pytest.raises(pyem.DataError, match="no 'rt'"):
         pyem.ez_diffusion(pyem.Dataset.from_arrays({"choice": fields["choice"]}))
+
+
+def test_searches_start_from_ez_estimates():
+    model = pyem.models.get("ddm")
+    fields = {"choice": [[[1, 1, 1, 0]], [[1, 1, 1, 1]]], "rt": [[[0.5, 0.6, 0.8, 0.7]], [[0.5, 0.5, 0.5, 0.5]]]}
+    data = pyem.Dataset.from_arrays(fields)
+    (x,) = starting_points(model, data, "ez", 1, 0)
+    known, typical = model.natural(x)
+    v, a, t = ez.estimates(0.75, 0.65, np.var(fields["rt"][0], ddof=1))
+    np.testing.assert_allclose(known[[0, 1, 3]], (v, a, min(t, 0.95 * 0.5)), rtol=1e-12)
+    np.testing.assert_allclose(typical, model.natural(model.typical[0]))
+    by_stimulus = pyem.Dataset.from_arrays(fields | {"stimulus": [[[1, 1, 1, 0]], [[1, 1, 1, 1]]]})
+    (right,) = starting_points(pyem.models.get("ddm_stimulus"), by_stimulus, "ez", 1, 0)
+    assert right[0, 0] > x[0, 0]
+    with pytest.raises(ValueError, match="the one that has a name is 'ez'"):
+        starting_points(model, data, "easy", 1, 0)
+    with pytest.raises(ValueError, match="for diffusion decision models with v, a and t"):
+        starting_points(pyem.models.get("lba"), data, "ez", 1, 0)

@@ -185,8 +185,8 @@ def fit_mle(
     common
         Parameters that have one value for everybody, the best for all together; of a design, those that its formulas say.
     start
-
-
+        Where to search from: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates
+        of a diffusion decision model; the typical parameters if not given.
     starts
         Number of starting points: that one, and random ones around it.
     max_iter

@@ -211,6 +211,8 @@ def shifted_wald() -> Model:
 def ex_gaussian() -> Model:
     """The ex-Gaussian description of response times alone.
 
+    It has no bound at 0: where `mu` is not some `sigma` above 0, simulated times may be below 0.
+
     References
     ----------
     Matzke, D., & Wagenmakers, E.-J. (2009). Psychological interpretation of the ex-Gaussian and shifted Wald parameters: a

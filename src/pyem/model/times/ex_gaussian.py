@@ -21,6 +21,11 @@ class ExGaussian(NamedTuple):
     tau
         Mean of the exponential part, in seconds.
 
+    Notes
+    -----
+    It has no bound at 0: where `mu` is not some `sigma` above 0, times below 0 have a density, and some samples are such times.
+    Those are what the description says of these parameters, and are left as they are.
+
     References
     ----------
     Matzke, D., & Wagenmakers, E.-J. (2009). Psychological interpretation of the ex-Gaussian and shifted Wald parameters: a
