@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pyem
-from pyem import Parameter, Positive, Wiener
+from pyem import Parameter, Positive, Wiener, models
 from pyem.infer.starts import starting_points
 from pyem.model.times.collapsing import collapsing
 from pyem.models.response_times import ddm
@@ -141,6 +141,36 @@ def test_the_model_says_what_it_cannot_do():
     fields = {"choice": [[[0, 1]]], "rt": [[[0.6, 0.7]]], "load": [[[0.0, 1.0]]]}
     with pytest.raises(ValueError, match="solves for 'theta' once a block"):
         pyem.fit_map(pyem.regress(ddm(bound="angle"), "theta ~ load"), pyem.Dataset.from_arrays(fields))
+
+
+def test_a_learner_with_bounds_that_move_says_what_it_has():
+    moving = pyem.with_decision(models.get("rw1a1b"), bound="angle")
+    assert (moving.name, moving.names) == ("rw1a1b+ddm_angle", ("v", "alpha", "a", "z", "t", "theta"))
+    assert [one.name for one in moving.parameters if one.per_block] == ["a", "z", "theta"]
+    for bad in ({"decision": "rdm"}, {"sz": True}):
+        with pytest.raises(ValueError, match="a part of 'ddm' without sz and st"):
+            pyem.with_decision(models.get("rw1a1b"), bound="angle", **bad)
+
+
+@pytest.mark.slow
+def test_learning_decides_between_bounds_that_move():
+    plain, moving = (pyem.with_decision(models.get("rw1a1b"), bound=bound) for bound in (None, "angle"))
+    fields = {"choice": [[[1, 0]]], "rt": [[[0.6, 0.7]]], "reward": [[[1.0, 0.0]]]}
+    data = pyem.Dataset.from_arrays(fields)
+    still = pyem.log_lik(plain, data, [2.0, 0.4, 1.5, 0.4, 0.2])
+    np.testing.assert_allclose(pyem.log_lik(moving, data, [2.0, 0.4, 1.5, 0.4, 0.2, 1e-9]), still, atol=1e-7)
+
+    # On the first trial the values are alike, on the second option 1 has 0.2 more.
+    def of_trial(v, time):
+        dist = collapsing(v, 1.5, 0.4, 0.0, lambda at: 1 - 2 * jnp.tan(0.3) * at / 1.5)
+        return jnp.stack([dist.log_prob((choice, time)) for choice in (0, 1)])
+
+    with jax.enable_x64(True):
+        each = np.asarray(jax.jit(jax.vmap(of_trial))(np.array([0.0, 0.4]), np.array([0.4, 0.5])))
+    found = pyem.log_lik(moving, data, [2.0, 0.4, 1.5, 0.4, 0.2, 0.3])
+    np.testing.assert_allclose(found, each[0, 1] + each[1, 0], rtol=1e-9)
+    estimates = pyem.fit_map(moving, data)
+    assert {"value0", "value1"} == {name for name in estimates.latents() if "value" in name or "bounds" in name}
 
 
 @pytest.mark.slow

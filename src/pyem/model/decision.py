@@ -9,6 +9,15 @@ from typing import Any, Literal
 
 from pyem.model.distribution import option_logits
 from pyem.model.model import Model
+from pyem.model.moving import (
+    LEARNED,
+    LearningStart,
+    LearningUpdate,
+    MovingBound,
+    MovingDiffusion,
+    moving_bound,
+    once_a_block,
+)
 from pyem.model.parameter import Parameter
 from pyem.model.racing import BASES, Racing, driven
 from pyem.model.racing import WEIGHT as RACING_WEIGHT
@@ -80,15 +89,20 @@ class _ByValues:
 
     base: Callable[..., Any]
     beta: str
-    decision: Diffusion | Racing
+    decision: Diffusion | MovingDiffusion | Racing
 
     def __call__(self, p: Record, state: Any, trial: Record) -> Any:
-        logits = option_logits(self.base(p.with_values(**{self.beta: p.v}), state, trial))
+        moving = isinstance(self.decision, MovingDiffusion)
+        learned = state[LEARNED] if moving else state
+        logits = option_logits(self.base(p.with_values(**{self.beta: p.v}), learned, trial))
         if logits is None:
             raise TypeError("a rule of decision is for choices among options, whose logits the policy has to tell")
         if isinstance(self.decision, Racing):
             return self.decision.at(p, driven(self.decision.kind, p, logits))
-        return self.decision.at(p, logits[..., 1] - logits[..., 0])
+        drift = logits[..., 1] - logits[..., 0]
+        if isinstance(self.decision, MovingDiffusion):
+            return self.decision.at(p, drift, state)
+        return self.decision.at(p, drift)
 
 
 def with_decision(
@@ -99,6 +113,7 @@ def with_decision(
     sz: bool = False,
     st: bool = False,
     p_outlier: float | Literal["free"] = 0.0,
+    bound: Literal["angle", "exponential"] | MovingBound | None = None,
 ) -> Model:
     """The same learning rule, and another rule of decision in place of the softmax: choices with their response times.
 
@@ -119,6 +134,8 @@ def with_decision(
         As for `pyem.models.response_times.ddm`, of which they are a part.
     p_outlier
         As there.
+    bound
+        Bounds of the diffusion that move, as there; without `sz` and `st`.
 
     Raises
     ------
@@ -144,6 +161,8 @@ def with_decision(
     ('v', 'alpha_pos', 'alpha_neg', 'a', 'z', 't')
     >>> with_decision(get("rw1a1b", options=3), "rdm").names
     ('v', 'alpha', 'v0', 'B', 'A', 't')
+    >>> with_decision(get("rw1a1b"), "ddm", bound="angle").names
+    ('v', 'alpha', 'a', 'z', 't', 'theta')
     """
     weight = _weight(model, decision)
     kinds = dict(zip(("sv", "sz", "st"), (sv, sz, st), strict=True))
@@ -151,18 +170,15 @@ def with_decision(
         raise ValueError(
             f"{', '.join(name for name, on in kinds.items() if on)}: parts of 'ddm', which {decision!r} has not"
         )
-    told = kinds | {"p_outlier": p_outlier}
+    if bound is not None and (decision != "ddm" or sz or st):
+        raise ValueError(f"bound={bound!r} is a part of 'ddm' without sz and st; leave it or them out")
+    told = kinds | {"p_outlier": p_outlier} | ({} if bound is None else {"bound": bound})
     recipe = (*model.recipe, ("with_decision", tuple(({"decision": decision} | told).items()))) if model.recipe else ()
-    rule = (
-        Diffusion(p_outlier=p_outlier)
-        if decision == "ddm"
-        else Racing(decision, model.options or 2, p_outlier=p_outlier)
-    )
     scale = WEIGHT if decision == "ddm" else RACING_WEIGHT
-    taken = (A, Z, T) if isinstance(rule, Diffusion) else (BASES[rule.kind], *rule.parameters)
+    name, rule, taken, changes = _rule(model, decision, bound, p_outlier)
     return dataclasses.replace(
         model,
-        name=f"{model.name}+{decision}",
+        name=f"{model.name}+{name}",
         parameters=(
             *(scale if parameter.name == weight else parameter for parameter in model.parameters),
             *taken,
@@ -174,7 +190,25 @@ def with_decision(
         share=False,
         doc=f"{model.doc}, decided by {'diffusion' if decision == 'ddm' else 'a race'}",
         recipe=recipe,
+        **changes,
     )
+
+
+def _rule(
+    model: Model, decision: Any, bound: str | MovingBound | None, p_outlier: float | Literal["free"]
+) -> tuple[str, Diffusion | MovingDiffusion | Racing, tuple[Parameter, ...], dict[str, Any]]:
+    """The name of a rule of decision, the rule, its parameters, and what else it changes of a model."""
+    if decision != "ddm":
+        race = Racing(decision, model.options or 2, p_outlier=p_outlier)
+        return decision, race, (BASES[race.kind], *race.parameters), {}
+    if bound is None:
+        return decision, Diffusion(p_outlier=p_outlier), (A, Z, T), {}
+    moving = moving_bound(bound)
+    changes: dict[str, Any] = {"init": LearningStart(model.init, moving)}
+    if model.update is not None:
+        changes["update"] = LearningUpdate(model.update)
+    parameters = (*once_a_block((A, Z, T)), *moving.parameters)
+    return f"ddm_{moving.name}", MovingDiffusion(moving, p_outlier=p_outlier), parameters, changes
 
 
 def _weight(model: Model, decision: str) -> str:

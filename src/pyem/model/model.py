@@ -45,6 +45,7 @@ class Model:
     init
         ``init(p)`` returns the state before the first trial of a block: an array, or a tuple or dict of arrays. A dict may have
         an entry ``"diverged"``, 0 until an update has no value and 1 from then on, which makes all later responses impossible.
+        Entries whose names begin with an underscore are not shown among the latents.
     update
         ``update(p, state, trial)`` returns the state after the trial and a dict of what is worth plotting.
     log_likelihood

@@ -17,6 +17,9 @@ from pyem.model.times.moving_bounds import Moving, solved
 from pyem.model.times.outliers import WithOutliers
 from pyem.model.transform import Interval
 
+SOLUTION, LEARNED = "_bounds", "value"
+"""Of the state of a block: the solution for its bounds, and what is learned beside it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class MovingBound:
@@ -73,15 +76,29 @@ BOUNDS = {
 }
 
 
+def moving_bound(bound: str | MovingBound) -> MovingBound:
+    """A bound by its name, or one's own.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    moving = BOUNDS.get(bound) if isinstance(bound, str) else bound
+    if not isinstance(moving, MovingBound):
+        raise ValueError(f"bound={bound!r}; choose {', '.join(map(repr, BOUNDS))}, or give a pyem.MovingBound")
+    return moving
+
+
 @dataclasses.dataclass(frozen=True)
 class MovingStart:
     """The state of a block: the solution for its bounds."""
 
     bound: MovingBound
 
-    def __call__(self, p: Record) -> tuple[Array, ...]:
+    def __call__(self, p: Record) -> dict[str, Any]:
         """Of the parameters that are the same on all trials of a block."""
-        return tuple(solved(functools.partial(self.bound.function, p), p.a / 2, 2 * p.z - 1))
+        return {SOLUTION: tuple(solved(functools.partial(self.bound.function, p), p.a / 2, 2 * p.z - 1))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,11 +109,48 @@ class MovingDiffusion:
     by_stimulus: bool = False
     p_outlier: float | Literal["free"] = 0.0
 
-    def __call__(self, p: Record, state: tuple[Array, ...], trial: Record) -> Any:
+    def __call__(self, p: Record, state: dict[str, Any], trial: Record) -> Any:
         """The policy of a model without learning."""
-        v = p.v * (2 * trial.stimulus - 1) if self.by_stimulus else p.v
+        return self.at(p, p.v * (2 * trial.stimulus - 1) if self.by_stimulus else p.v, state)
+
+    def at(self, p: Record, v: Any, state: dict[str, Any]) -> Any:
+        """The distribution at drift `v`, in the state of a block."""
         bound = functools.partial(self.bound.function, p)
-        dist = Collapsing(v, p.a, p.z, p.t, bound, Moving(*state), p.get("sv"))
+        dist = Collapsing(v, p.a, p.z, p.t, bound, Moving(*state[SOLUTION]), p.get("sv"))
         if self.p_outlier == 0:
             return dist
         return WithOutliers(dist, p.p_outlier if self.p_outlier == "free" else self.p_outlier)
+
+
+def once_a_block(parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
+    """Of a diffusion between bounds that move: `a` and `z` are the same on all trials of a block."""
+    return tuple(dataclasses.replace(one, per_block=one.name in ("a", "z")) for one in parameters)
+
+
+@dataclasses.dataclass(frozen=True)
+class LearningStart:
+    """The state of a block in which something is learned: what `base` starts from, and the solution for the bounds."""
+
+    base: Callable[[Record], Any] | None
+    bound: MovingBound
+
+    def __call__(self, p: Record) -> dict[str, Any]:
+        """Of the parameters that are the same on all trials of a block."""
+        return _beside(() if self.base is None else self.base(p), MovingStart(self.bound)(p))
+
+
+@dataclasses.dataclass(frozen=True)
+class LearningUpdate:
+    """What `base` learns from a trial, beside the solution for the bounds."""
+
+    base: Callable[..., Any]
+
+    def __call__(self, p: Record, state: dict[str, Any], trial: Record) -> tuple[dict[str, Any], Any]:
+        """The state after the trial, and what is worth plotting."""
+        learned, seen = self.base(p, state[LEARNED], trial)
+        return _beside(learned, state), seen
+
+
+def _beside(learned: Any, state: dict[str, Any]) -> dict[str, Any]:
+    told = {"diverged": learned["diverged"]} if isinstance(learned, dict) and "diverged" in learned else {}
+    return {LEARNED: learned, SOLUTION: state[SOLUTION]} | told

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pyem.model.decision import A, Coding, Diffusion, T, V, Z, extras
 from pyem.model.model import Model
-from pyem.model.moving import BOUNDS, MovingBound, MovingDiffusion, MovingStart
+from pyem.model.moving import MovingBound, MovingDiffusion, MovingStart, moving_bound, once_a_block
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
 from pyem.model.times.ex_gaussian import ExGaussian
@@ -103,17 +103,14 @@ def _moving(
     coding: Coding, bound: str | MovingBound, sv: bool, p_outlier: float | Literal["free"], more: bool
 ) -> Model:
     """The model with bounds that move."""
-    moving = BOUNDS.get(bound) if isinstance(bound, str) else bound
-    if not isinstance(moving, MovingBound):
-        raise ValueError(f"bound={bound!r}; choose {', '.join(map(repr, BOUNDS))}, or give a pyem.MovingBound")
+    moving = moving_bound(bound)
     if more:
         raise ValueError("sz, st and deadline are for bounds that stay where they are; leave them or bound= out")
     plain = ddm(coding, sv=sv, p_outlier=p_outlier)
-    held = tuple(dataclasses.replace(one, per_block=one.name in ("a", "z")) for one in plain.parameters)
     return dataclasses.replace(
         plain,
         name=f"{plain.name}_{moving.name}",
-        parameters=(*held, *moving.parameters),
+        parameters=(*once_a_block(plain.parameters), *moving.parameters),
         policy=MovingDiffusion(moving, coding == "stimulus", p_outlier),
         init=MovingStart(moving),
         doc=f"{plain.doc}, with bounds that move: {moving.name}",
