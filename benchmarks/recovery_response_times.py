@@ -1,4 +1,4 @@
-"""Recovery of the models of response times: 30 people with 200 trials each, as a table of docs/response-times.md.
+"""Recovery of the models of response times: 30 people with 200 trials each, the table of docs/response-times.md.
 
 ``python -m benchmarks.recovery_response_times [MODEL ...]``
 """
