@@ -8,6 +8,12 @@ from tests.cli.run import DATA_OPTIONS, left, pyem_command
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (
+            ("--model", "rw1a1b", *DATA_OPTIONS, "--cluster", "x", "--where", "a > 1"),
+            "--where does not go with --cluster",
+        ),
+        (("--model", "rw1a1b", *DATA_OPTIONS, "--cluster", "x", "--resume"), "--resume does not go with --cluster"),
+        (("--model", "rw1a1b", *DATA_OPTIONS, "--cluster", "x", "--method", "map"), "--cluster is for --method em"),
         (("--model", "rw1a1c", *DATA_OPTIONS), "there is no model 'rw1a1c'; did you mean 'rw1a1b'?"),
         (("--model", "rw1a1b", "--model", "rw1a1b", *DATA_OPTIONS), "a model is named twice"),
         (("--model", "rw1a1b:colours=4", *DATA_OPTIONS), "cannot be made with {'colours': 4}"),

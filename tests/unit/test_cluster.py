@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import pyem
@@ -89,3 +92,19 @@ def test_what_a_cluster_cannot_do(tmp_path: Path) -> None:
         pyem.fit_em(RW, PLAYED, cluster="localhost:8786")
     with pytest.raises(ValueError, match="leave it out"):
         pyem.fit_em(RW, data, cluster="localhost:8786", integrate="exact")
+
+
+@pytest.mark.slow
+def test_the_command_fits_on_a_cluster(client: Any, tmp_path: Path) -> None:
+    PLAYED.to_frame().to_csv(tmp_path / "a.csv", index=False)
+    words = ["fit", str(tmp_path / "a.csv"), "--model", "rw1a1b", "--tol", "1e-9"]
+    for out, more in (("there", ["--cluster", client.scheduler.address]), ("here", ["--no-figures"])):
+        done = subprocess.run(
+            [sys.executable, "-m", "pyem", *words, "--out", str(tmp_path / out), *more], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    there, here = (pd.read_csv(tmp_path / out / "group.csv").select_dtypes("number") for out in ("there", "here"))
+    np.testing.assert_allclose(there, here, rtol=0, atol=1e-8)
+    people = pd.read_parquet(tmp_path / "there" / "tables" / "people")
+    np.testing.assert_allclose(people.alpha, pd.read_csv(tmp_path / "here" / "subjects.csv").alpha, rtol=0, atol=1e-8)
+    assert len(pd.read_parquet(tmp_path / "there" / "tables" / "latents")) == PLAYED.n_trials

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import pyem
+from pyem.cli import clustered, report, terminal
 from pyem.cli import options as opt
-from pyem.cli import report, terminal
 from pyem.cli import sources as src
 from pyem.cli.program import app, console, plainly, warn
 from pyem.cli.spreadsheet import csv_bytes
@@ -86,11 +86,12 @@ def fit(
     force: opt.Force = False,
     resume: opt.Resume = False,
     figures: opt.Figures = True,
+    cluster: clustered.Address = None,
 ) -> None:
     """Fit one or more models to the data of a group of people."""
-    from pyem.cli.runs import Request
+    from pyem.cli import runs
 
-    request = Request(
+    request = runs.Request(
         data=src.one_or_several(data),
         models=tuple(model),
         subject=subject,
@@ -119,7 +120,12 @@ def fit(
         chains=chains,
         seed=seed,
     )
-    _run(request, out, force=force, figures=figures, resume=resume)
+    if cluster is not None:
+        runs.check_request(request)
+        clustered.check_clustered(request, resume=resume)
+        report.check_free(out, force=force)
+        return clustered.fit_on_cluster(request, out, cluster, force=force)
+    return _run(request, out, force=force, figures=figures, resume=resume)
 
 
 @app.command(

@@ -1,0 +1,132 @@
+"""`pyem fit --cluster`: data in partitions, fitted by the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import pyem
+from pyem.cli import options as opt
+from pyem.cli import report, terminal
+from pyem.cli import sources as src
+from pyem.cli.program import console, warn
+from pyem.cli.spreadsheet import csv_bytes
+
+if TYPE_CHECKING:
+    from pyem.cli.runs import Request
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Of a Dask scheduler, such as tcp://host:8786, whose workers share the data in partitions; for em, and data "
+        "larger than memory. Writes tables of people and trials as Parquet files, and no figures.",
+        rich_help_panel=opt.SEARCH,
+    ),
+]
+SECONDS_TO_ANSWER = 10
+IN_MEMORY_ONLY = ("where", "exclude", "pattern", "people", "join_rows_by", "decimal", "formulas", "common")
+"""Options of tables and designs that need everything in memory."""
+
+
+def check_clustered(request: Request, *, resume: bool) -> None:
+    """Raise for options that do not go with a cluster.
+
+    Raises
+    ------
+    ValueError
+        That names the option and what to do.
+    """
+    from pyem.cli.runs import Request as Asked
+
+    if request.method != "em":
+        raise ValueError(f"--cluster is for --method em; leave it out for {request.method}")
+    default = Asked(request.data, request.models)
+    given = [name for name in IN_MEMORY_ONLY if getattr(request, name) != getattr(default, name)]
+    given += ["resume"] if resume else []
+    if given:
+        option = {"formulas": "formula"}.get(given[0], given[0]).replace("_", "-")
+        raise ValueError(
+            f"--{option} does not go with --cluster, which opens files as they are; write the rows that count to a file "
+            "first, or leave --cluster out"
+        )
+
+
+@contextlib.contextmanager
+def client_at(address: str) -> Iterator[Any]:
+    """A client of the scheduler at an address.
+
+    Raises
+    ------
+    ValueError
+        If nothing answers there.
+    """
+    try:
+        from distributed import Client  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise ValueError("--cluster needs Dask: pip install 'pyem-behavior[dask]'") from None
+    try:
+        client = Client(address, timeout=SECONDS_TO_ANSWER)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ValueError(
+            f"--cluster {address}: no scheduler answers there ({type(error).__name__}); start one with `dask scheduler`, and "
+            "workers with `dask worker ADDRESS`"
+        ) from None
+    with client:
+        yield client
+
+
+def fit_on_cluster(request: Request, out: Path, address: str, *, force: bool) -> None:
+    """Open the data in partitions, fit each model on the cluster, print, and write the folder of results."""
+    from pyem.cli import log as logs
+    from pyem.cli import runs
+
+    log = logs.Log(request)
+    with client_at(address) as client, logs.told_warnings(log, warn):
+        models = runs.make_models(request)
+        names = runs.names_of_fits(request, models)
+        folders = {name: "." if len(names) == 1 else report.folder_name(name) for name in names}
+        data = _opened(request, models)
+        screen = console()
+        screen.print(terminal.data_lines(src.described(request.data).strip("'"), data), markup=False)  # type: ignore[arg-type]
+        fits = {}
+        for name, model in zip(names, models, strict=True):
+            how = {"max_iter": request.max_iter, "tol": request.tol, "group": runs.make_group(request, model)}
+            fits[name] = one = pyem.fit_em(model, data, cluster=client, **how)
+            screen.print(terminal.fit_lines(one), markup=False)
+            screen.print(terminal.group_table(one))
+        with report.whole_folder(out, force=force) as folder:
+            for name, one in fits.items():
+                here = folder / folders[name]
+                here.mkdir(exist_ok=True)
+                (here / "group.csv").write_bytes(csv_bytes(one.group_table(), index=True))
+                pyem.to_parquet(one, here / "tables", latents=True)
+            report.write_log(folder, log.content(data, fits, folders))  # type: ignore[arg-type]
+        screen.print(terminal.written_lines(out), markup=False)
+
+
+def _opened(request: Request, models: Any) -> Any:
+    needed = dict.fromkeys(name for model in models for name in model.columns)
+    coded = dict.fromkeys(name for model in models for name, _ in model.coded if name not in request.values)
+    return pyem.Dataset.open(
+        request.data if isinstance(request.data, str) else list(request.data),
+        subject=request.subject,
+        block=list(request.block),
+        trial=request.trial,
+        columns={name: request.columns.get(name, name) for name in needed} | dict(request.columns),
+        codes=dict.fromkeys(coded) | {name: list(labels) for name, labels in request.codes.items()},
+        values=request.values,
+        missing=request.missing,
+        covariates=list(request.covariates),
+        missing_outcome=request.missing_outcome,
+        count=request.count,
+        teach=request.teach,
+        reference=request.reference,
+        separator=request.separator,
+        encoding=request.encoding,
+    )
