@@ -34,14 +34,8 @@ IN_MEMORY_ONLY = ("where", "exclude", "pattern", "people", "join_rows_by", "deci
 """Options of tables and designs that need everything in memory."""
 
 
-def check_clustered(request: Request, *, resume: bool) -> None:
-    """Raise for options that do not go with a cluster.
-
-    Raises
-    ------
-    ValueError
-        That names the option and what to do.
-    """
+def _check(request: Request, *, resume: bool) -> None:
+    """Raise ValueError for options that do not go with a cluster, naming one and what to do."""
     from pyem.cli.runs import Request as Asked
 
     if request.method != "em":
@@ -81,11 +75,18 @@ def client_at(address: str) -> Iterator[Any]:
         yield client
 
 
-def fit_on_cluster(request: Request, out: Path, address: str, *, force: bool) -> None:
-    """Open the data in partitions, fit each model on the cluster, print, and write the folder of results."""
+def fit_on_cluster(request: Request, out: Path, address: str, *, force: bool, resume: bool) -> None:
+    """Open the data in partitions, fit each model on the cluster, print, and write the folder of results.
+
+    Raises
+    ------
+    ValueError
+        If options do not go with a cluster, or no scheduler answers.
+    """
     from pyem.cli import log as logs
     from pyem.cli import runs
 
+    _check(request, resume=resume)
     log = logs.Log(request)
     with client_at(address) as client, logs.told_warnings(log, warn):
         models = runs.make_models(request)

@@ -120,12 +120,7 @@ def fit(
         chains=chains,
         seed=seed,
     )
-    if cluster is not None:
-        runs.check_request(request)
-        clustered.check_clustered(request, resume=resume)
-        report.check_free(out, force=force)
-        return clustered.fit_on_cluster(request, out, cluster, force=force)
-    return _run(request, out, force=force, figures=figures, resume=resume)
+    _run(request, out, force=force, figures=figures, resume=resume, cluster=cluster)
 
 
 @app.command(
@@ -152,13 +147,17 @@ def repeat(
     _run(request, out, force=force, figures=figures)
 
 
-def _run(request: Request, out: Path, *, force: bool, figures: bool, resume: bool = False) -> None:
+def _run(
+    request: Request, out: Path, *, force: bool, figures: bool, resume: bool = False, cluster: str | None = None
+) -> None:
     """Fit, print, and write the folder of results."""
     from pyem.cli import concurrent, reading, runs
 
     runs.check_request(request)
     concurrent.check_together(request)
     report.check_free(out, force=force)
+    if cluster is not None:
+        return clustered.fit_on_cluster(request, out, cluster, force=force, resume=resume)
     kept = runs.kept_beside(out, request) if resume else None
     # Started first, so that Matplotlib is imported there while JAX is imported here.
     with report.Artist() if figures else contextlib.nullcontext() as artist:
