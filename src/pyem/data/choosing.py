@@ -89,7 +89,7 @@ class Chosen:
         known = {name: plain_values(array, self.source.kinds[name]) for name, array in piece.items()}
         return fulfilled(nw.from_native(pd.DataFrame(known)), str(self.where))
 
-    def _count(self, distinct: Sequence[str], index: np.ndarray, there: np.ndarray, left: np.ndarray) -> None:
+    def _count(self, distinct: Sequence[Any], index: np.ndarray, there: np.ndarray, left: np.ndarray) -> None:
         self._rows += len(index)
         self._by_where += int((~there).sum())
         self._by_name += int((there & ~left).sum())

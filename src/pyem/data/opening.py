@@ -61,7 +61,7 @@ class Request:
     exclude: Sequence[Any]
     join_rows_by: str | Sequence[str] | None
     people: Any = dataclasses.field(repr=False)
-    unmatched: str
+    unmatched: Any
 
     @functools.cached_property
     def of_people(self) -> list[str]:

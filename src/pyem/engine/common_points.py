@@ -51,7 +51,7 @@ class CommonValues:
     def near(cls, model: Model, data: Dataset, x: np.ndarray, random: np.ndarray, degree: int) -> CommonValues:
         """From derivatives at parameters (S, P) of everybody."""
         _, grad, hess = value_grad_hess(model, data, x)
-        hess = np.where(np.isfinite(hess).all((1, 2))[:, None, None], hess, 0.0)
+        hess = np.where(np.isfinite(hess).all((1, 2), keepdims=True), hess, 0.0)
         grad = np.where(np.isfinite(grad), grad, 0.0)
         cross = hess[:, random][:, :, ~random]
         slope = grad[:, ~random] - np.einsum("sqc,sq->sc", cross, x[:, random])

@@ -99,6 +99,7 @@ def located_with_common(
             break
         population, own, last, level = new, found, at_new, np.where(more, MIXED, level)
         mean, cov = around(Laplace(*moments), own)
+    assert spread is not None
     moments = judged(moments, level, effective)
     run = EMRun(new, moments, True, "mode of the group's posterior", {}, estep)
     made = dataclasses.replace(

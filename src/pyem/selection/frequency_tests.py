@@ -264,8 +264,8 @@ def between_conditions(
     }
     by_factor = {factor: _required(of_kinds(here).families) for factor, here in changed.items()}
     alone = {name: frequencies(one.values, one.names, one.subjects, prior, tol) for name, one in tables.items()}
-    numbers = (kind.frequency, kind.exceedance, kind.protected_exceedance)
-    return ConditionDifference(*(float(values[0]) for values in numbers), found, alone, by_factor)
+    same, exceeds, protected = (float(one[0]) for one in (kind.frequency, kind.exceedance, kind.protected_exceedance))
+    return ConditionDifference(same, exceeds, protected, found, alone, by_factor)
 
 
 def _required(families: ModelFrequencies | None) -> ModelFrequencies:
