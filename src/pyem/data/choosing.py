@@ -94,7 +94,7 @@ class Chosen:
         self._by_where += int((~there).sum())
         self._by_name += int((there & ~left).sum())
         for seen, some in zip(self._people, (index, index[there], index[left]), strict=True):
-            seen.update(distinct[k] for k in np.unique(some) if k >= 0)
+            seen.update([distinct[k] for k in np.unique(some).tolist() if k >= 0])
 
     def notes(self) -> list[str]:
         """What was left out.

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -200,7 +200,7 @@ def _second(request: Request, seen: Seen) -> Any:
         request.people,
         subject=request.subject,
         covariates=request.of_people,
-        unmatched=request.unmatched,
+        unmatched=cast(Any, request.unmatched),
         exclude=request.exclude,
     )
 

@@ -88,7 +88,7 @@ def _objects(column: Column) -> np.ndarray:
         return np.array([*column.labels, None], object)[column.values]
     if column.kind != "boolean":
         return column.values
-    return column.values == 1 if column.here.all() else np.asarray(np.where(column.here, column.values == 1, None))
+    return np.asarray(column.values == 1 if column.here.all() else np.where(column.here, column.values == 1, None))
 
 
 def person_of(column: Column, subjects: np.ndarray) -> np.ndarray:
