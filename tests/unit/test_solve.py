@@ -14,6 +14,7 @@ from pyem.engine.evaluate import log_lik_draws, value_grad_hess
 from pyem.infer.newton import Newton
 from pyem.infer.solver import Mode
 from pyem.models.rl import rw4a1b_fit, rw4a1b_sim
+from pyem.numerics.linalg import inverse_and_log_det, positive_solver
 from pyem.population.posterior import Status
 
 LIMITS = np.full(3, np.inf)
@@ -192,3 +193,27 @@ def test_no_point_near_a_mode_on_a_kink_is_better(learners):
     value = lambda x: log_lik_draws(model, data, x) + np.array([fit.population.log_prior(one) for one in x])  # noqa: E731
     best = value(fit.x[None])[0]
     assert (value(fit.x + moves) - best).max() < 1e-9
+
+
+@pytest.mark.parametrize("n", [3, 9])
+def test_small_matrices_are_solved_without_waiting_for_threads(n):
+    """Programs that run at the same time and call LAPACK for many matrices may wait for each other's threads for ever."""
+    rng = np.random.default_rng(n)
+    root = rng.normal(size=(5, n, n))
+    every = root @ np.swapaxes(root, 1, 2) + 0.1 * np.eye(n)
+    every[0] -= 3 * np.eye(n)
+    g = rng.normal(size=(n, 5))
+
+    def both(h, g):
+        return inverse_and_log_det(h), positive_solver(h)(g)
+
+    with jax.enable_x64(True):
+        lowered = jax.jit(both).lower(np.moveaxis(every, 0, -1), g)
+        (inverse, log_det, positive), step = lowered.compile()(np.moveaxis(every, 0, -1), g)
+    assert "custom_call" not in lowered.as_text()
+    inverse, regular = np.moveaxis(np.asarray(inverse), -1, 0), every[1:]
+    np.testing.assert_array_equal(positive, np.linalg.eigvalsh(every).min(1) > 0)
+    np.testing.assert_allclose(inverse[1:] @ regular, np.broadcast_to(np.eye(n), regular.shape), atol=1e-10)
+    np.testing.assert_allclose(log_det[1:], np.linalg.slogdet(regular)[1], atol=1e-10)
+    np.testing.assert_allclose(np.einsum("spq,qs->ps", regular, step[:, 1:]), g[:, 1:], atol=1e-10)
+    assert ((np.asarray(step) * g).sum(0) > 0).all()

@@ -8,7 +8,11 @@ import jax.numpy as jnp
 from jax import Array
 
 UNROLLED = 6
-"""Up to this many parameters the factorisation is written out, so that it runs over all subjects at once."""
+"""Up to this many parameters the factorisation is written out, number by number; beyond that, column by column.
+
+Both run over all subjects at once. LAPACK is not called: it does one subject after the other, and waits for threads of the
+pool that others who call it at the same time may hold.
+"""
 
 
 def pivots(h: Array) -> tuple[list[list[Array]], list[Array]]:
@@ -38,9 +42,8 @@ def _away_from_zero(d: Array) -> Array:
 def positive_solver(h: Array) -> Callable[[Array], Array]:
     """``g -> h^-1 g`` (P, S) with negative curvature turned positive, so that the result is always an ascent of `g`."""
     if h.shape[0] > UNROLLED:
-        values, vectors = jnp.linalg.eigh(jnp.moveaxis(h, -1, 0))
-        kept = jnp.maximum(jnp.abs(values), 1e-10)
-        return lambda g: jnp.einsum("spi,si->ps", vectors, jnp.einsum("spi,ps->si", vectors, g) / kept)
+        lower, pivot = _by_columns(h)
+        return lambda g: _substitute_columns(lower, jnp.abs(pivot), g)
     low, diag = pivots(h)
     sizes = [jnp.abs(d) for d in diag]
     return lambda g: _substitute(low, sizes, g)
@@ -60,15 +63,37 @@ def _substitute(low: list[list[Array]], diag: list[Array], g: Array) -> Array:
 
 def inverse_and_log_det(h: Array) -> tuple[Array, Array, Array]:
     """Inverse (P, P, S), log-determinant (S,), and whether it is positive definite (S,)."""
+    eye = jnp.eye(h.shape[0], dtype=h.dtype)[:, :, None] * jnp.ones_like(h[0])
     if h.shape[0] > UNROLLED:
-        values, vectors = jnp.linalg.eigh(jnp.moveaxis(h, -1, 0))
-        positive = values.min(-1) > 0
-        kept = jnp.maximum(jnp.abs(values), 1e-10)
-        inverse = jnp.einsum("spi,si,sqi->pqs", vectors, 1 / kept, vectors)
-        return inverse, jnp.log(kept).sum(-1), positive
+        lower, pivot = _by_columns(h)
+        size = jnp.abs(pivot)
+        return _substitute_columns(lower, size, eye), jnp.log(size).sum(0), pivot.min(0) > 1e-9
     low, diag = pivots(h)
     positive = jnp.stack(diag).min(0) > 1e-9
     kept = [jnp.abs(d) for d in diag]
-    eye = jnp.eye(h.shape[0], dtype=h.dtype)[:, :, None] * jnp.ones_like(h[0])
     inverse = jnp.stack([_substitute(low, kept, eye[:, k]) for k in range(h.shape[0])], axis=1)
     return inverse, sum(jnp.log(d) for d in kept), positive  # type: ignore[return-value]
+
+
+def _by_columns(h: Array) -> tuple[Array, Array]:
+    """Unit lower factor (P, P, S) and pivots (P, S) of ``h = L D L'``."""
+    rows = jnp.arange(h.shape[0])[:, None]
+    columns, diag = [], []
+    for k in range(h.shape[0]):
+        diag.append(_away_from_zero(h[k, k]))
+        columns.append(jnp.where(rows > k, h[:, k] / diag[k], jnp.where(rows == k, 1.0, 0.0)))
+        h = h - columns[k][:, None] * columns[k][None] * diag[k]
+    return jnp.stack(columns, axis=1), jnp.stack(diag)
+
+
+def _substitute_columns(lower: Array, diag: Array, g: Array) -> Array:
+    """``(L D L')^-1 g`` for g (P, S) or (P, Q, S)."""
+    n = len(diag)
+    rows = jnp.arange(n).reshape(n, *[1] * (g.ndim - 1))
+    between = (slice(None), *[None] * (g.ndim - 2))
+    for k in range(n):
+        g = g - jnp.where(rows > k, lower[:, k][between] * g[k], 0.0)
+    g = g / diag[between]
+    for k in reversed(range(n)):
+        g = g - jnp.where(rows < k, lower[k][between] * g[k], 0.0)
+    return g
