@@ -83,7 +83,10 @@ def lane_derivatives(model: Model, part: Chunk, x: Array, method: Callable[..., 
     conditions, inner = part.trials[CONDITIONS], model.design.inner
     weights = model.design.matrix(conditions, x.shape[0])
     bare = part._replace(trials=without_conditions(part.trials))
-    of_block = method(lambda y: _lane_log_lik(inner, bare, y), model.design.of_blocks(weights, conditions, x))
+    lanes = model.design.of_blocks(weights, conditions, model.in_units(x))
+    of_block = method(lambda y: _lane_log_lik(inner, bare, y), lanes)
+    if model.standard:
+        weights = weights * jnp.asarray(model.units[1])[None, :, None]
     # The weights are (parameter of the block, of the person, lane).
     back = lambda a: (a[:, None] * weights).sum(0)  # noqa: E731
     if not isinstance(of_block, Derivatives):

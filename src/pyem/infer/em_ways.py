@@ -24,7 +24,7 @@ from pyem.infer.multimodal import Glance, Make, run_em_global
 from pyem.infer.placing import Places, places
 from pyem.infer.progress import progress_line
 from pyem.infer.standard_errors import information
-from pyem.infer.units import standardised, units_of, with_given_sd
+from pyem.infer.units import standardised, with_given_sd, with_units
 from pyem.model.model import Model
 from pyem.numerics.rng import generator
 from pyem.population.group import Group
@@ -93,9 +93,10 @@ class Search:
         )
         # As many degrees of freedom as regression weights of a parameter, on average.
         penalty = float(made.free.sum() / len(made.cov)) if self.boundary_avoiding else 0.0
-        own_units = self.model.autoscale is not None and not self.model.standard
-        made = with_given_sd(made, units_of(self.model)[1])
-        return dataclasses.replace(made, penalty=penalty, unit=self.model.typical[1] if own_units else None)
+        own_units = with_units(self.model) if not self.model.standard else np.zeros(self.model.n_params, bool)
+        made = with_given_sd(made, self.model.units[1])
+        unit = np.where(own_units, self.model.typical[1], 1.0) if own_units.any() else None
+        return dataclasses.replace(made, penalty=penalty, unit=unit)
 
 
 def _report(say: Callable[[int, str], None]) -> Report:

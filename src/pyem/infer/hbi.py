@@ -16,7 +16,7 @@ from pyem.infer.hbi_loop import SETTLED, Iteration, Run, State
 from pyem.infer.hbi_updates import GroupPosterior, HyperPrior
 from pyem.infer.progress import progress_line
 from pyem.infer.starts import plain_start, starting_points
-from pyem.infer.units import in_standard_units, laplace_in_units, units_of
+from pyem.infer.units import in_standard_units, laplace_in_units
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key, seed_of
 from pyem.population.group import Group
@@ -206,7 +206,7 @@ def _as_fit(
         )
     fits, groups = {}, {}
     for k, name in enumerate(names):
-        shift, scale = units_of(search[name])
+        shift, scale = search[name].units
         laplace = laplace_in_units(shift, scale, step.laplace[k])
         group = state.groups[k]
         moved = group._replace(mean=shift + scale * group.mean, rate=group.rate * scale**2)

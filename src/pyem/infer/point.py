@@ -24,7 +24,7 @@ from pyem.infer.pooled import places_of, pooled_modes, without_shared_prior
 from pyem.infer.progress import progress_line
 from pyem.infer.side_by_side import Way
 from pyem.infer.starts import better, disagreement, gain_of, plain_start, starting_points
-from pyem.infer.units import in_standard_units, laplace_in_units, units_of
+from pyem.infer.units import in_standard_units, laplace_in_units
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key, seed_of
 from pyem.population.group import names_of
@@ -125,7 +125,7 @@ def fit_map(
     model = ready_to_fit(model, data, in_parts=True)
     search = in_standard_units(model)
     # Begun here, what it needs is compiled while the search itself is.
-    glance = glance_of(model, data) if start is None and not common else None
+    glance = glance_of(search, data) if start is None and not common else None
     told = {"priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior}
     prior = given_prior(model, data, **told)
     inside = prior if search is model else given_prior(search, data, **told)
@@ -133,13 +133,13 @@ def fit_map(
     points = starting_points(search, data, start, starts, key, middle)
     found, trace = _best("MAP", search, data, Priors(prior, inside), points, max_iter, key, progress)
     if start is None and not common:
-        found, share = other_modes(model, data, glance, prior, found, max_iter, seed_of(key))
+        found, share = other_modes(search, data, glance, inside, found, max_iter, seed_of(key))
         trace |= {"other_mode": share}
         for text in several_modes(share, data):
             warn(f"fit_map of {model.name!r}: {text}")
     if common:
-        found, prior = _shared(model, data, prior, common, found, max_iter)
-    return _map_result(model, data, found, prior, trace, settings)
+        found, prior = _shared(search, data, Priors(prior, inside), common, found, max_iter)
+    return _map_result(model, data, _in_units(search, found, common), prior, trace, settings)
 
 
 def _map_result(
@@ -236,7 +236,8 @@ def fit_mle(
     points = starting_points(search, data, start, starts, key)
     found, trace = _best("MLE", search, data, None, points, max_iter, key, progress)
     if common:
-        found, _ = _shared(model, data, None, common, found, max_iter)
+        found, _ = _shared(search, data, None, common, found, max_iter)
+    found = _in_units(search, found, common)
     return as_point_fit("mle", model, data, found, None, None, *ended(found), trace, settings=settings)
 
 
@@ -290,14 +291,14 @@ def _best(
     key: Any,
     progress: bool | None,
 ) -> tuple[Laplace, dict[str, np.ndarray]]:
-    """Everybody's best mode from several points, and what each of them gave, (start, S)."""
+    """Everybody's best mode from several points, in the units of the search, and what each of them gave, (start, S)."""
     require_whole(max_iter=(max_iter, 1))
     make = estep_maker(model, data, max_steps=max_iter, seed=seed_of(key))
     best, values = None, []
     with progress_line(progress, f"{label} {model.name}", len(points)) as say:
         for n, point in enumerate(points, start=1):
-            found = laplace_in_units(*units_of(model), _modes(make(point), prior, point.shape))
-            values.append(_joint(found, prior))
+            found = _modes(make(point), prior, point.shape)
+            values.append(_joint(_in_units(model, found), prior))
             best = found if best is None else better(best, found, _gain(values))
             if say:
                 say(n, f"start {n} of {len(points)}, best sum {np.max(values, axis=0).sum():.3f}")
@@ -309,18 +310,23 @@ def _best(
 
 
 def _shared(
-    model: Model, data: Dataset, prior: Any, common: Sequence[str], found: Laplace, max_iter: int
+    model: Model, data: Dataset, prior: Priors | None, common: Sequence[str], found: Laplace, max_iter: int
 ) -> tuple[Laplace, Any]:
-    """The same with parameters that are common to all, and the prior without its part of these."""
+    """The same with parameters that are common to all, and the prior, in units, without its part of these."""
     require_traceable(model, "a fit with common parameters")
     places = places_of(model, tuple(common))
-    if prior is not None and prior.population is None:
+    given = None if prior is None else prior.inside.population
+    if prior is not None and (given is None or prior.units.population is None):
         raise ValueError("common parameters need a Gaussian prior: give mean and sd in place of priors or log_prior")
-    given = None if prior is None else prior.population
     middle = np.where(np.isfinite(found.mode), found.mode, model.typical[0])
     estep = JaxEStep(model, data, middle, max_steps=max_iter)
     modes = pooled_modes(model, data, estep, given, places, middle)
-    return modes, None if given is None else PersonPrior(without_shared_prior(given, places), None)
+    return modes, prior and PersonPrior(without_shared_prior(prior.units.population, places), None)
+
+
+def _in_units(model: Model, found: Laplace, common: Sequence[str] = ()) -> Laplace:
+    """What a search with a model found, in the units of its parameters."""
+    return laplace_in_units(*model.units, found, np.isin(model.names, common))
 
 
 def _gain(values: list[np.ndarray]) -> np.ndarray:

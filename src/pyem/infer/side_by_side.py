@@ -13,7 +13,7 @@ from pyem.engine.scale import ready_to_fit
 from pyem.infer.conditional import Conditional
 from pyem.infer.natural_prior import PersonPrior
 from pyem.infer.starts import better, gain_of, spread_points, starting_points
-from pyem.infer.units import in_standard_units, laplace_in_units, units_of
+from pyem.infer.units import in_standard_units, laplace_in_units
 from pyem.model.model import Model
 from pyem.population.posterior import Laplace
 from pyem.results.point import PointFit
@@ -137,7 +137,7 @@ class Rounds:
         x = np.array([one.mode for one in self.found])
         x = np.where(np.isfinite(x), x, self._model.typical[0])
         found = self.search.modes(x, np.repeat(self.combinations[:, None], x.shape[1], axis=1))
-        return [laplace_in_units(*units_of(self._model), one) for one in found]
+        return [laplace_in_units(*self._model.units, one) for one in found]
 
     def elsewhere(self, points: np.ndarray, at_least: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Where rounds begin, (C, S, P), and which combinations they hold, (C, S): far from the modes that are known.

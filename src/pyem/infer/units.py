@@ -17,8 +17,27 @@ from pyem.population.posterior import Laplace
 
 
 def in_standard_units(model: Model) -> Model:
-    """The model as it is searched with: of deviations from the typical population, if that comes from the data."""
-    return model if model.autoscale is None else dataclasses.replace(model, standard=True)
+    """The model as it is searched with: what has units is a deviation from the typical population in its sds."""
+    which = with_units(model)
+    return dataclasses.replace(model, standard=tuple(which.tolist())) if which.any() else model
+
+
+def with_units(model: Model) -> np.ndarray:
+    """(P,): which parameters have units of the data.
+
+    These are all where the typical population comes from the data; of a design, what has no range, as the effects of columns
+    have none. What has a range of its own has no unit.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> with_units(pyem.models.get("rw1a1b")).tolist(), with_units(pyem.models.get("linear", inputs=["dose"])).tolist()
+    ([False, False], [True, True, True])
+    """
+    base = model if model.design is None else model.design.base
+    if base.autoscale is not None:
+        return np.ones(model.n_params, bool)
+    return np.isinf(model.limits) if model.design is not None else np.zeros(model.n_params, bool)
 
 
 def standardised(covariates: dict[str, np.ndarray], *, centred: bool = True) -> dict[str, np.ndarray]:
@@ -66,7 +85,7 @@ class Units:
     @classmethod
     def of(cls, model: Model, population: Population, covariates: dict[str, np.ndarray]) -> Units:
         """Those of a search with `model`, and with a population of standardised covariates."""
-        shift, scale = units_of(model)
+        shift, scale = model.units
         raw = [np.asarray(covariates[name], float) for name, _ in population.group.covariates]
         centred = population.group.centred
         columns = [one - one.mean() if centred else one for one in raw]
@@ -116,17 +135,13 @@ def with_given_sd(population: Population, scale: np.ndarray) -> Population:
     return dataclasses.replace(population, held=held, cov=cov)
 
 
-def units_of(model: Model) -> tuple[np.ndarray, np.ndarray]:
-    """Shift and scale (P,) from what is searched for to the model's own parameters."""
-    if model.standard:
-        return model.in_units_typical
-    return np.zeros(model.n_params), np.ones(model.n_params)
-
-
-def laplace_in_units(shift: np.ndarray, scale: np.ndarray, found: Laplace) -> Laplace:
-    """Posteriors in the units of the model."""
+def laplace_in_units(
+    shift: np.ndarray, scale: np.ndarray, found: Laplace, common: np.ndarray | None = None
+) -> Laplace:
+    """Posteriors in the units of the model; those which are `common` (P,) are part of no integral."""
+    of_people = scale if common is None else scale[~common]
     return found._replace(
         mode=shift + scale * found.mode,
         cov=found.cov * np.outer(scale, scale),
-        log_det=found.log_det - 2 * np.log(scale).sum(),
+        log_det=found.log_det - 2 * np.log(of_people).sum(),
     )

@@ -152,7 +152,8 @@ def in_blocks(model: Model, x: Array, trials: Record) -> tuple[Model, Array, Rec
     if model.design is None:
         return model, x, trials
     weights = model.design.matrix(trials[CONDITIONS], x.shape[0])
-    return model.design.inner, model.design.of_blocks(weights, trials[CONDITIONS], x), without_conditions(trials)
+    lanes = model.design.of_blocks(weights, trials[CONDITIONS], model.in_units(x))
+    return model.design.inner, lanes, without_conditions(trials)
 
 
 def without_conditions(trials: Record) -> Record:

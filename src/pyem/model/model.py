@@ -87,8 +87,8 @@ class Model:
     autoscale
         Gives the typical population of these parameters on the scale of data; see `pyem.engine.scale`.
     standard
-        Unconstrained values are deviations from the typical population in its sds. Searches use it inside, where parameters
-        have units.
+        Which unconstrained values are deviations from the typical population in its sds, (P,); none if empty. Searches use it
+        inside, where parameters have units.
     task
         Default task for simulations.
     doc, reference
@@ -135,7 +135,7 @@ class Model:
     share: bool = False
     reward_range: tuple[float, float] | Literal["auto", "auto_zero"] | None = None
     autoscale: Callable[..., Any] | None = None
-    standard: bool = False
+    standard: tuple[bool, ...] = ()
     task: Any = None
     doc: str = ""
     reference: str = ""
@@ -237,14 +237,20 @@ class Model:
     @property
     def typical(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and sd (P,) of a typical population on the unconstrained scale."""
-        if self.standard:
-            return np.zeros(self.n_params), np.ones(self.n_params)
-        return self.in_units_typical
+        (mean, sd), (shift, scale) = self.in_units_typical, self.units
+        return (mean - shift) / scale, sd / scale
 
     @property
     def in_units_typical(self) -> tuple[np.ndarray, np.ndarray]:
         """The same in the units of the parameters, of a `standard` model too."""
         return np.asarray(self._each("mean"), float), np.asarray(self._each("sd"), float)
+
+    @property
+    def units(self) -> tuple[Any, Any]:
+        """Shift and scale (P,) from unconstrained values to those in the units of the parameters, traced where they are."""
+        mean, sd, which = self._each("mean"), self._each("sd"), np.array(self.standard or (False,) * self.n_params)
+        where: Any = jnp.where if isinstance(sd, Array) else np.where
+        return where(which, mean, 0.0), where(which, sd, 1.0)
 
     def _each(self, name: str) -> Any:
         """The mean or the sd of every value, (P,), traced where it is."""
@@ -262,12 +268,12 @@ class Model:
         """Unconstrained values in the units of the parameters, from those of a `standard` model; the first axis is theirs."""
         if not self.standard:
             return x
-        mean, sd = (jnp.asarray(self._each(name)).reshape(-1, *[1] * (x.ndim - 1)) for name in ("mean", "sd"))
-        return mean + sd * x
+        shift, scale = (jnp.asarray(part).reshape(-1, *[1] * (x.ndim - 1)) for part in self.units)
+        return shift + scale * x
 
     def from_units(self, x: np.ndarray) -> np.ndarray:
         """The inverse of `in_units`; the last axis is the parameter."""
-        return (x - np.asarray(self._each("mean"))) / np.asarray(self._each("sd")) if self.standard else x
+        return (x - self.units[0]) / self.units[1] if self.standard else x
 
     @property
     def limits(self) -> np.ndarray:
@@ -354,7 +360,7 @@ class Model:
 
     def log_det(self, x: np.ndarray) -> np.ndarray:
         """Log derivative of each natural value by its unconstrained one; the last axis is the parameter."""
-        scale = np.log(self._each("sd")) if self.standard else 0.0
+        scale = np.log(self.units[1])
         plain = np.moveaxis(self._plain(x), 0, -1)
         return scale + self._along_parameters(plain, lambda transform, block: transform.log_det(block))
 

@@ -229,7 +229,7 @@ def unconstrained_gaussian(model: Model, mean: Any, sd: Any) -> tuple[np.ndarray
     if not (np.isfinite(centre).all() and np.isfinite(spread).all() and (spread > 0).all()):
         raise ValueError(f"the prior needs finite means and sds above 0, but was given mean={centre}, sd={spread}")
     if model.standard:
-        return model.from_units(centre), spread / model.in_units_typical[1]
+        return model.from_units(centre), spread / model.units[1]
     return centre, spread
 
 
