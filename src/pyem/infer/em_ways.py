@@ -27,6 +27,7 @@ from pyem.infer.standard_errors import information
 from pyem.infer.units import standardised, with_given_sd, with_units
 from pyem.model.model import Model
 from pyem.numerics.rng import generator
+from pyem.population.edges import log_evidence_of
 from pyem.population.group import Group
 from pyem.population.population import Population, populate
 from pyem.population.posterior import Laplace
@@ -142,7 +143,11 @@ class ByLaplace:
     def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
         """The run, and what it says of its precision."""
         info = information(run.estep, run.population, run.laplace) if standard_errors else None
-        return Ended(run, run, info)
+        # In the units of the search: those of the model may leave less of a narrow group after rounding.
+        log_prior = run.population.log_prior(run.laplace.mode)
+        if run.population.group.family != "gaussian":
+            return Ended(run, run, info, run.laplace.log_evidence(log_prior))
+        return Ended(run, run, info, log_evidence_of(run.laplace, log_prior, run.population.chol))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,8 @@ from pyem.population.posterior import EStep, Laplace
 
 NEARLY = 1e-6
 """Nats that a search may have left, for a mode to be one where the slopes of likelihood and prior cancel."""
+ALIKE = 1e-4
+"""A posterior is as wide as the group if the data change its variance by no more than this share."""
 
 
 def information(estep: EStep, population: Population, laplace: Laplace) -> np.ndarray:
@@ -109,14 +111,19 @@ def _own(population: Population, laplace: Laplace, root: np.ndarray) -> tuple[np
 
 
 def _positive(precise: np.ndarray, chol: np.ndarray) -> np.ndarray:
-    """Inverse variances (S, P, P), no less than 0 in any direction: no posterior wider than the group."""
+    """Inverse variances (S, P, P), no less than 0 in any direction: no posterior wider than the group.
+
+    Where the group is so narrow that everybody's posterior is as wide, as it is at an sd of 0 or a correlation of 1, the curvature
+    counts as it is: what is common to all is told by the sum over people, and the group's width there has no meaning.
+    """
     share, axes = np.linalg.eigh(chol.T @ precise @ chol)
+    share = np.where(share < -ALIKE, share, 0.0)
     bent = (share < 0).any(1)
     if not bent.any():
         return precise
     out = np.linalg.inv(chol).T @ axes[bent]
     precise = precise.copy()
-    precise[bent] -= np.einsum("spi,si,sqi->spq", out, np.minimum(share[bent], 0.0), out)
+    precise[bent] -= np.einsum("spi,si,sqi->spq", out, share[bent], out)
     return precise
 
 

@@ -31,8 +31,8 @@ def with_units(model: Model) -> np.ndarray:
     Examples
     --------
     >>> import pyem
-    >>> with_units(pyem.models.get("rw1a1b")).tolist(), with_units(pyem.models.get("linear", inputs=["dose"])).tolist()
-    ([False, False], [True, True, True])
+    >>> bool(with_units(pyem.models.get("rw1a1b")).any()), bool(with_units(pyem.models.get("glm", predictors=["dose"])).all())
+    (False, True)
     """
     base = model if model.design is None else model.design.base
     if base.autoscale is not None:

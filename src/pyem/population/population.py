@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from pyem.population.edges import determined
 from pyem.population.group import Group
 from pyem.population.posterior import GaussianPrior, Laplace
 
@@ -105,7 +106,8 @@ class Population:
     @functools.cached_property
     def precision(self) -> np.ndarray:
         """(P, P): the inverse of the covariance."""
-        return np.linalg.inv(self.cov)
+        # From the factor, as the log-density is: what rounding leaves of a correlation near 1 is then the same in both.
+        return (root := np.linalg.inv(self.chol)).T @ root
 
     @functools.cached_property
     def chol(self) -> np.ndarray:
@@ -235,13 +237,12 @@ class Population:
         rows, columns = self.lower
         least = 1.5 * self.smallest
         tiny = np.sqrt(np.diag(self.cov)) < least
-        ends = (np.asarray(rows) == np.asarray(columns)) & ((np.diag(self.chol) < least)[rows])
+        ends = (np.asarray(rows) == np.asarray(columns)) & determined(self.cov, self.chol, least)[rows]
         return np.concatenate([np.zeros(int(self.free.sum()), bool), tiny[rows] | tiny[columns] | ends])
 
     def distance(self, other: Population) -> float:
         """Largest difference of a regression weight or an entry of the covariance's symmetric root (in sd units)."""
-        root = np.abs(self.root - other.root).max()
-        return float(max(np.abs(self.coef - other.coef).max(), root))
+        return float(max(np.abs(self.coef - other.coef).max(), np.abs(self.root - other.root).max()))
 
     def reordered(self, order: np.ndarray) -> Population:
         """The same population with its parameters in another order."""
