@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,9 +36,13 @@ def fitted() -> pyem.PointFit:
 
 def plain() -> pyem.Dataset:
     """The data as a table would have them, without the columns of a design."""
-    fields = {name: values for name, values in data().fields.items() if not name.startswith("column ")}
-    kept = {f.name: getattr(data(), f.name) for f in dataclasses.fields(pyem.Dataset)}
-    present = {name: data().present[name] for name in fields}
+    return without_columns(data())
+
+
+def without_columns(given: pyem.Dataset) -> pyem.Dataset:
+    fields = {name: values for name, values in given.fields.items() if not name.startswith("column ")}
+    kept = {f.name: getattr(given, f.name) for f in dataclasses.fields(pyem.Dataset)}
+    present = {name: given.present[name] for name in fields}
     return pyem.Dataset(**(kept | {"fields": fields, "present": present, "covariates": {}}))
 
 
@@ -48,6 +53,57 @@ def test_the_likelihood_at_natural_parameters_is_that_of_the_simulation():
     # At the very end of a range: everybody's first outcome is all that is remembered.
     ends = pyem.log_lik(pyem.regress(MODEL, "alpha ~ 1"), plain(), [5.0, 1.0])
     np.testing.assert_allclose(ends, pyem.log_lik(MODEL, plain(), [5.0, 1.0]), atol=1e-9)
+
+
+def rescaled(unit: float, given: pyem.Dataset) -> pyem.Dataset:
+    """Data with the load in another unit."""
+    return dataclasses.replace(given, fields=given.fields | {"load": given.fields["load"] * unit})
+
+
+def told(design: pyem.Regression, given: pyem.Dataset, fit: Any = pyem.fit_em) -> list[np.ndarray]:
+    """What must not depend on the unit: evidence of people, means of cells with their intervals, z and p of effects."""
+    found = fit(design, given)
+    if fit is not pyem.fit_em:
+        return [found.log_evidence, found.x / np.sqrt(np.diagonal(found.cov, axis1=1, axis2=2))]
+    means = found.marginal_means("alpha").table()[["mean", "mean_low", "mean_high"]]
+    return [found.log_evidence, means.to_numpy(float), found.effects()[["z", "p"]].to_numpy(float)]
+
+
+@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
+def test_units_and_coding_change_nothing_even_where_people_hardly_differ():
+    before = told(DESIGN, plain())
+    assert fitted().population.at_floor.any()
+    for unit in (1e-12, 1e3, 1e12):
+        for one, other in zip(before, told(DESIGN, rescaled(unit, plain())), strict=True):
+            np.testing.assert_allclose(other, one, atol=1e-8, rtol=0)
+    sums = pyem.regress(MODEL, "alpha ~ C(drug, contr.sum) + C(dx, contr.sum)", "beta ~ load")
+    evidence, means, _ = told(sums, plain())
+    np.testing.assert_allclose(evidence, before[0], atol=1e-8)
+    np.testing.assert_allclose(means[:, 0], before[1][:, 0], atol=1e-8)
+    np.testing.assert_allclose(means, before[1], atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
+@pytest.mark.parametrize(
+    ("formulas", "fit"),
+    [
+        (("alpha ~ drug + dx + (1 | subject)", "beta ~ load + (1 | subject)"), pyem.fit_em),
+        (("alpha ~ drug", "beta ~ load"), pyem.fit_map),
+        (("alpha ~ drug", "beta ~ load + (1 | subject)"), pyem.fit_map),
+    ],
+)
+def test_units_change_nothing_in_other_searches(formulas, fit):
+    design = pyem.regress(MODEL, *formulas)
+    params = PARAMS * [[1, 1, k, 1] for k in (0.25, 0.5, 1, 1.5, 2)]
+    differing = pyem.simulate(DESIGN, params, conditions=CONDITIONS, blocks=BLOCKS, trials=TRIALS, key=1)
+    # In the data of the other tests people hardly differ.
+    for given in (differing, data()):
+        before = told(design, without_columns(given), fit)
+        for unit in (1e-12, 1e3, 1e12):
+            after = told(design, rescaled(unit, without_columns(given)), fit)
+            for one, other in zip(before, after, strict=True):
+                np.testing.assert_allclose(other, one, atol=1e-6, rtol=0)
 
 
 def test_check_climbs_its_ladder():

@@ -18,7 +18,9 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import value_grad_hess
 from pyem.infer.em_loop import EMRun
+from pyem.infer.standard_errors import NEARLY
 from pyem.model.model import Model
+from pyem.population.edges import log_det_under
 from pyem.population.group import Group
 from pyem.population.population import COMMON_SD, MIN_SD, Population
 from pyem.population.posterior import EStep, Laplace
@@ -85,14 +87,16 @@ class Evidence:
         curvature = precision - hess[:, random][:, :, random]
         use = found.usable & np.isfinite(curvature).all((1, 2))
         cov = np.linalg.inv(np.where(use[:, None, None], curvature, precision))
-        sign, log_det = np.linalg.slogdet(np.where(use[:, None, None], curvature, precision))
+        log_det = log_det_under(np.linalg.cholesky(population.cov[own]), hess[:, random][:, :, random])
+        regular = np.isfinite(log_det)
+        log_det = np.where(regular, log_det, 0.0)
         whole = np.zeros((len(x), *population.cov.shape))
         whole[:, ~random, ~random] = COMMON_SD**2
         whole[np.ix_(np.arange(len(x)), random, random)] = cov
         # Common parameters are part of no integral: their share of the constant is taken back.
         log_det = log_det + (~random).sum() * math.log(2 * math.pi)
         laplace = Laplace(x, whole, log_lik, log_det, found.status)
-        value = laplace.log_evidence(population.log_prior(x))[use].sum() if (sign[use] > 0).all() else -np.inf
+        value = laplace.log_evidence(population.log_prior(x))[use].sum() if regular[use].all() else -np.inf
         bend = self._bend(x, cov, random)
         return Point(population, laplace, float(value), _gradient(population, x, slope, hess, cov, bend, use))
 
@@ -120,21 +124,39 @@ def _gradient(
     random = population.random
     own = np.ix_(random, random)
     chol, precision = np.linalg.cholesky(population.cov), np.linalg.inv(population.cov[own])
-    gap = (x - population.mean)[:, random]
-    # The Laplace approximation's own estimate of by how much the mean is off the mode.
-    skew = -0.5 * np.einsum("spq,sq->sp", cov, bend[:, random])
+    bent, own_hess = bend[:, random], hess[:, random][:, :, random]
+    told, added = _of_people((x - population.mean)[:, random], slope[:, random], own_hess, cov, precision)
+    # The Laplace approximation's own estimate of by how much the mean is off the mode, and what the group makes of it.
+    skew = -0.5 * np.einsum("spq,sq->sp", cov, bent)
+    drawn = -0.5 * (bent + np.einsum("spq,sqr,sr->sp", own_hess, cov, bent))
     by_mean = np.empty_like(x)
-    by_mean[:, random] = (gap + skew) @ precision
+    by_mean[:, random] = told + drawn
     mixed = hess[:, ~random][:, :, random]
     by_mean[:, ~random] = slope[:, ~random] - 0.5 * bend[:, ~random] + np.einsum("scp,sp->sc", mixed, skew)
     by_coef = population.design[use].T @ by_mean[use]
-    cross = np.einsum("sp,sq->pq", skew[use], gap[use])
-    scatter = gap[use].T @ gap[use] + cross + cross.T + cov[use].sum(0)
+    cross = drawn[use].T @ told[use]
     by_chol = np.zeros_like(chol)
-    by_chol[own] = (precision @ scatter @ precision - use.sum() * precision) @ chol[own]
+    by_chol[own] = (told[use].T @ told[use] + cross + cross.T + added[use].sum(0)) @ chol[own]
     diagonal = np.diag_indices_from(chol)
     by_chol[diagonal] *= chol[diagonal]
     return np.concatenate([by_coef[population.free], by_chol[population.lower]])
+
+
+def _of_people(
+    gap: np.ndarray, slope: np.ndarray, hess: np.ndarray, cov: np.ndarray, precision: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What each person says of the group's mean, (S, P), and of its covariance besides, (S, P, P), at the mode.
+
+    At a mode the slopes of likelihood and group cancel. Where the group is narrow, that of the likelihood is the exact one, and
+    the small difference of two precisions is made of its curvature.
+    """
+    told, added = gap @ precision, precision @ cov @ precision - precision
+    narrow = np.abs(hess).max((1, 2), initial=0.0) < np.abs(precision).max(initial=0.0)
+    left = slope - told
+    step = np.einsum("spq,sq->sp", cov, left)
+    there = narrow & (np.abs((left * step).sum(1)) < NEARLY)
+    told = np.where(there[:, None], slope + np.einsum("spq,sq->sp", hess, step), told)
+    return told, np.where(narrow[:, None, None], hess + hess @ cov @ hess, added)
 
 
 # -- the maximum ----------------------------------------------------------------------------------------------------------

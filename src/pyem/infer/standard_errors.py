@@ -113,7 +113,7 @@ def _own(population: Population, laplace: Laplace, root: np.ndarray) -> tuple[np
 def _positive(precise: np.ndarray, chol: np.ndarray) -> np.ndarray:
     """Inverse variances (S, P, P), no less than 0 in any direction: no posterior wider than the group.
 
-    Where the group is so narrow that everybody's posterior is as wide, as it is at an sd of 0 or a correlation of 1, the curvature
+    Where the group is so narrow that everybody's posterior is as wide, as at an sd of 0 or a correlation of 1, the curvature
     counts as it is: what is common to all is told by the sum over people, and the group's width there has no meaning.
     """
     share, axes = np.linalg.eigh(chol.T @ precise @ chol)

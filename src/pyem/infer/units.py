@@ -135,9 +135,7 @@ def with_given_sd(population: Population, scale: np.ndarray) -> Population:
     return dataclasses.replace(population, held=held, cov=cov)
 
 
-def laplace_in_units(
-    shift: np.ndarray, scale: np.ndarray, found: Laplace, common: np.ndarray | None = None
-) -> Laplace:
+def laplace_in_units(shift: np.ndarray, scale: np.ndarray, found: Laplace, common: np.ndarray | None = None) -> Laplace:
     """Posteriors in the units of the model; those which are `common` (P,) are part of no integral."""
     of_people = scale if common is None else scale[~common]
     return found._replace(

@@ -1,4 +1,4 @@
-"""Groups at the edge of what they may be: standard deviations of 0 and correlations of 1, and what is numerically well there."""
+"""Groups at the edge of what they may be, standard deviations of 0 and correlations of 1: what is exact there in numbers."""
 
 from __future__ import annotations
 
@@ -36,18 +36,31 @@ def determined(cov: np.ndarray, chol: np.ndarray, least: np.ndarray) -> np.ndarr
     return out
 
 
-def log_evidence_of(laplace: Laplace, log_prior: np.ndarray, chol: np.ndarray) -> np.ndarray:
-    """(S,): log evidence under a Gaussian group with the Cholesky factor (P, P), as exact where that group is narrow.
+def log_det_under(chol: np.ndarray, hess: np.ndarray) -> np.ndarray:
+    """(S,): log-determinant of the group's precision minus the likelihoods' Hessians (S, P, P); NaN where it has none.
 
-    The determinant of the posterior's curvature is that of the group's precision, times that of how much the data add to it:
-    in their sum, what the data say is lost to rounding next to the precision of a narrow group.
+    That is the determinant of the precision, times that of by how much the data raise it: in their sum, what the data say is
+    lost to rounding next to the precision of a narrow group.
+
+    Examples
+    --------
+    >>> log_det_under(np.diag([1e-8]), np.array([[[-1.0]]])).round(6).tolist()
+    [36.841361]
     """
+    with np.errstate(invalid="ignore"):
+        finite = np.isfinite(hess).all((1, 2))
+        raised = np.linalg.eigvalsh(np.eye(len(chol)) - chol.T @ np.where(finite[:, None, None], hess, 0.0) @ chol)
+        regular = finite & (raised > 0).all(1)
+        log_det = np.log(np.where(regular[:, None], raised, 1.0)).sum(1) - 2 * np.log(np.diag(chol)).sum()
+    return np.where(regular, log_det, np.nan)
+
+
+def log_evidence_of(laplace: Laplace, log_prior: np.ndarray, chol: np.ndarray) -> np.ndarray:
+    """(S,): log evidence under a Gaussian group with the Cholesky factor (P, P), as exact where that group is narrow."""
     plain = laplace.log_evidence(log_prior)
     if laplace.derivatives is None:
         return plain
-    hess = np.where(np.isfinite(laplace.derivatives[1]), laplace.derivatives[1], 0.0)
-    added = np.linalg.eigvalsh(np.eye(len(chol)) - chol.T @ hess @ chol)
-    regular = laplace.usable & (added > 0).all(1)
-    log_det = np.log(np.where(regular[:, None], added, 1.0)).sum(1) - 2 * np.log(np.diag(chol)).sum()
+    log_det = log_det_under(chol, laplace.derivatives[1])
+    regular = laplace.usable & np.isfinite(log_det)
     exact = laplace.log_lik + log_prior + 0.5 * len(chol) * math.log(2 * math.pi) - 0.5 * log_det
     return np.where(regular, exact, plain)
