@@ -315,13 +315,13 @@ def _shared(
     """The same with parameters that are common to all, and the prior, in units, without its part of these."""
     require_traceable(model, "a fit with common parameters")
     places = places_of(model, tuple(common))
-    given = None if prior is None else prior.inside.population
-    if prior is not None and (given is None or prior.units.population is None):
+    given, in_units = (None, None) if prior is None else (prior.inside.population, prior.units.population)
+    if prior is not None and (given is None or in_units is None):
         raise ValueError("common parameters need a Gaussian prior: give mean and sd in place of priors or log_prior")
     middle = np.where(np.isfinite(found.mode), found.mode, model.typical[0])
     estep = JaxEStep(model, data, middle, max_steps=max_iter)
     modes = pooled_modes(model, data, estep, given, places, middle)
-    return modes, prior and PersonPrior(without_shared_prior(prior.units.population, places), None)
+    return modes, None if in_units is None else PersonPrior(without_shared_prior(in_units, places), None)
 
 
 def _in_units(model: Model, found: Laplace, common: Sequence[str] = ()) -> Laplace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -48,9 +49,9 @@ def log_det_under(chol: np.ndarray, hess: np.ndarray) -> np.ndarray:
     [36.841361]
     """
     with np.errstate(invalid="ignore"):
-        finite = np.isfinite(hess).all((1, 2))
+        finite: Any = np.isfinite(hess).all((1, 2))
         raised = np.linalg.eigvalsh(np.eye(len(chol)) - chol.T @ np.where(finite[:, None, None], hess, 0.0) @ chol)
-        regular = finite & (raised > 0).all(1)
+        regular: Any = finite & (raised > 0).all(1)
         log_det = np.log(np.where(regular[:, None], raised, 1.0)).sum(1) - 2 * np.log(np.diag(chol)).sum()
     return np.where(regular, log_det, np.nan)
 
