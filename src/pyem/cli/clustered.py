@@ -36,11 +36,9 @@ IN_MEMORY_ONLY = ("where", "exclude", "pattern", "people", "join_rows_by", "deci
 
 def _check(request: Request, *, resume: bool) -> None:
     """Raise ValueError for options that do not go with a cluster, naming one and what to do."""
-    from pyem.cli.runs import Request as Asked
-
     if request.method != "em":
         raise ValueError(f"--cluster is for --method em; leave it out for {request.method}")
-    default = Asked(request.data, request.models)
+    default = type(request)(request.data, request.models)
     given = [name for name in IN_MEMORY_ONLY if getattr(request, name) != getattr(default, name)]
     given += ["resume"] if resume else []
     if given:
@@ -112,22 +110,15 @@ def fit_on_cluster(request: Request, out: Path, address: str, *, force: bool, re
 
 
 def _opened(request: Request, models: Any) -> Any:
+    from pyem.cli.reading import told
+
     needed = dict.fromkeys(name for model in models for name in model.columns)
-    coded = dict.fromkeys(name for model in models for name, _ in model.coded if name not in request.values)
+    columns = {name: request.columns.get(name, name) for name in needed} | dict(request.columns)
     return pyem.Dataset.open(
         request.data if isinstance(request.data, str) else list(request.data),
-        subject=request.subject,
-        block=list(request.block),
-        trial=request.trial,
-        columns={name: request.columns.get(name, name) for name in needed} | dict(request.columns),
-        codes=dict.fromkeys(coded) | {name: list(labels) for name, labels in request.codes.items()},
-        values=request.values,
-        missing=request.missing,
-        covariates=list(request.covariates),
-        missing_outcome=request.missing_outcome,
+        **told(request, models, columns, {name: list(labels) for name, labels in request.codes.items()}),
         count=request.count,
         teach=request.teach,
-        reference=request.reference,
         separator=request.separator,
         encoding=request.encoding,
     )

@@ -84,20 +84,28 @@ def arguments(
         Columns that only formulas name.
     """
     given = {name: _labels(frame, columns.get(name), labels) for name, labels in request.codes.items()}
+    return told(request, models, columns, dict.fromkeys(_text(frame, conditions)) | given) | {
+        "where": request.where,
+        "exclude": request.exclude,
+        "people": request.people,
+        "unmatched": request.unmatched,
+    }
+
+
+def told(
+    request: Request, models: Sequence[Model], columns: Mapping[str, Any], codes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What `pyem.Dataset.from_frame` and `pyem.Dataset.open` are told alike; `codes` are beside those that all models have."""
     return {
         "subject": request.subject,
         "block": list(request.block),
         "trial": request.trial,
         "columns": dict(columns),
-        "codes": dict.fromkeys([*_codes_of_all(models, request), *_text(frame, conditions)]) | given,
+        "codes": {**dict.fromkeys(_codes_of_all(models, request)), **codes},
         "values": request.values,
         "missing": request.missing,
         "covariates": list(request.covariates),
         "missing_outcome": request.missing_outcome,
-        "where": request.where,
-        "exclude": request.exclude,
-        "people": request.people,
-        "unmatched": request.unmatched,
         "reference": request.reference,
     }
 

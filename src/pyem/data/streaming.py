@@ -192,8 +192,8 @@ def reader_of(kind: str) -> Reader:
     if kind == "flag":
         return Numbers(whole=True, kind="boolean")
     if kind == "truth":
-        return Truths(MISSING)
-    return Texts(missing_in(kind) if kind != "truth" else ())
+        return Truths(missing_in(kind))
+    return Texts(missing_in(kind))
 
 
 def missing_in(kind: str) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -58,10 +57,8 @@ def log_det_under(chol: np.ndarray, hess: np.ndarray) -> np.ndarray:
 
 def log_evidence_of(laplace: Laplace, log_prior: np.ndarray, chol: np.ndarray) -> np.ndarray:
     """(S,): log evidence under a Gaussian group with the Cholesky factor (P, P), as exact where that group is narrow."""
-    plain = laplace.log_evidence(log_prior)
     if laplace.derivatives is None:
-        return plain
+        return laplace.log_evidence(log_prior)
     log_det = log_det_under(chol, laplace.derivatives[1])
     regular = laplace.usable & np.isfinite(log_det)
-    exact = laplace.log_lik + log_prior + 0.5 * len(chol) * math.log(2 * math.pi) - 0.5 * log_det
-    return np.where(regular, exact, plain)
+    return laplace._replace(log_det=np.where(regular, log_det, laplace.log_det)).log_evidence(log_prior)
