@@ -7,9 +7,12 @@ import pyem
 from pyem.engine.evaluate import log_lik
 from pyem.infer.laplace import JaxEStep
 from pyem.infer.multimodal import JaxESteps, JaxGlance, run_em_global
+from pyem.infer.natural_prior import given_prior
+from pyem.infer.other_modes import Surroundings
 from pyem.numerics.jit import TRACES
 from pyem.population.group import Group
 from pyem.population.population import populate
+from pyem.population.posterior import Status
 
 MODEL = pyem.models.get("rw1a1b")
 
@@ -57,6 +60,20 @@ def test_nobody_is_left_in_the_lesser_of_two_modes():
     # Without another look somebody would be better off elsewhere: otherwise this data set tests nothing.
     assert gain(data, warm, elsewhere).max() > 0.1
     assert gain(data, looked, elsewhere).max() < 1e-4
+
+
+def test_a_map_fit_begins_where_searches_are_short_and_misses_no_better_mode():
+    data = group(4)
+    prior = given_prior(MODEL, data, priors=None, mean=None, sd=None, log_prior=None)
+    seen = Surroundings.seen(MODEL, data, JaxGlance(MODEL, data), prior)
+    known = Surroundings(seen.glance, prior, seen.middle, seen.x, np.where(np.arange(90) == 3, -np.inf, seen.there))
+    # Whose posterior is not finite at a place begins in the middle, and the others do where they would.
+    assert (known.centre() == np.where(np.arange(90)[:, None] == 3, seen.middle, seen.centre())).all()
+    ended = [JaxEStep(MODEL, data, x, max_steps=5)(prior.population.prior).status for x in (seen.middle, seen.centre())]
+    before, now = ((status == Status.CONVERGED).sum() for status in ended)
+    assert now > before + 10
+    one, many = pyem.fit_map(MODEL, data), pyem.fit_map(MODEL, data, starts=6, key=1)
+    assert (many.log_lik + many.log_prior - one.log_lik - one.log_prior).max() < 1e-6
 
 
 @pytest.mark.slow

@@ -301,7 +301,9 @@ def _shards(parts: Sequence[tuple[Record, np.ndarray]], places: _Places) -> list
 def split(values: np.ndarray, batch: Batch) -> list[np.ndarray]:
     """One array (chunk, ..., place) for each shard from values with the subject first; empty places repeat the first."""
     values = np.asarray(values)
-    return [np.moveaxis(values[np.maximum(index, 0)], 1, -1) for index in batch.index]
+    # As `np.moveaxis` from the second to the last place; see `join`.
+    axes = (0, *range(2, values.ndim + 1), 1)
+    return [values[np.maximum(index, 0)].transpose(axes) for index in batch.index]
 
 
 def join(parts: Sequence[Any], batch: Batch) -> Any:

@@ -90,9 +90,15 @@ class JaxGlance:
         self._values = functools.partial(log_lik_draws, model, data)
         self._ready = _compiling(model, data.n_subjects, data.valid.shape, self._values)
 
+    @property
+    def pending(self) -> bool:
+        """Whether they are still being compiled."""
+        return not self._ready.done()
+
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Log-likelihood (K, S) at `x` (K, S, P)."""
-        wait([self._ready])
+        if self.pending:
+            wait([self._ready])
         return self._values(x)
 
 
@@ -186,7 +192,8 @@ def _better_modes(
     places = places_around(population)
     if glance is not None:
         joint = lambda log_lik, x: log_joint(log_lik, x, prior)  # noqa: E731
-        places = [promising(glance, joint, laplace, value, places)]
+        x = np.stack(places)
+        places = [promising(glance, joint, laplace, value, x, joint(glance(x), x))]
         if first_look and best.shape[1] >= MANY:
             places.append(densest(glance, joint, scattered(population)))
         places = [start for start in places if (start != best).any()]
@@ -233,21 +240,21 @@ def promising(
     joint: Callable[[np.ndarray, np.ndarray], np.ndarray],
     laplace: Laplace,
     value: np.ndarray,
-    places: list[np.ndarray],
+    x: np.ndarray,
+    there: np.ndarray,
 ) -> np.ndarray:
     """Where each person's search begins, (S, P): the place that surprises most, or the mode that is known if none does.
 
     That mode, too, if the posterior only rises on the straight way to it: a search would end there again.
 
-    `joint` makes the log posterior, up to a constant, of the log-likelihood (K, S) and parameters (K, S, P); `value` is that of
-    the modes.
+    `joint` makes the log posterior, up to a constant, of the log-likelihood (K, S) and parameters (K, S, P); `there` is that of
+    the places `x`, and `value` that of the modes.
     """
-    mode, x = laplace.mode, np.stack(places)
-    there = joint(glance(x), x)
+    mode = laplace.mode
     regular: Any = np.isfinite(laplace.cov).all(axis=(1, 2))
-    cov = np.where(regular[:, None, None], laplace.cov, np.eye(laplace.cov.shape[1]))
+    cov = laplace.cov if regular.all() else np.where(regular[:, None, None], laplace.cov, np.eye(mode.shape[1]))
     gap = x - mode
-    expected = value - 0.5 * np.einsum("ksp,spq,ksq->ks", gap, np.linalg.pinv(cov, hermitian=True), gap)
+    expected = value - 0.5 * ((gap[:, :, None] @ _inverse(cov))[:, :, 0] * gap).sum(2)
     # Where neither is finite, nothing surprises.
     with np.errstate(invalid="ignore"):
         surprise = np.where(regular, there - expected, np.where(np.isfinite(there), np.inf, -np.inf))
@@ -259,6 +266,14 @@ def promising(
     start = np.where(taken[:, None], x[most, everybody], mode)
     there = np.where(taken, there[most, everybody], value)
     return np.where(_valley(glance, joint, start, there, mode, value)[:, None], start, mode)
+
+
+def _inverse(cov: np.ndarray) -> np.ndarray:
+    """Of covariances (S, P, P), which may be singular to rounding."""
+    try:
+        return np.linalg.inv(cov)
+    except np.linalg.LinAlgError:
+        return np.linalg.pinv(cov, hermitian=True)
 
 
 def _valley(

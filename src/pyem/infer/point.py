@@ -17,8 +17,9 @@ from pyem.errors import renamed, require_whole, warn
 from pyem.infer.discrete import fit_each
 from pyem.infer.esteps import estep_maker, glance_of
 from pyem.infer.laplace import JaxEStep
+from pyem.infer.multimodal import Glance, JaxGlance
 from pyem.infer.natural_prior import PersonPrior, given_prior
-from pyem.infer.other_modes import other_modes, several_modes
+from pyem.infer.other_modes import Surroundings, other_modes, several_modes
 from pyem.infer.outcome import as_point_fit, ended
 from pyem.infer.pooled import places_of, pooled_modes, without_shared_prior
 from pyem.infer.progress import progress_line
@@ -71,7 +72,8 @@ def fit_map(
         Parameters that have one value for everybody, the best for all together; of a design, those that its formulas say.
     start
         Where to search from: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates
-        of a diffusion decision model. The mean of the Gaussian prior if not given.
+        of a diffusion decision model. If not given, near the mean of the prior, on the side where a few places
+        around it are likelier.
     starts
         Number of starting points: that one, and random ones around it. The best maximum of each person is kept.
     max_iter
@@ -131,15 +133,26 @@ def fit_map(
     inside = prior if search is model else given_prior(search, data, **told)
     middle = None if inside.population is None else inside.population.coef[0]
     points = starting_points(search, data, start, starts, key, middle)
+    seen = None if glance is None else _seen(search, data, glance, inside, points[0])
+    if seen is not None:
+        points[0] = seen.centre()
     found, trace = _best("MAP", search, data, Priors(prior, inside), points, max_iter, key, progress)
     if start is None and not common:
-        found, share = other_modes(search, data, glance, inside, found, max_iter, seed_of(key))
+        found, share = other_modes(search, data, seen, found, max_iter, seed_of(key))
         trace |= {"other_mode": share}
         for text in several_modes(share, data):
             warn(f"fit_map of {model.name!r}: {text}")
     if common:
         found, prior = _shared(search, data, Priors(prior, inside), common, found, max_iter)
     return _map_result(model, data, _in_units(search, found, common), prior, trace, settings)
+
+
+def _seen(model: Model, data: Dataset, glance: Glance, prior: PersonPrior, point: np.ndarray) -> Surroundings:
+    """What is known of everybody's posterior before the search."""
+    if isinstance(glance, JaxGlance) and glance.pending:
+        # A search of no step compiles the other half of what is needed meanwhile.
+        prior.modes(estep_maker(model, data, max_steps=0)(point))
+    return Surroundings.seen(model, data, glance, prior)
 
 
 def _map_result(
@@ -298,15 +311,18 @@ def _best(
     with progress_line(progress, f"{label} {model.name}", len(points)) as say:
         for n, point in enumerate(points, start=1):
             found = _modes(make(point), prior, point.shape)
-            values.append(_joint(_in_units(model, found), prior))
+            if len(points) > 1 or say:
+                values.append(_joint(_in_units(model, found), prior))
             best = found if best is None else better(best, found, _gain(values))
             if say:
                 say(n, f"start {n} of {len(points)}, best sum {np.max(values, axis=0).sum():.3f}")
     assert best is not None
+    if len(points) == 1:
+        return best, {}
     remarks = disagreement(np.array(values), data)
     for text in remarks:
         warn(f"fit_{label.lower()} of {model.name!r}: {text}")
-    return best, {"start_values": np.array(values), "problems": np.array(remarks, object)} if len(points) > 1 else {}
+    return best, {"start_values": np.array(values), "problems": np.array(remarks, object)}
 
 
 def _shared(

@@ -137,6 +137,8 @@ def with_given_sd(population: Population, scale: np.ndarray) -> Population:
 
 def laplace_in_units(shift: np.ndarray, scale: np.ndarray, found: Laplace, common: np.ndarray | None = None) -> Laplace:
     """Posteriors in the units of the model; those which are `common` (P,) are part of no integral."""
+    if not shift.any() and (scale == 1).all():
+        return found
     of_people = scale if common is None else scale[~common]
     return found._replace(
         mode=shift + scale * found.mode,
