@@ -96,9 +96,18 @@ def test_what_a_cluster_cannot_do(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_fits_on_a_cluster(client: Any, tmp_path: Path) -> None:
-    PLAYED.to_frame().to_csv(tmp_path / "a.csv", index=False)
-    words = ["fit", str(tmp_path / "a.csv"), "--model", "rw1a1b", "--tol", "1e-9"]
-    for out, more in (("there", ["--cluster", client.scheduler.address]), ("here", ["--no-figures"])):
+    """Of the rows and the people that count, with choice and outcome in rows of their own, and a table of people."""
+    frame = PLAYED.to_frame().assign(phase="main")
+    chosen, outcome = frame.assign(reward=np.nan), frame.assign(choice=np.nan)
+    practice = frame.iloc[:40].assign(phase="practice", trial=1000 + np.arange(40), reward=7.0)
+    rows = pd.concat([chosen, outcome, practice]).sort_index(kind="stable")
+    rows.to_csv(tmp_path / "a.csv", index=False)
+    pd.DataFrame({"subject": range(12), "age": np.arange(12) % 5}).to_csv(tmp_path / "people.csv", index=False)
+    words = ["fit", str(tmp_path / "a.csv"), "--model", "rw1a1b", "--tol", "1e-9", "--exclude", "3", "--trial", "trial"]
+    words += ["--where", "phase == 'main'", "--join-rows-by", "trial", "--people", str(tmp_path / "people.csv")]
+    words += ["--covariate", "age:alpha"]
+    there = ["--cluster", client.scheduler.address, "--resume"]
+    for out, more in (("there", there), ("here", ["--no-figures"])):
         done = subprocess.run(
             [sys.executable, "-m", "pyem", *words, "--out", str(tmp_path / out), *more], capture_output=True, text=True
         )
@@ -107,4 +116,6 @@ def test_the_command_fits_on_a_cluster(client: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(there, here, rtol=0, atol=1e-8)
     people = pd.read_parquet(tmp_path / "there" / "tables" / "people")
     np.testing.assert_allclose(people.alpha, pd.read_csv(tmp_path / "here" / "subjects.csv").alpha, rtol=0, atol=1e-8)
-    assert len(pd.read_parquet(tmp_path / "there" / "tables" / "latents")) == PLAYED.n_trials
+    assert len(pd.read_parquet(tmp_path / "there" / "tables" / "latents")) == PLAYED.n_trials * 11 // 12
+    # What was kept for a later run is not needed any more.
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".resume")]
