@@ -17,8 +17,8 @@ import pytest
 
 import pyem
 from pyem import DataError, Dataset
-from pyem.infer.cluster import ClusterEStep
-from pyem.population.posterior import GaussianPrior, Laplace
+from pyem.infer.cluster import ClusterEStep, Spread
+from pyem.population.population import Population
 
 RW = pyem.models.get("rw1a1b")
 COLUMNS = {"choice": "choice", "reward": "reward"}
@@ -67,15 +67,15 @@ def test_any_number_of_partitions(client: Any, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_worker_that_is_lost(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, call, killed = parts(tmp_path, 4), ClusterEStep.__call__, []
+    data, under, killed = parts(tmp_path, 4), ClusterEStep.under, []
 
-    def after_a_loss(self: ClusterEStep, prior: GaussianPrior, tol: float = 1e-16) -> Laplace:
-        if self._calls == 2 and not killed:
+    def after_a_loss(self: ClusterEStep, population: Population, tol: float) -> Spread:
+        if self.made == 2 and not killed:
             killed.append(next(iter(client.run(os.getpid).values())))
             os.kill(killed[0], signal.SIGKILL)
-        return call(self, prior, tol)
+        return under(self, population, tol)
 
-    monkeypatch.setattr(ClusterEStep, "__call__", after_a_loss)
+    monkeypatch.setattr(ClusterEStep, "under", after_a_loss)
     memory = fitted(PLAYED)
     check_same(fitted(data, cluster=client, checkpoint=tmp_path / "kept"), memory)
     assert killed

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from pyem.population import mstep
 from pyem.population.edges import determined
 from pyem.population.group import Group
-from pyem.population.posterior import GaussianPrior, Laplace
+from pyem.population.posterior import Found, GaussianPrior, Laplace
 
 MIN_SD = 1e-4
 """Group standard deviations do not fall below this: at zero the curvature of the prior would be infinite."""
@@ -132,32 +133,24 @@ class Population:
             return np.zeros(x.shape[:-1])
         return self.group.log_prob(x[..., random], self.mean[:, random], self.cov[np.ix_(random, random)])
 
-    def update(self, laplace: Laplace) -> Population:
+    def update(self, found: Found) -> Population:
         """The M-step: the population that maximises the expected log-density of the subjects' parameters."""
-        use = laplace.usable
-        if not use.any():
+        moved = self
+        if self.group.family != "gaussian":
+            moved = dataclasses.replace(self, weight=found.rows(mstep.reweighted, self))
+        sums = found.total(mstep.sums, moved)
+        if not sums.n:
             return self
-        weight = np.ones_like(self.weight)
-        weight[use] = self.weights(laplace)[use]
-        mean, var = laplace.mode[use], laplace.cov[use]
-        design, w = self.design[use], weight[use]
-        coef = self._regress(design, mean, w)
-        root = np.sqrt(w)
-        gap = root * (mean - design @ coef)
-        scatter = (gap.T @ gap + np.einsum("sp,sq,spq->pq", root, root, var)) / max(len(mean) - self.penalty, 1.0)
-        return dataclasses.replace(self, coef=coef, cov=self.floored(scatter), weight=weight)
+        coef, scatter = mstep.maximised(moved, sums)
+        cov = self.floored(scatter / max(float(sums.n) - self.penalty, 1.0))
+        return dataclasses.replace(moved, coef=coef, cov=cov)
 
-    def uninformed(self, laplace: Laplace, scale: np.ndarray) -> np.ndarray:
+    def uninformed(self, found: Found, scale: np.ndarray) -> np.ndarray:
         """(P,): parameters of which the people's data tell the mean of the group less exactly than `scale` (P,).
 
         The standard error of the mean is compared, as it would be if everything else were known and people did not differ.
         """
-        use = laplace.usable
-        told = np.zeros(len(scale))
-        if use.any():
-            own = np.diagonal(np.linalg.pinv(laplace.cov[use], hermitian=True), axis1=1, axis2=2)
-            told = (own - self.weight[use] * np.diag(self.precision)).sum(0)
-        return self.random & (told * np.square(scale) < 1)
+        return self.random & (found.total(mstep.told, self) * np.square(scale) < 1)
 
     def weights(self, laplace: Laplace) -> np.ndarray:
         """(S, P): weights of the scale mixture, given the subjects' posteriors."""
@@ -169,20 +162,6 @@ class Population:
         z = (laplace.mode - self.mean) @ white.T
         spread = np.einsum("ip,spq,iq->si", white, laplace.cov, white)
         return self.group.weights(z**2 + spread)
-
-    def _regress(self, design: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Generalised least squares of every parameter on its own columns."""
-        precision, root = self.precision, np.sqrt(weight)
-        k, p = self.free.shape
-        if k == 1 and self.group.family == "gaussian":
-            return target.mean(0, keepdims=True)
-        scaled = (design[:, :, None] * root[:, None]).reshape(len(design), k * p)
-        normal = (scaled.T @ scaled).reshape(k, p, k, p) * precision[:, None]
-        right = (scaled.reshape(-1, k, p) * ((root * target) @ precision)[:, None]).sum(0)
-        keep = self.free.ravel()
-        solved = np.zeros(k * p)
-        solved[keep] = np.linalg.solve(normal.reshape(k * p, k * p)[np.ix_(keep, keep)], right.ravel()[keep])
-        return solved.reshape(k, p)
 
     # -- as a vector, for acceleration and standard errors ----------------------------------------------------------------
 
