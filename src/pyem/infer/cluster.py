@@ -11,8 +11,8 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import cloudpickle
 import jax
@@ -38,20 +38,74 @@ ALWAYS = (mstep.evidence, mstep.sums)
 """What each iteration needs of people."""
 
 
-class Cluster:
-    """Workers that share the partitions of a data set.
+Asked = tuple[str, str, list[Ask]]
+"""The folder of the partitions, the search, and what is asked of a worker: see `pyem.infer.on_workers.answers`."""
+
+
+class Workers(Protocol):
+    """Who computes."""
+
+    def names(self) -> list[str]:
+        """Those that there are, of which there may be others later."""
+        ...
+
+    def answers(self, asked: Mapping[str, Asked]) -> list[tuple[str, list[tuple[bool, Any]]]]:
+        """What workers answer, and who does: another one where a worker is lost."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class DaskWorkers:
+    """The workers of a Dask cluster.
 
     Parameters
     ----------
     client
         A `distributed.Client`.
-    model, data
-        What to fit to what.
+    """
 
-    Raises
-    ------
-    DataError, ModelError, TypeError
-        If the data are not in partitions, the model is a plain Python function, or there is no client or worker.
+    client: Any
+
+    @classmethod
+    def of(cls, client: Any) -> DaskWorkers:
+        """Those of a client.
+
+        Raises
+        ------
+        ModuleNotFoundError, TypeError
+            If Dask is not there, or this is no client.
+        """
+        try:
+            from distributed import Client  # pyright: ignore[reportMissingImports]
+        except ImportError:
+            raise ModuleNotFoundError("cluster= needs Dask: pip install 'pyem-behavior[dask]'") from None
+        if not isinstance(client, Client):
+            raise TypeError(f"cluster={client!r:.60}; expected a distributed.Client, such as Client('ADDRESS')")
+        return cls(client)
+
+    def names(self) -> list[str]:
+        """Their addresses."""
+        return sorted(self.client.scheduler_info(n_workers=-1)["workers"])
+
+    def answers(self, asked: Mapping[str, Asked]) -> list[tuple[str, list[tuple[bool, Any]]]]:
+        """What they answer, one task for each worker."""
+        how: dict[str, Any] = {"allow_other_workers": True, "pure": False, "retries": 3}
+        futures = [
+            self.client.submit(on_workers.answers_on_dask, *words, workers=[worker], **how)
+            for worker, words in asked.items()
+        ]
+        return self.client.gather(futures)
+
+
+class Cluster:
+    """Workers that share the partitions of a data set.
+
+    Parameters
+    ----------
+    workers
+        Who computes.
+    model, data
+        What to fit to what; the data are in partitions.
 
     Warns
     -----
@@ -59,35 +113,41 @@ class Cluster:
         If there are more workers than partitions.
     """
 
-    def __init__(self, client: Any, model: Model, data: PartitionedDataset | Dataset) -> None:
-        if not isinstance(data, PartitionedDataset):
-            raise DataError("cluster= is for data in partitions; open the files with pyem.Dataset.open")
-        if is_opaque(model):
-            raise ModelError(f"model {model.name!r} is a plain Python function; cluster= is for models in jax.numpy")
-        self.client, self.data = _client(client), data
+    def __init__(self, workers: Workers, model: Model, data: PartitionedDataset) -> None:
+        self.data, self._workers = data, workers
         self.model = cloudpickle.dumps(model)
         self.digest = hashlib.sha256(self.model).hexdigest()
         self._folder = str(data.folder.resolve())
         self._worker = [""] * data.n_partitions
         self._share(range(data.n_partitions))
-        idle = len(self._workers()) - data.n_partitions
+        idle = len(workers.names()) - data.n_partitions
         if idle > 0:
             warn(
                 f"the data are in {counted(data.n_partitions, 'partition')}, so that {counted(idle, 'worker')} of the cluster "
-                "will have nothing to do; open the data with smaller ones, trials_at_once="
+                "will have nothing to do; open the data with a smaller trials_at_once="
             )
 
-    def _workers(self) -> list[str]:
-        workers = sorted(self.client.scheduler_info(n_workers=-1)["workers"])
-        if not workers:
-            raise DataError("the cluster has no worker; start one (client.cluster.scale, dask worker ADDRESS)")
-        return workers
+    @classmethod
+    def of(cls, client: Any, model: Model, data: PartitionedDataset | Dataset) -> Cluster:
+        """The workers of a `distributed.Client`.
+
+        Raises
+        ------
+        DataError, ModelError, ModuleNotFoundError, TypeError
+            If the data are not in partitions, the model is a plain Python function, or there is no client or worker.
+        """
+        if not isinstance(data, PartitionedDataset):
+            raise DataError("cluster= is for data in partitions; open the files with pyem.Dataset.open")
+        if is_opaque(model):
+            raise ModelError(f"model {model.name!r} is a plain Python function; cluster= is for models in jax.numpy")
+        return cls(DaskWorkers.of(client), model, data)
 
     def _share(self, parts: Sequence[int]) -> None:
         """Give partitions to the workers that there are, those with the fewest first."""
-        has = {worker: 0 for worker in self._workers()}
         others = [worker for k, worker in enumerate(self._worker) if k not in parts]
-        has |= {worker: others.count(worker) for worker in has}
+        has = {worker: others.count(worker) for worker in self._workers.names()}
+        if not has:
+            raise DataError("the cluster has no worker; start one (client.cluster.scale, dask worker ADDRESS)")
         for k in parts:
             self._worker[k] = min(has, key=has.__getitem__)
             has[self._worker[k]] += 1
@@ -97,13 +157,9 @@ class Cluster:
         by_worker: dict[str, list[Ask]] = {}
         for ask in asks:
             by_worker.setdefault(self._worker[ask.part], []).append(ask)
-        how: dict[str, Any] = {"allow_other_workers": True, "pure": False, "retries": 3}
-        futures = [
-            self.client.submit(on_workers.answers, self._folder, search, mine, workers=[worker], **how)
-            for worker, mine in by_worker.items()
-        ]
+        answered = self._workers.answers({name: (self._folder, search, mine) for name, mine in by_worker.items()})
         out = {}
-        for mine, (worker, answers) in zip(by_worker.values(), self.client.gather(futures), strict=True):
+        for mine, (worker, answers) in zip(by_worker.values(), answered, strict=True):
             for ask, answer in zip(mine, answers, strict=True):
                 out[ask.part] = answer
                 self._worker[ask.part] = worker
@@ -113,16 +169,6 @@ class Cluster:
         """The same for partitions whose worker is lost, shared among those that there are."""
         self._share([ask.part for ask in asks])
         return self.ask(search, asks)
-
-
-def _client(client: Any) -> Any:
-    try:
-        from distributed import Client  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise ModuleNotFoundError("cluster= needs Dask: pip install 'pyem-behavior[dask]'") from None
-    if not isinstance(client, Client):
-        raise TypeError(f"cluster={client!r:.60}; expected a distributed.Client, such as Client('ADDRESS')")
-    return client
 
 
 def run_em_on(cluster: Cluster, start: np.ndarray, population: Population, **options: Any) -> EMRun:
@@ -195,15 +241,14 @@ class ClusterEStep:
 
     def under(self, population: Population, tol: float) -> Spread:
         """What is found under a population: people's modes, which stay where they are."""
-        self._population = population
         ats = self._ats(population)
-        moves = [on_workers.UnderGroup(at, tol) for at in ats] if ats[0].weight is not None else None
-        moves = moves or [on_workers.UnderGroup(ats[0], tol)] * len(ats)
-        order = np.arange(len(population.cov))
-        parts = self._answers([on_workers.Of(ALWAYS, at, order) for at in ats], moves)
-        if ats[0].weight is not None:
+        if self.made and ats[0].weight is not None:
             # Everybody's weights at each iteration are more to keep than where the searches stand.
             self._stand_at(self._answers(on_workers.states), self.made)
+        self._population = population
+        order = np.arange(len(population.cov))
+        moves = [on_workers.UnderGroup(at, tol) for at in ats]
+        parts = self._answers([on_workers.Of(ALWAYS, at, order) for at in ats], moves)
         known = dict(zip(ALWAYS, map(added, zip(*parts, strict=True)), strict=True))
         return Spread(self, self.made, population, known, order)
 

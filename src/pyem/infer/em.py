@@ -200,7 +200,7 @@ def _cluster(client: Any, search: Search, integrate: str) -> Cluster:
     """The workers of a fit."""
     if integrate != "laplace" or search.group.common:
         raise ValueError("cluster= is for integrate='laplace' without common parameters; leave it out")
-    return Cluster(client, search.model, search.data)
+    return Cluster.of(client, search.model, search.data)
 
 
 def _with_discrete(

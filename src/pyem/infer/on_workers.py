@@ -119,14 +119,19 @@ _standing: dict[tuple[str, int], Standing] = {}
 """By folder and partition."""
 
 
-def answers(folder: str, search: str, asks: Sequence[Ask]) -> tuple[str, list[tuple[bool, Any]]]:
-    """Who answers, and of each partition whether how far its search is was known, and the answer to its query."""
+def answers(folder: str, search: str, asks: Sequence[Ask]) -> list[tuple[bool, Any]]:
+    """Of each partition whether how far its search is was known, and the answer to its query."""
+    return [_answer(folder, search, ask) for ask in asks]
+
+
+def answers_on_dask(folder: str, search: str, asks: Sequence[Ask]) -> tuple[str, list[tuple[bool, Any]]]:
+    """The worker of a Dask cluster that this is, and its answers."""
     from distributed import get_worker  # pyright: ignore[reportMissingImports]
 
     worker = get_worker()
     # As many threads as the worker has were meant for it.
     limit_cores(worker.state.nthreads)
-    return str(worker.address), [_answer(folder, search, ask) for ask in asks]
+    return str(worker.address), answers(folder, search, asks)
 
 
 def _answer(folder: str, search: str, ask: Ask) -> tuple[bool, Any]:
