@@ -209,7 +209,8 @@ def _with_discrete(
     """The fit of a model with discrete parameters, whose values people are summed over."""
     held, data = each_held(search.model), search.data
     scaled = ready_to_fit(next(iter(held.values())), data)
-    model = dataclasses.replace(search.model, reward_range=scaled.reward_range)
+    told = {"reward_range": scaled.reward_range, "longest_outlier": scaled.longest_outlier}
+    model = dataclasses.replace(search.model, **told)
     given = None if start is None else without_discrete(model, start)
     found = discrete_em(dataclasses.replace(search, model=model), held, data, given, starts, progress)
     run, moments = found.run, found.run.laplace
