@@ -331,9 +331,8 @@ class Model:
         without = tuple((parameter, 0.0) for parameter, _ in self.fixed)
         parameters = tuple(dataclasses.replace(parameter, mean=0.0, sd=1.0) for parameter in self.parameters)
         span = None if self.reward_range is None else (0.0, 1.0)
-        last = None if self.longest_outlier is None else LONGEST
-        taken: dict[str, Any] = {"reward_range": span, "longest_outlier": last, "recipe": ()}
-        bare = dataclasses.replace(self, name=name, fixed=without, parameters=parameters, **taken)
+        told: Any = {"reward_range": span, "longest_outlier": None if self.longest_outlier is None else LONGEST}
+        bare = dataclasses.replace(self, name=name, fixed=without, parameters=parameters, recipe=(), **told)
         return (bare if self.design is None else dataclasses.replace(bare, design=self.design.without_values())), values
 
     def join_values(self, values: Any) -> Model:
@@ -344,8 +343,8 @@ class Model:
         last = None if self.longest_outlier is None else next(left)
         whole = self.design and self.design.with_values(values)
         people = placed(self.parameters, values[-2 * self.n_params :]) if self.standard else self.parameters
-        taken: dict[str, Any] = {"reward_range": span, "longest_outlier": last, "parameters": people}
-        return dataclasses.replace(self, fixed=fixed, design=whole, **taken)
+        told: Any = {"reward_range": span, "longest_outlier": last}
+        return dataclasses.replace(self, fixed=fixed, design=whole, parameters=people, **told)
 
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Natural from unconstrained values; the last axis is the parameter."""
