@@ -63,8 +63,10 @@ class StableNewton:
     def _step(self, plain: np.ndarray) -> np.ndarray:
         if not np.isfinite(self._slopes).all():
             return np.full_like(plain, np.nan)
-        slope, axes = np.linalg.eig(self._slopes)
+        found = np.linalg.eig(self._slopes)
+        slope, axes = np.asarray(found[0], complex), np.asarray(found[1], complex)
         part = np.linalg.lstsq(axes, plain.astype(complex), rcond=None)[0]
-        self.stable = not (slope.real > 1 + FLAT).any()
-        left = np.where(slope.real > 1, slope - 1, 1 - slope)
-        return (axes @ (part / np.where(np.abs(left) < FLAT, FLAT, left))).real
+        growing = np.real(slope) > 1
+        self.stable = not (np.real(slope) > 1 + FLAT).any()
+        left = np.where(growing, slope - 1, 1 - slope)
+        return np.real(axes @ (part / np.where(np.abs(left) < FLAT, FLAT, left)))
