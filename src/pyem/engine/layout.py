@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from pyem.engine import contexts
 from pyem.engine.pieces import LANES, has_no_state, in_pieces, rows_of_pieces, state_size
 from pyem.model.model import Model
 from pyem.model.record import Record
+from pyem.numerics.threads import n_cores
 
 CHUNK_LANES = 512
 """Lanes worked on together on a CPU: few enough to stay in the cache, enough to amortise the loop over trials."""
@@ -87,22 +87,6 @@ class Batch(NamedTuple):
 def n_cells(shard: Chunk) -> int:
     """Trials of a shard, with their padding."""
     return max(leaf.size for part in shard.parts for leaf in jax.tree.leaves(part.trials))
-
-
-_limit: int | None = None
-
-
-def limit_cores(n: int) -> None:
-    """Use no more cores than this from now on, as one of several workers on a machine."""
-    global _limit
-    _limit = n
-
-
-def n_cores() -> int:
-    """Number of processor cores that this process may use."""
-    if _limit is not None:
-        return _limit
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _batches: weakref.WeakKeyDictionary[Dataset, dict[Any, Batch]] = weakref.WeakKeyDictionary()

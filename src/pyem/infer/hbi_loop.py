@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from pyem.engine.layout import n_cores
 from pyem.infer.fixed_point import StableNewton
 from pyem.infer.hbi_updates import (
     GroupPosterior,
@@ -23,6 +22,7 @@ from pyem.infer.hbi_updates import (
 )
 from pyem.infer.laplace import TOL
 from pyem.numerics.dirichlet import softmax
+from pyem.numerics.threads import n_cores
 from pyem.population.posterior import EStep, Laplace
 from pyem.results.hbi import FELL
 

@@ -19,10 +19,10 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.data.partitioned import PartitionedDataset
 from pyem.engine.evaluate import log_lik_draws
-from pyem.engine.layout import limit_cores, n_cores
 from pyem.infer.laplace import JaxEStep
 from pyem.infer.multimodal import JaxESteps, better_modes
 from pyem.model.model import Model
+from pyem.numerics.threads import limit_cores, n_cores
 from pyem.population.population import Population
 from pyem.population.posterior import GaussianPrior, Laplace
 
