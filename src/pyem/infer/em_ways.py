@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -20,6 +20,7 @@ from pyem.infer.common_exact import information_and_spread as common_errors
 from pyem.infer.em_loop import EMRun, Keeper, Report
 from pyem.infer.esteps import at_once, estep_maker, glance_of
 from pyem.infer.exact import Exact, estimates, exact_em, information_and_spread
+from pyem.infer.group_prior import group_prior
 from pyem.infer.multimodal import run_em_global
 from pyem.infer.placing import Places, places
 from pyem.infer.progress import progress_line
@@ -49,6 +50,7 @@ class Search:
     boundary_avoiding: bool
     seed: int
     cluster: Cluster | None = None
+    priors: Mapping[str, Any] | None = None
 
     def exactly(self, run: EMRun, made: Places, accuracy: float | None) -> Exact:
         """The same with people integrated out over points, from where a run by Laplace approximation ended."""
@@ -90,7 +92,10 @@ class Search:
         own_units = with_units(self.model) if not self.model.standard else np.zeros(self.model.n_params, bool)
         made = with_given_sd(made, self.model.units[1])
         unit = np.where(own_units, self.model.typical[1], 1.0) if own_units.any() else None
-        return dataclasses.replace(made, penalty=penalty, unit=unit)
+        made = dataclasses.replace(made, penalty=penalty, unit=unit)
+        if self.priors is None:
+            return made
+        return dataclasses.replace(made, hyper=group_prior(self.model, made, dict(self.data.covariates), self.priors))
 
 
 def _report(say: Callable[[int, str], None]) -> Report:

@@ -20,7 +20,8 @@ from pyem.infer.lattices import BETTER, FINEST, MIXED, PLAIN, points_at
 from pyem.infer.moves import distance, predicted, trusted
 from pyem.infer.multimodal import Make
 from pyem.infer.placing import Places, Scouts, regular
-from pyem.infer.standard_errors import derivative, no_wider, not_vanished
+from pyem.infer.standard_errors import no_wider, not_vanished
+from pyem.population.by_vector import derivative
 from pyem.population.population import Population
 from pyem.population.posterior import Laplace, Moments, Status
 from pyem.results.group_rows import group_covariance

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from pyem.population.by_vector import derivative
 from pyem.population.population import Population
 from pyem.population.posterior import EStep, Found, Laplace
 
@@ -65,11 +65,16 @@ def louis_information(population: Population, laplace: Found) -> np.ndarray:
 def score_and_information(population: Population, found: Found) -> tuple[np.ndarray, np.ndarray]:
     """Gradient of the log-likelihood of the group by its `roots`, and minus its Hessian, given the subjects' posteriors.
 
-    The weights of a heavy-tailed family are taken as known, which makes the information of such a family too large.
+    With a prior of the group's parameters, of the log posterior. The weights of a heavy-tailed family are taken as known,
+    which makes the information of such a family too large.
     """
     score, matrix = found.total(score_and_information_of, population)
     ends = np.where(population.is_diagonal, population.roots, np.inf)
-    return score + population.penalty / ends, matrix + np.diag(population.penalty / ends**2)
+    score, matrix = score + population.penalty / ends, matrix + np.diag(population.penalty / ends**2)
+    if population.hyper is None:
+        return score, matrix
+    prior = population.hyper.slopes(population)
+    return score + prior.grad, matrix - prior.hess
 
 
 def score_and_information_of(population: Population, laplace: Laplace) -> ScoreAndInformation:
@@ -195,23 +200,3 @@ def oakes_information(estep: EStep, population: Population, *, step: float = 1e-
 
     matrix = -derivative(population, score, step=step)
     return (matrix + matrix.T) / 2
-
-
-def derivative(
-    population: Population, function: Callable[[Population], np.ndarray], *, step: float = 1e-4
-) -> np.ndarray:
-    """Derivative of a function of the population by its `vector`, a row for each entry of that, by central differences."""
-    vector = population.vector
-    moves = step * _sizes(population)
-    ends = [[function(population.with_vector(vector + sign * move)) for sign in (1, -1)] for move in np.diag(moves)]
-    return np.array([(up - down) / (2 * size) for (up, down), size in zip(ends, moves, strict=True)])
-
-
-def _sizes(population: Population) -> np.ndarray:
-    """What counts as 1 in each entry of a population's `vector`; where people hardly differ, less."""
-    unit = np.ones(len(population.cov)) if population.unit is None else population.unit
-    unit = np.minimum(unit, np.sqrt(np.diag(population.cov)))
-    of_coef = np.broadcast_to(unit, population.free.shape)[population.free]
-    # The diagonal of the Cholesky factor is there as logarithms.
-    rows, columns = (np.asarray(part) for part in population.lower)
-    return np.concatenate([of_coef, np.where(rows == columns, 1.0, unit[rows])])

@@ -42,9 +42,7 @@ def maximised(population: Population, sums: Sums) -> tuple[np.ndarray, np.ndarra
     k, p = population.free.shape
     square, cross = sums.square.reshape(k, p, k, p), sums.cross.reshape(k, p, p)
     step = _step(population, sums, square, cross)
-    moved = (step[:, :, None] * cross).sum(0)
-    around = sums.scatter - moved - moved.T + np.einsum("kp,kplq,lq->pq", step, square, step)
-    return population.coef + step, around + sums.spread
+    return population.coef + step, _around(sums, square, cross, step) + sums.spread
 
 
 def _step(population: Population, sums: Sums, square: np.ndarray, cross: np.ndarray) -> np.ndarray:
@@ -58,6 +56,25 @@ def _step(population: Population, sums: Sums, square: np.ndarray, cross: np.ndar
     step = np.zeros(k * p)
     step[keep] = np.linalg.solve(normal[np.ix_(keep, keep)], right[keep])
     return step.reshape(k, p)
+
+
+def score(population: Population, coef: np.ndarray, sums: Sums) -> np.ndarray:
+    """Gradient of the expected log-density of people by the group's `vector`, from sums around other weights `coef` (K, P)."""
+    k, p = population.free.shape
+    square, cross, step = sums.square.reshape(k, p, k, p), sums.cross.reshape(k, p, p), population.coef - coef
+    precision, chol = population.precision, population.chol
+    by_coef = (cross * precision).sum(2) - np.einsum("kplq,pq,lq->kp", square, precision, step)
+    scatter = _around(sums, square, cross, step) + sums.spread
+    by_chol = (precision @ scatter @ precision - sums.n * precision) @ chol
+    diagonal = np.diag_indices_from(chol)
+    by_chol[diagonal] = by_chol[diagonal] * chol[diagonal] + population.penalty
+    return np.concatenate([by_coef[population.free], by_chol[population.lower]])
+
+
+def _around(sums: Sums, square: np.ndarray, cross: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """The scatter (P, P) around a mean whose weights differ by `step` (K, P)."""
+    moved = (step[:, :, None] * cross).sum(0)
+    return sums.scatter - moved - moved.T + np.einsum("kp,kplq,lq->pq", step, square, step)
 
 
 def reweighted(population: Population, laplace: Laplace) -> np.ndarray:
