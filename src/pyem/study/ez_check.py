@@ -111,9 +111,9 @@ def far_from_simulated(table: pd.DataFrame) -> str:
     """Whose observed EZ estimates are far from those of the simulations, in words; nothing if nobody's are."""
     far = table[(table.observed - table["mean"]).abs() > FAR * table["sd"]]
     named = [
-        f"{shown(row.subject)}{f' ({row.condition})' if row.condition else ''}: {row.parameter} {row.observed:.3g}, "
-        f"simulated {row.low:.3g} to {row.high:.3g}"
-        for row in far.itertuples()
+        f"{shown(row['subject'])}{f' ({condition})' if (condition := row['condition']) else ''}: "
+        f"{row['parameter']} {row['observed']:.3g}, simulated {row['low']:.3g} to {row['high']:.3g}"
+        for row in far.to_dict(orient="records")
     ]
     return f"EZ estimates far from those of the simulations: {_some(named, '; ')}" if named else ""
 
