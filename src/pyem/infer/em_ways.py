@@ -19,7 +19,8 @@ from pyem.infer.common_exact import exact_common, require_few
 from pyem.infer.common_exact import information_and_spread as common_errors
 from pyem.infer.em_loop import EMRun, Keeper, Report
 from pyem.infer.esteps import at_once, estep_maker, glance_of
-from pyem.infer.exact import Exact, estimates, exact_em, information_and_spread
+from pyem.infer.exact import Exact
+from pyem.infer.exact_em import estimates, exact_em, information_and_spread
 from pyem.infer.multimodal import Glance, Make, run_em_global
 from pyem.infer.placing import Places, places
 from pyem.infer.progress import progress_line
