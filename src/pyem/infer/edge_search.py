@@ -8,13 +8,14 @@ that under the narrow one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pyem.engine.nodes import NodeEStep
+from pyem.engine.nodes import NodeEStep, Nodes
 from pyem.infer.standard_errors import derivative
 from pyem.population.edges import determined
+from pyem.population.group import Group
 from pyem.population.population import MIN_SD, Population
 
 Slope = Callable[[Population], np.ndarray]
@@ -62,7 +63,26 @@ class Edge:
     @property
     def any(self) -> bool:
         """Whether there are any."""
-        return bool((self.none | self.fixed).any())
+        return bool(self.narrow.any())
+
+    @property
+    def narrow(self) -> np.ndarray:
+        """(P,): coordinates in the Cholesky factor's order without width."""
+        return self.none | self.fixed
+
+    def estep(self, parts: Sequence[Nodes], population: Population) -> NodeEStep:
+        """The E-step on points for a group, whose narrow directions are Gaussian: of heavy tails nothing is left there."""
+        group = population.group
+        if group.family == "gaussian":
+            return NodeEStep(parts, group)
+        return NodeEStep(parts, _PartlyGaussian(group, self.narrow))  # pyright: ignore[reportArgumentType]
+
+    def extrapolated(self, population: Population, function: Callable[[Population], np.ndarray]) -> np.ndarray:
+        """A function of the group where the variance at the edge is 0, from two wider ones: it is nearly linear in that."""
+        if not self.any:
+            return function(population)
+        wide, near = (function(self.widened(population, share)) for share in (1.0, NEARER))
+        return (near - NEARER * wide) / (1 - NEARER)
 
     def widened(self, population: Population, share: float) -> Population:
         """The group with a `share` of the variance that points can tell in these directions; with 0, as narrow as may be."""
@@ -75,6 +95,31 @@ class Edge:
             chol[self.fixed, self.fixed] = least[self.fixed]
             cov = chol @ chol.T
         return dataclasses.replace(population, cov=cov)
+
+
+@dataclasses.dataclass(frozen=True)
+class _PartlyGaussian:
+    """What an E-step asks of a group, where some standardised parameters are Gaussian."""
+
+    group: Group
+    gaussian: np.ndarray
+
+    @property
+    def family(self) -> str:
+        """That of the other parameters."""
+        return self.group.family
+
+    def standard_log_prob(self, z: np.ndarray) -> np.ndarray:
+        """Log-density of standardised parameters, whose first axis is the parameter."""
+        normal = Group().standard_log_prob(z[self.gaussian])
+        return normal if self.gaussian.all() else normal + self.group.standard_log_prob(z[~self.gaussian])
+
+    def weights(self, distance: np.ndarray) -> np.ndarray:
+        """Expected precision weights (S, P) from squared standardised distances (S, P)."""
+        out = np.ones_like(distance)
+        if not self.gaussian.all():
+            out[:, ~self.gaussian] = self.group.weights(distance[:, ~self.gaussian])
+        return out
 
 
 def at_edge(population: Population, edge: Edge, look: Look) -> tuple[Population, bool]:
@@ -94,7 +139,7 @@ def at_edge(population: Population, edge: Edge, look: Look) -> tuple[Population,
     for _ in range(STEPS):
         wide = edge.widened(found, 1.0)
         slope = look(wide)
-        score, information = _extrapolated(edge, found, slope), _information(wide, slope)
+        score, information = edge.extrapolated(found, slope), _information(wide, slope)
         step = _newton(information[np.ix_(free, free)], score[free])
         if step is None:
             break
@@ -109,12 +154,6 @@ def at_edge(population: Population, edge: Edge, look: Look) -> tuple[Population,
 def expected_score(estep: NodeEStep) -> Slope:
     """The gradient on points: that of the people's log-density in the group, expected over their posteriors."""
     return lambda population: population.score(estep(population.prior))
-
-
-def _extrapolated(edge: Edge, population: Population, slope: Slope) -> np.ndarray:
-    """The gradient where the variance at the edge is 0, from two wider ones: it is nearly linear in that variance."""
-    wide, near = (slope(edge.widened(population, share)) for share in (1.0, NEARER))
-    return (near - NEARER * wide) / (1 - NEARER)
 
 
 def _information(population: Population, slope: Slope) -> np.ndarray:

@@ -12,7 +12,8 @@ import numpy as np
 from pyem.engine.nodes import NodeEStep
 from pyem.infer.edge_search import Edge, Slope, at_edge, expected_score
 from pyem.infer.em_loop import EMRun, run_em
-from pyem.infer.exact import SETTLED, Exact, around, first_places, judged, on_points, wide_enough
+from pyem.infer.exact import MOST, SETTLED, Exact, around, first_places, judged, on_points, wide_enough
+from pyem.infer.lattices import points_at
 from pyem.infer.moves import predicted
 from pyem.infer.multimodal import Make
 from pyem.infer.placing import Places, Scouts
@@ -24,6 +25,8 @@ from pyem.results.group_rows import group_covariance
 APART = 0.02
 """The variance of a group where it is 0 counts as this share of what a person's data leave open, for the error of its mean."""
 
+CAREFUL, HEAVY = 2, 3
+"""Levels of care at an edge, where slopes are divided by a small variance: of Gaussian groups and of those with heavy tails."""
 SLACK = 0.01
 """Nats that other points may make of the same group."""
 
@@ -65,12 +68,13 @@ class _AtEdge:
 
     Parameters
     ----------
-    places, level
-        Make points, with everybody's level of care.
+    edge, places, level
+        In which directions the group is narrow; what makes points, with everybody's level of care.
     population, moments
         A group, and everybody's posterior under it.
     """
 
+    edge: Edge
     places: Places
     level: np.ndarray
     population: Population
@@ -78,27 +82,42 @@ class _AtEdge:
 
     def __call__(self, wide: Population) -> Slope:
         """Slopes near a group."""
-        return expected_score(self.on_points(wide))
+        estep = self.on_points(wide)
+        self.population, self.moments = wide, estep.posterior(wide.prior)
+        return expected_score(estep)
 
     def on_points(self, population: Population) -> NodeEStep:
         """The E-step on points for a group."""
         mean, cov = predicted(self.moments, self.population, population)
         mean, cov = around(self.moments._replace(mode=mean, cov=cov), population)
-        estep = NodeEStep(self.places.nodes(mean, cov, population, self.level), population.group)
-        self.population, self.moments = population, estep.posterior(population.prior)
-        return estep
+        return self.edge.estep(self.places.nodes(mean, cov, population, self.level), population)
 
 
 def _to_edge(found: Exact, places: Places, edge: Edge) -> Exact:
     """The group at the maximum along an edge, and points for it, if that is better than what was found."""
+    found = dataclasses.replace(found, level=_careful(found, places))
     wide, estep = _widened(found, places, edge)
-    look = _AtEdge(places, found.level, wide, estep.posterior(wide.prior))
-    population, ended = at_edge(found.population, edge, look)
-    estep = look.on_points(population)
-    if not ended or look.moments.log_lik.sum() < found.moments.log_lik.sum() - SLACK:
-        return found
-    moments = judged(look.moments, found.level, found.effective)
-    return dataclasses.replace(found, population=population, estep=estep, moments=moments)
+    look = _AtEdge(edge, places, found.level, wide, estep.posterior(wide.prior))
+    best, ended = at_edge(found.population, edge, look)
+    choices = [edge.widened(found.population, 0.0), *([best] if ended else [])]
+    esteps = [look.on_points(population) for population in choices]
+    moments = [estep.posterior(population.prior) for estep, population in zip(esteps, choices, strict=True)]
+    # Other points may make a little less of a better group.
+    k = len(choices) - 1 if moments[-1].log_lik.sum() > moments[0].log_lik.sum() - SLACK else 0
+    effective = esteps[k].effective(choices[k].prior)
+    told = {"moments": judged(moments[k], found.level, effective), "effective": effective}
+    if ended:
+        run = dataclasses.replace(found.run, converged=True, message="the log evidence of the group is at its maximum")
+        told |= {"run": run, "moved": 0.0}
+    return dataclasses.replace(found, population=choices[k], estep=esteps[k], **told)
+
+
+def _careful(found: Exact, places: Places) -> np.ndarray:
+    """Everybody's level of care (S,) at an edge, if there is room for as many points."""
+    rule, care = places.rule, CAREFUL if found.population.group.family == "gaussian" else HEAVY
+    if rule is None or len(found.level) * points_at(care) * rule.n > MOST:
+        return found.level
+    return np.maximum(found.level, care)
 
 
 # -- errors ---------------------------------------------------------------------------------------------------------------
@@ -116,15 +135,16 @@ def information_and_spread(exact: Exact, places: Places, run: EMRun) -> tuple[np
     (parametric empirical Bayes models). Journal of the American Statistical Association, 84(407), 717-726.
     https://doi.org/10.1080/01621459.1989.10478825
     """
-    population, estep = _widened(exact, places, Edge.of(exact.population, _told_apart(run)))
+    edge = Edge.of(exact.population, _told_apart(run))
+    _, estep = _widened(exact, places, edge)
 
     def score_and_means(moved: Population) -> np.ndarray:
         prior = moved.prior
         score = moved.score(estep(prior))
         return np.concatenate([score, estep.posterior(prior).mode.ravel()])
 
-    n = len(population.vector)
-    slopes = derivative(population, score_and_means)
+    n = len(exact.population.vector)
+    slopes = edge.extrapolated(exact.population, lambda group: derivative(group, score_and_means))
     information = -(slopes[:, :n] + slopes[:, :n].T) / 2
     moves = slopes[:, n:].reshape(n, *exact.moments.mode.shape)
     covariance = group_covariance(exact.population, information)
@@ -140,7 +160,7 @@ def _widened(exact: Exact, places: Places, edge: Edge) -> tuple[Population, Node
     # In directions in which people do not differ, their posterior is the group's.
     more = wider.chol @ np.linalg.inv(exact.population.chol)
     mean, cov = around(exact.moments._replace(cov=more @ exact.moments.cov @ more.T), wider)
-    return wider, NodeEStep(places.nodes(mean, cov, wider, exact.level), wider.group)
+    return wider, edge.estep(places.nodes(mean, cov, wider, exact.level), wider)
 
 
 def _told_apart(run: EMRun) -> np.ndarray:
