@@ -301,16 +301,19 @@ def rough_evidence(
     for k, prior in enumerate(draws.precisions()):
         mean = design @ draws.coef[k]
         pull = mean @ prior
+        # In units in which no parameter is known much better than the others.
         posterior = precision + prior
+        size = np.sqrt(np.diagonal(posterior, axis1=1, axis2=2))
+        posterior = posterior / size[:, :, None] / size[:, None]
         gain = shift + pull
         more = 0.0
         if common is not None and draws.common is not None:
             further, more = common.changes(design @ draws.common[k])
             gain = gain + further
+        gain = gain / size
         squares = (gain * np.linalg.solve(posterior, gain[..., None])[..., 0]).sum() - (mean * pull).sum()
-        out[k] = more + 0.5 * (
-            squares + len(mean) * np.linalg.slogdet(prior)[1] - np.linalg.slogdet(posterior)[1].sum()
-        )
+        log_det = np.linalg.slogdet(posterior)[1].sum() + 2 * np.log(size).sum()
+        out[k] = more + 0.5 * (squares + len(mean) * np.linalg.slogdet(prior)[1] - log_det)
     return out
 
 
