@@ -9,10 +9,9 @@ from tests.cli.run import DATA_OPTIONS, left, pyem_command
     ("words", "said"),
     [
         (
-            ("--model", "rw1a1b", *DATA_OPTIONS, "--cluster", "x", "--where", "a > 1"),
-            "--where does not go with --cluster",
+            ("--model", "rw1a1b", *DATA_OPTIONS, "--cluster", "x", "--common", "alpha"),
+            "--common does not go with --cluster",
         ),
-        (("--model", "rw1a1b", *DATA_OPTIONS, "--cluster", "x", "--resume"), "--resume does not go with --cluster"),
         (("--model", "rw1a1b", *DATA_OPTIONS, "--cluster", "x", "--method", "map"), "--cluster is for --method em"),
         (("--model", "rw1a1c", *DATA_OPTIONS), "there is no model 'rw1a1c'; did you mean 'rw1a1b'?"),
         (("--model", "rw1a1b", "--model", "rw1a1b", *DATA_OPTIONS), "a model is named twice"),

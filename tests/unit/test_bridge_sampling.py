@@ -79,7 +79,7 @@ def test_a_group_has_the_evidence_of_a_sum_over_a_grid(data, group):
     found, exact = pyem.bridge_evidence(group), exact_group(data)
     assert abs(found.total - exact) < 4 * found.se + 1e-3
     assert found.se < 0.15
-    annealed = pyem.annealed_evidence(group, particles=200, temperatures=60)
+    annealed = pyem.annealed_evidence(group, particles=200, temperatures=40)
     assert abs(annealed.total - exact) < 6 * annealed.se + 0.02
     assert annealed.se < 0.6
 
@@ -122,11 +122,15 @@ def test_points_that_cannot_be(group, words, message):
 
 
 @pytest.mark.slow
-def test_three_evidences_agree_on_a_learning_model():
-    model = pyem.models.get("rw1a1b")
+@pytest.mark.parametrize("name", ["rw1a1b", "rw2a1b", "wsls", "bias", "rw1a1b with a lapse"])
+def test_three_evidences_agree_on_models_of_choices(name):
+    base, _, lapse = name.partition(" with ")
+    model = pyem.with_lapse(pyem.models.get(base)) if lapse else pyem.models.get(base)
     data = pyem.simulate(model, subjects=12, blocks=2, trials=30, key=3)
     bayes = pyem.log_marginal_likelihood(pyem.fit_bayes(model, data))
     nuts = pyem.fit_nuts(model, data, draws=1000, warmup=500)
-    bridge, annealed = pyem.bridge_evidence(nuts), pyem.annealed_evidence(nuts)
+    bridge, annealed = pyem.bridge_evidence(nuts), pyem.annealed_evidence(nuts, temperatures=100)
     assert abs(bridge.total - bayes.total) < 4 * np.hypot(bridge.se, bayes.error)
     assert abs(annealed.total - bayes.total) < 5 * np.hypot(annealed.se, bayes.error)
+    assert bridge.se < 0.2
+    assert annealed.se < 0.6

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -17,8 +19,13 @@ import pytest
 
 import pyem
 from pyem import DataError, Dataset
-from pyem.infer.cluster import ClusterEStep
-from pyem.population.posterior import GaussianPrior, Laplace
+from pyem.engine.layout import coarsely
+from pyem.infer import on_workers
+from pyem.infer.cluster import Cluster, ClusterEStep, Spread
+from pyem.infer.em_ways import Search
+from pyem.infer.on_workers import Ask
+from pyem.infer.standard_errors import information, score_and_information
+from pyem.population.population import Population
 
 RW = pyem.models.get("rw1a1b")
 COLUMNS = {"choice": "choice", "reward": "reward"}
@@ -32,6 +39,85 @@ def parts(folder: Path, n: int) -> Any:
     return Dataset.open(
         folder / "a.parquet", subject="subject", trial="trial", columns=COLUMNS, trials_at_once=per_part
     )
+
+
+FEW = pyem.simulate(RW, TRUTH[2:10], blocks=2, trials=12, key=4).to_frame()
+FEW["age"] = np.repeat([30.0, 41, 25, 38, 29, 52, 47, 33], 24)
+
+
+class Unreliable:
+    """Workers in this process, some of which are lost, and others' answers."""
+
+    def __init__(self, n: int, rng: np.random.Generator) -> None:
+        self.n, self.rng, self.lost = n, rng, 0
+
+    def names(self) -> list[str]:
+        return [f"worker {k}" for k in range(self.n)]
+
+    def answers(self, asked: Any) -> Any:
+        return [(str(self.rng.choice(self.names())), self.answer(*words)) for words in asked.values()]
+
+    def answer(self, folder: str, search: str, asks: list[Ask]) -> list[tuple[bool, Any]]:
+        if asks[0].begin is None and self.rng.random() < 0.2:
+            self.lost += 1
+            return [(False, None)] * len(asks)
+        if self.rng.random() < 0.2:
+            on_workers.answers(folder, search, asks[: len(asks) // 2])
+        return on_workers.answers(folder, search, pickle.loads(pickle.dumps(asks)))
+
+
+def few(folder: Path, people_at_once: int) -> Any:
+    FEW.to_parquet(folder / "few.parquet", index=False)
+    asked: dict[str, Any] = {"subject": "subject", "block": "block", "trial": "trial", "columns": COLUMNS}
+    asked |= {"covariates": ["age"], "trials_at_once": 24 * people_at_once}
+    return Dataset.open(folder / "few.parquet", **asked), Dataset.from_frame(
+        FEW, **{k: v for k, v in asked.items() if k != "trials_at_once"}
+    )
+
+
+@pytest.mark.parametrize("group", [pyem.Group(covariates=["age"]), pyem.Group("student_t")])
+def test_partitions_workers_and_losses_in_random_numbers(tmp_path: Path, group: pyem.Group) -> None:
+    rng = np.random.default_rng(len(group.family))
+    with coarsely(16):
+        for _ in range(3):
+            data, whole = few(tmp_path, int(rng.integers(1, 8)))
+            workers = Unreliable(int(rng.integers(1, data.n_partitions + 1)), rng)
+            search = Search(RW, whole, group, 500, 1e-10, True, False, 0)
+            there = dataclasses.replace(search, data=data, cluster=Cluster(workers, RW, data))
+            one, other = (each(np.zeros((8, 2)), False, False) for each in (search, there))
+            assert other.converged
+            assert workers.lost
+            for name in ("mode", "cov", "log_lik", "status"):
+                a, b = (np.asarray(getattr(run.laplace, name)) for run in (one, other))
+                np.testing.assert_allclose(a, b, rtol=0, atol=1e-10, err_msg=name)
+            np.testing.assert_allclose(one.population.vector, other.population.vector, rtol=0, atol=1e-10)
+            info = information(other.estep, other.population, other.laplace)
+            expected = information(one.estep, one.population, one.laplace)
+            np.testing.assert_allclose(info, expected, rtol=1e-7, atol=1e-7)
+
+
+def test_sums_in_another_order_of_parameters(tmp_path: Path) -> None:
+    """As steps of correlated groups ask for them; after the next step they are gone."""
+    data, whole = few(tmp_path, 3)
+    start = Search(RW, whole, pyem.Group(covariance="full", covariates=["age"]), 9, 1e-3, True, True, 0)
+    population = dataclasses.replace(
+        start.population(np.zeros((8, 2)), False), cov=np.array([[1, 0.6], [0.6, 2]]), penalty=1.0
+    )
+    with coarsely(16):
+        estep = ClusterEStep(Cluster(Unreliable(2, np.random.default_rng(1)), RW, data), np.zeros((8, 2)))
+        found = estep.under(population, 1e-16)
+        order = np.array([1, 0])
+        turned, there = population.reordered(order), found.reordered(order)
+        memory = found.whole().reordered(order)
+        for one, other in zip(score_and_information(turned, there), score_and_information(turned, memory), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(turned.update(there).vector, turned.update(memory).vector, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(
+            turned.uninformed(there, np.array([0.1, 0.3])), turned.uninformed(memory, np.array([0.1, 0.3]))
+        )
+        estep.under(population, 1e-16)
+        with pytest.raises(RuntimeError, match="gone after the next one"):
+            found.whole()
 
 
 @pytest.fixture(scope="module")
@@ -56,26 +142,30 @@ def check_same(one: Any, other: Any) -> None:
 
 
 @pytest.mark.slow
-def test_any_number_of_partitions(client: Any, tmp_path: Path) -> None:
+def test_any_number_of_partitions_and_workers(client: Any, tmp_path: Path) -> None:
+    """Workers join and leave between one fit and the next."""
     memory = fitted(PLAYED)
     rng = np.random.default_rng(1)
-    for n in (1, *rng.choice(np.arange(2, 7), 2, replace=False)):
+    for n, workers in zip(rng.choice(np.arange(1, 7), 3, replace=False), (1, *rng.permutation([2, 3])), strict=True):
         folder = tmp_path / str(n)
         folder.mkdir()
+        client.cluster.scale(int(workers))
+        client.wait_for_workers(int(workers))
         check_same(fitted(parts(folder, int(n)), cluster=client), memory)
+    client.cluster.scale(2)
 
 
 @pytest.mark.slow
 def test_a_worker_that_is_lost(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, call, killed = parts(tmp_path, 4), ClusterEStep.__call__, []
+    data, under, killed = parts(tmp_path, 4), ClusterEStep.under, []
 
-    def after_a_loss(self: ClusterEStep, prior: GaussianPrior, tol: float = 1e-16) -> Laplace:
-        if self._calls == 2 and not killed:
+    def after_a_loss(self: ClusterEStep, population: Population, tol: float) -> Spread:
+        if self.made == 2 and not killed:
             killed.append(next(iter(client.run(os.getpid).values())))
             os.kill(killed[0], signal.SIGKILL)
-        return call(self, prior, tol)
+        return under(self, population, tol)
 
-    monkeypatch.setattr(ClusterEStep, "__call__", after_a_loss)
+    monkeypatch.setattr(ClusterEStep, "under", after_a_loss)
     memory = fitted(PLAYED)
     check_same(fitted(data, cluster=client, checkpoint=tmp_path / "kept"), memory)
     assert killed
@@ -96,9 +186,18 @@ def test_what_a_cluster_cannot_do(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_fits_on_a_cluster(client: Any, tmp_path: Path) -> None:
-    PLAYED.to_frame().to_csv(tmp_path / "a.csv", index=False)
-    words = ["fit", str(tmp_path / "a.csv"), "--model", "rw1a1b", "--tol", "1e-9"]
-    for out, more in (("there", ["--cluster", client.scheduler.address]), ("here", ["--no-figures"])):
+    """Of the rows and the people that count, with choice and outcome in rows of their own, and a table of people."""
+    frame = PLAYED.to_frame().assign(phase="main")
+    chosen, outcome = frame.assign(reward=np.nan), frame.assign(choice=np.nan)
+    practice = frame.iloc[:40].assign(phase="practice", trial=1000 + np.arange(40), reward=7.0)
+    rows = pd.concat([chosen, outcome, practice]).sort_index(kind="stable")
+    rows.to_csv(tmp_path / "a.csv", index=False)
+    pd.DataFrame({"subject": range(12), "age": np.arange(12) % 5}).to_csv(tmp_path / "people.csv", index=False)
+    words = ["fit", str(tmp_path / "a.csv"), "--model", "rw1a1b", "--tol", "1e-9", "--exclude", "3", "--trial", "trial"]
+    words += ["--where", "phase == 'main'", "--join-rows-by", "trial", "--people", str(tmp_path / "people.csv")]
+    words += ["--covariate", "age:alpha"]
+    there = ["--cluster", client.scheduler.address, "--resume"]
+    for out, more in (("there", there), ("here", ["--no-figures"])):
         done = subprocess.run(
             [sys.executable, "-m", "pyem", *words, "--out", str(tmp_path / out), *more], capture_output=True, text=True
         )
@@ -107,4 +206,6 @@ def test_the_command_fits_on_a_cluster(client: Any, tmp_path: Path) -> None:
     np.testing.assert_allclose(there, here, rtol=0, atol=1e-8)
     people = pd.read_parquet(tmp_path / "there" / "tables" / "people")
     np.testing.assert_allclose(people.alpha, pd.read_csv(tmp_path / "here" / "subjects.csv").alpha, rtol=0, atol=1e-8)
-    assert len(pd.read_parquet(tmp_path / "there" / "tables" / "latents")) == PLAYED.n_trials
+    assert len(pd.read_parquet(tmp_path / "there" / "tables" / "latents")) == PLAYED.n_trials * 11 // 12
+    # What was kept for a later run is not needed any more.
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".resume")]

@@ -61,7 +61,8 @@ def test_value_and_gradient_are_the_engines(model, data, laid):
         np.testing.assert_allclose(bent, hess[:, 0, 0].sum(), rtol=1e-9)
 
 
-def test_many_parameters_use_reverse_mode(data):
+def test_many_parameters_use_reverse_mode_where_lanes_are_not_few(data, monkeypatch):
+    monkeypatch.setattr(density, "FEW_LANES", 0)
     model = pyem.with_lapse(pyem.with_stickiness(pyem.models.get("rw2a1b")))
     assert model.n_params > density.FORWARD
     x = np.tile(model.typical[0], (data.n_subjects, 1)) + 0.1

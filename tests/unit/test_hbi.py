@@ -43,7 +43,7 @@ NUMBERS = {"choice": CHOICE.sum(1), "cue": (CHOICE == CUE).sum(1)}
 
 @pytest.fixture(scope="module")
 def fit():
-    return pyem.fit_hbi(MODELS, DATA, tol=1e-9, accelerate=False)
+    return pyem.fit_hbi(MODELS, DATA, tol=1e-11, accelerate=False)
 
 
 # -- the published equations --------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_the_bound_never_falls_where_laplace_approximations_are_exact():
 
 
 def test_extrapolated_steps_end_where_plain_ones_do(fit):
-    fast = pyem.fit_hbi(MODELS, DATA, tol=1e-9)
+    fast = pyem.fit_hbi(MODELS, DATA, tol=1e-11)
     assert len(fast.trace["bound"]) < 0.7 * len(fit.trace["bound"])
     assert fast.bound == pytest.approx(fit.bound, abs=1e-7)
     assert fast.bound_null == pytest.approx(fit.bound_null, abs=1e-3)

@@ -14,9 +14,13 @@ from scipy import stats
 import pyem
 from pyem import Dataset, Wiener, models
 from pyem.engine import evaluate
+from pyem.engine.regress import on_data
+from pyem.engine.scale import scaled
+from pyem.model.times import outliers
 from pyem.model.times.deadline import Deadline, GoNoGo
 from pyem.model.times.outliers import WithOutliers
-from pyem.study.fast_trials import faster_than_typical
+from pyem.results.identity import on_scale, scale_of
+from pyem.study.fast_trials import faster_than_typical, outlier_note
 
 TRUE = np.array([[0.8, 1.4, 0.45, 0.3], [1.6, 1.8, 0.55, 0.25]])
 
@@ -105,6 +109,15 @@ def test_outliers_deadlines_and_go_no_go_are_distributions():
         mass = sum(float(weight @ density(mixed, c, rt)) for c in (0, 1))
         assert abs(mass + 0.1 * 0.03 - 1) < 1e-6
         assert abs(np.exp(mixed.logits).sum() - 1) < 1e-12
+        # No response in time is one of those that an outlier may be; the others come by the deadline, some before 0.3 s.
+        rt, weight = up_to(end)
+        for dist, timed, untimed in ((late, (0, 1), 2), (going, (1,), 0)):
+            both = outliers.mixed(dist, 0.1, end)
+            options = len(timed) + 1
+            early = 0.1 / options * 0.3 / end
+            mass = [float(weight @ density(both, c, rt)) + early for c in timed]
+            np.testing.assert_allclose(mass, np.exp(both.logits)[list(timed)], atol=1e-7)
+            assert abs(float(density(both, untimed, rt)[0]) - float(np.exp(both.logits)[untimed])) < 1e-12
 
 
 @pytest.mark.slow
@@ -122,6 +135,46 @@ def test_a_lapse_of_a_pair_is_an_outlier(simulated):
     params = np.c_[TRUE, [0.05, 0.05]]
     found = pyem.log_lik(lapsing, simulated, params)
     np.testing.assert_allclose(found, pyem.log_lik(models.get("ddm", p_outlier=0.05), simulated, TRUE), rtol=1e-12)
+
+
+def test_outliers_come_up_to_the_deadline_the_latest_response_or_what_is_said(simulated):
+    latest = float(simulated.fields["rt"].max())
+    model = models.get("ddm", p_outlier=0.05)
+    told = lambda model: (scaled(model, simulated).longest_outlier, outlier_note(model))  # noqa: E731
+    assert told(model) == (latest, "outliers are any response at any time up to 10 s (longest_outlier)")
+    assert told(models.get("ddm", p_outlier=0.05, longest_outlier=4))[0] == 4.0
+    assert told(models.get("lba", p_outlier="free", deadline=2.0))[0] == 2.0
+    assert told(pyem.with_lapse(models.get("ddm", deadline=2.0)))[0] == 2.0
+    assert told(models.get("ddm")) == (None, "")
+    learner = pyem.with_decision(models.get("rw1a1b"), p_outlier=0.05, longest_outlier=3.0)
+    assert learner.longest_outlier == 3.0
+    # An impossible response has the density of outliers only: a twentieth, spread over two options and the time.
+    early = Dataset.from_arrays({"choice": [[[1, 0, 1]]], "rt": [[[0.1, 4.0, 0.7]]]})
+    found = evaluate.trial_values(scaled(model, early), early, np.zeros((1, 4)))["log_lik"][0, 0]
+    np.testing.assert_allclose(np.exp(found), 0.05 / 2 / 4.0, rtol=1e-10)
+    designed = pyem.regress(model, "v ~ half")
+    fields = {"choice": [[[1, 0, 1]], [[0, 1, 1]]], "rt": [[[0.1, 4.0, 0.7]], [[0.5, 0.4, 0.7]]]}
+    halves = Dataset.from_arrays(fields | {"half": [[[0, 1, 0]], [[1, 0, 1]]]})
+    assert on_data(designed, halves)[0].longest_outlier == 4.0
+
+
+def test_where_outliers_end_is_refused_where_it_means_nothing():
+    with pytest.raises(ValueError, match=r"longest_outlier=4 is for models with outliers; give p_outlier"):
+        models.get("ddm", longest_outlier=4)
+    with pytest.raises(ValueError, match=r"longest_outlier=4 is after the deadline, 2"):
+        models.get("rdm", p_outlier=0.05, longest_outlier=4, deadline=2.0)
+    for bad in (0.0, np.inf, "late"):
+        with pytest.raises(ValueError, match=r"longest_outlier=.*seconds since the stimulus"):
+            models.get("ddm_gonogo", p_outlier=0.05, longest_outlier=bad)
+
+
+def test_files_of_before_there_was_a_choice_have_outliers_up_to_ten_seconds():
+    model = models.get("ddm", p_outlier=0.05)
+    known = dataclasses.replace(model, longest_outlier=2.5)
+    assert on_scale(model, scale_of(known)) == known
+    old = {name: value for name, value in scale_of(known).items() if name != "longest_outlier"}
+    assert on_scale(model, old).longest_outlier == 10.0
+    assert on_scale(models.get("ddm"), old) == models.get("ddm")
 
 
 def test_learning_and_deciding_is_the_diffusion_of_the_values():

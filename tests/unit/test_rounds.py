@@ -3,6 +3,12 @@
 import dataclasses
 import functools
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -126,6 +132,44 @@ def test_processes_give_what_this_process_gives(tmp_path):
     np.testing.assert_array_equal(pooled.estimate, alone.estimate)
     again = pyem.recovery(model, **asked, folder=tmp_path / "study")
     np.testing.assert_array_equal(again.estimate, alone.estimate)
+
+
+STUDY = {"key": 1, "rounds": 300, "subjects": 5, "blocks": 2, "trials": 20}
+KILLED = f"""
+import sys, numpy as np, pyem
+if __name__ == "__main__":
+    found = pyem.recovery(pyem.models.get("rw1a1b"), **{STUDY}, pool=2, folder=sys.argv[1], progress=False)
+    np.save(sys.argv[2], found.estimate)
+"""
+
+
+@pytest.mark.slow
+def test_a_study_killed_ten_times_loses_nothing_and_does_nothing_twice(tmp_path):
+    """All processes of a study, the workers too, are killed at random moments; at the end it is as if they had not been."""
+    script, folder, rng = tmp_path / "study.py", tmp_path / "study", np.random.default_rng(1)
+    script.write_text(KILLED)
+    begin = functools.partial(subprocess.Popen, [sys.executable, script, folder, tmp_path / "found.npy"])
+    kept: dict[Path, int] = {}
+    for wanted in np.sort(rng.choice(np.arange(1, 140), 10, replace=False)):
+        study = begin(start_new_session=True)
+        while study.poll() is None and len(list(folder.glob("round-*.npz"))) < wanted:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.05))
+        os.killpg(study.pid, signal.SIGKILL)
+        assert study.wait() == -signal.SIGKILL
+        # What was finished before is there, and was not made again.
+        times = {path: path.stat().st_mtime_ns for path in folder.glob("round-*.npz")}
+        assert times.items() >= kept.items()
+        kept = times
+    assert 0 < len(kept) < STUDY["rounds"]
+    assert begin().wait() == 0
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    names = [f"round-{k:05d}.npz" for k in range(STUDY["rounds"])]
+    assert sorted(path.name for path in folder.iterdir()) == [*names, "study.json"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        straight = pyem.recovery(pyem.models.get("rw1a1b"), **STUDY)
+    np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), straight.estimate)
 
 
 def test_the_study_of_the_contributing_page_does_what_it_says():

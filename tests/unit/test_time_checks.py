@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import pyem
+from pyem.model.times.ez import estimates
 from pyem.simulation.predictive import Predicted
+from pyem.study.ez_check import ez_note
 
 MODEL = pyem.models.get("ddm")
 KINDS = ("quantile_probability", "distribution", "conditional_accuracy", "delta")
@@ -52,6 +54,37 @@ def test_the_tables_are_means_over_people_of_each_persons_numbers():
     assert check.delta.observed.mean() == pytest.approx(0.2, abs=0.08)
     assert len(check.conditional_accuracy) == 10
     assert not len(pyem.response_time_check(one).delta)
+
+
+def test_ez_estimates_far_from_those_of_the_simulations_are_named():
+    good, bad = pyem.response_time_check(predicted()), pyem.response_time_check(predicted(slower=0.3), by="load")
+    one = good.ez.set_index(["subject", "parameter"])
+    choice, rt = (predicted().data.fields[name][:, 1] for name in ("choice", "rt"))
+    expected = estimates(choice.mean(), rt.mean(), rt.var(ddof=1))
+    np.testing.assert_allclose(one.loc[1, "observed"], expected, rtol=1e-12)
+    assert (one.low < one["mean"]).all()
+    assert (one["mean"] < one.high).all()
+    assert "EZ" not in str(good)
+    assert good.outside().ez < 0.5
+    assert "EZ estimates far from those of the simulations: 0 (0): t 0." in str(bad)
+    assert len(bad.ez) == 12
+
+
+def test_a_check_tells_the_medians_of_ez_estimates_and_who_is_far_from_what_is_usual():
+    rng = np.random.default_rng(2)
+    rt = 0.4 + rng.gamma(2.0, 0.1, (3, 1, 80))
+    choice = (rng.random((3, 1, 80)) < 0.8).astype(int)
+    told = ez_note(MODEL, pyem.Dataset.from_arrays({"choice": choice, "rt": rt}))
+    assert told.startswith("EZ-diffusion: medians of people v ")
+    assert "far" not in told
+    # One very slow response makes a variance that only a decision which takes longer than the mean response has.
+    rt[1, 0, 5] = 9.0
+    told = ez_note(MODEL, pyem.Dataset.from_arrays({"choice": choice, "rt": rt}))
+    assert "look at the times of 1 (t -" in told
+    late = pyem.models.get("ddm", deadline=2.0)
+    choice[2], rt[2] = 2, 2.0
+    assert "nan" not in ez_note(late, pyem.Dataset.from_arrays({"choice": choice, "rt": rt}))
+    assert ez_note(pyem.models.get("lba"), pyem.Dataset.from_arrays({"choice": choice, "rt": rt})) == ""
 
 
 def test_the_figures_are_drawn_and_what_is_wrong_is_said(tmp_path):

@@ -138,9 +138,7 @@ def test_degrees_of_freedom_are_finite():
 def test_settings_repeat_the_fit(name, model, data):
     verb, options = VERBS[name]
     fit = quietly(verb, model, data, **options)
-    assert set(fit.settings) == set(arguments(name)) - {"model", "data", "progress", "checkpoint", "cluster"} - (
-        {"priors"} if name == "em" else set()
-    )
+    assert set(fit.settings) == set(arguments(name)) - {"model", "data", "progress", "checkpoint", "cluster"}
     again = quietly(verb, model, data, **fit.settings)
     np.testing.assert_array_equal(again.x, fit.x)
     assert again.settings.keys() == fit.settings.keys()
@@ -286,9 +284,9 @@ def test_a_start_of_other_parameters_is_refused(model, data):
 
 
 @pytest.mark.parametrize("verb", [pyem.fit_em, pyem.fit_grid])
-def test_priors_of_a_group_need_a_sampler(verb, model, data):
-    with pytest.raises(ValueError, match=r"use (fit_nuts or fit_svi)"):
-        verb(model, data, priors={"sd": dist.HalfNormal(1.0)})
+def test_a_group_has_no_natural_priors(verb, model, data):
+    with pytest.raises(ValueError, match="priors has 'alpha', but a group has mean, effect, sd, correlation"):
+        verb(model, data, priors=BETA)
 
 
 @pytest.mark.parametrize("verb", [pyem.fit_nuts, pyem.fit_svi])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,22 +31,21 @@ Address = Annotated[
     ),
 ]
 SECONDS_TO_ANSWER = 10
-IN_MEMORY_ONLY = ("where", "exclude", "pattern", "people", "join_rows_by", "decimal", "formulas", "common")
+IN_MEMORY_ONLY = ("pattern", "decimal", "formulas", "common")
 """Options of tables and designs that need everything in memory."""
 
 
-def _check(request: Request, *, resume: bool) -> None:
+def _check(request: Request) -> None:
     """Raise ValueError for options that do not go with a cluster, naming one and what to do."""
     if request.method != "em":
         raise ValueError(f"--cluster is for --method em; leave it out for {request.method}")
     default = type(request)(request.data, request.models)
     given = [name for name in IN_MEMORY_ONLY if getattr(request, name) != getattr(default, name)]
-    given += ["resume"] if resume else []
     if given:
-        option = {"formulas": "formula"}.get(given[0], given[0]).replace("_", "-")
+        option = {"formulas": "formula"}.get(given[0], given[0])
         raise ValueError(
-            f"--{option} does not go with --cluster, which opens files as they are; write the rows that count to a file "
-            "first, or leave --cluster out"
+            f"--{option} does not go with --cluster, whose data are in partitions; write such a table in another way first, or "
+            "leave --cluster out"
         )
 
 
@@ -84,7 +84,8 @@ def fit_on_cluster(request: Request, out: Path, address: str, *, force: bool, re
     from pyem.cli import log as logs
     from pyem.cli import runs
 
-    _check(request, resume=resume)
+    _check(request)
+    kept = runs.kept_beside(out, request) if resume else None
     log = logs.Log(request)
     with client_at(address) as client, logs.told_warnings(log, warn):
         models = runs.make_models(request)
@@ -94,9 +95,10 @@ def fit_on_cluster(request: Request, out: Path, address: str, *, force: bool, re
         screen = console()
         screen.print(terminal.data_lines(src.described(request.data).strip("'"), data), markup=False)  # type: ignore[arg-type]
         fits = {}
-        for name, model in zip(names, models, strict=True):
+        for k, (name, model) in enumerate(zip(names, models, strict=True)):
             how = {"max_iter": request.max_iter, "tol": request.tol, "group": runs.make_group(request, model)}
-            fits[name] = one = pyem.fit_em(model, data, cluster=client, **how)
+            how |= {"cluster": client, "checkpoint": None if kept is None else kept / str(k)}
+            fits[name] = one = pyem.fit_em(model, data, **how)
             screen.print(terminal.fit_lines(one), markup=False)
             screen.print(terminal.group_table(one))
         with report.whole_folder(out, force=force) as folder:
@@ -106,6 +108,8 @@ def fit_on_cluster(request: Request, out: Path, address: str, *, force: bool, re
                 (here / "group.csv").write_bytes(csv_bytes(one.group_table(), index=True))
                 pyem.to_parquet(one, here / "tables", latents=True)
             report.write_log(folder, log.content(data, fits, folders))  # type: ignore[arg-type]
+        if kept is not None:
+            shutil.rmtree(kept, ignore_errors=True)
         screen.print(terminal.written_lines(out), markup=False)
 
 
@@ -117,6 +121,11 @@ def _opened(request: Request, models: Any) -> Any:
     return pyem.Dataset.open(
         request.data if isinstance(request.data, str) else list(request.data),
         **told(request, models, columns, {name: list(labels) for name, labels in request.codes.items()}),
+        where=request.where,
+        exclude=request.exclude,
+        people=request.people,
+        unmatched=request.unmatched,
+        join_rows_by=request.join_rows_by or None,
         count=request.count,
         teach=request.teach,
         separator=request.separator,

@@ -15,11 +15,11 @@ from pyem.compat.math import log_density
 from pyem.compat.optim import OptimConfig, as_gaussian
 from pyem.compat.priors import GaussianPrior, Prior, default_prior
 from pyem.compat.start import under_prior
-from pyem.engine.layout import n_cores
 from pyem.errors import FitWarning
 from pyem.infer.differences import WALL
 from pyem.infer.em_loop import run_em
 from pyem.infer.multimodal import run_em_global
+from pyem.numerics.threads import n_cores
 from pyem.population.population import Population, populate
 from pyem.population.posterior import EStep, Laplace
 

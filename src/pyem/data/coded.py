@@ -13,6 +13,8 @@ from pyem.data.row_names import NOTES
 
 TRUE, FALSE = ("True", "TRUE", "true"), ("False", "FALSE", "false")
 """How pandas knows truth values in text files."""
+AT_ONCE = 1 << 15
+"""Rows that are looked up at once: they stay in the cache."""
 
 
 class Unknown(Exception):
@@ -108,7 +110,7 @@ class Texts:
         blank = [not label.strip() for label in labels]
         if any(blank):
             kept = np.cumsum(np.logical_not(blank)) - 1
-            index = np.array([*np.where(blank, -1, kept), -1], smallest(len(labels)))[index]
+            index = looked_up(np.array([*np.where(blank, -1, kept), -1], smallest(len(labels))), index)
             labels = [label for label, gone in zip(labels, blank, strict=True) if not gone]
         return Column(name, index, tuple(labels))
 
@@ -121,7 +123,7 @@ class Truths(Texts):
         if not set(self.labels) <= {*TRUE, *FALSE}:
             raise Unknown(f"column {name!r} has other values than truth values")
         worth = np.array([*(float(label in TRUE) for label in self.labels), np.nan])
-        return Column(name, worth[self._codes.array()], None, whole=True, kind="boolean")
+        return Column(name, looked_up(worth, self._codes.array()), None, whole=True, kind="boolean")
 
 
 class Numbers:
@@ -162,6 +164,20 @@ def as_values(piece: Any, *, whole: bool) -> np.ndarray:
         return narrow(values.astype({"b": np.int8, "u": np.int64}.get(values.dtype.kind, values.dtype), copy=False))
     values = piece.cast(pa.int8()) if pa.types.is_boolean(piece.type) else piece.cast(pa.float64(), safe=False)
     return values.to_numpy(zero_copy_only=False).astype(float, copy=False)
+
+
+def looked_up(values: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """``values[index]``, made in pieces: NumPy makes 64-bit integers of all indices first.
+
+    Examples
+    --------
+    >>> looked_up(np.array([0.5, 2.0, np.nan]), np.array([1, 0, -1], np.int8)).tolist()
+    [2.0, 0.5, nan]
+    """
+    out = np.empty(len(index), values.dtype)
+    for start in range(0, len(index), AT_ONCE):
+        out[start : start + AT_ONCE] = values[index[start : start + AT_ONCE]]
+    return out
 
 
 def smallest(n: int) -> np.dtype:

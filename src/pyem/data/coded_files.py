@@ -71,12 +71,15 @@ def _parquet(path: Path, used: Sequence[str]) -> CodedTable:
 
 def parquet_pieces(path: Path, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Arrow arrays by name of the rows of a Parquet file, piece by piece."""
+    import pyarrow as pa
     import pyarrow.parquet
 
     texts = [name for name, kind in kinds.items() if kind == "label"]
     with pyarrow.parquet.ParquetFile(path, read_dictionary=texts) as file:
-        for batch in file.iter_batches(columns=list(kinds), batch_size=1 << 18):
+        for batch in file.iter_batches(columns=list(kinds), batch_size=1 << 16):
             yield {name: batch.column(batch.schema.get_field_index(name)) for name in kinds}
+    # Arrow keeps what it has freed for the next file, which may never come.
+    pa.default_memory_pool().release_unused()
 
 
 def _plain(pandas: dict[str, Any]) -> None:

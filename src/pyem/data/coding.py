@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pyem.data.coded import smallest
+from pyem.data.coded import looked_up, smallest
 from pyem.data.columns import Column, Where, key
 from pyem.data.identifiers import natural
 from pyem.data.markers import advice, far_code, looks_like_marker
@@ -88,7 +88,7 @@ def as_codes(
                 f"column {column.name!r} has {label!r} {where(row)}, which is not among the codes "
                 f"{list(found)} of {field!r}; correct it, add it to codes, or leave the cell empty if it is missing{hint}"
             )
-        out.append(np.array([*(place.get(one, -1) for one in known), -1], smallest(len(found)))[index])
+        out.append(looked_up(np.array([*(place.get(one, -1) for one in known), -1], smallest(len(found))), index))
     return (out[0][:, None] if len(out) == 1 else np.stack(out, axis=1)), found
 
 

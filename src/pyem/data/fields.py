@@ -122,7 +122,7 @@ def read_fields(
         else:
             found[name] = _numbers(columns, where, name)
             continue
-        found[name] = coded, (coded >= 0).all(1)
+        found[name] = coded, _in_all(coded >= 0)
     return found, labels
 
 
@@ -139,7 +139,12 @@ def _numbers(columns: Sequence[Column], where: Where, field: str) -> tuple[np.nd
     # Whole numbers stay whole: a model may use them as indices.
     small = all(whole) and np.abs(values).max(initial=0) < 2**31
     values = values.astype(np.int32 if small else np.float64, copy=False)
-    return values, np.logical_not(gone[:, 0] if len(columns) == 1 else gone.any(1))
+    return values, _in_all(~gone)
+
+
+def _in_all(here: np.ndarray) -> np.ndarray:
+    """Where something holds in all columns, (row,), from where it holds, (row, column)."""
+    return here[:, 0] if here.shape[1] == 1 else here.all(1)
 
 
 def _stacked(columns: Sequence[np.ndarray]) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pyem.data.coded import smallest
 from pyem.data.columns import EXACT, Column, all_whole, parse
 from pyem.errors import DataError
 
@@ -20,8 +21,6 @@ def as_labels(column: Column) -> tuple[np.ndarray, np.ndarray]:
     DataError
         If a value is missing, or is a number too long to be exact.
     """
-    import pandas as pd
-
     missing = np.flatnonzero(~column.here)
     if len(missing):
         raise DataError(
@@ -41,10 +40,43 @@ def as_labels(column: Column) -> tuple[np.ndarray, np.ndarray]:
             "name is expected: numbers so long are not exact, and two of them may have become one; keep the column as text "
             "(dtype=str)"
         )
-    index, found = pd.factorize(column.values)
-    distinct = np.asarray(found)
+    index, distinct = factorized(column.values)
     whole = distinct.dtype.kind == "i" or (floats and all_whole(distinct))
     return distinct.astype(int) if whole else distinct, index
+
+
+def factorized(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The index of each value among the distinct ones, (row,), and these in order of appearance.
+
+    Examples
+    --------
+    >>> [part.tolist() for part in factorized(np.array([5, 5, 3, 5]))]
+    [[0, 0, 1, 0], [5, 3]]
+    """
+    import pandas as pd
+
+    if not len(values):
+        return np.zeros(0, int), values
+    # People and blocks stay the same for many rows; an index takes no more memory than it needs.
+    starts = run_starts(values)
+    index, distinct = pd.factorize(values[starts])
+    index = index.astype(smallest(len(distinct)))
+    lengths = np.diff(starts, append=len(values))
+    return (index if len(starts) == len(values) else np.repeat(index, lengths)), np.asarray(distinct)
+
+
+def run_starts(*columns: np.ndarray) -> np.ndarray:
+    """The first row of each run of rows that have the same value in all columns, none of which is empty.
+
+    Examples
+    --------
+    >>> run_starts(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])).tolist()
+    [0, 2, 3]
+    """
+    new = columns[0][1:] != columns[0][:-1]
+    for column in columns[1:]:
+        new |= column[1:] != column[:-1]
+    return np.append(0, np.flatnonzero(new) + 1)
 
 
 def occurring(index: np.ndarray, n: int) -> np.ndarray:
@@ -58,8 +90,7 @@ def occurring(index: np.ndarray, n: int) -> np.ndarray:
     used = np.zeros(n + 1, bool)
     if len(index):
         # People and blocks stay the same for many rows.
-        used[index[0]] = True
-        used[index[1:][index[1:] != index[:-1]]] = True
+        used[index[run_starts(index)]] = True
     return used[:-1]
 
 

@@ -41,6 +41,8 @@ def bucket(n: int) -> int:
 
 def lane_lengths(valid: np.ndarray) -> np.ndarray:
     """Trials of each lane up to the last that is real, (lane,), from where trials are real, (trial, lane)."""
+    if len(valid) and valid[-1].all():
+        return np.full(valid.shape[1], len(valid))
     return np.where(valid.any(0), len(valid) - np.argmax(valid[::-1], axis=0), 0)
 
 

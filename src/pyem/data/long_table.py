@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,6 @@ from pyem.data.counted import Says, counting, counting_columns
 from pyem.data.fields import (
     check_request,
     coding_notes,
-    column_names,
     missing_notes,
     no_empty_subject,
     read_fields,
@@ -24,13 +21,13 @@ from pyem.data.fields import (
     sources_of,
 )
 from pyem.data.filters import rows_that_count
-from pyem.data.gaps import gap_notes, steps
 from pyem.data.identifiers import alike_notes, as_labels, in_order
 from pyem.data.join_rows import require_whole_rows
+from pyem.data.lanes import Layout, lay_out
 from pyem.data.markers import listed
 from pyem.data.preparing import prepared, used_columns
 from pyem.data.quantities import as_numbers
-from pyem.data.ragged import RaggedFields, is_sparse, narrow
+from pyem.data.ragged import narrow
 from pyem.data.row_names import table_notes
 from pyem.errors import DataError, shown
 
@@ -86,7 +83,7 @@ def lanes_from_frame(
     said: Where = lambda k: f"for subject {shown(subjects[who[k]])} (row {row(k)})"  # noqa: E731
     blocks, which = _blocks([table[name] for name in block], len(who))
     number = None if trial is None else _trial_numbers(table[trial], said)
-    layout, more = _lay_out(who, which, number, said, block=list(block), trial=trial, row=row)
+    layout, more = lay_out(who, which, number, said, block=list(block), trial=trial, row=row)
     notes += [*alike_notes(subjects.tolist(), "subjects"), *_single_rows(len(subjects), len(who)), *more]
 
     found, labels = read_fields(table, sources, codes, said, values=worth)
@@ -117,7 +114,7 @@ def lanes_from_frame(
     }
 
 
-def _filled(found: dict[str, tuple[np.ndarray, np.ndarray]], columns: Mapping[Any, Any], layout: _Layout) -> Any:
+def _filled(found: dict[str, tuple[np.ndarray, np.ndarray]], columns: Mapping[Any, Any], layout: Layout) -> Any:
     """Values of each field, where there are some, and what stands in place of others, by name; taken out of `found`."""
     fields, present, fills = {}, {}, {}
     for name in list(found):
@@ -181,88 +178,6 @@ def _read(
     return read_columns(frame, names, rows=rows, markers=markers), notes
 
 
-LANES = 512
-"""Lanes that are turned around at a time."""
-
-# -- layout -------------------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Layout:
-    """Where each row goes: `rows` are sorted by lane and trial; those of a lane begin at `starts`, and are `lengths` many.
-
-    There are no `rows` if those of the table are sorted already.
-    """
-
-    rows: np.ndarray | None
-    starts: np.ndarray
-    lengths: np.ndarray
-
-    @property
-    def first(self) -> np.ndarray:
-        """First row of each lane."""
-        return self.starts if self.rows is None else self.rows[self.starts]
-
-    def first_of(self, here: np.ndarray) -> int:
-        """The first of the sorted rows for which `here` is true."""
-        return int(np.argmax(here) if self.rows is None else self.rows[np.argmax(here[self.rows])])
-
-    def sorted(self, values: np.ndarray) -> np.ndarray:
-        """Values (row, ...) in the order of lanes and trials."""
-        return values if self.rows is None else values[self.rows]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Trials of the longest lane, and lanes."""
-        return int(self.lengths.max()), len(self.lengths)
-
-    @functools.cached_property
-    def places(self) -> tuple[np.ndarray, np.ndarray]:
-        """Position and lane of each of the sorted rows."""
-        lane = np.repeat(np.arange(len(self.starts)), self.lengths)
-        return np.arange(len(lane)) - np.repeat(self.starts, self.lengths), lane
-
-    @functools.cached_property
-    def sparse(self) -> bool:
-        """Whether arrays of all lanes would be padding for the most part."""
-        return is_sparse(self.shape[0], self.lengths)
-
-    def together(
-        self, values: dict[str, np.ndarray], fills: Mapping[str, Any], whole: Any = None
-    ) -> Mapping[str, np.ndarray]:
-        """Arrays (row, ...) by name as (trial, ..., lane), with padding that is only made when needed where it is most.
-
-        Whole numbers become those of type `whole`. The arrays are taken out of `values`, which memory may not hold twice.
-        """
-        made = {}
-        for name in list(values):
-            array = values.pop(name)
-            kind = whole if whole is not None and array.dtype.kind == "i" else array.dtype
-            made[name] = (
-                self.sorted(array).astype(kind, copy=False) if self.sparse else self.scatter(array, fills[name], kind)
-            )
-        return RaggedFields(self.shape[0], self.lengths, made, fills) if self.sparse else made
-
-    def scatter(self, values: np.ndarray, fill: Any = 0, kind: Any = None) -> np.ndarray:
-        """Values (row, ...) as (trial, ..., lane), of another type if one is named."""
-        n_trials, n_lanes = self.shape
-        even = len(values) == n_trials * n_lanes
-        if even and values.dtype == bool and values.all():
-            return np.ones((n_trials, *values.shape[1:], n_lanes), bool)
-        out = np.empty((n_trials, *values.shape[1:], n_lanes), values.dtype if kind is None else kind)
-        lanes_second = np.moveaxis(out, -1, 1)
-        sorted_rows = self.sorted(values)
-        if not even:
-            lanes_second[...] = fill
-            lanes_second[self.places] = sorted_rows
-            return out
-        # Lanes of the same length, as most experiments have them, are only turned around, as many as stay in the cache.
-        turned = np.moveaxis(sorted_rows.reshape(n_lanes, n_trials, *values.shape[1:]), 0, 1)
-        for start in range(0, n_lanes, LANES):
-            lanes_second[:, start : start + LANES] = turned[:, start : start + LANES]
-        return out
-
-
 def _blocks(columns: Sequence[Column], n: int) -> tuple[np.ndarray, np.ndarray]:
     """Distinct blocks in the order of their labels, and the index of each row's."""
     labels, index = np.zeros(1, int), np.zeros(n, int)
@@ -292,79 +207,3 @@ def _trial_numbers(column: Column, where: Where) -> np.ndarray:
         raise DataError(f"column {column.name!r} has no value {where(int(missing[0]))}; number every trial")
     exact = (values % 1 == 0).all() and np.abs(values).max() < EXACT
     return values.astype(int) if exact else values
-
-
-def _lay_out(
-    who: np.ndarray,
-    which: np.ndarray,
-    number: np.ndarray | None,
-    where: Where,
-    *,
-    block: list[str],
-    trial: str | None,
-    row: Callable[[int], str],
-) -> tuple[_Layout, list[str]]:
-    per_person = int(which.max()) + 1
-    key = who.astype(smallest(per_person * (int(who.max()) + 1))) * per_person + which
-    notes: list[str] = []
-    order = None if (key[1:] >= key[:-1]).all() else np.argsort(key, kind="stable")
-    if order is not None:
-        notes += _block_notes(who, which, where, block)
-    if number is not None and not (order is None and _rise_alike(key, number)):
-        lanes, numbers = (key, number) if order is None else (key[order], number[order])
-        back = np.flatnonzero((lanes[1:] == lanes[:-1]) & (numbers[1:] < numbers[:-1])) + 1
-        if len(back):
-            back = back if order is None else order[back]
-            order = np.lexsort((number, key))
-            notes.append(
-                f"trials were sorted by {trial!r} within their block: those {where(int(back.min()))} and after "
-                f"({len(np.unique(who[back]))} subjects in all) are out of order in the table"
-            )
-            lanes, numbers = key[order], number[order]
-        _no_duplicates(lanes, numbers, order, where, block, trial, row)
-        notes += gap_notes(who, key, number, where, order)
-    ordered = key if order is None else key[order]
-    starts = np.append(0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1)
-    return _Layout(order, starts, np.diff(starts, append=len(ordered))), notes
-
-
-def _rise_alike(key: np.ndarray, number: np.ndarray) -> bool:
-    """Whether the numbers of a lane rise by the same step everywhere: nothing is out of order, twice, or not there."""
-    if number.dtype.kind not in "iu":
-        return False
-    same, rise = key[1:] == key[:-1], steps(number)
-    usual = rise[np.argmax(same)] if len(same) else 1
-    return bool(usual > 0 and ((rise == usual) | ~same).all())
-
-
-def _block_notes(who: np.ndarray, which: np.ndarray, where: Where, block: list[str]) -> list[str]:
-    by_subject = np.argsort(who, kind="stable")
-    back = by_subject[1:][(np.diff(who[by_subject]) == 0) & (np.diff(which[by_subject]) < 0)]
-    if not len(back):
-        return []
-    return [
-        f"blocks were sorted by {column_names(block)}: those {where(int(back.min()))} ({len(np.unique(who[back]))} subjects in "
-        "all) are interleaved or out of order in the table"
-    ]
-
-
-def _no_duplicates(
-    lanes: np.ndarray,
-    numbers: np.ndarray,
-    order: np.ndarray | None,
-    where: Where,
-    block: list[str],
-    trial: str | None,
-    row: Callable[[int], str],
-) -> None:
-    same = np.flatnonzero((lanes[1:] == lanes[:-1]) & (numbers[1:] == numbers[:-1]))
-    if len(same):
-        twice = numbers[same[0]]
-        first = int(same[0])
-        one, other = (first, first + 1) if order is None else sorted(int(k) for k in order[first : first + 2])
-        blocks = "" if block else ", or name the column of the blocks with block="
-        raise DataError(
-            f"trial {twice} (column {trial!r}) is there twice {where(other)}, first in row {row(one)}; every subject "
-            f"has a trial once in a block: remove the duplicate{blocks}; if a trial has several rows, such as one for its "
-            f"outcome, pass join_rows_by={trial!r} (--join-rows-by {trial})"
-        )

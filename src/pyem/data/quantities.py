@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pyem.data.coded import looked_up
 from pyem.data.columns import Column, Where, all_whole, key, parse, parsed
 from pyem.data.markers import advice, looks_like_marker
 from pyem.errors import DataError
@@ -76,7 +77,7 @@ def as_numbers(column: Column, where: Where, field: str | None = None) -> tuple[
         words = np.isin(np.arange(len(known)), column.values) & np.isnan(known)
         if words.any():
             raise _no_number(column, np.flatnonzero(words), where, field)
-        values, whole = np.append(known, np.nan)[column.values], all_whole(known[np.isfinite(known)])
+        values, whole = looked_up(np.append(known, np.nan), column.values), all_whole(known[np.isfinite(known)])
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
         raise DataError(

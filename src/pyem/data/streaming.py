@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import codecs
 import csv
+import dataclasses
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from pyem.data.coded import Numbers, Texts, Truths, Unknown
 from pyem.data.texts import MISSING, TextFile
+from pyem.numerics.threads import abreast
 
-PIECE = 1 << 22
+PIECE = 1 << 21
 """Bytes that are read at once."""
 _FAILED = re.compile(r"In CSV column #(\d+): .*invalid value '(.*)'")
 _WHOLE = re.compile(r"\s*[-+]?\d+\s*")
@@ -111,25 +112,32 @@ def text_pieces(file: TextFile, kinds: Mapping[str, str]) -> Iterator[dict[str, 
         If a piece is not as expected.
     """
     at = {name: str(file.header.index(name)) for name in kinds}
-    for table in ahead(_tables(file, kinds, at)):
+    for table in abreast(_Parser(file, kinds, at), _pieces(file)):
         for batch in table.to_batches():
             yield {name: batch.column(batch.schema.get_field_index(at[name])) for name in kinds}
 
 
-def ahead(items: Iterator[Any]) -> Iterator[Any]:
-    """The same, each made by another thread while the one before is in use.
+@dataclasses.dataclass
+class _Parser:
+    """Makes Arrow tables of pieces of a text file, with columns that are named by their places."""
 
-    Examples
-    --------
-    >>> list(ahead(iter("abc")))
-    ['a', 'b', 'c']
-    """
-    end = object()
-    with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = thread.submit(next, items, end)
-            yield item
+    file: TextFile
+    kinds: Mapping[str, str]
+    at: Mapping[str, str]
+    quick: bool = True
+
+    def __call__(self, rows: memoryview) -> Any:
+        """The table of rows."""
+        import pyarrow as pa
+
+        piece = _piece(rows, whole="whole" in self.kinds.values())
+        if self.quick:
+            try:
+                return _table(self.file, self.kinds, self.at, piece, quick=True)
+            except (pa.ArrowInvalid, Unknown):
+                # Words for what is missing, or larger numbers; whatever else it is shows below.
+                self.quick = False
+        return _table(self.file, self.kinds, self.at, piece, quick=False)
 
 
 class _Piece(NamedTuple):
@@ -138,22 +146,6 @@ class _Piece(NamedTuple):
     rows: memoryview
     quoted: bool
     ascii: bool
-
-
-def _tables(file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str]) -> Iterator[Any]:
-    """Arrow tables of the rows, piece by piece, with columns that are named by their places."""
-    import pyarrow as pa
-
-    quick = True
-    for piece in _pieces(file, whole="whole" in kinds.values()):
-        if quick:
-            try:
-                yield _table(file, kinds, at, piece, quick=True)
-                continue
-            except (pa.ArrowInvalid, Unknown):
-                # Words for what is missing, or larger numbers; whatever else it is shows below.
-                quick = False
-        yield _table(file, kinds, at, piece, quick=False)
 
 
 def _table(file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str], piece: _Piece, *, quick: bool) -> Any:
@@ -166,7 +158,10 @@ def _table(file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str], piec
     table = pyarrow.csv.read_csv(
         pa.BufferReader(piece.rows),
         read_options=pyarrow.csv.ReadOptions(
-            column_names=[str(k) for k in range(len(file.header))], block_size=1 << 20
+            # Pieces are parsed beside each other: threads for one alone would wait at its end.
+            column_names=[str(k) for k in range(len(file.header))],
+            block_size=max(2, len(piece.rows)),
+            use_threads=False,
         ),
         # What a piece does not have need not be looked for in each of its cells.
         parse_options=pyarrow.csv.ParseOptions(delimiter=file.separator, quote_char=piece.quoted and '"'),
@@ -208,7 +203,7 @@ def _require_finite(columns: Sequence[Any]) -> None:
         raise Unknown("numbers that are not finite")
 
 
-def _pieces(file: TextFile, *, whole: bool) -> Iterator[_Piece]:
+def _pieces(file: TextFile) -> Iterator[memoryview]:
     """The rows in pieces that end with a line."""
     with open(file.path, "rb") as stream:
         _skip_header(stream, file)
@@ -221,9 +216,8 @@ def _pieces(file: TextFile, *, whole: bool) -> Iterator[_Piece]:
             cut = block.rfind(b"\n", 0, end) + 1 if end == PIECE else end
             if not cut and end:
                 raise Unknown("a line is longer than a piece")
-            _require_plain(block, cut, whole)
             if cut > 64 or block[:cut].strip():
-                yield _Piece(memoryview(block)[:cut], block.find(b'"', 0, cut) >= 0, block.isascii())
+                yield memoryview(block)[:cut]
             rest = memoryview(block)[cut:]
 
 
@@ -234,15 +228,22 @@ def _filled(stream: io.BufferedReader, block: bytearray, start: int) -> int:
     return start
 
 
-def _require_plain(block: bytearray, end: int, whole: bool) -> None:
-    if block.find(b"\0", 0, end) >= 0 or block.count(b'"', 0, end) % 2:
+def _piece(rows: memoryview, *, whole: bool) -> _Piece:
+    """What is in rows, before they are parsed.
+
+    Raises
+    ------
+    Unknown
+        If they are to be read in the general way.
+    """
+    block, end = rows.obj, len(rows)
+    assert isinstance(block, bytearray)
+    quoted = block.find(b'"', 0, end) >= 0
+    if block.find(b"\0", 0, end) >= 0 or (quoted and block.count(b'"', 0, end) % 2):
         raise Unknown("quotes go on over several lines, or are part of text")
-    if (
-        whole
-        and (block.find(b"x", 0, end) >= 0 or block.find(b"X", 0, end) >= 0)
-        and _HEXADECIMAL.search(block, 0, end)
-    ):
+    if whole and max(block.find(b"x", 0, end), block.find(b"X", 0, end)) >= 0 and _HEXADECIMAL.search(block, 0, end):
         raise Unknown("hexadecimal numbers, which pandas takes for text")
+    return _Piece(rows, quoted, block.isascii())
 
 
 def _skip_header(stream: io.BufferedReader, file: TextFile) -> None:

@@ -26,6 +26,8 @@ from pyem.model.rollout import rollout
 
 FORWARD = 4
 """Up to this many parameters gradients are made by forward mode, which stores nothing; beyond it by reverse mode."""
+FEW_LANES = 640
+"""Parameters times lanes up to which forward mode is quicker for more of them, too, as its passes fill the processor."""
 
 
 class People(NamedTuple):
@@ -93,7 +95,9 @@ def _log_lik_jvp(bare: Model, primals: Any, tangents: Any) -> tuple[Array, Array
     people, values, x = primals
     model = bare.join_values(values)
     inner = model if model.design is None else model.design.inner
-    slope = gradients if inner.n_params <= FORWARD else reverse_gradients
+    lanes = max(chunk.lane_subject.shape[-1] for chunk in people.chunks)
+    forward = inner.n_params <= FORWARD or inner.n_params * lanes <= FEW_LANES
+    slope = gradients if forward else reverse_gradients
 
     def both(chunk: Chunk, x: Array) -> tuple[Array, Array]:
         return chunk_gradients(model, chunk, x, slope)

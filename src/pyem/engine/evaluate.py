@@ -28,7 +28,6 @@ from pyem.engine.layout import (
     batch,
     join,
     n_cells,
-    n_cores,
     over_shards,
     split,
     unlay,
@@ -38,6 +37,7 @@ from pyem.model.design import CONDITIONS, without_conditions
 from pyem.model.model import Model
 from pyem.model.rollout import rollout
 from pyem.numerics.jit import TRACES, compiled
+from pyem.numerics.threads import n_cores
 
 # -- evaluation ---------------------------------------------------------------------------------------------------------
 

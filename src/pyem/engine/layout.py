@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +16,10 @@ from jax import Array
 from pyem.data.dataset import Dataset
 from pyem.data.lengths import STEP_LANES, Group, bucket, groups, lane_lengths
 from pyem.engine import contexts
+from pyem.engine.pieces import LANES, has_no_state, in_pieces, rows_of_pieces, state_size
 from pyem.model.model import Model
 from pyem.model.record import Record
+from pyem.numerics.threads import n_cores
 
 CHUNK_LANES = 512
 """Lanes worked on together on a CPU: few enough to stay in the cache, enough to amortise the loop over trials."""
@@ -88,22 +89,6 @@ def n_cells(shard: Chunk) -> int:
     return max(leaf.size for part in shard.parts for leaf in jax.tree.leaves(part.trials))
 
 
-_limit: int | None = None
-
-
-def limit_cores(n: int) -> None:
-    """Use no more cores than this from now on, as one of several workers on a machine."""
-    global _limit
-    _limit = n
-
-
-def n_cores() -> int:
-    """Number of processor cores that this process may use."""
-    if _limit is not None:
-        return _limit
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 _batches: weakref.WeakKeyDictionary[Dataset, dict[Any, Batch]] = weakref.WeakKeyDictionary()
 _groups: weakref.WeakKeyDictionary[Dataset, list[Group]] = weakref.WeakKeyDictionary()
 
@@ -117,7 +102,8 @@ def batch(model: Model, data: Dataset, *, by_trial: bool = False, exact: bool = 
     key: Any = (model.columns, model.responses, model.outcomes, model.inputs, model.updates, model.lagged, model.coded)
     # The model of one block of a design has other trials than the design: those without conditions.
     key = (*key, model.between, model.design and model.design.columns, model.joint)
-    key = (model if model.share and not by_trial else (*key, model.optional), exact, lanes_at_once(model))
+    cut = has_no_state(model) and not by_trial
+    key = (model if model.share and not by_trial else (*key, model.optional), exact, cut, lanes_at_once(model))
     if data not in _groups:
         alike = STEP_LANES if jax.default_backend() == "cpu" else STEP_LANES_ELSEWHERE
         _groups[data] = groups(lane_lengths(data.valid), data.lane_subject, len(data.valid), alike)
@@ -126,28 +112,14 @@ def batch(model: Model, data: Dataset, *, by_trial: bool = False, exact: bool = 
     more = by_trial and _is_cut(data, found)
     known = _batches.setdefault(data, {})
     if (*key, more) not in known:
-        known[*key, more] = _lay_out(model, data, found, share=key[0] is model, exact=exact, more=int(more))
+        known[*key, more] = _lay_out(model, data, found, share=key[0] is model, exact=exact, cut=cut, more=int(more))
     return known[*key, more]
-
-
-_sizes: dict[Any, int] = {}
 
 
 def lanes_at_once(model: Model) -> int:
     """How many lanes of a model are worked on together."""
-    inner = model if model.design is None else model.design.inner
-    if inner.init is None:
-        return CHUNK_LANES
-    if inner.init not in _sizes:
-        _sizes[inner.init] = _state_size(inner)
-    return next((n for least, n in LARGE_STATES.items() if _sizes[inner.init] >= least), CHUNK_LANES)
-
-
-def _state_size(model: Model) -> int:
-    """Numbers in the state of one lane."""
-    with jax.enable_x64(True):
-        p = jax.eval_shape(model.record, jax.ShapeDtypeStruct((model.n_params,), "float64"))
-        return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(model.init, p)))  # type: ignore[arg-type]
+    size = state_size(model)
+    return next((n for least, n in LARGE_STATES.items() if size >= least), CHUNK_LANES)
 
 
 def _is_cut(data: Dataset, found: list[Group]) -> bool:
@@ -183,12 +155,16 @@ class _Places(NamedTuple):
     """Places for subjects in each chunk."""
 
 
-def _lay_out(model: Model, data: Dataset, found: list[Group], *, share: bool, exact: bool, more: int) -> Batch:
+def _lay_out(
+    model: Model, data: Dataset, found: list[Group], *, share: bool, exact: bool, cut: bool, more: int
+) -> Batch:
     size = int if exact else bucket
     shards, index, of_group, n_cells = [], [], [], 0
     lane_at = np.full((data.n_lanes, 4), -1)
     for k, group in enumerate(found):
         parts = _parts(model, data, group, size=size if share else None, more=more)
+        if cut:
+            parts = tuple(_cut(part, exact) for part in parts)
         places = _places(len(group.subjects), parts, exact, lanes_at_once(model))
         laid = [_arranged(part, places, int if exact else _rounded) for part in parts]
         for part, (_, _, row, position) in zip(range(len(parts)), laid, strict=True):
@@ -233,6 +209,19 @@ def _parts(
         owner = np.searchsorted(group.subjects, data.lane_subject[lanes])
         out.append(_Part(data.cut(lanes, n).trials(model), owner, n, lanes))
     return tuple(out)
+
+
+def _cut(part: _Part, exact: bool) -> _Part:
+    """A part in pieces, where its lanes are few and long."""
+    if part.n_trials is None:
+        return part
+    lanes = LANES if jax.default_backend() == "cpu" else STEP_LANES_ELSEWHERE
+    shared_out = not exact and len(part.owner) * part.n_trials >= WORTH_SHARING
+    rows = rows_of_pieces(part.n_trials, len(part.owner), lanes * (n_cores() if shared_out else 1))
+    if rows == part.n_trials:
+        return part
+    rows = min(rows if exact else _rounded(rows), part.n_trials)
+    return _Part(*in_pieces(part.trials, part.owner, part.n_trials, rows), rows, None)
 
 
 def _places(n_subjects: int, parts: tuple[_Part, ...], exact: bool, at_once: int) -> _Places:

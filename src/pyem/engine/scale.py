@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
@@ -20,8 +21,8 @@ def scaled(model: Model, data: Dataset, *, tell: bool = True) -> Model:
     What makes a model for a fit leaves the warning to that: `tell` is then False. A design is on the scale of the data once its
     formulas are bound to them, and the fit of it only looks whether outcomes lie outside.
 
-    An automatic range of outcomes becomes the range of those observed, and the typical population of regression weights that of
-    the pooled data. Outcomes of 0 and 1 change nothing.
+    An automatic range of outcomes becomes the range of those observed, outliers come up to the latest response, and the typical
+    population of regression weights becomes that of the pooled data. Outcomes of 0 and 1 change nothing.
 
     Warns
     -----
@@ -39,6 +40,8 @@ def scaled(model: Model, data: Dataset, *, tell: bool = True) -> Model:
         return model
     if model.reward_range is not None:
         model = _with_range(model, data, tell=tell)
+    if model.longest_outlier == "auto":
+        model = dataclasses.replace(model, longest_outlier=latest_response(model, data))
     if model.autoscale is None:
         return model
     return model.autoscale(model, *pooled(model, data))
@@ -96,6 +99,21 @@ def observed_range(model: Model, data: Dataset) -> tuple[float, float] | None:
     """The lowest and the highest outcome that was observed; None where there is none."""
     ends = [float(end) for values in _observed(model, data) if values.size for end in (values.min(), values.max())]
     return (min(ends), max(ends)) if ends else None
+
+
+def latest_response(model: Model, data: Dataset) -> float | Literal["auto"]:
+    """The longest response time, in seconds; as it was where there is none.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> data = pyem.Dataset.from_arrays({"choice": [[[0, 1, 1]]], "rt": [[[0.5, 1.75, 0.7]]]})
+    >>> latest_response(pyem.models.get("ddm", p_outlier=0.05), data)
+    1.75
+    """
+    name = model.joint[0][1]
+    times = (part.fields[name][part.present[name] & part.valid] for part in parts_of(data))
+    return max((float(values.max()) for values in times if values.size), default="auto")
 
 
 def _observed(model: Model, data: Dataset) -> Iterator[np.ndarray]:

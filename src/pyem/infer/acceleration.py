@@ -12,7 +12,7 @@ import numpy as np
 
 from pyem.infer.standard_errors import score_and_information
 from pyem.population.population import Population
-from pyem.population.posterior import Laplace
+from pyem.population.posterior import Found
 
 LONGEST = 0.5
 """No regression weight or entry of the Cholesky factor moves farther in one step."""
@@ -46,7 +46,7 @@ class Ascent:
         """Whether the last step was more than the Newton step, or the step of EM, itself."""
         return self._anderson.active
 
-    def __call__(self, population: Population, image: Population, laplace: Laplace) -> tuple[Population, float]:
+    def __call__(self, population: Population, image: Population, laplace: Found) -> tuple[Population, float]:
         """The next population to try, and how far the step leads from the present one before it is extrapolated.
 
         Parameters
@@ -62,7 +62,8 @@ class Ascent:
             The largest change is of a regression weight or an entry of the Cholesky factor, in sd units, or of the logarithm of
             a weight.
         """
-        reweighted = np.abs(np.log(image.weight / population.weight)).max()
+        same = image.weight is population.weight
+        reweighted = 0.0 if same else np.abs(np.log(image.weight / population.weight)).max()
         population, laplace = population.reordered(self._order), laplace.reordered(self._order)
         image = image.reordered(self._order)
         roots = population.roots
@@ -71,10 +72,10 @@ class Ascent:
         return image.with_roots(after).reordered(self._back), float(max(np.abs(target - roots).max(), reweighted))
 
 
-def newton_step(population: Population, laplace: Laplace) -> np.ndarray:
+def newton_step(population: Population, laplace: Found) -> np.ndarray:
     """Where a Newton step from a population leads, as its `roots`, given the subjects' posteriors under it."""
     score, matrix = score_and_information(population, laplace)
-    scale = 1 / np.sqrt(np.maximum(_expected(population, int(laplace.usable.sum())), 1e-300))
+    scale = 1 / np.sqrt(np.maximum(_expected(population, laplace.n_usable), 1e-300))
     return population.roots + scale * _uphill(scale[:, None] * matrix * scale, scale * score)
 
 

@@ -28,8 +28,8 @@ from pyem.model.model import Model
 from pyem.numerics.pareto import GOOD
 from pyem.numerics.rng import generator, plain_key
 from pyem.population.group import Group, spelled_out
+from pyem.population.patterns import covariance_pattern
 from pyem.population.people_only import moments_only, people_only
-from pyem.population.population import covariance_pattern
 from pyem.population.posterior import Laplace, Status
 from pyem.results.sample import SampleFit
 

@@ -1,18 +1,18 @@
 """E-steps of data in partitions on the workers of a Dask cluster.
 
 Each partition has a worker, which keeps its data, what is laid out and compiled of them, and where everybody's search stands.
-What goes out at each iteration is the group; what comes back are people's modes and covariances, and where their search stands:
-where a worker is lost, others go on with its partitions from there.
+What goes out at each iteration is the group; what comes back are sums over people. Where a worker is lost, another one makes
+all moves of the search again for its partitions, and so comes to the same place.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import cloudpickle
 import jax
@@ -20,107 +20,81 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.data.partitioned import PartitionedDataset
-from pyem.engine.evaluate import log_lik_draws
-from pyem.engine.layout import limit_cores
 from pyem.engine.opaque import is_opaque
-from pyem.errors import DataError, ModelError
-from pyem.infer.laplace import TOL, JaxEStep
-from pyem.infer.multimodal import SHORT
+from pyem.errors import DataError, ModelError, counted, warn
+from pyem.infer import on_workers
+from pyem.infer.em_loop import EMRun, run_em
+from pyem.infer.laplace import TOL
+from pyem.infer.multimodal import Looks
+from pyem.infer.on_workers import Ask, At, Begin
 from pyem.model.model import Model
-from pyem.population.posterior import GaussianPrior, Laplace, joined
+from pyem.population import mstep
+from pyem.population.population import Population
+from pyem.population.posterior import EStep, GaussianPrior, Laplace, joined
 
+T = TypeVar("T")
 _numbers = itertools.count()
+ALWAYS = (mstep.evidence, mstep.sums)
+"""What each iteration needs of people."""
 
 
-class Task(NamedTuple):
-    """What a worker is asked to do with a partition."""
-
-    folder: str
-    """Where the partitions are, for all workers."""
-    part: int
-    model: bytes
-    digest: str
-    """Of the model, which a worker makes of its bytes once."""
+Asked = tuple[str, str, list[Ask]]
+"""The folder of the partitions, the search, and what is asked of a worker: see `pyem.infer.on_workers.answers`."""
 
 
-class Found(NamedTuple):
-    """What a worker found, and where."""
+class Workers(Protocol):
+    """Who computes."""
 
-    laplace: Laplace | None
-    """None if the worker does not know where the search stands."""
-    states: Any
-    """Where it stands now."""
-    worker: str
+    def names(self) -> list[str]:
+        """Those that there are, of which there may be others later."""
+        ...
 
-
-# -- on the workers -----------------------------------------------------------------------------------------------------------
-
-_data: dict[str, PartitionedDataset] = {}
-_models: dict[str, Model] = {}
-_standing: dict[tuple[str, int], tuple[str, int, JaxEStep]] = {}
-"""By folder and partition: whose search it is, how many calls it has had, and the E-step."""
+    def answers(self, asked: Mapping[str, Asked]) -> list[tuple[str, list[tuple[bool, Any]]]]:
+        """What workers answer, and who does: another one where a worker is lost."""
+        ...
 
 
-def _opened(task: Task) -> tuple[Model, Dataset]:
-    """The model and the data of a partition, made once on each worker."""
-    if task.digest not in _models:
-        _models[task.digest] = cloudpickle.loads(task.model)
-    if task.folder not in _data:
-        # All partitions that a worker has stay in its memory.
-        _data[task.folder] = PartitionedDataset.of(Path(task.folder), Dataset, memory=np.inf)
-    return _models[task.digest], _data[task.folder].partition(task.part)
-
-
-def _here() -> str:
-    from distributed import get_worker  # pyright: ignore[reportMissingImports]
-
-    worker = get_worker()
-    # As many threads as the worker has were meant for it.
-    limit_cores(worker.state.nthreads)
-    return str(worker.address)
-
-
-def search_part(
-    task: Task, search: str, calls: int, begin: Any, prior: GaussianPrior, tol: float, max_steps: int
-) -> Found:
-    """Everybody's mode in a partition, on a worker.
+@dataclasses.dataclass(frozen=True)
+class DaskWorkers:
+    """The workers of a Dask cluster.
 
     Parameters
     ----------
-    task
-        Which partition of what.
-    search, calls
-        Whose search it is, and how many calls it has had.
-    begin
-        Where to begin, (S, P), or where the search stood; None to go on from where it stands on this worker.
-    prior, tol, max_steps
-        Those of the E-step; a prior that is the same for everybody has one row.
+    client
+        A `distributed.Client`.
     """
-    worker = _here()
-    model, data = _opened(task)
-    key = (task.folder, task.part)
-    shape = (data.n_subjects, model.n_params)
-    if begin is None:
-        owner, had, estep = _standing.get(key, ("", 0, None))
-        if estep is None or (owner, had) != (search, calls):
-            return Found(None, None, worker)
-    else:
-        start = begin if isinstance(begin, np.ndarray) else np.zeros(1)
-        estep = JaxEStep(model, data, np.broadcast_to(start, shape), max_steps=max_steps)
-        estep.states = estep.states if isinstance(begin, np.ndarray) else begin
-    whole = GaussianPrior(np.broadcast_to(prior.mean, shape), prior.precision, np.broadcast_to(prior.weight, shape))
-    found = estep(whole, tol)
-    _standing[key] = (search, calls + 1, estep)
-    return Found(found, jax.tree.map(np.asarray, estep.states), worker)
 
+    client: Any
 
-def look_at_part(task: Task, x: np.ndarray) -> np.ndarray:
-    """Log-likelihood (K, S) of the people of a partition at `x` (K, S, P), on a worker."""
-    _here()
-    return log_lik_draws(*_opened(task), x)
+    @classmethod
+    def of(cls, client: Any) -> DaskWorkers:
+        """Those of a client.
 
+        Raises
+        ------
+        ModuleNotFoundError, TypeError
+            If Dask is not there, or this is no client.
+        """
+        try:
+            from distributed import Client  # pyright: ignore[reportMissingImports]
+        except ImportError:
+            raise ModuleNotFoundError("cluster= needs Dask: pip install 'pyem-behavior[dask]'") from None
+        if not isinstance(client, Client):
+            raise TypeError(f"cluster={client!r:.60}; expected a distributed.Client, such as Client('ADDRESS')")
+        return cls(client)
 
-# -- here ---------------------------------------------------------------------------------------------------------------------
+    def names(self) -> list[str]:
+        """Their addresses."""
+        return sorted(self.client.scheduler_info(n_workers=-1)["workers"])
+
+    def answers(self, asked: Mapping[str, Asked]) -> list[tuple[str, list[tuple[bool, Any]]]]:
+        """What they answer, one task for each worker."""
+        how: dict[str, Any] = {"allow_other_workers": True, "pure": False, "retries": 3}
+        futures = [
+            self.client.submit(on_workers.answers_on_dask, *words, workers=[worker], **how)
+            for worker, words in asked.items()
+        ]
+        return self.client.gather(futures)
 
 
 class Cluster:
@@ -128,67 +102,91 @@ class Cluster:
 
     Parameters
     ----------
-    client
-        A `distributed.Client`.
+    workers
+        Who computes.
     model, data
-        What to fit to what.
+        What to fit to what; the data are in partitions.
 
-    Raises
-    ------
-    DataError, ModelError, TypeError
-        If the data are not in partitions, the model is a plain Python function, or there is no client or worker.
+    Warns
+    -----
+    FitWarning
+        If there are more workers than partitions.
     """
 
-    def __init__(self, client: Any, model: Model, data: PartitionedDataset | Dataset) -> None:
+    def __init__(self, workers: Workers, model: Model, data: PartitionedDataset) -> None:
+        self.data, self._workers = data, workers
+        self.model = cloudpickle.dumps(model)
+        self.digest = hashlib.sha256(self.model).hexdigest()
+        self._folder = str(data.folder.resolve())
+        self._worker = [""] * data.n_partitions
+        self._share(range(data.n_partitions))
+        idle = len(workers.names()) - data.n_partitions
+        if idle > 0:
+            warn(
+                f"the data are in {counted(data.n_partitions, 'partition')}, so that {counted(idle, 'worker')} of the cluster "
+                "will have nothing to do; open the data with a smaller trials_at_once="
+            )
+
+    @classmethod
+    def of(cls, client: Any, model: Model, data: PartitionedDataset | Dataset) -> Cluster:
+        """The workers of a `distributed.Client`.
+
+        Raises
+        ------
+        DataError, ModelError, ModuleNotFoundError, TypeError
+            If the data are not in partitions, the model is a plain Python function, or there is no client or worker.
+        """
         if not isinstance(data, PartitionedDataset):
             raise DataError("cluster= is for data in partitions; open the files with pyem.Dataset.open")
         if is_opaque(model):
             raise ModelError(f"model {model.name!r} is a plain Python function; cluster= is for models in jax.numpy")
-        self.client, self.data = _client(client), data
-        workers = sorted(self.client.scheduler_info(n_workers=-1)["workers"])
-        if not workers:
+        return cls(DaskWorkers.of(client), model, data)
+
+    def _share(self, parts: Sequence[int]) -> None:
+        """Give partitions to the workers that there are, those with the fewest first."""
+        others = [worker for k, worker in enumerate(self._worker) if k not in parts]
+        has = {worker: others.count(worker) for worker in self._workers.names()}
+        if not has:
             raise DataError("the cluster has no worker; start one (client.cluster.scale, dask worker ADDRESS)")
-        self._workers = [workers[k % len(workers)] for k in range(data.n_partitions)]
-        blob = cloudpickle.dumps(model)
-        folder, digest = str(data.folder.resolve()), hashlib.sha256(blob).hexdigest()
-        self._tasks = [Task(folder, k, blob, digest) for k in range(data.n_partitions)]
+        for k in parts:
+            self._worker[k] = min(has, key=has.__getitem__)
+            has[self._worker[k]] += 1
 
-    def each(
-        self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], parts: Sequence[int]
-    ) -> list[Any]:
-        """What a function gives for some partitions, each on its worker if that is there."""
-        how: dict[str, Any] = {"allow_other_workers": True, "pure": False, "retries": 3}
-        futures = [
-            self.client.submit(function, self._tasks[k], *some, workers=[self._workers[k]], **how)
-            for k, some in zip(parts, arguments, strict=True)
-        ]
-        return self.client.gather(futures)
+    def ask(self, search: str, asks: Sequence[Ask]) -> dict[int, tuple[bool, Any]]:
+        """What the workers of some partitions answer, each of all that it has."""
+        by_worker: dict[str, list[Ask]] = {}
+        for ask in asks:
+            by_worker.setdefault(self._worker[ask.part], []).append(ask)
+        answered = self._workers.answers({name: (self._folder, search, mine) for name, mine in by_worker.items()})
+        out = {}
+        for mine, (worker, answers) in zip(by_worker.values(), answered, strict=True):
+            for ask, answer in zip(mine, answers, strict=True):
+                out[ask.part] = answer
+                self._worker[ask.part] = worker
+        return out
 
-    def moved(self, part: int, worker: str) -> None:
-        """A partition has another worker from now on."""
-        self._workers[part] = worker
-
-
-def _client(client: Any) -> Any:
-    try:
-        from distributed import Client  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise ModuleNotFoundError("cluster= needs Dask: pip install 'pyem-behavior[dask]'") from None
-    if not isinstance(client, Client):
-        raise TypeError(f"cluster={client!r:.60}; expected a distributed.Client, such as Client('ADDRESS')")
-    return client
+    def again(self, search: str, asks: Sequence[Ask]) -> dict[int, tuple[bool, Any]]:
+        """The same for partitions whose worker is lost, shared among those that there are."""
+        self._share([ask.part for ask in asks])
+        return self.ask(search, asks)
 
 
-@dataclasses.dataclass(frozen=True)
-class ClusterESteps:
-    """Makes E-steps on a cluster."""
+def run_em_on(cluster: Cluster, start: np.ndarray, population: Population, **options: Any) -> EMRun:
+    """A run of EM on a cluster, which looks for better modes as `pyem.infer.multimodal.run_em_global` does.
 
-    cluster: Cluster
-    max_steps: int = 100
-
-    def __call__(self, start: np.ndarray, *, short: bool = False) -> ClusterEStep:
-        """An E-step that starts from given parameters (S, P)."""
-        return ClusterEStep(self.cluster, start, max_steps=min(SHORT, self.max_steps) if short else self.max_steps)
+    Parameters
+    ----------
+    cluster
+        Who computes.
+    start
+        Where the first E-step starts, (S, P).
+    population
+        Where to start.
+    **options
+        Those of `pyem.infer.em_loop.run_em`.
+    """
+    estep = ClusterEStep(cluster, start)
+    return run_em(estep, population, elsewhere=Looks(estep.look), under=ClusterEStep.under, **options)
 
 
 class ClusterEStep:
@@ -206,48 +204,172 @@ class ClusterEStep:
 
     def __init__(self, cluster: Cluster, start: np.ndarray, *, max_steps: int = 100) -> None:
         self._cluster, self._max_steps = cluster, max_steps
-        self.restart(start)
-
-    def restart(self, start: np.ndarray) -> None:
-        """Begin the next search at `start` (S, P)."""
+        self._population: Population | None = None
         start = np.asarray(start, float)
-        self._begin: list[Any] = [alike(start[place]) for place in self._cluster.data.places]
-        self._calls, self._name = 0, f"search {next(_numbers)} of {id(self)}"
+        self._begin_at([alike(start[place]) for place in self._places])
+
+    @property
+    def _places(self) -> list[slice]:
+        return self._cluster.data.places
+
+    def _begin_at(self, states: list[Any]) -> None:
+        """Begin a new search."""
+        self._search = f"search {next(_numbers)} of {id(self)}"
+        self._stand_at(states, 0)
+
+    def _stand_at(self, states: list[Any], made: int) -> None:
+        """What has to be done again if a worker is lost begins here, after so many moves."""
+        self._begin, self._made = states, made
+        self._moves: list[tuple[Any, ...]] = [() for _ in self._places]
+
+    @property
+    def made(self) -> int:
+        """Moves of the search."""
+        return self._made + len(self._moves[0])
+
+    # -- as an E-step -------------------------------------------------------------------------------------------------------
 
     @property
     def states(self) -> list[Any]:
         """Where the search of each partition stands."""
+        self._stand_at(self._answers(on_workers.states), self.made)
         return self._begin
 
     @states.setter
     def states(self, states: list[Any]) -> None:
-        self._begin = list(states)
-        # No worker knows of it, and so asks where it stands.
-        self._calls = max(self._calls, 1)
+        self._begin_at(list(states))
+
+    def under(self, population: Population, tol: float) -> Spread:
+        """What is found under a population: people's modes, which stay where they are."""
+        ats = self._ats(population)
+        if self.made and ats[0].weight is not None:
+            # Everybody's weights at each iteration are more to keep than where the searches stand.
+            self._stand_at(self._answers(on_workers.states), self.made)
+        self._population = population
+        order = np.arange(len(population.cov))
+        moves = [on_workers.UnderGroup(at, tol) for at in ats]
+        parts = self._answers([on_workers.Of(ALWAYS, at, order) for at in ats], moves)
+        known = dict(zip(ALWAYS, map(added, zip(*parts, strict=True)), strict=True))
+        return Spread(self, self.made, population, known, order)
 
     def __call__(self, prior: GaussianPrior, tol: float = TOL) -> Laplace:
         """Every subject's mode and curvature under `prior`."""
-        places = self._cluster.data.places
-        parts = list(range(len(places)))
-        found = self._asked(prior, tol, parts, begin=self._calls == 0)
-        lost = [k for k in parts if found[k].laplace is None]
-        if lost:
-            found |= self._asked(prior, tol, lost, begin=True)
-        for k in parts:
-            self._cluster.moved(k, found[k].worker)
-            self._begin[k] = found[k].states
-        self._calls += 1
-        # Who was lost has begun anew, and knows where it stands.
-        return joined([cast(Laplace, found[k].laplace) for k in parts])
+        rows = [(alike(prior.mean[place]), prior.precision, alike(prior.weight[place])) for place in self._places]
+        moves = [on_workers.UnderPrior(GaussianPrior(*mine), tol) for mine in rows]
+        found, states = zip(*self._answers(on_workers.whole_and_states, moves), strict=True)
+        self._stand_at(list(states), self.made)
+        return joined(found)
 
-    def _asked(self, prior: GaussianPrior, tol: float, parts: list[int], *, begin: bool) -> dict[int, Found]:
-        """What the workers of some partitions find; at the beginning they are told where to begin."""
-        asked = []
-        for k in parts:
-            place = self._cluster.data.places[k]
-            mine = GaussianPrior(alike(prior.mean[place]), prior.precision, alike(prior.weight[place]))
-            asked.append((self._name, self._calls, self._begin[k] if begin else None, mine, tol, self._max_steps))
-        return dict(zip(parts, self._cluster.each(search_part, asked, parts), strict=True))
+    def look(self, population: Population, found: Spread, first: bool) -> EStep | None:
+        """Look for better modes; the E-step itself, which begins from them, if there are some. See `Looks`."""
+        del found
+        ats = self._ats(population)
+        if not any(self._answers([on_workers.Better(at, first) for at in ats])):
+            return None
+        self._answers(_nothing, [on_workers.FromBetter(at, first) for at in ats])
+        return self
+
+    def _ats(self, population: Population) -> list[At]:
+        """Where a population stands, for each partition."""
+        ats = [At.of(population, place) for place in self._places]
+        return [ats[0]] * len(ats) if ats[0].weight is None else ats
+
+    # -- asking -------------------------------------------------------------------------------------------------------------
+
+    def _answers(self, query: Any, moves: Sequence[Any] | None = None) -> list[Any]:
+        """What all partitions answer to a query, or each to its own, after another move."""
+        n = len(self._places)
+        queries = query if isinstance(query, list) else [query] * n
+        new = [()] * n if moves is None else [(move,) for move in moves]
+        asks = [Ask(k, self.made, new[k], queries[k]) for k in range(n)]
+        # At first nobody knows of it.
+        found = self._cluster.ask(self._search, asks) if self.made else {ask.part: (False, None) for ask in asks}
+        lost = [k for k in range(n) if not found[k][0]]
+        if lost:
+            whole = [Ask(k, self._made, (*self._moves[k], *new[k]), queries[k], self._begun(k)) for k in lost]
+            found |= (self._cluster.again if self.made else self._cluster.ask)(self._search, whole)
+        self._moves = [(*moves, *more) for moves, more in zip(self._moves, new, strict=True)]
+        return [found[k][1] for k in range(n)]
+
+    def _begun(self, part: int) -> Begin:
+        group, place = self._population, self._places[part]
+        if group is not None:
+            group = dataclasses.replace(group, design=alike(group.design[place]), weight=alike(group.weight[place]))
+        return Begin(self._begin[part], group, self._cluster.model, self._cluster.digest, self._max_steps)
+
+    def total(self, functions: tuple[Callable[..., Any], ...], population: Population, order: np.ndarray) -> list[Any]:
+        """Of functions that sum over people the sums; `order` is that in which the parameters of the population are."""
+        natural = population.reordered(np.argsort(order))
+        parts = self._answers([on_workers.Of(functions, at, order) for at in self._ats(natural)])
+        return [added(each) for each in zip(*parts, strict=True)]
+
+    def rows(self, function: Callable[..., np.ndarray], population: Population, order: np.ndarray) -> np.ndarray:
+        """Of a function that has a row for each of the people all rows."""
+        natural = population.reordered(np.argsort(order))
+        parts = self._answers([on_workers.Of((function,), at, order) for at in self._ats(natural)])
+        return np.concatenate([part for (part,) in parts])
+
+    def whole(self) -> Laplace:
+        """What the last move found of everybody."""
+        return joined(self._answers(on_workers.whole))
+
+
+def _nothing(standing: Any) -> None:
+    """Ask nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """What an E-step found on a cluster, where people's modes stay with the workers. See `pyem.population.posterior.Found`."""
+
+    estep: ClusterEStep
+    made: int
+    """Moves of the search when it was found; after others it is gone."""
+    population: Population
+    """Under which it was found."""
+    known: dict[Any, Any]
+    """Sums that came with it."""
+    order: np.ndarray
+    """Of the parameters."""
+
+    @property
+    def n_usable(self) -> int:
+        """How many subjects inform the group."""
+        return int(self.known[mstep.sums].n)
+
+    def total(self, function: Callable[[Any, Laplace], T], population: Any) -> T:
+        """Of a function of a population and of its people, which sums over them, the sum."""
+        if population is self.population and function in self.known:
+            return self.known[function]
+        return self._there().total((function,), population, self.order)[0]
+
+    def rows(self, function: Callable[[Any, Laplace], np.ndarray], population: Any) -> np.ndarray:
+        """Of a function of a population and of its people, which has a row for each of them, all rows."""
+        return self._there().rows(function, population, self.order)
+
+    def whole(self) -> Laplace:
+        """Everybody's approximation."""
+        return self._there().whole().reordered(self.order)
+
+    def reordered(self, order: np.ndarray) -> Spread:
+        """The same with the parameters in another order."""
+        return dataclasses.replace(self, order=self.order[order], population=self.population.reordered(order))
+
+    def _there(self) -> ClusterEStep:
+        if self.estep.made != self.made:
+            raise RuntimeError("what an E-step found on a cluster is gone after the next one")
+        return self.estep
+
+
+def added(parts: Sequence[T]) -> T:
+    """The sum of trees of arrays.
+
+    Examples
+    --------
+    >>> added([(1, np.ones(2)), (2, np.ones(2))])
+    (3, array([2., 2.]))
+    """
+    return functools.reduce(lambda one, other: jax.tree.map(np.add, one, other), parts)
 
 
 def alike(rows: np.ndarray) -> np.ndarray:
@@ -259,16 +381,3 @@ def alike(rows: np.ndarray) -> np.ndarray:
     ((1, 2), (2, 2))
     """
     return rows[:1] if (rows == rows[:1]).all() else rows
-
-
-@dataclasses.dataclass(frozen=True)
-class ClusterGlance:
-    """The log-likelihood of everybody at several places, by the workers."""
-
-    cluster: Cluster
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Log-likelihood (K, S) at `x` (K, S, P)."""
-        places = self.cluster.data.places
-        asked = [(x[:, place],) for place in places]
-        return np.concatenate(self.cluster.each(look_at_part, asked, range(len(places))), axis=1)

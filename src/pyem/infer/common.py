@@ -51,13 +51,22 @@ def without_common(group: Group) -> Group:
 
 
 class Point(NamedTuple):
-    """The summed log evidence at a group."""
+    """The summed log evidence at a group, and the log-density of a prior of the group's parameters if there is one."""
 
     population: Population
     laplace: Laplace
     value: float
     grad: np.ndarray
     """By the group's `vector`."""
+
+
+def with_prior(point: Point) -> Point:
+    """The same with the log-density of a prior of the group's parameters, if it has one."""
+    population = point.population
+    if population.hyper is None:
+        return point
+    prior = population.hyper.slopes(population)
+    return point._replace(value=point.value + prior.value, grad=point.grad + population.root_slope * prior.grad)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,7 +107,9 @@ class Evidence:
         laplace = Laplace(x, whole, log_lik, log_det, found.status)
         value = laplace.log_evidence(population.log_prior(x))[use].sum() if regular[use].all() else -np.inf
         bend = self._bend(x, cov, random)
-        return Point(population, laplace, float(value), _gradient(population, x, slope, hess, cov, bend, use))
+        return with_prior(
+            Point(population, laplace, float(value), _gradient(population, x, slope, hess, cov, bend, use))
+        )
 
     def _bend(self, x: np.ndarray, cov: np.ndarray, random: np.ndarray) -> np.ndarray:
         """Derivatives (S, P) of the log-determinant of people's curvature by each of their parameters."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.nodes import NodeEStep, Nodes, log_lik_at
-from pyem.infer.common import INFORMATION_STEP, Evidence, Point, climbed, units
+from pyem.infer.common import INFORMATION_STEP, Evidence, Point, climbed, units, with_prior
 from pyem.infer.edge_search import Edge, Slope, at_edge
 from pyem.infer.em_loop import EMRun
 from pyem.infer.exact import THINNEST, less_correlated
@@ -98,7 +98,7 @@ class ExactEvidence:
         by_coef[:, random], by_coef[:, ~random] = of_people, population.design.T @ slope
         grad = np.concatenate([by_coef[population.free], score[n:]])
         value = float(found.log_lik[use].sum()) if _is_near(inner, people_only(self.placed)) else -np.inf
-        return Point(population, _whole(population, found), value, grad)
+        return with_prior(Point(population, _whole(population, found), value, grad))
 
     def _weighted(self, common: np.ndarray) -> Nodes:
         """The points, weighted by the likelihood at common values (S, C)."""

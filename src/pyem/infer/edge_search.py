@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pyem.engine.nodes import NodeEStep, Nodes
-from pyem.infer.standard_errors import derivative
+from pyem.population.by_vector import derivative
 from pyem.population.edges import determined
 from pyem.population.group import Group
 from pyem.population.population import MIN_SD, Population

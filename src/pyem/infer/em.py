@@ -13,7 +13,7 @@ from pyem.data.dataset import Dataset
 from pyem.engine.opaque import is_opaque
 from pyem.engine.regress import takes_designs
 from pyem.engine.scale import ready_to_fit
-from pyem.errors import list_of, require_number, require_whole, warn
+from pyem.errors import ModelError, list_of, require_number, require_whole, warn
 from pyem.infer.checkpoint import Checkpoint, KeptEM
 from pyem.infer.cluster import Cluster
 from pyem.infer.discrete import each_held, without_discrete
@@ -66,8 +66,10 @@ def fit_em(
         The population distribution; Gaussian with independent parameters if not given. People on their own (``group=None`` in
         other methods) have `fit_map` and `fit_mle`.
     priors
-        Not for this method, which maximises the likelihood of the group's parameters; `fit_nuts`, `fit_svi` and `fit_bayes`
-        take them.
+        Of the group's parameters, ``{"mean": ..., "sd": ..., "effect": ..., "correlation": ...}`` as in `fit_nuts`, whose
+        priors also stand for what is not named. The group is then at the mode of its posterior, by its means, effects, sds
+        and correlations, with people integrated out; standard errors are from the curvature there. Without (the default), at
+        the largest likelihood.
     start
         Where to start: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates of a
         diffusion decision model. The group starts with their mean and sd; the model's typical population if not given.
@@ -146,15 +148,17 @@ def fit_em(
     >>> "effective_nodes" in exact.table()
     True
     """
-    group = spelled_out(_group_of(group, priors), data.covariates)
+    group = spelled_out(_group_of(group), data.covariates)
+    _require_priors(priors, model, boundary_avoiding)
     model = model if model.discrete else ready_to_fit(model, data, in_parts=True)
     _require_group(data, max_iter)
     require_number(tol=(tol, 0))
     _require_way(integrate, nodes, accuracy)
-    settings = {"group": group, "start": plain_start(start), "starts": starts, "max_iter": max_iter, "tol": tol}
-    settings |= {"accelerate": accelerate, "standard_errors": standard_errors, "integrate": integrate, "nodes": nodes}
-    settings |= {"accuracy": accuracy, "boundary_avoiding": boundary_avoiding, "key": plain_key(key)}
+    settings = {"group": group, "priors": priors, "start": plain_start(start), "starts": starts, "max_iter": max_iter}
+    settings |= {"tol": tol, "accelerate": accelerate, "standard_errors": standard_errors, "integrate": integrate}
+    settings |= {"nodes": nodes, "accuracy": accuracy, "boundary_avoiding": boundary_avoiding, "key": plain_key(key)}
     search = Search(in_standard_units(model), data, group, max_iter, tol, accelerate, boundary_avoiding, seed_of(key))
+    search = dataclasses.replace(search, priors=priors)
     if model.discrete:
         require_simple(model, group, integrate, checkpoint, cluster)
         return _with_discrete(search, start, starts, standard_errors, progress, settings)
@@ -183,7 +187,7 @@ def fit_em(
         model,
         data,
         run.laplace,
-        run.population,
+        dataclasses.replace(run.population, hyper=None),
         info,
         run.converged,
         run.message,
@@ -206,7 +210,7 @@ def _cluster(client: Any, search: Search, integrate: str) -> Cluster:
     """The workers of a fit."""
     if integrate != "laplace" or search.group.common:
         raise ValueError("cluster= is for integrate='laplace' without common parameters; leave it out")
-    return Cluster(client, search.model, search.data)
+    return Cluster.of(client, search.model, search.data)
 
 
 def _with_discrete(
@@ -215,7 +219,8 @@ def _with_discrete(
     """The fit of a model with discrete parameters, whose values people are summed over."""
     held, data = each_held(search.model), search.data
     scaled = ready_to_fit(next(iter(held.values())), data)
-    model = dataclasses.replace(search.model, reward_range=scaled.reward_range)
+    told = {"reward_range": scaled.reward_range, "longest_outlier": scaled.longest_outlier}
+    model = dataclasses.replace(search.model, **told)
     given = None if start is None else without_discrete(model, start)
     found = discrete_em(dataclasses.replace(search, model=model), held, data, given, starts, progress)
     run, moments = found.run, found.run.laplace
@@ -228,13 +233,23 @@ def _with_discrete(
     return as_point_fit("em", model, data, found.people, *ends, **told)
 
 
-def _group_of(group: Group | None, priors: Mapping[str, Any] | None) -> Group:
-    if priors:
+def _require_priors(priors: Mapping[str, Any] | None, model: Model, boundary_avoiding: bool) -> None:
+    if priors is None:
+        return
+    if not isinstance(priors, Mapping):
         raise ValueError(
-            f"priors={priors!r:.60}; fit_em maximises the likelihood of the group's parameters and has no priors of them: use "
-            "fit_nuts or fit_svi (or fit_bayes, for few parameters), boundary_avoiding=True to keep sds away from 0, or "
-            "fit_map with priors of natural parameters for people on their own"
+            f"priors={priors!r:.60}; a mapping is expected, such as {{'sd': numpyro.distributions.HalfNormal(1)}}"
         )
+    if boundary_avoiding:
+        raise ValueError("boundary_avoiding is a prior of the group's sds itself; leave it out, or give no priors")
+    if model.discrete:
+        raise ModelError(
+            f"priors of the group are not for model {model.name!r} with the discrete parameter {', '.join(model.discrete)}; "
+            "leave them out, or hold it (pyem.fix)"
+        )
+
+
+def _group_of(group: Group | None) -> Group:
     if group is None:
         warn(
             "fit_em: group=None means people on their own, whom fit_map and fit_mle fit; leave group out for Group(), which "
@@ -270,11 +285,12 @@ def _require_way(integrate: str, nodes: int | None, accuracy: float | None) -> N
 
 
 def _total(run: EMRun) -> float:
-    """Log evidence of everybody, in nats; minus infinity if nobody has a finite one."""
-    laplace = run.laplace
+    """Log evidence of everybody, and the log prior of the group, in nats; minus infinity if nobody has a finite one."""
+    laplace, hyper = run.laplace, run.population.hyper
     if not laplace.usable.any():
         return -np.inf
-    return float(laplace.log_evidence(run.population.log_prior(laplace.mode))[laplace.usable].sum())
+    value = float(laplace.log_evidence(run.population.log_prior(laplace.mode))[laplace.usable].sum())
+    return value if hyper is None else value + hyper.slopes(run.population).value
 
 
 def _starts_disagree(runs: list[EMRun], best: EMRun, data: Dataset) -> list[str]:
@@ -298,9 +314,10 @@ def _remarks(run: EMRun, names: tuple[str, ...]) -> list[str]:
     same = [name for name, floor in zip(names, run.population.vanished, strict=True) if floor]
     remarks = []
     if mute:
+        told = "those of their priors" if run.population.hyper else "what the iteration started from, and mean nothing"
         remarks.append(
-            f"the likelihood of these data does not depend on {', '.join(mute)}: the mean and sd of the group are what the "
-            "iteration started from, and mean nothing; fix it (pyem.fix), or use data in which it matters"
+            f"the likelihood of these data does not depend on {', '.join(mute)}: the mean and sd of the group are {told}; fix "
+            "it (pyem.fix), or use data in which it matters"
         )
     if same:
         remarks.append(

@@ -10,8 +10,9 @@ import numpy as np
 
 from pyem.infer.acceleration import Ascent
 from pyem.population.group import Group
+from pyem.population.mstep import evidence as total_evidence
 from pyem.population.population import Population
-from pyem.population.posterior import EStep, Laplace
+from pyem.population.posterior import EStep, Found, Laplace
 from pyem.results.point_problems import STOOD_STILL
 
 
@@ -32,11 +33,19 @@ class EMRun:
 Report = Callable[[int, float, float], None]
 """Called after each iteration with its number, the log evidence and the change of the group."""
 
-MStep = Callable[[Population, Laplace], Population]
+MStep = Callable[[Population, Any], Population]
 """Makes the next group of the last one and of what the E-step found under it."""
 
-Settled = Callable[[Population, Laplace], bool]
+Settled = Callable[[Population, Any], bool]
 """Called after each iteration with the group and what the E-step found under it."""
+
+Under = Callable[[Any, Population, float], Found]
+"""What an E-step finds under a population, to within so many nats."""
+
+
+def by_prior(estep: EStep, population: Population, tol: float) -> Found:
+    """What an E-step finds that takes a prior for each person."""
+    return estep(population.prior, tol)
 
 
 DRIFT, DRIFTED = 25, 1e-3
@@ -46,7 +55,7 @@ DRIFT, DRIFTED = 25, 1e-3
 class Elsewhere(Protocol):
     """Looks for better modes of people than the E-step has found."""
 
-    def __call__(self, population: Population, laplace: Laplace, change: float, *, ended: bool) -> EStep | None:
+    def __call__(self, population: Population, found: Any, change: float, *, ended: bool) -> EStep | None:
         """An E-step that starts from better modes, or None; `change` is that of the group, `ended` whether it is the last."""
         ...
 
@@ -74,6 +83,7 @@ def run_em(
     settled: Settled | None = None,
     elsewhere: Elsewhere | None = None,
     mstep: MStep = Population.update,
+    under: Under = by_prior,
     scale: np.ndarray | None = None,
     keeper: Keeper | None = None,
 ) -> EMRun:
@@ -102,6 +112,8 @@ def run_em(
         Asked after each iteration for an E-step to go on with from better modes.
     mstep
         The M-step. Accelerated steps need that of the population itself, or one with the same fixed points.
+    under
+        How the E-step is asked.
     scale
         Typical sds (P,), for an end where a parameter would drift for ever along a flat likelihood: once the log evidence has
         stayed the same to 0.001 nats for 25 iterations while the data tell the mean of a parameter less exactly than that, or
@@ -128,8 +140,8 @@ def run_em(
         if keeper is not None and iteration > first:
             values = (ascent, tried, pace, evidence, changes, vectors, population, plain, change, still)
             keeper.save(iteration, values, estep, elsewhere)
-        laplace = estep(population.prior, float(np.clip((0.03 * change) ** 2, 1e-16, 1e-4)))
-        value = float(laplace.log_evidence(population.log_prior(laplace.mode))[laplace.usable].sum())
+        laplace = under(estep, population, float(np.clip((0.03 * change) ** 2, 1e-16, 1e-4)))
+        value = laplace.total(total_evidence, population)
         image = mstep(population, laplace)
         moved = image.distance(population)
         following = image
@@ -173,7 +185,7 @@ def run_em(
     trace["evaluated"] = np.array(iteration + 1)
     # What is reported belongs together: a group, and the modes under it to full precision.
     population = population if converged else plain
-    laplace = estep(population.prior, 1e-20)
+    laplace = under(estep, population, 1e-20).whole()
     return EMRun(population, laplace, converged, message, trace, estep)
 
 
@@ -184,9 +196,7 @@ def _ended(change: float, tol: float, still: int) -> str:
     return "log evidence stayed the same to rounding" if still >= 5 else ""
 
 
-def _drifts(
-    evidence: list[float], population: Population, laplace: Laplace, scale: np.ndarray, exhausted: bool
-) -> bool:
+def _drifts(evidence: list[float], population: Population, laplace: Found, scale: np.ndarray, exhausted: bool) -> bool:
     """Whether the group drifts along a flat likelihood: the evidence stands still, and nothing makes the group do so."""
 
     def still(n: int) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Literal, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from pyem.data.dataset import Dataset
 from pyem.data.partitioned import require_in_memory
 from pyem.engine.evaluate import log_lik
 from pyem.engine.opaque import require_traceable
-from pyem.infer.cluster import Cluster, ClusterESteps, ClusterGlance
+from pyem.infer.cluster import Cluster, run_em_on
 from pyem.infer.common import Evidence, begin, polished, without_common
 from pyem.infer.common_exact import exact_common, require_few
 from pyem.infer.common_exact import information_and_spread as common_errors
@@ -21,7 +21,8 @@ from pyem.infer.em_loop import EMRun, Keeper, Report
 from pyem.infer.esteps import at_once, estep_maker, glance_of
 from pyem.infer.exact import Exact
 from pyem.infer.exact_em import estimates, exact_em, information_and_spread
-from pyem.infer.multimodal import Glance, Make, run_em_global
+from pyem.infer.group_prior import group_prior
+from pyem.infer.multimodal import run_em_global
 from pyem.infer.natural_prior import PersonPrior
 from pyem.infer.other_modes import Surroundings, other_modes
 from pyem.infer.placing import Places, places
@@ -52,6 +53,7 @@ class Search:
     boundary_avoiding: bool
     seed: int
     cluster: Cluster | None = None
+    priors: Mapping[str, Any] | None = None
 
     def exactly(self, run: EMRun, made: Places, accuracy: float | None) -> Exact:
         """The same with people integrated out over points, from where a run by Laplace approximation ended."""
@@ -61,28 +63,21 @@ class Search:
 
     def __call__(self, start: np.ndarray, moved: bool, progress: bool | None, keeper: Keeper | None = None) -> EMRun:
         """From `start` (S, P); the group starts at the typical population unless that was `moved`."""
-        make, glance = self._engine()
+        population = self.population(start, moved)
         with progress_line(progress, f"EM {self.model.name}", self.max_iter) as say:
-            return run_em_global(
-                make,
-                start,
-                self.population(start, moved),
-                glance=glance,
-                at_once=at_once(self.model),
-                max_iter=self.max_iter,
-                tol=self.tol,
-                accelerate=self.accelerate,
-                report=say and _report(say),
-                scale=self.model.typical[1],
-                keeper=keeper,
-            )
-
-    def _engine(self) -> tuple[Make, Glance | None]:
-        """What makes E-steps, and what looks at several places."""
-        if self.cluster is not None:
-            return ClusterESteps(self.cluster), ClusterGlance(self.cluster)
-        make = estep_maker(self.model, self.data, seed=self.seed, warm=True)
-        return make, glance_of(self.model, self.data)
+            options: dict[str, Any] = {
+                "max_iter": self.max_iter,
+                "tol": self.tol,
+                "accelerate": self.accelerate,
+                "report": say and _report(say),
+                "scale": self.model.typical[1],
+                "keeper": keeper,
+            }
+            if self.cluster is not None:
+                return run_em_on(self.cluster, start, population, **options)
+            make = estep_maker(self.model, self.data, seed=self.seed, warm=True)
+            glance = glance_of(self.model, self.data)
+            return run_em_global(make, start, population, glance=glance, at_once=at_once(self.model), **options)
 
     def other_mode(self, run: EMRun) -> np.ndarray:
         """Share (S,) of the evidence of another mode of each person; 0 where there is none, or none is looked for."""
@@ -107,7 +102,10 @@ class Search:
         own_units = with_units(self.model) if not self.model.standard else np.zeros(self.model.n_params, bool)
         made = with_given_sd(made, self.model.units[1])
         unit = np.where(own_units, self.model.typical[1], 1.0) if own_units.any() else None
-        return dataclasses.replace(made, penalty=penalty, unit=unit)
+        made = dataclasses.replace(made, penalty=penalty, unit=unit)
+        if self.priors is None:
+            return made
+        return dataclasses.replace(made, hyper=group_prior(self.model, made, dict(self.data.covariates), self.priors))
 
 
 def _report(say: Callable[[int, str], None]) -> Report:

@@ -9,13 +9,13 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.data.partitioned import PartitionedDataset
-from pyem.engine.layout import n_cores
 from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
 from pyem.infer.differences import Search
 from pyem.infer.multimodal import Glance, JaxESteps, JaxGlance, Make
 from pyem.infer.opaque import OpaqueEStep
 from pyem.infer.partitions import PartitionedGlance, partitioned_esteps
 from pyem.model.model import Model
+from pyem.numerics.threads import n_cores
 
 SHORT = 10
 """Newton steps of a short E-step of the SciPy engine, at most."""

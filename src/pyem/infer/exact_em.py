@@ -17,7 +17,7 @@ from pyem.infer.lattices import points_at
 from pyem.infer.moves import predicted
 from pyem.infer.multimodal import Make
 from pyem.infer.placing import Places, Scouts
-from pyem.infer.standard_errors import derivative
+from pyem.population.by_vector import derivative
 from pyem.population.population import Population
 from pyem.population.posterior import Laplace, Moments
 from pyem.results.group_rows import group_covariance
@@ -102,8 +102,12 @@ def _to_edge(found: Exact, places: Places, edge: Edge) -> Exact:
     choices = [edge.widened(found.population, 0.0), *([best] if ended else [])]
     esteps = [look.on_points(population) for population in choices]
     moments = [estep.posterior(population.prior) for estep, population in zip(esteps, choices, strict=True)]
+    values = [
+        one.log_lik.sum() + (0.0 if group.hyper is None else group.hyper.slopes(group).value)
+        for one, group in zip(moments, choices, strict=True)
+    ]
     # Other points may make a little less of a better group.
-    k = len(choices) - 1 if moments[-1].log_lik.sum() > moments[0].log_lik.sum() - SLACK else 0
+    k = len(choices) - 1 if values[-1] > values[0] - SLACK else 0
     effective = esteps[k].effective(choices[k].prior)
     told = {"moments": judged(moments[k], found.level, effective), "effective": effective}
     if ended:

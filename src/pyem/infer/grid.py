@@ -19,6 +19,7 @@ from pyem.errors import renamed, require_number, require_whole, warn
 from pyem.infer.edge_search import Edge, at_edge, expected_score
 from pyem.infer.em import fit_em
 from pyem.infer.em_loop import run_em
+from pyem.infer.group_prior import group_prior
 from pyem.infer.laplace import JaxEStep
 from pyem.infer.natural_prior import NaturalPrior, PriorFunction, given_prior
 from pyem.infer.progress import progress_line
@@ -76,7 +77,8 @@ def fit_grid(
         such as ``fit.population`` of another fit, is taken as it is. None: people are on their own, with one given prior.
     priors, mean, sd, log_prior
         With ``group=None``, that prior, as in `fit_map`: NumPyro distributions of natural parameters by name; mean and sd (P,)
-        of a Gaussian on the unconstrained scale; or a log-density of the natural parameters.
+        of a Gaussian on the unconstrained scale; or a log-density of the natural parameters. With a `Group`, `priors` are of
+        its parameters, and the group is at the mode of its posterior, as in `fit_em`.
     accuracy
         Error of the log evidence of every subject, in nats. The grid is refined until every other point alone gives the
         evidence to the root of this; halving the spacing then squares the error.
@@ -124,7 +126,7 @@ def fit_grid(
                 f"fit_grid lets people differ in all parameters, but {', '.join(group.common)} would be common to all; use "
                 "fit_em with integrate='exact', which integrates over those in which they differ, or fit_bayes"
             )
-        return _fit_group(model, data, group, accuracy, max_points, max_iter, progress, settings)
+        return _fit_group(model, data, group, priors, accuracy, max_points, max_iter, progress, settings)
     prior = given_prior(model, data, priors=priors, mean=mean, sd=sd, log_prior=log_prior)
     if group is None and prior.function is not None:
         return _fit_general(model, data, prior.function, accuracy, max_points, settings)
@@ -152,10 +154,14 @@ def _group_of(group: Any, priors: Any, *, given: bool) -> Group | Population | N
         raise ValueError(
             "give either group or a prior (mean and sd, or log_prior), not both; pass group=None with a prior"
         )
-    if group is not None and priors:
+    if isinstance(group, Population) and priors:
         raise ValueError(
-            f"priors={priors!r:.60}; fit_grid maximises the likelihood of the group's parameters and has no priors of them: "
-            "use fit_nuts or fit_svi, or pass group=None with priors of natural parameters"
+            f"priors={priors!r:.60}; a population is taken as it is, and has none: give a Group, or pass group=None with "
+            "priors of natural parameters"
+        )
+    if isinstance(group, Group) and not (priors is None or isinstance(priors, Mapping)):
+        raise ValueError(
+            f"priors={priors!r:.60}; a mapping is expected, such as {{'sd': numpyro.distributions.HalfNormal(1)}}"
         )
     _gaussian_only(group)
     return group
@@ -177,6 +183,7 @@ def _fit_group(
     model: Model,
     data: Dataset,
     group: Group,
+    priors: Mapping[str, Any] | None,
     accuracy: float,
     max_points: int,
     max_iter: int,
@@ -191,8 +198,14 @@ def _fit_group(
         else own
     )
     # The Laplace group is where to start; coarse grids find the neighbourhood, fine ones the answer.
-    population = fit_em(model, data, group=group, standard_errors=False, progress=progress).population
+    start = fit_em(
+        model, data, group=group, boundary_avoiding=priors is not None, standard_errors=False, progress=progress
+    )
+    population = start.population
     assert population is not None
+    if priors is not None:
+        hyper = group_prior(model, population, dict(own.covariates), priors)
+        population = dataclasses.replace(population, penalty=0.0, hyper=hyper)
     with progress_line(progress, f"EM {model.name}") as say:
         report = say and (lambda n, value, change: say(n, f"log evidence {value:.3f}, change {change:.1e}"))
         for error in (1e-3, *[accuracy] * 10):
@@ -215,7 +228,7 @@ def _fit_group(
         wider = edge.widened(population, 1.0)
     estep = look(wider) if edge.any else grid_estep(grids, group)
     info = units.information(population, oakes_information(estep, wider))
-    population = units.population(population)
+    population = dataclasses.replace(units.population(population), hyper=None)
     return _result(model, own, grids, gaussian_log_prior(population), population, info, True, settings, run.message)
 
 

@@ -129,13 +129,12 @@ def fit_hbi(
             iteration = _iteration(search, data, at, prior, seed_of(key))
             run = iteration.run(first, max_iter, tol, accelerate=accelerate, report=say, threads=threads)
             runs.append((iteration, run))
-            threads = 1
     iteration, run = max(runs, key=lambda one: one[1].bound)
     nothing = None
     if null:
         alike, state = dataclasses.replace(iteration, null=True), _alike(run.last[0], first, prior)
         # Only the bound is asked for, which settles long before groups do that nobody belongs to for sure.
-        nothing = alike.run(state, max_iter, tol, accelerate=accelerate, settled=SETTLED).bound
+        nothing = alike.run(state, max_iter, tol, accelerate=accelerate, threads=threads, settled=SETTLED).bound
     fit = _as_fit(given, search, data, run, prior, nothing, settings)
     for text in [*fit.problems(), *_apart([one.bound for _, one in runs])]:
         warn(f"fit_hbi: {text}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from pyem.infer.acceleration import Anderson
+from pyem.infer.fixed_point import StableNewton
 from pyem.infer.hbi_updates import (
     GroupPosterior,
     HyperPrior,
@@ -18,20 +20,32 @@ from pyem.infer.hbi_updates import (
     responsibilities,
     updated_group,
 )
+from pyem.infer.laplace import TOL
 from pyem.numerics.dirichlet import softmax
+from pyem.numerics.threads import n_cores
 from pyem.population.posterior import EStep, Laplace
 from pyem.results.hbi import FELL
 
 SETTLED = 1e-5
 """Nats by which the bound with equal frequencies moves where it is not looked at any further."""
 LEFT = 1e-13
-"""Nats that a search for a person's mode leaves to its last step, which is exact there."""
-FAST, FAST_NULL = 3e-3, 0.03
+"""Nats that a search for a person's mode leaves to its last step, at most: the quadratic model is all but exact there."""
+ROUGH = 1e-7
+"""The same where only the bound is asked for, or slopes."""
+SHARE = 1e-3
+"""The same as a share of the square of the last change, where that is less."""
+FAST, FAST_NULL = 3e-3, 1e-2
 """Change of a plain step below which steps are extrapolated: larger ones still decide between several fixed points."""
 GROWS = 3.0
-"""An extrapolated step is taken back where the next one is so many times longer, or the bound falls as plain steps may not."""
-REST = 10
-"""Plain steps after a step that was taken back; twice as many each time."""
+"""An extrapolated step is taken back where the next one is so many times longer and the bound lower, or falls by a lot."""
+ROUNDING = 1e-6
+"""Nats by which the bound may seem to fall."""
+LONGEST, SHORTEST = 0.25, 0.02
+"""How far an extrapolated step may lead: means in sds of the group, log sds, and log odds of frequencies."""
+BESIDE = 0.01
+"""How far from a state its slopes are looked at, in the same units."""
+ANEW = 1.5
+"""Slopes are looked at again where the next plain step is so many times longer than the one before."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +60,19 @@ class State:
         """What it is made of, without bounds: means and log sds of groups, and log odds of frequencies."""
         groups = [part for one in self.groups for part in (one.mean, -0.5 * np.log(one.precision))]
         return np.concatenate([*groups, np.log(self.alpha[:-1] / self.alpha[-1])])
+
+    @property
+    def units(self) -> np.ndarray:
+        """Of each coordinate: sds of the group for its means."""
+        groups = [part for one in self.groups for part in (1 / np.sqrt(one.precision), np.ones(len(one.mean)))]
+        return np.concatenate([*groups, np.ones(len(self.alpha) - 1)])
+
+    @property
+    def owners(self) -> list[int | None]:
+        """Of each coordinate the model whose people depend on it; frequencies do not matter for them."""
+        return [k for k, one in enumerate(self.groups) for _ in range(2 * len(one.mean))] + [None] * (
+            len(self.alpha) - 1
+        )
 
     def at(self, coordinates: np.ndarray, prior: HyperPrior) -> State:
         """The same number of people elsewhere."""
@@ -82,9 +109,23 @@ class Iteration:
     null: bool = False
     """All models are equally frequent."""
 
-    def look(self, state: State, threads: int = 1) -> Step:
-        """Posteriors of people, their models, and the bound."""
-        found, columns = self._modes(state, threads), []
+    def look(self, state: State, threads: int = 1, left: float = LEFT) -> Step:
+        """Posteriors of people, their models, and the bound.
+
+        Models are searched in so many threads; nats that are `left` are what a search leaves to its last step.
+        """
+        search = functools.partial(self._search, left=left)
+        if threads == 1:
+            return self._weighed(state, list(map(search, self.esteps, state.groups)))
+        jobs = [_pool().submit(search, *each) for each in zip(self.esteps[1:], state.groups[1:], strict=True)]
+        first = search(self.esteps[0], state.groups[0])
+        return self._weighed(state, [first, *(job.result() for job in jobs)])
+
+    def _search(self, estep: EStep, group: GroupPosterior, left: float) -> Laplace:
+        return estep(group.prior(self.n_subjects), left)
+
+    def _weighed(self, state: State, found: list[Laplace]) -> Step:
+        columns = []
         for laplace, group in zip(found, state.groups, strict=True):
             value = laplace.log_evidence(group.log_density(laplace.mode)) + group.log_bias
             columns.append(np.where(laplace.usable, value, -np.inf))
@@ -96,20 +137,23 @@ class Iteration:
         divergence += sum(group_divergence(group, middle, self.prior) for group, middle in pairs)
         return Step(tuple(found), evidence, weight, float(total.sum() - divergence))
 
-    def _modes(self, state: State, threads: int) -> list[Laplace]:
-        """Everybody's posterior under each model."""
-        search = lambda estep, group: estep(group.prior(self.n_subjects), LEFT)  # noqa: E731
-        if threads == 1:
-            return list(map(search, self.esteps, state.groups))
-        # Compilation is most of the first search, and goes on side by side; later ones are quicker without threads.
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(search, self.esteps, state.groups))
-
     def move(self, step: Step) -> State:
         """Groups and frequencies given people."""
         parts = zip(step.weight.T, step.laplace, self.middles, strict=True)
         groups = tuple(updated_group(weight, laplace, middle, self.prior) for weight, laplace, middle in parts)
         return State(groups, self.prior.concentration + step.weight.sum(0))
+
+    def slopes(self, state: State, step: Step, new: State) -> np.ndarray:
+        """Derivatives of the coordinates of the `new` state with respect to those of `state`, by differences."""
+        start, end, units = state.coordinates, new.coordinates, BESIDE * state.units
+        columns = []
+        for c, k in enumerate(state.owners):
+            beside = state.at(start + units * (np.arange(len(start)) == c), self.prior)
+            found = list(step.laplace)
+            if k is not None:
+                found[k] = self._search(self.esteps[k], beside.groups[k], ROUGH)
+            columns.append((self.move(self._weighed(beside, found)).coordinates - end) / units[c])
+        return np.column_stack(columns)
 
     def run(
         self,
@@ -122,7 +166,7 @@ class Iteration:
         threads: int = 1,
         settled: float = 0.0,
     ) -> Run:
-        """To a fixed point, from `state`, or where the bound moves by less than `settled`; compiled in so many threads.
+        """To a fixed point, from `state`, or where the bound moves by less than `settled`; models in so many threads.
 
         Steps are those of the published iteration until they are short, later than the published rule stops. Then they are
         extrapolated, unless `accelerate` is False: between models that explain the same people, they become ever shorter.
@@ -130,7 +174,7 @@ class Iteration:
         path: list[tuple[State, Step, float]] = []
         fast, change = _Fast(self.prior, accelerate * (FAST_NULL if self.null else FAST)), np.inf
         for n in range(max_iter):
-            step = self.look(state, 1 if n else threads)
+            step = self.look(state, threads, max(TOL, min(ROUGH if self.null else LEFT, SHARE * change**2)))
             new = self.move(step)
             moved = _moved(state, new)
             if path and fast.too_far(path[-1], step, moved):
@@ -140,40 +184,54 @@ class Iteration:
             path.append((state, step, change))
             if report:
                 report(n + 1, f"iteration {n + 1}, bound {step.bound:.3f}, change {change:.1e}")
-            if change < tol or abs(step.bound - before) < settled:
+            if (change < tol or abs(step.bound - before) < settled) and fast.stable:
                 break
-            state = fast.following(state, new, change)
+            state = fast.following(state, new, change, lambda at=state, step=step, new=new: self.slopes(at, step, new))
         return Run(path, change < tol)
 
 
 class _Fast:
-    """Steps that are extrapolated by Anderson's method, once plain ones are below a length."""
+    """Newton steps in place of plain ones, once these are below a length."""
 
     def __init__(self, prior: HyperPrior, below: float) -> None:
         self._prior, self._below = prior, below
-        self._anderson: Anderson | None = None
-        self._rest, self._pause = 0, REST
+        self._steps: StableNewton | None = None
+        self._longest, self._change = LONGEST, np.inf
         self.plain: Any = None
         """Where the last plain step led."""
 
+    @property
+    def stable(self) -> bool:
+        """Whether the iteration would stay near where it is, as far as that is known."""
+        return self._steps is None or self._steps.stable
+
     def too_far(self, last: tuple[State, Step, float], step: Step, change: float) -> bool:
-        """Whether the last step was extrapolated, and led to where the next one is longer, or the bound lower."""
-        if self._anderson is None or not self._anderson.active:
+        """Whether the last step was extrapolated, and led to where the bound is lower and the next one longer."""
+        if self._steps is None:
             return False
-        _, before, moved = last
-        if change <= GROWS * moved and step.bound >= before.bound - FELL:
+        fell = last[1].bound - step.bound
+        if fell <= FELL and (fell <= ROUNDING or change <= GROWS * last[2]):
             return False
-        self._anderson, self._rest, self._pause = None, self._pause, 2 * self._pause
+        self._steps, self._longest = None, max(SHORTEST, self._longest / 4)
         return True
 
-    def following(self, state: State, new: State, change: float) -> State:
+    def following(self, state: State, new: State, change: float, slopes: Callable[[], np.ndarray]) -> State:
         """The next state, given this one and where the plain step leads."""
-        self.plain = new
-        self._rest -= 1
-        if self._anderson is None and (self._rest > 0 or change >= self._below):
+        self.plain, before, self._change = new, self._change, change
+        if change >= self._below:
+            self._steps = None
             return new
-        self._anderson = self._anderson or Anderson()
-        return new.at(self._anderson(state.coordinates, new.coordinates), self._prior)
+        if self._steps is None or change > ANEW * before:
+            self._steps = StableNewton(slopes(), state.units, self._longest)
+        else:
+            self._longest = min(LONGEST, 2 * self._longest)
+        return new.at(self._steps(state.coordinates, new.coordinates), self._prior)
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    """Threads for models, which are searched side by side; made once, because a search takes a millisecond."""
+    return ThreadPoolExecutor(n_cores(), thread_name_prefix="pyem-hbi")
 
 
 @dataclasses.dataclass(frozen=True)

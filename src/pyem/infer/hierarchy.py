@@ -31,7 +31,8 @@ from pyem.infer.laplace import JaxEStep
 from pyem.model.model import Model
 from pyem.numerics.linalg import UNROLLED, pivots
 from pyem.population.group import Group
-from pyem.population.population import Population, correlated_blocks
+from pyem.population.patterns import correlated_blocks
+from pyem.population.population import Population
 from pyem.population.posterior import Laplace
 from pyem.population.priors import HyperPriors, hyper_priors
 from pyem.results.point import PointFit

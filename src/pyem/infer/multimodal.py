@@ -36,6 +36,9 @@ STOPS = 4
 MANY, SCOUTS = 4, 8
 """With so many parameters or more there are so many further places for each, in all directions: few modes lie along an axis."""
 
+LOOKS = 5
+"""Times that better modes are looked for, at most."""
+
 Glance = Callable[[np.ndarray], np.ndarray]
 """The log-likelihood of everybody at several places, (K, S), at parameters (K, S, P)."""
 
@@ -120,7 +123,7 @@ def run_em_global(
     population: Population,
     *,
     glance: Glance | None = None,
-    looks: int = 5,
+    looks: int = LOOKS,
     at_once: int = 1,
     **options: Any,
 ) -> EMRun:
@@ -149,14 +152,26 @@ def run_em_global(
     **options
         Those of `pyem.infer.em_loop.run_em`.
     """
-    return run_em(make(start), population, elsewhere=_Looks(make, glance, looks, at_once), **options)
+    look = functools.partial(_looked, make, glance, at_once)
+    return run_em(make(start), population, elsewhere=Looks(look, looks), **options)
 
 
-class _Looks:
-    """When to look, and what to do then. See `pyem.infer.em_loop.Elsewhere`."""
+Look = Callable[[Population, Any, bool], EStep | None]
+"""Looks once for better modes under a group, given what the E-step found, and whether it is the first look: see `Looks`."""
 
-    def __init__(self, make: Make, glance: Glance | None, looks: int, at_once: int) -> None:
-        self._make, self._glance, self._left, self._at_once = make, glance, looks, at_once
+
+def _looked(
+    make: Make, glance: Glance | None, at_once: int, population: Population, laplace: Laplace, first: bool
+) -> EStep | None:
+    better = better_modes(make, glance, population, laplace, at_once, first)
+    return None if better is None else make(better)
+
+
+class Looks:
+    """When to look, so many times at most. See `pyem.infer.em_loop.Elsewhere`."""
+
+    def __init__(self, look: Look, looks: int = LOOKS) -> None:
+        self._look, self._left = look, looks
         self._looked: Population | None = None
 
     @property
@@ -168,14 +183,14 @@ class _Looks:
     def memory(self, memory: tuple[int, Population | None]) -> None:
         self._left, self._looked = memory
 
-    def __call__(self, population: Population, laplace: Laplace, change: float, *, ended: bool) -> EStep | None:
+    def __call__(self, population: Population, found: Any, change: float, *, ended: bool) -> EStep | None:
+        """An E-step that starts from better modes, or None."""
         if not self._left or not self._due(population, change, ended):
             return None
         first = self._looked is None
         self._left -= 1
         self._looked = population
-        better = _better_modes(self._make, self._glance, population, laplace, self._at_once, first)
-        return None if better is None else self._make(better)
+        return self._look(population, found, first)
 
     def _due(self, population: Population, change: float, ended: bool) -> bool:
         if self._looked is None:
@@ -184,9 +199,10 @@ class _Looks:
         return ended and population.distance(self._looked) >= NEAR
 
 
-def _better_modes(
+def better_modes(
     make: Make, glance: Glance | None, population: Population, laplace: Laplace, at_once: int, first_look: bool
 ) -> np.ndarray | None:
+    """Everybody's modes (S, P), of those who have a better one that; None if nobody has. See `run_em_global`."""
     prior, best = population.prior, laplace.mode
     first = value = log_joint(laplace.log_lik, best, prior)
     places = places_around(population)

@@ -17,7 +17,6 @@ import numpy as np
 from jax import Array, lax
 
 from pyem.data.dataset import Dataset
-from pyem.engine.layout import n_cores
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
 from pyem.errors import require_whole, warn
@@ -28,6 +27,7 @@ from pyem.infer.setup import Clock, as_result, prepare
 from pyem.model.model import Model
 from pyem.numerics.jit import TRACES, compiled
 from pyem.numerics.rng import as_key, plain_key
+from pyem.numerics.threads import n_cores
 from pyem.population.group import Group, spelled_out
 from pyem.results.point import PointFit
 from pyem.results.sample import SampleFit

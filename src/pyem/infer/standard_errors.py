@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
+from pyem.population.by_vector import derivative
 from pyem.population.population import Population
-from pyem.population.posterior import EStep, Laplace
+from pyem.population.posterior import EStep, Found, Laplace
 
 NEARLY = 1e-6
 """Nats that a search may have left, for a mode to be one where the slopes of likelihood and prior cancel."""
 ALIKE = 1e-4
 """A posterior is as wide as the group if the data change its variance by no more than this share."""
+
+
+class ScoreAndInformation(NamedTuple):
+    """Gradient of a log-likelihood, and minus its Hessian."""
+
+    score: np.ndarray
+    information: np.ndarray
 
 
 def information(estep: EStep, population: Population, laplace: Laplace) -> np.ndarray:
@@ -31,7 +39,7 @@ def information(estep: EStep, population: Population, laplace: Laplace) -> np.nd
     return oakes_information(estep, population)
 
 
-def louis_information(population: Population, laplace: Laplace) -> np.ndarray:
+def louis_information(population: Population, laplace: Found) -> np.ndarray:
     """Information that complete data would give, less what is missing because people are known with error only.
 
     By Louis' identity the missing part is the variance of each subject's score over their posterior. For a Gaussian posterior
@@ -54,11 +62,23 @@ def louis_information(population: Population, laplace: Laplace) -> np.ndarray:
     return slope[:, None] * matrix * slope - np.diag(np.where(logs, score * slope, 0.0))
 
 
-def score_and_information(population: Population, laplace: Laplace) -> tuple[np.ndarray, np.ndarray]:
+def score_and_information(population: Population, found: Found) -> tuple[np.ndarray, np.ndarray]:
     """Gradient of the log-likelihood of the group by its `roots`, and minus its Hessian, given the subjects' posteriors.
 
-    The weights of a heavy-tailed family are taken as known, which makes the information of such a family too large.
+    With a prior of the group's parameters, of the log posterior. The weights of a heavy-tailed family are taken as known,
+    which makes the information of such a family too large.
     """
+    score, matrix = found.total(score_and_information_of, population)
+    ends = np.where(population.is_diagonal, population.roots, np.inf)
+    score, matrix = score + population.penalty / ends, matrix + np.diag(population.penalty / ends**2)
+    if population.hyper is None:
+        return score, matrix
+    prior = population.hyper.slopes(population)
+    return score + prior.grad, matrix - prior.hess
+
+
+def score_and_information_of(population: Population, laplace: Laplace) -> ScoreAndInformation:
+    """The part of that which is a sum over people."""
     use, (rows, columns) = laplace.usable, population.lower
     root = np.sqrt(population.weights(laplace)[use])
     chol = population.chol
@@ -77,12 +97,11 @@ def score_and_information(population: Population, laplace: Laplace) -> tuple[np.
     matrix = np.matmul(by[:, :, None], precise).reshape(len(by), -1) @ by.reshape(len(by), -1).T
     excess = slope.T @ slope - own.sum(0)
     by_chol = (excess @ chol)[rows, columns]
-    at_ends = np.where(rows == columns, population.penalty / np.diag(chol)[rows], 0.0)
     bent = _of_factor(precise, chol, rows, columns) + (columns[:, None] == columns) * excess[rows][:, rows]
     n = len(linear)
-    matrix[n:, n:] += np.diag(at_ends / np.diag(chol)[rows]) - bent
+    matrix[n:, n:] -= bent
     by_coef = linear.reshape(len(linear), -1) @ slope.ravel()
-    return np.concatenate([by_coef, by_chol + at_ends]), (matrix + matrix.T) / 2
+    return ScoreAndInformation(np.concatenate([by_coef, by_chol]), (matrix + matrix.T) / 2)
 
 
 def _own(population: Population, laplace: Laplace, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,19 +166,6 @@ def no_wider(cov: np.ndarray, limit: np.ndarray) -> np.ndarray:
     return np.einsum("spi,si,sqi->spq", axes, np.minimum(values, 1.0), axes)
 
 
-def not_vanished(population: Population, sd: np.ndarray) -> Population:
-    """The population with the sds (P,) in place of those that are 0; the population itself where none is.
-
-    The score of a mean is a difference over the variance. On the lower bound of that, an error of a posterior mean by a
-    millionth of a millionth is worth thousands, and differences of scores tell nothing. The information on means changes with
-    the square of a small sd only.
-    """
-    if not population.vanished.any():
-        return population
-    more = np.where(population.vanished, sd / np.sqrt(np.diag(population.cov)), 1.0)
-    return dataclasses.replace(population, cov=population.cov * np.outer(more, more))
-
-
 def oakes_information(estep: EStep, population: Population, *, step: float = 1e-4) -> np.ndarray:
     """Information as minus the derivative of the score when the posteriors move with the group, by central differences.
 
@@ -181,23 +187,3 @@ def oakes_information(estep: EStep, population: Population, *, step: float = 1e-
 
     matrix = -derivative(population, score, step=step)
     return (matrix + matrix.T) / 2
-
-
-def derivative(
-    population: Population, function: Callable[[Population], np.ndarray], *, step: float = 1e-4
-) -> np.ndarray:
-    """Derivative of a function of the population by its `vector`, a row for each entry of that, by central differences."""
-    vector = population.vector
-    moves = step * _sizes(population)
-    ends = [[function(population.with_vector(vector + sign * move)) for sign in (1, -1)] for move in np.diag(moves)]
-    return np.array([(up - down) / (2 * size) for (up, down), size in zip(ends, moves, strict=True)])
-
-
-def _sizes(population: Population) -> np.ndarray:
-    """What counts as 1 in each entry of a population's `vector`; where people hardly differ, less."""
-    unit = np.ones(len(population.cov)) if population.unit is None else population.unit
-    unit = np.minimum(unit, np.sqrt(np.diag(population.cov)))
-    of_coef = np.broadcast_to(unit, population.free.shape)[population.free]
-    # The diagonal of the Cholesky factor is there as logarithms.
-    rows, columns = (np.asarray(part) for part in population.lower)
-    return np.concatenate([of_coef, np.where(rows == columns, 1.0, unit[rows])])

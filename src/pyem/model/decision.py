@@ -23,7 +23,7 @@ from pyem.model.racing import BASES, Racing, driven
 from pyem.model.racing import WEIGHT as RACING_WEIGHT
 from pyem.model.record import Record
 from pyem.model.times.deadline import Deadline, GoNoGo
-from pyem.model.times.outliers import WithOutliers
+from pyem.model.times.outliers import with_share
 from pyem.model.times.wiener import Wiener
 from pyem.model.transform import Interval, Positive, Real
 
@@ -65,9 +65,7 @@ class Diffusion:
         """What is seen of a decision: by a deadline, and with outliers."""
         if self.deadline is not None:
             dist = (GoNoGo if self.go else Deadline)(dist, self.deadline)
-        if self.p_outlier == 0:
-            return dist
-        return WithOutliers(dist, p.p_outlier if self.p_outlier == "free" else self.p_outlier)
+        return with_share(dist, p, self.p_outlier)
 
 
 def extras(sv: bool, sz: bool, st: bool, p_outlier: float | Literal["free"]) -> tuple[Parameter, ...]:
@@ -76,6 +74,41 @@ def extras(sv: bool, sz: bool, st: bool, p_outlier: float | Literal["free"]) -> 
         raise ValueError(f"p_outlier={p_outlier}; give a probability below 1, or 'free' to have it estimated")
     asked = ((sv, SV), (sz, SZ), (st, ST), (p_outlier == "free", P_OUTLIER))
     return tuple(parameter for wanted, parameter in asked if wanted)
+
+
+def outliers_until(
+    longest: float | Literal["auto"], p_outlier: float | Literal["free"], deadline: float | None = None
+) -> float | Literal["auto"] | None:
+    """Seconds up to which outliers of a model come, None where there are none: the deadline, if nothing else is said.
+
+    Raises
+    ------
+    ValueError
+        If the time is none, there are no outliers, or they would come after the deadline.
+
+    Examples
+    --------
+    >>> outliers_until("auto", 0.05), outliers_until("auto", 0.05, deadline=2.0), outliers_until("auto", 0.0)
+    ('auto', 2.0, None)
+    """
+    if longest == "auto":
+        return None if p_outlier == 0 else "auto" if deadline is None else float(deadline)
+    if isinstance(longest, str) or not 0 < longest < math.inf:
+        raise ValueError(f"longest_outlier={longest!r}; give seconds since the stimulus, above 0, or 'auto'")
+    if p_outlier == 0:
+        raise ValueError(f"longest_outlier={longest:g} is for models with outliers; give p_outlier, or leave it out")
+    if deadline is not None and longest > deadline:
+        raise ValueError(f"longest_outlier={longest:g} is after the deadline, {deadline:g}; leave it out")
+    return float(longest)
+
+
+def longest_outlier(model: Model) -> float | Literal["auto"]:
+    """Seconds up to which outliers come that are added to a model of choices with their times."""
+    if model.longest_outlier is not None:
+        return model.longest_outlier
+    rule = model.policy
+    deadline = rule.deadline if isinstance(rule, Diffusion | Racing) else None
+    return "auto" if deadline is None else deadline
 
 
 WEIGHT = Parameter(
@@ -113,6 +146,7 @@ def with_decision(
     sz: bool = False,
     st: bool = False,
     p_outlier: float | Literal["free"] = 0.0,
+    longest_outlier: float | Literal["auto"] = "auto",
     bound: Literal["angle", "exponential"] | MovingBound | None = None,
 ) -> Model:
     """The same learning rule, and another rule of decision in place of the softmax: choices with their response times.
@@ -132,7 +166,7 @@ def with_decision(
         mean of the logarithm.
     sv, sz, st
         As for `pyem.models.response_times.ddm`, of which they are a part.
-    p_outlier
+    p_outlier, longest_outlier
         As there.
     bound
         Bounds of the diffusion that move, as there; without `sz` and `st`.
@@ -172,7 +206,9 @@ def with_decision(
         )
     if bound is not None and (decision != "ddm" or sz or st):
         raise ValueError(f"bound={bound!r} is a part of 'ddm' without sz and st; leave it or them out")
+    until = outliers_until(longest_outlier, p_outlier)
     told = kinds | {"p_outlier": p_outlier} | ({} if bound is None else {"bound": bound})
+    told |= {} if longest_outlier == "auto" else {"longest_outlier": longest_outlier}
     recipe = (*model.recipe, ("with_decision", tuple(({"decision": decision} | told).items()))) if model.recipe else ()
     scale = WEIGHT if decision == "ddm" else RACING_WEIGHT
     name, rule, taken, changes = _rule(model, decision, bound, p_outlier)
@@ -188,6 +224,7 @@ def with_decision(
         responses=((model.responses[0], "rt"), *model.responses[1:]),
         seconds=("rt",),
         share=False,
+        longest_outlier=until,
         doc=f"{model.doc}, decided by {'diffusion' if decision == 'ddm' else 'a race'}",
         recipe=recipe,
         **changes,

@@ -34,7 +34,7 @@ def redesigned(
     """A model with a design, made again: of another model of a block, or with more effects held or tied."""
     design = model.design
     assert design is not None
-    told: dict[str, Any] = dict(arguments_of(model)) | {"typical": (), "reward_range": None}
+    told: dict[str, Any] = dict(arguments_of(model)) | {"typical": (), "reward_range": None, "longest_outlier": None}
     told["held"] = tuple((dict(design.held) | {name: float(v) for name, v in (held or {}).items()}).items())
     told["tied"] = tuple((dict(design.tied) | dict(tied or {})).items())
     return designed(base or design.base, **told)

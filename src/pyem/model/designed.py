@@ -54,6 +54,7 @@ def designed(
     inputs: Sequence[str] = (),
     reward_range: Any = None,
     typical: Sequence[tuple[float, float]] = (),
+    longest_outlier: Any = None,
     held: Sequence[tuple[str, float]] = (),
     tied: Sequence[tuple[str, str]] = (),
 ) -> Model:
@@ -71,8 +72,9 @@ def designed(
         Names of columns that are factors, each with its levels.
     inputs
         Further columns that a trial needs in order to count.
-    reward_range, typical
-        What a fit took from its data: the range of outcomes, and mean and sd of a typical population of each parameter.
+    reward_range, typical, longest_outlier
+        What a fit took from its data: the range of outcomes, mean and sd of a typical population of each parameter, and how
+        late outliers come.
     held, tied
         Values of the design that are not estimated: ``(name, natural value)``, and ``(name, name of the one that it equals)``.
 
@@ -82,7 +84,7 @@ def designed(
         If a model without trials has effects by trial, a parameter cannot have any, or what is held or tied is not there.
     """
     found = tuple(Effect(*effect) for effect in effects)
-    model = _on_scale(model, reward_range, typical)
+    model = _on_scale(model, reward_range, typical, longest_outlier)
     of_trial = [effect for effect in found if effect.level == "trial"]
     if of_trial and model.log_likelihood is not None:
         raise ValueError(
@@ -169,14 +171,15 @@ def _unconstrained(parameter: Parameter, value: float) -> float:
         return float(np.clip(np.asarray(parameter.transform.inv(np.asarray(value, float))), -FAR, FAR))
 
 
-def _on_scale(model: Model, reward_range: Any, typical: Sequence[tuple[float, float]]) -> Model:
+def _on_scale(model: Model, reward_range: Any, typical: Sequence[tuple[float, float]], longest: Any) -> Model:
     """A model with what a fit takes from its data."""
     parameters = model.parameters
     if typical:
         pairs = zip(parameters, typical, strict=True)
         parameters = tuple(dataclasses.replace(one, mean=mean, sd=sd) for one, (mean, sd) in pairs)
     span = model.reward_range if reward_range is None else reward_range
-    return dataclasses.replace(model, parameters=parameters, reward_range=span)
+    last = model.longest_outlier if longest is None else longest
+    return dataclasses.replace(model, parameters=parameters, reward_range=span, longest_outlier=last)
 
 
 def arguments_of(model: Model) -> tuple[tuple[str, Any], ...]:
@@ -187,7 +190,8 @@ def arguments_of(model: Model) -> tuple[tuple[str, Any], ...]:
     typical = tuple((one.mean, one.sd) for one in base.parameters) if base.autoscale is not None else ()
     told = {"formulas": design.formulas, "effects": effects, "levels": design.levels, "inputs": design.inputs}
     # Files of designs without have no word of these.
-    told |= {name: value for name, value in (("held", design.held), ("tied", design.tied)) if value}
+    more = ("longest_outlier", base.longest_outlier), ("held", design.held), ("tied", design.tied)
+    told |= {name: value for name, value in more if value}
     return tuple((told | {"reward_range": base.reward_range, "typical": typical}).items())
 
 

@@ -12,8 +12,9 @@ import numpy as np
 from jax import Array
 
 from pyem.model.design import BlockDesign, Slope
-from pyem.model.parameter import Parameter
+from pyem.model.parameter import Parameter, placed
 from pyem.model.record import Record
+from pyem.model.times.outliers import LONGEST
 from pyem.model.transform import Transform
 
 RESERVED = ("responded", "learn", "seen", "counted")
@@ -84,6 +85,8 @@ class Model:
         Lowest and highest outcome, which the functions find as ``p.reward_low`` and ``p.reward_high``; ``"auto"``: fits take it
         from the data, ``"auto_zero"``: from 0 to the largest size of an outcome where 0 is among them. Until then, 0 and 1.
         None: the functions do not ask for it.
+    longest_outlier
+        Seconds up to which outliers come, ``p.longest_outlier``; ``"auto"``: as late as the latest response of the data.
     autoscale
         Gives the typical population of these parameters on the scale of data; see `pyem.engine.scale`.
     standard
@@ -134,6 +137,7 @@ class Model:
     optional: tuple[str, ...] = ()
     share: bool = False
     reward_range: tuple[float, float] | Literal["auto", "auto_zero"] | None = None
+    longest_outlier: float | Literal["auto"] | None = None
     autoscale: Callable[..., Any] | None = None
     standard: tuple[bool, ...] = ()
     task: Any = None
@@ -264,6 +268,13 @@ class Model:
         """Lowest and highest outcome; 0 and 1 until data tell."""
         return self.reward_range if isinstance(self.reward_range, tuple) else (0.0, 1.0)
 
+    @property
+    def told(self) -> tuple[tuple[str, Any], ...]:
+        """Numbers by name that the functions find among the parameters: what is held, and what data tell."""
+        ends = () if self.reward_range is None else zip(("reward_low", "reward_high"), self.range, strict=True)
+        longest = LONGEST if self.longest_outlier == "auto" else self.longest_outlier
+        return (*self.fixed, *ends, *(() if longest is None else (("longest_outlier", longest),)))
+
     def in_units(self, x: Any) -> Any:
         """Unconstrained values in the units of the parameters, from those of a `standard` model; the first axis is theirs."""
         if not self.standard:
@@ -291,15 +302,14 @@ class Model:
         for slope in self.slopes:
             # A trial's value is made of it on the unconstrained scale, see `pyem.model.design.on_trial`.
             values[slope.key] = jnp.stack([x[row] for row in slope.rows])
-        ends = () if self.reward_range is None else zip(("reward_low", "reward_high"), self.range, strict=True)
-        values |= {name: jnp.full(x.shape[1:], value, x.dtype) for name, value in (*self.fixed, *ends)}
+        values |= {name: jnp.full(x.shape[1:], value, x.dtype) for name, value in self.told}
         # The newest first: what a parameter is tied to may have been tied itself later on.
         for name, source in reversed(self.tied):
             values[name] = values[source]
         return Record(**values)
 
     def split_values(self) -> tuple[Model, tuple[Any, ...]]:
-        """The model without the values of its fixed parameters, its range of rewards and its typical population, and these.
+        """The model without the values of its fixed parameters, what data tell and its typical population, and these.
 
         What is compiled for it serves all values; `join_values` puts them back. The likelihood depends on the typical
         population of a `standard` model only.
@@ -311,9 +321,8 @@ class Model:
         >>> one == other, one.split_values()[0] == other.split_values()[0], one.split_values()[1]
         (False, True, (0.1, 0.0, 1.0))
         """
-        ends = () if self.reward_range is None else self.range
         typical = (*self._each("mean"), *self._each("sd")) if self.standard else ()
-        values = (*(value for _, value in self.fixed), *ends, *typical)
+        values = (*(value for _, value in self.told), *typical)
         name = self.name
         for parameter, value in self.fixed:
             # As `fix` wrote it; numbers that JAX traces are those of `join_values`, and in no name.
@@ -322,17 +331,20 @@ class Model:
         without = tuple((parameter, 0.0) for parameter, _ in self.fixed)
         parameters = tuple(dataclasses.replace(parameter, mean=0.0, sd=1.0) for parameter in self.parameters)
         span = None if self.reward_range is None else (0.0, 1.0)
-        bare = dataclasses.replace(self, name=name, fixed=without, parameters=parameters, reward_range=span, recipe=())
+        told: Any = {"reward_range": span, "longest_outlier": None if self.longest_outlier is None else LONGEST}
+        bare = dataclasses.replace(self, name=name, fixed=without, parameters=parameters, recipe=(), **told)
         return (bare if self.design is None else dataclasses.replace(bare, design=self.design.without_values())), values
 
     def join_values(self, values: Any) -> Model:
         """The model with these values: the inverse of `split_values`."""
-        n = len(self.fixed)
-        fixed = tuple((name, value) for (name, _), value in zip(self.fixed, values[:n], strict=True))
-        span = None if self.reward_range is None else (values[n], values[n + 1])
+        left = iter(values)
+        fixed = tuple((name, next(left)) for name, _ in self.fixed)
+        span = None if self.reward_range is None else (next(left), next(left))
+        last = None if self.longest_outlier is None else next(left)
         whole = self.design and self.design.with_values(values)
-        joined = dataclasses.replace(self, fixed=fixed, reward_range=span, design=whole)
-        return _with_typical(joined, values[-2 * self.n_params :]) if self.standard else joined
+        people = placed(self.parameters, values[-2 * self.n_params :]) if self.standard else self.parameters
+        told: Any = {"reward_range": span, "longest_outlier": last}
+        return dataclasses.replace(self, fixed=fixed, design=whole, parameters=people, **told)
 
     def natural(self, x: np.ndarray) -> np.ndarray:
         """Natural from unconstrained values; the last axis is the parameter."""
@@ -386,14 +398,3 @@ class Model:
                 out[block] = np.asarray(apply(parameter.transform, x[block]))
                 start = block.stop
         return np.moveaxis(out, 0, -1)
-
-
-def _with_typical(model: Model, values: Any) -> Model:
-    """The model with another typical population: its means, then its sds."""
-    means, sds = values[: model.n_params], values[model.n_params :]
-    parameters, start = [], 0
-    for parameter in model.parameters:
-        stop = start + len(parameter.names)
-        parameters.append(dataclasses.replace(parameter, mean=tuple(means[start:stop]), sd=tuple(sds[start:stop])))
-        start = stop
-    return dataclasses.replace(model, parameters=tuple(parameters))

@@ -14,7 +14,7 @@ from pyem.model.parameter import Parameter
 from pyem.model.record import Record
 from pyem.model.times.collapsing import Collapsing
 from pyem.model.times.moving_bounds import Moving, solved
-from pyem.model.times.outliers import WithOutliers
+from pyem.model.times.outliers import with_share
 from pyem.model.transform import Interval
 
 SOLUTION, LEARNED = "_bounds", "value"
@@ -117,9 +117,7 @@ class MovingDiffusion:
         """The distribution at drift `v`, in the state of a block."""
         bound = functools.partial(self.bound.function, p)
         dist = Collapsing(v, p.a, p.z, p.t, bound, Moving(*state[SOLUTION]), p.get("sv"))
-        if self.p_outlier == 0:
-            return dist
-        return WithOutliers(dist, p.p_outlier if self.p_outlier == "free" else self.p_outlier)
+        return with_share(dist, p, self.p_outlier)
 
 
 def once_a_block(parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:

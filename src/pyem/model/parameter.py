@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from pyem.model.transform import OneOf, Real, Transform
 
@@ -70,3 +72,20 @@ class Parameter:
     def names(self) -> tuple[str, ...]:
         """One name for each value."""
         return (self.name,) if self.size is None else tuple(f"{self.name}{k}" for k in range(self.size))
+
+
+def placed(parameters: Sequence[Parameter], values: Sequence[Any]) -> tuple[Parameter, ...]:
+    """The parameters in another typical population: the means of all values, then the sds.
+
+    Examples
+    --------
+    >>> placed([Parameter("alpha")], [1.0, 0.5])[0].sd
+    (0.5,)
+    """
+    sizes = [len(parameter.names) for parameter in parameters]
+    starts = [sum(sizes[:k]) for k in range(len(sizes))]
+    means, sds = values[: sum(sizes)], values[sum(sizes) :]
+    return tuple(
+        dataclasses.replace(one, mean=tuple(means[start : start + n]), sd=tuple(sds[start : start + n]))
+        for one, start, n in zip(parameters, starts, sizes, strict=True)
+    )

@@ -16,7 +16,7 @@ from pyem.model.record import Record
 from pyem.model.times.deadline import Deadline
 from pyem.model.times.lba import LBA
 from pyem.model.times.lnr import LNR
-from pyem.model.times.outliers import WithOutliers
+from pyem.model.times.outliers import with_share
 from pyem.model.times.race import Race, Racers
 from pyem.model.times.rdm import RDM
 from pyem.model.transform import Positive, Real
@@ -95,9 +95,7 @@ class Racing:
         dist: Any = Race(RACERS[self.kind](p, drive), p.t)
         if self.deadline is not None:
             dist = Deadline(dist, self.deadline)
-        if self.p_outlier == 0:
-            return dist
-        return WithOutliers(dist, p.p_outlier if self.p_outlier == "free" else self.p_outlier)
+        return with_share(dist, p, self.p_outlier)
 
 
 BASES: dict[Kind, Parameter] = {

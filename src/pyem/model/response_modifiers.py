@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from pyem.model.decision import longest_outlier
 from pyem.model.derivation import Either, derived, redesigned
 from pyem.model.distribution import Categorical, log_probs
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
-from pyem.model.times.outliers import WithOutliers
+from pyem.model.times.outliers import mixed
 from pyem.model.transform import Interval, Real
 
 
@@ -23,7 +24,7 @@ def with_lapse(model: Either, response: str | None = None) -> Either:
     """The same model, except that with probability ``lapse`` the subject picks an option at random.
 
     An option whose logit is minus infinity is not on offer: it is not picked at random either. Of a choice with a response time
-    the time is then any up to ten seconds, see `pyem.model.times.outliers.WithOutliers`.
+    the time is then any up to the latest response of the data or the model's deadline, as for `p_outlier` of `pyem.models.get`.
 
     Parameters
     ----------
@@ -53,7 +54,8 @@ def with_lapse(model: Either, response: str | None = None) -> Either:
     name = _response(model, "with_lapse", response)
     lapse = Parameter(_named(model, "lapse", name), Interval(0, 1), "probability of a random response", mean=-3.0)
     if model.joint:
-        return _modified(model, "with_lapse", response, lapse, policy=_Contaminated(model.policy, lapse.name, name))
+        lapsing = _Contaminated(model.policy, lapse.name, name)
+        return _modified(model, "with_lapse", response, lapse, policy=lapsing, longest_outlier=longest_outlier(model))
     return _modified(model, "with_lapse", response, lapse, policy=_Policy(model.policy, _Lapse(lapse.name), name))
 
 
@@ -158,8 +160,8 @@ class _Contaminated:
 
     def __call__(self, p: Record, state: Any, trial: Record) -> Any:
         plans = self.base(p, state, trial)  # type: ignore[misc]
-        mixed = lambda dist: WithOutliers(dist, p[self.parameter])  # noqa: E731
-        return plans | {self.response: mixed(plans[self.response])} if isinstance(plans, dict) else mixed(plans)
+        lapsing = lambda dist: mixed(dist, p[self.parameter], p.longest_outlier)  # noqa: E731
+        return plans | {self.response: lapsing(plans[self.response])} if isinstance(plans, dict) else lapsing(plans)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Literal
 
-from pyem.model.decision import Coding, extras
+from pyem.model.decision import Coding, extras, outliers_until
 from pyem.model.model import Model
 from pyem.model.racing import Kind, Racing
 from pyem.models.response_times import require_deadline
@@ -23,7 +23,12 @@ DOCS: dict[Kind, tuple[str, str]] = {
 
 
 def _race(
-    kind: Kind, options: int, coding: Coding, p_outlier: float | Literal["free"], deadline: float | None
+    kind: Kind,
+    options: int,
+    coding: Coding,
+    p_outlier: float | Literal["free"],
+    longest_outlier: float | Literal["auto"],
+    deadline: float | None,
 ) -> Model:
     if coding not in ("response", "stimulus"):
         raise ValueError(f"coding={coding!r}; choose 'response' or 'stimulus'")
@@ -43,6 +48,7 @@ def _race(
         inputs=("stimulus",) if by_stimulus else (),
         input_codes=(("stimulus", options),) if by_stimulus else (),
         seconds=("rt",),
+        longest_outlier=outliers_until(longest_outlier, p_outlier, deadline),
         task=Decisions(options if by_stimulus else 0, shown),
         doc=doc,
         reference=reference,
@@ -55,6 +61,7 @@ def lba(
     *,
     coding: Coding = "response",
     p_outlier: float | Literal["free"] = 0.0,
+    longest_outlier: float | Literal["auto"] = "auto",
     deadline: float | None = None,
 ) -> Model:
     """Linear ballistic accumulators: the first of several straight lines, one for each option, that reaches its threshold.
@@ -69,8 +76,8 @@ def lba(
     coding
         ``"response"``: each option has a drift of its own; coded by accuracy, option 1 is correct. ``"stimulus"``: a column
         ``stimulus`` says which option is right; `v1` is the drift of the right one, `v0` that of all others.
-    p_outlier
-        Probability of an outlier, which is any response at any time up to ten seconds; ``"free"``: it is estimated.
+    p_outlier, longest_outlier
+        Probability of an outlier, and the seconds up to which it comes; see `pyem.models.response_times.ddm`.
     deadline
         Seconds by which a response had to be made; one more option is that it was not.
 
@@ -84,7 +91,7 @@ def lba(
     >>> lba().names, lba().columns
     (('v0', 'v1', 'B', 'A', 't'), ('choice', 'rt'))
     """
-    return _race("lba", options, coding, p_outlier, deadline)
+    return _race("lba", options, coding, p_outlier, longest_outlier, deadline)
 
 
 @functools.lru_cache
@@ -93,6 +100,7 @@ def rdm(
     *,
     coding: Coding = "response",
     p_outlier: float | Literal["free"] = 0.0,
+    longest_outlier: float | Literal["auto"] = "auto",
     deadline: float | None = None,
 ) -> Model:
     """The racing diffusion model: the first of several noisy processes, one for each option, that reaches its threshold.
@@ -102,7 +110,7 @@ def rdm(
 
     Parameters
     ----------
-    options, coding, p_outlier, deadline
+    options, coding, p_outlier, longest_outlier, deadline
         See `lba`.
 
     References
@@ -116,7 +124,7 @@ def rdm(
     >>> rdm(3).names
     ('v0', 'v1', 'v2', 'B', 'A', 't')
     """
-    return _race("rdm", options, coding, p_outlier, deadline)
+    return _race("rdm", options, coding, p_outlier, longest_outlier, deadline)
 
 
 @functools.lru_cache
@@ -125,6 +133,7 @@ def lnr(
     *,
     coding: Coding = "response",
     p_outlier: float | Literal["free"] = 0.0,
+    longest_outlier: float | Literal["auto"] = "auto",
     deadline: float | None = None,
 ) -> Model:
     """The log-normal race: the first of several log-normal times, one for each option.
@@ -133,7 +142,7 @@ def lnr(
 
     Parameters
     ----------
-    options, coding, p_outlier, deadline
+    options, coding, p_outlier, longest_outlier, deadline
         See `lba`.
 
     References
@@ -147,7 +156,7 @@ def lnr(
     >>> lnr(coding="stimulus").names
     ('m0', 'm1', 's', 't')
     """
-    return _race("lnr", options, coding, p_outlier, deadline)
+    return _race("lnr", options, coding, p_outlier, longest_outlier, deadline)
 
 
 MODELS: dict[str, Callable[..., Model]] = {"lba": lba, "rdm": rdm, "lnr": lnr}

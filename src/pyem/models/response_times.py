@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pyem.model.decision import A, Coding, Diffusion, T, V, Z, extras
+from pyem.model.decision import A, Coding, Diffusion, T, V, Z, extras, outliers_until
 from pyem.model.model import Model
 from pyem.model.moving import MovingBound, MovingDiffusion, MovingStart, moving_bound, once_a_block
 from pyem.model.parameter import Parameter
@@ -36,6 +36,7 @@ def ddm(
     sz: bool = False,
     st: bool = False,
     p_outlier: float | Literal["free"] = 0.0,
+    longest_outlier: float | Literal["auto"] = "auto",
     deadline: float | None = None,
     bound: Literal["angle", "exponential"] | MovingBound | None = None,
 ) -> Model:
@@ -51,7 +52,10 @@ def ddm(
     sv, sz, st
         Whether drift, start and non-decision time vary between trials; see `pyem.Wiener`.
     p_outlier
-        Probability of an outlier, which is any response at any time up to ten seconds; ``"free"``: it is estimated.
+        Probability of an outlier, which is any response at any time up to `longest_outlier`; ``"free"``: it is estimated.
+    longest_outlier
+        Seconds up to which outliers come, everybody's; ``"auto"``: up to the deadline, if there is one, and else as late as the
+        latest response of the data that the model is fitted to (10 seconds where there are none, as in a simulation).
     deadline
         Seconds by which a response had to be made. A response that was not is option 2, whose ``rt`` is not looked at; trials
         with a missing ``choice`` are left out of the likelihood.
@@ -81,7 +85,7 @@ def ddm(
         raise ValueError(f"coding={coding!r}; choose 'response' or 'stimulus'")
     require_deadline(deadline)
     if bound is not None:
-        return _moving(coding, bound, sv, p_outlier, sz or st or deadline is not None)
+        return _moving(coding, bound, sv, (p_outlier, longest_outlier), sz or st or deadline is not None)
     by_stimulus, options = coding == "stimulus", 2 if deadline is None else 3
     return Model(
         "ddm_stimulus" if by_stimulus else "ddm",
@@ -92,6 +96,7 @@ def ddm(
         inputs=("stimulus",) if by_stimulus else (),
         input_codes=(("stimulus", 2),) if by_stimulus else (),
         seconds=("rt",),
+        longest_outlier=outliers_until(longest_outlier, p_outlier, deadline),
         task=Decisions(2 if by_stimulus else 0, options),
         doc="Diffusion decision model of choices and response times"
         + (", towards the right one" if by_stimulus else ""),
@@ -99,14 +104,13 @@ def ddm(
     )
 
 
-def _moving(
-    coding: Coding, bound: str | MovingBound, sv: bool, p_outlier: float | Literal["free"], more: bool
-) -> Model:
+def _moving(coding: Coding, bound: str | MovingBound, sv: bool, outliers: tuple[Any, Any], more: bool) -> Model:
     """The model with bounds that move."""
     moving = moving_bound(bound)
     if more:
         raise ValueError("sz, st and deadline are for bounds that stay where they are; leave them or bound= out")
-    plain = ddm(coding, sv=sv, p_outlier=p_outlier)
+    p_outlier, longest = outliers
+    plain = ddm(coding, sv=sv, p_outlier=p_outlier, longest_outlier=longest)
     return dataclasses.replace(
         plain,
         name=f"{plain.name}_{moving.name}",
@@ -126,6 +130,7 @@ def ddm_gonogo(
     sz: bool = False,
     st: bool = False,
     p_outlier: float | Literal["free"] = 0.0,
+    longest_outlier: float | Literal["auto"] = "auto",
 ) -> Model:
     """The diffusion decision model of go/no-go: go is the upper bound in time, no-go everything else.
 
@@ -135,8 +140,8 @@ def ddm_gonogo(
     ----------
     deadline
         Seconds by which a response has to be made.
-    sv, sz, st, p_outlier
-        See `ddm`.
+    sv, sz, st, p_outlier, longest_outlier
+        See `ddm`. No-go is one of the two responses of an outlier.
 
     References
     ----------
@@ -156,6 +161,7 @@ def ddm_gonogo(
         options=2,
         responses=(("choice", "rt"),),
         seconds=("rt",),
+        longest_outlier=outliers_until(longest_outlier, p_outlier, deadline),
         task=Decisions(),
         doc="Diffusion decision model of go/no-go, where only go has a time",
         reference=GOMEZ,

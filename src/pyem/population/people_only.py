@@ -11,7 +11,7 @@ from pyem.population.posterior import Moments
 
 
 def people_only(population: Population) -> Population:
-    """The group of what people differ in only; itself if that is everything."""
+    """The group of what people differ in only, without a prior; itself if that is everything."""
     random = population.random
     if random.all():
         return population
@@ -19,7 +19,7 @@ def people_only(population: Population) -> Population:
     columns = {name: getattr(population, name)[:, random] for name in ("free", "coef", "weight")}
     unit = None if population.unit is None else population.unit[random]
     square = {"cov": population.cov[own], "pattern": population.estimated[own], "held": population.given_sd[random]}
-    return dataclasses.replace(population, unit=unit, **columns, **square)
+    return dataclasses.replace(population, unit=unit, hyper=None, **columns, **square)
 
 
 def moments_only(moments: Moments, random: np.ndarray) -> Moments:

@@ -5,19 +5,45 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from pyem.population import mstep
 from pyem.population.edges import determined
 from pyem.population.group import Group
-from pyem.population.posterior import GaussianPrior, Laplace
+from pyem.population.patterns import covariance_pattern, design_of, lower_entries
+from pyem.population.posterior import Found, GaussianPrior, Laplace
 
 MIN_SD = 1e-4
 """Group standard deviations do not fall below this: at zero the curvature of the prior would be infinite."""
 COMMON_SD = 1e-6
 """What stands for the sd of a common parameter where a search needs a regular prior: nobody is farther from the rest."""
+
+
+class Slopes(NamedTuple):
+    """A log-density as a function of a group's `roots`: value, gradient (G,) and Hessian (G, G)."""
+
+    value: float
+    grad: np.ndarray
+    hess: np.ndarray
+
+
+class GroupDensity(Protocol):
+    """A prior of a group's parameters; see `pyem.population.hyper`."""
+
+    def slopes(self, population: Population) -> Slopes:
+        """The log-density of the group, and its derivatives."""
+        ...
+
+    def update(self, population: Population, score: Callable[[Population], np.ndarray]) -> Population:
+        """The M-step with the prior, from where it ends without; `score` is the gradient of what that maximises."""
+        ...
+
+    def reordered(self, order: np.ndarray) -> GroupDensity:
+        """The same with the parameters in another order."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +76,8 @@ class Population:
         None stands for NaN throughout.
     least
         Standard deviations, and those given the other parameters that are correlated, do not fall below this.
+    hyper
+        A prior of the group's parameters, None for none: updates then lead to the mode of their posterior.
     """
 
     group: Group
@@ -63,6 +91,7 @@ class Population:
     pattern: np.ndarray | None = None
     held: np.ndarray | None = None
     least: float = MIN_SD
+    hyper: GroupDensity | None = None
 
     @property
     def smallest(self) -> np.ndarray:
@@ -132,32 +161,27 @@ class Population:
             return np.zeros(x.shape[:-1])
         return self.group.log_prob(x[..., random], self.mean[:, random], self.cov[np.ix_(random, random)])
 
-    def update(self, laplace: Laplace) -> Population:
-        """The M-step: the population that maximises the expected log-density of the subjects' parameters."""
-        use = laplace.usable
-        if not use.any():
+    def update(self, found: Found) -> Population:
+        """The M-step: the population that maximises the expected log-density of the subjects' parameters, and of its prior."""
+        moved = self
+        if self.group.family != "gaussian":
+            moved = dataclasses.replace(self, weight=found.rows(mstep.reweighted, self))
+        sums = found.total(mstep.sums, moved)
+        if not sums.n:
             return self
-        weight = np.ones_like(self.weight)
-        weight[use] = self.weights(laplace)[use]
-        mean, var = laplace.mode[use], laplace.cov[use]
-        design, w = self.design[use], weight[use]
-        coef = self._regress(design, mean, w)
-        root = np.sqrt(w)
-        gap = root * (mean - design @ coef)
-        scatter = (gap.T @ gap + np.einsum("sp,sq,spq->pq", root, root, var)) / max(len(mean) - self.penalty, 1.0)
-        return dataclasses.replace(self, coef=coef, cov=self.floored(scatter), weight=weight)
+        coef, scatter = mstep.maximised(moved, sums)
+        cov = self.floored(scatter / max(float(sums.n) - self.penalty, 1.0))
+        likeliest = dataclasses.replace(moved, coef=coef, cov=cov)
+        if self.hyper is None:
+            return likeliest
+        return self.hyper.update(likeliest, lambda population: mstep.score(population, moved.coef, sums))
 
-    def uninformed(self, laplace: Laplace, scale: np.ndarray) -> np.ndarray:
+    def uninformed(self, found: Found, scale: np.ndarray) -> np.ndarray:
         """(P,): parameters of which the people's data tell the mean of the group less exactly than `scale` (P,).
 
         The standard error of the mean is compared, as it would be if everything else were known and people did not differ.
         """
-        use = laplace.usable
-        told = np.zeros(len(scale))
-        if use.any():
-            own = np.diagonal(np.linalg.pinv(laplace.cov[use], hermitian=True), axis1=1, axis2=2)
-            told = (own - self.weight[use] * np.diag(self.precision)).sum(0)
-        return self.random & (told * np.square(scale) < 1)
+        return self.random & (found.total(mstep.told, self) * np.square(scale) < 1)
 
     def weights(self, laplace: Laplace) -> np.ndarray:
         """(S, P): weights of the scale mixture, given the subjects' posteriors."""
@@ -170,26 +194,12 @@ class Population:
         spread = np.einsum("ip,spq,iq->si", white, laplace.cov, white)
         return self.group.weights(z**2 + spread)
 
-    def _regress(self, design: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Generalised least squares of every parameter on its own columns."""
-        precision, root = self.precision, np.sqrt(weight)
-        k, p = self.free.shape
-        if k == 1 and self.group.family == "gaussian":
-            return target.mean(0, keepdims=True)
-        scaled = (design[:, :, None] * root[:, None]).reshape(len(design), k * p)
-        normal = (scaled.T @ scaled).reshape(k, p, k, p) * precision[:, None]
-        right = (scaled.reshape(-1, k, p) * ((root * target) @ precision)[:, None]).sum(0)
-        keep = self.free.ravel()
-        solved = np.zeros(k * p)
-        solved[keep] = np.linalg.solve(normal.reshape(k * p, k * p)[np.ix_(keep, keep)], right.ravel()[keep])
-        return solved.reshape(k, p)
-
     # -- as a vector, for acceleration and standard errors ----------------------------------------------------------------
 
     @property
     def lower(self) -> Any:
         """Row and column of each free entry of the covariance's Cholesky factor."""
-        return _lower(len(self.cov), self.estimated.tobytes())
+        return lower_entries(len(self.cov), self.estimated.tobytes())
 
     @property
     def vector(self) -> np.ndarray:
@@ -252,7 +262,8 @@ class Population:
         square = np.ix_(order, order)
         unit = None if self.unit is None else self.unit[order]
         kept = {"pattern": self.estimated[square], "held": self.given_sd[order], "unit": unit}
-        return dataclasses.replace(self, cov=self.cov[square], **columns, **kept)
+        hyper = None if self.hyper is None else self.hyper.reordered(order)
+        return dataclasses.replace(self, cov=self.cov[square], hyper=hyper, **columns, **kept)
 
     def _sds(self, sd: np.ndarray) -> np.ndarray:
         """Estimated standard deviations (P,), with those that are given in their place."""
@@ -272,7 +283,7 @@ class Population:
         return out
 
     def score(self, laplace: Laplace) -> np.ndarray:
-        """Gradient of the expected complete-data log-density by `vector`, given the subjects' posteriors."""
+        """Gradient of the expected complete-data log-density, and of the prior, by `vector`, given the subjects' posteriors."""
         use = laplace.usable
         root = np.sqrt(self.weights(laplace)[use])
         design = self.design[use]
@@ -283,7 +294,8 @@ class Population:
         by_chol = (precision @ scatter @ precision - len(gap) * precision) @ chol
         diagonal = np.diag_indices_from(chol)
         by_chol[diagonal] = by_chol[diagonal] * chol[diagonal] + self.penalty
-        return np.concatenate([by_coef[self.free], by_chol[self.lower]])
+        score = np.concatenate([by_coef[self.free], by_chol[self.lower]])
+        return score if self.hyper is None else score + self.root_slope * self.hyper.slopes(self).grad
 
 
 def populate(
@@ -302,99 +314,10 @@ def populate(
     ValueError
         If a covariate is unknown, constant or collinear with others, or shifts an unknown parameter.
     """
-    design, free = _design(group, list(names), covariates, n_subjects)
+    design, free = design_of(group, list(names), covariates, n_subjects)
     coef = np.zeros((design.shape[1], len(names)))
     coef[0] = np.where(free[0], mean, 0.0)
     pattern, held = covariance_pattern(group, names)
     weight = np.ones((n_subjects, len(names)))
     start = Population(group, design, free, coef, np.eye(len(names)), weight, pattern=pattern, held=held)
     return dataclasses.replace(start, cov=start.floored(np.diag(np.asarray(sd, float) ** 2)))
-
-
-def covariance_pattern(group: Group, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Which entries of the covariance a group estimates, (P, P), and the sds that are given, (P,); see `Population`.
-
-    Raises
-    ------
-    ValueError
-        If the group names a parameter that there is not.
-
-    Examples
-    --------
-    >>> covariance_pattern(Group(common="t"), ["v", "t"])[1].tolist()
-    [nan, 0.0]
-    """
-    index = {name: k for k, name in enumerate(names)}
-    blocks = () if isinstance(group.covariance, str) else group.covariance
-    asked = {"common": group.common, "sd": [name for name, _ in group.sd], "covariance": sum(blocks, ())}
-    for word, wanted in asked.items():
-        if unknown := [name for name in wanted if name not in index]:
-            raise ValueError(f"{word} names {', '.join(map(repr, unknown))}, but the parameters are {', '.join(names)}")
-    pattern = np.full((len(names), len(names)), group.covariance == "full") | np.eye(len(names), dtype=bool)
-    for block in blocks:
-        places = [index[name] for name in block]
-        pattern[np.ix_(places, places)] = True
-    held = np.full(len(names), np.nan)
-    for name, value in (*((name, 0.0) for name in group.common), *group.sd):
-        held[index[name]] = value
-    estimated = np.isnan(held)
-    return pattern & estimated[:, None] & estimated, held
-
-
-def correlated_blocks(estimated: np.ndarray) -> tuple[tuple[int, ...], ...]:
-    """Places of the parameters of each block of correlated ones, from which entries of a covariance are estimated, (P, P).
-
-    Examples
-    --------
-    >>> correlated_blocks(np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]], bool))
-    ((0, 2),)
-    """
-    blocks = {tuple(map(int, np.flatnonzero(row))) for row in estimated}
-    return tuple(sorted(block for block in blocks if len(block) > 1))
-
-
-def _design(
-    group: Group, names: list[str], covariates: Mapping[str, np.ndarray], n_subjects: int
-) -> tuple[np.ndarray, np.ndarray]:
-    columns, free = [np.ones(n_subjects)], [np.array([name not in group.without_mean for name in names])]
-    for name, on in group.covariates:
-        if name not in covariates:
-            raise ValueError(
-                f"there is no covariate {name!r} in the data (it has {', '.join(covariates) or 'none'}); "
-                f"pass covariates=[{name!r}] when making the Dataset"
-            )
-        unknown = [parameter for parameter in on if parameter not in names]
-        if unknown:
-            raise ValueError(f"covariate {name!r} is to shift {unknown}, but the model has {', '.join(names)}")
-        values = np.asarray(covariates[name], float)
-        if np.ptp(values) == 0:
-            raise ValueError(
-                f"covariate {name!r} is {values[0]:g} for every subject; a constant has no effect, remove it"
-            )
-        columns.append(values - values.mean() if group.centred else values)
-        free.append(np.array([not on or parameter in on for parameter in names]))
-    design = np.stack(columns, axis=1)
-    if not (group.covariates and group.centred):
-        # What is given as it is was looked at where it was made.
-        return design, np.stack(free)
-    if n_subjects < design.shape[1] + 1:
-        raise ValueError(
-            f"{n_subjects} subjects are too few for the effects of {design.shape[1] - 1} covariates: at least "
-            f"{design.shape[1] + 1} are needed; leave covariates out"
-        )
-    _, sizes, directions = np.linalg.svd(design / np.sqrt((design**2).mean(0)), full_matrices=False)
-    if sizes[-1] < 1e-8 * math.sqrt(n_subjects):
-        involved = [
-            name for (name, _), part in zip(group.covariates, directions[-1, 1:], strict=True) if abs(part) > 1e-6
-        ]
-        raise ValueError(
-            f"covariates {', '.join(map(repr, involved))} are collinear for these {n_subjects} subjects: one is a linear "
-            "combination of the others, so that their effects cannot be told apart; remove one"
-        )
-    return design, np.stack(free)
-
-
-@functools.lru_cache(maxsize=256)
-def _lower(size: int, estimated: bytes) -> Any:
-    """Row and column of the entries of a triangle; asked for many times in each iteration."""
-    return np.nonzero(np.tril(np.frombuffer(estimated, bool).reshape(size, size)))

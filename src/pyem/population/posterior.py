@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 
 class GaussianPrior(NamedTuple):
@@ -49,6 +51,23 @@ class Laplace(NamedTuple):
     def derivatives(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Gradient (S, P) and Hessian (S, P, P) of the log-likelihood at the mode, where the E-step knows them."""
         return None
+
+    @property
+    def n_usable(self) -> int:
+        """How many subjects inform the group."""
+        return int(self.usable.sum())
+
+    def total(self, function: Callable[[Any, Laplace], T], population: Any) -> T:
+        """Of a function of a population and of its people, which sums over them, the sum."""
+        return function(population, self)
+
+    def rows(self, function: Callable[[Any, Laplace], np.ndarray], population: Any) -> np.ndarray:
+        """Of a function of a population and of its people, which has a row for each of them, all rows."""
+        return function(population, self)
+
+    def whole(self) -> Laplace:
+        """Everybody's approximation."""
+        return self
 
     def reordered(self, order: np.ndarray) -> Laplace:
         """The same with the parameters in another order."""
@@ -123,6 +142,31 @@ class Moments(Laplace):
         """(S,), in nats."""
         del log_prior
         return self.log_lik
+
+
+class Found(Protocol):
+    """What an iteration of EM asks of what an E-step found, wherever people's approximations are."""
+
+    @property
+    def n_usable(self) -> int:
+        """How many subjects inform the group."""
+        ...
+
+    def total(self, function: Callable[[Any, Laplace], T], population: Any) -> T:
+        """Of a function of a population and of its people, which sums over them, the sum."""
+        ...
+
+    def rows(self, function: Callable[[Any, Laplace], np.ndarray], population: Any) -> np.ndarray:
+        """Of a function of a population and of its people, which has a row for each of them, all rows."""
+        ...
+
+    def whole(self) -> Laplace:
+        """Everybody's approximation."""
+        ...
+
+    def reordered(self, order: np.ndarray) -> Found:
+        """The same with the parameters in another order."""
+        ...
 
 
 class EStep(Protocol):

@@ -12,7 +12,8 @@ from jax import Array
 
 from pyem.model.model import Model
 from pyem.population.group import Group
-from pyem.population.population import Population, correlated_blocks, covariance_pattern
+from pyem.population.patterns import correlated_blocks, covariance_pattern
+from pyem.population.population import Population
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution

@@ -9,13 +9,14 @@ from pyem import models
 from pyem.model.designed import arguments_of, designed
 from pyem.model.model import Model, Recipe
 from pyem.model.modifiers import DERIVATIONS
+from pyem.model.times.outliers import LONGEST
 from pyem.models.with_judgement import with_judgement
 from pyem.results.archive import Packer, unpack
 
 NOT_COMPARED = {"parameters", "policy", "init", "update", "log_likelihood", "task", "doc", "reference", "recipe"}
 NOT_COMPARED |= {"slopes", "design", "joint", "seconds"}
 """Parameters are compared apart; functions cannot be; the rest does not change what a fit means."""
-SCALE = {"reward_range", "autoscale", "standard"}
+SCALE = {"reward_range", "longest_outlier", "autoscale", "standard"}
 """What a fit takes from its data is kept apart, too."""
 
 
@@ -36,9 +37,10 @@ def identity(model: Model, pack: Packer) -> dict[str, Any]:
 
 
 def scale_of(model: Model) -> dict[str, Any]:
-    """What a fit takes from its data: the range of the outcomes, and each parameter's typical mean and sd."""
+    """What a fit takes from its data: the range of outcomes, how late outliers come, each parameter's typical mean and sd."""
     typical = tuple((parameter.mean, parameter.sd) for parameter in model.parameters)
-    return {"reward_range": model.reward_range, "typical": typical if model.autoscale is not None else None}
+    told = {"reward_range": model.reward_range, "typical": typical if model.autoscale is not None else None}
+    return told | ({} if model.longest_outlier is None else {"longest_outlier": model.longest_outlier})
 
 
 def on_scale(model: Model, scale: dict[str, Any] | None) -> Model:
@@ -49,8 +51,14 @@ def on_scale(model: Model, scale: dict[str, Any] | None) -> Model:
     if scale["typical"] is not None:
         pairs = zip(parameters, scale["typical"], strict=True)
         parameters = tuple(dataclasses.replace(one, mean=mean, sd=sd) for one, (mean, sd) in pairs)
-    placed = dataclasses.replace(model, reward_range=scale["reward_range"], parameters=parameters)
+    told = {"reward_range": scale["reward_range"], "longest_outlier": _longest(model, scale)}
+    placed = dataclasses.replace(model, parameters=parameters, **told)
     return model if placed == model else placed
+
+
+def _longest(model: Model, scale: dict[str, Any]) -> Any:
+    """Seconds up to which outliers come; in files of before there was a choice, ten."""
+    return scale.get("longest_outlier", LONGEST) if model.longest_outlier == "auto" else model.longest_outlier
 
 
 def _transform(transform: Any, pack: Packer) -> Any:

@@ -16,7 +16,8 @@ from pyem.model.model import Model
 from pyem.numerics.diagnostics import ess, rhat
 from pyem.numerics.rng import generator
 from pyem.population.group import Group
-from pyem.population.population import COMMON_SD, Population, covariance_pattern
+from pyem.population.patterns import covariance_pattern
+from pyem.population.population import COMMON_SD, Population
 from pyem.population.posterior import Status
 from pyem.results.diagnosis import agrees, problems, worst
 from pyem.results.draws import at_least_one

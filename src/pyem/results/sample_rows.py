@@ -9,7 +9,7 @@ import numpy as np
 
 from pyem.model.model import Model
 from pyem.population.group import Group
-from pyem.population.population import covariance_pattern
+from pyem.population.patterns import covariance_pattern
 from pyem.results.group_rows import natural_mean
 
 

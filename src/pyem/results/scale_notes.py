@@ -17,7 +17,7 @@ MOST = 6
 
 def scale_notes(fit: Fit) -> list[str]:
     """What a reader has to know about the units of a fit; empty where there is nothing to know."""
-    return [*_outcomes(fit), *_typical(fit.model)]
+    return [*_outcomes(fit), *_outliers(fit.model), *_typical(fit.model)]
 
 
 def per_unit(model: Model, values: np.ndarray) -> dict[str, np.ndarray]:
@@ -41,6 +41,12 @@ def _outcomes(fit: Fit) -> list[str]:
         f"scale: {', '.join(fit.model.outcomes)} from {low:g} to {high:g}{told}"
         + (f"; median of people per unit: {medians}" if medians else "")
     ]
+
+
+def _outliers(model: Model) -> list[str]:
+    if model.longest_outlier is None:
+        return []
+    return [f"scale: outliers are any response at any time up to {dict(model.told)['longest_outlier']:g} s"]
 
 
 def _typical(model: Model) -> list[str]:

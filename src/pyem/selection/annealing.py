@@ -22,7 +22,7 @@ WORTH = 0.5
 
 
 def annealed_evidence(
-    fit: SampleFit, *, particles: int = 200, temperatures: int = 300, moves: int = 2, repeats: int = 4, key: Any = 0
+    fit: SampleFit, *, particles: int = 200, temperatures: int = 150, moves: int = 2, repeats: int = 4, key: Any = 0
 ) -> BridgeEvidence:
     """Log marginal likelihood by annealed importance sampling: an independent check of `bridge_evidence`, and slower.
 
@@ -45,13 +45,20 @@ def annealed_evidence(
     Notes
     -----
     Particles start as draws from the prior. The likelihood is raised to powers from 0 to 1; at each of them weights are
-    updated, particles are drawn anew where few of them carry the weight (Del Moral, Doucet & Jasra, 2006), and people, and then
-    the group, move by Metropolis steps.
+    updated, particles are drawn anew where few of them carry the weight (Del Moral, Doucet & Jasra, 2006), and people, then the
+    group, then the group together with its people move by Metropolis steps (both ways of writing a hierarchy, in turns: Yu &
+    Meng, 2011).
 
     References
     ----------
     Neal, R. M. (2001). Annealed importance sampling. Statistics and Computing, 11(2), 125-139.
     https://doi.org/10.1023/A:1008923215028
+
+    Del Moral, P., Doucet, A., & Jasra, A. (2006). Sequential Monte Carlo samplers. Journal of the Royal Statistical Society:
+    Series B, 68(3), 411-436. https://doi.org/10.1111/j.1467-9868.2006.00553.x
+
+    Yu, Y., & Meng, X.-L. (2011). To center or not to center: That is not the question. Journal of Computational and Graphical
+    Statistics, 20(3), 531-570. https://doi.org/10.1198/jcgs.2011.203main
 
     Examples
     --------
@@ -175,6 +182,7 @@ def _together(fit: SampleFit, n: int, temperatures: int, moves: int, rng: np.ran
         for _ in range(moves):
             x, likelihood = _move_people(density, groups, x, likelihood, power, rng)
             v, groups = _move_group(density, v, x, rng)
+            v, groups, x, likelihood = _move_both(density, v, groups, x, likelihood, power, rng)
     return np.array([weights.evidence])
 
 
@@ -197,6 +205,42 @@ def _move_people(
     return np.where(good[..., None], tried, x), np.where(good, new, likelihood)
 
 
+def _move_both(
+    density: HierarchyDensity,
+    v: np.ndarray,
+    groups: GroupDraws,
+    x: np.ndarray,
+    likelihood: np.ndarray,
+    power: float,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, GroupDraws, np.ndarray, np.ndarray]:
+    """A Metropolis step of the group that takes its people along: they keep their places in it.
+
+    While the likelihood has little power the group's own steps are short, because its people hold it where it is.
+    """
+    tried = v + _one_or_all(v, rng) * v.std(0) * rng.choice([0.1, 0.4, 1.2]) * rng.normal(size=v.shape)
+    other, new_hyper = density.posterior.unpack(tried)
+    moved = density.placed(other, density.places(groups, x))
+    new = log_likelihoods(density.fit.model, density.fit.data, moved)
+    old_hyper = density.posterior.unpack(v)[1]
+    with np.errstate(invalid="ignore"):
+        gain = new_hyper - old_hyper + power * (new - likelihood).sum(1)
+    good = _accepted(gain, np.zeros_like(gain), rng)
+    mixed = [_chosen(good, two, one) for one, two in zip(groups[:3], other[:3], strict=True)]
+    x, likelihood = _chosen(good, moved, x), _chosen(good, new, likelihood)
+    return _chosen(good, tried, v), GroupDraws(*mixed), x, likelihood
+
+
+def _one_or_all(v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Which coordinates (n, G) of each particle move: one or so at a time, or all."""
+    return rng.random(v.shape) < rng.choice([1.0, 1.5 / v.shape[1]])
+
+
+def _chosen(good: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
+    """`new` for the particles that are `good`, `old` for the others."""
+    return np.where(good.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+
+
 def _move_group(
     density: HierarchyDensity, v: np.ndarray, x: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, GroupDraws]:
@@ -205,15 +249,9 @@ def _move_group(
     size = np.minimum(v.std(0), 1.0) / max(x.shape[1], 1) ** 0.25
     for _ in range(GROUP_MOVES):
         # One coordinate at a time or all: both keep the distribution.
-        which = rng.random(v.shape) < rng.choice([1.0, 1.5 / v.shape[1]])
-        tried = v + which * size * rng.choice([0.15, 0.5, 1.2]) * rng.normal(size=v.shape)
+        tried = v + _one_or_all(v, rng) * size * rng.choice([0.15, 0.5, 1.2]) * rng.normal(size=v.shape)
         new, other = density.log_prior(tried, x)
         good = _accepted(new, old, rng)
-        v, old = np.where(good[:, None], tried, v), np.where(good, new, old)
-        groups = GroupDraws(
-            *(
-                np.where(good.reshape(-1, *[1] * (one.ndim - 1)), two, one)
-                for one, two in zip(groups[:3], other[:3], strict=True)
-            )
-        )
+        v, old = _chosen(good, tried, v), _chosen(good, new, old)
+        groups = GroupDraws(*(_chosen(good, two, one) for one, two in zip(groups[:3], other[:3], strict=True)))
     return v, groups

@@ -75,10 +75,20 @@ class HierarchyDensity:
 
     def log_people(self, groups: GroupDraws, x: np.ndarray) -> np.ndarray:
         """Log-density (D, S) of people in their group."""
-        gap = (x - self.posterior.population.design[None] @ groups.coef) / groups.sd[:, None]
-        z = np.linalg.solve(groups.chol, np.swapaxes(gap, 1, 2))
+        z = np.swapaxes(self.places(groups, x), 1, 2)
         scale = np.log(groups.sd).sum(1) + np.log(np.diagonal(groups.chol, axis1=1, axis2=2)).sum(1)
         return np.asarray(self.posterior.spec.group.standard_log_prob(np.moveaxis(z, 1, 0))) - scale[:, None]
+
+    def places(self, groups: GroupDraws, x: np.ndarray) -> np.ndarray:
+        """Where people (D, S, P) are in their group: what would be independent standard numbers."""
+        gap = (x - self.posterior.population.design[None] @ groups.coef) / groups.sd[:, None]
+        return np.swapaxes(np.linalg.solve(groups.chol, np.swapaxes(gap, 1, 2)), 1, 2)
+
+    def placed(self, groups: GroupDraws, z: np.ndarray) -> np.ndarray:
+        """The inverse of `places`."""
+        return self.posterior.population.design[None] @ groups.coef + groups.sd[:, None] * (
+            z @ np.swapaxes(groups.chol, 1, 2)
+        )
 
     def around(self, groups: GroupDraws) -> tuple[np.ndarray, np.ndarray]:
         """Rough posterior means (D, S, P) of people given their group, and Cholesky factors of covariances (D, S, P, P)."""

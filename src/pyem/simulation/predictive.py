@@ -23,7 +23,8 @@ from pyem.model.rollout import first_states, in_full, in_turn, over_lanes, polic
 from pyem.numerics.jit import compiled
 from pyem.numerics.rng import as_key
 from pyem.population.group import Group, spelled_out
-from pyem.population.population import Population, correlated_blocks, populate
+from pyem.population.patterns import correlated_blocks
+from pyem.population.population import Population, populate
 from pyem.task.task import show_between
 
 if TYPE_CHECKING:

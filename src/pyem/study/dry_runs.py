@@ -26,7 +26,8 @@ from pyem.model.modifiers import fix
 from pyem.model.record import Record
 from pyem.model.rollout import in_turn, initial_state, rollout
 from pyem.study.divergence import Line, diverges_along, diverges_at
-from pyem.study.fast_trials import faster_than_typical
+from pyem.study.ez_check import ez_note
+from pyem.study.fast_trials import faster_than_typical, outlier_note
 from pyem.study.sampler import check_sampler
 
 
@@ -129,6 +130,7 @@ def _rung_value(model: Model, data: Dataset) -> str:
             "typical parameters; look for a logarithm or a division of 0, or an outcome far out of scale"
         )
     notes = [f"log-likelihood {value.sum():.3f} at typical parameters", faster_than_typical(model, data)]
+    notes += [outlier_note(model), ez_note(model, data)]
     return "; ".join(note for note in notes if note)
 
 

@@ -22,7 +22,9 @@ def ez_diffusion(data: Dataset, *, by: str | None = None, correct: str | None = 
     ``fit_em(model, data, start="ez")`` starts from such estimates, and so do `pyem.fit_map` and `pyem.fit_mle`.
 
     From the share of right responses and the mean and the variance of their times. The start is in the middle, nothing varies
-    between trials, and there are no outliers; leave out what is none of the decision's. Units are those of `pyem.Wiener`.
+    between trials, and there are no outliers; leave out what is none of the decision's. Trials without a response in time
+    (option 2 of models with a deadline) are left out. Units are those of `pyem.Wiener`. `pyem.check` tells the medians of such
+    estimates, and `response_time_check` compares them with those of data simulated from a fit.
 
     Parameters
     ----------
@@ -63,13 +65,17 @@ def ez_diffusion(data: Dataset, *, by: str | None = None, correct: str | None = 
     sorting = sorted_trials(ddm(), data, by, correct)
     rows = []
     for cell in sorting.cells:
-        right = data.fields["choice"][cell.rows, cell.lanes] == sorting.right[cell.rows, cell.lanes]
-        rt = data.fields["rt"][cell.rows, cell.lanes][right]
-        n = len(right)
+        choice = data.fields["choice"][cell.rows, cell.lanes]
+        right = (choice == sorting.right[cell.rows, cell.lanes])[choice < 2]
+        rt = data.fields["rt"][cell.rows, cell.lanes][choice < 2][right]
+        n = len(right) or np.nan
         mean, var = (float(rt.mean()), float(rt.var(ddof=1))) if len(rt) > 1 else (np.nan, np.nan)
-        share = float(np.clip(right.mean(), 0.5 / n, 1 - 0.5 / n))
-        v, a, t = estimates(share, mean, var)
+        accuracy = right.sum() / n
+        share = float(np.clip(accuracy, 0.5 / n, 1 - 0.5 / n))
+        v, a, t = map(float, estimates(share, mean, var))
         who = {"subject": data.subjects[cell.person]}
         who |= {} if by is None else {by: sorting.conditions[cell.condition]}
-        rows.append(who | {"v": v, "a": a, "t": t, "accuracy": right.mean(), "rt_mean": mean, "rt_var": var, "n": n})
+        rows.append(
+            who | {"v": v, "a": a, "t": t, "accuracy": accuracy, "rt_mean": mean, "rt_var": var, "n": len(right)}
+        )
     return pd.DataFrame(rows)

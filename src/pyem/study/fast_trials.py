@@ -1,4 +1,4 @@
-"""Response times that are faster than people's typical non-decision time, in words."""
+"""Response times of another origin than the decision, in words: faster than the typical non-decision time, and outliers."""
 
 from __future__ import annotations
 
@@ -36,3 +36,18 @@ def faster_than_typical(model: Model, data: Dataset) -> str:
         f"{times[row, lane]:.3g} s of subject {who} on trial {row + 1}{block}: t will be below it; if it is a guess, ask for "
         "p_outlier, or leave it out"
     )
+
+
+def outlier_note(model: Model) -> str:
+    """Up to which time outliers come, where the model has any; else nothing.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> outlier_note(pyem.models.get("ddm", p_outlier=0.05, deadline=2.0))
+    'outliers are any response at any time up to 2 s (longest_outlier)'
+    """
+    if model.longest_outlier is None:
+        return ""
+    until = dict(model.told)["longest_outlier"]
+    return f"outliers are any response at any time up to {until:.4g} s (longest_outlier)"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyem.simulation.predictive import Predicted
+from pyem.study.ez_check import ez_table, far_from_simulated
 from pyem.study.time_summaries import BINS, QUANTILES, TIMES, Sorting, sorted_trials, summaries
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ class ResponseTimeCheck:
     delta
         By condition but the first, and quantile: difference of right response times to the first condition, with the mean
         ``time`` of the two.
+    ez
+        By person, condition and parameter: EZ-diffusion estimates (`pyem.ez_diffusion`, here from the times of all responses)
+        of the observed and of the simulated responses, a check on fits of any model. `summary` names whose are far apart.
 
     References
     ----------
@@ -51,13 +55,14 @@ class ResponseTimeCheck:
     distribution: pd.DataFrame
     conditional_accuracy: pd.DataFrame
     delta: pd.DataFrame
+    ez: pd.DataFrame
 
     def outside(self) -> pd.Series:
         """Share of the observed values of each table that lie outside the band of their simulations; about 0.05 by chance."""
         import pandas as pd
 
         parts = {}
-        for kind in KINDS:
+        for kind in (*KINDS, "ez"):
             table = getattr(self, kind).dropna(subset=["observed", "low"])
             away = (table.observed < table.low - 1e-9) | (table.observed > table.high + 1e-9)
             parts[kind] = float(away.mean()) if len(table) else np.nan
@@ -72,7 +77,7 @@ class ResponseTimeCheck:
         for kind, share in self.outside().items():
             told = "nothing to compare" if np.isnan(share) else f"{100 * share:.0f} % of values outside their 95 % band"
             lines.append(f"{str(kind).replace('_', ' ')}: {told}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *filter(None, [far_from_simulated(self.ez)])])
 
     def __repr__(self) -> str:
         return self.summary()
@@ -134,7 +139,14 @@ def response_time_check(
     times = np.linspace(0, np.nanquantile(seen, 0.99), TIMES + 1)[1:] if np.isfinite(seen).any() else np.ones(TIMES)
     observed = summaries(sorting, data.fields[choice][None], data.fields[rt][None], times)
     simulated = summaries(sorting, predicted.responses[choice], predicted.responses[rt], times)
-    return ResponseTimeCheck(predicted, **_tables(sorting, {k: v[0] for k, v in observed.items()}, simulated, times))
+    tables = _tables(sorting, {k: v[0] for k, v in observed.items()}, simulated, times)
+    tables["ez"] = ez_table(
+        sorting,
+        data,
+        (data.fields[choice], data.fields[rt]),
+        (predicted.responses[choice], predicted.responses[rt]),
+    )
+    return ResponseTimeCheck(predicted, **tables)
 
 
 def _tables(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from pyem.model.times.deadline import Deadline, GoNoGo
+
 LONGEST = 10.0
-"""Seconds within which an outlier comes at any time."""
+"""Seconds within which an outlier comes at any time, where nothing else is known."""
 
 
 class WithOutliers(NamedTuple):
@@ -24,6 +26,8 @@ class WithOutliers(NamedTuple):
         Probability of an outlier.
     longest
         Seconds; later outliers do not come.
+    untimed
+        An option that has no time, as no-go and no response by a deadline: it is one of those that an outlier may be.
 
     References
     ----------
@@ -39,7 +43,8 @@ class WithOutliers(NamedTuple):
 
     base: Any
     share: ArrayLike
-    longest: float = LONGEST
+    longest: ArrayLike = LONGEST
+    untimed: int | None = None
 
     @property
     def logits(self) -> Array:
@@ -50,18 +55,41 @@ class WithOutliers(NamedTuple):
 
     def log_prob(self, value: tuple[ArrayLike, ArrayLike]) -> Array:
         """Log-density, in nats, of the choice and its response time."""
-        anything = -jnp.log(self.longest) - jnp.log(jnp.shape(self.base.logits)[-1])
-        anything = jnp.where(jnp.asarray(value[1]) <= self.longest, anything, -jnp.inf)
+        when = jnp.where(jnp.asarray(value[1]) <= self.longest, -jnp.log(self.longest), -jnp.inf)
+        if self.untimed is not None:
+            when = jnp.where(jnp.asarray(value[0]) == self.untimed, 0.0, when)
         log_p = jnp.log1p(-jnp.asarray(self.share)) + self.base.log_prob(value)
         # Below, all is that of the outliers, whatever the parabola of an impossible time says.
-        return jnp.logaddexp(log_p, jnp.log(self.share) + anything)
+        return jnp.logaddexp(log_p, jnp.log(self.share) + when - jnp.log(jnp.shape(self.base.logits)[-1]))
 
     def sample(self, key: Array) -> tuple[Array, Array]:
-        """One random choice and its response time."""
+        """One random choice and its response time; that of an option without a time is `longest`."""
         which, of_base, of_choice, of_rt = jax.random.split(key, 4)
         choice, rt = self.base.sample(of_base)
         options = jnp.shape(self.base.logits)[-1]
         outlier = jax.random.bernoulli(which, jnp.asarray(self.share), rt.shape)
         guess = jax.random.randint(of_choice, rt.shape, 0, options, choice.dtype)
         at = self.longest * jax.random.uniform(of_rt, rt.shape, rt.dtype)
+        at = at if self.untimed is None else jnp.where(guess == self.untimed, jnp.asarray(self.longest, at.dtype), at)
         return jnp.where(outlier, guess, choice), jnp.where(outlier, at, rt)
+
+
+def mixed(dist: Any, share: ArrayLike, longest: ArrayLike) -> WithOutliers:
+    """A distribution of choices and times with a share of outliers up to `longest` seconds."""
+    return WithOutliers(dist, share, longest, _untimed(dist))
+
+
+def with_share(dist: Any, p: Any, p_outlier: float | Literal["free"]) -> Any:
+    """A distribution with the outliers of a model, where it has any: a given share, or its parameter ``p_outlier``."""
+    if p_outlier == 0:
+        return dist
+    return mixed(dist, p.p_outlier if p_outlier == "free" else p_outlier, p.longest_outlier)
+
+
+def _untimed(dist: Any) -> int | None:
+    """The option of a distribution that has no time."""
+    if isinstance(dist, WithOutliers):
+        return dist.untimed
+    if isinstance(dist, GoNoGo):
+        return 0
+    return dist.base.n_options if isinstance(dist, Deadline) else None

@@ -1,0 +1,258 @@
+"""What the workers of a cluster keep of each partition and do with it; see `pyem.infer.cluster`.
+
+A search is what its moves have made of it, one after the other, from where it began. A worker that does not know how far it
+is says so, and is told where it began and all moves since then.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cloudpickle
+import jax
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.data.partitioned import PartitionedDataset
+from pyem.engine.evaluate import log_lik_draws
+from pyem.infer.laplace import JaxEStep
+from pyem.infer.multimodal import JaxESteps, better_modes
+from pyem.model.model import Model
+from pyem.numerics.threads import limit_cores, n_cores
+from pyem.population.population import Population
+from pyem.population.posterior import GaussianPrior, Laplace
+
+# -- what goes out ---------------------------------------------------------------------------------------------------------
+
+
+class At(NamedTuple):
+    """Where the group stands, for the people of a partition."""
+
+    coef: np.ndarray
+    cov: np.ndarray
+    weight: np.ndarray | None
+    """None where all are 1."""
+
+    @classmethod
+    def of(cls, population: Population, place: slice) -> At:
+        """Where a population stands."""
+        weight = None if population.group.family == "gaussian" else population.weight[place]
+        return cls(population.coef, population.cov, weight)
+
+
+@dataclasses.dataclass(frozen=True)
+class Begin:
+    """Where the search of a partition begins, and what a worker needs for it."""
+
+    states: Any
+    """Everybody's parameters, (S, P) or a row if all are the same; or where the search stood."""
+    group: Population | None
+    """The group, of which people whose rows are the same have one; None if priors are given."""
+    model: bytes
+    digest: str
+    """Of the model, which a worker makes of its bytes once."""
+    max_steps: int
+
+
+class Ask(NamedTuple):
+    """What is asked of a worker about a partition."""
+
+    part: int
+    had: int
+    """So many moves it should have made before."""
+    moves: tuple[Any, ...]
+    """Those that come next."""
+    query: Callable[[Standing], Any]
+    begin: Begin | None = None
+    """Where to begin if it has to; it then has had as many moves."""
+
+
+# -- what a worker keeps ---------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Standing:
+    """How far the search of a partition is."""
+
+    search: str
+    made: int
+    """Moves."""
+    model: Model
+    data: Dataset
+    estep: JaxEStep
+    group: Population | None
+    laplace: Laplace | None = None
+    looked: tuple[np.ndarray | None] | None = None
+    """The better modes that a look has found since the last move, if there was one."""
+
+    def population(self, at: At) -> Population:
+        """The group of these people."""
+        assert self.group is not None
+        weight = {} if at.weight is None else {"weight": at.weight}
+        return dataclasses.replace(self.group, coef=at.coef, cov=at.cov, **weight)
+
+    def look(self, at: At, first: bool) -> np.ndarray | None:
+        """Everybody's modes, of those who have a better one that; None if nobody has."""
+        if self.looked is None:
+            self.looked = (self._look(at, first),)
+        return self.looked[0]
+
+    def _look(self, at: At, first: bool) -> np.ndarray | None:
+        make = JaxESteps(self.model, self.data, self.estep.max_steps)
+        glance = functools.partial(log_lik_draws, self.model, self.data)
+        return better_modes(make, glance, self.population(at), self.found, n_cores(), first)
+
+    @property
+    def found(self) -> Laplace:
+        """What the last move found."""
+        assert self.laplace is not None
+        return self.laplace
+
+
+_data: dict[str, PartitionedDataset] = {}
+_models: dict[str, Model] = {}
+_standing: dict[tuple[str, int], Standing] = {}
+"""By folder and partition."""
+
+
+def answers(folder: str, search: str, asks: Sequence[Ask]) -> list[tuple[bool, Any]]:
+    """Of each partition whether how far its search is was known, and the answer to its query."""
+    return [_answer(folder, search, ask) for ask in asks]
+
+
+def answers_on_dask(folder: str, search: str, asks: Sequence[Ask]) -> tuple[str, list[tuple[bool, Any]]]:
+    """The worker of a Dask cluster that this is, and its answers."""
+    from distributed import get_worker  # pyright: ignore[reportMissingImports]
+
+    worker = get_worker()
+    # As many threads as the worker has were meant for it.
+    limit_cores(worker.state.nthreads)
+    return str(worker.address), answers(folder, search, asks)
+
+
+def _answer(folder: str, search: str, ask: Ask) -> tuple[bool, Any]:
+    key = (folder, ask.part)
+    if ask.begin is not None:
+        _standing[key] = _begun(folder, search, ask)
+    known = _standing.get(key)
+    # Who is asked again because the first answer was lost has made the moves, or some of them.
+    if known is None or known.search != search or not 0 <= known.made - ask.had <= len(ask.moves):
+        return False, None
+    for move in ask.moves[known.made - ask.had :]:
+        move(known)
+        known.made += 1
+        known.looked = None
+    return True, ask.query(known)
+
+
+def _begun(folder: str, search: str, ask: Ask) -> Standing:
+    begin = ask.begin
+    assert begin is not None
+    if begin.digest not in _models:
+        _models[begin.digest] = cloudpickle.loads(begin.model)
+    if folder not in _data:
+        # All partitions that a worker has stay in its memory.
+        _data[folder] = PartitionedDataset.of(Path(folder), Dataset, memory=np.inf)
+    model, data = _models[begin.digest], _data[folder].partition(ask.part)
+    known = isinstance(begin.states, np.ndarray)
+    start = _everybody(begin.states if known else np.zeros((1, model.n_params)), data)
+    estep = JaxEStep(model, data, start, max_steps=begin.max_steps)
+    estep.states = estep.states if known else begin.states
+    group = begin.group
+    if group is not None:
+        design, weight = _everybody(group.design, data), _everybody(group.weight, data)
+        group = dataclasses.replace(group, design=design, weight=weight)
+    return Standing(search, ask.had, model, data, estep, group)
+
+
+def _everybody(rows: np.ndarray, data: Dataset) -> np.ndarray:
+    return np.broadcast_to(rows, (data.n_subjects, rows.shape[1]))
+
+
+# -- moves: what changes where a search stands -----------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class UnderGroup:
+    """Everybody's mode under a group."""
+
+    at: At
+    tol: float
+
+    def __call__(self, standing: Standing) -> None:
+        """Search."""
+        standing.laplace = standing.estep(standing.population(self.at).prior, self.tol)
+
+
+@dataclasses.dataclass(frozen=True)
+class UnderPrior:
+    """Everybody's mode under priors; one that is the same for everybody has one row."""
+
+    prior: GaussianPrior
+    tol: float
+
+    def __call__(self, standing: Standing) -> None:
+        """Search."""
+        mean, weight = (_everybody(rows, standing.data) for rows in (self.prior.mean, self.prior.weight))
+        standing.laplace = standing.estep(GaussianPrior(mean, self.prior.precision, weight), self.tol)
+
+
+@dataclasses.dataclass(frozen=True)
+class FromBetter:
+    """Begin again from better modes, of those who have some."""
+
+    at: At
+    first: bool
+
+    def __call__(self, standing: Standing) -> None:
+        """Begin again."""
+        better = standing.look(self.at, self.first)
+        standing.estep.restart(standing.found.mode if better is None else better)
+
+
+# -- queries: what is told of it -------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Of:
+    """Functions of a population and of its people, with the parameters in an order."""
+
+    functions: tuple[Callable[[Population, Laplace], Any], ...]
+    at: At
+    order: np.ndarray
+
+    def __call__(self, standing: Standing) -> list[Any]:
+        """What they give for these people."""
+        population, found = standing.population(self.at).reordered(self.order), standing.found.reordered(self.order)
+        return [function(population, found) for function in self.functions]
+
+
+@dataclasses.dataclass(frozen=True)
+class Better:
+    """Whether anybody has a better mode."""
+
+    at: At
+    first: bool
+
+    def __call__(self, standing: Standing) -> bool:
+        """Look."""
+        return standing.look(self.at, self.first) is not None
+
+
+def whole(standing: Standing) -> Laplace:
+    """What was found of everybody."""
+    return standing.found
+
+
+def states(standing: Standing) -> Any:
+    """Where the search stands."""
+    return jax.tree.map(np.asarray, standing.estep.states)
+
+
+def whole_and_states(standing: Standing) -> tuple[Laplace, Any]:
+    """Both."""
+    return whole(standing), states(standing)

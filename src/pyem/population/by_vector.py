@@ -1,0 +1,29 @@
+"""Derivatives of what depends on a group, by the group's `vector`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pyem.population.population import Population
+
+
+def derivative(
+    population: Population, function: Callable[[Population], np.ndarray], *, step: float = 1e-4
+) -> np.ndarray:
+    """Derivative of a function of the population by its `vector`, a row for each entry of that, by central differences."""
+    vector = population.vector
+    moves = step * _sizes(population)
+    ends = [[function(population.with_vector(vector + sign * move)) for sign in (1, -1)] for move in np.diag(moves)]
+    return np.array([(up - down) / (2 * size) for (up, down), size in zip(ends, moves, strict=True)])
+
+
+def _sizes(population: Population) -> np.ndarray:
+    """What counts as 1 in each entry of a population's `vector`; where people hardly differ, less."""
+    unit = np.ones(len(population.cov)) if population.unit is None else population.unit
+    unit = np.minimum(unit, np.sqrt(np.diag(population.cov)))
+    of_coef = np.broadcast_to(unit, population.free.shape)[population.free]
+    # The diagonal of the Cholesky factor is there as logarithms.
+    rows, columns = (np.asarray(part) for part in population.lower)
+    return np.concatenate([of_coef, np.where(rows == columns, 1.0, unit[rows])])
