@@ -85,7 +85,7 @@ def test_evidences_under_other_common_values(degree, covariates):
     found = log_evidences([part], Group(), design, draws)
     exact = closed(draws, design)
     np.testing.assert_allclose(found, exact, atol=2e-3 if degree else 1e-5)
-    narrower = log_evidence_narrower([part], design, draws, draws.sd)
+    narrower = log_evidence_narrower([part], design, draws, draws)
     np.testing.assert_allclose(narrower, exact.sum(1), atol=1e-2 if degree else 1e-4)
     # People's means, in closed form.
     of_people = given([part], Group(), design, draws, np.ones(len(draws.sd), int), np.random.default_rng(3)).mean

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import pyem
+from pyem import Dataset, Model, Normal, Parameter
 from pyem.engine.evaluate import log_lik
 from pyem.infer.laplace import JaxEStep
 from pyem.infer.multimodal import JaxESteps, JaxGlance, run_em_global
@@ -74,6 +75,35 @@ def test_a_map_fit_begins_where_searches_are_short_and_misses_no_better_mode():
     assert now > before + 10
     one, many = pyem.fit_map(MODEL, data), pyem.fit_map(MODEL, data, starts=6, key=1)
     assert (many.log_lik + many.log_prior - one.log_lik - one.log_prior).max() < 1e-6
+
+
+def test_who_has_two_modes_is_named_with_the_share_of_the_other_one():
+    """People whose data tell the size of a parameter and not its sign: under a Gaussian prior the share has a closed form."""
+    model = Model("size", (Parameter("a", mean=0.5),), lambda p, state, trial: Normal(p.a**2, 0.1), responses=("y",))
+    size = np.array([0.6, 0.8, 2.5, 0.9, 1.1])
+    data = Dataset.from_arrays({"y": np.tile(size[:, None, None] ** 2, (1, 1, 16))})
+
+    def other(mean):
+        return 1 / (1 + np.exp(2 * size * abs(mean)))
+
+    with pytest.warns(pyem.FitWarning) as told:
+        em = pyem.fit_em(model, data, group=pyem.Group(sd={"a": 1.0}))
+    with pytest.warns(pyem.FitWarning, match="have another mode, .* fit_bayes integrates over all"):
+        alone = pyem.fit_map(model, data, mean=[0.5], sd=[1.0])
+    expected = other(em.population.coef[0, 0])
+    assert (expected > 0.05).tolist() == [True, True, False, True, True]
+    np.testing.assert_allclose(em.trace["other_mode"], expected, rtol=0.1)
+    # The first one's other mode is between the places that are looked at.
+    np.testing.assert_allclose(alone.trace["other_mode"][1:], other(0.5)[1:], rtol=0.1)
+    words = "; ".join(str(one.message) for one in told)
+    share = int(100 * em.trace["other_mode"].max())
+    assert (
+        f"the posteriors of 4 of 5 subjects (0, 1, 3, 4) have another mode, with up to {share} % of the evidence"
+        in words
+    )
+    assert "fit_em with integrate='exact' or fit_bayes integrates over all" in words
+    one_way = pyem.fit_em(pyem.models.get("rw1a1b"), pyem.simulate(pyem.models.get("rw1a1b"), subjects=5, key=1))
+    assert one_way.trace["other_mode"].tolist() == [0.0] * 5
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from pyem.infer.group_start import located
 from pyem.infer.node_sets import NodeSets
 from pyem.infer.placing import places
 from pyem.model.modifiers import fix
+from pyem.numerics.student_t import log_t
 
 NOISE = 0.8
 LINE = Model(
@@ -212,3 +213,87 @@ def test_simulation_based_calibration(tmp_path):
     table = summary(study(tmp_path / "ranks.csv", 200, 7))
     assert len(table) == 6
     assert (table["p"] > 0.001 / 6).all(), table
+
+
+# -- groups without width in some direction ------------------------------------------------------------------------------
+
+
+def alphas_like_betas(seed, shared):
+    """People who differ in beta; their alphas go with it, or are the same."""
+    mean, sd = RW.typical
+    z = np.random.default_rng(seed).normal(size=12)
+    return pyem.simulate(RW, RW.natural(mean + sd * np.stack([z, shared * z], axis=1)), trials=40, blocks=2, key=seed)
+
+
+def newton(fit, way, *more, df=None):
+    """A Newton step of the group from where a fit has it, in standard errors, and these, by dense sums.
+
+    People are `way` (mean, log sd, more...)(z) with one z each; the beginning is that of the fit, and `more`.
+    """
+    reach = np.linspace(-6, 6, 241)
+    z = reach if df is None else np.sinh(reach)
+    log_weight = (-0.5 * z**2 if df is None else log_t(z**2, df, 1)) + np.log(np.gradient(z))
+    at = np.array([*fit.population.coef[0, :2], 0.5 * np.log(fit.population.cov[0, 0]), *more])
+    s, h = len(fit.x), 0.02
+    moves = h * np.eye(len(at))
+
+    def total(v):
+        x = way(v, z)
+        return log_sum(log_lik_at(fit.model, fit.data, np.broadcast_to(x, (s, *x.shape))) + log_weight).sum()
+
+    grad = np.array([total(at + d) - total(at - d) for d in moves]) / (2 * h)
+    bend = [
+        [total(at + d + e) - total(at + d - e) - total(at - d + e) + total(at - d - e) for e in moves] for d in moves
+    ]
+    spread = np.linalg.inv(-np.array(bend) / (4 * h**2))
+    sd = np.sqrt(np.diag(spread))
+    return spread @ grad / sd, sd
+
+
+def alike(v, z):
+    return np.stack([v[0] + np.exp(v[2]) * z, np.full(len(z), v[1]), *np.repeat(v[3:, None], len(z), 1)], axis=-1)
+
+
+def together(v, z):
+    return np.stack([v[0] + np.exp(v[2]) * z, v[1] + v[3] * z], axis=-1)
+
+
+@pytest.mark.parametrize("group", [Group(), Group("student_t", df=4)], ids=["gaussian", "student_t"])
+@pytest.mark.filterwarnings("ignore:.*people do not differ in alpha")
+def test_the_mean_where_people_do_not_differ(group):
+    fits = [pyem.fit_em(RW, alphas_like_betas(2, 0.0), group=group, integrate="exact")]
+    if group.family == "gaussian":
+        fits.append(pyem.fit_grid(RW, alphas_like_betas(2, 0.0), group=group))
+    for fit in fits:
+        assert fit.population.vanished.tolist() == [False, True]
+        step, se = newton(fit, alike, df=None if group.family == "gaussian" else 4)
+        np.testing.assert_array_less(np.abs(step), 0.01)
+        # Of the mean of what people differ in, 12 people leave 11 degrees of freedom.
+        said = fit.group_table()["se"].to_numpy(float)[:2] / [np.sqrt(12 / 11), 1]
+        np.testing.assert_allclose(said, se[:2], rtol=0.02)
+
+
+def test_a_correlation_of_1():
+    fit = pyem.fit_em(RW, alphas_like_betas(8, 1.0), group=Group(covariance="full"), integrate="exact")
+    cov = fit.population.cov
+    assert cov[0, 1] ** 2 > (1 - 1e-6) * cov[0, 0] * cov[1, 1]
+    step, se = newton(fit, together, np.sqrt(cov[1, 1]))
+    np.testing.assert_array_less(np.abs(step), 0.01)
+    np.testing.assert_allclose(fit.group_table()["se"].to_numpy(float)[:2] / np.sqrt(12 / 11), se[:2], rtol=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*people do not differ in")
+def test_with_common_parameters():
+    model = pyem.models.get("rw2a1b")
+    mean, sd = model.typical
+    z = np.random.default_rng(3).normal(size=25)
+    data = pyem.simulate(model, model.natural(mean + sd * np.stack([z, 0 * z, 0 * z], axis=1)), trials=40, key=3)
+    fit = pyem.fit_em(model, data, group=Group(common="alpha_neg"), integrate="exact")
+    assert fit.converged
+    assert fit.population.vanished.tolist() == [False, True, False]
+    step, se = newton(fit, alike, fit.population.coef[0, 2])
+    np.testing.assert_array_less(np.abs(step), 0.03)
+    table = fit.group_table()["se"].to_numpy(float)
+    said = [table[0] / np.sqrt(25 / 24), *table[1:3]]
+    np.testing.assert_allclose(said, se[[0, 1, 3]], rtol=0.03)

@@ -9,6 +9,7 @@ from pyem.engine.mixtures import GroupDraws
 from pyem.engine.nodes import NodeEStep, Nodes
 from pyem.infer.acceleration import newton_step
 from pyem.infer.lattices import RULES
+from pyem.infer.node_sets import held_apart
 from pyem.infer.placing import mixture
 from pyem.infer.standard_errors import derivative
 from pyem.numerics.lattice import lattice, quasi_random, turned
@@ -152,8 +153,24 @@ def test_the_evidence_of_narrow_groups_is_extrapolated(covariance):
         log_evidences(nodes, population.group, population.design, draws._replace(sd=sd)).sum()
         for sd in (draws.sd, narrow)
     )
-    found = log_evidence_narrower(nodes, population.design, draws, narrow)[0]
+    found = log_evidence_narrower(nodes, population.design, draws, draws._replace(sd=narrow))[0]
     assert abs(found - true) < 0.1 * abs(wide - true)
+
+
+@pytest.mark.parametrize("left", [1e-2, 1e-5, 1e-10])
+def test_the_evidence_where_correlations_near_1_is_extrapolated(left):
+    """Of people with Gaussian likelihoods, in closed form: points need some width in every direction."""
+    axis = np.linspace(-4, 4, 161)
+    grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(1, -1, 2).repeat(PEOPLE, 0)
+    place = np.random.default_rng(2).normal(size=(PEOPLE, 1, 2))
+    volume = 2 * np.log(axis[1] - axis[0])
+    nodes = [Nodes(np.arange(PEOPLE), grid, volume - 0.5 * ((grid - place) ** 2).sum(2))]
+    corr = np.array([[1, left - 1], [left - 1, 1]])
+    draws = GroupDraws.of(np.zeros((1, 1, 2)), np.array([[0.8, 1.1]]), corr[None])
+    wide = held_apart(draws, np.array([0.15, 0.15]))
+    found = log_evidence_narrower(nodes, np.ones((PEOPLE, 1)), wide, draws)[0]
+    known = multivariate_normal(np.zeros(2), draws.covariances()[0] + np.eye(2)).logpdf(place[:, 0])
+    assert abs(found - (known + np.log(2 * np.pi)).sum()) < 0.02
 
 
 @pytest.mark.parametrize("covariance", ["diagonal", "full"])

@@ -28,17 +28,17 @@ def log_evidences(parts: Sequence[Nodes], group: Group, design: np.ndarray, draw
     return out
 
 
-def log_evidence_narrower(parts: Sequence[Nodes], design: np.ndarray, draws: GroupDraws, sd: np.ndarray) -> np.ndarray:
-    """Log evidence (D,) of all people under Gaussian groups with smaller `sd` (D, P), from the slope under those of `draws`.
+def log_evidence_narrower(
+    parts: Sequence[Nodes], design: np.ndarray, draws: GroupDraws, narrow: GroupDraws
+) -> np.ndarray:
+    """Log evidence (D,) of all people under Gaussian groups that are `narrow`, from the slope under those of `draws`.
 
     Under a group that is narrow for the data, the evidence is nearly linear in the group's covariance, while points would have
     to be the closer the narrower it is. By Fisher's identity the slope is an expectation over the posteriors.
     """
-    root, narrow = draws.sd[:, :, None] * draws.chol, sd[:, :, None] * draws.chol
-    cov = root @ np.swapaxes(root, 1, 2)
-    prior = np.linalg.inv(cov)
-    slope = prior @ (narrow @ np.swapaxes(narrow, 1, 2) - cov) @ prior
-    out = np.zeros(len(sd))
+    cov, prior = draws.covariances(), draws.precisions()
+    slope = prior @ (narrow.covariances() - cov) @ prior
+    out = np.zeros(len(cov))
     for rows, weight, top, middle, part, n in _each(parts, Group(), design, draws):
         total = weight.sum(1)
         sums = weight.astype(float) @ part.monomials[n][part.kept(n)]

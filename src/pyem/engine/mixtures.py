@@ -41,9 +41,18 @@ class GroupDraws(NamedTuple):
         chol = np.broadcast_to(np.eye(p), (len(sd), p, p)) if corr is None else np.linalg.cholesky(corr)
         return cls(coef, sd, chol)
 
+    @property
+    def roots(self) -> np.ndarray:
+        """Cholesky factors of the covariances, (D, P, P)."""
+        return self.sd[:, :, None] * self.chol
+
+    def covariances(self) -> np.ndarray:
+        """Of the people around their mean, (D, P, P)."""
+        return self.roots @ np.swapaxes(self.roots, 1, 2)
+
     def precisions(self) -> np.ndarray:
         """Inverses of the covariances, (D, P, P)."""
-        inverse = np.linalg.inv(self.sd[:, :, None] * self.chol)
+        inverse = np.linalg.inv(self.roots)
         return np.swapaxes(inverse, 1, 2) @ inverse
 
 

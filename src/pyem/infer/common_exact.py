@@ -17,6 +17,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.engine.nodes import NodeEStep, Nodes, log_lik_at
 from pyem.infer.common import INFORMATION_STEP, Evidence, Point, climbed, units, with_prior
+from pyem.infer.edge_search import Edge, Slope, at_edge
 from pyem.infer.em_loop import EMRun
 from pyem.infer.exact import THINNEST, less_correlated
 from pyem.infer.lattices import RULES, rule_of
@@ -141,9 +142,12 @@ class Found(NamedTuple):
     """A group with common values at the maximum of the marginal likelihood."""
 
     run: EMRun
-    evidence: ExactEvidence
     moments: Moments
     """Posterior means and covariances of everybody given the group, and the log evidence."""
+    wide: Population
+    """The group, with some width where it has none,"""
+    evidence: ExactEvidence
+    """and points for it."""
 
 
 def exact_common(
@@ -176,9 +180,20 @@ def exact_common(
         new = _vanished(at.population, population, typical)
         moved = float(np.abs((new.vector - population.vector) / units(population)).max())
         near = new is at.population and _is_near(people_only(new), people_only(population), 0.95 * NEAR)
-        if rounds == ROUNDS or (moved < SETTLED and near):
+        if rounds == ROUNDS or new.vanished.any() or (moved < SETTLED and near):
             break
         population = new
+    wide, edge = at.population, Edge.of(new, THINNEST * typical)
+    if edge.any:
+
+        def look(near: Population) -> ExactEvidence:
+            x, volume = _placed(z, log_volume, _widened(at, near), near)
+            return ExactEvidence(model, data, near, Nodes(np.arange(data.n_subjects), x, volume))
+
+        new, ended = at_edge(new, edge, lambda near: _slope(look(near)))
+        message = "" if ended else "the maximum where people do not differ in some parameter was not found"
+        evidence = look(new)
+        at, moved, wide = evidence(new), 0.0, edge.widened(new, 1.0)
     if moved > 100 * SETTLED:
         message = f"the group still moved by {moved:.2g} sd when points were placed for the {rounds}th time"
     done = message or f"the log evidence of the group is at its maximum; points placed {rounds} times"
@@ -189,7 +204,19 @@ def exact_common(
     values, changes, vectors = zip(*path, strict=True)
     trace = {"log_evidence": np.array(values), "change": np.array(changes), "vector": np.array(vectors)}
     trace |= {"evaluated": np.array(len(values)), "effective_nodes": effective, "unreached": np.zeros(len(effective))}
-    return Found(EMRun(at.population, moments, not message, done, trace, run.estep), evidence, moments)
+    run = EMRun(at.population, moments, not message, done, trace, run.estep)
+    return Found(run, moments, wide, look(wide) if edge.any else evidence)
+
+
+def _slope(evidence: ExactEvidence) -> Slope:
+    return lambda population: evidence(population).grad
+
+
+def _widened(at: Point, population: Population) -> Laplace:
+    """Roughly people's posteriors under a group that is wider in some directions, and has moved a little."""
+    more = population.chol @ np.linalg.inv(at.population.chol)
+    mode = population.mean + (at.laplace.mode - at.population.mean) @ more.T
+    return at.laplace._replace(mode=mode, cov=more @ at.laplace.cov @ more.T)
 
 
 def _lattice(dim: int, nodes: int | None, people: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -242,7 +269,7 @@ def _vanished(new: Population, old: Population, typical: np.ndarray) -> Populati
 
 def information_and_spread(found: Found) -> tuple[np.ndarray, np.ndarray]:
     """Observed information of the group's `vector`, and what its error adds to the covariance of each person (S, P, P)."""
-    population, evidence = found.run.population, found.evidence
+    population, evidence = found.wide, found.evidence
     vector = population.vector
     slopes, moves = [], []
     for move in INFORMATION_STEP * np.eye(len(vector)):
@@ -251,6 +278,6 @@ def information_and_spread(found: Found) -> tuple[np.ndarray, np.ndarray]:
         moves.append((up.laplace.mode - down.laplace.mode) / (2 * INFORMATION_STEP))
     information = -np.array(slopes)
     information = (information + information.T) / 2
-    covariance = group_covariance(population, information)
+    covariance = group_covariance(found.run.population, information)
     known = np.where(np.isfinite(covariance), covariance, 0.0)
     return information, np.einsum("gsp,gh,hsq->spq", np.array(moves), known, np.array(moves), optimize=True)

@@ -20,6 +20,7 @@ from pyem.infer.discrete import each_held, without_discrete
 from pyem.infer.discrete_em import discrete_em, require_simple
 from pyem.infer.em_loop import EMRun
 from pyem.infer.em_ways import ByLaplace, Integrate, Search, Way, way_of
+from pyem.infer.other_modes import several_modes
 from pyem.infer.outcome import as_point_fit, some_finite
 from pyem.infer.standard_errors import information
 from pyem.infer.starts import plain_start, starting_points
@@ -106,6 +107,9 @@ def fit_em(
 
     Notes
     -----
+    With ``integrate="laplace"``, ``fit.trace["other_mode"]`` has the share of the evidence of another mode that a person's
+    posterior has, as far as the search saw one; 0 for data of `pyem.Dataset.open`, where none is looked for.
+
     The values of discrete parameters (`Parameter(values=...)`) are alike before the data, and people are summed over them:
     their probabilities are in `table()`, estimates are those given the most probable value, and the group's mean and sd of such
     a parameter are those of its values over people. The group is then Gaussian, with independent parameters.
@@ -113,8 +117,8 @@ def fit_em(
     Warns
     -----
     FitWarning
-        If people have no regular mode, the iteration did not converge, a parameter means nothing or does not vary, or several
-        starts end in different modes of some people.
+        If people have no regular mode, or two of them, the iteration did not converge, a parameter means nothing or does not
+        vary, or several starts end in different modes of some people.
 
     Raises
     ------
@@ -171,7 +175,9 @@ def fit_em(
     some_finite(model, best.laplace)
     ended = way.end(best, points[0], standard_errors=standard_errors)
     apart = [] if group.common else _starts_disagree(runs, best, data)
-    for text in [*_remarks(ended.before, model.names), *apart]:
+    share = ended.run.trace.get("other_mode", np.zeros(1))
+    modes = several_modes(share, data, "fit_em with integrate='exact' or fit_bayes")
+    for text in [*_remarks(ended.before, model.names), *apart, *modes]:
         warn(f"fit_em of {model.name!r}: {text}")
     units = Units.of(search.model, ended.run.population, dict(data.covariates))
     info = None if ended.information is None else units.information(ended.run.population, ended.information)

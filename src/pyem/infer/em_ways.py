@@ -19,9 +19,12 @@ from pyem.infer.common_exact import exact_common, require_few
 from pyem.infer.common_exact import information_and_spread as common_errors
 from pyem.infer.em_loop import EMRun, Keeper, Report
 from pyem.infer.esteps import at_once, estep_maker, glance_of
-from pyem.infer.exact import Exact, estimates, exact_em, information_and_spread
+from pyem.infer.exact import Exact
+from pyem.infer.exact_em import estimates, exact_em, information_and_spread
 from pyem.infer.group_prior import group_prior
 from pyem.infer.multimodal import run_em_global
+from pyem.infer.natural_prior import PersonPrior
+from pyem.infer.other_modes import Surroundings, other_modes
 from pyem.infer.placing import Places, places
 from pyem.infer.progress import progress_line
 from pyem.infer.standard_errors import information
@@ -75,6 +78,13 @@ class Search:
             make = estep_maker(self.model, self.data, seed=self.seed, warm=True)
             glance = glance_of(self.model, self.data)
             return run_em_global(make, start, population, glance=glance, at_once=at_once(self.model), **options)
+
+    def other_mode(self, run: EMRun) -> np.ndarray:
+        """Share (S,) of the evidence of another mode of each person; 0 where there is none, or none is looked for."""
+        looked = self.cluster is None and isinstance(self.data, Dataset)
+        glance, prior = glance_of(self.model, self.data) if looked else None, PersonPrior(run.population, None)
+        seen = None if glance is None else Surroundings.seen(self.model, self.data, glance, prior)
+        return other_modes(self.model, self.data, seen, run.laplace, 100, self.seed)[1]
 
     def population(self, start: np.ndarray, moved: bool) -> Population:
         """Where the group starts."""
@@ -141,6 +151,7 @@ class ByLaplace:
     def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
         """The run, and what it says of its precision."""
         info = information(run.estep, run.population, run.laplace) if standard_errors else None
+        run = dataclasses.replace(run, trace={**run.trace, "other_mode": self.search.other_mode(run)})
         # In the units of the search: those of the model may leave less of a narrow group after rounding.
         log_prior = run.population.log_prior(run.laplace.mode)
         if run.population.group.family != "gaussian":

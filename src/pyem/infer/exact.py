@@ -7,24 +7,20 @@ posteriors that were found, until the group stays. People whose posterior reache
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from pyem.engine.nodes import NodeEStep
-from pyem.infer.em_loop import EMRun, run_em
+from pyem.infer.em_loop import EMRun
 from pyem.infer.lattices import BETTER, FINEST, MIXED, PLAIN, points_at
 from pyem.infer.moves import distance, predicted, trusted
 from pyem.infer.multimodal import Make
 from pyem.infer.placing import Places, Scouts, regular
-from pyem.infer.standard_errors import no_wider, not_vanished
-from pyem.population.by_vector import derivative
+from pyem.infer.standard_errors import no_wider
 from pyem.population.population import Population
 from pyem.population.posterior import Laplace, Moments, Status
-from pyem.results.group_rows import group_covariance
 
 SETTLED = 0.05
 """Points stay where they are once the group has moved by less than this share of its standard error: other lattices move it."""
@@ -46,8 +42,6 @@ THINNEST = 0.05
 """The same of groups with correlations, of what is left of an sd given the others: where a correlation nears 1."""
 ROUND, ROUNDED = 0.1, 0.3
 """Where the smallest eigenvalue of the correlations is below the first, the search begins with so much less of them."""
-APART = 0.02
-"""The variance of a group where it is 0 counts as this share of what a person's data leave open, for the error of its mean."""
 ENOUGH = 20.0
 """Effective points of a mixture below which moments are not reliable."""
 
@@ -118,32 +112,6 @@ class Exact:
 
 Climb = Callable[[NodeEStep, Population], EMRun]
 """Finds the best group given points, from a group near by."""
-
-
-def exact_em(
-    places: Places, run: EMRun, make: Make, *, seed: int = 0, accuracy: float | None = None, **options: Any
-) -> Exact:
-    """EM on points, from where EM by Laplace approximation ended.
-
-    Parameters
-    ----------
-    places
-        Makes the points.
-    run
-        EM by Laplace approximation.
-    make
-        Makes E-steps that find modes, for people whose mode is not the one that was found.
-    seed
-        Of the scouts.
-    accuracy
-        Standard error of a person's log evidence that is asked for.
-    **options
-        Those of `pyem.infer.em_loop.run_em`.
-    """
-    population, laplace = wide_enough(places, run.population, run.laplace, make)
-    scouts = Scouts(places, population, seed)
-    beside = first_places(population, laplace, scouts, make)
-    return on_points(places, population, beside, scouts, functools.partial(run_em, **options), SETTLED, accuracy)
 
 
 def on_points(
@@ -329,60 +297,3 @@ def around(found: Laplace, population: Population) -> tuple[np.ndarray, np.ndarr
     limit = population.cov if population.group.family == "gaussian" else 4 * population.cov
     cov = no_wider(regular(Moments(*found), population.cov), limit)
     return np.where(known[:, None], found.mode, population.mean), cov
-
-
-# -- errors ---------------------------------------------------------------------------------------------------------------
-
-
-def information_and_spread(exact: Exact, places: Places, run: EMRun) -> tuple[np.ndarray, np.ndarray]:
-    """Observed information of the group's `vector`, and what the group's error adds to the covariance of each person (S, P, P).
-
-    The information is minus the derivative of the score, whose expectation over the points is exact (Fisher's identity); a
-    person's posterior mean moves with the group, and so its error is added.
-
-    References
-    ----------
-    Kass, R. E., & Steffey, D. (1989). Approximate Bayesian inference in conditionally independent hierarchical models
-    (parametric empirical Bayes models). Journal of the American Statistical Association, 84(407), 717-726.
-    https://doi.org/10.1080/01621459.1989.10478825
-    """
-    population, estep = _told_apart(exact, places, run)
-
-    def score_and_means(moved: Population) -> np.ndarray:
-        prior = moved.prior
-        score = moved.score(estep(prior))
-        return np.concatenate([score, estep.posterior(prior).mode.ravel()])
-
-    n = len(population.vector)
-    slopes = derivative(population, score_and_means)
-    information = -(slopes[:, :n] + slopes[:, :n].T) / 2
-    moves = slopes[:, n:].reshape(n, *exact.moments.mode.shape)
-    covariance = group_covariance(exact.population, information)
-    known = np.where(np.isfinite(covariance), covariance, 0.0)
-    return information, np.einsum("gsp,gh,hsq->spq", moves, known, moves, optimize=True)
-
-
-def _told_apart(exact: Exact, places: Places, run: EMRun) -> tuple[Population, NodeEStep]:
-    """The group with sds that are not 0, and an E-step on points for it; see `pyem.infer.standard_errors.not_vanished`."""
-    wider = not_vanished(exact.population, np.sqrt(APART / _information_of_one(run)))
-    if wider is exact.population:
-        return wider, exact.estep
-    # Where people do not differ, their posterior is the group's.
-    more = np.sqrt(np.diag(wider.cov) / np.diag(exact.population.cov))
-    mean, cov = around(exact.moments._replace(cov=exact.moments.cov * np.outer(more, more)), wider)
-    return wider, NodeEStep(places.nodes(mean, cov, wider, exact.level), wider.group)
-
-
-def _information_of_one(run: EMRun) -> np.ndarray:
-    """(P,): what the data of one person say of a parameter, on average, by Laplace approximation: one over a variance."""
-    use, prior = run.laplace.usable, run.population.prior
-    root = np.sqrt(prior.weight[use])
-    known = np.linalg.inv(run.laplace.cov[use]) - prior.precision * root[:, :, None] * root[:, None]
-    return np.maximum(np.diagonal(known, axis1=1, axis2=2).mean(0), 1e-6)
-
-
-def estimates(exact: Exact, spread: np.ndarray | None, log_lik: Callable[[np.ndarray], np.ndarray]) -> Laplace:
-    """Posterior means, covariances with what the group's error adds, and the log-likelihood at the means."""
-    found = exact.moments
-    cov = found.cov if spread is None else found.cov + spread
-    return Laplace(found.mode, cov, log_lik(found.mode), found.log_det, found.status)

@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.engine.nodes import NodeEStep
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
 from pyem.engine.scale import ready_to_fit
 from pyem.errors import renamed, require_number, require_whole, warn
+from pyem.infer.edge_search import Edge, at_edge, expected_score
 from pyem.infer.em import fit_em
 from pyem.infer.em_loop import run_em
 from pyem.infer.group_prior import group_prior
@@ -31,7 +33,7 @@ from pyem.infer.quadrature import (
     make_grids,
     moments,
 )
-from pyem.infer.standard_errors import not_vanished, oakes_information
+from pyem.infer.standard_errors import oakes_information
 from pyem.infer.units import Units, standardised
 from pyem.model.model import Model
 from pyem.population.group import Group, spelled_out
@@ -39,6 +41,8 @@ from pyem.population.population import Population
 from pyem.population.posterior import Status
 from pyem.results.grid import GridFit
 
+WIDTH = 30.0
+"""Where people do not differ, slopes are those under a group with so many times the smallest sd there is: grids tell them."""
 GIVEN_NONE = Group()
 """The group where none was given: this very object."""
 
@@ -211,13 +215,19 @@ def _fit_group(
             population = run.population
             if error == accuracy and moved < 0.05:
                 break
-    units = Units.of(model, population, dict(own.covariates))
-    wider = not_vanished(population, 30 * population.smallest)
-    if wider is not population:
-        seen = make_grids(model, data, gaussian_log_prior(wider), _prior_box(wider), accuracy, max_points)
-    else:
-        seen = grids
-    info = units.information(population, oakes_information(grid_estep(seen, group), wider))
+
+    def look(near: Population) -> NodeEStep:
+        around = make_grids(model, data, gaussian_log_prior(near), _prior_box(near), accuracy, max_points)
+        return grid_estep(around, group)
+
+    units, wider = Units.of(model, population, dict(own.covariates)), population
+    edge = Edge.of(population, WIDTH * population.smallest)
+    if edge.any:
+        population, _ = at_edge(population, edge, lambda near: expected_score(look(near)))
+        grids = make_grids(model, data, gaussian_log_prior(population), _prior_box(population), accuracy, max_points)
+        wider = edge.widened(population, 1.0)
+    estep = look(wider) if edge.any else grid_estep(grids, group)
+    info = units.information(population, oakes_information(estep, wider))
     population = dataclasses.replace(units.population(population), hyper=None)
     return _result(model, own, grids, gaussian_log_prior(population), population, info, True, settings, run.message)
 

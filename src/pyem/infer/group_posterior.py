@@ -22,6 +22,8 @@ from pyem.population.priors import HyperPriors, hyper_priors
 
 BLOCK = 256
 """Groups that are unpacked together, so that nothing is compiled for other numbers of them."""
+DETERMINED = 1e-6
+"""What a correlation leaves of a standard deviation, at least."""
 STEP = 0.1
 """Step of the differences that give the mode of the posterior and its curvature, in rough posterior sds."""
 
@@ -66,6 +68,9 @@ class GroupPosterior:
         parts = [unpacked_group(self.spec, self.at, part) for part in np.split(filled, len(filled) // BLOCK)]
         coef, sd, chol, log_prior = (np.concatenate(arrays)[: len(v)] for arrays in zip(*parts, strict=True))
         log_prior = log_prior + np.log(np.asarray(self.at.scale)).sum()
+        # Far from the middle a correlation may be 1 to rounding, and then the group has no density.
+        ends = np.arange(chol.shape[1])
+        chol[:, ends, ends] = np.maximum(chol[:, ends, ends], DETERMINED)
         if self.random.all():
             return GroupDraws(coef, sd, chol), log_prior
         own, common = self.random, coef[..., ~self.random]

@@ -129,13 +129,13 @@ class NodeSets:
         """Log evidence of all people under each group (D,)."""
         out, design = np.empty(len(owner)), self.population.design
         held = self._held(draws)
-        narrow = np.asarray((held.sd > draws.sd).any(1))
+        narrow = (held.roots != draws.roots).any((1, 2))
         for k, mine in self._served(draws, owner):
             for some in (mine[~narrow[mine]], mine[narrow[mine]]):
                 for few in self._few(some):
                     parts = self._evaluated(self._sets[k][1], draws.some(few))
                     if narrow[few].any():
-                        out[few] = log_evidence_narrower(parts, design, held.some(few), draws.sd[few])
+                        out[few] = log_evidence_narrower(parts, design, held.some(few), draws.some(few))
                     else:
                         out[few] = log_evidences(parts, self.posterior.spec.group, design, draws.some(few)).sum(1)
         return out
@@ -170,11 +170,12 @@ class NodeSets:
                 moved = part.moves(design, None if held.common is None else held.common[at[which]])
                 x[np.ix_(which, part.people)] = self._in_cells(part, moved, *(a[:, part.people] for a in more), rng=rng)
             # In a group that is narrower than the data tell, everybody is nearer to its mean.
-            share = (draws.sd / held.sd)[at[which]][:, None]
+            nearer = (draws.roots @ np.linalg.inv(held.roots))[at[which]][:, None]
+            means = (draws.covariances() @ held.precisions())[at[which]]
             middle = design @ draws.coef[at[which]]
-            mean[which] = middle + share**2 * (more.mean - middle)
-            x[which] = mean[which] + share * (x[which] - more.mean)
-            within += np.einsum("dsp,dspq,dsq->spq", share / n, more.cov, share)
+            mean[which] = middle + (more.mean - middle) @ np.swapaxes(means, 1, 2)
+            x[which] = mean[which] + (nearer @ (x[which] - more.mean)[..., None])[..., 0]
+            within += (nearer @ more.cov @ np.swapaxes(nearer, 2, 3)).sum(0) / n
         gap = mean - mean.mean(0)
         return x, mean.mean(0), within + np.einsum("dsp,dsq->spq", gap, gap) / n
 
@@ -202,8 +203,10 @@ class NodeSets:
         return float((self._owners(draws) < 0).mean())
 
     def _held(self, draws: GroupDraws) -> GroupDraws:
-        """Groups that points are made for: no narrower than the data tell."""
-        return draws._replace(sd=np.maximum(draws.sd, self._least))
+        """Groups that points are made for: in no direction narrower than the data tell."""
+        if not self.posterior.spec.blocks or not self._least.all():
+            return draws._replace(sd=np.maximum(draws.sd, self._least))
+        return held_apart(draws, self._least)
 
     def _served(self, draws: GroupDraws, owner: np.ndarray) -> list[tuple[int, np.ndarray]]:
         """Indices of sets, and of the draws that each serves: its own, and those without an owner that are nearest to it."""
@@ -279,6 +282,28 @@ class NodeSets:
         return out
 
 
+def held_apart(draws: GroupDraws, least: np.ndarray) -> GroupDraws:
+    """Groups that are in no direction narrower than one with independent parameters and these sds (P,).
+
+    Examples
+    --------
+    >>> one = GroupDraws(np.zeros((1, 1, 2)), np.ones((1, 2)), np.linalg.cholesky([[[1.0, 1 - 1e-9], [1 - 1e-9, 1.0]]]))
+    >>> held_apart(one, np.array([0.1, 0.1])).covariances().round(3).tolist()
+    [[[1.005, 0.995], [0.995, 1.005]]]
+    """
+    root = draws.roots / least[:, None]
+    values, axes = np.linalg.eigh(root @ np.swapaxes(root, 1, 2))
+    narrow = values[:, 0] < 1
+    if not narrow.any():
+        return draws
+    wide = np.maximum(values[narrow], 1.0)[:, None]
+    cov = least[:, None] * ((axes[narrow] * wide) @ np.swapaxes(axes[narrow], 1, 2)) * least
+    sd, chol = draws.sd.copy(), draws.chol.copy()
+    sd[narrow] = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
+    chol[narrow] = np.linalg.cholesky(cov / (sd[narrow, :, None] * sd[narrow, None]))
+    return draws._replace(sd=sd, chol=chol)
+
+
 def rough_evidence(
     likelihood: tuple[np.ndarray, np.ndarray],
     design: np.ndarray,
@@ -301,16 +326,19 @@ def rough_evidence(
     for k, prior in enumerate(draws.precisions()):
         mean = design @ draws.coef[k]
         pull = mean @ prior
+        # In units in which no parameter is known much better than the others.
         posterior = precision + prior
+        size = np.sqrt(np.diagonal(posterior, axis1=1, axis2=2))
+        posterior = posterior / size[:, :, None] / size[:, None]
         gain = shift + pull
         more = 0.0
         if common is not None and draws.common is not None:
             further, more = common.changes(design @ draws.common[k])
             gain = gain + further
+        gain = gain / size
         squares = (gain * np.linalg.solve(posterior, gain[..., None])[..., 0]).sum() - (mean * pull).sum()
-        out[k] = more + 0.5 * (
-            squares + len(mean) * np.linalg.slogdet(prior)[1] - np.linalg.slogdet(posterior)[1].sum()
-        )
+        log_det = np.linalg.slogdet(posterior)[1].sum() + 2 * np.log(size).sum()
+        out[k] = more + 0.5 * (squares + len(mean) * np.linalg.slogdet(prior)[1] - log_det)
     return out
 
 

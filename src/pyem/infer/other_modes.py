@@ -1,4 +1,4 @@
-"""People on their own whose posterior has several modes: the best one, and the share of the evidence of another."""
+"""People whose posterior has several modes: the better one, and the share of the evidence of another."""
 
 from __future__ import annotations
 
@@ -123,14 +123,14 @@ def _share(one: Laplace, other: Laplace, value: np.ndarray, other_value: np.ndar
     return np.where(good & apart & np.isfinite(share), share, 0.0)
 
 
-def several_modes(share: np.ndarray, data: Dataset) -> list[str]:
-    """What to say of people whose posterior has another mode with a fair `share` (S,) of the evidence."""
+def several_modes(share: np.ndarray, data: Dataset, instead: str) -> list[str]:
+    """What to say of people whose posterior has another mode with a fair `share` (S,) of the evidence, and to use `instead`."""
     some = np.flatnonzero(share > FAIR)
     if not len(some):
         return []
     return [
         f"the posteriors of {len(some)} of {len(share)} subjects ({list_of(data.subjects[some].tolist())}) have another "
         "mode, with up to "
-        f"{math.floor(100 * share.max())} % of the evidence: estimates and errors are of one of them only; fit_bayes "
+        f"{math.floor(100 * share.max())} % of the evidence: estimates and errors are of one of them only; {instead} "
         "integrates over all"
     ]

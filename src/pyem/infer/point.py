@@ -140,7 +140,7 @@ def fit_map(
     if start is None and not common:
         found, share = other_modes(search, data, seen, found, max_iter, seed_of(key))
         trace |= {"other_mode": share}
-        for text in several_modes(share, data):
+        for text in several_modes(share, data, "fit_bayes"):
             warn(f"fit_map of {model.name!r}: {text}")
     if common:
         found, prior = _shared(search, data, Priors(prior, inside), common, found, max_iter)

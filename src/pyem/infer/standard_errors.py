@@ -166,19 +166,6 @@ def no_wider(cov: np.ndarray, limit: np.ndarray) -> np.ndarray:
     return np.einsum("spi,si,sqi->spq", axes, np.minimum(values, 1.0), axes)
 
 
-def not_vanished(population: Population, sd: np.ndarray) -> Population:
-    """The population with the sds (P,) in place of those that are 0; the population itself where none is.
-
-    The score of a mean is a difference over the variance. On the lower bound of that, an error of a posterior mean by a
-    millionth of a millionth is worth thousands, and differences of scores tell nothing. The information on means changes with
-    the square of a small sd only.
-    """
-    if not population.vanished.any():
-        return population
-    more = np.where(population.vanished, sd / np.sqrt(np.diag(population.cov)), 1.0)
-    return dataclasses.replace(population, cov=population.cov * np.outer(more, more))
-
-
 def oakes_information(estep: EStep, population: Population, *, step: float = 1e-4) -> np.ndarray:
     """Information as minus the derivative of the score when the posteriors move with the group, by central differences.
 
