@@ -13,6 +13,7 @@ import typer
 
 import pyem
 from pyem.cli import clustered, report, terminal
+from pyem.cli import formula_options as design
 from pyem.cli import options as opt
 from pyem.cli import sources as src
 from pyem.cli.program import app, console, plainly, warn
@@ -68,8 +69,9 @@ def fit(
     teach: src.Teach = None,
     model: opt.Models,
     fix: opt.Fixed,
-    formula: opt.Formulas,
-    common: opt.Common,
+    formula: design.Formulas,
+    missing_condition: design.MissingConditions = design.MissingCondition.error,
+    common: design.Common,
     covariate: opt.Covariates,
     group: opt.FamilyOption = opt.Family.gaussian,
     covariance: opt.CovarianceOption = opt.Covariance.diagonal,
@@ -107,7 +109,7 @@ def fit(
         **src.asked(pattern, people, unmatched, reference, join_rows_by, count, teach),
         covariates=opt.shifts(covariate),
         fix=opt.numbers(fix, "--fix", "alpha=0.1"),
-        **opt.designs(formula, common),
+        **design.designs(formula, common, missing_condition),
         method=method.value,
         group=group.value,
         covariance=covariance.value,
@@ -189,6 +191,7 @@ def _run(
                 screen.print(terminal.group_table(one))
                 if report.has_effects(one):
                     screen.print(terminal.effects_table(one))
+                    screen.print(terminal.coding_lines(one), markup=False)
             if together is not None:
                 screen.print(together.summary(), markup=False)
                 _ask_for_frequencies(artist, together)

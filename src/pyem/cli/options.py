@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -62,9 +62,10 @@ class Format(StrEnum):
     svg = "svg"
 
 
-def _option(
+def option(
     panel: str, text: str, *names: str, metavar: str | None = None, many: bool = False, **more: object
 ) -> object:
+    """What typer is told of an option: its panel, its text, its names if they are not that of the argument."""
     factory = {"default_factory": list, "show_default": False} if many else {}
     return typer.Option(*names, help=text, metavar=metavar, rich_help_panel=panel, **factory, **more)  # type: ignore[arg-type]
 
@@ -73,17 +74,17 @@ DATA, MODEL, GROUP, SEARCH, OUTPUT = "The data", "The model", "The group", "The 
 MOST_STARTS, MOST_DRAWS, MOST_CHAINS = 1000, 1_000_000, 1000
 """Larger numbers are slips of the finger, or more than any memory holds."""
 
-Subject = Annotated[str, _option(DATA, "Whose trial a row is.", metavar="COLUMN")]
+Subject = Annotated[str, option(DATA, "Whose trial a row is.", metavar="COLUMN")]
 Blocks = Annotated[
     list[str],
-    _option(DATA, "Starts a new independent sequence. May be repeated.", "--block", metavar="COLUMN", many=True),
+    option(DATA, "Starts a new independent sequence. May be repeated.", "--block", metavar="COLUMN", many=True),
 ]
 Trial = Annotated[
-    str | None, _option(DATA, "Orders the trials of a block; else the order of the rows counts.", metavar="COLUMN")
+    str | None, option(DATA, "Orders the trials of a block; else the order of the rows counts.", metavar="COLUMN")
 ]
 Columns = Annotated[
     list[str],
-    _option(
+    option(
         DATA,
         "The model's name for a column, and the file's. May be repeated. Columns of the same name need none.",
         "--column",
@@ -93,22 +94,22 @@ Columns = Annotated[
 ]
 Codes = Annotated[
     list[str],
-    _option(
+    option(
         DATA,
         "Labels of the options in order: choice=left,right. May be repeated.",
         metavar="NAME=LABEL,...",
         many=True,
     ),
 ]
-Separator = Annotated[str | None, _option(DATA, "Between the columns of the file, such as ';'.", metavar="TEXT")]
-Encoding = Annotated[str | None, _option(DATA, "Of the file, such as cp1252; UTF-8 if not given.", metavar="TEXT")]
+Separator = Annotated[str | None, option(DATA, "Between the columns of the file, such as ';'.", metavar="TEXT")]
+Encoding = Annotated[str | None, option(DATA, "Of the file, such as cp1252; UTF-8 if not given.", metavar="TEXT")]
 Decimal = Annotated[
     str | None,
-    _option(DATA, "',' for decimal commas; recognised in files that are separated by semicolons.", metavar="TEXT"),
+    option(DATA, "',' for decimal commas; recognised in files that are separated by semicolons.", metavar="TEXT"),
 ]
 Values = Annotated[
     list[str],
-    _option(
+    option(
         DATA,
         "What words are worth: reward=loss:0,win:1. May be repeated.",
         "--values",
@@ -118,7 +119,7 @@ Values = Annotated[
 ]
 Markers = Annotated[
     list[str],
-    _option(
+    option(
         DATA,
         "Values that mark a missing one: 'choice=no response,0'. May be repeated.",
         "--missing",
@@ -128,7 +129,7 @@ Markers = Annotated[
 ]
 Where = Annotated[
     str | None,
-    _option(
+    option(
         DATA,
         "Which rows count, by the columns of the file: \"phase == 'main' and not practice\".",
         metavar="CONDITION",
@@ -136,10 +137,10 @@ Where = Annotated[
 ]
 Exclude = Annotated[
     list[str],
-    _option(DATA, "A person who is left out. May be repeated.", "--exclude", metavar="PERSON", many=True),
+    option(DATA, "A person who is left out. May be repeated.", "--exclude", metavar="PERSON", many=True),
 ]
 Missing = Annotated[
-    MissingOutcome, _option(DATA, "Trials with a response but no outcome: they teach nothing, or are an error.")
+    MissingOutcome, option(DATA, "Trials with a response but no outcome: they teach nothing, or are an error.")
 ]
 
 Models = Annotated[
@@ -154,7 +155,7 @@ Models = Annotated[
 ]
 Fixed = Annotated[
     list[str],
-    _option(
+    option(
         MODEL,
         "Hold a parameter at a value, in each model that has it. May be repeated.",
         "--fix",
@@ -165,7 +166,7 @@ Fixed = Annotated[
 
 Covariates = Annotated[
     list[str],
-    _option(
+    option(
         GROUP,
         "Column with one value for each person that shifts the group's mean: age, or age:alpha for some parameters only. "
         "A colon that is part of a name is written \\:. May be repeated.",
@@ -174,34 +175,13 @@ Covariates = Annotated[
         many=True,
     ),
 ]
-Formulas = Annotated[
-    list[str],
-    _option(
-        MODEL,
-        "What a parameter depends on: 'alpha ~ drug * diagnosis + age', 'beta ~ load + (1 | subject)'. Columns of the file are "
-        "found by their names. May be repeated.",
-        "--formula",
-        metavar="FORMULA",
-        many=True,
-    ),
-]
-Common = Annotated[
-    list[str],
-    _option(
-        GROUP,
-        "A parameter, or an effect such as alpha[drug], that has one value for everybody. May be repeated.",
-        "--common",
-        metavar="PARAMETER",
-        many=True,
-    ),
-]
-FamilyOption = Annotated[Family, _option(GROUP, "How people are spread around the mean.", "--group")]
-CovarianceOption = Annotated[Covariance, _option(GROUP, "Full: with correlations of the parameters.", "--covariance")]
-Df = Annotated[float, _option(GROUP, "Degrees of freedom of a student_t group.", metavar="NUMBER")]
+FamilyOption = Annotated[Family, option(GROUP, "How people are spread around the mean.", "--group")]
+CovarianceOption = Annotated[Covariance, option(GROUP, "Full: with correlations of the parameters.", "--covariance")]
+Df = Annotated[float, option(GROUP, "Degrees of freedom of a student_t group.", metavar="NUMBER")]
 
 MethodOption = Annotated[
     Method,
-    _option(
+    option(
         SEARCH,
         "em: hierarchical, a point estimate of the group; map: each person under a typical prior; mle: each person alone; "
         "bayes: hierarchical, draws from the posterior in seconds, and the marginal likelihood; nuts, svi: the same by other "
@@ -209,28 +189,28 @@ MethodOption = Annotated[
         "--method",
     ),
 ]
-MaxIter = Annotated[int, _option(SEARCH, "EM iterations at most.", metavar="NUMBER", min=1)]
-Tol = Annotated[float, _option(SEARCH, "EM stops when the group changes by less.", metavar="NUMBER")]
-Starts = Annotated[int, _option(SEARCH, "Starting points of mle.", metavar="NUMBER", min=1, max=MOST_STARTS)]
+MaxIter = Annotated[int, option(SEARCH, "EM iterations at most.", metavar="NUMBER", min=1)]
+Tol = Annotated[float, option(SEARCH, "EM stops when the group changes by less.", metavar="NUMBER")]
+Starts = Annotated[int, option(SEARCH, "Starting points of mle.", metavar="NUMBER", min=1, max=MOST_STARTS)]
 Draws = Annotated[
-    int, _option(SEARCH, "Draws of each chain of nuts that are kept.", metavar="NUMBER", min=4, max=MOST_DRAWS)
+    int, option(SEARCH, "Draws of each chain of nuts that are kept.", metavar="NUMBER", min=4, max=MOST_DRAWS)
 ]
-Warmup = Annotated[int, _option(SEARCH, "Draws before them that adapt nuts.", metavar="NUMBER", min=20, max=MOST_DRAWS)]
-Chains = Annotated[int, _option(SEARCH, "Chains of nuts.", metavar="NUMBER", min=1, max=MOST_CHAINS)]
-Seed = Annotated[int, _option(SEARCH, "Of whatever is random.", metavar="NUMBER", min=0)]
+Warmup = Annotated[int, option(SEARCH, "Draws before them that adapt nuts.", metavar="NUMBER", min=20, max=MOST_DRAWS)]
+Chains = Annotated[int, option(SEARCH, "Chains of nuts.", metavar="NUMBER", min=1, max=MOST_CHAINS)]
+Seed = Annotated[int, option(SEARCH, "Of whatever is random.", metavar="NUMBER", min=0)]
 
-Out = Annotated[Path, _option(OUTPUT, "Where results go; made when all is done.", metavar="FOLDER")]
-Force = Annotated[bool, _option(OUTPUT, "Replace earlier results.", "--force")]
+Out = Annotated[Path, option(OUTPUT, "Where results go; made when all is done.", metavar="FOLDER")]
+Force = Annotated[bool, option(OUTPUT, "Replace earlier results.", "--force")]
 Resume = Annotated[
     bool,
-    _option(
+    option(
         OUTPUT,
         "Keep where the fit stands beside the results while it runs (em, nuts, svi), and go on from there if an earlier run "
         "was killed.",
         "--resume",
     ),
 ]
-Figures = Annotated[bool, _option(OUTPUT, "Draw figures.", "--figures/--no-figures")]
+Figures = Annotated[bool, option(OUTPUT, "Draw figures.", "--figures/--no-figures")]
 
 
 # -- options of the form NAME=VALUE -------------------------------------------------------------------------------------
@@ -391,8 +371,3 @@ def effect(text: str) -> tuple[str, str | None, float]:
         return name, None, 0.0
     ((parameter, size),) = numbers([rest], "--covariate", "age:alpha=0.5").items()
     return name, parameter, size
-
-
-def designs(formula: list[str], common: list[str]) -> dict[str, Any]:
-    """What a request says of formulas."""
-    return {"formulas": tuple(formula), "common": tuple(common)}

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyem
 from pyem.cli import sources
-from pyem.cli.designs import named_columns
+from pyem.cli.designs import named_columns, require_columns
 from pyem.cli.runs import Request, plain_value
+from pyem.data.people import BIDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,8 +52,10 @@ def columns_of(
     needed = dict.fromkeys(name for model in models for name in (model.inputs if design else model.columns))
     own = dict.fromkeys(name for model in models for name in model.columns if name in needed or name in frame.columns)
     columns: dict[str, Any] = {name: request.columns.get(name, name) for name in own} | dict(request.columns)
-    conditions = [name for name in named_columns(request) if name in frame.columns and name not in columns]
+    known = [*frame.columns, *of_people(request)]
+    conditions = [name for name in named_columns(request) if name in known and name not in columns]
     columns |= {name: name for name in conditions}
+    require_columns(request, columns, known)
     absent = [name for name in needed if name not in request.columns and name not in frame.columns]
     if absent:
         users = ", ".join(model.name for model in models if absent[0] in model.columns)
@@ -84,7 +87,8 @@ def arguments(
         Columns that only formulas name.
     """
     given = {name: _labels(frame, columns.get(name), labels) for name, labels in request.codes.items()}
-    return told(request, models, columns, dict.fromkeys(_text(frame, conditions)) | given) | {
+    text = [name for name in conditions if (of_people(request) | dict(frame.dtypes))[name].kind not in "iufb"]
+    return told(request, models, columns, dict.fromkeys(text) | given) | {
         "where": request.where,
         "exclude": request.exclude,
         "people": request.people,
@@ -116,9 +120,11 @@ def _codes_of_all(models: Sequence[Model], request: Request) -> list[str]:
     return [name for name in coded if all(name in dict(model.coded) for model in models if name in model.columns)]
 
 
-def _text(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """The columns that hold no numbers: conditions, which have levels."""
-    return [name for name in names if frame[name].dtype.kind not in "iufb"]
+def of_people(request: Request) -> dict[str, Any]:
+    """The columns of the table of people, with the types of what they hold; none without such a table."""
+    from pyem.data.files import read_table
+
+    return {} if request.people is None else dict(read_table(request.people, names=(request.subject, BIDS)).dtypes)
 
 
 def _labels(frame: pd.DataFrame, column: Any, labels: Sequence[str]) -> list[Any]:

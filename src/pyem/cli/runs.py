@@ -13,7 +13,7 @@ import numpy as np
 
 import pyem
 from pyem.cli import sources
-from pyem.cli.designs import make_design
+from pyem.cli.designs import check_formulas, make_design
 from pyem.cli.options import quoted
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Request:
     fix: Mapping[str, float] = dataclasses.field(default_factory=dict)
     formulas: tuple[str, ...] = ()
     common: tuple[str, ...] = ()
+    missing_condition: str = "error"
     method: str = "em"
     group: str = "gaussian"
     covariance: str = "diagonal"
@@ -140,6 +141,7 @@ _OPTIONAL = (
     "encoding",
     "decimal",
     "missing_outcome",
+    "missing_condition",
     "where",
     "method",
     "group",
@@ -232,7 +234,7 @@ def make_models(request: Request) -> list[Model]:
         raise ValueError(f"a model is named twice: {', '.join(request.models)}; name each once")
     models = [make_model(spec) for spec in request.models]
     _in_some_model("--fix", request.fix, models)
-    _in_some_model("--formula", [text.partition("~")[0].strip() for text in request.formulas], models)
+    check_formulas(request, models)
     _in_some_model("--common", [name.partition("[")[0] for name in request.common], models)
     for name, on in request.covariates.items():
         _in_some_model(f"--covariate {name}:{_joined(on)}", on, models, r"; a colon in a column's name is written \:")

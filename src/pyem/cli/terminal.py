@@ -121,6 +121,12 @@ def effects_table(fit: Fit) -> Table:
     return table("effects", ("parameter", "effect", "estimate", "95 % interval", label, "scale"), rows, left=2)
 
 
+def coding_lines(fit: Fit) -> str:
+    """How the factors of a design are coded, a line each; empty without factors."""
+    told = [part for text in fit.effects()["coding"] for part in str(text).split("; ") if part]
+    return "\n".join(f"  coded {text}" for text in dict.fromkeys(told))
+
+
 def check_table(check: Any) -> Table:
     """A predictive check: means over people, and how many people are outside their simulations."""
     rows, surprising = [], check.surprising().statistic

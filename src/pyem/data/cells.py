@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.data.formulas import rows_of
+from pyem.data.formula_rows import rows_of
 from pyem.errors import DataError, list_of
 
 MOST = 12

@@ -10,145 +10,17 @@ import ast
 import dataclasses
 import functools
 import itertools
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.data.identifiers import natural
-from pyem.errors import DataError, list_of
+from pyem.data.formula_rows import Rows
+from pyem.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from pyem.data.dataset import Dataset
-
-BUILT_IN = ("block", "subject", "trial")
-"""What a formula may name besides fields and covariates: the labels of a trial."""
-
-
-# -- the table ------------------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Rows:
-    """All trials of a data set as rows, lane after lane.
-
-    Parameters
-    ----------
-    frame
-        The columns that formulas name; text as categories in the order of their codes.
-    who, lane, row
-        Index of the subject, the lane and the place in it, of each row.
-    here
-        Where no value of a column is missing, by column.
-    """
-
-    frame: pd.DataFrame
-    who: np.ndarray
-    lane: np.ndarray
-    row: np.ndarray
-    here: dict[str, np.ndarray]
-
-    @property
-    def complete(self) -> np.ndarray:
-        """(row,): where nothing is missing."""
-        return np.logical_and.reduce([np.ones(len(self.who), bool), *self.here.values()])
-
-    def only(self, some: np.ndarray) -> Rows:
-        """Some of the rows, by a mask."""
-        here = {name: values[some] for name, values in self.here.items()}
-        frame = self.frame.loc[some].reset_index(drop=True)
-        return Rows(frame, self.who[some], self.lane[some], self.row[some], here)
-
-
-def rows_of(data: Dataset, names: Sequence[str], levels: dict[str, tuple[str, ...]] | None = None) -> Rows:
-    """The named columns of `data`, a row for each trial.
-
-    Parameters
-    ----------
-    data
-        Where they are from.
-    names
-        Fields with one value a trial, covariates, ``block``, ``subject`` or ``trial``.
-    levels
-        Levels of text columns that an earlier fit had; by default those that occur, in the order of their codes.
-
-    Raises
-    ------
-    DataError
-        If there is no such column, or it has a level that the earlier fit had not.
-
-    Examples
-    --------
-    >>> from pyem import Dataset
-    >>> data = Dataset.from_arrays({"choice": [[[0, 1, 1]]], "load": [[[2, 2, 4]]]})
-    >>> rows_of(data, ["load"]).frame["load"].tolist()
-    [2.0, 2.0, 4.0]
-    """
-    import pandas as pd
-
-    lane, row = np.nonzero(data.valid.T)
-    who, found, here = data.lane_subject[lane], {}, {}
-    labels = data.index_columns(lane, row)
-    for name in names:
-        if name in data.fields and data.fields[name].ndim == 2:
-            found[name], here[name] = _of_field(data, name, lane, row)
-        elif name in data.covariates:
-            found[name] = np.asarray(data.covariates[name])[who]
-        elif name in BUILT_IN:
-            found[name] = pd.Series(labels[name])
-        else:
-            raise DataError(_no_column(data, name))
-        given = (levels or {}).get(name)
-        found[name] = _with_levels(name, found[name], here.get(name), data.codes.get(name), given)
-        here.setdefault(name, ~np.asarray(pd.isna(found[name])))
-    frame = pd.DataFrame(found, index=range(len(lane)))
-    return Rows(frame, who, lane, row, here)
-
-
-def _of_field(data: Dataset, name: str, lane: np.ndarray, row: np.ndarray) -> tuple[Any, np.ndarray]:
-    values, here = data.fields[name][row, lane], data.present[name][row, lane]
-    if name not in data.codes:
-        return values.astype(float), here
-    labels = np.array([*data.codes[name]], dtype=None if _numbers(data.codes[name]) else object)
-    return labels[values.astype(int)], here
-
-
-def _numbers(labels: Sequence[Any]) -> bool:
-    return all(isinstance(label, int | float) and not isinstance(label, bool) for label in labels)
-
-
-def _with_levels(
-    name: str, values: Any, here: np.ndarray | None, order: Sequence[Any] | None, levels: Sequence[str] | None
-) -> Any:
-    """Numbers as they are; text as categories, those that occur, in their order."""
-    import pandas as pd
-
-    series = pd.Series(values)
-    if pd.api.types.is_numeric_dtype(series) and levels is None:
-        return series.astype(float)
-    text = series.map(str)
-    seen = set(text if here is None else text[here])
-    order = [str(label) for label in order] if order is not None else sorted(seen, key=natural)
-    known = list(levels) if levels is not None else [level for level in order if level in seen]
-    if new := sorted(seen - set(known)):
-        raise DataError(
-            f"column {name!r} has {list_of(new)}, but the fit knows the levels {list_of(known)} only; fit a design to these "
-            "data, or leave the rows out"
-        )
-    return pd.Series(pd.Categorical(text, categories=known))
-
-
-def _no_column(data: Dataset, name: str) -> str:
-    names = [*(n for n, a in data.fields.items() if a.ndim == 2), *data.covariates, *BUILT_IN]
-    return (
-        f"a formula names {name!r}, but the data have {', '.join(names)}; map it when the Dataset is made: "
-        f"columns={{{name!r}: <its column in the table>}}, or name it among covariates="
-    )
-
-
-# -- terms ----------------------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,11 +103,21 @@ class Coded:
         """
         out = np.ones(len(self._firsts) if frame is None else len(frame))
         for piece in pieces:
-            values = self.factor(piece.expr, piece.reduced)[self._firsts, piece.column]
-            shift = values.mean() if centred and piece.number and len(np.unique(values)) > 2 else 0.0
-            here = values if frame is None else self.factor(piece.expr, piece.reduced, frame)[:, piece.column]
-            out = out * (here - shift)
+            shift = self.centre(piece) if centred else 0.0
+            of_rows = self.factor(piece.expr, piece.reduced, frame)[:, piece.column]
+            out = out * ((of_rows[self._firsts] if frame is None else of_rows) - shift)
         return out
+
+    def centre(self, piece: Piece) -> float:
+        """The mean over people of a number that has more than two values; 0 for others."""
+        if not piece.number:
+            return 0.0
+        values = self.factor(piece.expr, piece.reduced)[self._firsts, piece.column]
+        return float(values.mean()) if len(np.unique(values)) > 2 else 0.0
+
+    def constant(self, piece: Piece) -> bool:
+        """Whether a column is constant within everybody."""
+        return constant_in(self.factor(piece.expr, piece.reduced)[:, piece.column], self.rows.who)
 
     @functools.cached_property
     def _firsts(self) -> np.ndarray:
@@ -253,6 +135,14 @@ class Coded:
         """What formulaic calls the columns of one factor."""
         return list(self._matrix(expr, reduced).columns)[int(reduced) :]
 
+    def levels(self, expr: str) -> list[str]:
+        """The levels of a factor."""
+        return [_level(name, expr) for name in self.names(expr, False)]
+
+    def level_of_rows(self, expr: str) -> np.ndarray:
+        """Which level of a factor each row has, (row,)."""
+        return self.factor(expr, False).argmax(1)
+
     def contrasts(self, expr: str, reduced: bool) -> Any:
         """How a factor of levels is coded: formulaic's contrasts with their levels; None for a number."""
         kind, state = self._matrix(expr, reduced).model_spec.encoder_state[expr]
@@ -266,12 +156,6 @@ class Coded:
         if (expr, reduced) not in self._matrices:
             self._matrices[expr, reduced] = _model_matrix(f"{int(reduced)} + {expr}", self.rows.frame)
         return self._matrices[expr, reduced]
-
-
-def levels_of(rows: Rows) -> dict[str, tuple[str, ...]]:
-    """Levels of the columns that are factors."""
-    text = [name for name in rows.frame.columns if rows.frame[name].dtype == "category"]
-    return {name: tuple(map(str, rows.frame[name].cat.categories)) for name in text}
 
 
 def variables(text: str) -> tuple[str, ...]:
@@ -333,14 +217,14 @@ def _formula(text: str) -> Any:
 def _model_matrix(text: str, frame: pd.DataFrame) -> Any:
     formula = _formula(text)
     try:
-        return formula.get_model_matrix(frame, na_action="raise")
+        # What is no number then, as a logarithm of 0, is an error below.
+        with np.errstate(all="ignore"):
+            return formula.get_model_matrix(frame, na_action="raise")
     except Exception as error:
         raise DataError(f"the formula {text!r} cannot be evaluated on these data: {_plain(error)}") from None
 
 
 def _plain(error: Exception) -> str:
-    import re
-
     text = re.sub(r"\x1b\[[0-9;]*m|[⧛⧚]", "", str(error))
     return " ".join(text.split())
 
@@ -355,8 +239,8 @@ def _pieces(out: Coded, expr: str, reduced: bool) -> list[Piece]:
     variable = (variables(expr) or (expr,))[0]
     if len(state.levels) < 2:
         raise DataError(
-            f"{variable!r} has the one level {state.levels[0]!r} in these data, so it has no effect that could be estimated; "
-            "leave it out of the formula"
+            f"{variable!r} has the one level {level_text(state.levels[0])!r} in these data, so it has no effect that could be "
+            "estimated; leave it out of the formula"
         )
     levels = [_level(name, expr) for name in names]
     if not reduced:
@@ -370,7 +254,18 @@ def _level(name: str, expr: str) -> str:
     """The level in formulaic's name of a column, ``"drug[T.active]"``."""
     inside = name[len(expr) + 1 : -1]
     head, dot, tail = inside.partition(".")
-    return tail if dot and len(head) == 1 and head.isupper() else inside
+    return level_text(tail if dot and len(head) == 1 and head.isupper() else inside)
+
+
+def level_text(level: Any) -> str:
+    """What a level is called: whole numbers without a decimal point.
+
+    Examples
+    --------
+    >>> level_text("2.0"), level_text(2.5), level_text("placebo")
+    ('2', '2.5', 'placebo')
+    """
+    return re.sub(r"^(-?\d+)\.0$", r"\1", str(level))
 
 
 def _placed(out: Coded, pieces: Sequence[Piece]) -> Term:

@@ -8,7 +8,8 @@ from typing import Any
 from pyem.data.counted import Says, counting_columns
 from pyem.data.filters import with_rows_that_count
 from pyem.data.join_rows import ORDER, joined_rows
-from pyem.data.people import with_people
+from pyem.data.people import covariates_there, with_people
+from pyem.data.row_names import as_pandas
 
 
 def listed(names: Any) -> list[str]:
@@ -57,7 +58,9 @@ def prepared(
     where: str | None = None,
     mapped: Sequence[str] = (),
 ) -> Any:
-    """The table with a row for each trial and with everybody's covariates. See `pyem.Dataset.from_frame`.
+    """The table with a row for each trial and with everybody's columns from the table of people.
+
+    See `pyem.Dataset.from_frame`. These are covariates, and of `mapped` columns those that the trials have not.
 
     Where rows are joined, those that do not count (`where`, `exclude`) are left out before; `mapped` are the model's columns.
     """
@@ -66,5 +69,7 @@ def prepared(
         frame = with_rows_that_count(frame, subject, mapped, where=where, exclude=exclude, trial=together)
         frame = joined_rows(frame, join_rows_by, lanes=[subject, *block], used=used)
     if people is not None:
-        frame = with_people(frame, people, subject=subject, covariates=covariates, unmatched=unmatched, exclude=exclude)
+        there = covariates_there(people, subject, [name for name in mapped if name not in as_pandas(frame).columns])
+        wanted = list(dict.fromkeys([*covariates, *there]))
+        frame = with_people(frame, people, subject=subject, covariates=wanted, unmatched=unmatched, exclude=exclude)
     return frame

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.data.formulas import Coded, Piece, Rows, Term, coded, constant_in, label_of, levels_of, rows_of, variables
+from pyem.data.formula_rows import Rows, levels_of, rows_of
+from pyem.data.formulas import Coded, Piece, Term, coded, constant_in, label_of, variables
 from pyem.engine.design_columns import Columns
 from pyem.engine.ranks import require_cells, require_rank, same_span
 from pyem.engine.scale import scaled
@@ -127,6 +128,7 @@ def bind(
     )
     gone = {name for name, _ in (*held, *tied)}
     _require_no_people(parts, gone)
+    _require_known(made, parts, common)
     shared = [name for one in common for name in _effects_of(made, one)]
     shared += [part.effect.name for part in parts if not part.random]
     shared = [name for name in dict.fromkeys(shared) if name not in gone]
@@ -146,6 +148,15 @@ def _require_no_people(parts: list[Part], gone: set[str]) -> None:
             )
 
 
+def _require_known(made: Model, parts: list[Part], common: tuple[str, ...]) -> None:
+    """Raise where what is common to all is no effect and no parameter."""
+    base = made if made.design is None else made.design.base
+    known = dict.fromkeys((*(part.effect.name for part in parts), *made.names))
+    whole = {parameter.name for parameter in base.parameters}
+    if unknown := [name for name in common if name not in {*known, *base.names, *whole}]:
+        raise ModelError(f"common names {shown(unknown[0])}, but the parameters are {', '.join(known)}")
+
+
 def _complete(rows: Rows, data: Dataset, formula: Formula, missing: str) -> Rows:
     """The rows without those where a value is missing, which is an error unless they are to be left out."""
     complete = rows.complete
@@ -158,7 +169,8 @@ def _complete(rows: Rows, data: Dataset, formula: Formula, missing: str) -> Rows
         raise DataError(
             f"column {name!r} of the formula of {formula.parameter!r} has no value for subject {shown(place['subject'][0])}, "
             f"block {shown(place['block'][0])}, trial {shown(place['trial'][0])} ({int((~complete).sum())} such trials in "
-            "all); fill them in, or leave these trials out of the likelihood: regress(..., missing='skip')"
+            "all); fill them in, or leave these trials out of the likelihood: missing='skip' in regress, on the command line "
+            "--missing-condition skip"
         )
     if not complete.any():
         raise DataError(f"no trial has a value of all columns of the formula of {formula.parameter!r}")
@@ -171,6 +183,10 @@ def _complete(rows: Rows, data: Dataset, formula: Formula, missing: str) -> Rows
 def _parts(model: Model, formula: Formula, code: Coded, columns: Columns) -> tuple[list[Part], list[tuple[str, ...]]]:
     """What is estimated for one formula, and which effects are correlated."""
     require_cells(code, formula.parameter)
+    require_rank(
+        {term.label or "the intercept": code.part((*term.within, *term.person)) for term in code.terms},
+        f"the effects of the formula of {formula.parameter!r}",
+    )
     grouped: dict[tuple[Piece, ...], list[Term]] = {}
     for term in code.terms:
         grouped.setdefault(term.within, []).append(term)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.data.formulas import Rows
+from pyem.data.formula_rows import Rows
 from pyem.errors import DataError
 
 

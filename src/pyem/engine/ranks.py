@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
-from pyem.data.formulas import Coded
+from pyem.data.formulas import Coded, variables
 from pyem.errors import DataError
 
 SMALL = 1e-9
@@ -24,9 +26,10 @@ def require_cells(code: Coded, parameter: str) -> None:
     for term in code.terms:
         pieces = (*term.within, *term.person)
         values = code.part(pieces)
-        if len(pieces) > 1 and not values.any():
+        crossed = [piece.expr for piece in pieces if not piece.number]
+        if len(crossed) > 1 and (empty := _empty_cell(code, crossed)):
             raise DataError(
-                f"the formula of {parameter!r} has the effect {term.label}, but no trial is in that cell; leave the "
+                f"the formula of {parameter!r} has the effect {term.label}, but no trial is in the cell {empty}; leave the "
                 "interaction out, or merge levels"
             )
         if len(pieces) == 1 and np.ptp(values) == 0:
@@ -34,6 +37,17 @@ def require_cells(code: Coded, parameter: str) -> None:
                 f"the formula of {parameter!r} has {term.label}, which is {values[0]:g} in every trial; a constant has no "
                 "effect, leave it out"
             )
+
+
+def _empty_cell(code: Coded, factors: list[str]) -> str:
+    """The first combination of levels that no trial has, in words; empty if there is none."""
+    levels = [code.levels(factor) for factor in factors]
+    seen = set(zip(*(code.level_of_rows(factor).tolist() for factor in factors), strict=True))
+    for cell in itertools.product(*(range(len(known)) for known in levels)):
+        if cell not in seen:
+            of = zip(factors, levels, cell, strict=True)
+            return ", ".join(f"{variables(factor)[0]} {known[k]!r}" for factor, known, k in of)
+    return ""
 
 
 def require_rank(columns: dict[str, np.ndarray], what: str) -> None:

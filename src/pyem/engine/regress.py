@@ -9,11 +9,10 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import numpy as np
-
 from pyem.data.dataset import Dataset
-from pyem.data.formulas import coded, label_of, rows_of, variables
+from pyem.data.formulas import label_of
 from pyem.engine.binding import Bound, Formula, bind
+from pyem.engine.codings import codings
 from pyem.engine.formula_text import formula_of
 from pyem.errors import ModelError, warn
 from pyem.model.designed import design_name
@@ -132,56 +131,25 @@ class Regression:
         """
         import pandas as pd
 
-        rows = []
-        for part in self.bind(data).parts:
+        rows, bound = [], self.bind(data)
+        coding = codings(bound.parts, bound.codes)
+        for part in bound.parts:
             effect = part.effect
             label = effect.label or "Intercept"
             where = f"mean of {effect.name}" if not effect.label else effect.name
             varies = "people vary" if part.random else "common to all"
-            coding = self._coding(data, effect.parameter)
             if part.has_mean:
-                rows.append((effect.parameter, label, f"{where}, {varies}", effect.level, coding))
+                told = coding[effect.name, ""]
+                rows.append((effect.parameter, label, f"{where}, {varies}", effect.level, told))
             for name in part.people:
                 full = f"{effect.label}:{name}" if effect.label else name
-                centred = " (numbers centred)" if part.centred else ""
-                rows.append((effect.parameter, full, f"regression of {effect.name}", "person", coding + centred))
+                told = coding[effect.name, name]
+                rows.append((effect.parameter, full, f"regression of {effect.name}", "person", told))
         table = pd.DataFrame(rows, columns=["parameter", "effect", "goes to", "level", "coding"])
         return table.set_index("parameter")
 
-    def _coding(self, data: Dataset, parameter: str) -> str:
-        formula = next(formula for formula in self.formulas if formula.parameter == parameter)
-        return "; ".join(coding_of(formula.right, data, dict(self.levels) or None).values())
-
 
 _bound: weakref.WeakKeyDictionary[Dataset, dict[Any, Bound]] = weakref.WeakKeyDictionary()
-
-
-def coding_of(right: str, data: Dataset, levels: dict[str, tuple[str, ...]] | None = None) -> dict[str, str]:
-    """How each factor of the right side of a formula is coded, in words.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> fields = {"choice": np.zeros((1, 2, 2)), "drug": np.array([[["off", "off"], ["on", "on"]]])}
-    >>> data = Dataset.from_arrays({"choice": np.zeros((1, 2, 2)), "drug": [[[0, 0], [1, 1]]]}, codes={"drug": ["off", "on"]})
-    >>> coding_of("drug", data)
-    {'drug': 'drug: off = 0, on = 1'}
-    """
-    rows = rows_of(data, variables(right), levels)
-    code = coded(right, rows.only(rows.complete))
-    out: dict[str, str] = {}
-    for term in code.terms:
-        for piece in (*term.within, *term.person):
-            if not piece.number and piece.reduced:
-                state = code.contrasts(piece.expr, piece.reduced)
-                matrix = np.asarray(state.contrasts.get_coding_matrix(list(state.levels), reduced_rank=True), float)
-                rows_ = [
-                    "(" + ", ".join(f"{v:.3g}" for v in row) + ")" if len(row) > 1 else f"{row[0]:.3g}"
-                    for row in matrix
-                ]
-                text = ", ".join(f"{level} = {row}" for level, row in zip(state.levels, rows_, strict=True))
-                out[piece.expr] = f"{piece.expr}: {text}"
-    return out
 
 
 def regress(
@@ -363,10 +331,13 @@ def on_data(model: Model | Regression, data: Dataset) -> tuple[Model, Dataset]:
 
 
 def again(model: Model, data: Dataset) -> Bound:
-    """What the design of a fitted model is on the data of the fit."""
-    source = source_of(model)
+    """What the design of a fitted model is on the data of the fit, whose effects have the names that they have in the fit."""
+    source, design = source_of(model), model.design
     assert source is not None
-    return dataclasses.replace(source, missing="skip").bind(data, None)
+    assert design is not None
+    bound = dataclasses.replace(source, missing="skip").bind(data, None)
+    pairs = zip(bound.parts, design.effects, strict=True)
+    return bound._replace(parts=tuple(dataclasses.replace(part, effect=effect) for part, effect in pairs))
 
 
 def _alone(function: str, bound: Bound) -> None:

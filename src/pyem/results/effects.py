@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.data.dataset import Dataset
+from pyem.engine.codings import codings
+from pyem.engine.regress import again
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.transform import Interval, Ordered, Positive, Probit, Real
@@ -106,11 +109,16 @@ class Combined:
         return out | {"z": z, "p": 2 * float(stdtr(self.df, -abs(z)))}
 
 
-def effects_table(model: Model, weights: Weights) -> pd.DataFrame:
-    """A row for each regression weight of a group: on which parameter, with its error, on which scale, sd between people."""
+def effects_table(model: Model, data: Dataset, weights: Weights) -> pd.DataFrame:
+    """A row for each regression weight of a group: on which parameter, with its error, on which scale, sd between people.
+
+    Of a design, how the factors of the effect are coded, too.
+    """
     import pandas as pd
 
     population = weights.population
+    bound = None if model.design is None else again(model, data)
+    coding = {} if bound is None else codings(bound.parts, bound.codes)
     labels = ["", *(name for name, _ in population.group.covariates)]
     sd = np.sqrt(np.diag(population.cov))
     places = [
@@ -130,8 +138,10 @@ def effects_table(model: Model, weights: Weights) -> pd.DataFrame:
         test = k > 0 or not is_value(model, model.names[j])
         row: dict[str, Any] = {"parameter": parameter, "effect": full} | found.row(n, test=test)
         varies = "" if population.random[j] else "common"
-        rows.append(row | {"scale": scale_of(model, parameter), "sd": sd[j] if k == 0 and not varies else np.nan})
-    return pd.DataFrame(rows).set_index(["parameter", "effect"])
+        row |= {"scale": scale_of(model, parameter), "sd": sd[j] if k == 0 and not varies else np.nan}
+        rows.append(row | ({} if bound is None else {"coding": coding.get((model.names[j], labels[k]), "")}))
+    frame = pd.DataFrame(rows).set_index(["parameter", "effect"])
+    return frame[sorted(frame, key=lambda name: name == "coding")]
 
 
 def effect_of(model: Model, name: str) -> tuple[str, str]:

@@ -62,14 +62,15 @@ def effects(fit: Estimates) -> pd.DataFrame:
     """A row for each effect of a design: the parameter, the effect, its estimate and error, z and p.
 
     Estimates are on the unconstrained scale of the parameter, which ``scale`` names. ``sd`` is the standard deviation of the
-    effect between people, missing for what is common to all. See `pyem.regress`.
+    effect between people, missing for what is common to all; ``coding`` says what the levels of the factors of a formula are
+    coded as, and what the mean of a number is that was centred. See `pyem.regress`.
 
     Raises
     ------
     Unavailable
         If the fit has no group.
     """
-    return effects_table(fit.model, Weights.of_information(fit.population, fit.information, fit.method))
+    return effects_table(fit.model, fit.data, Weights.of_information(fit.population, fit.information, fit.method))
 
 
 def marginal_means(
@@ -84,7 +85,8 @@ def marginal_means(
     by
         Columns of its formula; by default all that are factors.
     at
-        Values of numbers: ``{"age": [20, 60]}``. By default they are at their mean.
+        Values of numbers, ``{"age": [20, 60]}``, or of levels; several of one column make a cell each. By default numbers are
+        at their mean.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.data.formulas import rows_of
+from pyem.data.formula_rows import rows_of
 from pyem.data.frames import as_array, says_itself
 from pyem.engine.evaluate import trial_values
 from pyem.engine.regress import source_of

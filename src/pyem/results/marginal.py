@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.data.formulas import Coded, constant_in
+from pyem.data.formulas import Coded, constant_in, variables
 from pyem.engine.binding import Part
 from pyem.engine.regress import again
 from pyem.errors import list_of
@@ -204,10 +205,11 @@ def _grid(code: Coded, by: str | Sequence[str] | None, at: dict[str, Any]) -> tu
     import pandas as pd
 
     frame = code.rows.frame
-    levels = {name: _levels(frame[name]) for name in frame.columns}
+    levels = {name: _levels(code, name) for name in frame.columns}
     wanted = (
         [by] if isinstance(by, str) else list(by) if by is not None else [n for n, known in levels.items() if known]
     )
+    wanted += [name for name, values in at.items() if np.size(values) > 1 and name not in wanted]
     for name in [*wanted, *at]:
         if name not in levels:
             known = list_of(list(levels)) or "nothing"
@@ -228,12 +230,21 @@ def _grid(code: Coded, by: str | Sequence[str] | None, at: dict[str, Any]) -> tu
     return cells, rows
 
 
-def _levels(column: Any) -> list[Any]:
+def _levels(code: Coded, name: str) -> list[Any]:
     """Values of a factor, or of a number that has two; none for other numbers."""
+    column = code.rows.frame[name]
     if column.dtype == "category":
         return list(column.cat.categories)
     distinct = np.unique(column)
-    return distinct.tolist() if len(distinct) <= 2 else []
+    if len(distinct) > 2 and not _is_factor(code, name, len(distinct)):
+        return []
+    return [int(value) if float(value).is_integer() else float(value) for value in distinct]
+
+
+def _is_factor(code: Coded, name: str, n: int) -> bool:
+    """Whether a formula takes the `n` values of a number for levels: ``C(session)``."""
+    factors = {piece.expr for term in code.terms for piece in (*term.within, *term.person) if not piece.number}
+    return any(variables(factor) == (name,) and len(code.levels(factor)) == n for factor in factors)
 
 
 def _middle(code: Coded, name: str) -> float:
@@ -257,8 +268,15 @@ def _picked(
         mine = code.part(part.within, grid)
         pick[:, 0, j] += mine * part.has_mean
         for field, pieces in part.people.items():
-            pick[:, 1 + fields.index(field), j] = mine * code.of_people(pieces, grid, centred=part.centred)
+            pick[:, 1 + _index(fields, field), j] = mine * code.of_people(pieces, grid, centred=part.centred)
     return pick, within * weights.population.random, known
+
+
+def _index(fields: list[str], name: str) -> int:
+    """Where a column of people is; earlier fits wrote levels that are whole numbers with a decimal point."""
+    if name in fields:
+        return fields.index(name)
+    return [re.sub(r"=(-?\d+)\.0(?=\b)", r"=\1", field) for field in fields].index(name)
 
 
 def _within(model: Model, code: Coded, parts: list[Part], grid: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

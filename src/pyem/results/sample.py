@@ -293,7 +293,7 @@ class SampleFit:
 
     def effects(self) -> pd.DataFrame:
         """A row for each effect of a design; see `PointFit.effects`."""
-        return effects_table(self.model, self._weights)
+        return effects_table(self.model, self.data, self._weights)
 
     def marginal_means(
         self, parameter: str, *, by: str | Sequence[str] | None = None, at: Mapping[str, Any] | None = None
