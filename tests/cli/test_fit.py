@@ -386,7 +386,40 @@ def test_a_formula_writes_effects_and_marginal_means(frame, tmp_path):
     assert (tmp_path / "out" / "effects.png").is_file()
 
 
-def test_a_formula_of_no_parameter_is_told(frame, tmp_path):
-    frame.to_csv(tmp_path / "d.csv")
-    words = ("--model", "rw1a1b", "--formula", "gamma ~ age", "--out", tmp_path / "out")
-    assert "no parameter 'gamma'" in pyem_command("fit", tmp_path / "d.csv", *DATA_OPTIONS, *words, code=1).stderr
+COLUMNS = {"subject": "id", "block": ("run",), "columns": {"choice": "response", "reward": "feedback"}}
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("gamma ~ age", "--formula 'gamma ~ age': there is no parameter 'gamma'; rw1a1b has beta, alpha"),
+        ("alpha age", "--formula 'alpha age' is no formula; .*--formula 'alpha ~ drug'"),
+        (
+            "alpha ~ dose",
+            "--formula 'alpha ~ dose' names the column 'dose', but '.*d.csv' has 'id', .*name one of these",
+        ),
+        ("alpha ~ tryal", "do you mean 'trial'"),
+    ],
+)
+def test_errors_of_formulas_are_told_in_the_words_of_the_command_line(frame, tmp_path, formula, message):
+    from pyem.cli.reading import read_data
+    from pyem.cli.runs import Request, make_models
+
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    request = Request(str(tmp_path / "d.csv"), ("rw1a1b",), formulas=(formula,), **COLUMNS)
+    with pytest.raises(ValueError, match=message):
+        read_data(request, make_models(request))
+
+
+def test_formulas_may_name_columns_of_the_table_of_people(frame, tmp_path):
+    from pyem.cli.reading import read_data
+    from pyem.cli.runs import Request, make_models
+
+    frame.to_csv(tmp_path / "d.csv", index=False)
+    people = frame[["id"]].drop_duplicates()
+    people.assign(dx=np.where(people["id"] % 2, "patient", "control")).to_csv(tmp_path / "people.tsv", sep="\t")
+    given = {"formulas": ("alpha ~ dx",), "people": str(tmp_path / "people.tsv")}
+    request = Request(str(tmp_path / "d.csv"), ("rw1a1b",), **COLUMNS, **given)
+    data = read_data(request, make_models(request))
+    assert data.codes["dx"] == ("control", "patient")
+    assert data.fields["dx"][0, data.lane_subject == 1].tolist() == [int(data.subjects[1]) % 2] * 2

@@ -113,7 +113,9 @@ def test_cells_have_the_names_of_levels_and_the_range_of_the_parameter():
         ("alpha ~ drug + (age | subject)", "age is constant within everybody"),
         ("alpha ~ age + I(2 * age)", r"age, I\(2 \* age\) are collinear"),
         ("alpha ~ load + I(3 * load)", r"load, I\(3 \* load\) are collinear"),
-        ("alpha ~ arm * drug", "drug:arm=c.*no trial is in that cell"),
+        ("alpha ~ arm * drug", "no trial is in the cell drug 'placebo', arm 'c'"),
+        ("alpha ~ arm * C(drug, contr.treatment('placebo'))", "no trial is in the cell drug 'placebo', arm 'c'"),
+        ("alpha ~ C(session) * load + visit", r"session, visit are collinear among the effects"),
         ("alpha ~ C(drug, contr.treatment('sham'))", "'sham'.*is not among the provided levels"),
         ("alpha ~ C(drug, levels=['placebo', 'active', 'sham'])", "drug=sham, which is 0 in every trial"),
     ],
@@ -124,7 +126,24 @@ def test_what_cannot_be_estimated_is_named(formula, message):
     frame["arm"] = np.where(frame.id % 3 == 0, "a", np.where(frame.id % 3 == 1, "b", "c"))
     frame.loc[frame.arm == "c", "drug"] = "active"
     with pytest.raises(pyem.DataError, match=message):
-        pyem.regress(MODEL, formula).bind(read(frame, "site", "arm"))
+        pyem.regress(MODEL, formula).bind(
+            read(frame.assign(visit=frame.session + 1.0), "site", "arm", "visit", "session")
+        )
+
+
+def test_what_is_common_to_all_is_an_effect_or_a_parameter():
+    with pytest.raises(pyem.ModelError, match=r"names 'alpha\[dose\]'.*alpha\[drug\]"):
+        pyem.regress(MODEL, "alpha ~ drug", common="alpha[dose]").describe(data())
+
+
+def test_coding_is_stated_for_each_effect():
+    design = pyem.regress(MODEL, "alpha ~ C(drug, contr.sum) * dx + age", "beta ~ C(session)")
+    told = design.describe(read(table(), "session")).set_index("effect", append=True)["coding"]
+    drug, dx = "C(drug, contr.sum): active = 1, placebo = -1", "dx: control = 0, patient = 1"
+    assert told["alpha", "drug:dx"] == f"{drug}; {dx}"
+    assert told["alpha", "age (centred)"] == "age: its mean 36.5 = 0"
+    assert told["beta", "session"] == "C(session): 0 = 0, 1 = 1"
+    assert told["alpha", "Intercept"] == ""
 
 
 @pytest.mark.parametrize("formula", ["gamma ~ drug", "alpha drug", "alpha ~ drug + (1 | site)"])
@@ -224,6 +243,23 @@ def test_effects_and_marginal_means_agree():
     assert pairs["se"].iloc[0] == pytest.approx(drug["se"], rel=1e-9)
     mean = fit.marginal_means("alpha", by="drug").table()["mean"]
     assert pairs["difference"].iloc[0] == pytest.approx(mean["active"] - mean["placebo"], abs=1e-12)
+
+
+def test_numbers_that_are_levels_and_values_of_numbers_make_cells():
+    frame = table().assign(arm=table().id % 3 + 1)
+    fit = pyem.fit_em(pyem.regress(MODEL, f"alpha ~ {TREATMENT} + C(arm) + age"), read(frame, "arm"), tol=1e-2)
+    effects, means = fit.effects()["estimate"]["alpha"], fit.marginal_means("alpha", by="arm").table()["estimate"]
+    assert means.index.tolist() == [1, 2, 3]
+    assert means[3] - means[1] == pytest.approx(effects["arm=3"], abs=1e-12)
+    ages = fit.marginal_means("alpha", by="drug", at={"age": [30, 50]}).table()["estimate"]
+    assert ages["placebo", 50] - ages["placebo", 30] == pytest.approx(20 * effects["age (centred)"], abs=1e-12)
+    assert fit.effects()["coding"]["alpha", "arm=3"] == "C(arm): 1 = (0, 0), 2 = (1, 0), 3 = (0, 1)"
+
+
+def test_a_fit_has_the_same_effects_on_other_data_or_refuses_them():
+    apart = read(table().assign(drug=np.where(table().id % 2, "placebo", "active")))
+    with pytest.raises(pyem.DataError, match=r"the fit has the effects beta, alpha, alpha\[drug\]"):
+        pyem.log_lik(fitted().model, apart, fitted().params)
 
 
 def test_coding_and_the_order_of_levels_change_nothing():

@@ -160,8 +160,8 @@ class Dataset:
             Column, or columns, with the same value in all rows of a trial, if choice and outcome are in rows of their own; or
             ``"order"``: a new trial begins with a row that has a value in a column that already has one.
         people
-            A second table, or its file, with the `covariates` in a row for each person. Its column of people has the same name,
-            or is ``participant_id``. Who is missing on either side is reported.
+            A second table, or its file, with the `covariates`, or others of `columns`, in a row for each person. Its column of
+            people has the same name, or is ``participant_id``. Who is missing on either side is reported.
         unmatched
             People without a row or a value there are an ``"error"``, or are left out: ``"drop"``.
         reference

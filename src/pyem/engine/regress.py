@@ -14,7 +14,7 @@ from pyem.data.formulas import label_of
 from pyem.engine.binding import Bound, Formula, bind
 from pyem.engine.codings import codings
 from pyem.engine.formula_text import formula_of
-from pyem.errors import ModelError, warn
+from pyem.errors import DataError, ModelError, warn
 from pyem.model.designed import design_name
 from pyem.model.model import Model
 from pyem.model.modifiers import DERIVATIONS, fix, tie
@@ -278,6 +278,7 @@ def takes_designs(function: Function) -> Function:
             return function(model, data, *args, **kwargs)
         group = kwargs.get("group", Group()) if has_group else None
         bound = design.bind(data, group if isinstance(group, Group) else None)
+        _require_same(model, bound.model)
         if has_group and isinstance(group, Group):
             kwargs["group"] = bound.group
         else:
@@ -327,7 +328,17 @@ def on_data(model: Model | Regression, data: Dataset) -> tuple[Model, Dataset]:
     if design is None:
         return model, data  # type: ignore[return-value]
     bound = design.bind(data, None)
+    _require_same(model, bound.model)
     return bound.model, bound.data
+
+
+def _require_same(model: Model | Regression, made: Model) -> None:
+    """Raise where the design of a fitted model has other effects on other data."""
+    if isinstance(model, Model) and model.names != made.names:
+        raise DataError(
+            f"the fit has the effects {', '.join(model.names)}, but on these data its formulas have {', '.join(made.names)}, "
+            "because other columns are constant within everybody, or have other values; fit the design to these data"
+        )
 
 
 def again(model: Model, data: Dataset) -> Bound:
