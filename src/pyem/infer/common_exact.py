@@ -219,6 +219,17 @@ def _widened(at: Point, population: Population) -> Laplace:
     return at.laplace._replace(mode=mode, cov=more @ at.laplace.cov @ more.T)
 
 
+def evidence_at(model: Model, data: Dataset, run: EMRun, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Everybody's log evidence (S,) under the group of a Laplace `run`, over points, and its standard error."""
+    population, both = run.population, []
+    for turn in (0, 1):
+        z, log_volume = _lattice(int(population.random.sum()), None, data.n_subjects, seed + turn)
+        x, volume = _placed(z, log_volume, run.laplace, population)
+        evidence = ExactEvidence(model, data, population, Nodes(np.arange(data.n_subjects), x, volume))
+        both.append(evidence(population).laplace.log_lik)
+    return (both[0] + both[1]) / 2, np.abs(both[0] - both[1]) / 2
+
+
 def _lattice(dim: int, nodes: int | None, people: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Points before they are placed, (S, K, Q), and the log volume of each, (S, K)."""
     rule = rule_of(dim, nodes)

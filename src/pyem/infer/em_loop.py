@@ -52,6 +52,12 @@ DRIFT, DRIFTED = 25, 1e-3
 """Iterations, and nats within which the log evidence stays in them, where a parameter drifts along a flat likelihood."""
 
 
+SLOW, FEW_TIMES = 0.5, 3.0
+"""Fast steps begin up to so many times farther away where a plain step is longer than this share of the last one."""
+OPEN = 0.7
+"""The same only where people's data leave a smaller share of the group's variance open: near an sd of 0 there are saddles."""
+
+
 class Elsewhere(Protocol):
     """Looks for better modes of people than the E-step has found."""
 
@@ -146,7 +152,7 @@ def run_em(
         moved = image.distance(population)
         following = image
         # An M-step that leaves the group as it is has nothing to be accelerated.
-        if moved > 0 and (way := pace.way(moved)):
+        if moved > 0 and (way := pace.way(moved, population, laplace)):
             ascent = (
                 ascent if ascent and ascent.newton == (way == "newton") else Ascent(population, newton=way == "newton")
             )
@@ -231,12 +237,15 @@ class _Pace:
     def _refill(self) -> None:
         self._ways = ["extrapolated", "newton"] if self.wanted else []
         self._begun = False
+        self._moved = np.inf
         self._best = np.inf
         self._waited = self._overshot = self._plain = 0
 
-    def way(self, moved: float) -> str | None:
+    def way(self, moved: float, population: Population, laplace: Laplace) -> str | None:
         """The kind of the next step, None for a plain one, where a plain one would move by `moved`."""
-        self._begun = self._begun or moved < self.below
+        slow = SLOW * self._moved < moved < FEW_TIMES * self.below
+        self._begun = self._begun or moved < self.below or (slow and _left_open(population, laplace) < OPEN)
+        self._moved = moved
         return self._ways[-1] if self._begun and self._ways else None
 
     def headway(self, change: float) -> None:
@@ -265,6 +274,12 @@ class _Pace:
             self._ways.pop()
             self.exhausted |= not self._ways
             self._best, self._waited, self._overshot = np.inf, 0, 0
+
+
+def _left_open(population: Population, laplace: Laplace) -> float:
+    """The share of the group's variance that people's data leave open, in the direction of which they say least."""
+    white = np.linalg.inv(population.chol)
+    return float(np.linalg.eigvalsh(white @ laplace.cov[laplace.usable].mean(0) @ white.T)[-1])
 
 
 def _close(group: Group) -> float:

@@ -14,6 +14,7 @@ from pyem.data.partitioned import require_in_memory
 from pyem.engine.evaluate import log_lik
 from pyem.engine.opaque import require_traceable
 from pyem.infer.cluster import Cluster, run_em_on
+from pyem.infer.collapsed import TEXT, common_or_laplace, or_laplace
 from pyem.infer.common import Evidence, begin, polished, without_common
 from pyem.infer.common_exact import exact_common, require_few
 from pyem.infer.common_exact import information_and_spread as common_errors
@@ -59,7 +60,7 @@ class Search:
         """The same with people integrated out over points, from where a run by Laplace approximation ended."""
         make = estep_maker(self.model, self.data, seed=self.seed, warm=True)
         options = {"max_iter": self.max_iter, "tol": self.tol, "accelerate": self.accelerate}
-        return exact_em(made, run, make, seed=self.seed, accuracy=accuracy, **options)
+        return or_laplace(exact_em(made, run, make, seed=self.seed, accuracy=accuracy, **options), made, run)
 
     def __call__(self, start: np.ndarray, moved: bool, progress: bool | None, keeper: Keeper | None = None) -> EMRun:
         """From `start` (S, P); the group starts at the typical population unless that was `moved`."""
@@ -173,10 +174,19 @@ class OverPoints:
         made = places(search.model, search.data, nodes=self.nodes, rng=generator(search.seed))
         exact = search.exactly(run, made, self.accuracy)
         before = dataclasses.replace(exact.run, population=exact.population, laplace=exact.moments)
-        info, spread = information_and_spread(exact, made, run) if standard_errors else (None, None)
+        info, spread = None, None
+        if standard_errors:
+            info, spread = _errors(exact, made, run)
         found = estimates(exact, spread, functools.partial(log_lik, search.model, search.data))
         told = {"converged": exact.converged, "message": exact.message, "trace": exact.trace()}
         return Ended(dataclasses.replace(before, laplace=found, **told), before, info, exact.moments.log_lik)
+
+
+def _errors(exact: Exact, made: Places, run: EMRun) -> tuple[np.ndarray, np.ndarray | None]:
+    """The observed information, and what the group's error adds to the covariances of people."""
+    if exact.approximated:
+        return information(run.estep, run.population, run.laplace), None
+    return information_and_spread(exact, made, run)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,9 +204,13 @@ class WithCommon:
     def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
         """The largest evidence by all parameters together."""
         run, info = self.joined(run, start)
+        return self.ended(run, info if standard_errors else None)
+
+    def ended(self, run: EMRun, info: np.ndarray | None) -> Ended:
+        """What is told of the maximum of the Laplace approximation."""
         # Of the units of common parameters, which are part of no integral, the evidence knows nothing.
         log_evidence = run.laplace.log_evidence(run.population.log_prior(run.laplace.mode))
-        return Ended(run, run, info if standard_errors else None, log_evidence)
+        return Ended(run, run, info, log_evidence)
 
     def joined(self, run: EMRun, start: np.ndarray) -> tuple[EMRun, np.ndarray]:
         """The maximum of the Laplace approximation of the evidence, and the information there."""
@@ -222,9 +236,13 @@ class WithCommonOverPoints:
         """The largest marginal likelihood by all parameters together, with means and spreads of people's posteriors."""
         whole = self.joint.whole
         require_few(whole.population(start, False).random)
-        run, _ = self.joint.joined(run, start)
+        run, known = self.joint.joined(run, start)
         options = {"nodes": self.nodes, "seed": whole.seed, "max_iter": whole.max_iter, "tol": whole.tol}
-        found = exact_common(whole.model, whole.data, run, **options)
+        on_points = exact_common(whole.model, whole.data, run, **options)
+        found = common_or_laplace(on_points, run, whole.model, whole.data, seed=whole.seed)
+        if found is None:
+            run = dataclasses.replace(run, message=run.message + TEXT)
+            return self.joint.ended(run, known if standard_errors else None)
         info, spread = common_errors(found) if standard_errors else (None, None)
         moments = found.moments if spread is None else found.moments._replace(cov=found.moments.cov + spread)
         values = Laplace(*moments)._replace(log_lik=log_lik(whole.model, whole.data, moments.mode))

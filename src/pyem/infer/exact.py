@@ -69,6 +69,8 @@ class Exact:
         of independent points.
     accuracy
         Above which there are more points, where possible.
+    approximated
+        Whether group and moments are those of the Laplace approximation; see `pyem.infer.collapsed`.
     """
 
     population: Population
@@ -82,6 +84,7 @@ class Exact:
     moved: float
     error: np.ndarray
     accuracy: float
+    approximated: bool = False
 
     @property
     def converged(self) -> bool:
