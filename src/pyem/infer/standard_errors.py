@@ -13,6 +13,8 @@ from pyem.population.posterior import EStep, Found, Laplace
 
 NEARLY = 1e-6
 """Nats that a search may have left, for a mode to be one where the slopes of likelihood and prior cancel."""
+APART = 1e-3
+"""The variance of a heavy-tailed group where it is 0 counts as this share of what a person's data leave open."""
 ALIKE = 1e-4
 """A posterior is as wide as the group if the data change its variance by no more than this share."""
 
@@ -36,7 +38,7 @@ def information(estep: EStep, population: Population, laplace: Laplace) -> np.nd
     """
     if population.group.family == "gaussian":
         return louis_information(population, laplace)
-    return oakes_information(estep, population)
+    return oakes_information(estep, not_vanished(population, np.sqrt(APART / information_of_one(population, laplace))))
 
 
 def louis_information(population: Population, laplace: Found) -> np.ndarray:
@@ -164,6 +166,27 @@ def no_wider(cov: np.ndarray, limit: np.ndarray) -> np.ndarray:
     values, vectors = np.linalg.eigh(white @ cov @ white.T)
     axes = chol @ vectors
     return np.einsum("spi,si,sqi->spq", axes, np.minimum(values, 1.0), axes)
+
+
+def not_vanished(population: Population, sd: np.ndarray) -> Population:
+    """The population with the sds (P,) in place of those that are 0; the population itself where none is.
+
+    The score of a mean is a difference over the variance. On the lower bound of that, an error of a posterior mean by a
+    millionth of a millionth is worth thousands, and differences of scores tell nothing. The information on means changes with
+    the square of a small sd only.
+    """
+    if not population.vanished.any():
+        return population
+    more = np.where(population.vanished, sd / np.sqrt(np.diag(population.cov)), 1.0)
+    return dataclasses.replace(population, cov=population.cov * np.outer(more, more))
+
+
+def information_of_one(population: Population, laplace: Laplace) -> np.ndarray:
+    """(P,): what the data of one person say of a parameter, on average, by Laplace approximation: one over a variance."""
+    use, prior = laplace.usable, population.prior
+    root = np.sqrt(prior.weight[use])
+    known = np.linalg.inv(laplace.cov[use]) - prior.precision * root[:, :, None] * root[:, None]
+    return np.maximum(np.diagonal(known, axis1=1, axis2=2).mean(0), 1e-6)
 
 
 def oakes_information(estep: EStep, population: Population, *, step: float = 1e-4) -> np.ndarray:
