@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 import pyem
+from pyem.infer.collapsed import alike
+from pyem.infer.setup import prepare
+from pyem.population.posterior import Laplace
 
 PEOPLE, BLOCKS, TRIALS = 5, 2, 20
 MODEL = pyem.models.get("rw1a1b")
@@ -81,6 +84,77 @@ def test_units_and_coding_change_nothing_even_where_people_hardly_differ():
     np.testing.assert_allclose(evidence, before[0], atol=1e-8)
     np.testing.assert_allclose(means[:, 0], before[1][:, 0], atol=1e-8)
     np.testing.assert_allclose(means, before[1], atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
+@pytest.mark.parametrize(
+    "family", ["student_t", *(pytest.param(one, marks=pytest.mark.slow) for one in ("laplace", "cauchy"))]
+)
+def test_errors_of_means_do_not_depend_on_units_where_heavy_tailed_groups_have_no_width(family):
+    fits = [
+        pyem.fit_em(DESIGN, rescaled(unit, plain()), group=pyem.Group(family), max_iter=3) for unit in (1.0, 1e-6, 1e8)
+    ]
+    for other in fits[1:]:
+        np.testing.assert_allclose(other.effects()["z"], fits[0].effects()["z"], atol=1e-6)
+
+
+def coordinates(design: pyem.Regression, given: pyem.Dataset, unit: float) -> np.ndarray:
+    """Origin and units of the group's coordinates in which samplers move, for a load of unit 1."""
+    bound = design.bind(rescaled(unit, given))
+    spec, args = prepare(bound.model, bound.data, bound.group, None, None, None, None, "standardized")
+    center, scale = np.array(args.center), np.array(args.scale)
+    names, n = list(bound.model.names), int(np.sum(spec.free))
+    place = names.index("beta[load]")
+    center[place], scale[place] = center[place] * unit, scale[place] * unit
+    if place in spec.estimated:
+        center[n + list(spec.estimated).index(place)] += np.log(unit)
+    return np.concatenate([center, scale])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
+@pytest.mark.parametrize(
+    ("beta", "atol"),
+    # Of lattices, on which the search ends, rounding picks another one.
+    [("beta ~ load", 0.01), ("beta ~ load + (1 | subject)", 1e-9)],
+)
+def test_samplers_move_in_the_same_coordinates_whatever_the_unit(beta, atol):
+    params = np.array(
+        [[3, 0.6, 0.1, 0.2], [9, -0.5, 0.3, 1.5], [5, 0.3, 0.6, 0.9], [7, 1, 0.85, -0.3], [2, 0, 0.4, 0.6]]
+    )
+    given = pyem.simulate(DESIGN, params, conditions=CONDITIONS, blocks=BLOCKS, trials=TRIALS, key=1)
+    design = pyem.regress(MODEL, "alpha ~ dx", beta)
+    before = coordinates(design, without_columns(given), 1.0)
+    for unit in (1e-8, 1e8):
+        np.testing.assert_allclose(coordinates(design, without_columns(given), unit), before, atol=atol)
+
+
+def test_an_approximation_counts_as_exact_only_where_points_say_the_same_of_everybody():
+    found = fitted()
+    laplace = Laplace(found.x, found.cov, found.log_lik, np.zeros(PEOPLE), np.zeros(PEOPLE, int))
+    value, error = found.log_evidence, np.full(PEOPLE, 1e-4)
+    assert alike(laplace, value, value + 1e-3, error)
+    assert not alike(laplace, value, value + 1e-2, error)
+    assert not alike(laplace._replace(status=np.arange(PEOPLE) + 5), value, value, error)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
+@pytest.mark.parametrize(
+    "formulas",
+    [
+        ("alpha ~ drug + dx", "beta ~ load"),
+        ("alpha ~ drug + dx + (1 | subject)", "beta ~ load + (1 | subject)"),
+    ],
+)
+def test_exact_integration_of_people_who_hardly_differ_ends_where_the_approximation_does(formulas):
+    design = pyem.regress(MODEL, *formulas)
+    laplace = pyem.fit_em(design, plain())
+    fits = [pyem.fit_em(design, rescaled(unit, plain()), integrate="exact") for unit in (1.0, 1e8)]
+    for fit in fits:
+        assert fit.converged, fit.message
+        np.testing.assert_allclose(fit.log_evidence, laplace.log_evidence, atol=1e-9)
+        np.testing.assert_allclose(fit.effects()["z"], laplace.effects()["z"], atol=1e-6)
 
 
 @pytest.mark.slow

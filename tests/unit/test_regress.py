@@ -14,6 +14,7 @@ from pyem.engine.evaluate import log_lik, value_grad_hess
 from pyem.infer.common import Evidence, begin, without_common
 from pyem.infer.em_loop import run_em
 from pyem.infer.laplace import JaxEStep
+from pyem.infer.setup import prepare
 from pyem.population.population import populate
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -254,6 +255,17 @@ def test_numbers_that_are_levels_and_values_of_numbers_make_cells():
     ages = fit.marginal_means("alpha", by="drug", at={"age": [30, 50]}).table()["estimate"]
     assert ages["placebo", 50] - ages["placebo", 30] == pytest.approx(20 * effects["age (centred)"], abs=1e-12)
     assert fit.effects()["coding"]["alpha", "arm=3"] == "C(arm): 1 = (0, 0), 2 = (1, 0), 3 = (0, 1)"
+
+
+def test_samplers_begin_where_effects_are_whatever_the_unit_of_a_covariate():
+    centers = []
+    for formula in ("alpha ~ age", "alpha ~ I(age * 1000)"):
+        bound = pyem.regress(MODEL, formula).bind(data())
+        _, args = prepare(bound.model, bound.data, bound.group, None, None, None, None, "standardized")
+        centers.append(np.array([args.center[2], args.scale[2]]))
+    np.testing.assert_allclose(1000 * centers[1], centers[0], rtol=1e-6)
+    # Ages differ by 10 years, and people by less than a logit.
+    assert 0 < centers[0][1] < 0.1
 
 
 def test_a_fit_has_the_same_effects_on_other_data_or_refuses_them():

@@ -38,7 +38,7 @@ def or_laplace(found: Exact, places: Places, run: EMRun) -> Exact:
         How EM by Laplace approximation ended.
     """
     group, laplace = run.population, run.laplace
-    if group.group.family != "gaussian" or (found.stays and not _narrowest(found)):
+    if group.group.family != "gaussian" or group.hyper is not None or (found.stays and not _narrowest(found)):
         return found
     mean, cov = around(laplace, group)
     last, estep = (NodeEStep(places.nodes(mean, cov, group, found.level, turn), group.group) for turn in (1, 2))

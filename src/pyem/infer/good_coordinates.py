@@ -19,6 +19,7 @@ from pyem.infer.group_posterior import group_posterior, lopsided, mode_of
 from pyem.infer.group_start import located
 from pyem.infer.hierarchy import Anchor, GroupArgs, Hierarchy, Parametrization, group_layout, likelihood_of
 from pyem.infer.placing import places
+from pyem.infer.units import Units, in_standard_units
 from pyem.model.model import Model
 from pyem.numerics.rng import generator
 from pyem.population.group import Group
@@ -45,23 +46,42 @@ def args_from_points(
     """
     if group.family != "gaussian" or group.common or group.sd or model.n_params > FEW:
         return None
-    made = places(model, data, nodes=None, rng=generator(0))
+    # Priors that are given are in the units of the model.
+    inner = model if priors else in_standard_units(model)
+    made = places(inner, data, nodes=None, rng=generator(0))
     try:
         with np.errstate(divide="ignore", invalid="ignore"):
-            exact = located(model, data, group, made, priors, 0, False)
+            exact = located(inner, data, group, made, priors, 0, False)
     except (
         np.linalg.LinAlgError
     ):  # likelihoods that are nowhere finite, for one; the search from EM tells of them in words
         return None
     sd = np.sqrt(np.diag(exact.population.cov))
-    if not (exact.converged and exact.moments.usable.all() and (sd > NARROW * model.typical[1]).all()):
+    if not (exact.converged and exact.moments.usable.all() and (sd > NARROW * inner.typical[1]).all()):
         return None
     spec, args = group_layout(model, data, group, priors, population, parametrization)
-    center, scale = _group_coordinates(model, exact, priors)
+    units = Units.of(inner, exact.population, dict(data.covariates))
+    center, scale = _in_units(units, exact.population, spec, *_group_coordinates(inner, exact, priors))
     precision, shift = likelihood_of(exact.moments, exact.population)
+    precision = precision / np.outer(units.scale, units.scale)
+    shift = shift / units.scale + precision @ units.shift
     with jax.enable_x64(True):
         anchor = Anchor(*(jnp.asarray(a) for a in (np.moveaxis(precision, 0, -1), shift.T, exact.population.weight.T)))
         return spec, args._replace(anchor=anchor, center=jnp.asarray(center), scale=jnp.asarray(scale))
+
+
+def _in_units(
+    units: Units, population: Population, spec: Hierarchy, center: np.ndarray, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Origin and units of the group's coordinates in the units of the model and the table."""
+    free, n = population.free, int(population.free.sum())
+    factor = np.broadcast_to(units.scale / units.rows[:, None], free.shape)[free]
+    origin = np.zeros(free.shape)
+    origin[0] = units.shift
+    center, scale = center.copy(), scale.copy()
+    center[:n], scale[:n] = origin[free] + factor * center[:n], factor * scale[:n]
+    center[n : n + len(spec.estimated)] += np.log(units.scale[spec.estimated])
+    return center, scale
 
 
 def _group_coordinates(model: Model, exact: Exact, priors: Mapping[str, Any] | None) -> tuple[np.ndarray, np.ndarray]:

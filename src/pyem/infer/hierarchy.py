@@ -28,12 +28,13 @@ from pyem.data.dataset import Dataset
 from pyem.engine.differentiable import People, log_lik, people
 from pyem.engine.evaluate import value_grad_hess
 from pyem.infer.laplace import JaxEStep
+from pyem.infer.units import in_standard_units, laplace_in_units
 from pyem.model.model import Model
 from pyem.numerics.linalg import UNROLLED, pivots
 from pyem.population.group import Group
 from pyem.population.patterns import correlated_blocks
 from pyem.population.population import Population
-from pyem.population.posterior import Laplace
+from pyem.population.posterior import GaussianPrior, Laplace
 from pyem.population.priors import HyperPriors, hyper_priors
 from pyem.results.point import PointFit
 
@@ -190,7 +191,11 @@ class Hierarchy:
         precision = _inverse(sd, chol)
         root = jnp.sqrt(anchor.weight)
         prior = precision[:, :, None] * root[:, None] * root[None]
-        return standardized(anchor.precision + prior, anchor.shift + (prior * mean[None]).sum(1), z)
+        # In sds of the group, so that nothing depends on the units of parameters.
+        each = sd[:, None]
+        inverse = each[:, None] * each[None] * (anchor.precision + prior)
+        x, log_det = standardized(inverse, each * (anchor.shift + (prior * mean[None]).sum(1)), z)
+        return each * x, log_det + z.shape[1] * jnp.log(sd).sum()
 
     def log_density(self, args: GroupArgs, position: Position) -> Array:
         """Log of the joint density of the data and the coordinates."""
@@ -309,7 +314,8 @@ def group_args(
     if len(spec.random) < len(within):
         # Of what is common to all, the error of its mean is that of all people together.
         curvature = -np.nansum(np.diagonal(value_grad_hess(model, data, fit.x)[2], axis1=1, axis2=2), axis=0)
-        within = np.where(pop.random, within, data.n_subjects / np.maximum(curvature, 1e-8))
+        sd = model.typical[1]
+        within = np.where(pop.random, within, sd**2 * data.n_subjects / np.maximum(sd**2 * curvature, 1e-8))
     center, scale = group_coordinates(model, pop, within)
     with jax.enable_x64(True):
         anchor = jax.tree.map(jnp.asarray, likelihood_anchor(model, data, fit.x, pop))
@@ -346,7 +352,11 @@ def likelihood_anchor(model: Model, data: Dataset, x: np.ndarray, pop: Populatio
     sd = np.sqrt(np.diag(pop.cov))
     wide = np.where(np.isnan(pop.given_sd), np.maximum(sd, model.typical[1]), sd)
     pop = dataclasses.replace(pop, cov=pop.cov * np.outer(wide / sd, wide / sd))
-    precision, shift = likelihood_of(JaxEStep(model, data, x)(pop.prior, 1e-8), pop)
+    inner = in_standard_units(model)
+    shift, scale = (np.asarray(part, float) for part in inner.units)
+    prior = GaussianPrior((pop.mean - shift) / scale, pop.precision * np.outer(scale, scale), pop.weight)
+    found = laplace_in_units(shift, scale, JaxEStep(inner, data, inner.from_units(x))(prior, 1e-8))
+    precision, shift = likelihood_of(found, pop)
     return Anchor(np.moveaxis(precision, 0, -1), shift.T, pop.weight[:, pop.random].T.copy())  # type: ignore[arg-type]
 
 
@@ -359,7 +369,10 @@ def likelihood_of(laplace: Laplace, pop: Population) -> tuple[np.ndarray, np.nda
     # Given what is common to all.
     some = np.flatnonzero(pop.random)
     precision, prior = precision[:, some][:, :, some], prior[:, some][:, :, some]
-    values, vectors = np.linalg.eigh((precision + np.swapaxes(precision, 1, 2)) / 2)
+    # In sds of the group, so that what is taken for 0 does not depend on the units.
+    unit = np.sqrt(np.diag(pop.cov)[some])
+    values, vectors = np.linalg.eigh(np.outer(unit, unit) * (precision + np.swapaxes(precision, 1, 2)) / 2)
+    vectors = vectors / unit[:, None]
     precision = np.einsum("spi,si,sqi->spq", vectors, np.maximum(values, 0.0), vectors)
     # At the mode the pull of the likelihood balances that of the prior.
     mode = np.where(known[:, None], laplace.mode, pop.mean)[:, some]
