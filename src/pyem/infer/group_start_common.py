@@ -43,7 +43,7 @@ FIRST = 1.5
 """At first, common values are taken to be so many times less known than they are given the group."""
 WIDEST = 5.0
 """They are no more than so many times less known than given the group."""
-LITTLE = 400
+LITTLE = 3000
 """Points times trials up to which everybody's likelihood is evaluated for each draw of the group, for each evaluation that a
 polynomial takes."""
 WEAK = 3.0
