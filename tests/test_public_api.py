@@ -62,6 +62,7 @@ API = {
     "calibration",
     "power",
     "choose_design",
+    "tune_design",
     "identifiability",
     "annealed_evidence",
     "bridge_evidence",

@@ -64,6 +64,7 @@ _WHERE = {
     "calibration": "study.calibration_study",
     "check": "study.dry_runs",
     "choose_design": "study.designs",
+    "tune_design": "study.design_tuning",
     "compare_fits": "selection.comparison",
     "confusion": "study.model_recovery",
     "cross_validate": "selection.refits",

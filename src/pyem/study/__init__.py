@@ -3,6 +3,7 @@
 from pyem.infer.rounds import Running, run_rounds
 from pyem.study.calibration_study import Calibration, calibration
 from pyem.study.design_effects import DesignEffects
+from pyem.study.design_tuning import DesignTuning, tune_design
 from pyem.study.designs import DesignChoice, choose_design
 from pyem.study.dry_runs import CheckReport, check
 from pyem.study.effect import Effect
@@ -20,6 +21,7 @@ __all__ = [
     "Confusion",
     "DesignChoice",
     "DesignEffects",
+    "DesignTuning",
     "Effect",
     "Experiment",
     "Fitter",
@@ -39,4 +41,5 @@ __all__ = [
     "recovery",
     "response_time_check",
     "run_rounds",
+    "tune_design",
 ]

@@ -31,7 +31,7 @@ class DesignChoice:
     Parameters
     ----------
     by
-        ``"information"``, of parameters, or ``"error"``, of models.
+        ``"information"``, of parameters, or ``"error"`` or ``"chernoff"``, of models.
     values
         For each design what each simulated person gives, (n,) by name.
     """
@@ -50,7 +50,7 @@ class DesignChoice:
 
         rows = {name: self._row(values) for name, values in self.values.items()}
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("design")
-        return table.sort_values(self.by, ascending=self.by == "error", kind="stable")
+        return table.sort_values(self.by, ascending=self.by != "information", kind="stable")
 
     def _row(self, values: Mapping[str, np.ndarray]) -> dict[str, float]:
         row = {}
@@ -122,11 +122,25 @@ def choose_design(
         raise ValueError(f"{len(designs)} design was given; at least two are needed to choose")
     plans = {name: one if isinstance(one, Experiment) else experiment_of(one) for name, one in designs.items()}
     seed = plain_key(key)
+    found = {name: told(what, plan, subjects, seed, fit) for name, plan in plans.items()}
+    return DesignChoice("information" if isinstance(what, Model) else "error", found)
+
+
+def told(
+    what: Model | Sequence[Model] | Mapping[str, Model], plan: Experiment, subjects: int, key: Any, fit: Fitter
+) -> dict[str, np.ndarray]:
+    """What a design tells of each simulated person: ``information``, and of several models ``error`` and ``chernoff``.
+
+    Parameters
+    ----------
+    what, subjects, key, fit
+        As of `choose_design`.
+    plan
+        The design.
+    """
     if isinstance(what, Model):
-        gains = {name: {"information": _gain(what, plan, subjects, seed, fit)} for name, plan in plans.items()}
-        return DesignChoice("information", gains)
-    models = named_models(what)
-    return DesignChoice("error", {name: _told_apart(models, plan, subjects, seed, fit) for name, plan in plans.items()})
+        return {"information": _gain(what, plan, subjects, key, fit)}
+    return _told_apart(named_models(what), plan, subjects, key, fit)
 
 
 def _fitted(fit: Fitter, model: Any, data: Dataset) -> Any:
