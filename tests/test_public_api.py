@@ -69,6 +69,7 @@ API = {
     "cross_validate",
     "Calibration",
     "Effect",
+    "DesignEffects",
     "Power",
     "by",
     "check",

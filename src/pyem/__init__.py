@@ -23,6 +23,7 @@ _WHERE = {
     "Dataset": "data.dataset",
     "Calibration": "study.calibration_study",
     "Effect": "study.effect",
+    "DesignEffects": "study.design_effects",
     "EMModel": "compat.api",
     "Experiment": "study.experiment",
     "FitResult": "compat.fit_result",

@@ -42,6 +42,33 @@ def test_models_are_told_apart_and_counted(tmp_path):
     assert pd.read_csv(tmp_path / "p" / "power.csv")["found"].tolist() == wins
 
 
+def test_power_of_effects_of_a_formula_is_that_of_the_library(tmp_path):
+    asked = (
+        "--formula",
+        "bias ~ drug + age",
+        "--effect",
+        "bias[drug]=2",
+        "--effect",
+        "bias[age]=1",
+        "--within",
+        "drug=1,0",
+    )
+    size = ("--between", "age=normal", "--scale", "unconstrained", "--n", 5, "--trials", 20, "--rounds", 2)
+    pyem_command("study", "power", "bias", *asked, *size, "--out", tmp_path / "p")
+    effects = pyem.DesignEffects(
+        pyem.regress(pyem.models.get("bias"), "bias ~ drug + age"),
+        {"bias[drug]": 2, "bias[age]": 1},
+        within={"drug": [1, 0]},
+        between={"age": "normal"},
+        scale="unconstrained",
+    )
+    found = pyem.power(effects, key=0, n=5, trials=20, rounds=2).table().reset_index()
+    written = pd.read_csv(tmp_path / "p" / "power.csv")
+    assert written["effect"].tolist() == ["bias[drug] = 2 (unconstrained)", "bias[age] = 1 (unconstrained)"]
+    assert written["found"].tolist() == found["found"].tolist()
+    assert (tmp_path / "p" / "precision.csv").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -50,6 +77,8 @@ def test_models_are_told_apart_and_counted(tmp_path):
         (("power", "bias", "wsls", "--effect", "bias=1"), "--effect is of one model"),
         (("power", "bias", "wsls", "--by", "bic", "--by", "aic"), "--by is given 2 times"),
         (("recovery", "bias", "--method", "hbi"), "use --by hbi"),
+        (("power", "bias", "--effect", "bias=1", "--within", "drug=a,b"), "give --formula"),
+        (("power", "bias", "--formula", "bias ~ drug", "--within", "drug=a,b"), "the size of at least one --effect"),
     ],
 )
 def test_studies_that_cannot_be(words, message):

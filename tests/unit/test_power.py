@@ -125,3 +125,83 @@ def test_an_effect_of_conditions_is_within_people():
 def test_studies_that_cannot_be(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# -- effects of a design by formula -----------------------------------------------------------------------------------------
+
+CROSSED = pyem.regress(LEVEL, "b0 ~ drug * diagnosis + age")
+COLUMNS = {"within": {"drug": ["active", "placebo"]}, "between": {"diagnosis": ["a", "b"], "age": "normal"}}
+
+
+def test_effects_by_formula_are_found_and_estimated_where_they_are():
+    sizes = {"b0[drug]": 2.0, "b0[diagnosis]": 0.0, "b0[age]": 3.0}
+    effects = pyem.DesignEffects(CROSSED, sizes, **COLUMNS, spread=0.1)
+    study = pyem.power(effects, key=1, n=[10], trials=[6], rounds=4)
+    table, precision = study.table(), study.precision()
+    assert list(table.index) == [(10, 6, name) for name in ("b0[drug] = 2", "b0[diagnosis] = 0", "b0[age] = 3")]
+    assert table.loc[(10, 6, "b0[age] = 3"), "found"] == 4
+    # Differences of two means of 6 numbers with noise of sd 1 and hardly any of the effect, of 5 people in the reference group.
+    np.testing.assert_allclose(
+        study.rounds[10, 6, "b0[drug] = 2"]["estimate"], 2.0, atol=4 * (2 / 6 / 5 + 0.01 / 5) ** 0.5
+    )
+    assert (precision["bias"].abs() < 5 * precision["bias_se"] + 0.05).all()
+    assert "Power to find b0[drug] = 2" in repr(study)
+
+
+def test_conditions_are_crossed_within_people_and_balanced_between_them():
+    design = pyem.regress(LEVEL, "b0 ~ drug * dose + diagnosis + load")
+    effects = pyem.DesignEffects(
+        design,
+        {"b0[drug]": 1.0},
+        within={"drug": ["on", "off"], "dose": ["low", "high"]},
+        between={"diagnosis": ["a", "b", "c"]},
+        trialwise={"load": [0, 1]},
+    )
+    made = effects.conditions(9, 8, 6, np.random.default_rng(1))
+    cells = np.char.add(made["drug"], made["dose"])
+    assert all(sorted(np.unique(row, return_counts=True)[1]) == [2, 2, 2, 2] for row in cells)
+    assert len({tuple(row) for row in cells}) > 5
+    assert sorted(np.unique(made["diagnosis"], return_counts=True)[1]) == [3, 3, 3]
+    np.testing.assert_array_equal(made["load"].sum(-1), 3)
+    with pytest.raises(ValueError, match="blocks=6; a multiple of 4 is expected"):
+        effects.blocks(6)
+
+
+def test_sizes_in_units_of_the_parameter_are_those_of_a_typical_person():
+    model = pyem.models.get("rw1a1b")
+    design = pyem.regress(model, "alpha ~ drug")
+    of = lambda **words: pyem.DesignEffects(design, within={"drug": [0, 1]}, **words)  # noqa: E731
+    mean, sd = (part[1] for part in model.typical)
+    typical = 1 / (1 + np.exp(-mean))
+    logit = np.log((typical + 0.1) / (0.9 - typical))
+    assert of(sizes={"alpha[drug]": 0.1}, scale="natural").in_sds[0] == pytest.approx((logit - mean) / sd)
+    assert of(sizes={"alpha[drug]": 0.1}, scale="unconstrained").in_sds[0] == pytest.approx(0.1 / sd)
+    assert of(sizes={"alpha[drug]": 0.1}, scale="natural").names == ("alpha[drug] = 0.1 (natural)",)
+    with pytest.raises(ValueError, match=r"from its typical value 0.378, alpha would leave its range"):
+        of(sizes={"alpha[drug]": 0.7}, scale="natural")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words", "message"),
+    [
+        (
+            {"b0[dose]": 1.0},
+            COLUMNS,
+            r"no effect b0\[dose\]; it has b0\[drug\], b0\[diagnosis\], b0\[drug:diagnosis\], b0\[age\]",
+        ),
+        ({"c[drug]": 1.0}, COLUMNS, r"no effect c\[drug\]"),
+        ({}, COLUMNS, "finite numbers by effect"),
+        ({"b0[drug]": 1.0}, COLUMNS | {"scale": "d"}, "choose 'sd', 'unconstrained' or 'natural'"),
+        ({"b0[drug]": 1.0}, COLUMNS | {"within": {}}, "drug: each column .* needs its levels once"),
+        ({"b0[drug]": 1.0}, COLUMNS | {"within": {"drug": ["on"]}}, "two different levels or more"),
+        ({"b0[drug]": 1.0}, COLUMNS | {"trialwise": {"load": [0, 1]}}, "does not depend on load"),
+    ],
+)
+def test_effects_that_cannot_be_by_formula(sizes, words, message):
+    with pytest.raises(ValueError, match=message):
+        pyem.DesignEffects(CROSSED, sizes, **words)
+
+
+def test_values_of_conditions_are_no_differences_to_be_found():
+    with pytest.raises(pyem.ModelError, match="with an intercept"):
+        pyem.DesignEffects(pyem.by(LEVEL, b0="drug"), {"b0[active]": 1.0}, within={"drug": ["active", "placebo"]})

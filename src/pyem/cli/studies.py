@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 
 study = typer.Typer(no_args_is_help=True, help="Could the experiment tell? Simulate people, fit them, and count.")
 app.add_typer(study, name="study", rich_help_panel=None)
+
+
+class Scale(StrEnum):
+    """Of the sizes of effects."""
+
+    sd = "sd"
+    unconstrained = "unconstrained"
+    natural = "natural"
+
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Named as for `pyem fit --model`.")]
 Models = Annotated[list[str], typer.Argument(metavar="MODEL...", help="Two or more, named as for `pyem fit --model`.")]
@@ -48,6 +58,34 @@ By = Annotated[
         help="What decides, as `pyem compare --by`; hbi fits all models together. May be repeated (the first decides).",
         default_factory=list,
         show_default=False,
+    ),
+]
+
+Formulas = Annotated[
+    list[str],
+    typer.Option(
+        metavar="FORMULA",
+        help="What a parameter depends on, as `pyem fit --formula`. May be repeated.",
+        default_factory=list,
+        show_default=False,
+    ),
+]
+
+
+def _levels_option(help_text: str) -> Any:
+    return typer.Option(metavar="COLUMN=LEVEL,LEVEL", help=help_text, default_factory=list, show_default=False)
+
+
+Within = Annotated[list[str], _levels_option("A column of a formula that changes between a person's blocks.")]
+Between = Annotated[list[str], _levels_option("One that differs between people; COLUMN=normal for numbers.")]
+Trialwise = Annotated[list[str], _levels_option("One that changes between trials.")]
+SizeScale = Annotated[
+    Scale, typer.Option("--scale", help="Of sizes of effects of a formula: sds of people, or units of the parameter.")
+]
+SomeBlocks = Annotated[
+    int | None,
+    typer.Option(
+        metavar="NUMBER", min=1, help="Blocks of each person; if not given 1, or one for each condition of a formula."
     ),
 ]
 
@@ -145,7 +183,9 @@ def calibration(
 
 @study.command(
     epilog="[bold]Examples[/bold]\n\npyem study power rw1a1b --effect alpha=0.5 --n 20 --n 40 --trials 50 --trials 100\n\n"
-    "pyem study power rw1a1b rw2a1b --n 20 --n 50 --rounds 100 --pool 2 --keep rounds --out power"
+    "pyem study power rw1a1b rw2a1b --n 20 --n 50 --rounds 100 --pool 2 --keep rounds --out power\n\n"
+    "pyem study power rw1a1b --formula 'alpha ~ drug * diagnosis' --effect 'alpha[drug]=0.5' --within drug=off,on "
+    "--between diagnosis=control,patient --n 40"
 )
 @plainly
 def power(
@@ -157,18 +197,24 @@ def power(
         list[str],
         typer.Option(
             metavar="PARAMETER=SIZE",
-            help="A difference between two groups of people, in their standard deviations. May be repeated.",
+            help="A difference between two groups of people, in their standard deviations; of a --formula, the size of an "
+            "effect of it, such as 'alpha[drug]=0.5'. May be repeated.",
             default_factory=list,
             show_default=False,
         ),
     ],
+    formula: Formulas,
+    within: Within,
+    between: Between,
+    trialwise: Trialwise,
+    scale: SizeScale = Scale.sd,
     n: Annotated[
         list[int], typer.Option("--n", metavar="NUMBER", help="People. May be repeated.", default_factory=list)
     ],
     trials: Annotated[
         list[int], typer.Option(metavar="NUMBER", help="Trials of a block. May be repeated.", default_factory=list)
     ],
-    blocks: Blocks = 1,
+    blocks: SomeBlocks = None,
     missed: Missed = 0.0,
     rounds: Rounds = 100,
     alpha: Annotated[float, typer.Option(metavar="NUMBER", help="An effect is found if its p is below.")] = 0.05,
@@ -184,7 +230,9 @@ def power(
     if len(by) > 1:
         raise ValueError(f"--by is given {len(by)} times; power counts by one criterion")
     run = _running(pool, keep, out, force)
-    what = _what(models, opt.numbers(effect, "--effect", "alpha=0.5"))
+    sizes = opt.numbers(effect, "--effect", "alpha=0.5")
+    columns = {"within": within, "between": between, "trialwise": trialwise}
+    what = _in_design(models, formula, sizes, columns, scale) if formula else _what(models, sizes, columns)
     found = pyem.power(
         what,
         pyem.Experiment(blocks=blocks, missed=missed),
@@ -221,13 +269,39 @@ def _all_made(specs: list[str]) -> dict[str, Any]:
     return {spec: _made(spec) for spec in specs}
 
 
-def _what(specs: list[str], effects: Mapping[str, float]) -> Any:
+def _what(specs: list[str], effects: Mapping[str, float], columns: Mapping[str, list[str]]) -> Any:
+    if given := [f"--{name}" for name, values in columns.items() if values]:
+        raise ValueError(f"{', '.join(given)}: levels are of columns of a formula; give --formula 'alpha ~ drug' too")
     if not effects:
         return _all_made(specs)
     if len(specs) > 1:
         raise ValueError("--effect is of one model; leave out the others, or leave out --effect to tell models apart")
     made = _made(specs[0])
     return [pyem.Effect(made, parameter, size) for parameter, size in effects.items()]
+
+
+def _in_design(
+    specs: list[str], formulas: list[str], sizes: Mapping[str, float], columns: Mapping[str, list[str]], scale: Scale
+) -> Any:
+    """Effects of a design by formula."""
+    if len(specs) > 1 or not sizes:
+        raise ValueError(
+            "--formula is of one model, and takes the size of at least one --effect, such as 'alpha[drug]=0.5'"
+        )
+    levels = {where: _levels(values, f"--{where}") for where, values in columns.items()}
+    return pyem.DesignEffects(pyem.regress(_made(specs[0]), *formulas), sizes, **levels, scale=scale.value)
+
+
+def _levels(values: list[str], option: str) -> dict[str, Any]:
+    """``["drug=off,on"]`` as levels by column; numbers where all of them are."""
+    out: dict[str, Any] = {}
+    for name, text in opt.pairs(values, option, "drug=off,on").items():
+        parts = [part.strip() for part in text.split(",")]
+        try:
+            out[name] = "normal" if parts == ["normal"] else [float(part) for part in parts]
+        except ValueError:
+            out[name] = parts
+    return out
 
 
 def _fitter(method: opt.Method) -> Any:

@@ -144,7 +144,7 @@ def _numbers(columns: Sequence[Column], where: Where, field: str) -> tuple[np.nd
 
 def _in_all(here: np.ndarray) -> np.ndarray:
     """Where something holds in all columns, (row,), from where it holds, (row, column)."""
-    return here[:, 0] if here.shape[1] == 1 else here.all(1)
+    return here[:, 0] if here.shape[1] == 1 else np.asarray(here.all(1))
 
 
 def _stacked(columns: Sequence[np.ndarray]) -> np.ndarray:

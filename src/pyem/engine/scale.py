@@ -113,7 +113,8 @@ def latest_response(model: Model, data: Dataset) -> float | Literal["auto"]:
     """
     name = model.joint[0][1]
     times = (part.fields[name][part.present[name] & part.valid] for part in parts_of(data))
-    return max((float(values.max()) for values in times if values.size), default="auto")
+    latest = [float(values.max()) for values in times if values.size]
+    return max(latest) if latest else "auto"
 
 
 def _observed(model: Model, data: Dataset) -> Iterator[np.ndarray]:

@@ -54,7 +54,7 @@ class Surroundings(NamedTuple):
         The posterior is not known in the middle itself: what one that falls by `DROP` to the places would have there, stands
         for it. Whoever has no finite value somewhere begins in the middle.
         """
-        known = np.isfinite(self.there).all(0)
+        known = np.asarray(np.isfinite(self.there).all(0))
         there = np.where(known, self.there, 0.0)
         value = np.concatenate([there, there.mean(0)[None] + DROP])
         weight = np.exp((value - value.max(0)) / SOFTER)

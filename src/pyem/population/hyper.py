@@ -188,6 +188,7 @@ def require_smooth(model: Model, priors: HyperPriors) -> None:
                 "choose SoftLaplace, StudentT or Normal, or use fit_bayes or fit_nuts, which need no mode"
             )
         points = sizes if "sd" in what.split() else np.concatenate([-sizes, sizes])
+        assert prior.support is not None
         with jax.enable_x64(True):
             inside = np.asarray(prior.support(jnp.asarray(points)))
         if not inside.all():

@@ -2,6 +2,7 @@
 
 from pyem.infer.rounds import Running, run_rounds
 from pyem.study.calibration_study import Calibration, calibration
+from pyem.study.design_effects import DesignEffects
 from pyem.study.designs import DesignChoice, choose_design
 from pyem.study.dry_runs import CheckReport, check
 from pyem.study.effect import Effect
@@ -18,6 +19,7 @@ __all__ = [
     "CheckReport",
     "Confusion",
     "DesignChoice",
+    "DesignEffects",
     "Effect",
     "Experiment",
     "Fitter",

@@ -79,14 +79,19 @@ class Effect:
                 f"size={self.size}, spread={self.spread}; finite numbers of standard deviations are expected, and no spread "
                 "below 0"
             )
-        if self.people is not None and (
-            not is_fit(self.people) or self.people.population is None or self.people.model.names != self.model.names
-        ):
-            raise Unavailable(
-                f"people={self.people!r:.60}; a fit of {self.model.name!r} with a group is expected, by fit_em"
-            )
+        require_people(self.people, self.model)
         letter = "slope" if self.kind == "covariate" else "d"
         object.__setattr__(self, "name", self.name or f"{self.parameter}, {letter} = {self.size:g}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the effect is called in tables."""
+        return (self.name,)
+
+    @property
+    def in_sds(self) -> tuple[float, ...]:
+        """Its size in standard deviations of people on the unconstrained scale."""
+        return (self.size,)
 
     @property
     def population(self) -> tuple[np.ndarray, np.ndarray]:
@@ -119,6 +124,14 @@ class Effect:
         j = self.model.names.index(self.parameter)
         shift = np.outer(covariate, self.size * sd[j] * np.eye(len(mean))[j])
         return mean + sd * rng.normal(size=(n, len(mean))) + shift, covariate
+
+
+def require_people(people: Any, model: Model) -> None:
+    """Raise an `Unavailable` if `people` are not None and no fit of `model` with a group."""
+    if people is None:
+        return
+    if not is_fit(people) or people.population is None or people.model.names != model.names:
+        raise Unavailable(f"people={people!r:.60}; a fit of {model.name!r} with a group is expected, by fit_em")
 
 
 fit_effects: Callable[..., Any] = fit_em

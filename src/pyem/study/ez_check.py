@@ -109,11 +109,11 @@ def _band(values: np.ndarray) -> dict[str, float]:
 
 def far_from_simulated(table: pd.DataFrame) -> str:
     """Whose observed EZ estimates are far from those of the simulations, in words; nothing if nobody's are."""
-    far = table[(table.observed - table["mean"]).abs() > FAR * table["sd"]]
+    columns = ["subject", "condition", "parameter", "observed", "low", "high"]
+    far = table.loc[(table["observed"] - table["mean"]).abs() > FAR * table["sd"], columns]
     named = [
-        f"{shown(row.subject)}{f' ({row.condition})' if row.condition else ''}: {row.parameter} {row.observed:.3g}, "
-        f"simulated {row.low:.3g} to {row.high:.3g}"
-        for row in far.itertuples()
+        f"{shown(who)}{f' ({condition})' if condition else ''}: {parameter} {seen:.3g}, simulated {low:.3g} to {high:.3g}"
+        for who, condition, parameter, seen, low, high in far.itertuples(index=False)
     ]
     return f"EZ estimates far from those of the simulations: {_some(named, '; ')}" if named else ""
 

@@ -16,6 +16,7 @@ from pyem.infer.rounds import Running, in_words, run_rounds
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key
 from pyem.selection import Settings
+from pyem.study.design_effects import DesignEffects, DesignRound
 from pyem.study.effect import Effect, EffectRound, fit_effects
 from pyem.study.experiment import Experiment, Fitter, at_least_one, fit_quickly, report
 from pyem.study.model_recovery import ConfusionRound, asked, named_models, winners
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 SHARED = 512
 """Numbers of people and trials up to which designs share what is compiled with others of up to twice the size."""
-What = Effect | Sequence[Effect] | Sequence[Model] | Mapping[str, Model]
+What = Effect | DesignEffects | Sequence[Effect | DesignEffects] | Sequence[Model] | Mapping[str, Model]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -134,7 +135,7 @@ def power(
     Parameters
     ----------
     what
-        A `pyem.Effect` or several; or two models or more.
+        A `pyem.Effect`, the `pyem.DesignEffects` of a design by formula, or several of them; or two models or more.
     design
         What else people do: blocks, task, missed responses. Its numbers of people and trials are those of `n` and `trials`.
     key
@@ -177,15 +178,13 @@ def power(
     cells = [(s, dataclasses.replace(experiment, subjects=s, trials=t)) for s in people for t in lengths]
     running, key, count = Running(pool, folder, progress), plain_key(key), range(at_least_one(rounds))
     if effects:
-        jobs = [EffectRound(effect, plan, s, key, fit or fit_effects) for s, plan in cells for effect in effects]
-        found = _run(jobs, [(k,) for k in count], running)
-        keys = [(job.subjects, job.experiment.trials or 0, job.effect.name) for job in jobs]
-        results = [_effect_columns(one, alpha) for one in found]
-        return Power(
-            dict(zip(keys, results, strict=True)),
-            {one.name: one.size for one in effects},
-            ", ".join(one.name for one in effects),
-        )
+        jobs = [_round(effect, plan, s, key, fit or fit_effects) for s, plan in cells for effect in effects]
+        results = {}
+        for job, found in zip(jobs, _run(jobs, [(k,) for k in count], running), strict=True):
+            for place, name in enumerate(job.effect.names):
+                results[job.subjects, job.experiment.trials or 0, name] = _effect_columns(found, alpha, place)
+        sizes = {name: size for one in effects for name, size in zip(one.names, one.in_sds, strict=True)}
+        return Power(results, sizes, ", ".join(sizes))
     models = named_models(what)  # type: ignore[arg-type]
     settings, asked_for = Settings(draws, 0, "trial"), asked(by)
     plans = [
@@ -224,8 +223,18 @@ class Jobs:
             return self.jobs[j](*place)
 
 
-def _effect_columns(found: Sequence[Mapping[str, np.ndarray]], alpha: float) -> dict[str, np.ndarray]:
-    columns = {name: np.array([float(one[name]) for one in found]) for name in ("p", "estimate", "width", "covers")}
+def _round(
+    effect: Effect | DesignEffects, plan: Experiment, subjects: int, key: Any, fit: Callable[..., Any]
+) -> EffectRound | DesignRound:
+    if isinstance(effect, DesignEffects):
+        return DesignRound(effect, plan, subjects, key, fit)
+    return EffectRound(effect, plan, subjects, key, fit)
+
+
+def _effect_columns(found: Sequence[Mapping[str, np.ndarray]], alpha: float, place: int) -> dict[str, np.ndarray]:
+    columns = {
+        name: np.array([float(one[name].flat[place]) for one in found]) for name in ("p", "estimate", "width", "covers")
+    }
     # What has no p, where people do not differ as far as the data say, is not found.
     return {"found": np.nan_to_num(columns["p"], nan=1.0) < alpha} | columns
 
@@ -252,13 +261,17 @@ def _numbers(values: Sequence[int] | int, word: str) -> list[int]:
     return [int(one) for one in numbers]
 
 
-def _effects(what: What) -> list[Effect]:
+def _effects(what: What) -> list[Effect | DesignEffects]:
     """The effects that are asked for; none if it is models."""
-    every = [what] if isinstance(what, Effect) else list(what.values() if isinstance(what, Mapping) else what)
-    effects = [one for one in every if isinstance(one, Effect)]
+    every = (
+        [what]
+        if isinstance(what, Effect | DesignEffects)
+        else list(what.values() if isinstance(what, Mapping) else what)
+    )
+    effects = [one for one in every if isinstance(one, Effect | DesignEffects)]
     if effects and len(effects) < len(every):
         raise ValueError("effects and models are asked for at once; make a study of each")
-    names = [one.name for one in effects]
+    names = [name for one in effects for name in one.names]
     if len(set(names)) < len(names):
         raise ValueError(f"several effects are called {', '.join(names)}; give them names: pyem.Effect(..., name=...)")
     if not every:
