@@ -88,8 +88,8 @@ def fit_bayes(
     Warns
     -----
     FitWarning
-        If the importance sampling does not cover the group's posterior (Pareto k above 0.7) and NUTS on the points cannot take its
-        place, or points do not cover people's.
+        If the importance sampling does not cover the group's posterior (Pareto k above 0.7) and NUTS on the points cannot take
+        its place, or points do not cover people's.
 
     Raises
     ------

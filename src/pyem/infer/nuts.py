@@ -175,8 +175,8 @@ def _kernel(spec: Any, settings: Settings, args: Any) -> tuple[Callable[..., Any
     def begin(position: Any, key: Array) -> Any:
         names = set(position.z if isinstance(position, ParamInfo) else position)
         size = sum(leaf.size for leaf in jax.tree.leaves(position))
-        # Dense for a group alone, or for a few people. Beside 97 people, a dense metric made draws of their group worth 13 % more
-        # and theirs 17 % less, at the same number of gradients.
+        # Dense for a group alone, or for a few people. Beside 97 people, a dense metric made draws of their group worth 13 %
+        # more and theirs 17 % less, at the same number of gradients.
         dense: Any = [("group",)] if "people" not in names else [("people",)] if len(names) == 1 and size <= 12 else []
         return init(
             position,
