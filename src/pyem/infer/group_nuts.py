@@ -30,9 +30,9 @@ class PointArgs(NamedTuple):
 
     points: Stacked
     at: Coordinates
-    mean: Array
+    mean: Any
     """Where the chains begin, (G,),"""
-    root: Array
+    root: Any
     """and how far they are apart: a factor of a covariance, (G, G)."""
 
 
@@ -72,7 +72,7 @@ def coordinates(args: PointArgs, z: Any) -> Any:
     return args.mean + z @ args.root.T
 
 
-def _log_evidence(spec: Hierarchy, points: Stacked, mean: Array, coef: Array, sd: Array) -> Array:
+def _log_evidence(spec: Hierarchy, points: Stacked, mean: Any, coef: Array, sd: Array) -> Array:
     """Log evidence of all people on the points of the nearest set; extrapolated where the group is narrower than they tell.
 
     See `pyem.engine.many_groups.log_evidence_narrower`.
