@@ -70,6 +70,7 @@ def test_a_map_fit_begins_where_searches_are_short_and_misses_no_better_mode():
     known = Surroundings(seen.glance, prior, seen.middle, seen.x, np.where(np.arange(90) == 3, -np.inf, seen.there))
     # Whose posterior is not finite at a place begins in the middle, and the others do where they would.
     assert (known.centre() == np.where(np.arange(90)[:, None] == 3, seen.middle, seen.centre())).all()
+    assert prior.population is not None
     ended = [JaxEStep(MODEL, data, x, max_steps=5)(prior.population.prior).status for x in (seen.middle, seen.centre())]
     before, now = ((status == Status.CONVERGED).sum() for status in ended)
     assert now > before + 10

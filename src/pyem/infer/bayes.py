@@ -16,7 +16,8 @@ from pyem.infer.adaptive import Weighted, adaptive_importance
 from pyem.infer.bayes_alone import fit_alone, require_known
 from pyem.infer.correction import systematic
 from pyem.infer.exact import Exact, around
-from pyem.infer.group_posterior import group_posterior, lopsided, mode_of
+from pyem.infer.group_nuts import CHAINS, nuts_on_points
+from pyem.infer.group_posterior import GroupPosterior, group_posterior, lopsided, mode_of
 from pyem.infer.group_start import located
 from pyem.infer.group_start_common import located_with_common
 from pyem.infer.node_sets import NodeSets
@@ -25,6 +26,7 @@ from pyem.infer.placing import places
 from pyem.infer.setup import Clock, as_result, ready_with_priors
 from pyem.infer.units import Units
 from pyem.model.model import Model
+from pyem.numerics.diagnostics import ess, rhat
 from pyem.numerics.pareto import GOOD
 from pyem.numerics.rng import generator, plain_key
 from pyem.population.group import Group, spelled_out
@@ -41,6 +43,8 @@ LOST = (
     "the search for the mode of the group's posterior did not end, so that draws may be of a part of it only: use fit_nuts, or "
     "let fewer parameters be common to all"
 )
+AGREE = 1.01
+"""Rhat above which chains disagree."""
 FOREIGN = 0.01
 """Share of the group's draws that may be evaluated on points made for others."""
 
@@ -84,7 +88,8 @@ def fit_bayes(
     Warns
     -----
     FitWarning
-        If the importance sampling does not cover the group's posterior (Pareto k above 0.7), or points do not cover people's.
+        If the importance sampling does not cover the group's posterior (Pareto k above 0.7) and NUTS on the points cannot take
+        its place, or points do not cover people's.
 
     Raises
     ------
@@ -93,6 +98,9 @@ def fit_bayes(
 
     Notes
     -----
+    Where importance sampling does not cover the posterior of a group with independent parameters, draws of it come from four
+    chains of NUTS over the points, which costs seconds; ``fit.trace["rhat"]`` then says whether these agree.
+
     ``fit.trace`` has ``log_marginal_likelihood`` and its Monte-Carlo standard error ``log_marginal_likelihood_se`` (in nats),
     ``pareto_k`` of the group's draws, the number of independent draws that they are worth, ``effective_draws``, and for each
     person ``effective_nodes``, ``unreached``, the share of the evidence that points do not reach, and ``evidence_error``, the
@@ -167,23 +175,36 @@ def _fit_group(
         exact = dataclasses.replace(exact, error=error)
     clock("mode")
     found = adaptive_importance(sets.log_density, *lopsided(sets.log_density, top, cov), seed=int(rng.integers(2**31)))
+    chains = None
+    if not _covers(found) and not (group.common or posterior.spec.blocks):
+        chains, found = _by_nuts(posterior, sets, found, -(-draws // CHAINS), int(rng.integers(2**31)))
     clock("group")
-    picked, times = np.unique(systematic(found.weight, rng, draws), return_counts=True)
-    some, _ = posterior.unpack(found.v[picked])
+    if chains is None:
+        picked, times = np.unique(systematic(found.weight, rng, draws), return_counts=True)
+        v, order = found.v[picked], rng.permutation(draws)
+    else:
+        v = chains.reshape(-1, chains.shape[2])
+        times, order = np.ones(len(v), int), np.arange(len(v))
+    some, _ = posterior.unpack(v)
     x, mean, spread = sets.people(some, times, rng)
     foreign = sets.foreign(some)
-    order = rng.permutation(draws)
     some = some.some(np.repeat(np.arange(len(times)), times)[order])
     values = {"x": posterior.whole(with_moments(x, mean, spread)[order], some)} | posterior.values(some)
     clock("people")
     # What the draws leave open, and what the points do.
     found = found._replace(error=float(np.hypot(found.error, np.sqrt((exact.error**2).sum()))))
     trace = _trace(found, evidence, len(sets), exact)
-    problems = _problems(found, foreign, trace["status"], data) + ([] if exact.moved < 1 else [LOST])
+    if chains is not None:
+        trace |= {"effective_draws": ess(chains).min(), "rhat": rhat(chains).max()}
+    problems = _problems(found, chains, foreign, trace["status"], data) + ([] if exact.moved < 1 else [LOST])
     trace["problems"] = np.array(problems, object)
+    by = (
+        f"{len(found.v)} draws of the group"
+        if chains is None
+        else f"{len(v)} draws of the group by NUTS over the points"
+    )
     message = (
-        f"{len(found.v)} draws of the group worth {found.effective:.0f} (Pareto k {found.pareto_k:.2f}), people integrated "
-        "out; log "
+        f"{by} worth {trace['effective_draws']:.0f} (Pareto k {found.pareto_k:.2f}), people integrated out; log "
         f"marginal likelihood {found.log_total:.3f} (se {found.error:.3f})"
     )
     return as_result(
@@ -192,13 +213,31 @@ def _fit_group(
         group,
         posterior.spec,
         posterior.at,
-        {name: part[None] for name, part in values.items()},
+        {name: part.reshape(1 if chains is None else CHAINS, -1, *part.shape[1:]) for name, part in values.items()},
         {},
         clock.seconds,
         trace,
         message,
         settings,
     )
+
+
+def _covers(found: Weighted) -> bool:
+    """Whether draws by importance tell the group's posterior."""
+    return found.pareto_k <= GOOD and found.effective >= FEW_DRAWS
+
+
+def _by_nuts(
+    posterior: GroupPosterior, sets: NodeSets, found: Weighted, draws: int, seed: int
+) -> tuple[np.ndarray, Weighted]:
+    """Draws (chain, draw, G) of the group's coordinates by NUTS over the points, and draws by importance around these."""
+    mean = found.weight @ found.v
+    cov = ((found.v - mean).T * found.weight) @ (found.v - mean)
+    likely = found.v[systematic(found.weight, generator(seed))]
+    points = sets.stacked(posterior.unpack(likely)[0])
+    chains = nuts_on_points(posterior, points, mean, cov, draws=draws, key=seed)
+    v = chains.reshape(-1, chains.shape[2])
+    return chains, adaptive_importance(sets.log_density, v.mean(0), np.atleast_2d(np.cov(v.T)), seed=seed)
 
 
 def _differing(model: Model, group: Group) -> int:
@@ -227,10 +266,14 @@ def _trace(found: Weighted, evidence: np.ndarray, n_sets: int, exact: Exact) -> 
     }
 
 
-def _problems(found: Weighted, foreign: float, status: np.ndarray, data: Dataset) -> list[str]:
+def _problems(
+    found: Weighted, chains: np.ndarray | None, foreign: float, status: np.ndarray, data: Dataset
+) -> list[str]:
     """What is wrong with the draws, and what to do, in words."""
     out = []
-    if not found.pareto_k <= GOOD:
+    if chains is not None:
+        out += _of_chains(found, chains)
+    elif not found.pareto_k <= GOOD:
         out.append(
             f"the importance sampling does not cover the group's posterior (Pareto k {found.pareto_k:.2f}, should be below "
             f"{GOOD}); "
@@ -251,5 +294,20 @@ def _problems(found: Weighted, foreign: float, status: np.ndarray, data: Dataset
             f"the points that {len(poor)} of {len(status)} subjects ({list_of(data.subjects[poor].tolist())}) are "
             "integrated over do "
             "not cover their posteriors: raise nodes, or use fit_nuts"
+        )
+    return out
+
+
+def _of_chains(found: Weighted, chains: np.ndarray) -> list[str]:
+    """The same of draws by NUTS over the points."""
+    out, worst = [], float(rhat(chains).max())
+    if not worst < AGREE:
+        out.append(
+            f"chains of the group's parameters disagree (Rhat {worst:.3f}, should be below {AGREE}); use fit_nuts"
+        )
+    if not _covers(found):
+        out.append(
+            f"the log marginal likelihood is not told by importance sampling (Pareto k {found.pareto_k:.2f}, should be below "
+            f"{GOOD}), from which the draws by NUTS are free; use bridge_evidence of a fit by fit_nuts"
         )
     return out

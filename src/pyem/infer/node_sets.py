@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,12 +31,28 @@ MOST = 64
 """Sets, at most; groups that are like none of them have the points of the nearest one."""
 EVALUATIONS = 2000
 """Evaluations of everybody's likelihood at a point of each that polynomials in common values may take for all sets."""
+HELD = 2**23
+"""Numbers of points of all people and sets that a sampler holds, at most."""
 EXTRAPOLATED = 0.01
 """Nats that the evidence of all people may be off under a narrow group, where it is extrapolated from wider ones."""
 AT_ONCE = 2**21
 """Points of all people times groups that are held at a time."""
 LEAST = 1e-9
 """Share of what data say in one direction that they say in any, at least: so there are inverses under groups of any width."""
+
+
+class Stacked(NamedTuple):
+    """Points of several sets, of which each serves the groups near to one."""
+
+    x: np.ndarray
+    """(set, S, K, P)"""
+    log_weight: np.ndarray
+    """(set, S, K); minus infinity for what only fills up."""
+    where: np.ndarray
+    """Logarithms of the sds of the groups that sets were made for, and their means in `unit` (P,), (set, 2 P)."""
+    unit: np.ndarray
+    least: np.ndarray
+    """Sds below which the evidence is extrapolated, (P,)."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -197,6 +214,23 @@ class NodeSets:
         own = np.diagonal(cov, axis1=2, axis2=3)
         shrink = np.sqrt(own / np.maximum(own + more, 1e-300))
         return mean + shrink * (np.swapaxes(x, 0, 1) + moved - mean)
+
+    def stacked(self, draws: GroupDraws) -> Stacked:
+        """Points of the sets that serve most of these groups, as many as can be held."""
+        held, p = self._held(draws), draws.sd.shape[1]
+        served = sorted(self._served(held, self._owners(held)), key=lambda pair: -len(pair[1]))
+        size = max(part.log_weight.shape[1] for _, parts in self._sets for part in parts)
+        some = [k for k, _ in served][: max(1, HELD // (size * len(self.level) * p))]
+        x = np.zeros((len(some), len(self.level), size, p))
+        log_weight = np.full(x.shape[:3], -np.inf)
+        for n, k in enumerate(some):
+            for part in self._sets[k][1]:
+                x[n, part.people, : part.x.shape[1]] = part.x
+                log_weight[n, part.people, : part.x.shape[1]] = part.log_weight
+        unit = np.median(held.sd, axis=0)
+        made = [self._sets[k][0] for k in some]
+        where = np.stack([np.concatenate([np.log(one.sd[0]), one.coef[0, 0] / unit]) for one in made])
+        return Stacked(x, log_weight, where, unit, self._least)
 
     def foreign(self, draws: GroupDraws) -> float:
         """Share of groups that none of the points were made for."""
