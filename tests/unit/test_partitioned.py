@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -282,6 +283,85 @@ def test_errors_are_in_words(tmp_path: Path, name: str) -> None:
     # Nothing unfinished is left.
     kept = tmp_path / ".pyem-partitions"
     assert not kept.exists() or not list(kept.iterdir())
+
+
+def two_files(folder: Path, ending: str, second: Any) -> Path:
+    """The table in two files, of which the second is changed."""
+    for name, part in (("a1", FRAME.iloc[:100]), ("a2", second(FRAME.iloc[100:]))):
+        path = folder / f"{name}.{ending}"
+        part.to_csv(path, index=False) if ending == "csv" else part.to_parquet(path, index=False)
+    return folder / f"*.{ending}"
+
+
+def hurt(path: Path, change: Any) -> None:
+    path.write_bytes(change(path.read_bytes()))
+
+
+WRONG_FILES: dict[str, tuple[Any, Any, str]] = {
+    "empty": (lambda part: part, lambda old: b"", "a2.csv' is empty|file size is 0 bytes"),
+    "no rows": (lambda part: part.iloc[:0], None, "a2.* has a header and no rows"),
+    "a column less": (lambda part: part.drop(columns="win"), None, "a2.* has no column 'win'"),
+    "words for numbers": (
+        lambda part: part.assign(win="much"),
+        None,
+        "'win' has text in .*a2.* and numbers in the files before",
+    ),
+    "truth for numbers": (
+        lambda part: part.assign(win=True),
+        None,
+        "'win' has true and false in .*a2.* and numbers in",
+    ),
+    "cut": (lambda part: part, lambda old: old[: len(old) // 2 + 3], "a2.* cannot be read piece by piece"),
+    "noise": (
+        lambda part: part,
+        lambda old: b"PAR1" + bytes(range(256)) * 9,
+        "a2.* (is not a text file|cannot be read)",
+    ),
+    "holes": (
+        lambda part: part,
+        lambda old: old[:20] + bytes(90) + old[110:],
+        "a2.* (is not a text file|cannot be read)",
+    ),
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("name", WRONG_FILES)
+def test_one_of_several_files_is_wrong(tmp_path: Path, name: str, ending: str) -> None:
+    second, change, words = WRONG_FILES[name]
+    files = two_files(tmp_path, ending, second)
+    if change is not None:
+        hurt(tmp_path / f"a2.{ending}", change)
+    with pytest.raises(DataError, match=words):
+        Dataset.open(files, **ASKED, trials_at_once=60)
+    assert not list(tmp_path.glob(".pyem-partitions/*"))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_files_that_differ_in_what_does_not_matter(tmp_path: Path, ending: str) -> None:
+    """Columns in another order, and more; numbers with a point; a column without a value; people who go on in the next file."""
+    turned = lambda part: part[part.columns[::-1]].assign(more=1, t=part.t.astype(float))  # noqa: E731
+    check_same(Dataset.open(two_files(tmp_path, ending, turned), **ASKED), Dataset.from_frame(FRAME, **ASKED))
+    nothing = FRAME.assign(win=FRAME.win.where(np.arange(len(FRAME)) < 100))
+    files = two_files(tmp_path, ending, lambda part: part.assign(win=np.nan))
+    check_same(Dataset.open(files, **ASKED, trials_at_once=60), Dataset.from_frame(nothing, **ASKED))
+
+
+@pytest.mark.parametrize("name", ["about.json", "people.parquet", "00001/about.json", "00001/field 0.npy", "00001"])
+def test_partitions_that_are_damaged(tmp_path: Path, name: str) -> None:
+    FRAME.to_csv(tmp_path / "a.csv", index=False)
+    data = Dataset.open(tmp_path / "a.csv", **ASKED, trials_at_once=96)
+    path = data.folder / name
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        hurt(path, lambda old: old[:60])
+    with pytest.raises(
+        DataError, match=r"not there any more, or damaged .*; remove that folder, and open the files again"
+    ):
+        Dataset.open(tmp_path / "a.csv", **ASKED, trials_at_once=96).partition(1)
+    shutil.rmtree(data.folder)
+    assert Dataset.open(tmp_path / "a.csv", **ASKED, trials_at_once=96).partition(1).n_subjects == 4
 
 
 def test_what_needs_all_trials_is_refused(opened: PartitionedDataset, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -86,8 +87,9 @@ class PartitionedDataset:
         """The data that were written to a folder."""
         import pyarrow.parquet
 
-        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-        people = pyarrow.parquet.read_table(folder / "people.parquet")
+        with undamaged(folder):
+            about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+            people = pyarrow.parquet.read_table(folder / "people.parquet")
         values = {name: people.column(name).to_numpy() for name in people.column_names}
         subjects, covariates = values.pop("subject"), about["covariates"]
         known = {f"covariate {name}": name for name in covariates}
@@ -121,7 +123,9 @@ class PartitionedDataset:
         """The data of a partition, mapped from the disk; the first ones stay in memory, with what is laid out of them."""
         if k in self._kept:
             return self._kept[k]
-        made = self.make(**read_arrays(self.folder / f"{k:05d}"), **self._people(k))
+        with undamaged(self.folder):
+            arrays = read_arrays(self.folder / f"{k:05d}")
+        made = self.make(**arrays, **self._people(k))
         cells = np.cumsum([trials * lanes for trials, lanes, _ in self.shapes])[k]
         if cells * LAID_OUT <= self.memory * 2**30:
             self._kept[k] = made
@@ -237,6 +241,18 @@ def require_in_memory(data: Any) -> None:
 def field_names(data: Any) -> tuple[str, ...]:
     """The fields of a `Dataset` or of data on the disk."""
     return data.names if isinstance(data, PartitionedDataset) else tuple(data.fields)
+
+
+@contextlib.contextmanager
+def undamaged(folder: Path) -> Iterator[None]:
+    """Raise a DataError, which says what to do, where files of partitions cannot be read."""
+    try:
+        yield
+    except (OSError, EOFError, ValueError, KeyError) as error:
+        raise DataError(
+            f"the partitions in {str(folder)!r} are not there any more, or damaged ({str(error).splitlines()[0]}); remove that "
+            "folder, and open the files again"
+        ) from None
 
 
 # -- on the disk ------------------------------------------------------------------------------------------------------------
