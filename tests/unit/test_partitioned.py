@@ -19,7 +19,6 @@ import pytest
 
 import pyem
 from pyem import DataError, Dataset, ModelError, PartitionedDataset
-from pyem.errors import Unavailable
 from pyem.infer.checkpoint import Kept
 
 RW = pyem.models.get("rw1a1b")
@@ -412,9 +411,37 @@ def test_em_is_the_same(opened: PartitionedDataset, whole: Dataset, tmp_path: Pa
     assert len(pd.read_parquet(folder / "group.parquet")) == len(memory.group_table())
     with pytest.raises(FileExistsError, match="not an empty folder"):
         pyem.to_parquet(streamed, folder)
-    with pytest.raises((Unavailable, DataError), match="partitions"):
-        streamed.latents()
-    assert pyem.bic(streamed).total == pytest.approx(pyem.bic(memory).total)
+    for refused, words in {
+        streamed.latents: r"pyem.to_parquet\(fit, folder, latents=True\)",
+        streamed.to_arviz: "one partition",
+        partial(streamed.save, tmp_path / "fit.nc"): r"pyem.to_parquet\(fit, folder\) writes",
+        partial(pyem.posterior_predictive, streamed, key=1): "one partition",
+    }.items():
+        with pytest.raises(DataError, match=words):
+            refused()
+    assert not (tmp_path / "fit.nc").exists()
+    close(pyem.bic(streamed).subject, pyem.bic(memory).subject)
+    close(pyem.pseudo_r2(streamed).subject, pyem.pseudo_r2(memory).subject)
+
+
+@pytest.mark.slow
+def test_fits_to_partitions_are_compared(opened: PartitionedDataset, whole: Dataset) -> None:
+    """By all that is integrated over people's parameters as well, up to the error of the draws."""
+    models = [RW, pyem.models.get("rw2a1b")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        tables, integrated = [], []
+        for data in (opened, whole):
+            fits = {model.name: pyem.fit_em(model, data, tol=1e-10) for model in models}
+            tables.append(pyem.compare_fits(fits))
+            integrated.append(pyem.integrated_bic(fits["rw1a1b"]))
+        assert (tables[0].index == tables[1].index).all()
+        close(tables[0].bic, tables[1].bic)
+        one, other = integrated
+        gap = np.abs(one.log_evidence - other.log_evidence)
+        assert (gap < 5 * np.hypot(one.log_evidence_se, other.log_evidence_se)).all()
+        bms = pyem.random_effects_bms(fits, key=1)
+    assert len(bms.table()) == 2
 
 
 def killed_after(n: int, monkeypatch: pytest.MonkeyPatch) -> None:

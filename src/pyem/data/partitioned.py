@@ -191,7 +191,7 @@ class PartitionedDataset:
             "needs all trials at once takes the data of some people, data.select(...), or of one partition, data.partition(0)"
         )
 
-    present = valid = lane_subject = trial = fields
+    present = valid = lane_subject = trial = masks = trials = to_frame = cut = fields
 
     def n_responses(self, model: Model) -> np.ndarray:
         """Number of trials of each subject that count in the likelihood, (S,)."""
@@ -229,13 +229,21 @@ class PartitionedDataset:
 
 def parts_of(data: Any) -> Iterator[Dataset]:
     """A `Dataset`, or the partitions of data on the disk one after the other."""
-    return (part for _, part in data.parts()) if isinstance(data, PartitionedDataset) else iter((data,))
+    return (part for _, part in placed_parts(data))
 
 
-def require_in_memory(data: Any) -> None:
+def placed_parts(data: Any) -> Iterator[tuple[slice, Dataset]]:
+    """The same, each with the subjects that it has."""
+    return data.parts() if isinstance(data, PartitionedDataset) else iter([(slice(0, data.n_subjects), data)])
+
+
+def require_in_memory(data: Any, remedy: str | None = None) -> None:
     """Raise a DataError, which says what to do, if data are in partitions on the disk."""
-    if isinstance(data, PartitionedDataset):
+    if not isinstance(data, PartitionedDataset):
+        return
+    if remedy is None:
         _ = data.fields
+    raise DataError(f"these data are in {data.n_partitions} partitions on the disk: {remedy}")
 
 
 def field_names(data: Any) -> tuple[str, ...]:
