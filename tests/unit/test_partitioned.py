@@ -13,12 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
 
 import pyem
 from pyem import DataError, Dataset, ModelError, PartitionedDataset
+from pyem.engine.evaluate import log_lik_draws, value_grad_hess
 from pyem.infer.checkpoint import Kept
 
 RW = pyem.models.get("rw1a1b")
@@ -367,7 +369,7 @@ def test_what_needs_all_trials_is_refused(opened: PartitionedDataset, tmp_path: 
     with pytest.raises(DataError, match="partitions on the disk"):
         pyem.fit_grid(RW, opened)
     with pytest.raises(DataError, match="partitions on the disk"):
-        pyem.fit_em(RW, opened, integrate="exact")
+        pyem.fit_nuts(RW, opened, key=1)
     with pytest.raises(DataError, match="select those of one at a time"):
         opened.select([0, 11])
     with pytest.raises(DataError, match="whose rows they are"):
@@ -442,6 +444,37 @@ def test_fits_to_partitions_are_compared(opened: PartitionedDataset, whole: Data
         assert (gap < 5 * np.hypot(one.log_evidence_se, other.log_evidence_se)).all()
         bms = pyem.random_effects_bms(fits, key=1)
     assert len(bms.table()) == 2
+
+
+def test_values_and_derivatives_are_those_of_all_at_once(opened: PartitionedDataset, whole: Dataset) -> None:
+    """What exact integration and common parameters are made of."""
+    x = np.random.default_rng(1).normal(size=(4, 12, 2))
+    for function, at in ((log_lik_draws, x), (value_grad_hess, x[1])):
+        one, other = (jax.tree.leaves(function(RW, data, at)) for data in (opened, whole))
+        for part, expected in zip(one, other, strict=True):
+            close(part, expected)
+
+
+@pytest.mark.slow
+def test_exact_integration_and_common_parameters(opened: PartitionedDataset, whole: Dataset) -> None:
+    sd = {"sd": {"alpha": 1.0}}
+    fits: dict[str, Any] = {
+        "exact": partial(pyem.fit_em, integrate="exact"),
+        "to a given error": partial(pyem.fit_em, integrate="exact", accuracy=1e-3, group=pyem.Group(**sd)),
+        "common": partial(pyem.fit_em, group=pyem.Group(common="beta", **sd)),
+        "common and exact": partial(pyem.fit_em, group=pyem.Group(common="beta", **sd), integrate="exact"),
+        "common of MAP": partial(pyem.fit_map, common="alpha"),
+        "common of MLE": partial(pyem.fit_mle, common="alpha"),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        for name, fit in fits.items():
+            streamed, memory = (fit(RW, data) for data in (opened, whole))
+            assert isinstance(streamed.data, PartitionedDataset)
+            for part in ("x", "cov", "log_lik", "log_evidence"):
+                one, other = (np.asarray(getattr(fit, part), float) for fit in (streamed, memory))
+                np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-8, err_msg=f"{name}: {part}")
+            assert (streamed.status == memory.status).all()
 
 
 def killed_after(n: int, monkeypatch: pytest.MonkeyPatch) -> None:

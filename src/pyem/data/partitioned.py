@@ -237,6 +237,13 @@ def placed_parts(data: Any) -> Iterator[tuple[slice, Dataset]]:
     return data.parts() if isinstance(data, PartitionedDataset) else iter([(slice(0, data.n_subjects), data)])
 
 
+def n_cells(data: Any) -> int:
+    """Trials of all blocks with their padding."""
+    if isinstance(data, PartitionedDataset):
+        return sum(trials * lanes for trials, lanes, _ in data.shapes)
+    return data.valid.size
+
+
 def require_in_memory(data: Any, remedy: str | None = None) -> None:
     """Raise a DataError, which says what to do, if data are in partitions on the disk."""
     if not isinstance(data, PartitionedDataset):
