@@ -78,8 +78,8 @@ def log_evidence(
         _of_part(model, part, _Proposal(x[place], spread[place], group, mean[place], cov), draws, rng)
         for place, part in placed_parts(data)
     ]
-    *each, n = zip(*parts, strict=True)
-    return Estimate(*map(np.concatenate, each), min(n))
+    value, error, effective, n = zip(*parts, strict=True)
+    return Estimate(np.concatenate(value), np.concatenate(error), np.concatenate(effective), min(n))
 
 
 def _of_part(model: Model, data: Dataset, proposal: _Proposal, draws: int, rng: np.random.Generator) -> Estimate:
