@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpyro.distributions as dist
 import pandas as pd
 import pytest
 
@@ -75,14 +76,17 @@ def few(folder: Path, people_at_once: int) -> Any:
     )
 
 
-@pytest.mark.parametrize("group", [pyem.Group(covariates=["age"]), pyem.Group("student_t")])
-def test_partitions_workers_and_losses_in_random_numbers(tmp_path: Path, group: pyem.Group) -> None:
+@pytest.mark.parametrize(
+    ("group", "priors"),
+    [(pyem.Group(covariates=["age"]), {"sd": dist.HalfNormal(2.0)}), (pyem.Group("student_t"), None)],
+)
+def test_partitions_workers_and_losses_in_random_numbers(tmp_path: Path, group: pyem.Group, priors: Any) -> None:
     rng = np.random.default_rng(len(group.family))
     with coarsely(16):
-        for _ in range(3):
+        for _ in range(2):
             data, whole = few(tmp_path, int(rng.integers(1, 8)))
             workers = Unreliable(int(rng.integers(1, data.n_partitions + 1)), rng)
-            search = Search(RW, whole, group, 500, 1e-10, True, False, 0)
+            search = Search(RW, whole, group, 500, 1e-10, True, False, 0, priors=priors)
             there = dataclasses.replace(search, data=data, cluster=Cluster(workers, RW, data))
             one, other = (each(np.zeros((8, 2)), False, False) for each in (search, there))
             assert other.converged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,13 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
 
 import pyem
 from pyem import DataError, Dataset, ModelError, PartitionedDataset
-from pyem.errors import Unavailable
+from pyem.engine.evaluate import log_lik_draws, value_grad_hess
 from pyem.infer.checkpoint import Kept
 
 RW = pyem.models.get("rw1a1b")
@@ -284,11 +286,90 @@ def test_errors_are_in_words(tmp_path: Path, name: str) -> None:
     assert not kept.exists() or not list(kept.iterdir())
 
 
+def two_files(folder: Path, ending: str, second: Any) -> Path:
+    """The table in two files, of which the second is changed."""
+    for name, part in (("a1", FRAME.iloc[:100]), ("a2", second(FRAME.iloc[100:]))):
+        path = folder / f"{name}.{ending}"
+        part.to_csv(path, index=False) if ending == "csv" else part.to_parquet(path, index=False)
+    return folder / f"*.{ending}"
+
+
+def hurt(path: Path, change: Any) -> None:
+    path.write_bytes(change(path.read_bytes()))
+
+
+WRONG_FILES: dict[str, tuple[Any, Any, str]] = {
+    "empty": (lambda part: part, lambda old: b"", "a2.csv' is empty|file size is 0 bytes"),
+    "no rows": (lambda part: part.iloc[:0], None, "a2.* has a header and no rows"),
+    "a column less": (lambda part: part.drop(columns="win"), None, "a2.* has no column 'win'"),
+    "words for numbers": (
+        lambda part: part.assign(win="much"),
+        None,
+        "'win' has text in .*a2.* and numbers in the files before",
+    ),
+    "truth for numbers": (
+        lambda part: part.assign(win=True),
+        None,
+        "'win' has true and false in .*a2.* and numbers in",
+    ),
+    "cut": (lambda part: part, lambda old: old[: len(old) // 2 + 3], "a2.* cannot be read piece by piece"),
+    "noise": (
+        lambda part: part,
+        lambda old: b"PAR1" + bytes(range(256)) * 9,
+        "a2.* (is not a text file|cannot be read)",
+    ),
+    "holes": (
+        lambda part: part,
+        lambda old: old[:20] + bytes(90) + old[110:],
+        "a2.* (is not a text file|cannot be read)",
+    ),
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("name", WRONG_FILES)
+def test_one_of_several_files_is_wrong(tmp_path: Path, name: str, ending: str) -> None:
+    second, change, words = WRONG_FILES[name]
+    files = two_files(tmp_path, ending, second)
+    if change is not None:
+        hurt(tmp_path / f"a2.{ending}", change)
+    with pytest.raises(DataError, match=words):
+        Dataset.open(files, **ASKED, trials_at_once=60)
+    assert not list(tmp_path.glob(".pyem-partitions/*"))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_files_that_differ_in_what_does_not_matter(tmp_path: Path, ending: str) -> None:
+    """Columns in another order, and more; numbers with a point; a column without a value; people who go on in the next file."""
+    turned = lambda part: part[part.columns[::-1]].assign(more=1, t=part.t.astype(float))  # noqa: E731
+    check_same(Dataset.open(two_files(tmp_path, ending, turned), **ASKED), Dataset.from_frame(FRAME, **ASKED))
+    nothing = FRAME.assign(win=FRAME.win.where(np.arange(len(FRAME)) < 100))
+    files = two_files(tmp_path, ending, lambda part: part.assign(win=np.nan))
+    check_same(Dataset.open(files, **ASKED, trials_at_once=60), Dataset.from_frame(nothing, **ASKED))
+
+
+@pytest.mark.parametrize("name", ["about.json", "people.parquet", "00001/about.json", "00001/field 0.npy", "00001"])
+def test_partitions_that_are_damaged(tmp_path: Path, name: str) -> None:
+    FRAME.to_csv(tmp_path / "a.csv", index=False)
+    data = Dataset.open(tmp_path / "a.csv", **ASKED, trials_at_once=96)
+    path = data.folder / name
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        hurt(path, lambda old: old[:60])
+    with pytest.raises(
+        DataError, match=r"not there any more, or damaged .*; remove that folder, and open the files again"
+    ):
+        Dataset.open(tmp_path / "a.csv", **ASKED, trials_at_once=96).partition(1)
+    shutil.rmtree(data.folder)
+    assert Dataset.open(tmp_path / "a.csv", **ASKED, trials_at_once=96).partition(1).n_subjects == 4
+
+
 def test_what_needs_all_trials_is_refused(opened: PartitionedDataset, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="partitions on the disk"):
         pyem.fit_grid(RW, opened)
     with pytest.raises(DataError, match="partitions on the disk"):
-        pyem.fit_em(RW, opened, integrate="exact")
+        pyem.fit_nuts(RW, opened, key=1)
     with pytest.raises(DataError, match="select those of one at a time"):
         opened.select([0, 11])
     with pytest.raises(DataError, match="whose rows they are"):
@@ -332,9 +413,68 @@ def test_em_is_the_same(opened: PartitionedDataset, whole: Dataset, tmp_path: Pa
     assert len(pd.read_parquet(folder / "group.parquet")) == len(memory.group_table())
     with pytest.raises(FileExistsError, match="not an empty folder"):
         pyem.to_parquet(streamed, folder)
-    with pytest.raises((Unavailable, DataError), match="partitions"):
-        streamed.latents()
-    assert pyem.bic(streamed).total == pytest.approx(pyem.bic(memory).total)
+    for refused, words in {
+        streamed.latents: r"pyem.to_parquet\(fit, folder, latents=True\)",
+        streamed.to_arviz: "one partition",
+        partial(streamed.save, tmp_path / "fit.nc"): r"pyem.to_parquet\(fit, folder\) writes",
+        partial(pyem.posterior_predictive, streamed, key=1): "one partition",
+    }.items():
+        with pytest.raises(DataError, match=words):
+            refused()
+    assert not (tmp_path / "fit.nc").exists()
+    close(pyem.bic(streamed).subject, pyem.bic(memory).subject)
+    close(pyem.pseudo_r2(streamed).subject, pyem.pseudo_r2(memory).subject)
+
+
+@pytest.mark.slow
+def test_fits_to_partitions_are_compared(opened: PartitionedDataset, whole: Dataset) -> None:
+    """By all that is integrated over people's parameters as well, up to the error of the draws."""
+    models = [RW, pyem.models.get("rw2a1b")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        tables, integrated = [], []
+        for data in (opened, whole):
+            fits = {model.name: pyem.fit_em(model, data, tol=1e-10) for model in models}
+            tables.append(pyem.compare_fits(fits))
+            integrated.append(pyem.integrated_bic(fits["rw1a1b"]))
+        assert (tables[0].index == tables[1].index).all()
+        close(tables[0].bic, tables[1].bic)
+        one, other = integrated
+        gap = np.abs(one.log_evidence - other.log_evidence)
+        assert (gap < 5 * np.hypot(one.log_evidence_se, other.log_evidence_se)).all()
+        bms = pyem.random_effects_bms(fits, key=1)
+    assert len(bms.table()) == 2
+
+
+def test_values_and_derivatives_are_those_of_all_at_once(opened: PartitionedDataset, whole: Dataset) -> None:
+    """What exact integration and common parameters are made of."""
+    x = np.random.default_rng(1).normal(size=(4, 12, 2))
+    for function, at in ((log_lik_draws, x), (value_grad_hess, x[1])):
+        one, other = (jax.tree.leaves(function(RW, data, at)) for data in (opened, whole))
+        for part, expected in zip(one, other, strict=True):
+            close(part, expected)
+
+
+@pytest.mark.slow
+def test_exact_integration_and_common_parameters(opened: PartitionedDataset, whole: Dataset) -> None:
+    sd = {"sd": {"alpha": 1.0}}
+    fits: dict[str, Any] = {
+        "exact": partial(pyem.fit_em, integrate="exact"),
+        "to a given error": partial(pyem.fit_em, integrate="exact", accuracy=1e-3, group=pyem.Group(**sd)),
+        "common": partial(pyem.fit_em, group=pyem.Group(common="beta", **sd)),
+        "common and exact": partial(pyem.fit_em, group=pyem.Group(common="beta", **sd), integrate="exact"),
+        "common of MAP": partial(pyem.fit_map, common="alpha"),
+        "common of MLE": partial(pyem.fit_mle, common="alpha"),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        for name, fit in fits.items():
+            streamed, memory = (fit(RW, data) for data in (opened, whole))
+            assert isinstance(streamed.data, PartitionedDataset)
+            for part in ("x", "cov", "log_lik", "log_evidence"):
+                one, other = (np.asarray(getattr(fit, part), float) for fit in (streamed, memory))
+                np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-8, err_msg=f"{name}: {part}")
+            assert (streamed.status == memory.status).all()
 
 
 def killed_after(n: int, monkeypatch: pytest.MonkeyPatch) -> None:

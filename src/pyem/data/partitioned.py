@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -86,8 +87,9 @@ class PartitionedDataset:
         """The data that were written to a folder."""
         import pyarrow.parquet
 
-        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-        people = pyarrow.parquet.read_table(folder / "people.parquet")
+        with undamaged(folder):
+            about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+            people = pyarrow.parquet.read_table(folder / "people.parquet")
         values = {name: people.column(name).to_numpy() for name in people.column_names}
         subjects, covariates = values.pop("subject"), about["covariates"]
         known = {f"covariate {name}": name for name in covariates}
@@ -121,7 +123,9 @@ class PartitionedDataset:
         """The data of a partition, mapped from the disk; the first ones stay in memory, with what is laid out of them."""
         if k in self._kept:
             return self._kept[k]
-        made = self.make(**read_arrays(self.folder / f"{k:05d}"), **self._people(k))
+        with undamaged(self.folder):
+            arrays = read_arrays(self.folder / f"{k:05d}")
+        made = self.make(**arrays, **self._people(k))
         cells = np.cumsum([trials * lanes for trials, lanes, _ in self.shapes])[k]
         if cells * LAID_OUT <= self.memory * 2**30:
             self._kept[k] = made
@@ -187,7 +191,7 @@ class PartitionedDataset:
             "needs all trials at once takes the data of some people, data.select(...), or of one partition, data.partition(0)"
         )
 
-    present = valid = lane_subject = trial = fields
+    present = valid = lane_subject = trial = masks = trials = to_frame = cut = fields
 
     def n_responses(self, model: Model) -> np.ndarray:
         """Number of trials of each subject that count in the likelihood, (S,)."""
@@ -225,18 +229,45 @@ class PartitionedDataset:
 
 def parts_of(data: Any) -> Iterator[Dataset]:
     """A `Dataset`, or the partitions of data on the disk one after the other."""
-    return (part for _, part in data.parts()) if isinstance(data, PartitionedDataset) else iter((data,))
+    return (part for _, part in placed_parts(data))
 
 
-def require_in_memory(data: Any) -> None:
-    """Raise a DataError, which says what to do, if data are in partitions on the disk."""
+def placed_parts(data: Any) -> Iterator[tuple[slice, Dataset]]:
+    """The same, each with the subjects that it has."""
+    return data.parts() if isinstance(data, PartitionedDataset) else iter([(slice(0, data.n_subjects), data)])
+
+
+def n_cells(data: Any) -> int:
+    """Trials of all blocks with their padding."""
     if isinstance(data, PartitionedDataset):
+        return sum(trials * lanes for trials, lanes, _ in data.shapes)
+    return data.valid.size
+
+
+def require_in_memory(data: Any, remedy: str | None = None) -> None:
+    """Raise a DataError, which says what to do, if data are in partitions on the disk."""
+    if not isinstance(data, PartitionedDataset):
+        return
+    if remedy is None:
         _ = data.fields
+    raise DataError(f"these data are in {data.n_partitions} partitions on the disk: {remedy}")
 
 
 def field_names(data: Any) -> tuple[str, ...]:
     """The fields of a `Dataset` or of data on the disk."""
     return data.names if isinstance(data, PartitionedDataset) else tuple(data.fields)
+
+
+@contextlib.contextmanager
+def undamaged(folder: Path) -> Iterator[None]:
+    """Raise a DataError, which says what to do, where files of partitions cannot be read."""
+    try:
+        yield
+    except (OSError, EOFError, ValueError, KeyError) as error:
+        raise DataError(
+            f"the partitions in {str(folder)!r} are not there any more, or damaged ({str(error).splitlines()[0]}); remove that "
+            "folder, and open the files again"
+        ) from None
 
 
 # -- on the disk ------------------------------------------------------------------------------------------------------------

@@ -16,6 +16,10 @@ from pyem.data.streaming import corrected, kinds_of, text_pieces
 from pyem.data.texts import TextFile, first_rows
 from pyem.errors import DataError
 
+_WORDS = {"name": "names", "text": "text", "label": "text", "whole": "whole numbers", "number": "numbers"}
+_WORDS |= dict.fromkeys(("truth", "flag"), "true and false")
+"""What each kind of column is called."""
+
 
 class Changed(Exception):
     """What a column is turned out to be another than the first rows said: what was read has to be read again."""
@@ -53,7 +57,8 @@ class Source:
             text, found = _looked_at(path, used, names, how)
             texts.append(text)
             kinds = {name: _both(name, kinds[name], found[name], path) for name in used}
-        return cls(files, texts, kinds)
+        # Of what is empty in the first rows of all files there may be numbers later on.
+        return cls(files, texts, {name: kind or "number" for name, kind in kinds.items()})
 
     def pieces(self) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
         """Numbers of rows over all files, from 0, and Arrow arrays by name, piece by piece.
@@ -80,6 +85,8 @@ class Source:
             except pa.ArrowInvalid as error:
                 self._correct(path, text, str(error))
                 raise Changed from None
+            except (OSError, pa.ArrowException) as error:
+                raise _cannot(path, str(error).splitlines()[0]) from None
 
     def _correct(self, path: Path, text: TextFile | None, error: str) -> None:
         if text is None:
@@ -93,6 +100,7 @@ class Source:
 def _looked_at(
     path: Path, used: Sequence[str], names: Sequence[str], how: Mapping[str, Any]
 ) -> tuple[TextFile | None, dict[str, str]]:
+    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet
 
@@ -102,16 +110,28 @@ def _looked_at(
             options = {"separator": None, "encoding": None, "decimal": None, **how}
             text = first_rows(path, kind, names=names, **options)
             _require(path, used, text.header)
-            return text, kinds_of(text, used, names)
+            _some_rows(path, len(text.sample))
+            return text, kinds_of(text, used, names, empty="")
         if kind not in PARQUET_FILES:
             raise Unknown("it is neither a plain text file nor Parquet")
-        schema = pyarrow.parquet.read_schema(path)
+        about = pyarrow.parquet.read_metadata(path)
+        schema = about.schema.to_arrow_schema()
         _require(path, used, schema.names)
+        _some_rows(path, about.num_rows)
         return None, {name: parquet_kind(name, schema.field(name).type) for name in used}
     except Unknown as error:
         raise _cannot(path, str(error)) from None
-    except pa.ArrowException as error:
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{str(path)!r} is empty; it should have a header and a row for each trial") from None
+    except (OSError, UnicodeError, pd.errors.ParserError, pa.ArrowException) as error:
         raise _cannot(path, str(error).splitlines()[0]) from None
+
+
+def _some_rows(path: Path, n: int) -> None:
+    if not n:
+        raise DataError(
+            f"{str(path)!r} has a header and no rows; it should have a row for each trial: leave the file out"
+        )
 
 
 def _require(path: Path, used: Sequence[str], known: Sequence[str]) -> None:
@@ -124,13 +144,14 @@ def _require(path: Path, used: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _both(name: str, one: str, other: str, path: Path) -> str:
-    """What a column is that is `one` in some files and `other` in the next."""
-    if not one or one == other:
-        return other
+    """What a column is that is `one` in some files and `other` in the next; "" where it is empty."""
+    if not one or not other or one == other:
+        return one or other
     if {one, other} == {"whole", "number"}:
         return "number"
     raise DataError(
-        f"column {name!r} is {other} in {str(path)!r} and {one} in the files before it; write it in one way in all files"
+        f"column {name!r} has {_WORDS[other]} in {str(path)!r} and {_WORDS[one]} in the files before it; write it in one way "
+        "in all files"
     )
 
 

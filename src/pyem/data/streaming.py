@@ -62,8 +62,8 @@ def streamed_columns(file: TextFile, used: Sequence[str], names: Sequence[str]) 
     raise Unknown("columns change their kind")
 
 
-def kinds_of(file: TextFile, used: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """What each column is: name, text, whole, number or truth.
+def kinds_of(file: TextFile, used: Sequence[str], names: Sequence[str], *, empty: str | None = None) -> dict[str, str]:
+    """What each column is: name, text, whole, number or truth; or `empty` if its first rows are, if that is given.
 
     Raises
     ------
@@ -76,14 +76,16 @@ def kinds_of(file: TextFile, used: Sequence[str], names: Sequence[str]) -> dict[
         raise Unknown("it may have decimal commas, or its columns are separated by spaces")
     if not set(used) <= set(file.header):
         raise Unknown(f"it has no column {next(name for name in used if name not in file.header)!r}")
-    return {name: "name" if name in names else _kind(file, name) for name in used}
+    return {name: "name" if name in names else _kind(file, name, empty) for name in used}
 
 
-def _kind(file: TextFile, name: str) -> str:
+def _kind(file: TextFile, name: str, empty: str | None) -> str:
     """What the values of a column are, from its first rows: text, whole, number or truth."""
     if name in file.texts:
         return "text"
     known = file.sample[name].dropna()
+    if not len(known) and empty is not None:
+        return empty
     if not len(known):
         raise Unknown(f"column {name!r} is empty in the first rows")
     if known.dtype.kind in "if":

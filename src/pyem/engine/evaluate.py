@@ -1,4 +1,4 @@
-"""Log-likelihood, gradient and Hessian of all subjects at once.
+"""Log-likelihood, gradient and Hessian of all subjects at once, or of one partition after the other.
 
 A lane depends on its own subject's parameters only, so the Jacobian of all lanes is block diagonal: one forward-mode pass with
 the same basis vector in every lane gives that partial derivative of every lane. Lanes are worked through in chunks that
@@ -18,6 +18,7 @@ import numpy as np
 from jax import Array, lax
 
 from pyem.data.dataset import Dataset
+from pyem.data.partitioned import placed_parts
 from pyem.engine import contexts
 from pyem.engine.derivatives import Derivatives, derivatives
 from pyem.engine.layout import (
@@ -183,6 +184,10 @@ def log_lik(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
     (2,)
     """
     x = _checked(model, data, x)
+    return np.concatenate([_log_lik_of_part(model, part, x[place]) for place, part in placed_parts(data)])
+
+
+def _log_lik_of_part(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
     if is_opaque(model):
         return opaque_log_liks(model, data, x[None])[0]
     laid = batch(model, data)
@@ -204,6 +209,10 @@ def log_lik_draws(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
     if x.ndim != 3 or not len(x):
         raise ValueError(f"expected draws of shape (draw, subject, parameter), but was given {x.shape}")
     _checked(model, data, x[0])
+    return np.concatenate([_draws_of_part(model, part, x[:, place]) for place, part in placed_parts(data)], axis=1)
+
+
+def _draws_of_part(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
     if is_opaque(model):
         return opaque_log_liks(model, data, x)
     out = np.empty(x.shape[:2])
@@ -229,10 +238,16 @@ def _group_draws(model: Model, laid: Batch, x: np.ndarray) -> np.ndarray:
 
 def value_grad_hess(model: Model, data: Dataset, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log-likelihood (S,), gradient (S, P) and Hessian (S, P, P) of each subject at unconstrained `x` (S, P)."""
+    x = _checked(model, data, x)
+    parts = [_derivatives_of_part(model, part, x[place]) for place, part in placed_parts(data)]
+    value, grad, hess = map(np.concatenate, zip(*parts, strict=True))
+    return value, grad, hess
+
+
+def _derivatives_of_part(model: Model, data: Dataset, x: np.ndarray) -> Derivatives:
     laid = batch(model, data)
     with jax.enable_x64(True):
-        parts = over_shards(partial(_shard_derivatives, model), laid, split(_checked(model, data, x), laid))
-        return tuple(join(parts, laid))  # type: ignore[return-value]
+        return join(over_shards(partial(_shard_derivatives, model), laid, split(x, laid)), laid)
 
 
 def trial_values(model: Model, data: Dataset, x: np.ndarray) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.data.partitioned import placed_parts
 from pyem.engine.evaluate import log_lik_draws
 from pyem.model.model import Model
 from pyem.numerics.rng import generator
@@ -73,7 +74,17 @@ def log_evidence(
     if draws < 2 * FROM_PRIOR:
         raise ValueError(f"draws={draws}; at least {2 * FROM_PRIOR} are needed")
     rng = generator(key)
-    proposal = _Proposal(x, spread, group, mean, cov)
+    parts = [
+        _of_part(model, part, _Proposal(x[place], spread[place], group, mean[place], cov), draws, rng)
+        for place, part in placed_parts(data)
+    ]
+    value, error, effective, n = zip(*parts, strict=True)
+    return Estimate(np.concatenate(value), np.concatenate(error), np.concatenate(effective), min(n))
+
+
+def _of_part(model: Model, data: Dataset, proposal: _Proposal, draws: int, rng: np.random.Generator) -> Estimate:
+    """The same for people in memory."""
+    x = proposal.x
     at_most = max(2 * FROM_PRIOR, WORKING_SET // x.size)
     # Blocks of one size, because another would be compiled anew.
     n_blocks = -(-draws // at_most)

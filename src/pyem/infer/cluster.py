@@ -294,7 +294,9 @@ class ClusterEStep:
     def _begun(self, part: int) -> Begin:
         group, place = self._population, self._places[part]
         if group is not None:
-            group = dataclasses.replace(group, design=alike(group.design[place]), weight=alike(group.weight[place]))
+            # What is known of the group beforehand is no matter of its people.
+            rows = {"design": alike(group.design[place]), "weight": alike(group.weight[place])}
+            group = dataclasses.replace(group, **rows, hyper=None)
         return Begin(self._begin[part], group, self._cluster.model, self._cluster.digest, self._max_steps)
 
     def total(self, functions: tuple[Callable[..., Any], ...], population: Population, order: np.ndarray) -> list[Any]:

@@ -10,7 +10,6 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.data.partitioned import require_in_memory
 from pyem.engine.evaluate import log_lik
 from pyem.engine.opaque import require_traceable
 from pyem.infer.cluster import Cluster, run_em_on
@@ -257,8 +256,6 @@ def way_of(search: Search, integrate: Integrate, nodes: int | None, accuracy: fl
     ValueError
         If they do not go together.
     """
-    if integrate == "exact" or search.group.common:
-        require_in_memory(search.data)
     if not search.group.common:
         return OverPoints(search, nodes, accuracy) if integrate == "exact" else ByLaplace(search)
     require_traceable(search.model, "fit_em with common parameters")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.data.partitioned import PartitionedDataset
+from pyem.engine.evaluate import log_lik_draws
 from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
 from pyem.infer.differences import Search
 from pyem.infer.multimodal import Glance, JaxESteps, JaxGlance, Make
 from pyem.infer.opaque import OpaqueEStep
-from pyem.infer.partitions import PartitionedGlance, partitioned_esteps
+from pyem.infer.partitions import partitioned_esteps
 from pyem.model.model import Model
 from pyem.numerics.threads import n_cores
 
@@ -65,7 +67,7 @@ def estep_maker(model: Model, data: Dataset, *, max_steps: int = 100, seed: int 
 def glance_of(model: Model, data: Dataset) -> Glance | None:
     """The log-likelihood of everybody at several places; None for a plain Python function, where each costs as much."""
     if isinstance(data, PartitionedDataset):
-        return PartitionedGlance(model, data)
+        return functools.partial(log_lik_draws, model, data)
     return None if is_opaque(model) else JaxGlance(model, data)
 
 

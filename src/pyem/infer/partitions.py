@@ -5,14 +5,12 @@ What is kept between them is where everybody's search stands: parameters, value,
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from pyem.data.partitioned import PartitionedDataset
-from pyem.engine.evaluate import log_lik_draws
 from pyem.engine.opaque import is_opaque
 from pyem.errors import ModelError
 from pyem.infer.laplace import DEFAULT, TOL, JaxEStep
@@ -94,18 +92,3 @@ class PartitionedEStep:
         found = modes(estep, place)
         self.states[k] = estep.states
         return found
-
-
-@dataclasses.dataclass(frozen=True)
-class PartitionedGlance:
-    """The log-likelihood of everybody at several places, partition by partition."""
-
-    model: Model
-    data: PartitionedDataset
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Log-likelihood (K, S) at `x` (K, S, P)."""
-        out = np.empty(x.shape[:2])
-        for place, part in self.data.parts():
-            out[:, place] = log_lik_draws(self.model, part, x[:, place])
-        return out

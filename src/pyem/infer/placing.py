@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from pyem.data.dataset import Dataset
+from pyem.data.partitioned import n_cells, placed_parts
 from pyem.engine.common_points import CommonValues
 from pyem.engine.nodes import Frame, NodeEStep, Nodes, log_lik_at, log_sum
 from pyem.infer.lattices import MIXED, PLAIN, RULES, Lattices, Rule, points_at, rule_of
@@ -130,14 +131,22 @@ class Places:
 
     def log_lik(self, who: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Log-likelihood (n, K) of the people `who` (n,) at points (n, K, P) of theirs."""
-        n = self.data.n_subjects
-        if len(who) == n:
+        if len(who) == self.data.n_subjects:
             return log_lik_at(self.model, self.data, x)
-        if self.data.valid.size * x.shape[1] <= CHEAP:
+        out = np.empty(x.shape[:2])
+        for place, part in placed_parts(self.data):
+            here = (who >= place.start) & (who < place.stop)
+            if here.any():
+                out[here] = self._of_part(part, who[here] - place.start, x[here])
+        return out
+
+    def _of_part(self, data: Dataset, who: np.ndarray, x: np.ndarray) -> np.ndarray:
+        n = data.n_subjects
+        if data.valid.size * x.shape[1] <= CHEAP:
             every = np.repeat(x.mean((0, 1))[None, None], n, 0).repeat(x.shape[1], 1)
             every[who] = x
-            return log_lik_at(self.model, self.data, every)[who]
-        return log_lik_at(self.model, self.data.select(who), x)
+            return log_lik_at(self.model, data, every)[who]
+        return log_lik_at(self.model, data.select(who), x)
 
     def rim(self, parts: list[Nodes], weights: list[np.ndarray]) -> np.ndarray:
         """(S,): share of the posterior near the rim of each person's lattice; 0 for mixtures."""
@@ -273,7 +282,7 @@ class Scouts:
 
     def __init__(self, places: Places, population: Population, seed: int, n: int = SCOUTS) -> None:
         model, data = places.model, places.data
-        n = n // 2 if data.valid.size > LARGE else n
+        n = n // 2 if n_cells(data) > LARGE else n
         p = model.n_params
         z, _ = normal_and_t(quasi_random(n, p + 1, seed), DF)
         width = np.where(np.arange(n) < n // 2, 1.0, 2.0)[:, None]

@@ -9,14 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.data.partitioned import require_in_memory
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
 from pyem.engine.scale import ready_to_fit
 from pyem.errors import renamed, require_whole, warn
 from pyem.infer.discrete import fit_each
 from pyem.infer.esteps import estep_maker, glance_of
-from pyem.infer.laplace import JaxEStep
 from pyem.infer.multimodal import Glance, JaxGlance
 from pyem.infer.natural_prior import PersonPrior, given_prior
 from pyem.infer.other_modes import Surroundings, other_modes, several_modes
@@ -113,7 +111,6 @@ def fit_map(
     """
     settings = {"priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior, "start": plain_start(start)}
     common = names_of(common)
-    _require_memory(data, common)
     settings |= {"common": common, "starts": starts, "max_iter": max_iter, "key": plain_key(key)}
     if model.discrete:
         more = {name: settings[name] for name in ("priors", "mean", "sd", "log_prior", "common", "max_iter")}
@@ -231,7 +228,6 @@ def fit_mle(
     True
     """
     common = names_of(common)
-    _require_memory(data, common)
     settings = {
         "common": common,
         "start": plain_start(start),
@@ -252,11 +248,6 @@ def fit_mle(
         found, _ = _shared(search, data, None, common, found, max_iter)
     found = _in_units(search, found, common)
     return as_point_fit("mle", model, data, found, None, None, *ended(found), trace, settings=settings)
-
-
-def _require_memory(data: Dataset, common: Sequence[str]) -> None:
-    if common:
-        require_in_memory(data)
 
 
 def _prior_held(told: Mapping[str, Any], data: Dataset, model: Model) -> PersonPrior:
@@ -335,7 +326,7 @@ def _shared(
     if prior is not None and (given is None or in_units is None):
         raise ValueError("common parameters need a Gaussian prior: give mean and sd in place of priors or log_prior")
     middle = np.where(np.isfinite(found.mode), found.mode, model.typical[0])
-    estep = JaxEStep(model, data, middle, max_steps=max_iter)
+    estep = estep_maker(model, data, max_steps=max_iter)(middle)
     modes = pooled_modes(model, data, estep, given, places, middle)
     return modes, None if in_units is None else PersonPrior(without_shared_prior(in_units, places), None)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyem import __version__
+from pyem.data.partitioned import require_in_memory
 from pyem.model.model import Model
 from pyem.results.archive import Packer, unpack
 from pyem.results.arviz import sections
@@ -59,11 +60,16 @@ def save(
 
     Raises
     ------
+    DataError
+        If the data are in partitions on the disk.
     ValueError
         If there is no such folder, or the fit holds something that cannot be written.
     OSError
         If the file cannot be written.
     """
+    require_in_memory(
+        fit.data, "pyem.to_parquet(fit, folder) writes the tables of such a fit; a file of a fit has its data"
+    )
     path = Path(path)
     pack = Packer(identity)
     contents = {

@@ -9,6 +9,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.data.formula_rows import rows_of
 from pyem.data.frames import as_array, says_itself
+from pyem.data.partitioned import require_in_memory
 from pyem.engine.evaluate import trial_values
 from pyem.engine.regress import source_of
 from pyem.model.model import Model
@@ -35,6 +36,9 @@ def latents_at(model: Model, data: Dataset, x: np.ndarray) -> pd.DataFrame:
     """
     import pandas as pd
 
+    require_in_memory(
+        data, "pyem.to_parquet(fit, folder, latents=True) writes the table of trials, partition by partition"
+    )
     return pd.DataFrame(_given(model, data) | _derived(model, data, x))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 
 from pyem.data.dataset import Dataset
+from pyem.data.partitioned import parts_of, placed_parts
 from pyem.engine.evaluate import log_lik, trial_values
 from pyem.model.design import in_blocks
 from pyem.model.distribution import option_logits
@@ -34,7 +35,7 @@ def choices(model: Model, data: Dataset) -> dict[str, bool]:
     if model.policy is None:
         return {model.responses[0]: False} if model.options is not None and len(model.responses) == 1 else {}
     found: dict[str, bool] = {}
-
+    data = next(parts_of(data))
     inner = model if model.design is None else model.design.inner
 
     def look(x: Array, trial: Record) -> int:
@@ -56,6 +57,11 @@ def chance(model: Model, data: Dataset, x: np.ndarray) -> Chance:
     An option that has probability 0 (a logit of minus infinity) is not on offer. A model that gives the log-likelihood
     itself does not say what is on offer; there it is every option.
     """
+    parts = [_of_part(model, part, x[place]) for place, part in placed_parts(data)]
+    return Chance(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _of_part(model: Model, data: Dataset, x: np.ndarray) -> Chance:
     if model.policy is None:
         by_chance = -data.n_responses(model) * np.log(float(model.options or 1))
         return Chance(log_lik(model, data, x), by_chance)
