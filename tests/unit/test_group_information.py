@@ -36,6 +36,7 @@ def known_people(sd: tuple[float, float], corr: float, error: float) -> tuple[Po
 @pytest.mark.parametrize("corr", [0.3, 0.99999999])
 def test_the_information_of_a_group_is_that_of_the_marginal_likelihood(corr):
     group, people = known_people((0.7, 0.5), corr, 0.6)
+    assert people.derivatives is not None
     grad, hess = people.derivatives
     y = people.mode - np.linalg.solve(hess, grad[:, :, None])[:, :, 0]
     score, information = score_and_information(group, people)
