@@ -22,7 +22,7 @@ from pyem.infer.em_loop import EMRun
 from pyem.infer.em_ways import ByLaplace, Integrate, Search, Way, way_of
 from pyem.infer.other_modes import several_modes
 from pyem.infer.outcome import as_point_fit, some_finite
-from pyem.infer.standard_errors import information
+from pyem.infer.standard_errors import information, with_scatter
 from pyem.infer.starts import plain_start, starting_points
 from pyem.infer.units import Units, in_standard_units
 from pyem.model.model import Model
@@ -228,8 +228,9 @@ def _with_discrete(
     for text in _remarks(run, model.names):
         warn(f"fit_em of {model.name!r}: {text}")
     info = information(run.estep, run.population, moments) if standard_errors else None
+    population = with_scatter(run.population, lambda: moments)
     told = {"log_prior": found.log_prior, "log_evidence": moments.log_lik, "settings": settings}
-    ends = (run.population, info, run.converged, run.message, found.trace)
+    ends = (population, info, run.converged, run.message, found.trace)
     return as_point_fit("em", model, data, found.people, *ends, **told)
 
 

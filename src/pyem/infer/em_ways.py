@@ -27,7 +27,7 @@ from pyem.infer.natural_prior import PersonPrior
 from pyem.infer.other_modes import Surroundings, other_modes
 from pyem.infer.placing import Places, places
 from pyem.infer.progress import progress_line
-from pyem.infer.standard_errors import information
+from pyem.infer.standard_errors import information, with_scatter
 from pyem.infer.units import standardised, with_given_sd, with_units
 from pyem.model.model import Model
 from pyem.numerics.rng import generator
@@ -152,6 +152,7 @@ class ByLaplace:
         """The run, and what it says of its precision."""
         info = information(run.estep, run.population, run.laplace) if standard_errors else None
         run = dataclasses.replace(run, trace={**run.trace, "other_mode": self.search.other_mode(run)})
+        run = dataclasses.replace(run, population=with_scatter(run.population, lambda: run.laplace))
         # In the units of the search: those of the model may leave less of a narrow group after rounding.
         log_prior = run.population.log_prior(run.laplace.mode)
         if run.population.group.family != "gaussian":
@@ -172,6 +173,7 @@ class OverPoints:
         search = self.search
         made = places(search.model, search.data, nodes=self.nodes, rng=generator(search.seed))
         exact = search.exactly(run, made, self.accuracy)
+        exact = dataclasses.replace(exact, population=_scattered(exact.population, run))
         before = dataclasses.replace(exact.run, population=exact.population, laplace=exact.moments)
         info, spread = None, None
         if standard_errors:
@@ -207,6 +209,7 @@ class WithCommon:
 
     def ended(self, run: EMRun, info: np.ndarray | None) -> Ended:
         """What is told of the maximum of the Laplace approximation."""
+        run = dataclasses.replace(run, population=_scattered(run.population, run))
         # Of the units of common parameters, which are part of no integral, the evidence knows nothing.
         log_evidence = run.laplace.log_evidence(run.population.log_prior(run.laplace.mode))
         return Ended(run, run, info, log_evidence)
@@ -242,10 +245,16 @@ class WithCommonOverPoints:
         if found is None:
             run = dataclasses.replace(run, message=run.message + TEXT)
             return self.joint.ended(run, known if standard_errors else None)
+        found = found._replace(run=dataclasses.replace(found.run, population=_scattered(found.run.population, run)))
         info, spread = common_errors(found) if standard_errors else (None, None)
         moments = found.moments if spread is None else found.moments._replace(cov=found.moments.cov + spread)
         values = Laplace(*moments)._replace(log_lik=log_lik(whole.model, whole.data, moments.mode))
         return Ended(dataclasses.replace(found.run, laplace=values), found.run, info, found.moments.log_lik)
+
+
+def _scattered(population: Population, run: EMRun) -> Population:
+    """The group with its `scatter`, which points do not tell where an sd is 0: people are where a run's E-step finds them."""
+    return with_scatter(population, lambda: run.estep(population.prior, 1e-16))
 
 
 def way_of(search: Search, integrate: Integrate, nodes: int | None, accuracy: float | None) -> Way:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -129,6 +130,35 @@ def _own(population: Population, laplace: Laplace, root: np.ndarray) -> tuple[np
         there = narrow & (np.abs((left * step).sum(1)) < NEARLY)
         slope = np.where(there[:, None], grad + (hess @ step[:, :, None])[:, :, 0], slope)
     return slope, precise
+
+
+def with_scatter(population: Population, posteriors: Callable[[], Laplace]) -> Population:
+    """The fitted group with its `scatter`, for which people's `posteriors` are asked for where an sd is 0."""
+    if not population.vanished.any():
+        return population
+    return dataclasses.replace(population, scatter=scatter(population, posteriors()))
+
+
+def scatter(population: Population, laplace: Laplace) -> np.ndarray:
+    """(P,): how much people scatter around the means of the group, as a share of what the fit expects of them.
+
+    That is the sum of their squared scores over the information of the means. Where an sd is estimated above 0, the two are
+    alike: the likelihood has its maximum there. Where it is 0, people scatter less than their own errors let expect.
+
+    Parameters
+    ----------
+    population, laplace
+        The fixed point of EM and the subjects' posteriors there, by Laplace approximation.
+    """
+    out = np.ones(len(population.cov))
+    gone = population.vanished
+    if gone.any() and laplace.usable.any():
+        root = np.sqrt(population.weights(laplace)[laplace.usable])
+        slope, precise = _own(population, laplace, root)
+        told = np.diagonal(_positive(precise, population.chol), axis1=1, axis2=2).sum(0)
+        known = gone & (told > 0)
+        out[known] = (slope**2).sum(0)[known] / told[known]
+    return out
 
 
 def _positive(precise: np.ndarray, chol: np.ndarray) -> np.ndarray:

@@ -18,8 +18,9 @@ def people_only(population: Population) -> Population:
     own = np.ix_(random, random)
     columns = {name: getattr(population, name)[:, random] for name in ("free", "coef", "weight")}
     unit = None if population.unit is None else population.unit[random]
+    scatter = None if population.scatter is None else population.scatter[random]
     square = {"cov": population.cov[own], "pattern": population.estimated[own], "held": population.given_sd[random]}
-    return dataclasses.replace(population, unit=unit, hyper=None, **columns, **square)
+    return dataclasses.replace(population, unit=unit, scatter=scatter, hyper=None, **columns, **square)
 
 
 def moments_only(moments: Moments, random: np.ndarray) -> Moments:

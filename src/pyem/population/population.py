@@ -18,6 +18,8 @@ from pyem.population.posterior import Found, GaussianPrior, Laplace
 
 MIN_SD = 1e-4
 """Group standard deviations do not fall below this: at zero the curvature of the prior would be infinite."""
+VANISHED = 10.0
+"""Those below this many times the smallest are 0 as far as data can tell: the log evidence is the same to rounding."""
 COMMON_SD = 1e-6
 """What stands for the sd of a common parameter where a search needs a regular prior: nobody is farther from the rest."""
 
@@ -78,6 +80,9 @@ class Population:
         Standard deviations, and those given the other parameters that are correlated, do not fall below this.
     hyper
         A prior of the group's parameters, None for none: updates then lead to the mode of their posterior.
+    scatter
+        (P,): where the sd is 0, how much people scatter around the means as a share of what the fit expects; 1 elsewhere, and
+        None for 1 throughout. See `pyem.results.group_rows.group_covariance`.
     """
 
     group: Group
@@ -92,6 +97,7 @@ class Population:
     held: np.ndarray | None = None
     least: float = MIN_SD
     hyper: GroupDensity | None = None
+    scatter: np.ndarray | None = None
 
     @property
     def smallest(self) -> np.ndarray:
@@ -119,7 +125,7 @@ class Population:
     @property
     def vanished(self) -> np.ndarray:
         """(P,): parameters whose estimated standard deviation is as small as it may be."""
-        return np.isnan(self.given_sd) & (np.sqrt(np.diag(self.cov)) < 1.5 * self.smallest)
+        return np.isnan(self.given_sd) & (np.sqrt(np.diag(self.cov)) < VANISHED * self.smallest)
 
     @property
     def random(self) -> np.ndarray:
@@ -245,9 +251,9 @@ class Population:
     def at_floor(self) -> np.ndarray:
         """Which entries of `vector` are of a standard deviation that is as small as it may be, or of a correlation of 1."""
         rows, columns = self.lower
-        least = 1.5 * self.smallest
-        tiny = np.sqrt(np.diag(self.cov)) < least
-        ends = (np.asarray(rows) == np.asarray(columns)) & determined(self.cov, self.chol, least)[rows]
+        tiny = np.sqrt(np.diag(self.cov)) < VANISHED * self.smallest
+        narrow = determined(self.cov, self.chol, 1.5 * self.smallest)
+        ends = (np.asarray(rows) == np.asarray(columns)) & narrow[rows]
         return np.concatenate([np.zeros(int(self.free.sum()), bool), tiny[rows] | tiny[columns] | ends])
 
     def distance(self, other: Population) -> float:
@@ -261,7 +267,8 @@ class Population:
         columns = {name: getattr(self, name)[:, order] for name in ("free", "coef", "weight")}
         square = np.ix_(order, order)
         unit = None if self.unit is None else self.unit[order]
-        kept = {"pattern": self.estimated[square], "held": self.given_sd[order], "unit": unit}
+        scatter = None if self.scatter is None else self.scatter[order]
+        kept = {"pattern": self.estimated[square], "held": self.given_sd[order], "unit": unit, "scatter": scatter}
         hyper = None if self.hyper is None else self.hyper.reordered(order)
         return dataclasses.replace(self, cov=self.cov[square], hyper=hyper, **columns, **kept)
 

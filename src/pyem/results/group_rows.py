@@ -128,12 +128,23 @@ def group_covariance(population: Population, information: np.ndarray | None) -> 
     """Covariance of the group's `vector`: the inverse information of what is not on its lower bound, NaN elsewhere.
 
     A group's variance is estimated by maximum likelihood, which divides by the number of people N and not by the N - k degrees
-    of freedom that a regression of k weights leaves: the part of the variance of means and effects that comes of how people
-    differ is larger by ``N / (N - k)``, and refers to Student's t with N - k degrees of freedom, as in the linear model. Where
-    the sd of the group is 0 there is no such variance, only that of people's own estimates, and no correction.
+    of freedom that a regression of k weights leaves. The variance of means and effects is therefore multiplied by a factor of
+    Hartung and Knapp: by how much people scatter around the regression, over its degrees of freedom, as a share of what the
+    fit expects of them. Intervals and tests refer to Student's t with N - k degrees of freedom. Where sds are estimated, people
+    scatter as the fit expects, and the factor is ``N / (N - k)`` as in the linear model. Where the sd of the group is 0, people
+    may scatter less (`Population.scatter`). The factor is the mean over the parameters in which people may differ, and at
+    least 1: no error is smaller than that of maximum likelihood.
 
-    Where the likelihood has no peak in the covariance, as where a correlation is 1, the errors of the regression weights are
-    those that they have given the covariance: the two are nearly independent.
+    Where the likelihood has no peak in the covariance, as where a correlation is 1 or the iteration ended on a saddle, the
+    errors of the regression weights are those that they have given the covariance: the two are nearly independent.
+
+    References
+    ----------
+    Knapp, G., & Hartung, J. (2003). Improved tests for a random effects meta-regression with a single covariate. Statistics in
+    Medicine, 22(17), 2693-2710. https://doi.org/10.1002/sim.1482
+
+    Röver, C., Knapp, G., & Friede, T. (2015). Hartung-Knapp-Sidik-Jonkman approach and its modification for random-effects
+    meta-analysis with few studies. BMC Medical Research Methodology, 15, 99. https://doi.org/10.1186/s12874-015-0091-1
     """
     n = len(population.vector)
     out = np.full((n, n), np.nan)
@@ -141,7 +152,7 @@ def group_covariance(population: Population, information: np.ndarray | None) -> 
         return out
     kept = ~population.at_floor
     weights = kept & (np.arange(n) < population.free.sum())
-    for keep in (np.flatnonzero(kept), np.flatnonzero(weights) if population.correlated else np.empty(0, int)):
+    for keep in (np.flatnonzero(kept), np.flatnonzero(weights)):
         some = _inverse(information[np.ix_(keep, keep)]) if len(keep) else None
         if some is not None:
             out[np.ix_(keep, keep)] = some + _correction(population, information, keep)
@@ -154,19 +165,27 @@ def freedom(population: Population) -> int:
     return max(len(population.design) - len(population.coef), 1)
 
 
+def scatter_factor(population: Population) -> float:
+    """By what the variance of means and effects is multiplied, at least 1; see `group_covariance`."""
+    random = population.random
+    share = np.ones(len(random)) if population.scatter is None else population.scatter
+    if not random.any():
+        return 1.0
+    return max(1.0, len(population.design) / freedom(population) * float(share[random].mean()))
+
+
 def _correction(population: Population, information: np.ndarray, keep: np.ndarray) -> np.ndarray:
     """What is added to the covariance of the entries `keep` of the group's `vector`, as maximum likelihood has it.
 
-    It is ``N / (N - k) - 1`` times the variance that weights of what people differ in have given all else, so that it is the
-    same whatever the coding of effects that are common to all.
+    It is a share of the variance that weights of what people differ in have given all else, so that it is the same whatever
+    the coding of effects that are common to all.
     """
-    differs = np.sqrt(np.diag(population.cov)) >= 1.5 * population.smallest
-    each = np.broadcast_to(differs & population.random, population.free.shape)[population.free]
+    each = np.broadcast_to(population.random, population.free.shape)[population.free]
     mine = np.flatnonzero(np.concatenate([each, np.zeros(len(population.lower[0]), bool)])[keep])
     out = np.zeros((len(keep), len(keep)))
     given = _inverse(information[np.ix_(keep[mine], keep[mine])]) if len(mine) else None
     if given is not None:
-        out[np.ix_(mine, mine)] = (len(population.design) / freedom(population) - 1) * given
+        out[np.ix_(mine, mine)] = (scatter_factor(population) - 1) * given
     return out
 
 

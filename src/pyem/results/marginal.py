@@ -187,10 +187,11 @@ def marginal_means_of(
     sizes = len(grid) // len(cells)
     mean = lambda a: a.reshape(len(cells), sizes, *a.shape[1:]).mean(1)  # noqa: E731
     # The grid has all rows of the first cell, then those of the second.
-    cov = weights.population.cov
+    differ = weights.population.random & ~weights.population.vanished
+    cov = weights.population.cov * np.outer(differ, differ)
     spread = np.einsum("cp,pq,cq->c", mean(within), cov, mean(within))
     sd = float(np.sqrt(max(spread.mean(), 0.0)))
-    sd = sd if sd > 1.5 * weights.population.least else np.nan
+    sd = sd if sd > 0 else np.nan
     found = weights.combined(mean(pick)).moved(mean(known))
     return MarginalMeans(parameter, tuple(cells), found, value.transform, scale, sd)
 
