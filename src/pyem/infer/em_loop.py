@@ -13,7 +13,7 @@ from pyem.population.group import Group
 from pyem.population.mstep import evidence as total_evidence
 from pyem.population.population import Population
 from pyem.population.posterior import EStep, Found, Laplace
-from pyem.results.point_problems import STOOD_STILL
+from pyem.results.point_problems import STOOD_STILL, WANDERED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +56,9 @@ SLOW, FEW_TIMES = 0.5, 3.0
 """Fast steps begin up to so many times farther away where a plain step is longer than this share of the last one."""
 OPEN = 0.7
 """The same only where people's data leave a smaller share of the group's variance open: near an sd of 0 there are saddles."""
+
+WANDER, TURNS = 60, 4
+"""Iterations without any headway from which on no fixed point is looked for, if the evidence turned up or down so often."""
 
 
 class Elsewhere(Protocol):
@@ -184,6 +187,9 @@ def run_em(
             population = following if ascent is not None and ascent.newton else population
             vectors[-1] = population.vector
             break
+        if pace.idle and _wanders(changes, evidence):
+            message = WANDERED
+            break
         population, tried = following, ascent is not None and ascent.extrapolated
         pace.headway(change)
     assert laplace is not None
@@ -209,6 +215,16 @@ def _drifts(evidence: list[float], population: Population, laplace: Found, scale
         return len(evidence) > n and float(np.ptp(evidence[-n:])) < DRIFTED
 
     return still(DRIFT) and (bool(population.uninformed(laplace, scale).any()) or (exhausted and still(4 * DRIFT)))
+
+
+def _wanders(changes: list[float], evidence: list[float]) -> bool:
+    """Whether for a long time steps became no smaller, and the evidence went up and down, and no higher."""
+    if len(changes) < 2 * WANDER:
+        return False
+    late, last = changes[-WANDER:], evidence[-WANDER:]
+    turns = (np.diff(np.sign(np.diff(last))) != 0).sum()
+    no_nearer = min(late) > 0.9 * min(changes[:-WANDER]) and max(last) < max(evidence[:-WANDER]) + DRIFTED
+    return bool(no_nearer and turns >= TURNS)
 
 
 class _Pace:
@@ -247,6 +263,11 @@ class _Pace:
         self._begun = self._begun or moved < self.below or (slow and _left_open(population, laplace) < OPEN)
         self._moved = moved
         return self._ways[-1] if self._begun and self._ways else None
+
+    @property
+    def idle(self) -> bool:
+        """Fast steps are wanted, but did not help, or there never was a step small enough for them."""
+        return self.wanted and (self.exhausted or not self._begun)
 
     def headway(self, change: float) -> None:
         """A step begins at this distance from the fixed point."""

@@ -134,7 +134,7 @@ def chains(fit: Estimates, n: int, *, key: Any = 0) -> Chains:
 def problems(fit: Estimates) -> list[str]:
     """What is wrong with the estimates, in words; empty if nothing is."""
     return [
-        *iteration_problems(fit.population, fit.converged, fit.message),
+        *iteration_problems(fit.population, fit.converged, fit.message, fit.data.subjects, fit.cov),
         *people_problems(fit.data.subjects, fit.status),
         *bound_problems(fit.model, fit.params, fit.status),
         *drift_problems(fit.model, fit.population, fit.cov, fit.message),

@@ -13,6 +13,8 @@ CLOSE = 0.01
 """Within this share of its range a parameter is at its bound."""
 STOOD_STILL = "the log evidence stayed the same to 0.001 nats, while the group still moved"
 """Why an iteration ended whose group drifts along a flat likelihood."""
+WANDERED = "the group went to and fro and came no nearer to a fixed point"
+"""Why an iteration ended that has none, or none that its steps lead to."""
 UNTOLD = 0.1
 """Data that narrow people's posteriors by less than this share of the group's variance hardly tell them apart."""
 VAGUE = 2.0
@@ -104,10 +106,20 @@ def _natural_typical(model: Model) -> np.ndarray:
     return model.natural(model.typical[0])
 
 
-def iteration_problems(population: Population | None, converged: bool, message: str) -> list[str]:
-    """An iteration over a group that did not end."""
+def iteration_problems(
+    population: Population | None, converged: bool, message: str, subjects: np.ndarray, cov: np.ndarray
+) -> list[str]:
+    """An iteration over a group that did not end, and whose posteriors may be why."""
     if population is None or converged:
         return []
+    if message == WANDERED:
+        wide = np.diagonal(cov, axis1=1, axis2=2) * population.weight > np.diag(population.cov)
+        named = [str(subject) for subject in subjects[wide.any(1)]]
+        who = f" (of {_some(named)} they are wider than the group itself)" if named else ""
+        return [
+            f"the iteration over the group did not end, because {message}: people's posteriors are far from Gaussian{who}, so "
+            "that their Laplace approximations change by jumps; use fit_em(..., integrate='exact'), fit_bayes or fit_nuts"
+        ]
     return [f"the iteration over the group did not end ({message}); raise max_iter, or ask less of the data"]
 
 
