@@ -11,8 +11,8 @@ from jax.scipy.special import ndtr, ndtri
 from jax.typing import ArrayLike
 
 from pyem.model.times import tails
-from pyem.model.times.tails import is_short, log_phi, log_positive, mills
 from pyem.model.times.few import by_inputs
+from pyem.model.times.tails import is_short, log_phi, log_positive, mills
 
 _DEEP = 44.0
 

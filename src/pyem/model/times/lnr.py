@@ -11,8 +11,8 @@ from jax.scipy.special import ndtri
 from jax.typing import ArrayLike
 
 from pyem.model.times import tails
-from pyem.model.times.tails import log_phi, mills
 from pyem.model.times.few import by_inputs
+from pyem.model.times.tails import log_phi, mills
 
 _DEEP = 44.0
 

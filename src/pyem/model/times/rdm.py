@@ -11,9 +11,9 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from pyem.model.times import tails
+from pyem.model.times.few import by_inputs
 from pyem.model.times.shifted_wald import first_passage
 from pyem.model.times.tails import is_short, log_phi, log_positive, mills
-from pyem.model.times.few import by_inputs
 
 _SLOW = 0.02
 _DEEP = 45.0
