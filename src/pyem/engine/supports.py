@@ -16,6 +16,7 @@ from pyem.model.model import Model
 from pyem.model.ratings import Beta
 from pyem.model.record import Record
 from pyem.model.rollout import initial_state, policies
+from pyem.numerics.lapack import one_by_one
 
 
 def require_supported(model: Model, data: Dataset, kinds: Mapping[str, type]) -> None:
@@ -82,7 +83,7 @@ def _attempts(model: Model, data: Dataset, name: str) -> np.ndarray:
     with jax.enable_x64(True):
         trials = data.trials(model).with_values(responded={}, learn=jnp.zeros(data.valid.shape, bool))
         fields = Record(**{k: v for k, v in trials.items() if k in model.columns})
-        each = jax.jit(jax.vmap(jax.vmap(one, in_axes=-1, out_axes=-1), in_axes=0, out_axes=0))
+        each = jax.jit(one_by_one(jax.vmap(jax.vmap(one, in_axes=-1, out_axes=-1), in_axes=0, out_axes=0)))
         return np.asarray(each(fields))
 
 

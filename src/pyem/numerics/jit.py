@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 
+from pyem.numerics.lapack import one_by_one
+
 _CPU_OPTIONS: dict[str, Any] = {
     # Calls into a library of kernels cost more than operations on a few hundred lanes themselves: without them value,
     # gradient and Hessian of a model with three parameters take a third of the time.
@@ -76,7 +78,7 @@ def compiled(*static: int, quick: Asked = False, light: Asked = False) -> Callab
 
     `quick` is for functions that run a few times only, or little each time: compiled in less time, and slower to run.
     `light` is for those that run often but have little to do each time, which lie between. Both may be functions of the
-    arguments.
+    arguments. LAPACK is called for one matrix at a time, see `pyem.numerics.lapack`.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -88,7 +90,8 @@ def compiled(*static: int, quick: Asked = False, light: Asked = False) -> Callab
         def jitted(effort: _Effort) -> Any:
             # Made on first use: the options depend on the backend, which an import must not start.
             places = tuple(k + 1 for k in static)
-            return jax.jit(joined, static_argnums=places, compiler_options=_options(effort))
+            safe = _without_waiting(joined, places) if jax.default_backend() == "cpu" else joined
+            return jax.jit(safe, static_argnums=places, compiler_options=_options(effort))
 
         @functools.wraps(function)
         def call(*args: Any) -> Any:
@@ -99,6 +102,21 @@ def compiled(*static: int, quick: Asked = False, light: Asked = False) -> Callab
         return call
 
     return decorate
+
+
+def _without_waiting(function: Callable[..., Any], static: tuple[int, ...]) -> Callable[..., Any]:
+    """`function` with its calls of LAPACK one by one, given the constants at the positions `static`."""
+
+    def call(*args: Any) -> Any:
+        traced = [k for k in range(len(args)) if k not in static]
+
+        def of_traced(*some: Any) -> Any:
+            given = dict(zip(traced, some, strict=True))
+            return function(*(given.get(k, arg) for k, arg in enumerate(args)))
+
+        return one_by_one(of_traced)(*(args[k] for k in traced))
+
+    return call
 
 
 @functools.cache

@@ -25,6 +25,7 @@ from pyem.model.model import Model
 from pyem.model.modifiers import fix
 from pyem.model.record import Record
 from pyem.model.rollout import in_turn, initial_state, rollout
+from pyem.numerics.lapack import one_by_one
 from pyem.study.divergence import Line, diverges_along, diverges_at
 from pyem.study.ez_check import ez_note
 from pyem.study.fast_trials import faster_than_typical, outlier_note
@@ -262,7 +263,7 @@ def _evaluated_anew(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
     with jax.enable_x64(True):
         trials = jax.tree.map(jnp.asarray, data.trials(model))
         # A new lambda is traced anew, so that the model's functions run again.
-        fresh = jax.jit(lambda x, trials: rollout(model, x, trials))(x.T[:, data.lane_subject], trials)
+        fresh = jax.jit(one_by_one(lambda x, trials: rollout(model, x, trials)))(x.T[:, data.lane_subject], trials)
     return np.bincount(data.lane_subject, np.asarray(fresh), counted)
 
 

@@ -11,6 +11,7 @@ from jax.scipy.special import ndtr, ndtri
 from jax.typing import ArrayLike
 
 from pyem.model.times import tails
+from pyem.model.times.few import by_inputs
 from pyem.model.times.tails import is_short, log_phi, log_positive, mills
 
 _DEEP = 44.0
@@ -109,6 +110,7 @@ def _tail(m: Array) -> Array:
     return jnp.exp(log_phi(m)) * mills(m)
 
 
+@by_inputs
 def _log_mean_left(low: Array, high: Array, y: Array) -> Array:
     """Log-probability that a slope does not reach a distance, uniform from `low` to `high`; `y` is the mean slope."""
     log_share = _log_share(y)

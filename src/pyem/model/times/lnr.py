@@ -11,6 +11,7 @@ from jax.scipy.special import ndtri
 from jax.typing import ArrayLike
 
 from pyem.model.times import tails
+from pyem.model.times.few import by_inputs
 from pyem.model.times.tails import log_phi, mills
 
 _DEEP = 44.0
@@ -60,14 +61,7 @@ class LNR(NamedTuple):
         some = s > 0
         s = jnp.where(some, s, 1.0)
         z = (jnp.log(jnp.where(time > tails.SOONEST, time, tails.SOONEST)) - m) / s
-        late = jnp.where(z > 0, z, 0.0)
-        early = jnp.where(z > 0, 0.0, -z)
-        left = jnp.where(
-            z > 0,
-            log_phi(late) + jnp.log(mills(late)),
-            jnp.log1p(-jnp.exp(log_phi(early)) * mills(early)),
-        )
-        return jnp.where(some, left, jnp.where(jnp.log(jnp.maximum(time, tails.SOONEST)) < m, 0.0, -jnp.inf))
+        return jnp.where(some, _log_beyond(z), jnp.where(jnp.log(jnp.maximum(time, tails.SOONEST)) < m, 0.0, -jnp.inf))
 
     def cdf(self, time: ArrayLike) -> Array:
         """Probability that each accumulator has finished by `time`, last axis."""
@@ -86,3 +80,15 @@ class LNR(NamedTuple):
     def _arrays(self, time: ArrayLike) -> list[Array]:
         wide = jnp.result_type(float)
         return jnp.broadcast_arrays(*(jnp.asarray(part, wide) for part in (*self, time)))
+
+
+@by_inputs
+def _log_beyond(z: Array) -> Array:
+    """Log-probability of a standard normal number's being above `z`."""
+    late = jnp.where(z > 0, z, 0.0)
+    early = jnp.where(z > 0, 0.0, -z)
+    return jnp.where(
+        z > 0,
+        log_phi(late) + jnp.log(mills(late)),
+        jnp.log1p(-jnp.exp(log_phi(early)) * mills(early)),
+    )

@@ -11,6 +11,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from pyem.model.times import tails
+from pyem.model.times.few import by_inputs
 from pyem.model.times.shifted_wald import first_passage
 from pyem.model.times.tails import is_short, log_phi, log_positive, mills
 
@@ -72,11 +73,7 @@ class RDM(NamedTuple):
         started = time > soonest
         root = jnp.sqrt(jnp.where(started, time, 1.0))
         low, drift = jnp.where(some, near, 1.0) / root, v * root
-        high = low + width / root
-        short = is_short(low, high, drift)
-        few = tails.mean_over(low, jnp.where(short, high, low), lambda k: _log_left(k, drift))
-        whole = _log_mean_left(jnp.where(short, 1.0, low), jnp.where(short, 3.0, high), jnp.where(short, 1.0, drift))
-        log_s = jnp.where(started, jnp.where(short, few, whole), 0.0)
+        log_s = jnp.where(started, _log_mean_left(low, low + width / root, drift), 0.0)
         return jnp.where(some, log_s, -jnp.inf)
 
     def cdf(self, time: ArrayLike) -> Array:
@@ -94,6 +91,15 @@ class RDM(NamedTuple):
         return jnp.broadcast_arrays(*(jnp.asarray(part, wide) for part in (*self, time)))
 
 
+@by_inputs
+def _log_mean_left(low: Array, high: Array, drift: Array) -> Array:
+    """Log-probability of not having reached a threshold at a distance that is uniform from `low` to `high`."""
+    short = is_short(low, high, drift)
+    few = tails.mean_over(low, jnp.where(short, high, low), lambda k: _log_left(k, drift))
+    whole = _log_wide(jnp.where(short, 1.0, low), jnp.where(short, 3.0, high), jnp.where(short, 1.0, drift))
+    return jnp.where(short, few, whole)
+
+
 def _log_left(k: Array, drift: Array) -> Array:
     """Log-probability of not having reached a threshold at the standardised distance `k`."""
     behind = k < drift
@@ -104,7 +110,7 @@ def _log_left(k: Array, drift: Array) -> Array:
     return jnp.where(behind, left, jnp.log1p(-jnp.minimum(gone, 1 - tails.HALF_DIGIT)))
 
 
-def _log_mean_left(near: Array, far: Array, drift: Array) -> Array:
+def _log_wide(near: Array, far: Array, drift: Array) -> Array:
     """The same for distances from `near` to `far`, as the difference of integrals at the two."""
     late = far - drift < -1.0
     width = far - near

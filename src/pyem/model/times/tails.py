@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from pyem.model.times.few import by_inputs
+
 LOG_ROOT = 0.5 * math.log(2 * math.pi)
 SOONEST = 1e-9
 """Seconds; nothing is decided sooner."""
@@ -78,6 +80,7 @@ def nodes(ndim: int) -> tuple[Array, Array]:
     return jnp.asarray((x + 1) / 2).reshape(shape), jnp.asarray(weight / 2).reshape(shape)
 
 
+@by_inputs
 def log_mean_rate(near: Array, far: Array, drift: Array) -> Array:
     """Logarithm of the mean of ``k phi(k - drift)`` over `k` from `near` to `far`, which are not below 0.
 
