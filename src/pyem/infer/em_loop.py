@@ -11,6 +11,7 @@ import numpy as np
 from pyem.infer.acceleration import Ascent
 from pyem.population.group import Group
 from pyem.population.mstep import evidence as total_evidence
+from pyem.population.mstep import sums
 from pyem.population.population import Population
 from pyem.population.posterior import EStep, Found, Laplace
 from pyem.results.point_problems import STOOD_STILL, WANDERED
@@ -257,7 +258,7 @@ class _Pace:
         self._best = np.inf
         self._waited = self._overshot = self._plain = 0
 
-    def way(self, moved: float, population: Population, laplace: Laplace) -> str | None:
+    def way(self, moved: float, population: Population, laplace: Found) -> str | None:
         """The kind of the next step, None for a plain one, where a plain one would move by `moved`."""
         slow = SLOW * self._moved < moved < FEW_TIMES * self.below
         self._begun = self._begun or moved < self.below or (slow and _left_open(population, laplace) < OPEN)
@@ -297,10 +298,11 @@ class _Pace:
             self._best, self._waited, self._overshot = np.inf, 0, 0
 
 
-def _left_open(population: Population, laplace: Laplace) -> float:
+def _left_open(population: Population, laplace: Found) -> float:
     """The share of the group's variance that people's data leave open, in the direction of which they say least."""
     white = np.linalg.inv(population.chol)
-    return float(np.linalg.eigvalsh(white @ laplace.cov[laplace.usable].mean(0) @ white.T)[-1])
+    told = laplace.total(sums, population)
+    return float(np.linalg.eigvalsh(white @ (told.spread / max(float(told.n), 1.0)) @ white.T)[-1])
 
 
 def _close(group: Group) -> float:

@@ -141,7 +141,7 @@ def effects_table(model: Model, data: Dataset, weights: Weights) -> pd.DataFrame
         row |= {"scale": scale_of(model, parameter), "sd": sd[j] if k == 0 and not varies else np.nan}
         rows.append(row | ({} if bound is None else {"coding": coding.get((model.names[j], labels[k]), "")}))
     frame = pd.DataFrame(rows).set_index(["parameter", "effect"])
-    return frame[sorted(frame, key=lambda name: name == "coding")]
+    return frame.loc[:, sorted(frame, key=lambda name: name == "coding")]
 
 
 def effect_of(model: Model, name: str) -> tuple[str, str]:
