@@ -25,7 +25,7 @@ FAIR = 0.05
 """Share of the evidence from which another mode is told of."""
 DROP, SOFTER = 5.0, 2.0
 """Nats by which a posterior is taken to fall from the middle to the places around it, on average, and how much flatter it is
-taken to be. With these, searches of 15 groups (learning and discounting) took .67 to .98 times as long, none longer."""
+taken to be. With these, searches of 15 groups (learning and discounting) took .68 to .98 times as long, none longer."""
 
 
 class Surroundings(NamedTuple):
