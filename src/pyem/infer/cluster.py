@@ -368,8 +368,8 @@ def added(parts: Sequence[T]) -> T:
 
     Examples
     --------
-    >>> added([(1, np.ones(2)), (2, np.ones(2))])
-    (3, array([2., 2.]))
+    >>> added([np.ones(2), np.ones(2)])
+    array([2., 2.])
     """
     return functools.reduce(lambda one, other: jax.tree.map(np.add, one, other), parts)
 

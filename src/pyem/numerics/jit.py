@@ -107,6 +107,8 @@ def compiled(*static: int, quick: Asked = False, light: Asked = False) -> Callab
 def _without_waiting(function: Callable[..., Any], static: tuple[int, ...]) -> Callable[..., Any]:
     """`function` with its calls of LAPACK one by one, given the constants at the positions `static`."""
 
+    # Under its own name, by which logs and caches of compiled programs know it.
+    @functools.wraps(function)
     def call(*args: Any) -> Any:
         traced = [k for k in range(len(args)) if k not in static]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -42,13 +43,20 @@ def by_inputs(function: Callable[..., Array]) -> Callable[..., Array]:
     def _(inputs: tuple[Array, ...], ways: tuple[Array, ...]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         return slopes(*inputs), tuple(_along(row, ways) for row in bends(*inputs))
 
-    return lambda *inputs: value(*jnp.broadcast_arrays(*inputs))
+    @functools.wraps(function)
+    def call(*inputs: Array) -> Array:
+        return value(*jnp.broadcast_arrays(*map(jnp.asarray, inputs)))
+
+    return call
 
 
 def _slopes(function: Callable[..., Array], inputs: tuple[Array, ...]) -> Array:
     """The derivative by each input, as a new first axis."""
     n = len(inputs)
-    ways = [jnp.eye(n)[k].reshape(n, *[1] * inputs[k].ndim) * jnp.ones_like(inputs[k]) for k in range(n)]
+    ways = [
+        jnp.eye(n, dtype=inputs[k].dtype)[k].reshape(n, *[1] * inputs[k].ndim) * jnp.ones_like(inputs[k])
+        for k in range(n)
+    ]
     return jax.vmap(lambda *ways: jax.jvp(function, inputs, ways)[1])(*ways)
 
 
