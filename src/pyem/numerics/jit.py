@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -67,6 +68,8 @@ class Valued(Protocol):
         ...
 
 
+_making = threading.Lock()
+
 Asked = bool | Callable[..., bool]
 """Whether something is so, or a function of the arguments that says so."""
 
@@ -87,11 +90,16 @@ def compiled(*static: int, quick: Asked = False, light: Asked = False) -> Callab
             return function(*(arg.join_values(values[k]) if k in values else arg for k, arg in enumerate(args)))
 
         @functools.cache
-        def jitted(effort: _Effort) -> Any:
-            # Made on first use: the options depend on the backend, which an import must not start.
+        def made(effort: _Effort) -> Any:
+            # On first use: the options depend on the backend, which an import must not start.
             places = tuple(k + 1 for k in static)
             safe = _without_waiting(joined, places) if jax.default_backend() == "cpu" else joined
             return jax.jit(safe, static_argnums=places, compiler_options=_options(effort))
+
+        def jitted(effort: _Effort) -> Any:
+            # Threads that begin together would each make, and compile, one of their own.
+            with _making:
+                return made(effort)
 
         @functools.wraps(function)
         def call(*args: Any) -> Any:
