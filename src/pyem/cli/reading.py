@@ -87,7 +87,8 @@ def arguments(
         Columns that only formulas name.
     """
     given = {name: _labels(frame, columns.get(name), labels) for name, labels in request.codes.items()}
-    text = [name for name in conditions if (of_people(request) | dict(frame.dtypes))[name].kind not in "iufb"]
+    kinds = of_people(request) | dict(frame.dtypes) if conditions else {}
+    text = [name for name in conditions if kinds[name].kind not in "iufb"]
     return told(request, models, columns, dict.fromkeys(text) | given) | {
         "where": request.where,
         "exclude": request.exclude,

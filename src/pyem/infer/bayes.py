@@ -33,6 +33,7 @@ from pyem.population.group import Group, spelled_out
 from pyem.population.patterns import covariance_pattern
 from pyem.population.people_only import moments_only, people_only
 from pyem.population.posterior import Laplace, Status
+from pyem.results.diagnosis import RHAT_LIMIT
 from pyem.results.sample import SampleFit
 
 FEW_DRAWS = 100
@@ -43,8 +44,6 @@ LOST = (
     "the search for the mode of the group's posterior did not end, so that draws may be of a part of it only: use fit_nuts, or "
     "let fewer parameters be common to all"
 )
-AGREE = 1.01
-"""Rhat above which chains disagree."""
 FOREIGN = 0.01
 """Share of the group's draws that may be evaluated on points made for others."""
 
@@ -301,9 +300,9 @@ def _problems(
 def _of_chains(found: Weighted, chains: np.ndarray) -> list[str]:
     """The same of draws by NUTS over the points."""
     out, worst = [], float(rhat(chains).max())
-    if not worst < AGREE:
+    if not worst < RHAT_LIMIT:
         out.append(
-            f"chains of the group's parameters disagree (Rhat {worst:.3f}, should be below {AGREE}); use fit_nuts"
+            f"chains of the group's parameters disagree (Rhat {worst:.3f}, should be below {RHAT_LIMIT}); use fit_nuts"
         )
     if not _covers(found):
         out.append(

@@ -27,6 +27,7 @@ from pyem.infer.starts import plain_start, starting_points
 from pyem.infer.units import Units, in_standard_units
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key, seed_of
+from pyem.population import mstep
 from pyem.population.group import Group, spelled_out
 from pyem.results.point import PointFit
 
@@ -290,7 +291,7 @@ def _total(run: EMRun) -> float:
     laplace, hyper = run.laplace, run.population.hyper
     if not laplace.usable.any():
         return -np.inf
-    value = float(laplace.log_evidence(run.population.log_prior(laplace.mode))[laplace.usable].sum())
+    value = mstep.evidence(run.population, laplace)
     return value if hyper is None else value + hyper.slopes(run.population).value
 
 

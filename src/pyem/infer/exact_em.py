@@ -17,6 +17,7 @@ from pyem.infer.lattices import points_at
 from pyem.infer.moves import predicted
 from pyem.infer.multimodal import Make
 from pyem.infer.placing import Places, Scouts
+from pyem.infer.standard_errors import information_of_one
 from pyem.population.by_vector import derivative
 from pyem.population.population import Population
 from pyem.population.posterior import Laplace, Moments
@@ -169,10 +170,7 @@ def _widened(exact: Exact, places: Places, edge: Edge) -> tuple[Population, Node
 
 def _told_apart(run: EMRun) -> np.ndarray:
     """(P,): widths at an edge that points can tell: a share of what one person's data leave open, by Laplace approximation."""
-    use, prior = run.laplace.usable, run.population.prior
-    root = np.sqrt(prior.weight[use])
-    known = np.linalg.inv(run.laplace.cov[use]) - prior.precision * root[:, :, None] * root[:, None]
-    return np.sqrt(APART / np.maximum(np.diagonal(known, axis1=1, axis2=2).mean(0), 1e-6))
+    return np.sqrt(APART / information_of_one(run.population, run.laplace))
 
 
 def estimates(exact: Exact, spread: np.ndarray | None, log_lik: Callable[[np.ndarray], np.ndarray]) -> Laplace:

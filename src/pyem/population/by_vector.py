@@ -22,8 +22,12 @@ def derivative(
 def _sizes(population: Population) -> np.ndarray:
     """What counts as 1 in each entry of a population's `vector`; where people hardly differ, less."""
     unit = np.ones(len(population.cov)) if population.unit is None else population.unit
-    unit = np.minimum(unit, np.sqrt(np.diag(population.cov)))
+    return by_entry(population, np.minimum(unit, np.sqrt(np.diag(population.cov))))
+
+
+def by_entry(population: Population, unit: np.ndarray) -> np.ndarray:
+    """The `unit` (P,) of each parameter for each entry of a population's `vector`; 1 for what is there as a logarithm."""
     of_coef = np.broadcast_to(unit, population.free.shape)[population.free]
-    # The diagonal of the Cholesky factor is there as logarithms.
+    # So is the diagonal of the Cholesky factor.
     rows, columns = (np.asarray(part) for part in population.lower)
     return np.concatenate([of_coef, np.where(rows == columns, 1.0, unit[rows])])

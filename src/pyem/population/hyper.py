@@ -16,7 +16,7 @@ import numpy as np
 
 from pyem.model.model import Model
 from pyem.numerics.jit import compiled
-from pyem.population.by_vector import derivative
+from pyem.population.by_vector import by_entry, derivative
 from pyem.population.population import Population, Slopes
 from pyem.population.priors import HyperPriors
 
@@ -123,10 +123,7 @@ class GroupPrior:
 
 def _units(population: Population) -> np.ndarray:
     """What counts as 1 in each entry of the `vector`: the sd between people, or 1 for a logarithm."""
-    sd = np.sqrt(np.diag(population.cov))
-    rows, columns = (np.asarray(part) for part in population.lower)
-    of_coef = np.broadcast_to(sd, population.free.shape)[population.free]
-    return np.concatenate([of_coef, np.where(rows == columns, 1.0, sd[rows])])
+    return by_entry(population, np.sqrt(np.diag(population.cov)))
 
 
 def _of_factor(population: Population, sd: np.ndarray, by_sd: np.ndarray, more: float) -> tuple[float, Any]:

@@ -291,17 +291,8 @@ class Population:
 
     def score(self, laplace: Laplace) -> np.ndarray:
         """Gradient of the expected complete-data log-density, and of the prior, by `vector`, given the subjects' posteriors."""
-        use = laplace.usable
-        root = np.sqrt(self.weights(laplace)[use])
-        design = self.design[use]
-        precision, chol = self.precision, self.chol
-        gap = root * (laplace.mode[use] - design @ self.coef)
-        by_coef = np.einsum("sk,sp,sp->kp", design, root, gap @ precision)
-        scatter = gap.T @ gap + np.einsum("sp,sq,spq->pq", root, root, laplace.cov[use])
-        by_chol = (precision @ scatter @ precision - len(gap) * precision) @ chol
-        diagonal = np.diag_indices_from(chol)
-        by_chol[diagonal] = by_chol[diagonal] * chol[diagonal] + self.penalty
-        score = np.concatenate([by_coef[self.free], by_chol[self.lower]])
+        weighted = dataclasses.replace(self, weight=mstep.reweighted(self, laplace))
+        score = mstep.score(self, self.coef, mstep.sums(weighted, laplace))
         return score if self.hyper is None else score + self.root_slope * self.hyper.slopes(self).grad
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from pyem.model.model import Model
+from pyem.numerics.rng import generator
 from pyem.population.group import Group
 from pyem.population.patterns import correlated_blocks, covariance_pattern
 from pyem.population.population import Population
@@ -175,7 +176,7 @@ class NaturalPriors(NamedTuple):
 
     def sample(self, model: Model, key: Array, n: int) -> np.ndarray:
         """`n` draws of natural parameters, (n, P), from the priors cut off at the range of each parameter."""
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+        rng = generator(key)
         mean, sd = (np.asarray(part) for part in self.typical)
         x = mean + sd * rng.normal(size=(n, model.n_params))
         out = model.natural(x)

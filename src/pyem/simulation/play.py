@@ -21,7 +21,7 @@ from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import in_full, in_turn, initial_state, over_lanes, updated
 from pyem.numerics.jit import compiled
-from pyem.numerics.rng import as_key
+from pyem.numerics.rng import as_key, generator
 from pyem.simulation.conditions import Planned, planned
 from pyem.task.designs import REPLAYED, Design, Replay
 from pyem.task.rescaled import Rescaled
@@ -294,8 +294,7 @@ def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> 
         if subjects is None or subjects < 1:
             raise ValueError(f"subjects={subjects}; say how many people to simulate, or give their params")
         mean, sd = model.typical
-        seed = np.asarray(jax.random.key_data(key)).ravel()
-        rng = np.random.default_rng(seed)
+        rng = generator(key)
         return _whole_draws(model, mean + sd * rng.normal(size=(subjects, model.n_params)), rng)
     params = np.asarray(params, float)
     if params.ndim != 2:

@@ -12,7 +12,7 @@ import numpy as np
 from pyem.engine.binding import Bound
 from pyem.engine.regress import Regression
 from pyem.errors import DataError, ModelError
-from pyem.numerics.rng import as_key
+from pyem.numerics.rng import as_key, generator
 from pyem.population.population import Population, populate
 from pyem.results.effects import effect_of, is_value
 from pyem.simulation.conditions import planned
@@ -239,7 +239,7 @@ class DesignRound:
     def __call__(self, k: int) -> dict[str, np.ndarray]:
         """For each effect in round `k`: its p, estimate, width of the interval, and whether this covers, (effect,) each."""
         key, effect, plan = jax.random.fold_in(as_key(self.key), k), self.effect, self.experiment
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+        rng = generator(key)
         blocks, trials = effect.blocks(plan.blocks), plan.trials or 100
         params, conditions = effect.at(self.subjects, blocks, trials, rng)
         words: dict[str, Any] = {

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from jax import Array
 
 from pyem.errors import require_whole
 from pyem.infer.point import fit_map
 from pyem.model.model import Model
-from pyem.model.record import Record
 from pyem.numerics.rng import as_key
 from pyem.study.designs import DesignChoice, told
 from pyem.study.experiment import Experiment, Fitter
+from pyem.task.around import Around
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +28,7 @@ MIDDLE, TUNED = "middle of the ranges", "tuned"
 
 
 @dataclasses.dataclass(frozen=True)
-class TaskOfNumbers:
+class TaskOfNumbers(Around):
     """A task that a function makes from numbers: other numbers compile nothing anew.
 
     Parameters
@@ -56,27 +55,6 @@ class TaskOfNumbers:
     def join_values(self, values: Any) -> TaskOfNumbers:
         """The inverse of `split_values`."""
         return dataclasses.replace(self, values=tuple(values))
-
-    @property
-    def n_options(self) -> int | None:
-        """Number of options, where the task has them."""
-        return getattr(self.task, "n_options", None)
-
-    def init(self, key: Array) -> Any:
-        """The state of the task."""
-        return self.task.init(key)
-
-    def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """What the task shows."""
-        return self.task.present(state, key)
-
-    def between(self, state: Any, response: str, trial: Record, key: Array) -> dict[str, Any]:
-        """What it shows between responses, if it has any such thing."""
-        return self.task.between(state, response, trial, key) if hasattr(self.task, "between") else {}
-
-    def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """What it pays."""
-        return self.task.respond(state, trial, key)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

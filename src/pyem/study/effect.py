@@ -14,7 +14,7 @@ from pyem.engine.regress import Regression, regress
 from pyem.errors import Unavailable
 from pyem.infer.em import fit_em
 from pyem.model.model import Model
-from pyem.numerics.rng import as_key
+from pyem.numerics.rng import as_key, generator
 from pyem.population.group import Group
 from pyem.results.fit import is_fit
 from pyem.simulation.play import simulate
@@ -151,7 +151,7 @@ class EffectRound:
     def __call__(self, k: int) -> dict[str, np.ndarray]:
         """Whether the effect is found in round `k`: its p, its estimate, the width of its interval, and whether this covers."""
         key, effect, plan = jax.random.fold_in(as_key(self.key), k), self.effect, self.experiment
-        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+        rng = generator(key)
         made = self._in_conditions if effect.kind == "conditions" else self._between_people
         size = {"blocks": plan.blocks, "trials": plan.trials, "task": plan.task, "missed": plan.missed, "key": key}
         row, counts = made(rng, size)

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from pyem.model.record import Record
+from pyem.task.around import Around
 
 
 @dataclasses.dataclass(frozen=True)
-class Rescaled:
+class Rescaled(Around):
     """A task that pays `low` where another pays 0, and `high` where that pays 1.
 
     Parameters
@@ -35,24 +36,7 @@ class Rescaled:
     low: float
     high: float
 
-    @property
-    def n_options(self) -> int | None:
-        """Number of options, where the task has them."""
-        return getattr(self.task, "n_options", None)
-
-    def init(self, key: Array) -> Any:
-        """The state of the other task."""
-        return self.task.init(key)
-
-    def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """What the other task shows."""
-        return self.task.present(state, key)
-
-    def between(self, state: Any, response: str, trial: Record, key: Array) -> dict[str, Any]:
-        """What the other task shows between responses, if it has any such thing."""
-        return self.task.between(state, response, trial, key) if hasattr(self.task, "between") else {}
-
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
         """What it pays, in these units."""
-        state, paid = self.task.respond(state, trial, key)
+        state, paid = super().respond(state, trial, key)
         return state, {name: self.low + (self.high - self.low) * jnp.asarray(value) for name, value in paid.items()}
