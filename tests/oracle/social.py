@@ -29,19 +29,26 @@ def inequity(p: Params, trials: list[Trial]) -> list[float]:
     return out
 
 
-def norms(p: Params, trials: list[Trial], kind: str, norm: float = 10.0, strength: float = 4.0) -> list[float]:
-    out, n = [], strength
+def norms(
+    p: Params,
+    trials: list[Trial],
+    kind: str,
+    norm: float | None = 10.0,
+    strength: float = 4.0,
+    updated_first: bool = True,
+) -> list[float]:
+    out, n, norm = [], strength, p["norm0"] if norm is None else norm
     for t in trials:
         if t["offer"] is None:
             out.append(0.0)
             continue
-        gap = t["offer"] - norm
+        before, n = norm, n + 1
+        norm += (t["offer"] - norm) * (1 / n if kind == "bayes" else p["epsilon"])
+        gap = t["offer"] - (norm if updated_first else before)
         utility = t["offer"] + p["alpha"] * min(gap, 0.0)
         if kind == "bayes":
             utility -= p["beta"] * max(gap, 0.0)
         out.append(0.0 if t["choice"] is None else logistic(p["tau"] * utility, t["choice"]))
-        n += 1
-        norm += gap / n if kind == "bayes" else p["epsilon"] * gap
     return out
 
 
@@ -169,7 +176,9 @@ def piles(rng: np.random.Generator, n: int, **_: float) -> dict[str, np.ndarray]
 CASES = {
     "ultimatum_fehr_schmidt": Case(inequity, divisions),
     "ultimatum_bayes": Case(functools.partial(norms, kind="bayes"), offers, ({}, {"norm": 5.0, "strength": 1.0})),
-    "ultimatum_delta": Case(functools.partial(norms, kind="delta"), offers),
+    "ultimatum_delta": Case(
+        functools.partial(norms, kind="delta"), offers, ({}, {"updated_first": False}, {"norm": None})
+    ),
     "peer_influence": Case(peers, gambles),
     "aversive": Case(shocks, threats),
     "happiness": Case(mood, flips),

@@ -14,7 +14,8 @@ from pyem.engine import evaluate as engine
 from pyem.engine.scale import scaled
 from pyem.errors import DataError
 from pyem.models.balloon import pump_by_pump
-from pyem.results.identity import follow
+from pyem.results.archive import Packer
+from pyem.results.identity import follow, identity, recover
 from tests.contract.people import draw_people, draw_x, to_dataset
 from tests.oracle.cases import CASES
 
@@ -225,6 +226,17 @@ def test_the_unit_of_the_outcomes_does_not_matter(name):
     )
     found = [pyem.log_lik(model, one, model.natural(x)) for one in (data, cents)]
     np.testing.assert_allclose(found[1], found[0], rtol=1e-9)
+
+
+# -- options that came later ------------------------------------------------------------------------------------------
+
+
+def test_files_from_before_an_option_hold_the_model_of_then():
+    packer = Packer(lambda *_: None)
+    for model in (models.get("ultimatum_delta"), models.get("ultimatum_delta", updated_first=False)):
+        assert recover(identity(model, packer), None, "fit.nc") == model
+    stored = identity(models.get("ultimatum_delta"), packer) | {"recipe": packer((("ultimatum_delta", ()),))}
+    assert recover(stored, None, "fit.nc") == models.get("ultimatum_delta", updated_first=False)
 
 
 # -- tables of balloons -------------------------------------------------------------------------------------------------

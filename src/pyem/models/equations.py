@@ -283,13 +283,13 @@ EQUATIONS: dict[str, tuple[str, ...]] = {
     "effort_power": _offers("U = amount - k effort^s, of the low (0) and the high offer (1)"),
     "ultimatum_fehr_schmidt": ("U = own - alpha max(other - own, 0) - beta max(own - other, 0)", _ULTIMATUM),
     "ultimatum_bayes": (
-        "U = offer - alpha max(norm - offer, 0) - beta max(offer - norm, 0)",
         "n <- n + 1, norm <- norm + (offer - norm) / n; norm = 10 and n = 4 at first",
+        "U = offer - alpha max(norm - offer, 0) - beta max(offer - norm, 0)",
         _ULTIMATUM,
     ),
     "ultimatum_delta": (
-        "U = offer - alpha max(norm - offer, 0)",
         "norm <- norm + epsilon (offer - norm); norm = 10 at first",
+        "U = offer - alpha max(norm - offer, 0)",
         _ULTIMATUM,
     ),
     "peer_influence": (

@@ -23,6 +23,7 @@ Norm = Literal["bayes", "delta"]
 ENVY = Parameter("alpha", Positive(), "envy: aversion to getting less than what is fair", mean=0.0, sd=0.7)
 GUILT = Parameter("beta", Interval(0, 1), "guilt: aversion to getting more than what is fair", mean=-1.0)
 EPSILON = Parameter("epsilon", Interval(0, 1), "learning rate of the norm", mean=-1.0)
+NORM = Parameter("norm0", Interval(0, 20), "norm at the beginning of a block, in the units of the offers")
 OCU = Parameter("ocu", Real(), "other-conferred utility: added to what peers chose", mean=0.3, sd=0.5)
 
 _FEHR = "https://doi.org/10.1162/003355399556151"
@@ -70,25 +71,33 @@ def fehr_schmidt() -> Model:
 
 @dataclasses.dataclass(frozen=True)
 class _FirstNorm:
-    norm: float
+    norm: float | None
     strength: float
 
     def __call__(self, p: Record) -> dict[str, Array]:
-        return {"norm": jnp.asarray(self.norm), "seen": jnp.asarray(self.strength)}
+        return {"norm": jnp.asarray(p.norm0 if self.norm is None else self.norm), "seen": jnp.asarray(self.strength)}
 
 
 @dataclasses.dataclass(frozen=True)
 class _ByNorm:
-    """Accept by the utility of the offer beside what was expected before it."""
+    """Accept by the utility of the offer beside the norm that it has moved, or beside the one from before it."""
 
     kind: Norm
+    updated_first: bool
 
-    def utility(self, p: Record, norm: Array, offer: Array) -> Array:
-        value = offer - p.alpha * jnp.maximum(norm - offer, 0.0)
-        return value - p.beta * jnp.maximum(offer - norm, 0.0) if self.kind == "bayes" else value
+    def moved(self, p: Record, state: dict[str, Array], trial: Record) -> dict[str, Array]:
+        seen = state["seen"] + 1
+        rate = p.epsilon if self.kind == "delta" else 1 / seen
+        return {"norm": state["norm"] + rate * (trial.offer - state["norm"]), "seen": seen}
+
+    def utility(self, p: Record, state: dict[str, Array], trial: Record) -> tuple[Array, Array]:
+        norm = (self.moved(p, state, trial) if self.updated_first else state)["norm"]
+        value = trial.offer - p.alpha * jnp.maximum(norm - trial.offer, 0.0)
+        guilt = p.beta * jnp.maximum(trial.offer - norm, 0.0) if self.kind == "bayes" else 0.0
+        return norm, value - guilt
 
     def __call__(self, p: Record, state: dict[str, Array], trial: Record) -> Categorical:
-        value = p.tau * self.utility(p, state["norm"], trial.offer)
+        value = p.tau * self.utility(p, state, trial)[1]
         return Categorical(jnp.stack([jnp.zeros_like(value), value]))
 
 
@@ -97,23 +106,23 @@ class _Expect:
     policy: _ByNorm
 
     def __call__(self, p: Record, state: dict[str, Array], trial: Record) -> tuple[dict[str, Array], dict[str, Array]]:
-        error = trial.offer - state["norm"]
-        seen = state["seen"] + 1
-        rate = p.epsilon if self.policy.kind == "delta" else 1 / seen
-        latents = {"norm": state["norm"], "prediction_error": error}
-        latents["utility"] = self.policy.utility(p, state["norm"], trial.offer)
-        return {"norm": state["norm"] + rate * error, "seen": seen}, latents
+        norm, utility = self.policy.utility(p, state, trial)
+        latents = {"norm": norm, "prediction_error": trial.offer - state["norm"], "utility": utility}
+        return self.policy.moved(p, state, trial), latents
 
 
 @functools.lru_cache
-def ultimatum(kind: Norm = "bayes", norm: float = 10.0, strength: float = 4.0) -> Model:
+def ultimatum(
+    kind: Norm = "bayes", norm: float | None = 10.0, strength: float = 4.0, updated_first: bool = True
+) -> Model:
     """Ultimatum game with a norm that is learned from the offers: accept (``choice`` 1) or reject (0) an ``offer``.
 
-    An offer below what is expected is envied, U = offer - alpha max(norm - offer, 0), and the Bayesian observer feels guilty of
-    one above it, - beta max(offer - norm, 0). Offers are learned from whatever one answers.
+    An offer below the norm is envied, U = offer - alpha max(norm - offer, 0), and the Bayesian observer feels guilty of one above
+    it, - beta max(offer - norm, 0). Offers are learned from whatever one answers.
 
-    From 60 offers ``beta`` is not recovered (r .1): hold it, ``fix(model, beta=0.25)``. The strength of the prior, and that the
-    delta rule has no guilt, are from a description of the models and not compared with the papers' own equations.
+    From 60 offers ``beta`` is not recovered (r .1): hold it, ``fix(model, beta=0.25)``. Norms and priors are those of the scripts
+    that were published with Gu et al., whose observers feel no guilt (``fix(model, beta=0)``) and whose ``alpha`` and ``tau`` lie
+    between 0 and 1. The equations of Xiang et al. could not be consulted.
 
     Parameters
     ----------
@@ -121,9 +130,13 @@ def ultimatum(kind: Norm = "bayes", norm: float = 10.0, strength: float = 4.0) -
         ``"bayes"``: an ideal observer, whose norm is the posterior mean of the offers after a prior of `strength` offers;
         ``"delta"``: the norm moves by ``epsilon`` of the prediction error.
     norm
-        What is expected at the beginning of a block, in the units of the offers: 10 of 20.
+        What is expected at the beginning of a block, in the units of the offers: 10 of 20. None: a parameter ``norm0`` of each
+        person, between 0 and 20 (another range: ``norm0=(0, 100)``).
     strength
         How many offers the prior of the ideal observer is worth.
+    updated_first
+        Whether an offer moves the norm before it is compared with it, as in the scripts of Gu et al.; False: it is compared with
+        the norm that was expected before it, and moves that afterwards.
 
     References
     ----------
@@ -138,15 +151,17 @@ def ultimatum(kind: Norm = "bayes", norm: float = 10.0, strength: float = 4.0) -
     --------
     >>> ultimatum().names, ultimatum("delta").names
     (('alpha', 'beta', 'tau'), ('alpha', 'epsilon', 'tau'))
+    >>> ultimatum("delta", norm=None).names
+    ('alpha', 'epsilon', 'norm0', 'tau')
     """
     if kind not in ("bayes", "delta") or strength < 0:
         raise ValueError(
             f"kind={kind!r}, strength={strength}; kind is 'bayes' or 'delta', and a strength is not below 0"
         )
-    policy = _ByNorm(kind)
+    policy = _ByNorm(kind, updated_first)
     return Model(
         f"ultimatum_{kind}",
-        (ENVY, GUILT if kind == "bayes" else EPSILON, TAU),
+        (ENVY, GUILT if kind == "bayes" else EPSILON, *((NORM,) if norm is None else ()), TAU),
         policy,
         init=_FirstNorm(norm, strength),
         update=_Expect(policy),

@@ -20,6 +20,12 @@ SCALE = {"reward_range", "longest_outlier", "autoscale", "standard"}
 """What a fit takes from its data is kept apart, too."""
 
 
+LATER: dict[str, dict[str, tuple[Any, Any]]] = dict.fromkeys(
+    ("ultimatum_bayes", "ultimatum_delta"), {"updated_first": (False, True)}
+)
+"""Options that registered models did not always have: what those of files from before did, and what is the default since."""
+
+
 def identity(model: Model, pack: Packer) -> dict[str, Any]:
     """What a file says of `model`: enough to tell another model from it and, if it has a recipe, to make it again."""
     compared = {
@@ -72,9 +78,16 @@ def _recipe(model: Model, pack: Packer) -> Any:
     """The recipe, packed, if following it gives this very model; else None."""
     recipe = model.recipe or ((model.name, ()),)
     try:
-        return pack(recipe) if on_scale(follow(recipe), scale_of(model)) == model else None
+        return pack(_with_later(recipe, 1)) if on_scale(follow(recipe), scale_of(model)) == model else None
     except ValueError:
         return None
+
+
+def _with_later(recipe: Recipe, since: int) -> Recipe:
+    """The recipe with those of its options that came later: as files from before mean it (0), or as it is now (1)."""
+    (name, options), *steps = recipe
+    later = {option: values[since] for option, values in LATER.get(name, {}).items()}
+    return ((name, tuple((later | dict(options)).items())), *steps)
 
 
 def follow(recipe: Recipe) -> Model:
@@ -124,7 +137,7 @@ def recover(stored: dict[str, Any], given: Model | None, path: str) -> Model:
             "pass the model that was fitted: load(path, model)"
         )
     try:
-        model = follow(unpack(stored["recipe"], {}, lambda _: None))
+        model = follow(_with_later(unpack(stored["recipe"], {}, lambda _: None), 0))
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"{path!r} holds a fit of {described}, which this version cannot make again: {error}; pass it: load(path, model)"
