@@ -70,6 +70,20 @@ def balloons(axes: Any) -> None:
     axes.set(title="bart", xlabel="pumps of a balloon", ylabel="share of balloons")
 
 
+def cambridge(axes: Any) -> None:
+    """How much is bet, by how sure it is, and by the order in which bets are offered."""
+    model = pyem.models.get("cambridge_gambling")
+    for k, beta in enumerate((0.02, 0.15, 0.4)):
+        shown = people(model, 3.0, 0.5, 1.0, beta, 12.0, blocks=8, trials=9).fields
+        boxes = np.where(shown["choice"] == 1, shown["red_boxes"], 10 - shown["red_boxes"])
+        share = np.array(pyem.task.cambridge.BETS)[shown["bet"]]
+        for rising, line in ((1, "o-"), (0, "o--")):
+            there = [share[(boxes == n) & (shown["ascending"] == rising)].mean() for n in range(5, 10)]
+            axes.plot(range(5, 10), there, line, color=f"C{k}", label=f"beta {beta:g}" if rising else None)
+    title = "cambridge_gambling; bets that rise, that fall (dashed)"
+    axes.set(title=title, xlabel="boxes of the chosen colour", ylabel="share of points", xticks=range(5, 10))
+
+
 def _runs(choices: np.ndarray) -> np.ndarray:
     ends = np.flatnonzero(choices == 0)
     return np.diff(np.concatenate([[-1], ends])) - 1
@@ -194,6 +208,7 @@ FIGURES: dict[str, Callable[[Any], None]] = {
     "rates": rates,
     "iowa": iowa,
     "balloons": balloons,
+    "cambridge": cambridge,
     "two-step": two_step,
     "go-nogo": go_nogo,
     "memory": memory,

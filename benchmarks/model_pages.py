@@ -31,6 +31,7 @@ PAGES: dict[str, str] = {
     "exploration": r"kalman.*|ucb|thompson|hybrid|volatile_.*",
     "iowa": r"pvl_.*|vpp|orl",
     "balloons": r"bart.*",
+    "cambridge": r"cambridge_.*",
     "two-step": r"two_step.*",
     "go-nogo": r"go_nogo_.*",
     "memory": r"rlwm",

@@ -56,6 +56,7 @@ DESIGNS: dict[str, tuple[int, int]] = {
     "orl": (1, 100),
     "bart": (1, 400),
     "bart_ewmv": (1, 400),
+    "cambridge_gambling": (8, 9),
     "two_step": (1, 201),
     "two_step_sarsa": (1, 201),
     "two_step_model_based": (1, 201),

@@ -116,11 +116,46 @@ def mean_variance(p: dict[str, float], here: int, earlier: int, survived: int, w
     return p["tau"] * (mean + p["rho"] * q * (1 - q) * (win + p["loss_aversion"] * here * win) ** 2)
 
 
+def boxes(rng: np.random.Generator, n: int, **_: float) -> dict[str, np.ndarray]:
+    return {
+        "red_boxes": rng.integers(1, 10, n),
+        "points": rng.integers(2, 400, n),
+        "ascending": rng.integers(2, size=n),
+        "choice": rng.integers(2, size=n),
+        "bet": rng.integers(5, size=n),
+    }
+
+
+def cambridge(p: dict[str, float], trials: list[Trial], unit: float = 100.0) -> list[float]:
+    out = []
+    for trial in trials:
+        red, points, rising, colour, bet = (
+            trial[name] for name in ("red_boxes", "points", "ascending", "choice", "bet")
+        )
+        total = 0.0
+        if None not in (red, points, rising, colour):
+            weights = [(1 - p["c"]) * (1 - red / 10) ** p["alpha"], p["c"] * (red / 10) ** p["alpha"]]
+            total = math.log(weights[colour] / sum(weights))
+            if bet is not None:
+                q = red / 10 if colour == 1 else 1 - red / 10
+                utility = []
+                for k, percent in enumerate((5, 25, 50, 75, 95)):
+                    staked = points * percent / 100
+                    value = q * math.log(1 + (points + staked) / unit)
+                    value += (1 - q) * math.log(1 + p["rho"] * (points - staked) / unit)
+                    value -= p["beta"] * (k if rising == 1 else 4 - k) / 4
+                    utility.append(p["gamma"] * value)
+                total += log_softmax(utility)[bet]
+        out.append(total)
+    return out
+
+
 CASES = {
     "pvl_delta": Case(pvl, cards, ({}, {"unit": 0.1})),
     "pvl_decay": Case(functools.partial(pvl, decay=True), cards),
     "vpp": Case(functools.partial(pvl, stays=True), cards),
     "orl": Case(orl, cards, ({}, {"unit": 0.1})),
     "bart": Case(functools.partial(balloons, chance=target), pumps),
+    "cambridge_gambling": Case(cambridge, boxes, ({}, {"unit": 50.0})),
     "bart_ewmv": Case(functools.partial(balloons, chance=mean_variance), pumps),
 }

@@ -175,6 +175,12 @@ EQUATIONS: dict[str, tuple[str, ...]] = {
         "U = (1 - b) - b lost + rho b (1 - b) (1 + lost)^2",
         "p(pump) = sigma(tau U)",
     ),
+    "cambridge_gambling": (
+        "p(red) = c r^alpha / (c r^alpha + (1 - c) (1 - r)^alpha), r the share of red boxes",
+        "q = r after red, else 1 - r; X = points (1 + share bet) / 100, Y = points (1 - share bet) / 100",
+        "U = q log(1 + X) + (1 - q) log(1 + rho Y) - beta w, w from 0 (first bet) to 1 (last bet offered)",
+        "p(bet) = softmax(gamma U)",
+    ),
     "two_step": (
         *_TWO_STAGES,
         _MB,

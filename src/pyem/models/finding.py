@@ -75,6 +75,12 @@ KINDS = (
         r"prospect.*|crra|mean_variance|ambiguity|peer_influence|happiness",
         "loss aversion lottery",
     ),
+    Kind(
+        "Cambridge gambling",
+        "guess the colour of a box, and bet points on it",
+        r"cambridge_gambling",
+        "CGT bet risk taking impulsivity delay aversion",
+    ),
     Kind("ambiguity", "gambles whose odds are hidden in part", r"ambiguity", "uncertainty"),
     Kind("effort", "more money for more work", r"effort_.*", "motivation apathy"),
     Kind("ultimatum game", "accept or reject a division of money", r"ultimatum_.*", "fairness norm inequity"),

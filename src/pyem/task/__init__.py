@@ -4,6 +4,7 @@ from pyem.model.cues import Cued
 from pyem.task.balloons import Balloons
 from pyem.task.bandits import Bandit, DriftingBandit, Reversal
 from pyem.task.beliefs import ChangePoints, Contingency
+from pyem.task.cambridge import CambridgeGambling
 from pyem.task.cards import CardSorting
 from pyem.task.decks import Iowa
 from pyem.task.designs import Design, Replay
@@ -27,6 +28,7 @@ from pyem.task.wins_losses import WinsAndLosses
 __all__ = [
     "Balloons",
     "Bandit",
+    "CambridgeGambling",
     "CardSorting",
     "ChangePoints",
     "CoinFlips",
