@@ -76,16 +76,17 @@ def _nothing(p: Record) -> tuple[()]:
 
 @functools.lru_cache
 def cambridge_gambling(unit: float = 100.0) -> Model:
-    """Cambridge gambling task, the cumulative model: a colour by its share of boxes, then a bet by the points that one would have.
+    """Cambridge gambling task, the cumulative model: a colour by its share of boxes, a bet by the points one would then have.
 
-    Of ten boxes ``red_boxes`` are red. ``choice`` is 1 for red and 0 for blue, by P(red) = c r^alpha / (c r^alpha + (1 - c) (1 -
-    r)^alpha), where r is the share of red boxes. ``bet`` is 0 for 5 % of the ``points`` that one has before the trial, and 1 to 4
-    for 25, 50, 75 and 95 %. With a chance q, the share of boxes of the chosen colour, one has X points after a win, else Y, in units
-    of 100: U = q log(1 + X) + (1 - q) log(1 + rho Y) - beta w, and P(bet) = softmax(gamma U). The wait w goes from 0 for the bet that
-    is offered first to 1 for the last; where ``ascending`` is 1 the smallest comes first, where it is 0 the largest.
+    Of ten boxes ``red_boxes`` are red. ``choice`` is 1 for red and 0 for blue, by P(red) = c r^alpha / (c r^alpha + (1 - c)
+    (1 - r)^alpha), where r is the share of red boxes. ``bet`` is 0 for 5 % of the ``points`` that one has before the trial,
+    and 1 to 4 for 25, 50, 75 and 95 %. With a chance q, the share of boxes of the chosen colour, one has X points after a
+    win, else Y, in units of 100: U = q log(1 + X) + (1 - q) log(1 + rho Y) - beta w, and P(bet) = softmax(gamma U). The wait
+    w goes from 0 for the bet that is offered first to 1 for the last; where ``ascending`` is 1 the smallest comes first,
+    where it is 0 the largest.
 
-    Without a colour the bet is left out of the likelihood. A table that has percentages of the bets is read with ``codes={"bet":
-    (5, 25, 50, 75, 95)}``.
+    Without a colour the bet is left out of the likelihood. A table that has percentages of the bets is read with
+    ``codes={"bet": (5, 25, 50, 75, 95)}``.
 
     Written from a published simulation that cites the equations of the paper's supplement one by one, as that of the supplement
     itself could not be consulted.
@@ -97,8 +98,8 @@ def cambridge_gambling(unit: float = 100.0) -> Model:
 
     References
     ----------
-    Romeu, R. J., Haines, N., Ahn, W.-Y., Busemeyer, J. R., & Vassileva, J. (2020). A computational model of the Cambridge gambling
-    task with applications to substance use disorders. Drug and Alcohol Dependence, 206, 107711.
+    Romeu, R. J., Haines, N., Ahn, W.-Y., Busemeyer, J. R., & Vassileva, J. (2020). A computational model of the Cambridge
+    gambling task with applications to substance use disorders. Drug and Alcohol Dependence, 206, 107711.
     https://doi.org/10.1016/j.drugalcdep.2019.107711
 
     Examples

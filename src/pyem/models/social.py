@@ -117,12 +117,12 @@ def ultimatum(
 ) -> Model:
     """Ultimatum game with a norm that is learned from the offers: accept (``choice`` 1) or reject (0) an ``offer``.
 
-    An offer below the norm is envied, U = offer - alpha max(norm - offer, 0), and the Bayesian observer feels guilty of one above
-    it, - beta max(offer - norm, 0). Offers are learned from whatever one answers.
+    An offer below the norm is envied, U = offer - alpha max(norm - offer, 0), and the Bayesian observer feels guilty of one
+    above it, - beta max(offer - norm, 0). Offers are learned from whatever one answers.
 
-    From 60 offers ``beta`` is not recovered (r .1): hold it, ``fix(model, beta=0.25)``. Norms and priors are those of the scripts
-    that were published with Gu et al., whose observers feel no guilt (``fix(model, beta=0)``) and whose ``alpha`` and ``tau`` lie
-    between 0 and 1. The equations of Xiang et al. could not be consulted.
+    From 60 offers ``beta`` is not recovered (r .1): hold it, ``fix(model, beta=0.25)``. Norms and priors are those of the
+    scripts that were published with Gu et al., whose observers feel no guilt (``fix(model, beta=0)``) and whose ``alpha`` and
+    ``tau`` lie between 0 and 1. The equations of Xiang et al. could not be consulted.
 
     Parameters
     ----------
@@ -135,8 +135,8 @@ def ultimatum(
     strength
         How many offers the prior of the ideal observer is worth.
     updated_first
-        Whether an offer moves the norm before it is compared with it, as in the scripts of Gu et al.; False: it is compared with
-        the norm that was expected before it, and moves that afterwards.
+        Whether an offer moves the norm before it is compared with it, as in the scripts of Gu et al.; False: it is compared
+        with the norm that was expected before it, and moves that afterwards.
 
     References
     ----------

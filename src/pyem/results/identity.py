@@ -20,9 +20,9 @@ SCALE = {"reward_range", "longest_outlier", "autoscale", "standard"}
 """What a fit takes from its data is kept apart, too."""
 
 
-LATER: dict[str, dict[str, tuple[Any, Any]]] = dict.fromkeys(
-    ("ultimatum_bayes", "ultimatum_delta"), {"updated_first": (False, True)}
-)
+LATER: dict[str, dict[str, tuple[Any, Any]]] = {
+    name: {"updated_first": (False, True)} for name in ("ultimatum_bayes", "ultimatum_delta")
+}
 """Options that registered models did not always have: what those of files from before did, and what is the default since."""
 
 

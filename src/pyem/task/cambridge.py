@@ -21,9 +21,9 @@ BETS = (0.05, 0.25, 0.5, 0.75, 0.95)
 class CambridgeGambling:
     """Ten boxes, one to nine of them red, one of which hides a token; one bets points on its colour, and wins or loses them.
 
-    All boxes are alike likely to hide it. In a block the bets are offered either from the smallest to the largest (``ascending`` is
-    1) or the other way around (0), which is drawn for each block. A block that would end, as there is no more than a point left,
-    begins anew.
+    All boxes are alike likely to hide it. In a block the bets are offered either from the smallest to the largest
+    (``ascending`` is 1) or the other way around (0), which is drawn for each block. A block that would end, as there is no
+    more than a point left, begins anew.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ class CambridgeGambling:
     References
     ----------
     Rogers, R. D., et al. (1999). Dissociable deficits in the decision-making cognition of chronic amphetamine abusers, opiate
-    abusers, patients with focal damage to prefrontal cortex, and tryptophan-depleted normal volunteers. Neuropsychopharmacology,
-    20(4), 322-339. https://doi.org/10.1016/S0893-133X(98)00091-8
+    abusers, patients with focal damage to prefrontal cortex, and tryptophan-depleted normal volunteers.
+    Neuropsychopharmacology, 20(4), 322-339. https://doi.org/10.1016/S0893-133X(98)00091-8
 
     Examples
     --------
