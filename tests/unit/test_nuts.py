@@ -1,6 +1,8 @@
 """NUTS against a fine grid, against closed forms, against EM, and its own calibration; the result it returns."""
 
 import contextlib
+import threading
+import time
 import warnings
 
 import jax
@@ -10,6 +12,7 @@ import pytest
 
 import pyem
 from pyem.infer import nuts, setup
+from pyem.infer.checkpoint import Kept
 from pyem.infer.good_coordinates import args_from_points
 from pyem.infer.progress import progress_bar
 from pyem.model.distribution import Normal
@@ -162,6 +165,26 @@ def test_draws_are_reproducible_and_progress_is_told_of_all_iterations(short, mo
     for name in ("coef", "sd"):
         np.testing.assert_array_equal(one.group[name], other.group[name])
     np.testing.assert_array_equal(one.x, other.x)
+
+
+def test_a_chain_that_fails_stops_the_others(short, model, data, tmp_path, monkeypatch):
+    """A full disk, or Ctrl-C: nobody waits for the other chains to come to their ends."""
+    failed, written = threading.Event(), []
+
+    def write(kept, known):
+        if kept.path.stem.endswith("1"):
+            failed.set()
+            raise OSError("no space left on device")
+        assert failed.wait(60)
+        time.sleep(0.2)
+        written.append(known["done"])
+
+    monkeypatch.setattr(Kept, "write", write)
+    options = {"draws": 500, "warmup": 30, "chains": 2, "key": 3, "checkpoint": tmp_path / "kept"}
+    with pytest.raises(OSError, match="no space left"):
+        pyem.fit_nuts(model, data, start=short, **options)
+    # Of the eleven stages of the other chain.
+    assert written == [1] or written == [1, 2]
 
 
 def test_another_data_set_of_the_same_shape_compiles_nothing(short, model):

@@ -6,7 +6,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -279,11 +279,15 @@ def sample(
     stop = threading.Event()
     run = partial(_run_group, spec, settings, args, draws, report, stop)
     files = [None if kept is None else kept.part(k) for k in range(len(groups))]
-    try:
-        with ThreadPoolExecutor(min(len(groups), n_cores()), thread_name_prefix="pyem-nuts") as pool:
-            parts = list(pool.map(run, files, [states for states, _ in groups]))
-    finally:
-        stop.set()
+    with ThreadPoolExecutor(min(len(groups), n_cores()), thread_name_prefix="pyem-nuts") as pool:
+        going = [pool.submit(run, file, states) for file, (states, _) in zip(files, groups, strict=True)]
+        try:
+            # The first chain that fails, or Ctrl-C, stops all: before the pool is left, which waits for them.
+            for ended in wait(going, return_when=FIRST_EXCEPTION).done:
+                ended.result()
+        finally:
+            stop.set()
+        parts = [ended.result() for ended in going]
     out = jax.tree.map(lambda *leaves: np.swapaxes(np.concatenate(leaves, axis=1), 0, 1), *parts)
     return out | {"compile_seconds": compiled - begun, "sample_seconds": time.perf_counter() - compiled}
 
