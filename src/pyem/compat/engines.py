@@ -14,7 +14,7 @@ from pyem.compat.likelihood import PyEMLikelihood, negative_log_liks
 from pyem.compat.parts import Part, PartsEStep, parts_glance, parts_log_lik
 from pyem.compat.traceable import TooLong, jitted, traced_parts
 from pyem.infer.differences import Search
-from pyem.infer.multimodal import Glance
+from pyem.infer.glances import Glance
 from pyem.infer.opaque import OpaqueEStep
 from pyem.population.posterior import EStep
 

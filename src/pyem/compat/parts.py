@@ -9,8 +9,8 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import log_lik_draws
+from pyem.infer.glances import JaxGlance
 from pyem.infer.laplace import JaxEStep
-from pyem.infer.multimodal import JaxGlance
 from pyem.model.model import Model
 from pyem.population.posterior import GaussianPrior, Laplace
 
@@ -54,7 +54,7 @@ def parts_log_lik(parts: Sequence[Part], x: np.ndarray) -> np.ndarray:
 
 
 def parts_glance(parts: Sequence[Part]) -> Callable[[np.ndarray], np.ndarray]:
-    """The log-likelihood of everybody at several places; see `pyem.infer.multimodal.JaxGlance`."""
+    """The log-likelihood of everybody at several places; see `pyem.infer.glances.JaxGlance`."""
     who, glances = [part.who for part in parts], [JaxGlance(part.model, part.data) for part in parts]
     return lambda x: _placed(who, [look(x[:, one]).T for one, look in zip(who, glances, strict=True)]).T
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pyem.infer.acceleration import Ascent
+from pyem.infer.glances import Seen
 from pyem.population.group import Group
 from pyem.population.mstep import evidence as total_evidence
 from pyem.population.mstep import sums
@@ -29,6 +30,8 @@ class EMRun:
     """``log_evidence``, ``change`` and ``vector`` of the group at every iteration."""
     estep: EStep
     """The E-step that ended it, where it stands."""
+    seen: Seen | None = None
+    """What the last look for better modes saw of people's likelihood; None without one."""
 
 
 Report = Callable[[int, float, float], None]

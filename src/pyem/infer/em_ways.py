@@ -21,8 +21,9 @@ from pyem.infer.em_loop import EMRun, Keeper, Report
 from pyem.infer.esteps import at_once, estep_maker, glance_of
 from pyem.infer.exact import Exact
 from pyem.infer.exact_em import estimates, exact_em, information_and_spread
+from pyem.infer.glances import Glance, Looking
 from pyem.infer.group_prior import group_prior
-from pyem.infer.multimodal import run_em_global
+from pyem.infer.multimodal import is_near, run_em_global
 from pyem.infer.natural_prior import PersonPrior
 from pyem.infer.other_modes import Surroundings, other_modes
 from pyem.infer.placing import Places, places
@@ -77,14 +78,24 @@ class Search:
                 return run_em_on(self.cluster, start, population, **options)
             make = estep_maker(self.model, self.data, seed=self.seed, warm=True)
             glance = glance_of(self.model, self.data)
+            # Of data in partitions, what is remembered of everybody would take more memory than they do.
+            options["remember"] = isinstance(self.data, Dataset)
             return run_em_global(make, start, population, glance=glance, at_once=at_once(self.model), **options)
 
     def other_mode(self, run: EMRun) -> np.ndarray:
         """Share (S,) of the evidence of another mode of each person; 0 where there is none, or none is looked for."""
         looked = self.cluster is None and isinstance(self.data, Dataset)
-        glance, prior = glance_of(self.model, self.data) if looked else None, PersonPrior(run.population, None)
-        seen = None if glance is None else Surroundings.seen(self.model, self.data, glance, prior)
-        return other_modes(self.model, self.data, seen, run.laplace, 100, self.seed)[1]
+        glance = glance_of(self.model, self.data) if looked else None
+        return other_modes(self.model, self.data, self._surroundings(run, glance), run.laplace, 100, self.seed)[1]
+
+    def _surroundings(self, run: EMRun, glance: Glance | None) -> Surroundings | None:
+        """What is known of everybody's likelihood around the group: what the last look saw, if that was near enough."""
+        if glance is None:
+            return None
+        prior = PersonPrior(run.population, None)
+        if run.seen is None or not is_near(run.seen, run.population):
+            return Surroundings.seen(self.model, self.data, glance, prior)
+        return Surroundings.known(Looking(glance, run.seen), prior, run.population.mean)
 
     def population(self, start: np.ndarray, moved: bool) -> Population:
         """Where the group starts."""

@@ -13,7 +13,8 @@ from pyem.data.partitioned import PartitionedDataset
 from pyem.engine.evaluate import log_lik_draws
 from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
 from pyem.infer.differences import Search
-from pyem.infer.multimodal import Glance, JaxESteps, JaxGlance, Make
+from pyem.infer.glances import Glance, JaxGlance
+from pyem.infer.multimodal import JaxESteps, Make
 from pyem.infer.opaque import OpaqueEStep
 from pyem.infer.partitions import partitioned_esteps
 from pyem.model.model import Model

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
 
-from pyem.data.dataset import Dataset
-from pyem.engine.evaluate import log_lik_draws
 from pyem.infer.em_loop import EMRun, run_em
+from pyem.infer.glances import Glance, Looking, Seen
 from pyem.infer.laplace import DEFAULT, JaxEStep
 from pyem.infer.solver import Solver
 from pyem.model.model import Model
@@ -38,9 +37,6 @@ MANY, SCOUTS = 4, 8
 
 LOOKS = 5
 """Times that better modes are looked for, at most."""
-
-Glance = Callable[[np.ndarray], np.ndarray]
-"""The log-likelihood of everybody at several places, (K, S), at parameters (K, S, P)."""
 
 
 class Make(Protocol):
@@ -83,40 +79,6 @@ class JaxESteps:
         return self.kind(self.model, self.data, start, max_steps=max_steps, solver=self.solver)
 
 
-class JaxGlance:
-    """The log-likelihood of everybody at several places (K, S, P), two for each parameter: values alone.
-
-    They are compiled in the background when this is made, while the E-step is, which takes several times as long.
-    """
-
-    def __init__(self, model: Model, data: Dataset) -> None:
-        self._values = functools.partial(log_lik_draws, model, data)
-        self._ready = _compiling(model, data.n_subjects, data.valid.shape, self._values)
-
-    @property
-    def pending(self) -> bool:
-        """Whether they are still being compiled."""
-        return not self._ready.done()
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Log-likelihood (K, S) at `x` (K, S, P)."""
-        if self.pending:
-            wait([self._ready])
-        return self._values(x)
-
-
-_compiled: dict[Any, Future[Any]] = {}
-_background = ThreadPoolExecutor(1, thread_name_prefix="pyem-compiles")
-
-
-def _compiling(model: Model, n_subjects: int, shape: tuple[int, ...], values: Glance) -> Future[Any]:
-    """The first evaluation of a model on data of a shape, which compiles it; what goes wrong there will do so again."""
-    if (model, shape) not in _compiled:
-        places = np.zeros((2 * model.n_params, n_subjects, model.n_params))
-        _compiled[model, shape] = _background.submit(values, places)
-    return _compiled[model, shape]
-
-
 def run_em_global(
     make: Make,
     start: np.ndarray,
@@ -125,6 +87,7 @@ def run_em_global(
     glance: Glance | None = None,
     looks: int = LOOKS,
     at_once: int = 1,
+    remember: bool = True,
     **options: Any,
 ) -> EMRun:
     """A run of EM that looks again, from other places, for better modes of people whose likelihood has several.
@@ -149,11 +112,15 @@ def run_em_global(
         At most so many times.
     at_once
         Threads that look; E-steps of compiled code run side by side.
+    remember
+        Keep what the last look saw, which is then in ``seen`` of what is returned.
     **options
         Those of `pyem.infer.em_loop.run_em`.
     """
-    look = functools.partial(_looked, make, glance, at_once)
-    return run_em(make(start), population, elsewhere=Looks(look, looks), **options)
+    looking = None if glance is None else Looking(glance, remember=remember)
+    look = functools.partial(_looked, make, looking, at_once)
+    run = run_em(make(start), population, elsewhere=Looks(look, looks, looking), **options)
+    return run if looking is None else dataclasses.replace(run, seen=looking.seen)
 
 
 Look = Callable[[Population, Any, bool], EStep | None]
@@ -161,27 +128,29 @@ Look = Callable[[Population, Any, bool], EStep | None]
 
 
 def _looked(
-    make: Make, glance: Glance | None, at_once: int, population: Population, laplace: Laplace, first: bool
+    make: Make, looking: Looking | None, at_once: int, population: Population, laplace: Laplace, first: bool
 ) -> EStep | None:
-    better = better_modes(make, glance, population, laplace, at_once, first)
+    better = better_modes(make, looking, population, laplace, at_once, first)
     return None if better is None else make(better)
 
 
 class Looks:
     """When to look, so many times at most. See `pyem.infer.em_loop.Elsewhere`."""
 
-    def __init__(self, look: Look, looks: int = LOOKS) -> None:
-        self._look, self._left = look, looks
+    def __init__(self, look: Look, looks: int = LOOKS, looking: Looking | None = None) -> None:
+        self._look, self._left, self._looking = look, looks, looking
         self._looked: Population | None = None
 
     @property
-    def memory(self) -> tuple[int, Population | None]:
-        """How many looks are left, and at what group the last one was."""
-        return self._left, self._looked
+    def memory(self) -> tuple[int, Population | None, Seen | None]:
+        """How many looks are left, at what group the last one was, and what it saw."""
+        return self._left, self._looked, None if self._looking is None else self._looking.seen
 
     @memory.setter
-    def memory(self, memory: tuple[int, Population | None]) -> None:
-        self._left, self._looked = memory
+    def memory(self, memory: tuple[int, Population | None, Seen | None]) -> None:
+        self._left, self._looked, seen = memory
+        if self._looking is not None:
+            self._looking.seen = seen
 
     def __call__(self, population: Population, found: Any, change: float, *, ended: bool) -> EStep | None:
         """An E-step that starts from better modes, or None."""
@@ -200,18 +169,18 @@ class Looks:
 
 
 def better_modes(
-    make: Make, glance: Glance | None, population: Population, laplace: Laplace, at_once: int, first_look: bool
+    make: Make, looking: Looking | None, population: Population, laplace: Laplace, at_once: int, first_look: bool
 ) -> np.ndarray | None:
     """Everybody's modes (S, P), of those who have a better one that; None if nobody has. See `run_em_global`."""
     prior, best = population.prior, laplace.mode
     first = value = log_joint(laplace.log_lik, best, prior)
     places = places_around(population)
-    if glance is not None:
+    if looking is not None:
         joint = lambda log_lik, x: log_joint(log_lik, x, prior)  # noqa: E731
         x = np.stack(places)
-        places = [promising(glance, joint, laplace, value, x, joint(glance(x), x))]
+        places = [promising(looking, joint, laplace, value, x, joint(looking.around(x), x))]
         if first_look and best.shape[1] >= MANY:
-            places.append(densest(glance, joint, scattered(population)))
+            places.append(densest(looking.glance, joint, scattered(population)))
         places = [start for start in places if (start != best).any()]
         if not places:
             return None
@@ -235,6 +204,12 @@ def places_around(population: Population) -> list[np.ndarray]:
     return [population.mean + REACH * way * sd for way in ways]
 
 
+def is_near(seen: Seen, population: Population) -> bool:
+    """Whether what was seen is around this group: no farther from it than where no other look is due."""
+    sd = np.sqrt(np.diag(population.cov))
+    return bool((np.abs(seen.x - np.stack(places_around(population))) <= (1 + REACH) * NEAR * sd).all())
+
+
 def scattered(population: Population) -> np.ndarray:
     """Places (K, S, P) from the group, as wide as others are looked at."""
     p = len(population.cov)
@@ -252,7 +227,7 @@ def densest(glance: Glance, joint: Callable[[np.ndarray, np.ndarray], np.ndarray
 
 
 def promising(
-    glance: Glance,
+    looking: Looking,
     joint: Callable[[np.ndarray, np.ndarray], np.ndarray],
     laplace: Laplace,
     value: np.ndarray,
@@ -281,7 +256,7 @@ def promising(
         return mode
     start = np.where(taken[:, None], x[most, everybody], mode)
     there = np.where(taken, there[most, everybody], value)
-    return np.where(_valley(glance, joint, start, there, mode, value)[:, None], start, mode)
+    return np.where(_valley(looking, joint, start, there, mode, value)[:, None], start, mode)
 
 
 def _inverse(cov: np.ndarray) -> np.ndarray:
@@ -293,7 +268,7 @@ def _inverse(cov: np.ndarray) -> np.ndarray:
 
 
 def _valley(
-    glance: Glance,
+    looking: Looking,
     joint: Callable[[np.ndarray, np.ndarray], np.ndarray],
     start: np.ndarray,
     there: np.ndarray,
@@ -301,12 +276,8 @@ def _valley(
     value: np.ndarray,
 ) -> np.ndarray:
     """Whose (S,) posterior falls somewhere on the straight way from `start`, where it is `there`, to the mode that is known."""
-    # As many at a time as there are places, so that nothing is compiled for other numbers.
-    at_once = 2 * mode.shape[1]
-    n = at_once * -(-STOPS // at_once)
-    way = np.stack([start + k / (n + 1) * (mode - start) for k in range(1, n + 1)])
-    seen = np.concatenate([glance(way[k : k + at_once]) for k in range(0, n, at_once)])
-    path = np.array([there, *joint(seen, way), value])
+    way = looking.between(start, mode, STOPS)
+    path = np.array([there, *joint(way.log_lik, way.x), value])
     # What is not finite tells nothing, and the search has to.
     with np.errstate(invalid="ignore"):
         falls: Any = ~(np.diff(path, axis=0) >= -1e-9 * np.abs(value))

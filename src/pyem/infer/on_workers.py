@@ -19,6 +19,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.data.partitioned import PartitionedDataset
 from pyem.engine.evaluate import log_lik_draws
+from pyem.infer.glances import Looking
 from pyem.infer.laplace import JaxEStep
 from pyem.infer.multimodal import JaxESteps, better_modes
 from pyem.model.model import Model
@@ -104,7 +105,7 @@ class Standing:
     def _look(self, at: At, first: bool) -> np.ndarray | None:
         make = JaxESteps(self.model, self.data, self.estep.max_steps)
         glance = functools.partial(log_lik_draws, self.model, self.data)
-        return better_modes(make, glance, self.population(at), self.found, n_cores(), first)
+        return better_modes(make, Looking(glance), self.population(at), self.found, n_cores(), first)
 
     @property
     def found(self) -> Laplace:

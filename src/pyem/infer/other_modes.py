@@ -11,7 +11,8 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.errors import list_of
 from pyem.infer.esteps import estep_maker
-from pyem.infer.multimodal import Glance, log_joint, places_around, promising
+from pyem.infer.glances import Glance, Looking
+from pyem.infer.multimodal import log_joint, places_around, promising
 from pyem.infer.natural_prior import PersonPrior
 from pyem.infer.starts import better
 from pyem.model.model import Model
@@ -31,7 +32,7 @@ taken to be. With these, searches of 15 groups (learning and discounting) took .
 class Surroundings(NamedTuple):
     """What is known of everybody's posterior before it is searched: its density at a few places around the prior's middle."""
 
-    glance: Glance
+    looking: Looking
     prior: PersonPrior
     middle: np.ndarray
     """(S, P)."""
@@ -43,10 +44,16 @@ class Surroundings(NamedTuple):
     @classmethod
     def seen(cls, model: Model, data: Dataset, glance: Glance, prior: PersonPrior) -> Surroundings:
         """Look at the likelihood of everybody at all places at once."""
-        around = _around(model, prior, data.n_subjects)
-        x = np.stack(places_around(around))
-        there = _joint(prior, glance(x), x)
-        return cls(glance, prior, around.mean, x, np.where(np.isnan(there), -np.inf, there))
+        around, looking = _around(model, prior, data.n_subjects), Looking(glance)
+        looking.around(np.stack(places_around(around)))
+        return cls.known(looking, prior, around.mean)
+
+    @classmethod
+    def known(cls, looking: Looking, prior: PersonPrior, middle: np.ndarray) -> Surroundings:
+        """The same from what was seen last, which may have been around another prior: the likelihood is the same."""
+        assert looking.seen is not None
+        there = _joint(prior, looking.seen.log_lik, looking.seen.x)
+        return cls(looking, prior, middle, looking.seen.x, np.where(np.isnan(there), -np.inf, there))
 
     def centre(self) -> np.ndarray:
         """Roughly the mean of everybody's posterior, (S, P): from there a search is shorter than from the prior's middle.
@@ -83,7 +90,7 @@ def other_modes(
         return found, none
     joint = functools.partial(_joint, seen.prior)
     value = joint(found.log_lik, found.mode)
-    start = promising(seen.glance, joint, found, value, seen.x, seen.there)
+    start = promising(seen.looking, joint, found, value, seen.x, seen.there)
     moved = (start != found.mode).any(1) & np.isfinite(start).all(1)
     if not moved.any():
         return found, none

@@ -15,7 +15,7 @@ from pyem.engine.scale import ready_to_fit
 from pyem.errors import renamed, require_whole, warn
 from pyem.infer.discrete import fit_each
 from pyem.infer.esteps import estep_maker, glance_of
-from pyem.infer.multimodal import Glance, JaxGlance
+from pyem.infer.glances import Glance, JaxGlance
 from pyem.infer.natural_prior import PersonPrior, given_prior
 from pyem.infer.other_modes import Surroundings, other_modes, several_modes
 from pyem.infer.outcome import as_point_fit, ended

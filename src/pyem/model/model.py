@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from pyem.model.design import BlockDesign, Slope
-from pyem.model.parameter import Parameter, placed
+from pyem.model.parameter import Parameter, along, placed
 from pyem.model.record import Record
 from pyem.model.times.outliers import LONGEST
 from pyem.model.transform import Transform
@@ -321,6 +322,11 @@ class Model:
         >>> one == other, one.split_values()[0] == other.split_values()[0], one.split_values()[1]
         (False, True, (0.1, 0.0, 1.0))
         """
+        return self._split
+
+    @functools.cached_property
+    def _split(self) -> tuple[Model, tuple[Any, ...]]:
+        # Kept: making and comparing a model takes longer than most of what else a call of compiled code needs.
         typical = (*self._each("mean"), *self._each("sd")) if self.standard else ()
         values = (*(value for _, value in self.told), *typical)
         name = self.name
@@ -391,10 +397,4 @@ class Model:
         x = np.moveaxis(np.asarray(x, float), -1, 0)
         if len(x) != self.n_params:
             raise ValueError(f"model {self.name!r} has {self.n_params} parameters, but was given {len(x)} values")
-        out, start = np.empty_like(x), 0
-        with jax.enable_x64(True), np.errstate(all="ignore"):
-            for parameter in self.parameters:
-                block = slice(start, start + len(parameter.names))
-                out[block] = np.asarray(apply(parameter.transform, x[block]))
-                start = block.stop
-        return np.moveaxis(out, 0, -1)
+        return along(self.parameters, x, apply)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import jax
+import numpy as np
 
 from pyem.model.transform import OneOf, Real, Transform
 
@@ -89,3 +92,16 @@ def placed(parameters: Sequence[Parameter], values: Sequence[Any]) -> tuple[Para
         dataclasses.replace(one, mean=tuple(means[start : start + n]), sd=tuple(sds[start : start + n]))
         for one, start, n in zip(parameters, starts, sizes, strict=True)
     )
+
+
+def along(
+    parameters: tuple[Parameter, ...], x: np.ndarray, apply: Callable[[Transform, np.ndarray], Any]
+) -> np.ndarray:
+    """What `apply` makes of the values of each parameter, which are along the first axis of `x`; they end up along the last."""
+    out, start = np.empty_like(x), 0
+    with jax.enable_x64(True), np.errstate(all="ignore"):
+        for parameter in parameters:
+            block = slice(start, start + len(parameter.names))
+            out[block] = np.asarray(apply(parameter.transform, x[block]))
+            start = block.stop
+    return np.moveaxis(out, 0, -1)

@@ -1,0 +1,116 @@
+"""The log-likelihood of everybody at several places, and what was seen there last."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pyem.data.dataset import Dataset
+from pyem.engine.evaluate import log_lik_draws
+from pyem.model.model import Model
+
+STILL = 0.05
+"""A straight way is the same if its ends moved by no more than this share of its length."""
+
+Glance = Callable[[np.ndarray], np.ndarray]
+"""The log-likelihood of everybody at several places, (K, S), at parameters (K, S, P)."""
+
+
+class JaxGlance:
+    """The log-likelihood of everybody at several places (K, S, P), two for each parameter: values alone.
+
+    They are compiled in the background when this is made, while the E-step is, which takes several times as long.
+    """
+
+    def __init__(self, model: Model, data: Dataset) -> None:
+        self._values = functools.partial(log_lik_draws, model, data)
+        self._ready = _compiling(model, data.n_subjects, data.valid.shape, self._values)
+
+    @property
+    def pending(self) -> bool:
+        """Whether they are still being compiled."""
+        return not self._ready.done()
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Log-likelihood (K, S) at `x` (K, S, P)."""
+        if self.pending:
+            wait([self._ready])
+        return self._values(x)
+
+
+_compiled: dict[Any, Future[Any]] = {}
+_background = ThreadPoolExecutor(1, thread_name_prefix="pyem-compiles")
+
+
+def _compiling(model: Model, n_subjects: int, shape: tuple[int, ...], values: Glance) -> Future[Any]:
+    """The first evaluation of a model on data of a shape, which compiles it; what goes wrong there will do so again."""
+    if (model, shape) not in _compiled:
+        places = np.zeros((2 * model.n_params, n_subjects, model.n_params))
+        _compiled[model, shape] = _background.submit(values, places)
+    return _compiled[model, shape]
+
+
+class StraightWay(NamedTuple):
+    """What was seen of everybody's likelihood between a place and a mode."""
+
+    start: np.ndarray
+    """(S, P)."""
+    mode: np.ndarray
+    """(S, P)."""
+    x: np.ndarray
+    """Points between them, (n, S, P)."""
+    log_lik: np.ndarray
+    """The log-likelihood there, (n, S), in nats."""
+
+    def leads(self, start: np.ndarray, mode: np.ndarray) -> bool:
+        """Whether this is the way from `start` to `mode` (S, P), of those for whom the two are apart."""
+        apart = (start != mode).any(1)
+        moved = np.abs(mode - self.mode).max(1) <= STILL * np.abs(start - mode).max(1)
+        return bool(((start == self.start).all(1) & moved)[apart].all())
+
+
+class Seen(NamedTuple):
+    """What a look saw of everybody's likelihood around a group."""
+
+    x: np.ndarray
+    """The places, (K, S, P)."""
+    log_lik: np.ndarray
+    """The log-likelihood there, (K, S), in nats."""
+    way: StraightWay | None = None
+    """Between some of them and the modes that were known."""
+
+
+class Looking:
+    """Looks at everybody's likelihood by a `glance`, and remembers what it saw last."""
+
+    def __init__(self, glance: Glance, seen: Seen | None = None, *, remember: bool = True) -> None:
+        self.glance, self.seen = glance, seen
+        self._remember = remember
+
+    def around(self, x: np.ndarray) -> np.ndarray:
+        """Log-likelihood (K, S) at places `x` (K, S, P)."""
+        log_lik = self.glance(x)
+        self.seen = Seen(x, log_lik) if self._remember else None
+        return log_lik
+
+    def between(self, start: np.ndarray, mode: np.ndarray, stops: int) -> StraightWay:
+        """What there is on the straight way from `start` to `mode` (S, P), at `stops` points of it at least."""
+        known = None if self.seen is None else self.seen.way
+        if known is not None and known.leads(start, mode):
+            return known
+        way = self._along(start, mode, stops)
+        if self.seen is not None:
+            self.seen = self.seen._replace(way=way)
+        return way
+
+    def _along(self, start: np.ndarray, mode: np.ndarray, stops: int) -> StraightWay:
+        # As many at a time as there are places, so that nothing is compiled for other numbers.
+        at_once = 2 * mode.shape[1]
+        n = at_once * -(-stops // at_once)
+        x = np.stack([start + k / (n + 1) * (mode - start) for k in range(1, n + 1)])
+        log_lik = np.concatenate([self.glance(x[k : k + at_once]) for k in range(0, n, at_once)])
+        return StraightWay(start, mode, x, log_lik)
