@@ -132,6 +132,36 @@ def renamed(**names: str) -> Callable[[Function], Function]:
     return decorate
 
 
+def without(**texts: str) -> Callable[[Function], Function]:
+    """A decorator for a function that has no argument of names which others of its kind have: says what there is instead.
+
+    None is taken: elsewhere it means the same as leaving the argument out.
+
+    Examples
+    --------
+    >>> @without(priors="there is no prior; fit_map has one")
+    ... def fit_mle():
+    ...     return "fitted"
+    >>> fit_mle(priors=None)
+    'fitted'
+    >>> fit_mle(priors={})
+    Traceback (most recent call last):
+    TypeError: fit_mle takes no priors=: there is no prior; fit_map has one
+    """
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for name in [name for name in kwargs if name in texts]:
+                if kwargs.pop(name) is not None:
+                    raise TypeError(f"{function.__name__} takes no {name}=: {texts[name]}")
+            return function(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
 def _take_over(function: str, old: str, new: str, arguments: dict[str, Any]) -> None:
     if new in arguments:
         raise TypeError(f"{function} was given {old}= and {new}=, which are the same; leave {old} out")

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 import pyem
+from pyem.infer.checkpoint import Kept
 from pyem.infer.em_ways import Search
 from pyem.infer.group_posterior import group_posterior, mode_of
 from pyem.infer.group_start import located
@@ -175,3 +176,27 @@ def test_common_parameters_have_priors_too(how):
     moves = 0.01 * np.diag(se)
     slope = np.array([at(found + one) - at(found - one) for one in moves]) / 0.02
     assert np.abs(slope).max() < (1e-4 if how == "laplace" else 2e-2)
+
+
+def test_a_fit_that_is_kept_goes_on_under_its_own_priors_only(tmp_path, monkeypatch):
+    fit = functools.partial(pyem.fit_em, LINE, people()[0], group=GROUP, priors=PRIORS, checkpoint=tmp_path / "fit")
+    write = Kept.write
+
+    def stopped(kept, known):
+        write(kept, known)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Kept, "write", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            fit()
+    again, straight = fit(), fitted("laplace")
+    np.testing.assert_array_equal(again.population.vector, straight.population.vector)
+    np.testing.assert_array_equal(again.trace["other_mode"], straight.trace["other_mode"])
+    # The same name and shape, with another number in it: one that shows, or one of a part.
+    for sd in (dist.HalfNormal(0.6), dist.TruncatedNormal(0.0, 0.5, low=0.0)):
+        with pytest.raises(ValueError, match="of another fit"):
+            fit(priors={**PRIORS, "sd": {**PRIORS["sd"], "b1": sd}})
+    with pytest.raises(ValueError, match="of another fit"):
+        fit(priors={**PRIORS, "correlation": 3.5})
+    fit(priors={**PRIORS, "effect": dist.StudentT(4.0, 0.1, 0.02)})

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 
 import pyem
@@ -121,6 +122,21 @@ def test_what_a_study_depends_on_is_said_in_words():
     for other in (pyem.fix(one, alpha=0.1), pyem.fix(one, alpha=0.2), dataclasses.replace(one, name="other")):
         assert in_words(other) != in_words(one)
     assert in_words(pyem.fix(one, alpha=0.1)) != in_words(pyem.fix(one, alpha=0.2))
+
+
+def test_distributions_differ_by_their_numbers_and_by_those_of_their_parts():
+    priors = [
+        lambda: dist.HalfNormal(0.5),
+        lambda: dist.HalfNormal(0.6),
+        lambda: dist.Gamma(2.0, 1.0),
+        lambda: dist.TruncatedNormal(0.0, 1.0, low=0.0),
+        lambda: dist.TruncatedNormal(0.0, 2.0, low=0.0),
+        lambda: dist.TransformedDistribution(dist.Normal(0.0, 1.0), dist.transforms.AffineTransform(0.0, 2.0)),
+        lambda: dist.TransformedDistribution(dist.Normal(0.0, 1.0), dist.transforms.AffineTransform(0.0, 3.0)),
+    ]
+    said = [json.dumps(in_words({"sd": prior()})) for prior in priors]
+    assert len(set(said)) == len(said)
+    assert said == [json.dumps(in_words({"sd": prior()})) for prior in priors]
 
 
 @pytest.mark.slow

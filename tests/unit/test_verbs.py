@@ -97,6 +97,23 @@ def test_point_fits_take_starts(name):
     assert arguments(name)["starts"].default == (5 if name == "mle" else 1)
 
 
+@pytest.mark.parametrize("name", [*VERBS, "hbi"])
+def test_words_of_other_verbs_are_taken_or_answered_with_what_there_is_instead(name, model, data):
+    verb = VERBS[name][0] if name in VERBS else pyem.fit_hbi
+    lacking = {"group", "priors", "mean", "sd", "log_prior", "common"} - set(inspect.signature(verb).parameters)
+    remedies = {"mle": "fit_map|fit_em", "map": "fit_em", "hbi": "concentration=|fit_em"}
+    for word in lacking:
+        words = remedies.get(name, r"group=pyem.Group\(common|priors=")
+        with pytest.raises(TypeError, match=f"fit_{name} takes no {word}=: .*({words})"):
+            verb(model, data, **{word: [1.0]})
+
+
+def test_people_on_their_own_are_no_group_in_every_verb(model, data):
+    for verb in (pyem.fit_mle, pyem.fit_map):
+        fit = quietly(verb, model, data, group=None)
+        assert (fit.population, "group" in fit.settings) == (None, False)
+
+
 # -- what cannot be meant -------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
-from pyem.errors import list_of, require_whole, warn
+from pyem.errors import list_of, require_whole, warn, without
 from pyem.infer.adaptive import Weighted, adaptive_importance
 from pyem.infer.bayes_alone import fit_alone, require_known
 from pyem.infer.correction import systematic
@@ -25,6 +25,7 @@ from pyem.infer.people_draws import with_moments
 from pyem.infer.placing import places
 from pyem.infer.setup import Clock, as_result, ready_with_priors
 from pyem.infer.units import Units
+from pyem.infer.words import SAMPLED
 from pyem.model.model import Model
 from pyem.numerics.diagnostics import ess, rhat
 from pyem.numerics.pareto import GOOD
@@ -48,6 +49,7 @@ FOREIGN = 0.01
 """Share of the group's draws that may be evaluated on points made for others."""
 
 
+@without(**SAMPLED)
 @takes_designs
 def fit_bayes(
     model: Model,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import pickle
 import re
@@ -18,6 +19,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.data.leftovers import file_at_once
 from pyem.data.partitioned import PartitionedDataset
+from pyem.infer.rounds import in_words
 from pyem.model.model import Model
 
 VERSION = 1
@@ -35,7 +37,8 @@ class Kept:
         """What was kept last; None at the beginning."""
         if not self.path.exists():
             return None
-        with open(self.path, "rb") as file:
+        # Arrays of JAX, such as the numbers of priors, come back with half of their digits otherwise.
+        with jax.enable_x64(True), open(self.path, "rb") as file:
             return pickle.load(file)
 
     def write(self, known: Mapping[str, Any]) -> None:
@@ -145,6 +148,15 @@ class Checkpoint:
         return Kept(self.folder / f"part-{k}.pickle")
 
 
+def _told(value: Any) -> bytes:
+    """What a setting is, the same in every process."""
+    if isinstance(value, np.ndarray):
+        return value.tobytes()
+    text = repr(value)
+    # Whatever shows where in the memory it is, such as a distribution, does not show its numbers.
+    return (_ADDRESS.sub("", text) + json.dumps(in_words(value)) if _ADDRESS.search(text) else text).encode()
+
+
 def _digest(model: Model, data: Dataset | PartitionedDataset, settings: Mapping[str, Any]) -> str:
     """A text that is the same only for the same model, as far as can be told, data and settings."""
     fitted = (
@@ -160,6 +172,5 @@ def _digest(model: Model, data: Dataset | PartitionedDataset, settings: Mapping[
     for name, values in data.covariates.items():
         digest.update(name.encode() + np.ascontiguousarray(values, float).tobytes())
     for name, value in sorted(settings.items()):
-        told = value.tobytes() if isinstance(value, np.ndarray) else _ADDRESS.sub("", repr(value)).encode()
-        digest.update(name.encode() + told)
+        digest.update(name.encode() + _told(value))
     return digest.hexdigest()

@@ -13,7 +13,7 @@ from pyem.data.dataset import Dataset
 from pyem.engine.opaque import is_opaque
 from pyem.engine.regress import takes_designs
 from pyem.engine.scale import ready_to_fit
-from pyem.errors import ModelError, list_of, require_number, require_whole, warn
+from pyem.errors import ModelError, list_of, require_number, require_whole, warn, without
 from pyem.infer.checkpoint import Checkpoint, KeptEM
 from pyem.infer.cluster import Cluster
 from pyem.infer.discrete import each_held, without_discrete
@@ -25,6 +25,7 @@ from pyem.infer.outcome import as_point_fit, some_finite
 from pyem.infer.standard_errors import information, with_scatter
 from pyem.infer.starts import plain_start, starting_points
 from pyem.infer.units import Units, in_standard_units
+from pyem.infer.words import EM
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key, seed_of
 from pyem.population import mstep
@@ -32,6 +33,7 @@ from pyem.population.group import Group, spelled_out
 from pyem.results.point import PointFit
 
 
+@without(**EM)
 @takes_designs
 def fit_em(
     model: Model,

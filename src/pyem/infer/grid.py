@@ -15,7 +15,7 @@ from pyem.engine.nodes import NodeEStep
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
 from pyem.engine.scale import ready_to_fit
-from pyem.errors import renamed, require_number, require_whole, warn
+from pyem.errors import renamed, require_number, require_whole, warn, without
 from pyem.infer.edge_search import Edge, at_edge, expected_score
 from pyem.infer.em import fit_em
 from pyem.infer.em_loop import run_em
@@ -35,6 +35,7 @@ from pyem.infer.quadrature import (
 )
 from pyem.infer.standard_errors import oakes_information
 from pyem.infer.units import Units, standardised
+from pyem.infer.words import GROUP
 from pyem.model.model import Model
 from pyem.population.group import Group, spelled_out
 from pyem.population.population import Population
@@ -47,6 +48,7 @@ GIVEN_NONE = Group()
 """The group where none was given: this very object."""
 
 
+@without(**GROUP)
 @renamed(tol="accuracy")
 @takes_designs
 def fit_grid(

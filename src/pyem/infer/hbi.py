@@ -10,13 +10,14 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.scale import ready_to_fit
-from pyem.errors import ModelError, list_of, require_number, require_whole, warn
+from pyem.errors import ModelError, list_of, require_number, require_whole, warn, without
 from pyem.infer.esteps import at_once, estep_maker
 from pyem.infer.hbi_loop import SETTLED, Iteration, Run, State
 from pyem.infer.hbi_updates import GroupPosterior, HyperPrior
 from pyem.infer.progress import progress_line
 from pyem.infer.starts import plain_start, starting_points
 from pyem.infer.units import in_standard_units, laplace_in_units
+from pyem.infer.words import HBI
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key, seed_of
 from pyem.population.group import Group
@@ -29,6 +30,7 @@ SLACK = 1e-3
 """Nats by which the bound may fall in a step: Laplace approximations are not exactly what maximises it."""
 
 
+@without(**HBI)
 def fit_hbi(
     models: Mapping[str, Model],
     data: Dataset,

@@ -19,11 +19,12 @@ from jax import Array, lax
 from pyem.data.dataset import Dataset
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
-from pyem.errors import require_whole, warn
+from pyem.errors import require_whole, warn, without
 from pyem.infer.checkpoint import Checkpoint, Kept, restored, stored
 from pyem.infer.hierarchy import Parametrization
 from pyem.infer.progress import Report, progress_bar
 from pyem.infer.setup import Clock, as_result, prepare
+from pyem.infer.words import SAMPLED
 from pyem.model.model import Model
 from pyem.numerics.jit import TRACES, compiled
 from pyem.numerics.rng import as_key, plain_key
@@ -46,6 +47,7 @@ class Settings:
     max_tree_depth: int
 
 
+@without(**SAMPLED)
 @takes_designs
 def fit_nuts(
     model: Model,

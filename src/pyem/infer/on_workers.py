@@ -154,7 +154,9 @@ def _begun(folder: str, search: str, ask: Ask) -> Standing:
     begin = ask.begin
     assert begin is not None
     if begin.digest not in _models:
-        _models[begin.digest] = cloudpickle.loads(begin.model)
+        # Arrays of JAX in it come back with half of their digits otherwise.
+        with jax.enable_x64(True):
+            _models[begin.digest] = cloudpickle.loads(begin.model)
     if folder not in _data:
         # All partitions that a worker has stay in its memory.
         _data[folder] = PartitionedDataset.of(Path(folder), Dataset, memory=np.inf)

@@ -12,7 +12,7 @@ from pyem.data.dataset import Dataset
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
 from pyem.engine.scale import ready_to_fit
-from pyem.errors import renamed, require_whole, warn
+from pyem.errors import renamed, require_whole, warn, without
 from pyem.infer.discrete import fit_each
 from pyem.infer.esteps import estep_maker, glance_of
 from pyem.infer.glances import Glance, JaxGlance
@@ -24,6 +24,7 @@ from pyem.infer.progress import progress_line
 from pyem.infer.side_by_side import Way
 from pyem.infer.starts import better, disagreement, gain_of, plain_start, starting_points
 from pyem.infer.units import in_standard_units, laplace_in_units
+from pyem.infer.words import ALONE, MLE
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key, seed_of
 from pyem.population.group import names_of
@@ -31,6 +32,7 @@ from pyem.population.posterior import GaussianPrior, Laplace
 from pyem.results.point import PointFit
 
 
+@without(**ALONE)
 @renamed(max_steps="max_iter")
 @takes_designs
 def fit_map(
@@ -171,6 +173,7 @@ def _map_held(told: Mapping[str, Any], data: Dataset, model: Model, found: Lapla
     return _map_result(model, data, found, given_prior(model, data, **told), {}, {})
 
 
+@without(**MLE)
 @renamed(max_steps="max_iter")
 @takes_designs
 def fit_mle(

@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from pyem.data.leftovers import file_at_once, remove_leftovers
 from pyem.errors import counted
 from pyem.infer.progress import count_line, unless_asked
+from pyem.population.priors import is_distribution
 
 Found = dict[str, np.ndarray]
 """What a round found, arrays by name."""
@@ -184,8 +186,6 @@ class _Job:
 
 @functools.lru_cache(maxsize=1)
 def _use_cache(settings: tuple[tuple[str, Any], ...]) -> None:
-    import jax
-
     for name, value in settings:
         jax.config.update(name, value)
 
@@ -195,7 +195,9 @@ def _unpacked(work: bytes) -> Work:
     # Once in a process: models unpacked twice would be compiled twice.
     import cloudpickle
 
-    return cloudpickle.loads(work)
+    # As in the process that sent it: arrays of JAX come back with half of their digits otherwise.
+    with jax.enable_x64(True):
+        return cloudpickle.loads(work)
 
 
 # -- files ------------------------------------------------------------------------------------------------------------------
@@ -270,7 +272,8 @@ def in_words(value: Any) -> Any:
         return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:16]
     if isinstance(value, list | tuple):
         return [in_words(one) for one in value]
-    if callable(value) and not dataclasses.is_dataclass(value):
+    # Distributions can be called, too.
+    if callable(value) and not dataclasses.is_dataclass(value) and not is_distribution(value):
         return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__name__)}"
     return _described(value)
 
@@ -285,9 +288,16 @@ def _described(value: Any) -> Any:
         plain = {
             name: one for name, one in parts.items() if isinstance(one, int | float | str) or hasattr(one, "shape")
         }
-        return {"kind": type(value).__name__} | in_words(plain)
+        return {"kind": type(value).__name__} | _with_hidden(value, in_words(plain))
     parts = {
         field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.compare and field.repr
     }
     kept = {name: in_words(one) for name, one in parts.items() if one is not None}
     return {"kind": type(value).__name__} | kept
+
+
+def _with_hidden(value: Any, plain: dict[str, Any]) -> dict[str, Any]:
+    """The same with the numbers that are in parts of it: those of a truncated distribution, or of a mixture."""
+    numbers = [in_words(leaf) for leaf in jax.tree.leaves(value) if leaf is not value]
+    hidden = [one for one in numbers if one not in plain.values()]
+    return plain | ({"parts": hidden} if hidden else {})

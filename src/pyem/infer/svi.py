@@ -17,12 +17,13 @@ from jax.flatten_util import ravel_pytree
 from pyem.data.dataset import Dataset
 from pyem.engine.opaque import require_traceable
 from pyem.engine.regress import takes_designs
-from pyem.errors import renamed, require_number, require_whole, warn
+from pyem.errors import renamed, require_number, require_whole, warn, without
 from pyem.infer.checkpoint import Checkpoint, Kept, restored, stored
 from pyem.infer.correction import corrected
 from pyem.infer.nuts import unpacked
 from pyem.infer.progress import progress_line
 from pyem.infer.setup import Clock, as_result, prepare
+from pyem.infer.words import SAMPLED
 from pyem.model.model import Model
 from pyem.numerics.jit import TRACES, compiled
 from pyem.numerics.rng import as_key, plain_key
@@ -49,6 +50,7 @@ class Settings:
     particles: int
 
 
+@without(**SAMPLED)
 @renamed(max_steps="max_iter")
 @takes_designs
 def fit_svi(
