@@ -147,10 +147,11 @@ class Looks:
         return self._left, self._looked, None if self._looking is None else self._looking.seen
 
     @memory.setter
-    def memory(self, memory: tuple[int, Population | None, Seen | None]) -> None:
-        self._left, self._looked, seen = memory
+    def memory(self, memory: tuple[Any, ...]) -> None:
+        # What was kept by an earlier version does not have what was seen.
+        self._left, self._looked, *seen = memory
         if self._looking is not None:
-            self._looking.seen = seen
+            self._looking.seen = seen[0] if seen else None
 
     def __call__(self, population: Population, found: Any, change: float, *, ended: bool) -> EStep | None:
         """An E-step that starts from better modes, or None."""

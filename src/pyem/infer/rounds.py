@@ -152,8 +152,6 @@ def _arrived(results: Iterable[Any]) -> Iterator[Found]:
 
 def _cache_settings() -> dict[str, Any]:
     """Where this process keeps compiled code, so that others need not compile it again."""
-    import jax
-
     settings = {name: getattr(jax.config, name) for name in CACHE_SETTINGS}
     return settings if settings[CACHE_SETTINGS[0]] else {}
 
