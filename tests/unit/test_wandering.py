@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+import dataclasses
 
+import numpy as np
+import pytest
+
+import pyem
 from pyem.infer.em_loop import run_em
 from pyem.population.group import Group
 from pyem.population.population import populate
 from pyem.population.posterior import Laplace, Status
-from pyem.results.point_problems import WANDERED, iteration_problems
+from pyem.results.point_problems import STUCK, WANDERED, iteration_problems
 
 
 class Jumps:
@@ -32,3 +36,45 @@ def test_a_group_that_goes_to_and_fro_is_given_up_and_the_person_named_who_makes
     (text,) = iteration_problems(run.population, run.converged, run.message, who, run.laplace.cov)
     assert "(of s9 they are wider than the group itself)" in text
     assert "integrate='exact'" in text
+
+
+class Alike:
+    """Ten people who differ by nothing, whose own estimates are 1 with a variance of 1."""
+
+    def __call__(self, prior, tol):
+        within = 1 / (1 + prior.precision[0, 0])
+        mode = within * (1 + prior.precision[0, 0] * prior.mean)
+        cov = np.full((10, 1, 1), within)
+        return Laplace(mode, cov, -0.5 * (mode[:, 0] - 1) ** 2, -np.log(cov[:, 0, 0]), np.full(10, Status.CONVERGED))
+
+
+@pytest.mark.parametrize("accelerate", [False, True])
+def test_a_mean_that_moves_little_because_an_sd_is_0_is_not_taken_for_a_fixed_point(accelerate):
+    start = populate(Group(), names=("a",), mean=np.zeros(1), sd=np.ones(1), covariates={}, n_subjects=10)
+    start = dataclasses.replace(start, cov=start.floored(np.zeros((1, 1))))
+    run = run_em(Alike(), start, accelerate=accelerate, scale=np.ones(1))
+    assert run.converged == accelerate
+    assert (run.message == STUCK) != accelerate
+    if accelerate:
+        np.testing.assert_allclose(run.population.coef, 1, atol=1e-6)
+    else:
+        (text,) = iteration_problems(run.population, False, run.message, np.arange(10), run.laplace.cov)
+        assert "starts=5" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("key", "people", "blocks", "trials", "covariance", "least"),
+    [(8, 22, 1, 10, "diagonal", -120.346), (42, 5, 3, 21, "full", -137.754)],
+)
+def test_fast_steps_neither_leave_a_better_fixed_point_nor_end_before_one(
+    key, people, blocks, trials, covariance, least
+):
+    model = pyem.models.get("rw1a1b")
+    data = pyem.simulate(model, subjects=people, blocks=blocks, trials=trials, key=key)
+    fits = [pyem.fit_em(model, data, group=pyem.Group(covariance=covariance), tol=tol) for tol in (1e-4, 1e-7)]
+    assert all(fit.converged for fit in fits)
+    loose, tight = (fit.log_evidence.sum() for fit in fits)
+    # Plain steps, thousands of them, come to the same.
+    assert tight > least
+    assert abs(loose - tight) < 0.01

@@ -8,14 +8,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pyem.infer.acceleration import Ascent
+from pyem.infer.acceleration import Ascent, limited, newton_step
 from pyem.infer.glances import Seen
+from pyem.infer.standard_errors import score_and_information
 from pyem.population.group import Group
 from pyem.population.mstep import evidence as total_evidence
 from pyem.population.mstep import sums
 from pyem.population.population import Population
 from pyem.population.posterior import EStep, Found, Laplace
-from pyem.results.point_problems import STOOD_STILL, WANDERED
+from pyem.results.point_problems import STOOD_STILL, STUCK, WANDERED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,9 @@ def by_prior(estep: EStep, population: Population, tol: float) -> Found:
 DRIFT, DRIFTED = 25, 1e-3
 """Iterations, and nats within which the log evidence stays in them, where a parameter drifts along a flat likelihood."""
 
+
+FELL = 0.02
+"""Nats a person by which the log evidence may fall in a fast step; one that loses more is taken back."""
 
 SLOW, FEW_TIMES = 0.5, 3.0
 """Fast steps begin up to so many times farther away where a plain step is longer than this share of the last one."""
@@ -130,7 +134,8 @@ def run_em(
     scale
         Typical sds (P,), for an end where a parameter would drift for ever along a flat likelihood: once the log evidence has
         stayed the same to 0.001 nats for 25 iterations while the data tell the mean of a parameter less exactly than that, or
-        for 100 iterations although fast steps were tried.
+        for 100 iterations although fast steps were tried. And no end is one where only steps of EM are short, as an sd is
+        0, and fast steps that lose evidence are taken back.
     keeper
         Keeps where the loop stands before each iteration, and tells a later run where to go on.
 
@@ -157,14 +162,11 @@ def run_em(
         value = laplace.total(total_evidence, population)
         image = mstep(population, laplace)
         moved = image.distance(population)
-        following = image
         # An M-step that leaves the group as it is has nothing to be accelerated.
-        if moved > 0 and (way := pace.way(moved, population, laplace)):
-            ascent = (
-                ascent if ascent and ascent.newton == (way == "newton") else Ascent(population, newton=way == "newton")
-            )
-            following, moved = ascent(population, image, laplace)
-        if tried and not moved < 1.5 * change:
+        fell = scale is not None and ascent is not None and _fell(value, evidence, population, laplace)
+        ascent = _ascent(ascent, pace.way(moved, population, laplace) if moved > 0 else None, population)
+        following, moved = ascent(population, image, laplace) if ascent else (image, moved)
+        if fell or (tried and not moved < 1.5 * change):
             # The fast step overshot: go on from the last plain one instead.
             population, ascent, tried = plain, None, False
             pace.overshot()
@@ -180,6 +182,13 @@ def run_em(
         ended = _ended(change, tol, still) if agreed else ""
         if agreed and not ended and scale is not None and _drifts(evidence, population, laplace, scale, pace.exhausted):
             ended = STOOD_STILL
+        if ended and ended != STOOD_STILL and scale is not None and _creeps(ascent, population, laplace):
+            if pace.crept:
+                message = STUCK
+                break
+            pace.crept, ascent, tried, still = True, None, False, 0
+            pace.again()
+            continue
         other = None if elsewhere is None else elsewhere(population, laplace, change, ended=bool(ended))
         if other is not None:
             estep, ascent, tried, still = other, None, False, 0
@@ -188,7 +197,7 @@ def run_em(
         if ended:
             converged, message = True, ended
             # A fast step that is as short as this squares the distance that is left.
-            population = following if ascent is not None and ascent.newton else population
+            population = following if ascent is not None and ascent.newton and change < DRIFTED else population
             vectors[-1] = population.vector
             break
         if pace.idle and _wanders(changes, evidence):
@@ -205,11 +214,33 @@ def run_em(
     return EMRun(population, laplace, converged, message, trace, estep)
 
 
+def _ascent(last: Ascent | None, way: str | None, population: Population) -> Ascent | None:
+    """What makes the next step, if that is not a plain one."""
+    if way is None or (last and last.newton == (way == "newton")):
+        return last if way else None
+    return Ascent(population, newton=way == "newton")
+
+
 def _ended(change: float, tol: float, still: int) -> str:
     """Why the iteration may end, in words; empty if it may not."""
     if change < tol:
         return f"group parameters changed by less than {tol:g}"
     return "log evidence stayed the same to rounding" if still >= 5 else ""
+
+
+def _fell(value: float, evidence: list[float], population: Population, laplace: Found) -> bool:
+    """Whether the last step lost so much that it leads elsewhere. Steps towards the mode under a prior may."""
+    return population.hyper is None and value < evidence[-1] - FELL * laplace.n_usable
+
+
+def _creeps(ascent: Ascent | None, population: Population, laplace: Found) -> bool:
+    """Whether steps are short only because an sd is 0: those of EM move a mean by no more than the square of it."""
+    if (ascent and ascent.newton) or not population.at_floor.any():
+        return False
+    roots = population.roots
+    step = limited(roots, newton_step(population, laplace), population) - roots
+    score, _ = score_and_information(population, laplace)
+    return float(np.abs(score * step).max()) > DRIFTED
 
 
 def _drifts(evidence: list[float], population: Population, laplace: Found, scale: np.ndarray, exhausted: bool) -> bool:
@@ -239,6 +270,9 @@ class _Pace:
     steps may circle around the fixed point. What does not help on the way there does near the end: after a rest of plain steps,
     which is twice as long each time, all is tried again.
     """
+
+    crept = False
+    """The iteration seemed to end once where steps were short only because an sd was 0."""
 
     def __init__(self, wanted: bool, below: float, patience: int = 15, overshots: int = 10, rest: int = 30) -> None:
         self.wanted = wanted

@@ -15,6 +15,8 @@ STOOD_STILL = "the log evidence stayed the same to 0.001 nats, while the group s
 """Why an iteration ended whose group drifts along a flat likelihood."""
 WANDERED = "the group went to and fro and came no nearer to a fixed point"
 """Why an iteration ended that has none, or none that its steps lead to."""
+STUCK = "an sd of the group went to 0 where its means had not settled, and steps from there are too short"
+"""Why an iteration ended whose steps are short, and lead nowhere, because they shrink with an sd."""
 UNTOLD = 0.1
 """Data that narrow people's posteriors by less than this share of the group's variance hardly tell them apart."""
 VAGUE = 2.0
@@ -112,6 +114,11 @@ def iteration_problems(
     """An iteration over a group that did not end, and whose posteriors may be why."""
     if population is None or converged:
         return []
+    if message == STUCK:
+        return [
+            f"the iteration over the group did not end, because {message}: give it several starts (starts=5), or use "
+            "fit_em(..., integrate='exact')"
+        ]
     if message == WANDERED:
         wide = np.diagonal(cov, axis1=1, axis2=2) * population.weight > np.diag(population.cov)
         named = [str(subject) for subject in subjects[wide.any(1)]]
