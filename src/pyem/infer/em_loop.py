@@ -162,8 +162,8 @@ def run_em(
         value = laplace.total(total_evidence, population)
         image = mstep(population, laplace)
         moved = image.distance(population)
-        # An M-step that leaves the group as it is has nothing to be accelerated.
         fell = scale is not None and ascent is not None and _fell(value, evidence, population, laplace)
+        # An M-step that leaves the group as it is has nothing to be accelerated.
         ascent = _ascent(ascent, pace.way(moved, population, laplace) if moved > 0 else None, population)
         following, moved = ascent(population, image, laplace) if ascent else (image, moved)
         if fell or (tried and not moved < 1.5 * change):
