@@ -68,6 +68,20 @@ def test_value_gradient_and_hessian_are_those_of_the_plain_scan(data, x):
         np.testing.assert_allclose(mine, plain, rtol=1e-10, atol=1e-10)
 
 
+SHARING = [name for name in pyem.models.names() if pyem.models.get(name).share]
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == "sdt_rating" else pytest.param(name, marks=pytest.mark.slow) for name in SHARING]
+)
+def test_registered_models_share_them_on_data_as_large_as_those_of_people(name):
+    model = pyem.models.get(name)
+    data = pyem.simulate(model, key=1, subjects=5, blocks=2, trials=40)
+    mine, plain = (log_lik(one, data, data.truth) for one in (model, dataclasses.replace(model, share=False)))
+    assert "counts" in batch(model, data).shards[0].trials
+    np.testing.assert_allclose(mine, plain, rtol=1e-10)
+
+
 def test_every_trial_is_still_to_be_had(data, x):
     mine, plain = trial_values(SHARED, data, x), trial_values(PLAIN, data, x)
     np.testing.assert_allclose(mine["log_lik"], plain["log_lik"], atol=1e-12)

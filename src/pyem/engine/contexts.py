@@ -60,11 +60,14 @@ def log_lik(model: Model, x: Array, trials: Record) -> Array:
         _, later = lax.scan(deeper, start, (trials.parent, trials.events))
         states = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b.reshape(-1, *a.shape)]), first, later)
         here = jax.tree.map(lambda a: _rows(a, trials.node), states)
-        dists = jax.vmap(lambda state, shown: policies(model, p, state, _with_masks(shown)))(here, trials.shown)
-        return sum(
-            jnp.where(counts > 0, counts * jax.nn.log_softmax(dists[name].logits, axis=-1), 0.0).sum()
-            for name, counts in trials.counts.items()
-        )  # type: ignore[return-value]
+
+        def chances(state: Any, shown: Record) -> dict[str, Array]:
+            # Only arrays come out of `vmap`, and a distribution may have words among its parts.
+            dists = policies(model, p, state, _with_masks(shown))
+            return {name: jax.nn.log_softmax(dists[name].logits, axis=-1) for name in trials.counts}
+
+        log_p = jax.vmap(chances)(here, trials.shown)
+        return sum(jnp.where(counts > 0, counts * log_p[name], 0.0).sum() for name, counts in trials.counts.items())  # type: ignore[return-value]
 
     return over_lanes(subject)(x, trials)
 

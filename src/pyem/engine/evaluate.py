@@ -34,9 +34,11 @@ from pyem.engine.layout import (
     unlay,
 )
 from pyem.engine.opaque import is_opaque, opaque_log_liks
+from pyem.engine.pieces import has_no_state
 from pyem.model.design import CONDITIONS, without_conditions
 from pyem.model.model import Model
-from pyem.model.rollout import rollout
+from pyem.model.record import Record
+from pyem.model.rollout import rollout, trial_log_lik
 from pyem.numerics.jit import TRACES, compiled
 from pyem.numerics.threads import n_cores
 
@@ -80,12 +82,12 @@ def lane_derivatives(model: Model, part: Chunk, x: Array, method: Callable[..., 
     derivatives as the model of a block has parameters, however many effects there are.
     """
     if model.design is None:
-        return method(lambda x: _lane_log_lik(model, part, x), x)
+        return _of_lanes(model, part, x, method)
     conditions, inner = part.trials[CONDITIONS], model.design.inner
     weights = model.design.matrix(conditions, x.shape[0])
     bare = part._replace(trials=without_conditions(part.trials))
     lanes = model.design.of_blocks(weights, conditions, model.in_units(x))
-    of_block = method(lambda y: _lane_log_lik(inner, bare, y), lanes)
+    of_block = _of_lanes(inner, bare, lanes, method)
     if model.standard:
         weights = weights * jnp.asarray(model.units[1])[None, :, None]
     # The weights are (parameter of the block, of the person, lane).
@@ -95,6 +97,25 @@ def lane_derivatives(model: Model, part: Chunk, x: Array, method: Callable[..., 
         return value, back(grad)
     half = jax.vmap(back, in_axes=1, out_axes=1)(of_block.hess)
     return Derivatives(of_block.value, back(of_block.grad), jax.vmap(back)(half))
+
+
+def _of_lanes(model: Model, part: Chunk, x: Array, method: Callable[..., Any]) -> Any:
+    """What `method` gives for lanes of a model without a design.
+
+    Where no trial depends on another, that of the sum over trials is the sum of those of each: nothing has to be kept of them.
+    """
+    if not has_no_state(model) or "counts" in part.trials:
+        return method(lambda x: _lane_log_lik(model, part, x), x)
+
+    def of_one(trial: Record) -> Any:
+        return method(lambda x: trial_log_lik(model, x, trial), x)
+
+    def step(total: Any, trial: Record) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, of_one(trial)), None
+
+    one = jax.eval_shape(of_one, jax.tree.map(lambda a: a[0], part.trials))
+    nothing = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), one)
+    return lax.scan(step, nothing, part.trials)[0]
 
 
 def chunk_gradients(model: Model, chunk: Chunk, x: Array, method: Callable[..., Any]) -> tuple[Array, Array]:

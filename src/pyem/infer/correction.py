@@ -141,7 +141,7 @@ def _looks(spec: Any, data: Dataset, population: Population) -> list[Laplace]:
     sd = np.sqrt(np.diag(population.cov))
     prior = population.prior
     ways = [sign * way for way in np.eye(len(sd)) for sign in (1.5, -1.5)]
-    return [JaxEStep(spec.model, data, prior.mean + way * sd)(prior, 1e-6) for way in ways]
+    return [JaxEStep(spec.model, data, prior.mean + way * sd)(prior, 1e-8) for way in ways]
 
 
 def _is_new(laplace: Laplace, cov: np.ndarray, seen: list[np.ndarray]) -> np.ndarray:

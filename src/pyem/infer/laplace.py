@@ -30,6 +30,9 @@ DEFAULT = Newton()
 """The solver of an E-step that is given none."""
 ASIDE = 1e-6
 """How far from a given start a search begins: derivatives may be wrong where everything is exactly symmetric."""
+ROUGH, FIRST_LOOK, NEXT_LOOK = 1e-7, 40, 12
+"""Where more than so many nats may be left to gain, a search ends after so many evaluations, the first one and those that go on
+from it: few people need more, whom all others would wait for, and they go on in the next search."""
 FEW_CONTEXTS = 4096
 """Up to this many contexts of all subjects, an E-step that is not optimised takes a few milliseconds."""
 
@@ -191,7 +194,7 @@ class JaxEStep:
 
     def restart(self, start: np.ndarray) -> None:
         """Begin the next search at `start` (S, P); what is compiled and laid out is used again."""
-        self._states = self._looking(beside(np.asarray(start, float)))
+        self._states, self._begun = self._looking(beside(np.asarray(start, float))), False
 
     @property
     def states(self) -> list[_State]:
@@ -200,7 +203,7 @@ class JaxEStep:
 
     @states.setter
     def states(self, states: list[_State]) -> None:
-        self._states = states
+        self._states, self._begun = states, True
 
     def __call__(self, prior: GaussianPrior, tol: float = TOL) -> Laplace:
         """Every subject's mode and curvature under `prior`."""
@@ -235,8 +238,9 @@ class JaxEStep:
             return [_State(x, unknown(x.shape)) for x in split(x, self.batch)]
 
     def _collect(self, search: _Search, tol: float) -> Laplace:
-        outcomes = search(self._states, self.max_steps)
-        self._states = [out.state for out in outcomes]
+        enough = self.max_steps if tol < ROUGH else NEXT_LOOK if self._begun else FIRST_LOOK
+        outcomes = search(self._states, min(self.max_steps, enough))
+        self._states, self._begun = [out.state for out in outcomes], True
         found = join([out[1:] for out in outcomes], self.batch)
         look = lambda x: join([out.log_lik for out in search(self._looking(x), 1)], self.batch)  # noqa: E731
         return ended_laplace(self.model, found, tol, look)

@@ -224,13 +224,12 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
 
     def lane_step(p: Record, state: Any, trial: Record) -> Any:
         dists = policies(model, p, state, trial)
-        counts = counting(trial)
-        terms = [_count_if(counts[k], k, value) for k, value in log_probs_of(dists, trial).items()]
+        log_lik = _counted(dists, trial)
         new, latents = updated(model, p, state, trial, trial.learn, state_only=not full)
         # The log-probability of every option, where the response is one of several.
         first = option_logits(dists[model.responses[0]]) if full else None
         shown = [] if first is None else [jax.nn.log_softmax(first)]
-        return new, sum(terms), latents, shown
+        return new, log_lik, latents, shown
 
     def body(carry: Any, trial: Record) -> Any:
         state, total = carry
@@ -241,6 +240,22 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
     state = first_states(model, p, trials)
     (_, total), out = lax.scan(body, (state, jnp.zeros(x.shape[-1], x.dtype)), trials)
     return out if full else total
+
+
+def trial_log_lik(model: Model, x: Array, trial: Record) -> Array:
+    """Log-likelihood of one trial of every lane, (lane,), of a model without a state; see `rollout`."""
+    state = over_lanes(lambda p: initial_state(model, p))(over_lanes(model.record)(x))
+
+    def lane(x: Array, state: Any, trial: Record) -> Array:
+        return _counted(policies(model, model.record(x), state, trial), trial)
+
+    return over_lanes(lane)(x, state, trial)
+
+
+def _counted(dists: dict[str, Any], trial: Record) -> Any:
+    """The log-probability of those responses of a trial that count."""
+    counts = counting(trial)
+    return sum(_count_if(counts[k], k, value) for k, value in log_probs_of(dists, trial).items())
 
 
 def log_probs_of(dists: dict[str, Any], trial: Record) -> dict[str, Any]:

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+Function = Callable[..., Array]
+"""Of some arrays of one shape, element by element."""
 
-def by_inputs(function: Callable[..., Array]) -> Callable[..., Array]:
-    """`function` of a few arrays of one shape, element by element, differentiated by its inputs up to the second order.
 
-    Where the inputs depend on many parameters, the chain rule then needs a few products for each parameter, and pair of
-    parameters, in place of a pass through all of the function. What is differentiated again is the second derivative.
+def by_inputs(function: Function) -> Function:
+    """`function`, differentiated by its inputs up to the second order, whatever parameters these depend on.
+
+    The chain rule then needs a few products for each parameter, and pair of parameters, in place of a pass through all of the
+    function. It can be differentiated any number of times; from the third derivative on, what is differentiated is the second.
+
+    Parameters
+    ----------
+    function
+        A function of some arrays of one shape, element by element.
+
+    Returns
+    -------
+    Callable
+        The same function; what it is given is broadcast to one shape, and may be plain numbers.
 
     Examples
     --------
@@ -30,10 +42,12 @@ def by_inputs(function: Callable[..., Array]) -> Callable[..., Array]:
 
     @jax.custom_jvp
     def slopes(*inputs: Array) -> tuple[Array, ...]:
-        return tuple(_slopes(function, inputs))
+        return tuple(_slope(function, k)(*inputs) for k in range(len(inputs)))
 
-    def bends(*inputs: Array) -> Array:
-        return _slopes(lambda *inputs: _slopes(function, inputs), inputs)
+    def bends(*inputs: Array) -> list[list[Array]]:
+        n = len(inputs)
+        half = [[_slope(_slope(function, j), k)(*inputs) for k in range(j + 1)] for j in range(n)]
+        return [[half[max(j, k)][min(j, k)] for k in range(n)] for j in range(n)]
 
     @value.defjvp
     def _(inputs: tuple[Array, ...], ways: tuple[Array, ...]) -> tuple[Array, Array]:
@@ -50,17 +64,17 @@ def by_inputs(function: Callable[..., Array]) -> Callable[..., Array]:
     return call
 
 
-def _slopes(function: Callable[..., Array], inputs: tuple[Array, ...]) -> Array:
-    """The derivative by each input, as a new first axis."""
-    n = len(inputs)
-    ways = [
-        jnp.eye(n, dtype=inputs[k].dtype)[k].reshape(n, *[1] * inputs[k].ndim) * jnp.ones_like(inputs[k])
-        for k in range(n)
-    ]
-    return jax.vmap(lambda *ways: jax.jvp(function, inputs, ways)[1])(*ways)
+def _slope(function: Function, k: int) -> Function:
+    """The derivative by the input `k`; of the others nothing is computed, which is why they are taken one by one."""
+
+    def slope(*inputs: Array) -> Array:
+        one = lambda x: function(*inputs[:k], x, *inputs[k + 1 :])  # noqa: E731
+        return jax.jvp(one, (inputs[k],), (jnp.ones_like(inputs[k]),))[1]
+
+    return slope
 
 
-def _along(slopes: Any, ways: tuple[Array, ...]) -> Array:
+def _along(slopes: tuple[Array, ...] | list[Array], ways: tuple[Array, ...]) -> Array:
     total = slopes[0] * ways[0]
     for slope, way in zip(slopes[1:], ways[1:], strict=True):
         total = total + slope * way

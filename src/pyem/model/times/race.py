@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import jax
@@ -85,19 +86,16 @@ class Race(NamedTuple):
         """Log-density, in nats, of the choice and its response time."""
         choice, rt = value
         time = (jnp.asarray(rt, jnp.result_type(float)) - self.t)[..., None]
-        left = self.racers.log_survivor(time)
-        first = jnp.arange(left.shape[-1]) == jnp.asarray(choice)[..., None]
-        one = self._only(first).log_density(time)[..., 0]
-        return one + jnp.where(first, 0.0, left).sum(-1)
+        choice, options = jnp.asarray(choice)[..., None], np.arange(self.n_options)
+        first, after = options == choice, options[:-1] >= choice
+        one = self._each(lambda part: jnp.where(first, part, 0.0).sum(-1, keepdims=True)).log_density(time)[..., 0]
+        others = self._each(lambda part: jnp.where(after, part[..., 1:], part[..., :-1]))
+        return one + others.log_survivor(time).sum(-1)
 
-    def _only(self, first: Array) -> Racers:
-        """The accumulator that is first, alone."""
+    def _each(self, chosen: Callable[[Array], Array]) -> Racers:
+        """Some of the accumulators: what is chosen of the parts that differ between them."""
         parts = (jnp.asarray(part) for part in self.racers)  # type: ignore[attr-defined]
-        mine = (
-            part if part.ndim == 0 or part.shape[-1] == 1 else jnp.where(first, part, 0.0).sum(-1, keepdims=True)
-            for part in parts
-        )
-        return type(self.racers)(*mine)
+        return type(self.racers)(*(part if part.ndim == 0 or part.shape[-1] == 1 else chosen(part) for part in parts))
 
     def cdf(self, value: tuple[ArrayLike, ArrayLike]) -> Array:
         """Probability that `choice` is first, and by `rt`; over all choices it adds to 1."""
