@@ -102,9 +102,11 @@ def lane_derivatives(model: Model, part: Chunk, x: Array, method: Callable[..., 
 def _of_lanes(model: Model, part: Chunk, x: Array, method: Callable[..., Any]) -> Any:
     """What `method` gives for lanes of a model without a design.
 
-    Where no trial depends on another, that of the sum over trials is the sum of those of each: nothing has to be kept of them.
+    Where no trial depends on another, that of the sum over trials is the sum of those of each. Policies with an attribute
+    ``trial_by_trial`` take less time so; others gain nothing, as what depends on parameters alone is gone through with each.
     """
-    if not has_no_state(model) or "counts" in part.trials:
+    alone = has_no_state(model) and getattr(model.policy, "trial_by_trial", False)
+    if not alone or "counts" in part.trials:
         return method(lambda x: _lane_log_lik(model, part, x), x)
 
     def of_one(trial: Record) -> Any:

@@ -70,6 +70,9 @@ class Racing:
     p_outlier: float | Literal["free"] = 0.0
     deadline: float | None = None
 
+    trial_by_trial = True
+    """Derivatives are taken of each trial by itself: densities of races are their own for every response time."""
+
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """The parameters of the race but for what drives it."""
