@@ -184,6 +184,35 @@ def test_a_search_ends_where_many_sides_of_a_kink_meet(seed):
     assert (np.abs(mode.x - 0.3).max(0) < 1e-6).mean() > 0.9
 
 
+def test_people_at_corners_of_kinks_are_at_their_modes_and_have_a_curvature():
+    """The largest of three planes, of which the data want less than there is: the mode is where all three meet."""
+    planes = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
+
+    def corner(p, state, trial):
+        a, b = p.a - trial.ca, p.b - trial.cb
+        return pyem.Normal(jnp.maximum(jnp.maximum(a, b), -a - b), 0.5)
+
+    model = pyem.Model(
+        "corner", (pyem.Parameter("a"), pyem.Parameter("b")), corner, responses=("y",), inputs=("ca", "cb")
+    )
+    random = np.random.default_rng(0)
+    where = random.normal(0, 0.5, (5, 2))
+    y = -0.6 + 0.3 * random.normal(size=(5, 2, 16))
+    there = {name: np.broadcast_to(where[:, k, None, None], y.shape).copy() for k, name in enumerate(("ca", "cb"))}
+    data = pyem.Dataset.from_arrays({"y": y, **there})
+    fit = pyem.fit_map(model, data)
+    assert (fit.status == Status.CONVERGED).all()
+    np.testing.assert_allclose(fit.x, where, atol=1e-7)
+    # The mean of the sides that has no slope: shares of 1 in all, times slopes of data, against the pull of the prior.
+    slope = y.sum((1, 2)) / 0.25
+    for s in range(5):
+        share = np.linalg.solve(np.vstack([slope[s] * planes.T, np.ones(3)]), [*where[s], 1.0])
+        assert (share > 0).all()
+        curvature = np.eye(2) + 32 / 0.25 * np.einsum("k,kp,kq->pq", share, planes, planes)
+        np.testing.assert_allclose(np.linalg.inv(fit.cov[s]), curvature, rtol=1e-5)
+    assert pyem.fit_em(model, data).converged
+
+
 def test_what_is_left_to_gain_on_a_kink_includes_the_way_to_it():
     """Two parabolas that meet at 1, at a height of 2.5, where neither slope is 0."""
     value = lambda x: jnp.minimum(3 * x[0] - 0.5 * x[0] ** 2, 4 - x[0] - 0.5 * x[0] ** 2)  # noqa: E731

@@ -14,6 +14,7 @@ from pyem.data.dataset import Dataset
 from pyem.engine.derivatives import Derivatives, derivatives
 from pyem.engine.evaluate import chunk_derivatives
 from pyem.engine.layout import LIGHT, Batch, Chunk, batch, join, n_cells, over_shards, split
+from pyem.infer.corners import LOOKS, Look, Seen, at_corners
 from pyem.infer.ending import at_an_end, ended_as, flat_somewhere
 from pyem.infer.kinks import AT_BOUND
 from pyem.infer.newton import Newton
@@ -207,7 +208,21 @@ class JaxEStep:
 
     def __call__(self, prior: GaussianPrior, tol: float = TOL) -> Laplace:
         """Every subject's mode and curvature under `prior`."""
-        return self._collect(self._under(prior, tol), tol)
+        search = self._under(prior, tol)
+        found = self._collect(search, tol)
+        # A search that is to be short is left as it is.
+        if self.max_steps <= LOOKS:
+            return found
+        return at_corners(found, prior, self._look(search), self.model.limits)
+
+    def _look(self, search: _Search) -> Look:
+        """Everybody's likelihood and its derivatives anywhere, by the compiled code of a search."""
+
+        def look(x: np.ndarray) -> Seen:
+            mode, log_lik, *_, grad, hess = join([out[1:] for out in search(self._looking(x), 1)], self.batch)
+            return Seen(mode, log_lik, grad, hess)
+
+        return look
 
     def _under(self, prior: GaussianPrior, tol: float) -> _Search:
         with jax.enable_x64(True):

@@ -1,0 +1,209 @@
+"""Modes where more than two sides of a kink meet, which a search that knows of two sides cannot tell from a wall.
+
+For the few people whose search did not end, the posterior is modelled as the least of the quadratic models of all sides that
+were seen. Its maximum within a box is the next place to look at; a side that is seen there joins the others, and the box
+shrinks where the place was not better. At the mode, a mean of the sides' slopes is 0, and their mean curvature is that of the
+Laplace approximation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize, nnls
+
+from pyem.infer.ending import UNFINISHED
+from pyem.population.posterior import GaussianPrior, Laplace, Modes, Status
+
+LOOKS = 30
+"""Evaluations of everybody, at most."""
+BOX = 0.1
+"""Half the width of the first box, in posterior sds."""
+KEPT = 4
+"""Sides that are remembered for each parameter, and as many more: the last ones."""
+NARROWEST = 1e-12
+"""Half the width of the last box."""
+ALIKE = 1e-6
+"""Nats by which a side may lie above the value and still meet there."""
+
+
+class Seen(NamedTuple):
+    """What a look shows of everybody's likelihood."""
+
+    x: np.ndarray
+    """(S, P): where it was."""
+    log_lik: np.ndarray
+    """(S,)"""
+    grad: np.ndarray
+    """(S, P)"""
+    hess: np.ndarray
+    """(S, P, P)"""
+
+
+Look = Callable[[np.ndarray], Seen]
+"""Evaluates everybody at (S, P)."""
+
+
+class Side(NamedTuple):
+    """One person's posterior at a point, and the quadratic model there."""
+
+    x: np.ndarray
+    value: float
+    grad: np.ndarray
+    curvature: np.ndarray
+    hess: np.ndarray
+    """Of the likelihood alone."""
+
+    def at(self, x: np.ndarray) -> float:
+        """The model's value."""
+        gap = x - self.x
+        return float(self.value + self.grad @ gap - 0.5 * gap @ self.curvature @ gap)
+
+    def slope(self, x: np.ndarray) -> np.ndarray:
+        """The model's gradient."""
+        return self.grad - self.curvature @ (x - self.x)
+
+
+class Climb:
+    """The search of one person, from where the other search left it."""
+
+    def __init__(self, scale: np.ndarray) -> None:
+        self.sides: list[Side] = []
+        self.best: Side | None = None
+        self.box = BOX * scale
+        self.found: tuple[float, np.ndarray] | None = None
+        """What is left to gain, and the mean Hessian of the likelihood's sides, once there is nothing."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is still something to look for."""
+        return self.found is None and self.best is not None and bool((self.box > NARROWEST).any())
+
+    def see(self, side: Side) -> None:
+        """A new side, and a better place if it is one."""
+        if not (np.isfinite(side.value) and np.isfinite(side.grad).all() and np.isfinite(side.curvature).all()):
+            # A wall, which is no corner.
+            self.box = np.zeros_like(self.box)
+            return
+        self.sides = [*self.sides, side][-KEPT * (len(side.x) + 1) :]
+        better = self.best is None or side.value > self.best.value
+        self.box = self.box if self.best is None else self.box * (2.0 if better else 0.5)
+        self.best = side if better else self.best
+        self._certify()
+
+    def raised(self) -> tuple[np.ndarray, np.ndarray]:
+        """Values (K,) and slopes (K, P) of all models at the best place, where none of them can be less than the value."""
+        assert self.best is not None
+        x = self.best.x
+        values = np.array([side.at(x) for side in self.sides])
+        return np.maximum(values, self.best.value), np.array([side.slope(x) for side in self.sides])
+
+    def _certify(self) -> None:
+        """Whether a mean of the sides that meet here has no slope, and what it says is left to gain."""
+        assert self.best is not None
+        values, slopes = self.raised()
+        meet = np.flatnonzero(values - self.best.value < ALIKE)
+        size = np.abs(slopes[meet]).max() + 1e-300
+        share, _ = nnls(np.vstack([slopes[meet].T / size, np.ones(len(meet))]), np.eye(len(self.best.x) + 1)[-1])
+        share = share / share.sum()
+        mean = lambda parts: np.tensordot(share, np.array(parts), 1)  # noqa: E731
+        curvature, slope = mean([self.sides[k].curvature for k in meet]), share @ slopes[meet]
+        if np.linalg.eigvalsh(curvature)[0] <= 0:
+            return
+        left = 0.5 * slope @ np.linalg.solve(curvature, slope) + share @ (values[meet] - self.best.value)
+        if left < UNFINISHED:
+            self.found = float(left), mean([self.sides[k].hess for k in meet])
+
+    def following(self) -> np.ndarray:
+        """The maximum of the least of all models in the box around the best place."""
+        assert self.best is not None
+        values, slopes = self.raised()
+        steps = slopes * self.box
+        bent = np.array([side.curvature * np.outer(self.box, self.box) for side in self.sides])
+        size = np.abs(steps).max() + 1e-300
+        above, steps, bent = (values - self.best.value) / size, steps / size, bent / size
+        # Of (z, t): all models are above t, which is to be as large as possible.
+        over = lambda z: above + steps @ z[:-1] - 0.5 * ((bent @ z[:-1]) @ z[:-1]) - z[-1]  # noqa: E731
+        by = lambda z: np.column_stack([steps - bent @ z[:-1], -np.ones(len(steps))])  # noqa: E731
+        p = len(self.box)
+        end = minimize(
+            lambda z: -z[-1],
+            np.zeros(p + 1),
+            jac=lambda z: np.append(np.zeros(p), -1.0),
+            bounds=[(-1.0, 1.0)] * p + [(None, None)],
+            constraints={"type": "ineq", "fun": over, "jac": by},
+            method="SLSQP",
+            options={"ftol": 1e-14, "maxiter": 50},
+        )
+        return self.best.x + self.box * np.clip(end.x[:-1], -1.0, 1.0)
+
+
+def at_corners(found: Laplace, prior: GaussianPrior, look: Look, limits: np.ndarray) -> Laplace:
+    """The same with people at the mode whose search did not end because more than two sides of a kink meet there.
+
+    Parameters
+    ----------
+    found
+        How everybody's search ended.
+    prior, look
+        What is maximised.
+    limits
+        (P,): how far a search may go.
+    """
+    some = np.flatnonzero(np.isin(found.status, (Status.STUCK, Status.MAX_STEPS)) & np.isfinite(found.log_lik))
+    if not len(some):
+        return found
+    climbs = {int(s): Climb(_scale(found.cov[s])) for s in some}
+    x = found.mode.copy()
+    for _ in range(LOOKS):
+        seen = look(x)
+        for s, climb in climbs.items():
+            if climb.found is None:
+                climb.see(_side(seen, prior, s))
+        going = [s for s, climb in climbs.items() if climb.goes_on]
+        if not going:
+            break
+        for s in going:
+            x[s] = np.clip(climbs[s].following(), -limits, limits)
+    return _with(found, prior, {s: climb for s, climb in climbs.items() if climb.found is not None})
+
+
+def _scale(cov: np.ndarray) -> np.ndarray:
+    sd = np.sqrt(np.abs(np.diag(cov)))
+    return np.clip(np.where(np.isfinite(sd), sd, 1.0), 1e-3, 1.0)
+
+
+def _side(seen: Seen, prior: GaussianPrior, s: int) -> Side:
+    x, hess = seen.x[s], seen.hess[s]
+    precision, pull = _pull(prior, s, x)
+    value = float(seen.log_lik[s] - 0.5 * (x - prior.mean[s]) @ pull)
+    return Side(x, value, seen.grad[s] - pull, precision - hess, hess)
+
+
+def _with(found: Laplace, prior: GaussianPrior, ended: dict[int, Climb]) -> Laplace:
+    """The modes that were found in place of where the other search stopped."""
+    fields = [part.copy() for part in found]
+    mode, cov, log_lik, log_det, status = fields
+    known = None if found.derivatives is None else [part.copy() for part in found.derivatives]
+    for s, climb in ended.items():
+        assert climb.best is not None
+        assert climb.found is not None
+        precision, pull = _pull(prior, s, climb.best.x)
+        curvature = precision - climb.found[1]
+        mode[s], status[s] = climb.best.x, Status.CONVERGED
+        log_lik[s] = climb.best.value + 0.5 * (climb.best.x - prior.mean[s]) @ pull
+        cov[s], log_det[s] = np.linalg.inv(curvature), np.linalg.slogdet(curvature)[1]
+        if known is not None:
+            # The mean of the sides' slopes cancels that of the prior.
+            known[0][s], known[1][s] = pull, climb.found[1]
+    out = Laplace(*fields)
+    return out if known is None else Modes.known(out, *known)
+
+
+def _pull(prior: GaussianPrior, s: int, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One person's prior precision (P, P), and minus the slope of the log prior at `x`."""
+    root = np.sqrt(prior.weight[s])
+    precision = prior.precision * np.outer(root, root)
+    return precision, precision @ (x - prior.mean[s])
