@@ -114,7 +114,7 @@ def test_who_has_two_modes_is_named_with_the_share_of_the_other_one(monkeypatch)
 
 
 def test_what_was_seen_is_used_again_only_near_to_where_it_was_seen():
-    population = populate(Group(), names=MODEL.names, mean=[0, 0], sd=np.ones(2), covariates={}, n_subjects=2)
+    population = populate(Group(), names=MODEL.names, mean=np.zeros(2), sd=np.ones(2), covariates={}, n_subjects=2)
     looks = []
     looking = Looking(lambda x: looks.append(len(x)) or -(x**2).sum(-1))
     looking.around(np.stack(places_around(population)))
