@@ -75,7 +75,7 @@ def as_data(trials):
         fields["o0"].append([clean([o[0] for o in observations])])
         fields["o1"].append([clean([o[1] for o in observations])])
         fields["action"].append([clean(actions)])
-    return Dataset.from_arrays(fields)
+    return Dataset.from_arrays(fields, codes={"action": [0, 1, 2, 3]})
 
 
 def compare(model, plain, trials, seed=3):

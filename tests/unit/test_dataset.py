@@ -603,3 +603,29 @@ def test_fingerprint_of_vectors() -> None:
     one = Dataset.from_arrays({"pair": np.arange(12.0).reshape(2, 1, 3, 2)})
     other = Dataset.from_arrays({"pair": np.arange(12.0).reshape(2, 1, 3, 2)[..., ::-1]})
     assert one.fingerprint(line) != other.fingerprint(line)
+
+
+def test_codes_of_arrays_that_count_from_1_are_those_of_the_same_file():
+    choice = np.array([[[1, 3, NAN, 1]], [[1, 1, 3, 3]]])
+    shown = {"option_left": np.full((2, 1, 4), 2), "option_right": np.full((2, 1, 4), 1)}
+    data = Dataset.from_arrays({"choice": choice, "cue": choice, **shown})
+    assert data.codes == {"choice": (1, 2, 3), "option_left": (1, 2), "option_right": (1, 2)}
+    assert data.fields["choice"].T.tolist() == [[0, 2, 0, 0], [0, 0, 2, 2]]
+    assert data.present["choice"].T.tolist() == [[True, True, False, True], [True] * 4]
+    assert data.fields["option_left"].tolist() == [[1, 1]] * 4
+    assert data.fields["option_right"].tolist() == [[0, 0]] * 4
+    np.testing.assert_array_equal(data.fields["cue"][0], [1, 1])
+    assert data.notes[0].startswith("choice: 1 is 0, 2 is 1, 3 is 2; if 0 is an option, too")
+    assert "codes={'choice': [0, 1, 2, 3]}" in data.notes[0]
+    table = pd.DataFrame({"id": np.repeat(["a", "b"], 4), "choice": choice.ravel()})
+    file = Dataset.from_frame(table, subject="id", columns={"choice": "choice"})
+    np.testing.assert_array_equal(file.fields["choice"], data.fields["choice"])
+    assert file.codes["choice"] == data.codes["choice"]
+
+
+@pytest.mark.parametrize("codes", [{}, {"choice": [0, 1, 2]}], ids=["one", "named"])
+def test_codes_of_arrays_stay_where_it_is_told_or_cannot_be_told_that_they_count_from_0(codes):
+    choice = np.array([[[1, 1, 2 if codes else 1, 1]]])
+    data = Dataset.from_arrays({"choice": choice}, codes=codes)
+    np.testing.assert_array_equal(data.fields["choice"][:, 0], choice[0, 0])
+    assert data.notes == ()

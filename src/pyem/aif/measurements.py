@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyem.aif.tasks import POMDPTask, StepTask
+from pyem.data.arrays import lanes_from_arrays
 from pyem.data.dataset import Dataset
 from pyem.model.model import Model
 
@@ -109,7 +110,7 @@ def pymdp_data(measurements: Mapping[str, Any], model: Model, *, subjects: Seque
     index = np.ravel_multi_index(tuple(np.moveaxis(np.maximum(actions, 0).astype(int), -1, 0)), controls)
     fields[model.responses[0]] = np.where(missing, -1, index)
     by_agent = {name: np.where(a < 0, np.nan, a).swapaxes(0, 1) for name, a in fields.items()}
-    return Dataset.from_arrays(by_agent, subjects=subjects)
+    return Dataset(**lanes_from_arrays(by_agent, subjects, {}, {}))
 
 
 def observed_columns(model: Model) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pyem.data.arrays import lanes_from_arrays
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import trial_values
 from pyem.model.model import Model
@@ -17,6 +18,11 @@ Fields = dict[str, np.ndarray]
 
 
 # -- data ---------------------------------------------------------------------------------------------------------------
+
+
+def _as_coded(fields: Mapping[str, np.ndarray]) -> Dataset:
+    """Data whose codes count from 0, whether or not somebody chose it."""
+    return Dataset(**lanes_from_arrays(fields, None, {}, {}))
 
 
 def dataset_of(subjects: Sequence[Fields]) -> Dataset:
@@ -30,10 +36,10 @@ def dataset_of(subjects: Sequence[Fields]) -> Dataset:
         if 0 in shape:
             raise ValueError(f"subject {s} has no trials: shapes {found}")
     if len(set(shapes)) == 1:
-        return Dataset.from_arrays({name: np.stack([fields[name] for fields in subjects]) for name in names})
+        return _as_coded({name: np.stack([fields[name] for fields in subjects]) for name in names})
     most = tuple(np.max(shapes, axis=0))
     padded = {name: np.stack([_padded(fields[name], most) for fields in subjects]) for name in names}
-    data = Dataset.from_arrays(padded)
+    data = _as_coded(padded)
     blocks, trials = np.array(shapes).T
     real = data.lane_block < blocks[data.lane_subject]
     valid = np.arange(most[1])[:, None] < trials[data.lane_subject]

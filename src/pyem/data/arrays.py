@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyem.data.coding import is_coded
+from pyem.data.coding import OPTION, is_coded
 from pyem.data.columns import key
 from pyem.data.counted import mask_of_arrays
 from pyem.data.fields import check_names, mapping
@@ -24,8 +24,13 @@ def lanes_from_arrays(
     missing: Mapping[str, Any] | None = None,
     count: Any = None,
     teach: Any = None,
+    *,
+    from_one: bool = False,
 ) -> dict[str, Any]:
-    """The parts of a `Dataset`, from arrays (subject, block, trial, ...). See `Dataset.from_arrays`."""
+    """The parts of a `Dataset`, from arrays (subject, block, trial, ...). See `Dataset.from_arrays`.
+
+    With `from_one`, codes 1, 2, ... of which none is 0 become 0, 1, ..., as those of files do.
+    """
     check_names(list(fields), list(codes), list(covariates))
     markers = listed(missing, list(fields))
     arrays = {name: _without(given(name, value), markers.get(name, [])) for name, value in fields.items()}
@@ -33,7 +38,16 @@ def lanes_from_arrays(
     real = next(iter(arrays.values())).real.reshape(-1, n_trials)
     lanes = np.flatnonzero(real.any(1))
     done, present, notes = {}, {}, []
+    inferred = (
+        _counted_from_one({name: array for name, array in arrays.items() if name not in codes}) if from_one else {}
+    )
     for name, array in arrays.items():
+        if name in inferred:
+            array = array._replace(values=array.values - 1)
+            notes.append(
+                f"{name}: {mapping(inferred[name])}; if 0 is an option, too, which nobody chose, pass codes={{{name!r}: "
+                f"{[0, *inferred[name]]}}}"
+            )
         if name in codes:
             array, told = _as_codes(name, array, list(codes[name]))
             notes += told
@@ -49,11 +63,28 @@ def lanes_from_arrays(
         "lane_block": np.tile(np.arange(n_blocks), n_subjects)[lanes],
         "subjects": _subject_labels(subjects, n_subjects),
         "covariates": {name: _one_each(name, value, n_subjects) for name, value in covariates.items()},
-        "codes": {name: tuple(value) for name, value in codes.items()},
+        "codes": {name: tuple(value) for name, value in {**codes, **inferred}.items()},
         "counted": mask_of_arrays(count, (n_subjects, n_blocks, n_trials), "count"),
         "teaches": mask_of_arrays(teach, (n_subjects, n_blocks, n_trials), "teach"),
         "notes": tuple(notes),
     }
+
+
+def _counted_from_one(arrays: Mapping[str, Given]) -> dict[str, list[int]]:
+    """The labels of fields whose codes count from 1; options that are shown in several places have the same codes."""
+    largest, out = {}, {}
+    for name in filter(is_coded, arrays):
+        values = arrays[name].values[~arrays[name].missing]
+        if values.dtype.kind not in "fiu" or not len(values := values[values >= 0]) or (values % 1 != 0).any():
+            continue
+        kind = OPTION if name.startswith(OPTION) else name
+        low, high = largest.get(kind, (np.inf, 0))
+        largest[kind] = min(low, values.min()), max(high, int(values.max()))
+    for name in filter(is_coded, arrays):
+        low, high = largest.get(OPTION if name.startswith(OPTION) else name, (0, 0))
+        if low == 1 and high > 1:
+            out[name] = list(range(1, high + 1))
+    return out
 
 
 def _without(array: Given, markers: Sequence[Any]) -> Given:

@@ -295,7 +295,8 @@ class Dataset:
         covariates
             One array (subject,) for each.
         codes
-            Labels of the codes 0, 1, ... of a field. Its values are codes, or labels.
+            Labels of the codes 0, 1, ... of a field. Its values are codes, or labels. Without, choices, actions and options
+            that are 1, 2, ... and never 0 are taken to count from 1, as those of files are, with a note.
         missing
             Values that mark a missing one, by field: ``{"choice": [999]}``.
         count, teach
@@ -312,7 +313,9 @@ class Dataset:
         >>> data.n_subjects, data.n_lanes
         (3, 6)
         """
-        return cls(**lanes_from_arrays(fields, subjects, covariates or {}, codes or {}, missing, count, teach))
+        return cls(
+            **lanes_from_arrays(fields, subjects, covariates or {}, codes or {}, missing, count, teach, from_one=True)
+        )
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 
