@@ -68,17 +68,18 @@ def main() -> None:
     """Seconds and memory beyond what is there after the imports, for both kinds of file."""
     with tempfile.TemporaryDirectory() as folder:
         fresh(MAKE.format(rows=ROWS, folder=folder))
-        for name, reader in (("data.csv", "read_csv"), ("data.parquet", "read_parquet")):
-            path = Path(folder) / name
-            unpacked = fresh(UNPACKED.format(path=Path(folder) / "data.parquet"))["size"]
-            _compare(path, f'pd.{reader}("{path}")', unpacked)
+        csv, parquet = (Path(folder) / name for name in ("data.csv", "data.parquet"))
+        unpacked = fresh(UNPACKED.format(path=parquet))["size"]
+        _compare(csv, f'pd.read_csv("{csv}")', "pandas alone", unpacked)
+        _compare(csv, f'pd.read_csv("{csv}", engine="pyarrow")', 'pandas alone with engine="pyarrow"', unpacked)
+        _compare(parquet, f'pd.read_parquet("{parquet}")', "pandas alone", unpacked)
 
 
-def _compare(path: Path, pandas: str, unpacked: float) -> None:
+def _compare(path: Path, read: str, name: str, unpacked: float) -> None:
     size = path.stat().st_size / 2**20
-    theirs, ours = (fresh(READ.format(read=read)) for read in (pandas, PYEM.format(path=path)))
+    theirs, ours = (fresh(READ.format(read=each)) for each in (read, PYEM.format(path=path)))
     row(
-        f"{ROWS:,} rows of {path.suffix}, {size:.0f} MiB, six columns: `Dataset.read` / pandas alone",
+        f"{ROWS:,} rows of {path.suffix}, {size:.0f} MiB, six columns: `Dataset.read` / {name}",
         f"{ours['seconds']:.1f} / {theirs['seconds']:.1f} s = {ours['seconds'] / theirs['seconds']:.1f}, "
         f"processor seconds {ours['processor']:.1f} / {theirs['processor']:.1f}; peak memory "
         f"{ours['peak']:.0f} / {theirs['peak']:.0f} MiB, {ours['peak'] / size:.1f} times the file, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import jax.numpy as jnp
@@ -241,7 +242,7 @@ def test_contexts_are_shared_in_the_maze_whatever_is_missing(inference):
     laid = batch(model, data).shards[0].trials
     assert "counts" in laid
     assert laid.node.shape[1] < 150
-    plain = pyem.Model(**{**vars(model), "share": False})
+    plain = dataclasses.replace(model, share=False)
     for mine, other in zip(
         value_grad_hess(model, data, data.truth), value_grad_hess(plain, data, data.truth), strict=True
     ):

@@ -36,13 +36,16 @@ class Growing:
     def __init__(self) -> None:
         # What is beyond the last piece takes no memory before it is written to.
         self._array, self._n = np.empty(0, np.int8), 0
+        self.expected = 0
+        """So many are expected in all, about: arrays are made that large, and need not be copied as they grow."""
 
     def add(self, piece: np.ndarray) -> None:
         """Append a piece."""
         n = self._n + len(piece)
         kind = np.promote_types(self._array.dtype, piece.dtype) if self._n else piece.dtype
         if n > len(self._array) or kind != self._array.dtype:
-            larger = np.empty(len(self._array) if n <= len(self._array) else max(n, 2 * len(self._array)), kind)
+            room = len(self._array) if n <= len(self._array) else max(n, 2 * len(self._array), self.expected)
+            larger = np.empty(room, kind)
             larger[: self._n] = self._array[: self._n]
             self._array = larger
         self._array[self._n : n] = piece
@@ -69,6 +72,10 @@ class Texts:
         self._missing = frozenset(missing)
         self._known: dict[str, int] = {}
         self._codes = Growing()
+
+    def expect(self, rows: int) -> None:
+        """So many rows will come in all, about."""
+        self._codes.expected = rows
 
     def add(self, piece: Any) -> None:
         """Append an Arrow dictionary array."""
@@ -141,6 +148,10 @@ class Numbers:
     def __init__(self, *, whole: bool, kind: str = "number") -> None:
         self._whole, self._kind = whole, kind
         self._values = Growing()
+
+    def expect(self, rows: int) -> None:
+        """So many rows will come in all, about."""
+        self._values.expected = rows
 
     def add(self, piece: Any) -> None:
         """Append an Arrow array of numbers or truth values."""
