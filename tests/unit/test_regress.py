@@ -147,10 +147,76 @@ def test_coding_is_stated_for_each_effect():
     assert told["alpha", "Intercept"] == ""
 
 
-@pytest.mark.parametrize("formula", ["gamma ~ drug", "alpha drug", "alpha ~ drug + (1 | site)"])
-def test_what_is_no_formula_is_told(formula):
-    with pytest.raises(pyem.ModelError, match=r"gamma|no formula|people are what varies"):
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("gamma ~ drug", "no parameter 'gamma'"),
+        ("alpha drug", "no formula"),
+        ("alpha ~ drug + (1 | site)", "people are what varies"),
+        ("alpha ~ drug + (1 | subject", "not closed"),
+        ("alpha ~ drug) + load", "not opened"),
+        ("alpha ~ drug | subject", "bar stands in parentheses"),
+        ("alpha ~ drug ~ load", "one ~ stands"),
+        ("alpha ~ the drug", "backquotes"),
+    ],
+)
+def test_what_is_no_formula_is_told(formula, message):
+    with pytest.raises((pyem.ModelError, pyem.DataError), match=message):
         pyem.regress(MODEL, formula)
+
+
+@functools.cache
+def odd() -> pyem.Dataset:
+    """The same people with columns whose names and levels are no words of Python, or have no value."""
+    frame = table().copy()
+    frame["the drug"], frame["a:b"] = frame.drug, frame.drug.map({"placebo": "x|y", "active": "(z"})
+    frame["größe"], frame["empty"] = np.arange(len(frame)) % 5 + 1, ""
+    return read(frame, "the drug", "a:b", "größe", "empty")
+
+
+@pytest.mark.parametrize(
+    ("formula", "names"),
+    [
+        ("`the drug`", ("alpha", "alpha[the drug]")),
+        ("0 + `the drug`", ("alpha[active]", "alpha[placebo]")),
+        ("C(`the drug`, Sum) * `a:b`", None),
+        ("C(`a:b`, contr.treatment('x|y')) + (1 | subject)", ("alpha", "alpha[a:b]")),
+        ("`a:b` + (`a:b` || `subject`)", ("alpha", "alpha[a:b]")),
+        ("load + {load**2}", ("alpha", "alpha[load]", "alpha[load ** 2]")),
+        ("center(`größe`):`the drug`", None),
+        ("größe", ("alpha", "alpha[größe]")),
+    ],
+)
+def test_names_of_columns_may_be_anything(formula, names):
+    design = pyem.regress(MODEL, f"alpha ~ {formula}")
+    if names is None:
+        assert set(design.columns) <= {"the drug", "a:b", "größe"}
+        return
+    bound = design.bind(odd())
+    assert bound.model.names == ("beta", *names)
+    assert design.describe(odd()).shape[0] == len(names)
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("empty", "'empty' of the formula of 'alpha' has no value for subject '?0"),
+        ("0", "no effect; write 1"),
+        ("C(subject)", "12 effects of people's columns for 12 people"),
+        ("offset(load)", "an offset is an effect that is held"),
+        ("log(load)", r"log\(load\) has no finite value in some rows"),
+        ("drug + (0 + drug | subject)", "with the same coding"),
+    ],
+)
+def test_what_a_formula_cannot_say_is_told_with_the_remedy(formula, message):
+    with pytest.raises(pyem.DataError, match=message):
+        pyem.regress(MODEL, f"alpha ~ {formula}").bind(odd())
+
+
+def test_everybody_may_have_an_effect_where_people_do_not_differ_otherwise():
+    bound = pyem.regress(MODEL, "alpha ~ C(subject) + (0 | subject)").bind(odd())
+    assert bound.common == ("alpha",)
+    assert len(bound.group.covariates) == PEOPLE - 1
 
 
 def test_missing_values_are_an_error_or_leave_their_trials_out():

@@ -152,9 +152,15 @@ class Coded:
     def _matrices(self) -> dict[tuple[str, bool], Any]:
         return {}
 
+    def written(self, expr: str) -> str:
+        """A factor as it stands in a formula: names of columns in backquotes, and in braces what is not one call."""
+        if expr in self.rows.frame.columns:
+            return f"`{expr}`"
+        return expr if isinstance(_parsed(expr)[0], ast.Call) else f"{{{expr}}}"
+
     def _matrix(self, expr: str, reduced: bool) -> Any:
         if (expr, reduced) not in self._matrices:
-            self._matrices[expr, reduced] = _model_matrix(f"{int(reduced)} + {expr}", self.rows.frame)
+            self._matrices[expr, reduced] = _model_matrix(f"{int(reduced)} + {self.written(expr)}", self.rows.frame)
         return self._matrices[expr, reduced]
 
 
@@ -169,17 +175,33 @@ def variables(text: str) -> tuple[str, ...]:
     found: set[str] = set()
     for term in _formula(text):
         for factor in term.factors:
-            found |= _names_in(str(factor.expr)) if factor.eval_method.value == "python" else {str(factor.expr)}
-    return tuple(sorted(name for name in found if not name.isdigit()))
+            expr, kind = str(factor.expr), factor.eval_method.value
+            found |= _names_in(expr) if kind == "python" else {expr} if kind == "lookup" else set()
+    return tuple(sorted(found))
 
 
 def _names_in(expression: str) -> set[str]:
-    """Names in a Python expression that are not of functions: ``center(age)`` has age."""
-    tree = ast.parse(expression, mode="eval")
+    """Names in a Python expression that are not of functions or contrasts: ``center(age)`` has age."""
+    tree, quoted = _parsed(expression)
     nodes = list(ast.walk(tree))
-    called = {node.func for node in nodes if isinstance(node, ast.Call)}
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    called = {call.func for call in calls} | {arg for call in calls for arg in _contrasts_of(call)}
     bases = {node.value for node in nodes if isinstance(node, ast.Attribute)}
-    return {node.id for node in nodes if isinstance(node, ast.Name) and node not in called | bases}
+    names = {node.id for node in nodes if isinstance(node, ast.Name) and node not in called | bases}
+    return {quoted.get(name, name) for name in names}
+
+
+def _parsed(expression: str) -> tuple[ast.expr, dict[str, str]]:
+    """A Python expression with names that Python knows, and what stands in backquotes for each of them."""
+    quoted = {f"_quoted_{k}": name for k, name in enumerate(re.findall("`([^`]+)`", expression))}
+    for known, name in quoted.items():
+        expression = expression.replace(f"`{name}`", known)
+    return ast.parse(expression, mode="eval").body, quoted
+
+
+def _contrasts_of(call: ast.Call) -> list[ast.expr]:
+    """What a call says of coding by a name alone: ``C(drug, Sum)``."""
+    return call.args[1:] if isinstance(call.func, ast.Name) and call.func.id == "C" else []
 
 
 def coded(text: str, rows: Rows) -> Coded:
@@ -206,12 +228,19 @@ def coded(text: str, rows: Rows) -> Coded:
 
 
 def _formula(text: str) -> Any:
-    from formulaic import Formula
+    from formulaic import Formula, SimpleFormula
 
     try:
-        return Formula(text)  # pyright: ignore[reportAbstractUsage]
+        read = Formula(text)  # pyright: ignore[reportAbstractUsage]
     except Exception as error:
-        raise DataError(f"the formula {text!r} cannot be read: {_plain(error)}") from None
+        hint = "; a name that is not one word stands in backquotes" if "Missing operator" in str(error) else ""
+        raise DataError(f"the formula {text!r} cannot be read: {_plain(error)}{hint}") from None
+    if not isinstance(read, SimpleFormula):
+        raise DataError(
+            f"the formula {text!r} has several parts; one ~ stands after the parameter, and a bar stands in parentheses: "
+            "(drug | subject)"
+        )
+    return read
 
 
 def _model_matrix(text: str, frame: pd.DataFrame) -> Any:
@@ -221,7 +250,23 @@ def _model_matrix(text: str, frame: pd.DataFrame) -> Any:
         with np.errstate(all="ignore"):
             return formula.get_model_matrix(frame, na_action="raise")
     except Exception as error:
-        raise DataError(f"the formula {text!r} cannot be evaluated on these data: {_plain(error)}") from None
+        raise DataError(f"the formula {text!r} cannot be evaluated on these data: {_said(error)}") from None
+
+
+def _said(error: Exception) -> str:
+    """What formulaic says, and what to do about what it does not know."""
+    text = _plain(error)
+    if nulls := re.search("checking for nulls in `(.*?)`:", text):
+        return (
+            f"{nulls[1]} has no finite value in some rows, as a logarithm of what is not positive, or a row before the first; "
+            "correct these values, or make the column in the table"
+        )
+    if "'offset' is not defined" in text:
+        return (
+            "an offset is an effect that is held: write the column itself, and hold its effect, "
+            "pyem.fix(design, **{'alpha[x]': 1})"
+        )
+    return text
 
 
 def _plain(error: Exception) -> str:
@@ -236,7 +281,7 @@ def _pieces(out: Coded, expr: str, reduced: bool) -> list[Piece]:
         only = len(names) == 1
         labels = [expr if only else f"{expr}[{k}]" for k in range(len(names))]
         return [Piece(expr, reduced, k, label, False, True) for k, label in enumerate(labels)]
-    variable = (variables(expr) or (expr,))[0]
+    variable = (variables(out.written(expr)) or (expr,))[0]
     if len(state.levels) < 2:
         raise DataError(
             f"{variable!r} has the one level {level_text(state.levels[0])!r} in these data, so it has no effect that could be "

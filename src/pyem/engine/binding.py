@@ -134,6 +134,8 @@ def bind(
     shared = [name for name in dict.fromkeys(shared) if name not in gone]
     estimated = [part for part in parts if part.effect.name not in gone]
     correlated = [tuple(name for name in block if name not in gone) for block in correlated]
+    if group is not None:
+        _require_people(estimated, shared, group, len(data.subjects))
     drawn = None if group is None else _group(made, group, estimated, correlated, shared, columns)
     return Bound(made, columns.added(), drawn, tuple(parts), codes, tuple(shared))
 
@@ -145,6 +147,17 @@ def _require_no_people(parts: list[Part], gone: set[str]) -> None:
             raise ModelError(
                 f"{part.effect.name} is held or equal to another, and cannot depend on {', '.join(part.people)}; leave that "
                 "out of the formula"
+            )
+
+
+def _require_people(parts: list[Part], shared: list[str], group: Group, people: int) -> None:
+    """Raise where a coefficient has as many effects as there are people, of whom none is then left to differ."""
+    for part in parts:
+        n = len(part.people) + part.has_mean
+        if part.people and n >= people and part.effect.name not in {*shared, *dict(group.sd)}:
+            raise DataError(
+                f"{part.effect.name} has {n} effects of people's columns for {people} people, so that nothing tells how people "
+                "differ; leave out terms, or merge levels that few people have (a person's own value needs no term)"
             )
 
 
@@ -182,6 +195,11 @@ def _complete(rows: Rows, data: Dataset, formula: Formula, missing: str) -> Rows
 
 def _parts(model: Model, formula: Formula, code: Coded, columns: Columns) -> tuple[list[Part], list[tuple[str, ...]]]:
     """What is estimated for one formula, and which effects are correlated."""
+    if not code.terms:
+        raise DataError(
+            f"the formula of {formula.parameter!r} has no effect; write 1 for its mean alone, or hold the parameter "
+            "(pyem.fix)"
+        )
     require_cells(code, formula.parameter)
     require_rank(
         {term.label or "the intercept": code.part((*term.within, *term.person)) for term in code.terms},
@@ -266,7 +284,8 @@ def _random(formula: Formula, code: Coded, grouped: dict[tuple[Piece, ...], list
     if extra := sorted(label or "1" for label in named - labels):
         raise DataError(
             f"({', '.join(extra)} | subject) of {formula.parameter!r} varies between people, but the formula has no such "
-            "effect for all of them; add it outside the bar, too"
+            "effect for all of them; add it outside the bar, too, with the same coding (without correlations: (1 + ... || "
+            "subject))"
         )
     return named
 

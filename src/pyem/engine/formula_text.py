@@ -50,28 +50,41 @@ def formula_of(model: Model, text: str) -> Formula:
 
 def _without_bars(right: str) -> tuple[str, tuple[tuple[str, bool], ...]]:
     """The right side without ``(... | subject)``, and what these say."""
-    rest, bars, depth, start = "", [], 0, 0
-    for place, char in enumerate(right):
+    rest, bars, depth, start, plain = "", [], 0, 0, _masked(right)
+    for place, char in enumerate(plain):
         if char == "(":
             start = place if depth == 0 else start
             depth += 1
         elif char == ")":
             depth -= 1
-            if depth == 0 and "|" in right[start:place]:
-                bars.append(_bar(right[start + 1 : place]))
+            if depth < 0:
+                break
+            if depth == 0 and "|" in plain[start:place]:
+                bars.append(_bar(right[start + 1 : place], plain[start + 1 : place]))
                 continue
             rest += right[start : place + 1] if depth == 0 else ""
         elif depth == 0:
-            rest += char
+            rest += right[place]
+    if depth:
+        raise ModelError(
+            f"the formula {right!r} has a parenthesis that is {'not opened' if depth < 0 else 'not closed'}; they come in pairs"
+        )
     rest = re.sub(r"\+\s*(?=\+|$)", "", rest.strip()).strip()
     rest = re.sub(r"^\+\s*", "", rest).removesuffix("+").strip()
     return rest or "1", tuple(bars)
 
 
-def _bar(text: str) -> tuple[str, bool]:
-    left, right = (part.strip() for part in _BAR.split(text, maxsplit=1))
-    if right != "subject":
+def _masked(text: str) -> str:
+    """The text with what stands in quotes or backquotes replaced by as many letters: names and levels are no operators."""
+    return re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", lambda found: "x" * len(found[0]), text)
+
+
+def _bar(text: str, plain: str) -> tuple[str, bool]:
+    found = _BAR.search(plain)
+    assert found is not None
+    left, right = text[: found.start()].strip(), text[found.end() :].strip()
+    if right.strip("`") != "subject":
         raise ModelError(
             f"({text}): people are what varies here; write (... | subject), and columns of people as terms of the formula"
         )
-    return left, "||" not in text
+    return left, found[0] != "||"

@@ -46,7 +46,7 @@ def _empty_cell(code: Coded, factors: list[str]) -> str:
     for cell in itertools.product(*(range(len(known)) for known in levels)):
         if cell not in seen:
             of = zip(factors, levels, cell, strict=True)
-            return ", ".join(f"{variables(factor)[0]} {known[k]!r}" for factor, known, k in of)
+            return ", ".join(f"{variables(code.written(factor))[0]} {known[k]!r}" for factor, known, k in of)
     return ""
 
 

@@ -23,7 +23,7 @@ from pyem.infer.exact import Exact
 from pyem.infer.exact_em import estimates, exact_em, information_and_spread
 from pyem.infer.glances import Glance, Looking
 from pyem.infer.group_prior import group_prior
-from pyem.infer.multimodal import is_near, run_em_global
+from pyem.infer.multimodal import is_near, is_ridge, run_em_global
 from pyem.infer.natural_prior import PersonPrior
 from pyem.infer.other_modes import Surroundings, other_modes
 from pyem.infer.placing import Places, places
@@ -95,7 +95,9 @@ class Search:
         prior = PersonPrior(run.population, None)
         if run.seen is None or not is_near(run.seen, run.population):
             return Surroundings.seen(self.model, self.data, glance, prior)
-        return Surroundings.known(Looking(glance, run.seen), prior, run.population.mean)
+        # A way to where a mode was before does not lead along a ridge that has moved since.
+        seen = run.seen._replace(way=None) if is_ridge(run.population) else run.seen
+        return Surroundings.known(Looking(glance, seen), prior, run.population.mean)
 
     def population(self, start: np.ndarray, moved: bool) -> Population:
         """Where the group starts."""

@@ -23,6 +23,8 @@ ROUGHLY = 1e-3
 """Change of the group's parameters below which modes are looked for: those of some people move little after it."""
 NEAR = 0.1
 """Change of the group's parameters since the last look, in sd units, below which another would see the same."""
+RIDGE = 0.3
+"""A group is a ridge if the others leave a parameter a smaller share of its sd than this."""
 BETTER = 1e-4
 """Nats by which a mode has to be better than the one that is known."""
 REACH = 1.5
@@ -209,6 +211,11 @@ def is_near(seen: Seen, population: Population) -> bool:
     """Whether what was seen is around this group: no farther from it than where no other look is due."""
     sd = np.sqrt(np.diag(population.cov))
     return bool((np.abs(seen.x - np.stack(places_around(population))) <= (1 + REACH) * NEAR * sd).all())
+
+
+def is_ridge(population: Population) -> bool:
+    """Whether parameters are so correlated that what lies a little beside the group is far from it."""
+    return bool((np.diag(population.precision) * np.diag(population.cov) * RIDGE**2 > 1).any())
 
 
 def scattered(population: Population) -> np.ndarray:

@@ -87,15 +87,12 @@ def score_and_information_of(population: Population, laplace: Laplace) -> ScoreA
     chol = population.chol
     slope, own = _own(population, laplace, root)
     precise = _positive(own, chol)
-    linear = np.zeros((int(population.free.sum()), *slope.shape))
-    for n, (k, p) in enumerate(np.argwhere(population.free)):
-        linear[n, :, p] = population.design[use, k] * root[:, p]
+    by_design, shifted = np.nonzero(population.free)
+    linear = np.zeros((len(shifted), *slope.shape))
+    linear[np.arange(len(shifted)), :, shifted] = (population.design[use][:, by_design] * root[:, shifted]).T
     # By how much the gradient is moved by the covariance's change with each entry of its factor.
-    rooted = slope @ chol
-    moved = np.zeros((len(rows), *slope.shape))
-    for n, (a, b) in enumerate(zip(rows, columns, strict=True)):
-        moved[n, :, a] = rooted[:, b]
-        moved[n] += slope[:, a, None] * chol[:, b]
+    moved = slope.T[rows][:, :, None] * chol.T[columns][:, None]
+    moved[np.arange(len(rows)), :, rows] += (slope @ chol).T[columns]
     by = np.concatenate([linear, moved])
     matrix = np.matmul(by[:, :, None], precise).reshape(len(by), -1) @ by.reshape(len(by), -1).T
     excess = slope.T @ slope - own.sum(0)
@@ -167,11 +164,15 @@ def _positive(precise: np.ndarray, chol: np.ndarray) -> np.ndarray:
     Where the group is so narrow that everybody's posterior is as wide, as at an sd of 0 or a correlation of 1, the curvature
     counts as it is: what is common to all is told by the sum over people, and the group's width there has no meaning.
     """
-    share, axes = np.linalg.eigh(chol.T @ precise @ chol)
+    shares = chol.T @ precise @ chol
+    try:
+        # In most groups nobody is bent, and a factor tells that in a third of the time of the axes.
+        np.linalg.cholesky(shares + ALIKE * np.eye(len(chol)))
+        return precise
+    except np.linalg.LinAlgError:
+        share, axes = np.linalg.eigh(shares)
     share = np.where(share < -ALIKE, share, 0.0)
     bent = (share < 0).any(1)
-    if not bent.any():
-        return precise
     out = np.linalg.inv(chol).T @ axes[bent]
     precise = precise.copy()
     precise[bent] -= np.einsum("spi,si,sqi->spq", out, share[bent], out)

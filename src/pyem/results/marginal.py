@@ -245,7 +245,7 @@ def _levels(code: Coded, name: str) -> list[Any]:
 def _is_factor(code: Coded, name: str, n: int) -> bool:
     """Whether a formula takes the `n` values of a number for levels: ``C(session)``."""
     factors = {piece.expr for term in code.terms for piece in (*term.within, *term.person) if not piece.number}
-    return any(variables(factor) == (name,) and len(code.levels(factor)) == n for factor in factors)
+    return any(variables(code.written(factor)) == (name,) and len(code.levels(factor)) == n for factor in factors)
 
 
 def _middle(code: Coded, name: str) -> float:
