@@ -14,7 +14,7 @@ from pyem.population.posterior import Laplace, Modes
 
 PEOPLE = 30
 RNG = np.random.default_rng(4)
-ESTIMATE = RNG.normal([0.3, -0.4], [0.5, 0.2], size=(PEOPLE, 2))
+ESTIMATE = RNG.normal([0.3, -0.4], [1.0, 0.8], size=(PEOPLE, 2))
 KNOWN = np.array([[4.0, 1.0], [1.0, 6.0]]) * RNG.uniform(0.5, 2, size=(PEOPLE, 1, 1))
 
 
@@ -62,7 +62,7 @@ def test_somebody_without_a_mode_under_the_group_ends_the_steps():
 
 def searches(step: Callable[[Population, Modes], np.ndarray]) -> tuple[int, Population]:
     """How many searches for everybody's mode an ascent takes, and where it ends."""
-    population = group(0.7)
+    population = group(1.5)
     for n in range(1, 30):
         known = posteriors(population)
         roots = step(population, known)
@@ -76,8 +76,7 @@ def searches(step: Callable[[Population, Modes], np.ndarray]) -> tuple[int, Popu
 def test_several_steps_from_a_search_reach_the_same_maximum_in_fewer_searches():
     alone, one = searches(lambda group, known: limited(group.roots, newton_step(group, known), group))
     several, other = searches(newton_steps)
-    assert several < alone
-    print(several, alone)
+    assert several <= 5 < alone
     np.testing.assert_allclose(other.roots, one.roots, atol=1e-9)
     score, _ = score_and_information(other, posteriors(other))
     np.testing.assert_allclose(score, 0, atol=1e-7)
