@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from pyem.aif.products import product
 from pyem.aif.structure import LETTERS, Structure
 
 FLOOR = float(np.finfo(float).eps)
@@ -135,21 +136,21 @@ class Exact(NamedTuple):
 
     def predict(self, g: Generative, belief: Array, weights: Array) -> Array:
         """The mixture over actions."""
-        return jnp.einsum("ust,t,u->s", self._transitions(g), belief, weights)
+        return product("ust,t,u->s", self._transitions(g), belief, weights)
 
     def children(self, g: Generative, nodes: Array, parent: np.ndarray, action: np.ndarray) -> Array:
         """All actions at all nodes; then those that the tree has."""
-        moved = jnp.einsum("ust,nt->nus", self._transitions(g), nodes)
+        moved = product("ust,nt->nus", self._transitions(g), nodes)
         return _picked(moved, parent, action)
 
     def average(self, nodes: Array, tables: Sequence[Array]) -> Array:
         """All tables spread over the joint state, in one product."""
         joint = [self._everywhere(m, table) for m, table in enumerate(tables)]
-        return nodes @ module_of(*joint).concatenate(joint).T
+        return product("ns,ks->nk", nodes, module_of(*joint).concatenate(joint))
 
     def add_up(self, nodes: Array, tables: Sequence[Array]) -> Array:
         """The sum of the tables spread over the joint state, in one product."""
-        return nodes @ sum(self._everywhere(m, table) for m, table in enumerate(tables)).T  # type: ignore[union-attr]
+        return product("ns,ks->nk", nodes, sum(self._everywhere(m, table) for m, table in enumerate(tables)))
 
     def marginals(self, belief: Array) -> tuple[Array, ...]:
         """Sums over the other factors."""
@@ -256,7 +257,7 @@ class MeanField(NamedTuple):
         """The mixture over actions, of each factor."""
         moved = self._moved(g, tuple(q[None] for q in belief))
         actions = self.structure.actions
-        return tuple(jnp.einsum("us,u->s", after[0][actions[:, f]], weights) for f, after in enumerate(moved))
+        return tuple(product("us,u->s", after[0][actions[:, f]], weights) for f, after in enumerate(moved))
 
     def _moved(self, g: Generative, nodes: tuple[Array, ...]) -> list[Array]:
         """Each factor after each of its own controls, (node, control, state)."""
@@ -264,7 +265,7 @@ class MeanField(NamedTuple):
         for f, depends in enumerate(self.structure.B_dependencies):
             letters = "".join(LETTERS[k] for k in depends)
             terms = ",".join([f"s{letters}u", *(f"n{LETTERS[k]}" for k in depends)])
-            out.append(jnp.einsum(f"{terms}->nus", g.B[f], *(nodes[k] for k in depends)))
+            out.append(product(f"{terms}->nus", g.B[f], *(nodes[k] for k in depends)))
         return out
 
     def children(
@@ -287,7 +288,7 @@ class MeanField(NamedTuple):
         for table, depends in zip(tables, self.structure.A_dependencies, strict=True):
             letters = [LETTERS[k] for k in depends]
             terms = ",".join([f"o{''.join(letters)}", *(f"n{letter}" for letter in letters)])
-            out.append(jnp.einsum(f"{terms}->no", table, *(nodes[k] for k in depends)))
+            out.append(product(f"{terms}->no", table, *(nodes[k] for k in depends)))
         return out
 
     def marginals(self, belief: tuple[Array, ...]) -> tuple[Array, ...]:

@@ -12,6 +12,7 @@ from jax import Array
 
 from pyem.aif.filtering import FLOOR, Generative, Inference
 from pyem.aif.planning import Counts
+from pyem.aif.products import product
 from pyem.aif.structure import LETTERS, Structure
 
 Weight = float | Callable[[Any], Any]
@@ -133,7 +134,7 @@ def evidence_B(
         last = joint_of(structure, inference, before, structure.B_dependencies[f])
         by_control = jax.ops.segment_sum(weights, structure.actions[:, f], structure.num_controls[f])
         letters = LETTERS[: last.ndim]
-        out.append(jnp.einsum(f"s,{letters},u->s{letters}u", marginals[f], last, by_control))
+        out.append(product(f"s,{letters},u->s{letters}u", marginals[f], last, by_control))
     return tuple(out)
 
 
