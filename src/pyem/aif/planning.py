@@ -177,6 +177,9 @@ def _digamma(x: Array) -> Array:
 
     The derivatives of JAX's own are sums over the zeta function, which took most of the time of agents that learn.
     """
+    if x.dtype == jnp.float32:
+        # The sums would lose digits, of which there are few.
+        return jax.scipy.special.digamma(x)
     # 1 / x + ... + 1 / (x + 5), the first and the last of them together, and so on.
     middle = x * (x + 5)
     steps = (2 * x + 5) * (1 / middle + 1 / (middle + 4) + 1 / (middle + 6))
