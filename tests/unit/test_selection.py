@@ -306,6 +306,12 @@ def test_fits_of_different_data_are_refused(data, fit, other):
         compare_fits({"all": fit, "changed": dataclasses.replace(fit, data=changed)})
 
 
+def test_names_may_be_numbers(fit, other):
+    numbered, named = compare_fits({2: fit, 1: other}, by="bic"), compare_fits({"2": fit, "1": other}, by="bic")  # type: ignore[dict-item]
+    assert [str(name) for name in numbered.index] == named.index.tolist()
+    np.testing.assert_array_equal(numbered["difference_se"], named["difference_se"])
+
+
 def test_what_is_not_a_comparison_is_refused(fit):
     with pytest.raises(ValueError, match="expected fits by name"):
         compare_fits([fit])  # type: ignore[arg-type]

@@ -229,8 +229,12 @@ def _ended(change: float, tol: float, still: int) -> str:
 
 
 def _fell(value: float, evidence: list[float], population: Population, laplace: Found) -> bool:
-    """Whether the last step lost so much that it leads elsewhere. Steps towards the mode under a prior may."""
-    return population.hyper is None and value < evidence[-1] - FELL * laplace.n_usable
+    """Whether the last step lost so much that it leads elsewhere. Steps towards the mode under a prior may lose evidence.
+
+    So may those of many weights: with hundreds of covariates Newton steps lose some nats, and end higher all the same.
+    """
+    few = population.hyper is None and len(population.coef) == 1
+    return few and value < evidence[-1] - FELL * laplace.n_usable
 
 
 def _creeps(ascent: Ascent | None, population: Population, laplace: Found) -> bool:

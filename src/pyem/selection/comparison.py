@@ -135,13 +135,14 @@ def _sorted(table: pd.DataFrame, decides: Criterion, scores: Mapping[str, Score]
     total = np.array([scores[name].total for name in table.index])
     order = np.argsort(-decides.sign * total, kind="stable")
     table, total = table.iloc[order].copy(), total[order]
-    best = scores[str(table.index[0])]
+    # In the order of the rows: names need not be text.
+    ranked = [list(scores.values())[k] for k in order]
     assert decides.nats is not None
     difference = np.abs(total - total[0])
     weight = np.exp(-abs(decides.nats) * difference)
     # In front, where a narrow terminal shows them.
     table.insert(0, "difference", difference)
-    table.insert(1, "difference_se", [_difference_se(scores[str(name)], best) for name in table.index])
+    table.insert(1, "difference_se", [_difference_se(score, ranked[0]) for score in ranked])
     table.insert(2, "weight", weight / weight.sum())
     table.attrs.update(by=decides.name, method=decides.said(settings.unit))
     if len(decides.units) > 1:
