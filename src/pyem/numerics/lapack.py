@@ -92,7 +92,8 @@ def _programs(params: Any) -> list[Jaxpr]:
 
 def _rewritten(param: Any) -> Any:
     """A program, or whatever of a primitive's parameters holds programs, with its calls of LAPACK one by one."""
-    if isinstance(param, ClosedJaxpr):
+    # Since JAX 0.12 programs with constants and those without are of one kind.
+    if isinstance(param, ClosedJaxpr) and param.jaxpr is not param:
         return param.replace(jaxpr=_rewritten(param.jaxpr))
     if isinstance(param, Jaxpr):
         return param.replace(eqns=[_one_by_one(eqn) for eqn in param.eqns]) if calls_lapack(param) else param
