@@ -34,7 +34,7 @@ def matrices(n=5, size=3):
 def test_values_and_derivatives_are_those_of_all_matrices_at_once():
     args = matrices()
     both = lambda h, v: jax.jvp(everything, (h, v), (jnp.ones_like(h), v))  # noqa: E731
-    quick = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+    quick = {"xla_backend_optimization_level": 0}
     with jax.enable_x64(True):
         program = jax.make_jaxpr(one_by_one(both))(*args).jaxpr
         assert calls_lapack(jax.make_jaxpr(both)(*args).jaxpr)
