@@ -211,6 +211,10 @@ def test_people_at_corners_of_kinks_are_at_their_modes_and_have_a_curvature():
         curvature = np.eye(2) + 32 / 0.25 * np.einsum("k,kp,kq->pq", share, planes, planes)
         np.testing.assert_allclose(np.linalg.inv(fit.cov[s]), curvature, rtol=1e-5)
     assert pyem.fit_em(model, data).converged
+    # The same prior as any function.
+    by_hand = pyem.fit_map(model, data, log_prior=lambda p: -0.5 * (p.a**2 + p.b**2))
+    np.testing.assert_allclose(by_hand.x, where, atol=1e-7)
+    np.testing.assert_allclose(by_hand.cov, fit.cov, rtol=1e-5)
 
 
 def test_what_is_left_to_gain_on_a_kink_includes_the_way_to_it():

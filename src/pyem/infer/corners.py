@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import minimize, nnls
 
 from pyem.infer.ending import UNFINISHED
-from pyem.population.posterior import GaussianPrior, Laplace, Modes, Status
+from pyem.population.posterior import Laplace, Modes, Status
 
 LOOKS = 30
 """Evaluations of everybody, at most."""
@@ -40,6 +40,8 @@ class Seen(NamedTuple):
     """(S, P)"""
     hess: np.ndarray
     """(S, P, P)"""
+    prior: tuple[np.ndarray, np.ndarray, np.ndarray]
+    """The same three of the log prior there, its value up to a constant."""
 
 
 Look = Callable[[np.ndarray], Seen]
@@ -55,6 +57,8 @@ class Side(NamedTuple):
     curvature: np.ndarray
     hess: np.ndarray
     """Of the likelihood alone."""
+    prior: tuple[float, np.ndarray, np.ndarray]
+    """Value, gradient and Hessian of the log prior."""
 
     def at(self, x: np.ndarray) -> float:
         """The model's value."""
@@ -106,7 +110,11 @@ class Climb:
         values, slopes = self.raised()
         meet = np.flatnonzero(values - self.best.value < ALIKE)
         size = np.abs(slopes[meet]).max() + 1e-300
-        share, _ = nnls(np.vstack([slopes[meet].T / size, np.ones(len(meet))]), np.eye(len(self.best.x) + 1)[-1])
+        try:
+            share, _ = nnls(np.vstack([slopes[meet].T / size, np.ones(len(meet))]), np.eye(len(self.best.x) + 1)[-1])
+        except RuntimeError:
+            # It did not end, which says nothing.
+            return
         share = share / share.sum()
         mean = lambda parts: np.tensordot(share, np.array(parts), 1)  # noqa: E731
         curvature, slope = mean([self.sides[k].curvature for k in meet]), share @ slopes[meet]
@@ -140,15 +148,15 @@ class Climb:
         return self.best.x + self.box * np.clip(end.x[:-1], -1.0, 1.0)
 
 
-def at_corners(found: Laplace, prior: GaussianPrior, look: Look, limits: np.ndarray) -> Laplace:
+def at_corners(found: Laplace, look: Look, limits: np.ndarray) -> Laplace:
     """The same with people at the mode whose search did not end because more than two sides of a kink meet there.
 
     Parameters
     ----------
     found
         How everybody's search ended.
-    prior, look
-        What is maximised.
+    look
+        Shows what is maximised.
     limits
         (P,): how far a search may go.
     """
@@ -161,13 +169,13 @@ def at_corners(found: Laplace, prior: GaussianPrior, look: Look, limits: np.ndar
         seen = look(x)
         for s, climb in climbs.items():
             if climb.found is None:
-                climb.see(_side(seen, prior, s))
+                climb.see(_side(seen, s))
         going = [s for s, climb in climbs.items() if climb.goes_on]
         if not going:
             break
         for s in going:
             x[s] = np.clip(climbs[s].following(), -limits, limits)
-    return _with(found, prior, {s: climb for s, climb in climbs.items() if climb.found is not None})
+    return _with(found, {s: climb for s, climb in climbs.items() if climb.found is not None})
 
 
 def _scale(cov: np.ndarray) -> np.ndarray:
@@ -175,14 +183,14 @@ def _scale(cov: np.ndarray) -> np.ndarray:
     return np.clip(np.where(np.isfinite(sd), sd, 1.0), 1e-3, 1.0)
 
 
-def _side(seen: Seen, prior: GaussianPrior, s: int) -> Side:
-    x, hess = seen.x[s], seen.hess[s]
-    precision, pull = _pull(prior, s, x)
-    value = float(seen.log_lik[s] - 0.5 * (x - prior.mean[s]) @ pull)
-    return Side(x, value, seen.grad[s] - pull, precision - hess, hess)
+def _side(seen: Seen, s: int) -> Side:
+    value, grad, hess = seen.prior
+    prior = float(value[s]), grad[s], hess[s]
+    joint = float(seen.log_lik[s]) + prior[0]
+    return Side(seen.x[s], joint, seen.grad[s] + grad[s], -(seen.hess[s] + hess[s]), seen.hess[s], prior)
 
 
-def _with(found: Laplace, prior: GaussianPrior, ended: dict[int, Climb]) -> Laplace:
+def _with(found: Laplace, ended: dict[int, Climb]) -> Laplace:
     """The modes that were found in place of where the other search stopped."""
     fields = [part.copy() for part in found]
     mode, cov, log_lik, log_det, status = fields
@@ -190,20 +198,12 @@ def _with(found: Laplace, prior: GaussianPrior, ended: dict[int, Climb]) -> Lapl
     for s, climb in ended.items():
         assert climb.best is not None
         assert climb.found is not None
-        precision, pull = _pull(prior, s, climb.best.x)
-        curvature = precision - climb.found[1]
-        mode[s], status[s] = climb.best.x, Status.CONVERGED
-        log_lik[s] = climb.best.value + 0.5 * (climb.best.x - prior.mean[s]) @ pull
+        value, grad, hess = climb.best.prior
+        curvature = -(climb.found[1] + hess)
+        mode[s], log_lik[s], status[s] = climb.best.x, climb.best.value - value, Status.CONVERGED
         cov[s], log_det[s] = np.linalg.inv(curvature), np.linalg.slogdet(curvature)[1]
         if known is not None:
             # The mean of the sides' slopes cancels that of the prior.
-            known[0][s], known[1][s] = pull, climb.found[1]
+            known[0][s], known[1][s] = -grad, climb.found[1]
     out = Laplace(*fields)
     return out if known is None else Modes.known(out, *known)
-
-
-def _pull(prior: GaussianPrior, s: int, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One person's prior precision (P, P), and minus the slope of the log prior at `x`."""
-    root = np.sqrt(prior.weight[s])
-    precision = prior.precision * np.outer(root, root)
-    return precision, precision @ (x - prior.mean[s])

@@ -69,6 +69,10 @@ WANDER, TURNS = 60, 4
 """Iterations without any headway from which on no fixed point is looked for, if the evidence turned up or down so often."""
 
 
+EXACT = 2e-16
+"""Nats that an E-step may leave on the way, at least; the last one is more exact, and looks at corners of kinks, too."""
+
+
 class Elsewhere(Protocol):
     """Looks for better modes of people than the E-step has found."""
 
@@ -158,7 +162,7 @@ def run_em(
         if keeper is not None and iteration > first:
             values = (ascent, tried, pace, evidence, changes, vectors, population, plain, change, still)
             keeper.save(iteration, values, estep, elsewhere)
-        laplace = under(estep, population, float(np.clip((0.03 * change) ** 2, 1e-16, 1e-4)))
+        laplace = under(estep, population, float(np.clip((0.03 * change) ** 2, EXACT, 1e-4)))
         value = laplace.total(total_evidence, population)
         image = mstep(population, laplace)
         moved = image.distance(population)

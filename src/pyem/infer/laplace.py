@@ -14,7 +14,7 @@ from pyem.data.dataset import Dataset
 from pyem.engine.derivatives import Derivatives, derivatives
 from pyem.engine.evaluate import chunk_derivatives
 from pyem.engine.layout import LIGHT, Batch, Chunk, batch, join, n_cells, over_shards, split
-from pyem.infer.corners import LOOKS, Look, Seen, at_corners
+from pyem.infer.corners import LOOKS, Seen, at_corners
 from pyem.infer.ending import at_an_end, ended_as, flat_somewhere
 from pyem.infer.kinks import AT_BOUND
 from pyem.infer.newton import Newton
@@ -59,6 +59,8 @@ class Outcome(NamedTuple):
     hess: Array
 
 
+LogPrior = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""Value (S,), up to a constant, gradient (S, P) and Hessian (S, P, P) of everybody's log prior at (S, P)."""
 _Search = Callable[[list[_State], int], list[Outcome]]
 """A search from given states, with at most so many evaluations."""
 
@@ -208,21 +210,28 @@ class JaxEStep:
 
     def __call__(self, prior: GaussianPrior, tol: float = TOL) -> Laplace:
         """Every subject's mode and curvature under `prior`."""
-        search = self._under(prior, tol)
-        found = self._collect(search, tol)
-        # A search that is to be short is left as it is.
-        if self.max_steps <= LOOKS:
-            return found
-        return at_corners(found, prior, self._look(search), self.model.limits)
 
-    def _look(self, search: _Search) -> Look:
-        """Everybody's likelihood and its derivatives anywhere, by the compiled code of a search."""
+        def log_prior(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            root, gap = np.sqrt(prior.weight), x - prior.mean
+            hess = -prior.precision * root[:, :, None] * root[:, None]
+            grad = (hess @ gap[:, :, None])[:, :, 0]
+            return 0.5 * (gap * grad).sum(1), grad, hess
+
+        return self._finished(self._under(prior, tol), tol, log_prior)
+
+    def _finished(self, search: _Search, tol: float, log_prior: LogPrior) -> Laplace:
+        """What a search finds, with those at their modes for whom it ended where several sides of a kink meet."""
+        found = self._collect(search, tol)
 
         def look(x: np.ndarray) -> Seen:
             mode, log_lik, *_, grad, hess = join([out[1:] for out in search(self._looking(x), 1)], self.batch)
-            return Seen(mode, log_lik, grad, hess)
+            return Seen(mode, log_lik, grad, hess, log_prior(mode))
 
-        return look
+        # A short search is left as it is, and one on the way to a fixed point: with some people at corners and others not yet,
+        # groups went to and fro.
+        if self.max_steps <= LOOKS or tol > TOL:
+            return found
+        return at_corners(found, look, self.model.limits)
 
     def _under(self, prior: GaussianPrior, tol: float) -> _Search:
         with jax.enable_x64(True):
@@ -245,7 +254,13 @@ class JaxEStep:
             )
             return over_shards(run, self.batch, states)
 
-        return self._collect(search, tol)
+        def value_and_slopes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            with jax.enable_x64(True):
+                at = derivatives(jax.vmap(log_prior, in_axes=-1), jnp.asarray(x.T))
+                value, grad, hess = map(np.asarray, at)
+            return value, grad.T, np.moveaxis(hess, -1, 0)
+
+        return self._finished(search, tol, value_and_slopes)
 
     def _looking(self, x: np.ndarray) -> list[_State]:
         """States whose derivatives are not known."""
