@@ -68,6 +68,18 @@ def test_exact_em_is_laplace_em_where_that_is_exact(lines):
     np.testing.assert_allclose(given.cov, laplace.cov, atol=1e-6)
 
 
+def test_a_narrow_group_with_correlations_keeps_its_sds():
+    """Points hold what is left of an sd above a twentieth of a typical one: that is no reason to call a third of one 0."""
+    truth = np.random.default_rng(1).normal([-1.2, -0.4], [0.35, 0.6], (12, 2))
+    narrow = pyem.simulate(RW, RW.natural(truth), trials=40, blocks=2, key=5)
+    laplace, exact = (
+        pyem.fit_em(RW, narrow, group=Group(covariance="full"), integrate=how).group_table().loc["sd", "estimate"]
+        for how in ("laplace", "exact")
+    )
+    assert laplace["beta"] < 0.5
+    np.testing.assert_allclose(exact, laplace, rtol=0.4)
+
+
 def test_a_learning_model_is_integrated_as_by_quadrature(learners):
     fit = pyem.fit_em(RW, learners, integrate="exact")
     grid = pyem.fit_grid(RW, learners, group=fit.population, accuracy=1e-6)

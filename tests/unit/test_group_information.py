@@ -104,6 +104,10 @@ def test_the_effect_of_a_covariate_has_the_error_of_ordinary_regression_but_none
 def test_the_errors_that_are_tried_are_on_both_sides_of_an_sd_of_0():
     tried = [two_groups(error)[:2] for error in (0.5, 1.7, 1.8, 3.0)]
     assert [bool(group.vanished[0]) for group, _ in tried] == [False, True, True, True]
+    # Where points keep an sd from falling to 0, one that is far above where they would hold it is not 0.
+    sd = float(np.sqrt(tried[0][0].cov[0, 0]))
+    held = [dataclasses.replace(tried[0][0], least=share * sd) for share in (0.5, 0.9)]
+    assert [bool(group.vanished[0]) for group in held] == [False, True]
     factors = [scatter_factor(with_scatter(group, lambda people=people: people)) for group, people in tried]
     assert factors[0] == 10 / 8
     assert factors[0] > factors[1] > factors[2] > factors[3] == 1

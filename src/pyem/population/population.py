@@ -19,7 +19,7 @@ from pyem.population.posterior import Found, GaussianPrior, Laplace
 MIN_SD = 1e-4
 """Group standard deviations do not fall below this: at zero the curvature of the prior would be infinite."""
 VANISHED = 10.0
-"""Those below this many times the smallest are 0 as far as data can tell: the log evidence is the same to rounding."""
+"""Those below this many times `MIN_SD` are 0 as far as data can tell: the log evidence is the same to rounding."""
 COMMON_SD = 1e-6
 """What stands for the sd of a common parameter where a search needs a regular prior: nobody is farther from the rest."""
 
@@ -105,6 +105,11 @@ class Population:
         return self.least * (np.ones(len(self.cov)) if self.unit is None else self.unit)
 
     @property
+    def _nothing(self) -> np.ndarray:
+        """(P,): standard deviations below this are 0. Where points keep them from falling further, larger ones still count."""
+        return np.maximum(VANISHED * MIN_SD / self.least, 1.5) * self.smallest
+
+    @property
     def estimated(self) -> np.ndarray:
         """(P, P): which entries of the covariance are estimated."""
         if self.pattern is not None:
@@ -125,7 +130,7 @@ class Population:
     @property
     def vanished(self) -> np.ndarray:
         """(P,): parameters whose estimated standard deviation is as small as it may be."""
-        return np.isnan(self.given_sd) & (np.sqrt(np.diag(self.cov)) < VANISHED * self.smallest)
+        return np.isnan(self.given_sd) & (np.sqrt(np.diag(self.cov)) < self._nothing)
 
     @property
     def random(self) -> np.ndarray:
@@ -251,7 +256,7 @@ class Population:
     def at_floor(self) -> np.ndarray:
         """Which entries of `vector` are of a standard deviation that is as small as it may be, or of a correlation of 1."""
         rows, columns = self.lower
-        tiny = np.sqrt(np.diag(self.cov)) < VANISHED * self.smallest
+        tiny = np.sqrt(np.diag(self.cov)) < self._nothing
         narrow = determined(self.cov, self.chol, 1.5 * self.smallest)
         ends = (np.asarray(rows) == np.asarray(columns)) & narrow[rows]
         return np.concatenate([np.zeros(int(self.free.sum()), bool), tiny[rows] | tiny[columns] | ends])
