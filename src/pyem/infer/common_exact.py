@@ -184,16 +184,22 @@ def exact_common(
             break
         population = new
     wide, edge = at.population, Edge.of(new, THINNEST * typical)
-    if edge.any:
+    while edge.any:
 
         def look(near: Population) -> ExactEvidence:
             x, volume = _placed(z, log_volume, _widened(at, near), near)
             return ExactEvidence(model, data, near, Nodes(np.arange(data.n_subjects), x, volume))
 
-        new, ended = at_edge(new, edge, lambda near: _slope(look(near)))
+        before = new
+        new, ended = at_edge(before, edge, lambda near: _slope(look(near)))
         message = "" if ended else "the maximum where people do not differ in some parameter was not found"
         evidence = look(new)
         at, moved, wide = evidence(new), 0.0, edge.widened(new, 1.0)
+        # Where one sd is 0, others may turn out to be.
+        narrower = _vanished(new, before, typical)
+        if not ended or narrower is new:
+            break
+        new, edge = narrower, Edge.of(narrower, THINNEST * typical)
     if moved > 100 * SETTLED:
         message = f"the group still moved by {moved:.2g} sd when points were placed for the {rounds}th time"
     done = message or f"the log evidence of the group is at its maximum; points placed {rounds} times"
