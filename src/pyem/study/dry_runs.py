@@ -182,12 +182,12 @@ def _slopes_agree(model: Model, data: Dataset, x: np.ndarray, grad: np.ndarray, 
     """Raise unless derivatives are the slopes; with `kinks` they may be anything between the slopes on both sides."""
     value = log_lik(model, data, x) if kinks else None
     for k, name in enumerate(model.names):
-        slope, bend = _slope(model, data, x, k, 1e-5, value)
+        slope, bend, rounding = _slope(model, data, x, k, 1e-5, value)
         if kinks:
-            _, nearer = _slope(model, data, x, k, 0.25e-5, value)
+            _, nearer, _ = _slope(model, data, x, k, 0.25e-5, value)
             # The slopes on both sides of a kink differ the same from near and far; those of a step differ the more.
             bend = np.where(nearer < 2 * bend, nearer, 0.0)
-        gap = np.maximum(np.abs(slope - grad[:, k]) - bend, 0.0) / (1 + np.abs(slope))
+        gap = np.maximum(np.abs(slope - grad[:, k]) - bend - rounding, 0.0) / (1 + np.abs(slope))
         if gap.max() > 1e-4:
             at = f"{name} = {model.natural(x[0])[k]:.4g}"
             raise ModelError(
@@ -199,12 +199,14 @@ def _slopes_agree(model: Model, data: Dataset, x: np.ndarray, grad: np.ndarray, 
 
 def _slope(
     model: Model, data: Dataset, x: np.ndarray, k: int, step: float, value: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Slope along parameter `k`, and by how much it differs from those on both sides, (S,)."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Slope along parameter `k`, by how much it differs from those on both sides, and its rounding error, (S,)."""
     shift = step * np.eye(model.n_params)[k]
     above, below = log_lik(model, data, x + shift), log_lik(model, data, x - shift)
     bend = np.zeros(len(x)) if value is None else np.abs(above - 2 * value + below) / (2 * step)
-    return (above - below) / (2 * step), bend
+    # Responses that are all but impossible at typical parameters make values of which a difference keeps few digits.
+    rounding = 4 * np.finfo(float).eps * np.maximum(np.abs(above), np.abs(below)) / step
+    return (above - below) / (2 * step), bend, rounding
 
 
 def _along(model: Model, data: Dataset, x: np.ndarray, k: int) -> Line:
