@@ -47,7 +47,7 @@ def test_usual_starts_find_non_decision_times_that_are_far_away(name):
 
 @pytest.mark.slow
 def test_the_range_of_starting_points_of_a_race_that_data_do_not_tell_is_named():
-    """Of 10 people x 100 trials nobody can tell A of the RDM: the fit says so, and non-decision times are found all the same."""
+    """Nobody can tell A of the RDM from so few trials: the fit says so, and non-decision times are found all the same."""
     model = pyem.models.get("rdm")
     data = _simulated(model, 3)
     with pytest.warns(pyem.FitWarning) as told:
