@@ -123,6 +123,12 @@ def test_each_place_of_a_vector_is_checked(vectors):
     assert len(check.plot().axes) == 1 + 4
 
 
+@pytest.mark.parametrize("check", [pyem.predictive_check, pyem.response_time_check])
+def test_a_fit_in_place_of_draws_is_refused_with_the_remedy(check):
+    with pytest.raises(TypeError, match=rf"{check.__name__}\(pyem.posterior_predictive\(fit, key=0\)\)"):
+        check("a fit")
+
+
 def test_predictions_of_vectors_are_exported(vectors):
     found = vectors.to_arviz(draws=4, posterior_predictive=3)
     n = int(vectors.data.present["y"].sum())

@@ -183,17 +183,17 @@ def exact_common(
         if rounds == ROUNDS or new.vanished.any() or (moved < SETTLED and near):
             break
         population = new
+
+    def look(beside: Point, near: Population) -> ExactEvidence:
+        x, volume = _placed(z, log_volume, _widened(beside, near), near)
+        return ExactEvidence(model, data, near, Nodes(np.arange(data.n_subjects), x, volume))
+
     wide, edge = at.population, Edge.of(new, THINNEST * typical)
     while edge.any:
-
-        def look(near: Population) -> ExactEvidence:
-            x, volume = _placed(z, log_volume, _widened(at, near), near)
-            return ExactEvidence(model, data, near, Nodes(np.arange(data.n_subjects), x, volume))
-
         before = new
-        new, ended = at_edge(before, edge, lambda near: _slope(look(near)))
+        new, ended = at_edge(before, edge, lambda near, at=at: _slope(look(at, near)))
         message = "" if ended else "the maximum where people do not differ in some parameter was not found"
-        evidence = look(new)
+        evidence = look(at, new)
         at, moved, wide = evidence(new), 0.0, edge.widened(new, 1.0)
         # Where one sd is 0, others may turn out to be.
         narrower = _vanished(new, before, typical)
@@ -211,7 +211,7 @@ def exact_common(
     trace = {"log_evidence": np.array(values), "change": np.array(changes), "vector": np.array(vectors)}
     trace |= {"evaluated": np.array(len(values)), "effective_nodes": effective, "unreached": np.zeros(len(effective))}
     run = EMRun(at.population, moments, not message, done, trace, run.estep)
-    return Found(run, moments, wide, look(wide) if edge.any else evidence)
+    return Found(run, moments, wide, look(at, wide) if edge.any else evidence)
 
 
 def _slope(evidence: ExactEvidence) -> Slope:

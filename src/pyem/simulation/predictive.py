@@ -71,6 +71,21 @@ class Predicted:
         return self.model.natural(self.x)
 
 
+def predictions(predicted: Any, what: str) -> Predicted:
+    """Predictive draws that a function asks for; a fit in their place is an error that says how they are made.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    """
+    if not isinstance(predicted, Predicted):
+        raise TypeError(
+            f"{what} takes predictive draws, not a {type(predicted).__name__}: {what}(pyem.posterior_predictive(fit, key=0))"
+        )
+    return predicted
+
+
 def posterior_predictive(
     fit: Fit,
     *,

@@ -13,7 +13,7 @@ from pyem.data.dataset import Dataset
 from pyem.engine.scale import chosen_range
 from pyem.model.model import Model
 from pyem.results.options import shown_option
-from pyem.simulation.predictive import Predicted
+from pyem.simulation.predictive import Predicted, predictions
 from pyem.study.time_checks import ResponseTimeCheck, response_time_check
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def predictive_check(
     """
     import pandas as pd
 
-    model, data = predicted.model, predicted.data
+    model, data = predictions(predicted, "predictive_check").model, predicted.data
     code, label = _option(predicted, option)
     chosen = _defined(dict(statistics or default_statistics(model)), model, data)
     lanes, simulated = _values(predicted, chosen, code)

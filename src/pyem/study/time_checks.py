@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.simulation.predictive import Predicted
+from pyem.simulation.predictive import Predicted, predictions
 from pyem.study.ez_check import ez_table, far_from_simulated
 from pyem.study.time_summaries import BINS, QUANTILES, TIMES, Sorting, sorted_trials, summaries
 
@@ -132,7 +132,7 @@ def response_time_check(
     >>> list(check.quantile_probability.columns)[:4]
     ['condition', 'response', 'quantile', 'share']
     """
-    model, data = predicted.model, predicted.data
+    model, data = predictions(predicted, "response_time_check").model, predicted.data
     sorting = sorted_trials(model, data, by, correct)
     choice, rt = model.joint[0]
     seen = np.where(data.present[rt] & data.valid, data.fields[rt], np.nan)
