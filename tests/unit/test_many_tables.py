@@ -83,6 +83,23 @@ def test_files_that_differ_are_named(bids):
         Dataset.read(bids, pattern="bids", subject="subject", block="session", columns=COLUMNS)
 
 
+@pytest.mark.parametrize("path", ["", "*.csv"])
+def test_a_link_to_a_file_that_is_not_there_is_not_left_out(tmp_path, path):
+    (tmp_path / "a.csv").write_text("subject,choice,reward\n5,0,1\n5,1,0\n")
+    (tmp_path / "b.csv").symlink_to(tmp_path / "elsewhere.csv")
+    with pytest.raises(DataError, match=r"b.csv' is a link to a file that is not there; fetch the file, or remove"):
+        find_files(tmp_path / path)
+
+
+def test_people_who_are_numbers_in_one_file_and_broken_ones_in_another_are_noted(tmp_path):
+    for name, who in (("a", "5"), ("b", "5.0")):
+        (tmp_path / f"{name}.csv").write_text(f"subject,choice,reward\n{who},0,1\n{who},1,0\n")
+    data = Dataset.read(tmp_path, subject="subject", columns={"choice": "choice", "reward": "reward"})
+    assert any(
+        "subjects '5' and '5.0' differ in spaces, capitals, leading zeros or a .0 only" in note for note in data.notes
+    )
+
+
 def test_names_that_are_no_bids_are_not_taken_for_it():
     assert entities(Path("sub-01_task-x_events.tsv.gz"), "bids") == {"subject": "01", "task": "x"}
     assert entities(Path("sub-01_task-x_bold.tsv"), "bids") is None

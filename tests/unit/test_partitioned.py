@@ -361,6 +361,10 @@ def test_partitions_that_are_damaged(tmp_path: Path, name: str) -> None:
         DataError, match=r"not there any more, or damaged .*; remove that folder, and open the files again"
     ):
         Dataset.open(tmp_path / "a.csv", **ASKED, trials_at_once=96).partition(1)
+    for text in ("{}", "[]", "null"):
+        (data.folder / "about.json").write_text(text)
+        with pytest.raises(DataError, match="remove that folder, and open the files again"):
+            Dataset.open(tmp_path / "a.csv", **ASKED, trials_at_once=96)
     shutil.rmtree(data.folder)
     assert Dataset.open(tmp_path / "a.csv", **ASKED, trials_at_once=96).partition(1).n_subjects == 4
 

@@ -162,8 +162,8 @@ def test_codes_that_a_model_cannot_have_are_told_by_what_they_probably_are() -> 
     assert "column 'reward' has code -1 for subject 's1', but model 'aif_bandit' has 2 options" in said
     assert "say which values are its codes, in order: codes={'reward': [-1, 1]}" in said
     validate(wins, read(table(reward=[-1, 1, 1, -1] * 2), codes={"reward": [-1, 1]}))
-    arrays = Dataset.from_arrays({"choice": [[[1, 2, 1]]], "reward": [[[0, 1, 1]]]})
-    assert "codes={'choice': [1, 2]}" in refused(lambda: validate(RW, arrays))
+    arrays = Dataset.from_arrays({"choice": [[[2, 3, 2]]], "reward": [[[0, 1, 1]]]})
+    assert "codes={'choice': [2, 3]}" in refused(lambda: validate(RW, arrays))
     pair = read(table(), columns={"choice": ["choice", "choice"], "reward": "reward"})
     assert "column 'choice' has 2 values in each trial, but model 'rw1a1b' explains one" in refused(
         lambda: validate(RW, pair)
@@ -235,7 +235,7 @@ def test_people_and_blocks_keep_the_names_of_the_file(tmp_path: Path) -> None:
     assert data.lane_block.tolist() == ["2", "010"] * 9
     assert data.to_frame()["subject"].unique().tolist() == data.subjects.tolist()
     assert (
-        "subjects '1' and '01' and '001' differ in spaces, capitals or leading zeros only, and are kept apart (2 such "
+        "subjects '1' and '01' and '001' differ in spaces, capitals, leading zeros or a .0 only, and are kept apart (2 such "
         "cases in all)" in data.notes
     )
 

@@ -125,12 +125,12 @@ def in_order(labels: np.ndarray) -> np.ndarray:
 
 
 def alike_notes(labels: Sequence[Any], what: str) -> list[str]:
-    """A note where labels that are kept apart differ in spaces, capitals or leading zeros only.
+    """A note where labels that are kept apart differ in spaces, capitals, leading zeros or a .0 only.
 
     Examples
     --------
     >>> alike_notes(["P1", "P2", "P1 "], "subjects")
-    ["subjects 'P1' and 'P1 ' differ in spaces, capitals or leading zeros only, and are kept apart"]
+    ["subjects 'P1' and 'P1 ' differ in spaces, capitals, leading zeros or a .0 only, and are kept apart"]
     """
     if all(not isinstance(label, str) for label in labels):
         return []
@@ -142,13 +142,14 @@ def alike_notes(labels: Sequence[Any], what: str) -> list[str]:
         return []
     more = f" ({len(groups)} such cases in all)" if len(groups) > 1 else ""
     return [
-        f"{what} {' and '.join(map(repr, groups[0][:4]))} differ in spaces, capitals or leading zeros only, and are kept "
-        f"apart{more}"
+        f"{what} {' and '.join(map(repr, groups[0][:4]))} differ in spaces, capitals, leading zeros or a .0 only, and are "
+        f"kept apart{more}"
     ]
 
 
 def _plain(labels: Sequence[Any]) -> list[str]:
-    """Labels without what people overlook: spaces around and in them, capitals, zeros before numbers."""
+    """Labels without what people overlook: spaces around and in them, capitals, zeros before numbers, and .0 after them."""
     # All at once, as there may be many; a space in them that is a new line is one like any other.
     text = "\n".join(" ".join(str(label).split()) for label in labels).casefold()
-    return re.sub(r"(?<![0-9.,])0+(?=[0-9])", "", text).split("\n")
+    text = re.sub(r"(?<![0-9.,])0+(?=[0-9])", "", text)
+    return re.sub(r"^([0-9]+)\.0+$", r"\1", text, flags=re.MULTILINE).split("\n")

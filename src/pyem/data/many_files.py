@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +76,7 @@ def _files_of(path: str | Path, pattern: str | None) -> list[Path]:
         return _in_folder(place, pattern)
     if not glob.has_magic(_FIELD.sub("*", str(path))):
         raise DataError(f"there is no file {str(path)!r}; check the path")
-    found = [Path(name) for name in glob.glob(_FIELD.sub("*", str(path)), recursive=True) if Path(name).is_file()]
+    found = _there(map(Path, glob.glob(_FIELD.sub("*", str(path)), recursive=True)))
     if _FIELD.search(str(path)):
         found = [file for file in found if entities(file, str(path)) is not None]
     if not found:
@@ -86,8 +86,19 @@ def _files_of(path: str | Path, pattern: str | None) -> list[Path]:
     return found
 
 
+def _there(paths: Iterable[Path]) -> list[Path]:
+    """The files among some paths; a link to nowhere, as of a file that is kept elsewhere, is not left out without a word."""
+    found = list(paths)
+    lost = [path for path in found if path.is_symlink() and not path.exists()]
+    if lost:
+        raise DataError(
+            f"the file {str(lost[0])!r} is a link to a file that is not there; fetch the file, or remove the link"
+        )
+    return [path for path in found if path.is_file()]
+
+
 def _in_folder(folder: Path, pattern: str | None) -> list[Path]:
-    files = [file for file in folder.rglob("*") if file.is_file() and is_table(file)]
+    files = _there(file for file in folder.rglob("*") if is_table(file))
     files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
     fitting = files if pattern is None else [file for file in files if entities(file, pattern) is not None]
     if not fitting:

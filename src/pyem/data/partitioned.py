@@ -90,21 +90,21 @@ class PartitionedDataset:
         with undamaged(folder):
             about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
             people = pyarrow.parquet.read_table(folder / "people.parquet")
-        values = {name: people.column(name).to_numpy() for name in people.column_names}
-        subjects, covariates = values.pop("subject"), about["covariates"]
-        known = {f"covariate {name}": name for name in covariates}
-        return cls(
-            folder=folder,
-            subjects=subjects,
-            covariates={name: values[key] for key, name in known.items()},
-            codes={name: tuple(labels) for name, labels in about["codes"].items()},
-            notes=tuple(about["notes"]),
-            shapes=tuple(tuple(shape) for shape in about["shapes"]),
-            counts={name: array for name, array in values.items() if name not in known},
-            names=tuple(about["fields"]),
-            make=make,
-            memory=memory,
-        )
+            values = {name: people.column(name).to_numpy() for name in people.column_names}
+            subjects, covariates = values.pop("subject"), about["covariates"]
+            known = {f"covariate {name}": name for name in covariates}
+            return cls(
+                folder=folder,
+                subjects=subjects,
+                covariates={name: values[key] for key, name in known.items()},
+                codes={name: tuple(labels) for name, labels in about["codes"].items()},
+                notes=tuple(about["notes"]),
+                shapes=tuple(tuple(shape) for shape in about["shapes"]),
+                counts={name: array for name, array in values.items() if name not in known},
+                names=tuple(about["fields"]),
+                make=make,
+                memory=memory,
+            )
 
     # -- partitions -------------------------------------------------------------------------------------------------------
 
@@ -263,7 +263,7 @@ def undamaged(folder: Path) -> Iterator[None]:
     """Raise a DataError, which says what to do, where files of partitions cannot be read."""
     try:
         yield
-    except (OSError, EOFError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"the partitions in {str(folder)!r} are not there any more, or damaged ({str(error).splitlines()[0]}); remove that "
             "folder, and open the files again"

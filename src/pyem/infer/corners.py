@@ -91,10 +91,12 @@ class Climb:
             # A wall, which is no corner.
             self.box = np.zeros_like(self.box)
             return
-        self.sides = [*self.sides, side][-KEPT * (len(side.x) + 1) :]
         better = self.best is None or side.value > self.best.value
         self.box = self.box if self.best is None else self.box * (2.0 if better else 0.5)
-        self.best = side if better else self.best
+        best = side if better or self.best is None else self.best
+        last = [*self.sides, side][-KEPT * (len(side.x) + 1) :]
+        # The best place is remembered however long ago it was seen.
+        self.best, self.sides = best, last if any(one is best for one in last) else [best, *last]
         self._certify()
 
     def raised(self) -> tuple[np.ndarray, np.ndarray]:

@@ -72,13 +72,7 @@ class Predicted:
 
 
 def predictions(predicted: Any, what: str) -> Predicted:
-    """Predictive draws that a function asks for; a fit in their place is an error that says how they are made.
-
-    Raises
-    ------
-    TypeError
-        If it is anything else.
-    """
+    """Predictive draws that a function asks for; a fit in their place is a TypeError that says how they are made."""
     if not isinstance(predicted, Predicted):
         raise TypeError(
             f"{what} takes predictive draws, not a {type(predicted).__name__}: {what}(pyem.posterior_predictive(fit, key=0))"
