@@ -55,6 +55,11 @@ def test_the_range_of_starting_points_of_a_race_that_data_do_not_tell_is_named()
     said = " ".join(str(one.message) for one in told)
     assert "people do not differ in A" in said
     assert "hardly inform A" in said
+    assert (fit.table().status == "ok").all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        known = pyem.fit_em(model, data, start=data.true_params)
+    assert fit.log_evidence.sum() > known.log_evidence.sum() - 1e-3
     t = fit.params[:, model.names.index("t")]
     assert (t < _fastest(data.to_frame())).all()
     assert np.corrcoef(t, TIMES)[0, 1] > 0.95
