@@ -10,6 +10,7 @@ import numpy as np
 
 from pyem.infer.acceleration import Ascent, limited, newton_step
 from pyem.infer.glances import Seen
+from pyem.infer.laplace import LAST
 from pyem.infer.standard_errors import score_and_information
 from pyem.population.group import Group
 from pyem.population.mstep import evidence as total_evidence
@@ -69,7 +70,7 @@ WANDER, TURNS = 60, 4
 """Iterations without any headway from which on no fixed point is looked for, if the evidence turned up or down so often."""
 
 
-EXACT = 2e-16
+EXACT = 2 * LAST
 """Nats that an E-step may leave on the way, at least; the last one is more exact, and looks at corners of kinks, too."""
 
 
@@ -214,7 +215,7 @@ def run_em(
     trace["evaluated"] = np.array(iteration + 1)
     # What is reported belongs together: a group, and the modes under it to full precision.
     population = population if converged else plain
-    laplace = under(estep, population, 1e-20).whole()
+    laplace = under(estep, population, LAST).whole()
     return EMRun(population, laplace, converged, message, trace, estep)
 
 
