@@ -64,10 +64,11 @@ $(DOCS_ENV): requirements/docs.txt $(ENV)
 	$(BIN)/python -m pip install --quiet -r requirements/docs.txt
 	@touch $@
 
-demo: $(ENV) ## fit two models to the example data; results go to results/demo
+demo: $(ENV) ## fit two models to the example data and write the report; all goes to results/demo
 	$(BIN)/pyem fit examples/data/demo.csv --model rw1a1b --model rw2a1b \
 		--subject subject --block block --trial trial --column choice=choice --column reward=reward \
 		--covariate age --out results/demo --force
+	$(BIN)/pyem report results/demo --out results/demo/report.html
 
 test: lint ## check format, lint, layers and types, and run the unit tests and doctests
 	@# Types are checked meanwhile, by one processor; what is wrong with them is told at the end.

@@ -1,5 +1,6 @@
 """The example data and `make demo`."""
 
+import html
 import runpy
 import shlex
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 import pyem
+from pyem.cli.report import check_free
 from tests.cli.run import ROOT, pyem_command
 
 DEMO = ROOT / "examples" / "data" / "demo.csv"
@@ -18,16 +20,36 @@ def script():
     return runpy.run_path(str(ROOT / "examples" / "make_demo_data.py"))
 
 
+def recipe(start):
+    """The words that `make demo` gives to ``pyem`` in the line with this beginning."""
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    (line,) = [line for line in makefile.splitlines() if f"$(BIN)/pyem {start}" in line]
+    return shlex.split(line)[1:]
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """What `make demo` runs, with another folder for the results."""
-    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
-    (line,) = [line for line in makefile.splitlines() if "pyem fit examples/data/demo.csv" in line]
-    words = shlex.split(line)[1:]
+    """What `make demo` fits, with another folder for the results."""
+    words = recipe("fit examples/data/demo.csv")
     words[1] = str(DEMO)
     out = tmp_path_factory.mktemp("demo") / "demo"
     words[words.index("results/demo")] = str(out)
     return out, pyem_command(*words)
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_a_report_that_the_next_demo_replaces(results):
+    out, _ = results
+    words = [word.replace("results/demo", str(out)) for word in recipe("report results/demo")]
+    pyem_command(*words)
+    page = (out / "report.html").read_bytes()
+    told = html.unescape(page.decode("utf-8"))
+    assert len(page) < 3_000_000
+    group = pyem.to_apa(pyem.load(out / "rw1a1b" / "fit.nc").group_table())
+    for row in group.itertuples(index=False):
+        assert "".join(f"<td>{cell}</td>" for cell in map(str, row)) in told
+    # `make demo` writes over an earlier run, for which the folder may hold nothing that pyem did not write.
+    check_free(out, force=True)
 
 
 def test_the_script_makes_the_file_that_ships_with_the_project(script, tmp_path):
