@@ -34,6 +34,8 @@ from pyem.population.posterior import EStep, GaussianPrior, Laplace, joined
 
 T = TypeVar("T")
 _numbers = itertools.count()
+PATIENCE = 2.0
+"""Seconds after which it is looked whether somebody still computes what was asked."""
 ALWAYS = (mstep.evidence, mstep.sums)
 """What each iteration needs of people."""
 
@@ -89,12 +91,45 @@ class DaskWorkers:
 
     def answers(self, asked: Mapping[str, Asked]) -> list[tuple[str, list[tuple[bool, Any]]]]:
         """What they answer, one task for each worker."""
-        how: dict[str, Any] = {"allow_other_workers": True, "pure": False, "retries": 3}
-        futures = [
-            self.client.submit(on_workers.answers_on_dask, *words, workers=[worker], **how)
-            for worker, words in asked.items()
-        ]
+        futures = [self._asked(worker, words) for worker, words in asked.items()]
+        while not self._all_done(futures):
+            stranded = self._stranded(futures)
+            futures = [
+                self._elsewhere(future, words) if future.key in stranded else future
+                for future, words in zip(futures, asked.values(), strict=True)
+            ]
         return self.client.gather(futures)
+
+    def _asked(self, worker: str, words: Asked) -> Any:
+        how: dict[str, Any] = {"allow_other_workers": True, "pure": False, "retries": 3}
+        return self.client.submit(on_workers.answers_on_dask, *words, workers=[worker], **how)
+
+    def _all_done(self, futures: list[Any]) -> bool:
+        from distributed import wait  # pyright: ignore[reportMissingImports]
+
+        try:
+            wait(futures, timeout=PATIENCE)
+        except TimeoutError:
+            return False
+        return True
+
+    def _stranded(self, futures: list[Any]) -> set[str]:
+        """Those that nobody computes or is asked to.
+
+        Dask gives what a lost worker had to others that there are, but not to one that comes after the last one is lost.
+        """
+        known = {key for keys in self.client.processing().values() for key in keys}
+        return {future.key for future in futures if not future.done()} - known
+
+    def _elsewhere(self, future: Any, words: Asked) -> Any:
+        """The same asked of a worker that there is now; if there is none, one is waited for."""
+        there = self.names()
+        if not there:
+            warn("the cluster has lost its last worker; the fit goes on when there is another one")
+            self.client.wait_for_workers(1)
+            there = self.names()
+        future.cancel()
+        return self._asked(there[0], words)
 
 
 class Cluster:
