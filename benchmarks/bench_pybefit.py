@@ -75,7 +75,7 @@ routes["`fit_bayes`"] = pyem.fit_bayes(agents, data, **alone, key=1).posterior["
 out = {}
 for name, z in routes.items():
     z = np.asarray(z, float).reshape(len(z), -1, 10)
-    # Draws of fit_bayes are independent.
+    # Draws of fit_bayes are no worse than independent ones.
     ess = effective_sample_size(z) if "nuts" in name else np.full(10, z.shape[0] * z.shape[1])
     gap = (z.mean((0, 1)) - exact.params[:, 0]) / sd
     widths = np.abs(z.std((0, 1)) / sd - 1)
