@@ -1,7 +1,7 @@
 """The loops of NumPyro's NUTS and variational inference, in programs that are compiled as this library compiles its own.
 
-NumPyro compiles with JAX's options, with which many small sums take twice as long as with those of `pyem.numerics.jit`. The
-numbers are NumPyro's, to rounding.
+NumPyro compiles with JAX's options, with which the many small sums of mean-field sweeps take up to twice as long as with those
+of `pyem.numerics.jit`. The numbers are NumPyro's, to rounding.
 """
 
 from __future__ import annotations
