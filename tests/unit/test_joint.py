@@ -68,6 +68,19 @@ def test_milliseconds_and_times_that_are_none_are_refused():
         pyem.fit_map(models.get("ddm"), read(frame))
     with pytest.raises(pyem.DataError, match=r"0 for subject 1.*above 0; leave the cell empty"):
         pyem.fit_map(models.get("ddm"), read(frame.assign(rt=[0.6, 0.0, 0.7, 0.8])))
+    # One person of several, and one block of a person, whose times the median of all hides.
+    seconds = [pd.DataFrame({"id": k, "choice": [0, 1, 1, 0], "rt": [0.65, 0.81, 0.54, 1.2]}) for k in (2, 3)]
+    with pytest.raises(
+        pyem.DataError, match=r"median of 731 in a block of subject 1 \(1 subject in all\).*those rows by 1000"
+    ):
+        pyem.fit_map(models.get("ddm"), read(pd.concat([*seconds, frame])))
+    mixed = pd.concat([part.assign(id=1, part=k) for k, part in enumerate([*seconds, frame])])
+    blocks = Dataset.from_frame(mixed, subject="id", block="part", columns={"choice": "choice", "rt": "rt"})
+    with pytest.raises(pyem.DataError, match="in a block of subject 1"):
+        pyem.fit_map(models.get("ddm"), blocks)
+    # A single response that took long is none of these.
+    slow = read(pd.concat([*seconds, frame.assign(rt=[0.65, 0.8, 0.5, 90.0])]))
+    assert pyem.fit_map(models.get("ddm"), slow).converged
 
 
 def test_what_is_not_what_it_should_be_is_said():

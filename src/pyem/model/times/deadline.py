@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -35,8 +36,10 @@ class Deadline(NamedTuple):
     @property
     def logits(self) -> Array:
         """Log-probabilities of each option of the decision, and of none in time."""
-        made = [self.base.log_cdf((c, self.deadline))[0] for c in range(self.base.n_options)]
-        return jnp.stack([*made, self.base.log_survivor(self.deadline)], axis=-1)
+        # One program for all options is compiled in a share of the time.
+        by_then = jax.vmap(lambda choice: self.base.log_cdf((choice, self.deadline))[0], out_axes=-1)
+        made = by_then(jnp.arange(self.base.n_options))
+        return jnp.concatenate([made, self.base.log_survivor(self.deadline)[..., None]], axis=-1)
 
     def log_prob(self, value: tuple[ArrayLike, ArrayLike]) -> Array:
         """Log-density, in nats, of the choice and its time; of no choice, its log-probability, whatever the time says."""
