@@ -11,10 +11,13 @@ from jax import Array
 from jax.scipy.special import gammaln, log_ndtr
 from jax.typing import ArrayLike
 
+from pyem.model.times.few import with_slopes
+
 Link = Literal["logit", "probit"]
 """Whether what is judged has logistic or standard normal noise."""
 SMALL = 1e-150
 """Thresholds that rounding has put together are this far apart; the square of its inverse is still a number."""
+_LOG_ROOT = 0.5 * math.log(2 * math.pi)
 FAR = 100.0
 """Normal noise does not come so far: what lies beyond it counts nothing beside what does not."""
 
@@ -84,6 +87,11 @@ class Ordinal(NamedTuple):
     link: Link = "logit"
 
     @property
+    def n_options(self) -> int:
+        """How many categories there are."""
+        return jnp.shape(self.thresholds)[-1] + 1
+
+    @property
     def logits(self) -> Array:
         """Log-probabilities of all categories, last axis, in nats."""
         return log_between(self.thresholds - jnp.asarray(self.location)[..., None], self.link)
@@ -115,6 +123,11 @@ class Steps(NamedTuple):
 
     border: Array
     steps: Array
+
+    @property
+    def n_options(self) -> int:
+        """How many categories there are."""
+        return self.steps.shape[-1] + 1
 
     @property
     def logits(self) -> Array:
@@ -155,14 +168,54 @@ def _logistic_inside(low: Array, high: Array) -> Array:
 
 
 def _normal_inside(low: Array, high: Array) -> Array:
+    return _log_mass(0.5 * (low + high), jnp.maximum(high - low, SMALL))
+
+
+class _Bent(NamedTuple):
+    """Derivatives by the middle and the width."""
+
+    first: tuple[Array, Array]
+    second: tuple[tuple[Array, Array], tuple[Array, Array]]
+
+
+def _slopes_of_mass(middle: Array, width: Array) -> _Bent:
+    """Derivatives of `_log_mass`: of what is narrow as of the density, elsewhere from the densities at both ends."""
+    narrow, log_mass = _is_narrow(middle, width), _log_mass(middle, width)
+    thin, wide = jnp.where(narrow, width, 1e-3), jnp.where(narrow, 1.0, width)
+    at = jnp.where(narrow, middle, 0.0)
+    whole = 1 + thin**2 * (at**2 - 1) / 24
+    by_m, by_w = thin**2 * at / 12 / whole, thin * (at**2 - 1) / 12 / whole
+    few = (by_m - at, by_w + 1 / thin)
+    mixed = thin * at / 6 / whole - by_m * by_w
+    few_bent = (thin**2 / 12 / whole - 1 - by_m**2, mixed, (at**2 - 1) / 12 / whole - 1 / thin**2 - by_w**2)
+    low, high = middle - 0.5 * wide, middle + 0.5 * wide
+    first, last = (jnp.exp(-0.5 * end**2 - _LOG_ROOT - log_mass) for end in (low, high))
+    m, w = last - first, 0.5 * (first + last)
+    low_m, high_m, low_w, high_w = (
+        -first * (low + m),
+        -last * (high + m),
+        first * (0.5 * low - w),
+        -last * (0.5 * high + w),
+    )
+    bent = (high_m - low_m, 0.5 * (low_m + high_m), 0.5 * (low_w + high_w))
+    d_m, d_w = (jnp.where(narrow, a, b) for a, b in zip(few, (m, w), strict=True))
+    m_m, m_w, w_w = (jnp.where(narrow, a, b) for a, b in zip(few_bent, bent, strict=True))
+    return _Bent((d_m, d_w), ((m_m, m_w), (m_w, w_w)))
+
+
+def _is_narrow(middle: Array, width: Array) -> Array:
+    return width * jnp.maximum(1.0, jnp.abs(middle)) < 1e-3
+
+
+@with_slopes(_slopes_of_mass)
+def _log_mass(middle: Array, width: Array) -> Array:
+    """Log-probability, in nats, that a standard normal number is within half a width of a middle."""
     # In the lower tail, where the smaller of two probabilities is not lost beside 1.
-    turned = low + high > 0
-    near, far = jnp.where(turned, -low, high), jnp.where(turned, -high, low)
+    near, far = 0.5 * width - jnp.abs(middle), -0.5 * width - jnp.abs(middle)
     # Of a narrow interval the probability is its width times the density in its middle, to third order of the width.
-    width, middle = jnp.maximum(near - far, SMALL), 0.5 * (near + far)
-    narrow = width * jnp.maximum(1.0, jnp.abs(middle)) < 1e-3
+    narrow = _is_narrow(middle, width)
     curved = jnp.log1p(jnp.where(narrow, width**2 * (middle**2 - 1), 0.0) / 24)
-    as_density = jnp.log(jnp.where(narrow, width, 1.0)) - 0.5 * middle**2 - 0.5 * math.log(2 * math.pi) + curved
+    as_density = jnp.log(jnp.where(narrow, width, 1.0)) - 0.5 * middle**2 - _LOG_ROOT + curved
     far = jnp.where(narrow, near - 1.0, far)
     # The far end of a wide interval counts nothing; far away its logarithm would have no derivative.
     far = jnp.maximum(far, jnp.minimum(near, 0.0) - 40.0)

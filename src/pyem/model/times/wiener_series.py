@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.scipy.special import log_ndtr
 from jax.typing import ArrayLike
@@ -208,24 +209,27 @@ def log_survivor(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) -> A
     )
 
 
+def _ndim(*parts: Array) -> int:
+    return len(jnp.broadcast_shapes(*map(jnp.shape, parts)))
+
+
 def _log_not_yet(s: Array, h: Array, w: Array) -> Array:
     """Log-probability that the lower bound is reached first and later than a large standardised `s`; `h` is ``v a``."""
     first = 0.5 * (h**2 + math.pi**2)
-    rest = jnp.zeros(jnp.broadcast_shapes(jnp.shape(s), jnp.shape(h), jnp.shape(w)))
-    for k in range(2, 6):
-        longer = 0.5 * (k**2 - 1) * math.pi**2
-        shape = k * jnp.sin(k * math.pi * w) / jnp.sin(math.pi * w)
-        rest = rest + shape * jnp.exp(-longer * s) * first / (first + longer)
+    # Along an axis of their own, so that there is one such term to differentiate and to compile.
+    k = np.arange(2, 6).reshape(-1, *[1] * _ndim(s, h, w))
+    longer = 0.5 * (k**2 - 1) * math.pi**2
+    shape = k * jnp.sin(k * math.pi * w) / jnp.sin(math.pi * w)
+    rest = (shape * jnp.exp(-longer * s) * first / (first + longer)).sum(0)
     return jnp.log(math.pi * jnp.sin(math.pi * w) / first) - h * w - first * s + jnp.log1p(rest)
 
 
 def _images_by(s: Array, h: Array, w: Array) -> Array:
     """The integral of the images up to a small `s`: each is the distribution of one bound, an inverse Gaussian."""
-    total = jnp.zeros(jnp.broadcast_shapes(jnp.shape(s), jnp.shape(h), jnp.shape(w)))
-    root = jnp.sqrt(s)
-    for k in (2, -2, 1, -1, 0):
-        sign, away = (1.0, w + 2 * k) if k >= 0 else (-1.0, -(w + 2 * k))
-        towards = jnp.exp(-h * w - h * away + log_ndtr((h * s - away) / root))
-        back = jnp.exp(-h * w + h * away + log_ndtr((-h * s - away) / root))
-        total = total + sign * (towards + back)
-    return total
+    # The smallest first; along an axis of their own, so that there is one of them to differentiate and to compile.
+    k = np.array([2, -2, 1, -1, 0]).reshape(-1, *[1] * _ndim(s, h, w))
+    sign = np.where(k >= 0, 1.0, -1.0)
+    away = sign * (w + 2 * k)
+    drift, root = h * jnp.array([1.0, -1.0]).reshape(-1, *[1] * k.ndim), jnp.sqrt(s)
+    both = jnp.exp(-h * w - drift * away + log_ndtr((drift * s - away) / root)).sum(0)
+    return (sign * both).sum(0)
