@@ -46,7 +46,7 @@ def test_a_pair_is_written_one_after_another():
 def test_logits_of_a_pair_are_not_worked_out_where_only_their_number_is_asked_for(name, options, monkeypatch):
     model = models.get(name, **options)
     data = Dataset.from_arrays({"choice": np.ones((2, 1, 5), int), "rt": np.full((2, 1, 5), 0.7)})
-    policy = model.policy(model.record(jnp.asarray(model.typical[0])), (), {"choice": 0, "rt": 0.5})
+    policy = model.policy(model.record(jnp.asarray(model.typical[0])), (), {"choice": 0, "rt": 0.5})  # type: ignore[misc]
     kinds = {type(policy), type(getattr(policy, "base", policy))}
     assert option_count(policy) == policy.logits.shape[-1]
     for kind in kinds:

@@ -133,7 +133,7 @@ def log_mean_left(low: Array, high: Array, y: Array) -> Array:
     Examples
     --------
     >>> round(float(log_mean_left(jnp.asarray(1.0), jnp.asarray(2.0), jnp.asarray(0.5))), 4)
-    -0.2513
+    -0.2793
     """
     where, share = _Where.of(low, high, y), log_share(y)
     few = mean_over(low, jnp.where(where.short, high, low), lambda k: _log_left(k, y, share))

@@ -69,7 +69,7 @@ def log_mean_left(low: Array, high: Array, drift: Array) -> Array:
     Examples
     --------
     >>> round(float(log_mean_left(jnp.asarray(1.0), jnp.asarray(2.0), jnp.asarray(0.5))), 4)
-    -0.2513
+    -0.3209
     """
     short = is_short(low, high, drift)
     few = mean_over(low, jnp.where(short, high, low), lambda k: _log_left(k, drift))
