@@ -8,16 +8,16 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import gammaln, log_ndtr
+from jax.scipy.special import gammaln, log_ndtr, ndtr
 from jax.typing import ArrayLike
 
 from pyem.model.times.few import with_slopes
+from pyem.model.times.tails import LOG_ROOT, log_phi, mills
 
 Link = Literal["logit", "probit"]
 """Whether what is judged has logistic or standard normal noise."""
 SMALL = 1e-150
 """Thresholds that rounding has put together are this far apart; the square of its inverse is still a number."""
-_LOG_ROOT = 0.5 * math.log(2 * math.pi)
 FAR = 100.0
 """Normal noise does not come so far: what lies beyond it counts nothing beside what does not."""
 
@@ -180,7 +180,7 @@ class _Bent(NamedTuple):
 
 def _slopes_of_mass(middle: Array, width: Array) -> _Bent:
     """Derivatives of `_log_mass`: of what is narrow as of the density, elsewhere from the densities at both ends."""
-    narrow, log_mass = _is_narrow(middle, width), _log_mass(middle, width)
+    narrow = _is_narrow(middle, width)
     thin, wide = jnp.where(narrow, width, 1e-3), jnp.where(narrow, 1.0, width)
     at = jnp.where(narrow, middle, 0.0)
     whole = 1 + thin**2 * (at**2 - 1) / 24
@@ -189,7 +189,12 @@ def _slopes_of_mass(middle: Array, width: Array) -> _Bent:
     mixed = thin * at / 6 / whole - by_m * by_w
     few_bent = (thin**2 / 12 / whole - 1 - by_m**2, mixed, (at**2 - 1) / 12 / whole - 1 / thin**2 - by_w**2)
     low, high = middle - 0.5 * wide, middle + 0.5 * wide
-    first, last = (jnp.exp(-0.5 * end**2 - _LOG_ROOT - log_mass) for end in (low, high))
+    near, far = _ends(middle, wide)
+    # So far away that the ends are one, the slope still leads back.
+    more = 1 / jnp.expm1(jnp.clip(log_ndtr(near) - log_ndtr(far), 5e-4, 700.0))
+    here, there = _hazard(near) * (1 + more), _hazard(far) * more
+    above = middle > 0
+    first, last = jnp.where(above, here, there), jnp.where(above, there, here)
     m, w = last - first, 0.5 * (first + last)
     low_m, high_m, low_w, high_w = (
         -first * (low + m),
@@ -207,18 +212,28 @@ def _is_narrow(middle: Array, width: Array) -> Array:
     return width * jnp.maximum(1.0, jnp.abs(middle)) < 1e-3
 
 
+def _ends(middle: Array, width: Array) -> tuple[Array, Array]:
+    """Both ends in the lower tail, where the smaller of two probabilities is not lost beside 1; the one nearer to 0 first."""
+    near, far = 0.5 * width - jnp.abs(middle), -0.5 * width - jnp.abs(middle)
+    # The far end of a wide interval counts nothing; far away its logarithm would have no derivative.
+    return near, jnp.maximum(far, jnp.minimum(near, 0.0) - 40.0)
+
+
+def _hazard(z: Array) -> Array:
+    """Derivative of the log-probability of what is below `z`."""
+    below = z < 0
+    above = jnp.where(below, 0.0, z)
+    return jnp.where(below, 1 / mills(jnp.where(below, -z, 0.0)), jnp.exp(log_phi(above)) / ndtr(above))
+
+
 @with_slopes(_slopes_of_mass)
 def _log_mass(middle: Array, width: Array) -> Array:
     """Log-probability, in nats, that a standard normal number is within half a width of a middle."""
-    # In the lower tail, where the smaller of two probabilities is not lost beside 1.
-    near, far = 0.5 * width - jnp.abs(middle), -0.5 * width - jnp.abs(middle)
     # Of a narrow interval the probability is its width times the density in its middle, to third order of the width.
     narrow = _is_narrow(middle, width)
     curved = jnp.log1p(jnp.where(narrow, width**2 * (middle**2 - 1), 0.0) / 24)
-    as_density = jnp.log(jnp.where(narrow, width, 1.0)) - 0.5 * middle**2 - _LOG_ROOT + curved
-    far = jnp.where(narrow, near - 1.0, far)
-    # The far end of a wide interval counts nothing; far away its logarithm would have no derivative.
-    far = jnp.maximum(far, jnp.minimum(near, 0.0) - 40.0)
+    as_density = jnp.log(jnp.where(narrow, width, 1.0)) - 0.5 * middle**2 - LOG_ROOT + curved
+    near, far = _ends(middle, jnp.where(narrow, 1.0, width))
     wide = log_ndtr(near) + _log1mexp(log_ndtr(near) - log_ndtr(far))
     return jnp.where(narrow, as_density, wide)
 

@@ -159,7 +159,8 @@ def _log_left(k: Array, y: Array, share: Array) -> Array:
     """Log-probability of a slope, above 0, that does not reach the distance `k`."""
     z = k - y
     behind = z < 0
-    size, fast = jnp.abs(z), jnp.where(behind, y, 1.0)
+    # There are many distances, but one mean slope, which is above 0 where a distance is behind it.
+    size, fast = jnp.abs(z), jnp.maximum(y, 0.0)
     tail = mills(size)
     # Where it is not behind nothing may overflow, as infinities have no derivatives in reverse mode.
     over = jnp.exp(jnp.where(behind, 0.5 * (z**2 - fast**2), 0.0))

@@ -79,10 +79,10 @@ def log_mean_left(low: Array, high: Array, drift: Array) -> Array:
 def _log_left(k: Array, drift: Array) -> Array:
     """Log-probability of not having reached a threshold at the standardised distance `k`."""
     behind = k < drift
-    late, early = jnp.where(behind, drift - k, 0.0), jnp.where(behind, 0.0, k - drift)
-    ahead = mills(k + drift)
-    left = log_phi(late) + log_positive(mills(late) - ahead)
-    gone = jnp.exp(log_phi(early)) * (mills(early) + ahead)
+    size = jnp.abs(k - drift)
+    tail, ahead = mills(size), mills(k + drift)
+    left = log_phi(size) + log_positive(tail - ahead)
+    gone = jnp.exp(log_phi(size)) * (tail + ahead)
     return jnp.where(behind, left, jnp.log1p(-jnp.minimum(gone, 1 - tails.HALF_DIGIT)))
 
 
