@@ -29,7 +29,7 @@ LARGE_STATES = {24: 64, 8: 128}
 """From so many numbers of a state on, fewer: what the reverse sweep keeps of each trial has to stay in the cache, too."""
 WORTH_SHARING = 4096
 """Trials from which on two threads are faster than one."""
-LIGHT = 16_384
+LIGHT = 10_000
 """Trials of a shard up to which compiling a search takes longer than some hundred searches."""
 STEP_LANES_ELSEWHERE = 16_384
 """`pyem.data.lengths.STEP_LANES` on a graphics card, which has that many lanes at work."""
