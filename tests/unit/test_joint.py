@@ -16,6 +16,8 @@ from pyem import Dataset, Wiener, models
 from pyem.engine import evaluate
 from pyem.engine.regress import on_data
 from pyem.engine.scale import scaled
+from pyem.model.distribution import option_count
+from pyem.model.rollout import rollout
 from pyem.model.times import outliers
 from pyem.model.times.deadline import Deadline, GoNoGo
 from pyem.model.times.outliers import WithOutliers
@@ -35,6 +37,22 @@ def test_a_pair_is_written_one_after_another():
     assert (model.responses, model.joint, model.optional) == (("choice", "rt"), (("choice", "rt"),), ("rt",))
     assert dataclasses.replace(model) == model
     assert model.columns == ("choice", "rt")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("ddm", {}), ("ddm_gonogo", {}), ("lnr", {"options": 3, "deadline": 1.0}), ("ddm", {"p_outlier": 0.05})],
+)
+def test_logits_of_a_pair_are_not_worked_out_where_only_their_number_is_asked_for(name, options, monkeypatch):
+    model = models.get(name, **options)
+    data = Dataset.from_arrays({"choice": np.ones((2, 1, 5), int), "rt": np.full((2, 1, 5), 0.7)})
+    policy = model.policy(model.record(jnp.asarray(model.typical[0])), (), {"choice": 0, "rt": 0.5})  # type: ignore[misc]
+    kinds = {type(policy), type(getattr(policy, "base", policy))}
+    assert option_count(policy) == policy.logits.shape[-1]
+    for kind in kinds:
+        monkeypatch.setattr(kind, "logits", property(lambda _: pytest.fail("logits were worked out")))
+    counted = jax.make_jaxpr(lambda x: rollout(model, x, data.trials(model)))(np.tile(model.typical[0], (2, 1)).T)
+    assert counted.out_avals[0].shape == (2,)
 
 
 def test_a_pair_counts_as_a_whole_and_the_choice_alone_where_the_time_is_missing(simulated):

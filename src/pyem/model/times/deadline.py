@@ -34,6 +34,11 @@ class Deadline(NamedTuple):
     deadline: float
 
     @property
+    def n_options(self) -> int:
+        """Those of the decision, and none in time."""
+        return self.base.n_options + 1
+
+    @property
     def logits(self) -> Array:
         """Log-probabilities of each option of the decision, and of none in time."""
         # One program for all options is compiled in a share of the time.
@@ -81,6 +86,11 @@ class GoNoGo(NamedTuple):
     deadline: float
 
     @property
+    def n_options(self) -> int:
+        """Two: no-go and go."""
+        return 2
+
+    @property
     def logits(self) -> Array:
         """Log-probabilities of no-go and go."""
         go, held = self.base.log_cdf((1, self.deadline))
@@ -91,7 +101,7 @@ class GoNoGo(NamedTuple):
         choice, rt = value
         go = jnp.asarray(choice) == 1
         made = self.base.log_prob((1, jnp.where(go, rt, self.deadline)))
-        return jnp.where(go, made, self.logits[..., 0])
+        return jnp.where(go, made, self.base.log_cdf((1, self.deadline))[1])
 
     def sample(self, key: Array) -> tuple[Array, Array]:
         """Go or no-go, and its time, which is the deadline of no-go."""
