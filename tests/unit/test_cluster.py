@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,19 +161,24 @@ def test_any_number_of_partitions_and_workers(client: Any, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_lost(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [2, 1])
+def test_a_worker_that_is_lost(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    """One of two, or the last one, in whose place another one comes."""
+    client.cluster.scale(workers)
+    while len(client.scheduler_info(n_workers=-1)["workers"]) != workers:
+        time.sleep(0.1)
     data, under, killed = parts(tmp_path, 4), ClusterEStep.under, []
 
     def after_a_loss(self: ClusterEStep, population: Population, tol: float) -> Spread:
         if self.made == 2 and not killed:
-            killed.append(next(iter(client.run(os.getpid).values())))
+            killed.extend(client.run(os.getpid).values())
             os.kill(killed[0], signal.SIGKILL)
         return under(self, population, tol)
 
     monkeypatch.setattr(ClusterEStep, "under", after_a_loss)
     memory = fitted(PLAYED)
     check_same(fitted(data, cluster=client, checkpoint=tmp_path / "kept"), memory)
-    assert killed
+    assert len(killed) == workers
     # Where the last iteration stood, no worker knows any more.
     check_same(fitted(data, cluster=client, checkpoint=tmp_path / "kept"), memory)
 

@@ -3,6 +3,8 @@
 import re
 import warnings
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pytest
@@ -10,6 +12,9 @@ import pytest
 import pyem
 from pyem import Dataset, Interval, Parameter
 from pyem.errors import ModelError
+from pyem.infer.differences import Search
+from pyem.infer.opaque import OpaqueEStep
+from pyem.population.posterior import GaussianPrior
 
 RW = pyem.models.get("rw1a1b")
 
@@ -150,3 +155,21 @@ def test_functions_that_are_not_of_the_form_are_told_of(function, message, data)
 def test_something_that_cannot_be_called_is_refused():
     with pytest.raises(TypeError, match="a function of one person's parameters and trials is expected"):
         pyem.opaque_model("by_loops", RW.parameters)
+
+
+def test_other_processes_compute_with_as_many_digits():
+    """A function may use JAX, and its search must not depend on who makes it."""
+
+    def likelihood(x, person, prior):
+        del prior
+        return 100 + float(((jnp.asarray(x) - held - person) ** 2).sum())
+
+    start = np.zeros((4, 1))
+    flat = GaussianPrior(start, np.eye(1) * 1e-12, np.ones((4, 1)))
+    with jax.enable_x64(True):
+        held = jnp.asarray([1 / 3])
+        one, other = (
+            OpaqueEStep(likelihood, range(4), start, search=Search(), n_jobs=n)(flat, 1e-9).mode for n in (1, 2)
+        )
+    np.testing.assert_allclose(one[:, 0], np.arange(4) + 1 / 3, atol=1e-7)
+    np.testing.assert_array_equal(other, one)

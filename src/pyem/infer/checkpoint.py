@@ -21,6 +21,7 @@ from pyem.data.leftovers import file_at_once
 from pyem.data.partitioned import PartitionedDataset
 from pyem.infer.rounds import in_words
 from pyem.model.model import Model
+from pyem.numerics.pickles import unpickled
 
 VERSION = 1
 """Of what is kept: what others kept cannot be gone on from."""
@@ -37,9 +38,8 @@ class Kept:
         """What was kept last; None at the beginning."""
         if not self.path.exists():
             return None
-        # Arrays of JAX, such as the numbers of priors, come back with half of their digits otherwise.
-        with jax.enable_x64(True), open(self.path, "rb") as file:
-            return pickle.load(file)
+        with open(self.path, "rb") as file:
+            return unpickled(file)
 
     def write(self, known: Mapping[str, Any]) -> None:
         """Keep this; what was kept before stays until it is complete."""

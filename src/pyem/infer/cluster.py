@@ -11,8 +11,8 @@ import dataclasses
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import cloudpickle
 import jax
@@ -23,6 +23,7 @@ from pyem.data.partitioned import PartitionedDataset
 from pyem.engine.opaque import is_opaque
 from pyem.errors import DataError, ModelError, counted, warn
 from pyem.infer import on_workers
+from pyem.infer.dask_workers import DaskWorkers, Workers
 from pyem.infer.em_loop import EMRun, run_em
 from pyem.infer.laplace import TOL
 from pyem.infer.multimodal import Looks
@@ -36,65 +37,6 @@ T = TypeVar("T")
 _numbers = itertools.count()
 ALWAYS = (mstep.evidence, mstep.sums)
 """What each iteration needs of people."""
-
-
-Asked = tuple[str, str, list[Ask]]
-"""The folder of the partitions, the search, and what is asked of a worker: see `pyem.infer.on_workers.answers`."""
-
-
-class Workers(Protocol):
-    """Who computes."""
-
-    def names(self) -> list[str]:
-        """Those that there are, of which there may be others later."""
-        ...
-
-    def answers(self, asked: Mapping[str, Asked]) -> list[tuple[str, list[tuple[bool, Any]]]]:
-        """What workers answer, and who does: another one where a worker is lost."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True)
-class DaskWorkers:
-    """The workers of a Dask cluster.
-
-    Parameters
-    ----------
-    client
-        A `distributed.Client`.
-    """
-
-    client: Any
-
-    @classmethod
-    def of(cls, client: Any) -> DaskWorkers:
-        """Those of a client.
-
-        Raises
-        ------
-        ModuleNotFoundError, TypeError
-            If Dask is not there, or this is no client.
-        """
-        try:
-            from distributed import Client  # pyright: ignore[reportMissingImports]
-        except ImportError:
-            raise ModuleNotFoundError("cluster= needs Dask: pip install 'pyem-behavior[dask]'") from None
-        if not isinstance(client, Client):
-            raise TypeError(f"cluster={client!r:.60}; expected a distributed.Client, such as Client('ADDRESS')")
-        return cls(client)
-
-    def names(self) -> list[str]:
-        """Their addresses."""
-        return sorted(self.client.scheduler_info(n_workers=-1)["workers"])
-
-    def answers(self, asked: Mapping[str, Asked]) -> list[tuple[str, list[tuple[bool, Any]]]]:
-        """What they answer, one task for each worker."""
-        how: dict[str, Any] = {"allow_other_workers": True, "pure": False, "retries": 3}
-        futures = [
-            self.client.submit(on_workers.answers_on_dask, *words, workers=[worker], **how)
-            for worker, words in asked.items()
-        ]
-        return self.client.gather(futures)
 
 
 class Cluster:

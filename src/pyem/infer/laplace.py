@@ -27,9 +27,9 @@ from pyem.population.posterior import GaussianPrior, Laplace, Modes, Status
 
 TOL = 1e-16
 """Nats that are left to gain where a search ends that gains in accuracy with each step."""
-LAST = 1e-20
-"""The same of the last search of an iteration over a group. Those on the way there leave more, but in the end hardly more: where
-the group comes to rest would otherwise depend on what they leave, and so on the way."""
+LAST = 1e-22
+"""The same of the last search of an iteration over a group. Those on the way there leave more, but in the end hardly more:
+where the group comes to rest would otherwise depend on what they leave, and so on the way."""
 DEFAULT = Newton()
 """The solver of an E-step that is given none."""
 ASIDE = 1e-6

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cloudpickle
 import jax
 import numpy as np
 
@@ -23,6 +22,7 @@ from pyem.infer.glances import Looking
 from pyem.infer.laplace import JaxEStep
 from pyem.infer.multimodal import JaxESteps, better_modes
 from pyem.model.model import Model
+from pyem.numerics.pickles import unpickled
 from pyem.numerics.threads import limit_cores, n_cores
 from pyem.population.population import Population
 from pyem.population.posterior import GaussianPrior, Laplace
@@ -154,9 +154,7 @@ def _begun(folder: str, search: str, ask: Ask) -> Standing:
     begin = ask.begin
     assert begin is not None
     if begin.digest not in _models:
-        # Arrays of JAX in it come back with half of their digits otherwise.
-        with jax.enable_x64(True):
-            _models[begin.digest] = cloudpickle.loads(begin.model)
+        _models[begin.digest] = unpickled(begin.model)
     if folder not in _data:
         # All partitions that a worker has stay in its memory.
         _data[folder] = PartitionedDataset.of(Path(folder), Dataset, memory=np.inf)

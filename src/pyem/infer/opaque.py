@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import cloudpickle
+import jax
 import numpy as np
 
 from pyem.engine.opaque import SMALL
 from pyem.infer.differences import WALL, Found, Quadratic, Search, Stencil, find_mode
+from pyem.numerics.pickles import unpickled
 
 Likelihood = Callable[..., float]
 """``f(x, data, prior)``: one person's negative log-likelihood; only some functions look at the prior."""
@@ -131,8 +133,9 @@ class OpaqueEStep:
     def _pack(self) -> Any:
         """The function and its data, pickled once, in several blocks a process so that none waits long for the others."""
         edges = np.linspace(0, len(self.people), min(len(self.people), 4 * self.n_jobs) + 1).astype(int)
+        x64 = jax.dtypes.canonicalize_dtype(float) == np.float64
         for a, b in itertools.pairwise(edges):
-            packed = cloudpickle.dumps((self.likelihood, self.people[a:b]))
+            packed = cloudpickle.dumps((self.likelihood, self.people[a:b], x64))
             yield slice(int(a), int(b)), hashlib.blake2b(packed, digest_size=16).digest(), packed
 
 
@@ -164,14 +167,15 @@ def _one(likelihood: Likelihood, data: Any, search: Search, job: Job) -> Found:
 
 
 @functools.lru_cache(maxsize=64)
-def _unpacked(digest: bytes, packed: bytes) -> tuple[Likelihood, list[Any]]:
-    return cloudpickle.loads(packed)
+def _unpacked(digest: bytes, packed: bytes) -> tuple[Likelihood, list[Any], bool]:
+    return unpickled(packed)
 
 
 def _block(digest: bytes, packed: bytes, search: Search, jobs: list[Job]) -> list[Found]:
-    """Runs in a worker process, which unpickles a block once."""
-    likelihood, people = _unpacked(digest, packed)
-    return [_one(likelihood, people[job[0]], search, job) for job in jobs]
+    """Runs in a worker process, which unpickles a block once, and computes with as many digits as the process that asks."""
+    likelihood, people, x64 = _unpacked(digest, packed)
+    with jax.enable_x64(x64):
+        return [_one(likelihood, people[job[0]], search, job) for job in jobs]
 
 
 def _laplace(found: list[Found], precisions: list[np.ndarray], tol: float) -> Any:

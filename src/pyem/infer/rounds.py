@@ -23,6 +23,7 @@ import numpy as np
 from pyem.data.leftovers import file_at_once, remove_leftovers
 from pyem.errors import counted
 from pyem.infer.progress import count_line, unless_asked
+from pyem.numerics.pickles import unpickled
 from pyem.population.priors import is_distribution
 
 Found = dict[str, np.ndarray]
@@ -191,11 +192,7 @@ def _use_cache(settings: tuple[tuple[str, Any], ...]) -> None:
 @functools.lru_cache(maxsize=2)
 def _unpacked(work: bytes) -> Work:
     # Once in a process: models unpacked twice would be compiled twice.
-    import cloudpickle
-
-    # As in the process that sent it: arrays of JAX come back with half of their digits otherwise.
-    with jax.enable_x64(True):
-        return cloudpickle.loads(work)
+    return unpickled(work)
 
 
 # -- files ------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,17 @@
+"""What another process, or this one earlier, has pickled."""
+
+from __future__ import annotations
+
+import pickle
+from typing import IO, Any
+
+import jax
+
+
+def unpickled(source: bytes | IO[bytes]) -> Any:
+    """What bytes or an open file hold, pickled by `pickle` or cloudpickle.
+
+    Arrays of JAX come back with half of their digits otherwise, unless 64 bits are switched on everywhere.
+    """
+    with jax.enable_x64(True):
+        return pickle.loads(source) if isinstance(source, bytes) else pickle.load(source)
