@@ -287,7 +287,10 @@ def test_many_covariates_do_not_take_minutes():
     rng = np.random.default_rng(0)
     names = {f"c{k}": rng.normal(size=300) for k in range(200)}
     data = pyem.simulate(RW, subjects=300, blocks=2, trials=24, key=1, covariates=names)
+    without = pyem.fit_em(RW, data)
     fit = pyem.fit_em(RW, data, group=pyem.Group(covariates=list(names)))
-    assert fit.converged
+    # As many weights as people, more or less, so that the sds are 0; where means do not settle there, it says so.
+    assert fit.converged or any("went to 0" in words for words in fit.problems())
+    assert fit.trace["log_evidence"][-1] > without.trace["log_evidence"][-1] + 400
     # Each iteration takes some tenths of a second.
     assert len(fit.trace["log_evidence"]) < 100
