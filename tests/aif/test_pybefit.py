@@ -8,8 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
+import numpyro.distributions as dist
 import pytest
-from numpyro.infer import Predictive
+from numpyro.diagnostics import effective_sample_size
+from numpyro.infer import MCMC, NUTS, SVI, Predictive, Trace_ELBO
+from numpyro.infer.autoguide import AutoNormal
+from numpyro.infer.util import potential_energy
+from numpyro.optim import Adam
 
 import pyem
 from pyem.aif import TMaze, from_pymdp, join_blocks, pymdp_data
@@ -62,6 +67,14 @@ def test_the_notebook_runs_and_its_posteriors_are_the_exact_ones(capsys):
         assert abs(r(mean) - r(exact.params[:, 0])) < 0.02
         # A hundred draws; those of variational inference are of a normal posterior, where the true one is skewed.
         assert np.abs((mean - exact.params[:, 0]) / sd).max() < error
+    # This library's own fits of the same data.
+    alone = {"group": None, "mean": 0.0, "sd": 1.0, "key": 1}
+    nuts = pyem.fit_nuts(model.model, data, **alone, chains=2, draws=500)
+    bayes = pyem.fit_bayes(model.model, data, **alone)
+    for fit, independent in ((nuts, effective_sample_size(nuts.posterior["x"][..., 0])), (bayes, bayes.n_draws)):
+        errors = np.sqrt(independent) * (fit.x - exact.params)[:, 0] / sd
+        assert np.abs(errors).max() < 4.5
+        np.testing.assert_allclose(np.sqrt(fit.cov[:, 0, 0]), sd, rtol=0.12)
 
 
 # -- what is played -----------------------------------------------------------------------------------------------------
@@ -140,6 +153,64 @@ def test_every_prior_is_fitted_by_both_methods(kind):
     assert results.losses.shape == (20,)
     assert np.isfinite(results.losses).all()
     assert np.isfinite(draws["z"]).all()
+
+
+def heights(data):
+    """A program of NumPyro with a parameter that is positive and a site that is computed."""
+    mu = numpyro.sample("mu", dist.Normal(0.0, 2.0))
+    sd = numpyro.sample("sd", dist.HalfNormal(1.0))
+    numpyro.deterministic("z", mu / sd)
+    numpyro.sample("y", dist.Normal(mu, sd), obs=data["y"])
+
+
+@pytest.mark.filterwarnings("ignore:There are not enough devices")
+@pytest.mark.parametrize(("chains", "thinning"), [(1, 1), (2, 3)])
+def test_chains_are_those_of_numpyro(chains, thinning):
+    data = {"y": np.random.default_rng(1).normal(1.0, 0.5, 40)}
+    how = {"num_chains": chains, "thinning": thinning, "progress_bar": False}
+    opts = {"seed": 3, "num_warmup": 60, "num_samples": 20, "sampler_kwargs": {"kernel": {}, "mcmc": how}}
+    samples, ours = pybefit.run_nuts(heights, data, opts=opts)
+    with jax.enable_x64(True):
+        theirs = MCMC(NUTS(lambda: heights(data)), num_warmup=60, num_samples=20, **how)
+        theirs.run(jax.random.PRNGKey(3))
+        for grouped in (True, False):
+            assert sorted(ours.get_samples(grouped)) == ["mu", "sd", "z"]
+            for name, draws in theirs.get_samples(grouped).items():
+                np.testing.assert_allclose(ours.get_samples(grouped)[name], draws, rtol=1e-6)
+        np.testing.assert_allclose(samples["sd"], theirs.get_samples()["sd"], rtol=1e-5)
+        assert (ours.get_extra_fields()["diverging"] == theirs.get_extra_fields()["diverging"]).all()
+        np.testing.assert_allclose(ours.last_state.z["mu"], theirs.last_state.z["mu"], rtol=1e-6)
+        ours.print_summary()
+
+
+@pytest.mark.parametrize("stable", [False, True])
+@pytest.mark.parametrize("particles", [{}, {"num_particles": 3}, {"num_particles": 3, "vectorize_particles": True}])
+def test_steps_of_variational_inference_are_those_of_numpyro(stable, particles):
+    data = {"y": np.random.default_rng(1).normal(1.0, 0.5, 40)}
+    guide = AutoNormal(heights)
+    opts = {"seed": 5, "iter_steps": 70, "optim": Adam(0.01), "elbo_kwargs": particles}
+    opts |= {"svi_kwargs": {"progress_bar": False, "stable_update": stable}}
+    samples, _, ours = pybefit.run_svi(heights, guide, data, opts=opts)
+    with jax.enable_x64(True):
+        svi = SVI(lambda: heights(data), lambda: guide(data), Adam(0.01), Trace_ELBO(**particles))
+        theirs = svi.run(jax.random.split(jax.random.PRNGKey(5))[0], 70, progress_bar=False, stable_update=stable)
+    assert samples["mu"].shape == (100,)
+    np.testing.assert_allclose(ours.losses, theirs.losses, rtol=1e-5)
+    for name, value in theirs.params.items():
+        np.testing.assert_allclose(ours.params[name], value, rtol=1e-4)
+
+
+def test_the_likelihood_has_the_same_gradient_by_itself_and_compiled():
+    model = program(Transform())
+    _, data = measured(model)
+    run = model.given(data)
+    with jax.enable_x64(True):
+        negative = lambda z: potential_energy(run, (), {}, {"z": z})  # noqa: E731
+        z = jnp.array([[0.3], [1.0]])
+        alone, compiled = jax.value_and_grad(negative)(z), jax.jit(jax.value_and_grad(negative))(z)
+    np.testing.assert_allclose(alone[0], compiled[0], rtol=1e-12)
+    np.testing.assert_allclose(alone[1], compiled[1], rtol=1e-9)
+    assert np.abs(alone[1]).min() > 1e-3
 
 
 def test_learning_agents_keep_what_they_learned_across_blocks():

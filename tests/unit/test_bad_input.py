@@ -215,7 +215,8 @@ def test_outcome_missing_where_there_is_a_response() -> None:
     data = read(frame)
     assert data.notes[-1] == (
         "reward (column 'win') is missing in 1 trials that have a choice: a model that learns from it learns nothing from "
-        "them, and for a model that explains it or is shown it they are left out of the likelihood"
+        "them; for one that is shown it they are left out of the likelihood; one that explains it leaves out reward, and what "
+        "else was done there counts"
     )
     responded, learn = data.masks(RW)
     assert (responded["choice"].sum(), learn.sum()) == (12, 11)

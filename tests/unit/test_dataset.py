@@ -331,7 +331,8 @@ def test_notes_of_a_small_table() -> None:
         "choice (column 'resp'): 0 is 0, 1 is 1",
         "choice (column 'resp') is missing in 1 of 8 trials: they are left out of the likelihood",
         "reward (column 'win') is missing in 1 trials that have a choice: a model that learns from it learns nothing from "
-        "them, and for a model that explains it or is shown it they are left out of the likelihood",
+        "them; for one that is shown it they are left out of the likelihood; one that explains it leaves out reward, and what "
+        "else was done there counts",
     )
 
 
@@ -361,8 +362,9 @@ def test_a_response_of_an_unusual_name() -> None:
     frame = pd.DataFrame({"id": [1, 1, 2], "bet": [0.1, 0.2, 0.3], "pot": [NAN, 2.0, NAN]})
     data = Dataset.from_frame(frame, subject="id", columns={"pot": "pot", "bet": "bet"})
     assert data.notes == (
-        "pot (column 'pot') is missing in 2 trials: a model that learns from it learns nothing from them, and for a model "
-        "that explains it or is shown it they are left out of the likelihood",
+        "pot (column 'pot') is missing in 2 trials: a model that learns from it learns nothing from them; for one that is "
+        "shown it they are left out of the likelihood; one that explains it leaves out pot, and what else was done there "
+        "counts",
     )
 
 

@@ -16,6 +16,8 @@ from pyem import Dataset, Wiener, models
 from pyem.engine import evaluate
 from pyem.engine.regress import on_data
 from pyem.engine.scale import scaled
+from pyem.model.distribution import option_count
+from pyem.model.rollout import rollout
 from pyem.model.times import outliers
 from pyem.model.times.deadline import Deadline, GoNoGo
 from pyem.model.times.outliers import WithOutliers
@@ -35,6 +37,22 @@ def test_a_pair_is_written_one_after_another():
     assert (model.responses, model.joint, model.optional) == (("choice", "rt"), (("choice", "rt"),), ("rt",))
     assert dataclasses.replace(model) == model
     assert model.columns == ("choice", "rt")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("ddm", {}), ("ddm_gonogo", {}), ("lnr", {"options": 3, "deadline": 1.0}), ("ddm", {"p_outlier": 0.05})],
+)
+def test_logits_of_a_pair_are_not_worked_out_where_only_their_number_is_asked_for(name, options, monkeypatch):
+    model = models.get(name, **options)
+    data = Dataset.from_arrays({"choice": np.ones((2, 1, 5), int), "rt": np.full((2, 1, 5), 0.7)})
+    policy = model.policy(model.record(jnp.asarray(model.typical[0])), (), {"choice": 0, "rt": 0.5})  # type: ignore[misc]
+    kinds = {type(policy), type(getattr(policy, "base", policy))}
+    assert option_count(policy) == policy.logits.shape[-1]
+    for kind in kinds:
+        monkeypatch.setattr(kind, "logits", property(lambda _: pytest.fail("logits were worked out")))
+    counted = jax.make_jaxpr(lambda x: rollout(model, x, data.trials(model)))(np.tile(model.typical[0], (2, 1)).T)
+    assert counted.out_avals[0].shape == (2,)
 
 
 def test_a_pair_counts_as_a_whole_and_the_choice_alone_where_the_time_is_missing(simulated):
@@ -68,6 +86,19 @@ def test_milliseconds_and_times_that_are_none_are_refused():
         pyem.fit_map(models.get("ddm"), read(frame))
     with pytest.raises(pyem.DataError, match=r"0 for subject 1.*above 0; leave the cell empty"):
         pyem.fit_map(models.get("ddm"), read(frame.assign(rt=[0.6, 0.0, 0.7, 0.8])))
+    # One person of several, and one block of a person, whose times the median of all hides.
+    seconds = [pd.DataFrame({"id": k, "choice": [0, 1, 1, 0], "rt": [0.65, 0.81, 0.54, 1.2]}) for k in (2, 3)]
+    with pytest.raises(
+        pyem.DataError, match=r"median of 731 in a block of subject 1 \(1 subject in all\).*those rows by 1000"
+    ):
+        pyem.fit_map(models.get("ddm"), read(pd.concat([*seconds, frame])))
+    mixed = pd.concat([part.assign(id=1, part=k) for k, part in enumerate([*seconds, frame])])
+    blocks = Dataset.from_frame(mixed, subject="id", block="part", columns={"choice": "choice", "rt": "rt"})
+    with pytest.raises(pyem.DataError, match="in a block of subject 1"):
+        pyem.fit_map(models.get("ddm"), blocks)
+    # A single response that took long is none of these.
+    slow = read(pd.concat([*seconds, frame.assign(rt=[0.65, 0.8, 0.5, 90.0])]))
+    assert pyem.fit_map(models.get("ddm"), slow).converged
 
 
 def test_what_is_not_what_it_should_be_is_said():

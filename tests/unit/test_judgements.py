@@ -13,6 +13,7 @@ from scipy import stats
 
 import pyem
 from pyem import DataError, Dataset, models
+from pyem.model import ratings
 from pyem.model.ratings import Steps, log_between
 from pyem.results.identity import follow
 
@@ -54,6 +55,22 @@ def test_steps_beyond_a_border_are_shares_of_what_is_beyond_it(border):
     expected = (stats.norm.cdf(high) - stats.norm.cdf(low)) / stats.norm.sf(border)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-300)
     assert np.isfinite(slope[[0, 2, 3]]).all()
+
+
+def test_derivatives_of_an_interval_by_hand_are_those_line_by_line():
+    low = RNG.normal(0, 4, 300)
+    width = np.exp(RNG.uniform(-12, 3, 300))
+    width[::10] = 100.0
+    at = np.c_[low + width / 2, width]
+
+    def both(function):
+        of_one = lambda a: function(*a)  # noqa: E731
+        return jax.jit(jax.vmap(lambda a: (jax.jacfwd(of_one)(a), jax.jacfwd(jax.jacfwd(of_one))(a))))(at)
+
+    with jax.enable_x64(True):
+        for found, known in zip(both(ratings._log_mass), both(ratings._log_mass.__wrapped__), strict=True):
+            size = np.maximum(1, np.abs(known).reshape(300, -1).max(1))
+            assert (np.abs(np.asarray(found) - known).reshape(300, -1).max(1) / size).max() < 1e-8
 
 
 def test_a_negative_binomial_without_end_is_poisson_and_other_counts_are_impossible():

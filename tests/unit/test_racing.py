@@ -12,7 +12,7 @@ from scipy import stats
 
 import pyem
 from pyem import models
-from pyem.model.times import LBA, LNR, RDM, Race, tails
+from pyem.model.times import LBA, LNR, RDM, Race, lba_left, rate, rdm_left
 from tests.oracle.racing import race
 
 FALSE_ALARM = 1e-3
@@ -85,10 +85,38 @@ def test_derivatives_are_finite_everywhere(made):
     assert all(bool(jnp.isfinite(part).all()) for part in parts)
 
 
+DISTANCES = {"rate": rate.log_mean_rate, "lba": lba_left.log_mean_left, "rdm": rdm_left.log_mean_left}
+
+
+@pytest.mark.parametrize(
+    "name", ["rate", pytest.param("lba", marks=pytest.mark.slow), pytest.param("rdm", marks=pytest.mark.slow)]
+)
+def test_derivatives_by_hand_are_those_line_by_line(name):
+    rng = np.random.default_rng(5)
+    t, near, width = (
+        np.exp(rng.uniform(np.log(ends[0]), np.log(ends[1]), 400)) for ends in ((0.1, 10), (0.02, 4), (1e-4, 4))
+    )
+    drift = np.exp(rng.uniform(np.log(0.01), np.log(8), 400)) if name == "rdm" else rng.uniform(-3, 8, 400)
+    unit = np.sqrt(t) if name == "rdm" else t
+    at = np.c_[near / unit, (near + width) / unit, drift * unit if name == "rdm" else drift]
+    by_hand, plain = DISTANCES[name], DISTANCES[name].__wrapped__
+
+    def both(function):
+        of_one = lambda a: function(*a)  # noqa: E731
+        return jax.jit(jax.vmap(lambda a: (jax.jacfwd(of_one)(a), jax.jacfwd(jax.jacfwd(of_one))(a))))(at)
+
+    with jax.enable_x64(True):
+        for found, known in zip(both(by_hand), both(plain), strict=True):
+            size = np.abs(known).reshape(400, -1).max(1)
+            error = np.abs(np.asarray(found) - known).reshape(400, -1).max(1)
+            assert (error / np.maximum(1, size)).max() < 1e-6
+            assert np.median(error / np.maximum(1, size)) < 1e-11
+
+
 def test_branches_that_are_not_taken_have_finite_derivatives_in_reverse_mode():
     # A rate that is below 1e-154 in the branch for the middle of the distribution, which is not taken here.
     with jax.enable_x64(True):
-        second = jax.jit(jax.hessian(lambda at: tails.log_mean_rate(*at)))(jnp.array([30.0, 55.0, 2.8]))
+        second = jax.jit(jax.hessian(lambda at: rate.log_mean_rate(*at)))(jnp.array([30.0, 55.0, 2.8]))
     assert bool(jnp.isfinite(second).all())
 
 

@@ -284,13 +284,10 @@ def test_an_effect_that_is_none_is_seldom_significant():
 
 @pytest.mark.slow
 def test_many_covariates_do_not_take_minutes():
-    import time
-
     rng = np.random.default_rng(0)
     names = {f"c{k}": rng.normal(size=300) for k in range(200)}
     data = pyem.simulate(RW, subjects=300, blocks=2, trials=24, key=1, covariates=names)
-    pyem.fit_em(RW, data)
-    began = time.perf_counter()
     fit = pyem.fit_em(RW, data, group=pyem.Group(covariates=list(names)))
     assert fit.converged
-    assert time.perf_counter() - began < 30
+    # Each iteration takes some tenths of a second.
+    assert len(fit.trace["log_evidence"]) < 100

@@ -14,7 +14,7 @@ from pyem.bridge.numpyro import Likelihood
 from pyem.data.dataset import Dataset
 from pyem.engine.differentiable import log_lik
 from pyem.model.model import Model
-from pyem.numerics.lapack import one_by_one
+from pyem.numerics.jit import compiled
 
 
 def pymc_logp(model: Model, data: Dataset) -> PyMCLikelihood:
@@ -222,7 +222,7 @@ def _make_op(likelihood: Likelihood, pointwise: bool) -> Any:
 
 
 def _numpy(function: Any) -> Any:
-    jitted = jax.jit(one_by_one(function))
+    jitted = compiled()(function)
 
     def run(*args: Any) -> np.ndarray:
         require_own_process()

@@ -267,8 +267,8 @@ def missing_notes(
                 "missing_outcome='skip' to keep these trials: a model that learns from it then learns nothing from them"
             )
         notes.append(
-            f"{what} is missing in {trials}: a model that learns from it learns nothing from them, and for a model that "
-            "explains it or is shown it they are left out of the likelihood"
+            f"{what} is missing in {trials}: a model that learns from it learns nothing from them; for one that is shown it "
+            f"they are left out of the likelihood; one that explains it leaves out {name}, and what else was done there counts"
         )
     return notes
 

@@ -22,7 +22,7 @@ from jax import Array, lax
 
 from pyem.data.dataset import Dataset
 from pyem.engine.pasts import Events, Tree, at_parameters, events_of, merged, prefixes, random_parameters
-from pyem.model.distribution import option_logits
+from pyem.model.distribution import option_count
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import initial_state, over_lanes, policies, updated
@@ -106,18 +106,18 @@ def shared(model: Model, data: Dataset, bucket: Callable[[int], int]) -> Record 
 def _options(model: Model, data: Dataset) -> dict[str, int] | None:
     """Number of options of each response; None if one is not categorical."""
     trial = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:-1], a.dtype), data.trials(model))
+    counts: dict[str, int | None] = {}
 
-    def one(x: Array, trial: Record) -> Any:
+    def look(x: Array, trial: Record) -> None:
         p = model.record(x)
         dists = policies(model, p, initial_state(model, p), trial)
-        return {name: option_logits(d) for name, d in dists.items()}
+        counts.update({name: option_count(d) for name, d in dists.items()})
 
     with jax.enable_x64(True):
-        logits = jax.eval_shape(one, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), trial)
+        jax.eval_shape(look, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), trial)
     # What is shown between responses is part of no context.
-    if model.between or any(value is None for value in logits.values()):
-        return None
-    return {name: int(value.shape[-1]) for name, value in logits.items()}
+    known = {name: count for name, count in counts.items() if count is not None}
+    return known if len(known) == len(counts) and not model.between else None
 
 
 # -- laying out ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.data.markers import advice, looks_like_marker
-from pyem.errors import DataError, shown
+from pyem.errors import DataError, counted, shown
 from pyem.model.model import Model
 
 
@@ -54,7 +54,7 @@ def require_seconds(model: Model, data: Dataset, name: str) -> None:
     Raises
     ------
     DataError
-        If they seem to be milliseconds, or one is not above 0.
+        If those of all or of one person seem to be milliseconds, or one is not above 0.
     """
     times = np.where(data.present[name] & data.valid, data.fields[name], np.nan)
     if not np.isfinite(times).any():
@@ -65,6 +65,7 @@ def require_seconds(model: Model, data: Dataset, name: str) -> None:
             f"column {name!r} has a median of {middle:g}, but model {model.name!r} needs response times in seconds; if these "
             f"are milliseconds, divide them by 1000: frame[{name!r}] / 1000"
         )
+    _require_seconds_of_each(data, name, times)
     bad = np.argwhere(times <= 0)
     if len(bad):
         row, lane = bad[0]
@@ -72,6 +73,22 @@ def require_seconds(model: Model, data: Dataset, name: str) -> None:
             f"column {name!r} has {times[row, lane]:g} for subject {shown(data.subjects[data.lane_subject[lane]])} ({len(bad)} "
             f"such trials in all), but response times are above 0; leave the cell empty where there was no response in time"
         )
+
+
+def _require_seconds_of_each(data: Dataset, name: str, times: np.ndarray) -> None:
+    """Raise if a block of somebody has milliseconds, where most others have seconds."""
+    late = np.flatnonzero((times > SLOW).any(0))
+    middles = {int(lane): float(np.nanmedian(times[:, lane])) for lane in late}
+    wrong = {lane: middle for lane, middle in middles.items() if middle > SLOW}
+    if not wrong:
+        return
+    lane, middle = next(iter(wrong.items()))
+    people = len({int(data.lane_subject[one]) for one in wrong})
+    raise DataError(
+        f"column {name!r} has a median of {middle:g} in a block of subject {shown(data.subjects[data.lane_subject[lane]])} "
+        f"({counted(people, 'subject')} in all), while it is seconds for most others; if these are milliseconds, divide "
+        "those rows by 1000"
+    )
 
 
 def _label(data: Dataset, name: str, code: int) -> Any:

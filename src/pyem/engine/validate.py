@@ -15,7 +15,7 @@ from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
 from pyem.engine.ranges import require_codes, require_seconds
 from pyem.engine.supports import require_supported
 from pyem.errors import DataError, ModelError, shown
-from pyem.model.distribution import option_logits
+from pyem.model.distribution import option_count
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import initial_state, policies, rollout
@@ -137,8 +137,7 @@ def _responses(model: Model, trial: Any) -> dict[str, Response]:
     def look(x: Any, trial: Record) -> None:
         p = inner.record(x)
         for name, dist in policies(inner, p, initial_state(inner, p, trial), trial).items():
-            logits = option_logits(dist)
-            found[name] = Response(type(dist), None if logits is None else logits.shape[-1])
+            found[name] = Response(type(dist), option_count(dist))
 
     jax.eval_shape(look, jax.ShapeDtypeStruct((inner.n_params,), jnp.float64), trial)
     return found

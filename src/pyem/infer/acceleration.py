@@ -25,6 +25,8 @@ SHORT = 3e-3
 """A Newton step that is shorter than this needs no other from the same E-step: its error is as small as its square."""
 FURTHER = 4
 """Newton steps from one E-step after the first, at most."""
+MANY = 0.5
+"""Regression weights a person from which on each Newton step asks people: the next ones could lead away, and to and fro."""
 SHRUNK = 0.2
 """The same where they make an entry of the diagonal smaller than this share of what it was."""
 KNOWN = 1e-10
@@ -84,11 +86,12 @@ class Ascent:
 def newton_steps(population: Population, laplace: Found) -> np.ndarray:
     """Where some Newton steps from a population lead, as its `roots`, if people's log-likelihoods are taken as quadratic.
 
-    The fixed points are those of one step. One step is all where people's likelihoods are not known as such, and where a
-    standard deviation would shrink: near 0 there are saddles, and each step there asks people.
+    The fixed points are those of one step. One step is all where people's likelihoods are not known as such, where there
+    are many weights, and where a standard deviation would shrink: near 0 there are saddles, and each step there asks people.
     """
     first = target = limited(population.roots, newton_step(population, laplace), population)
-    if not isinstance(laplace, Modes) or population.group.family != "gaussian":
+    many = population.free.sum() > MANY * laplace.n_usable
+    if many or not isinstance(laplace, Modes) or population.group.family != "gaussian":
         return first
     ends, before = population.is_diagonal, population
     for _ in range(FURTHER):

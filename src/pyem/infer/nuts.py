@@ -328,7 +328,7 @@ def _run_group(
         known = None if kept is None else kept.read()
         done, blocks = (0, []) if known is None else (known["done"], known["blocks"])
         states = states if known is None else restored(known["states"], states)
-        for k, (stage, n) in enumerate(_stages(settings.warmup, draws)[done:], start=done + 1):
+        for k, (stage, n) in enumerate(stages(settings.warmup, draws)[done:], start=done + 1):
             if stop.is_set():
                 raise KeyboardInterrupt
             states, out = _advance(spec, settings, args, states, jnp.asarray(n))
@@ -338,23 +338,24 @@ def _run_group(
             if kept is not None:
                 kept.write({"done": k, "blocks": blocks, "states": stored(states)})
             if report:
-                report(n * out["lp"].shape[1], _news(stage, out))
+                report(n * out["lp"].shape[1], news(stage, out))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *blocks)
 
 
-def _stages(warmup: int, draws: int) -> list[tuple[str, int]]:
+def stages(warmup: int, draws: int) -> list[tuple[str, int]]:
     """What is done in each call of the sampler, and how many iterations it has.
 
     Examples
     --------
-    >>> _stages(60, 50)
+    >>> stages(60, 50)
     [('warm-up', 50), ('warm-up', 10), ('draws', 50)]
     """
     stages = (("warm-up", warmup), ("draws", draws))
     return [(stage, min(BLOCK, total - done)) for stage, total in stages for done in range(0, total, BLOCK)]
 
 
-def _news(stage: str, out: dict[str, Any]) -> dict[str, Any]:
+def news(stage: str, out: dict[str, Any]) -> dict[str, Any]:
+    """What a progress bar says of a block of iterations."""
     return {
         "stage": stage,
         "steps": float(out["n_steps"].mean()),

@@ -297,6 +297,18 @@ def option_logits(distribution: Any) -> Array | None:
     return logits if logits is not None and jnp.ndim(logits) else None
 
 
+def option_count(distribution: Any) -> int | None:
+    """How many options a choice is among; None for other distributions.
+
+    A distribution that has ``n_options`` is not asked for its logits, which of response times take long to trace.
+    """
+    n_options = getattr(distribution, "n_options", None)
+    if n_options is not None:
+        return n_options
+    logits = option_logits(distribution)
+    return None if logits is None else logits.shape[-1]
+
+
 def log_probs(distribution: Distribution) -> Array:
     """Log-probabilities of all options of a categorical distribution, ours or NumPyro's.
 

@@ -35,6 +35,12 @@ class First(NamedTuple):
     joint: Any
 
     @property
+    def n_options(self) -> int:
+        """How many options there are."""
+        known = getattr(self.joint, "n_options", None)
+        return jnp.shape(self.logits)[-1] if known is None else known
+
+    @property
     def logits(self) -> Array:
         """Log-probabilities of the options, last axis."""
         return self.joint.logits

@@ -8,8 +8,11 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import gammaln, log_ndtr
+from jax.scipy.special import gammaln, log_ndtr, ndtr
 from jax.typing import ArrayLike
+
+from pyem.model.times.few import with_slopes
+from pyem.model.times.tails import LOG_ROOT, log_phi, mills
 
 Link = Literal["logit", "probit"]
 """Whether what is judged has logistic or standard normal noise."""
@@ -84,6 +87,11 @@ class Ordinal(NamedTuple):
     link: Link = "logit"
 
     @property
+    def n_options(self) -> int:
+        """How many categories there are."""
+        return jnp.shape(self.thresholds)[-1] + 1
+
+    @property
     def logits(self) -> Array:
         """Log-probabilities of all categories, last axis, in nats."""
         return log_between(self.thresholds - jnp.asarray(self.location)[..., None], self.link)
@@ -115,6 +123,11 @@ class Steps(NamedTuple):
 
     border: Array
     steps: Array
+
+    @property
+    def n_options(self) -> int:
+        """How many categories there are."""
+        return self.steps.shape[-1] + 1
 
     @property
     def logits(self) -> Array:
@@ -155,17 +168,72 @@ def _logistic_inside(low: Array, high: Array) -> Array:
 
 
 def _normal_inside(low: Array, high: Array) -> Array:
-    # In the lower tail, where the smaller of two probabilities is not lost beside 1.
-    turned = low + high > 0
-    near, far = jnp.where(turned, -low, high), jnp.where(turned, -high, low)
-    # Of a narrow interval the probability is its width times the density in its middle, to third order of the width.
-    width, middle = jnp.maximum(near - far, SMALL), 0.5 * (near + far)
-    narrow = width * jnp.maximum(1.0, jnp.abs(middle)) < 1e-3
-    curved = jnp.log1p(jnp.where(narrow, width**2 * (middle**2 - 1), 0.0) / 24)
-    as_density = jnp.log(jnp.where(narrow, width, 1.0)) - 0.5 * middle**2 - 0.5 * math.log(2 * math.pi) + curved
-    far = jnp.where(narrow, near - 1.0, far)
+    return _log_mass(0.5 * (low + high), jnp.maximum(high - low, SMALL))
+
+
+class _Bent(NamedTuple):
+    """Derivatives by the middle and the width."""
+
+    first: tuple[Array, Array]
+    second: tuple[tuple[Array, Array], tuple[Array, Array]]
+
+
+def _slopes_of_mass(middle: Array, width: Array) -> _Bent:
+    """Derivatives of `_log_mass`: of what is narrow as of the density, elsewhere from the densities at both ends."""
+    narrow = _is_narrow(middle, width)
+    thin, wide = jnp.where(narrow, width, 1e-3), jnp.where(narrow, 1.0, width)
+    at = jnp.where(narrow, middle, 0.0)
+    whole = 1 + thin**2 * (at**2 - 1) / 24
+    by_m, by_w = thin**2 * at / 12 / whole, thin * (at**2 - 1) / 12 / whole
+    few = (by_m - at, by_w + 1 / thin)
+    mixed = thin * at / 6 / whole - by_m * by_w
+    few_bent = (thin**2 / 12 / whole - 1 - by_m**2, mixed, (at**2 - 1) / 12 / whole - 1 / thin**2 - by_w**2)
+    low, high = middle - 0.5 * wide, middle + 0.5 * wide
+    near, far = _ends(middle, wide)
+    # So far away that the ends are one, the slope still leads back.
+    more = 1 / jnp.expm1(jnp.clip(log_ndtr(near) - log_ndtr(far), 5e-4, 700.0))
+    here, there = _hazard(near) * (1 + more), _hazard(far) * more
+    above = middle > 0
+    first, last = jnp.where(above, here, there), jnp.where(above, there, here)
+    m, w = last - first, 0.5 * (first + last)
+    low_m, high_m, low_w, high_w = (
+        -first * (low + m),
+        -last * (high + m),
+        first * (0.5 * low - w),
+        -last * (0.5 * high + w),
+    )
+    bent = (high_m - low_m, 0.5 * (low_m + high_m), 0.5 * (low_w + high_w))
+    d_m, d_w = (jnp.where(narrow, a, b) for a, b in zip(few, (m, w), strict=True))
+    m_m, m_w, w_w = (jnp.where(narrow, a, b) for a, b in zip(few_bent, bent, strict=True))
+    return _Bent((d_m, d_w), ((m_m, m_w), (m_w, w_w)))
+
+
+def _is_narrow(middle: Array, width: Array) -> Array:
+    return width * jnp.maximum(1.0, jnp.abs(middle)) < 1e-3
+
+
+def _ends(middle: Array, width: Array) -> tuple[Array, Array]:
+    """Both ends in the lower tail, where the smaller of two probabilities is not lost beside 1; the one nearer to 0 first."""
+    near, far = 0.5 * width - jnp.abs(middle), -0.5 * width - jnp.abs(middle)
     # The far end of a wide interval counts nothing; far away its logarithm would have no derivative.
-    far = jnp.maximum(far, jnp.minimum(near, 0.0) - 40.0)
+    return near, jnp.maximum(far, jnp.minimum(near, 0.0) - 40.0)
+
+
+def _hazard(z: Array) -> Array:
+    """Derivative of the log-probability of what is below `z`."""
+    below = z < 0
+    above = jnp.where(below, 0.0, z)
+    return jnp.where(below, 1 / mills(jnp.where(below, -z, 0.0)), jnp.exp(log_phi(above)) / ndtr(above))
+
+
+@with_slopes(_slopes_of_mass)
+def _log_mass(middle: Array, width: Array) -> Array:
+    """Log-probability, in nats, that a standard normal number is within half a width of a middle."""
+    # Of a narrow interval the probability is its width times the density in its middle, to third order of the width.
+    narrow = _is_narrow(middle, width)
+    curved = jnp.log1p(jnp.where(narrow, width**2 * (middle**2 - 1), 0.0) / 24)
+    as_density = jnp.log(jnp.where(narrow, width, 1.0)) - 0.5 * middle**2 - LOG_ROOT + curved
+    near, far = _ends(middle, jnp.where(narrow, 1.0, width))
     wide = log_ndtr(near) + _log1mexp(log_ndtr(near) - log_ndtr(far))
     return jnp.where(narrow, as_density, wide)
 

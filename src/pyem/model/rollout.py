@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from pyem.model.design import in_blocks, on_trial
-from pyem.model.distribution import Unless, option_logits
+from pyem.model.distribution import Unless, option_count, option_logits
 from pyem.model.joint import First, Second
 from pyem.model.model import Model
 from pyem.model.record import Record
@@ -117,7 +117,8 @@ def may_diverge(model: Model) -> bool:
 
 def _parted(dists: dict[str, Any], first: str, second: str) -> dict[str, Any]:
     """The distribution of a pair as that of its first response, and that of the second given the first."""
-    if first not in dists or not hasattr(dists[first], "logits"):
+    # Asked of the class first: of a distribution of times, to work logits out takes long.
+    if first not in dists or not (hasattr(type(dists[first]), "logits") or hasattr(dists[first], "logits")):
         raise TypeError(
             f"policy(p, state, trial) must return for {first!r} one distribution of the pair ({first!r}, {second!r}), with "
             "logits, log_prob((first, second)) and sample(key), such as pyem.Wiener"
@@ -145,11 +146,11 @@ def _settled(model: Model, name: str, plan: Any, state: Any, trial: Record) -> A
             f"policy(p, state, trial) returned {_kind(dist)} for {name!r}, but should return a distribution, such as "
             "pyem.Categorical(logits=...) or one of NumPyro's"
         )
-    logits = option_logits(dist)
     n_options = dict(model.coded).get(name)
-    if n_options is not None and logits is not None and logits.shape[-1] != n_options:
+    found = None if n_options is None else option_count(dist)
+    if found is not None and found != n_options:
         raise TypeError(
-            f"policy(p, state, trial) returned a distribution of {logits.shape[-1]} options, but the model has "
+            f"policy(p, state, trial) returned a distribution of {found} options, but the model has "
             + (f"options={n_options}" if name == model.responses[0] else f"{n_options} codes of {name!r}")
             + "; make them agree"
         )

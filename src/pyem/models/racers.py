@@ -113,6 +113,11 @@ def rdm(
     options, coding, p_outlier, longest_outlier, deadline
         See `lba`.
 
+    Notes
+    -----
+    A few hundred trials do not tell `A`, the width of the start, from `B`: where it is not what a study is about,
+    hold it (``pyem.fix(model, A=0.5)``, or 0) or let everybody have one (``Group(common=["A"])``). A prior helps little.
+
     References
     ----------
     Tillman, G., Van Zandt, T., & Logan, G. D. (2020). Sequential sampling models without random between-trial variability: the

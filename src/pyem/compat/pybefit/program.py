@@ -155,12 +155,8 @@ class NumpyroModel:
         known = self._known
         if known is None or known[0] is not data:
             likelihood = Likelihood(self.model, self.data(data))
-
-            # NumPyro evaluates a program once or twice as it is, one operation after another, before it compiles it.
-            @jax.jit
-            def value(z: Array) -> Array:
-                return likelihood.by_subject(**{f"z{k}": z[:, k] for k in range(z.shape[1])}).sum()
-
+            names = [f"z{k}" for k in range(self._num_params)]
+            value = _evaluated_alone(lambda z: likelihood.by_subject(**dict(zip(names, z.T, strict=True))).sum())
             self._known = known = (data, value)
         return known[1]
 
@@ -221,6 +217,26 @@ def _looked_at(model: Model, x: Array, fields: Mapping[str, Array]) -> dict[str,
 
 
 _looked_at_compiled = compiled(0, quick=True)(_looked_at)
+
+
+def _evaluated_alone(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """`function` with a program of its own, of value and gradient, for where it is evaluated by itself.
+
+    NumPyro looks at a program a few times, one operation after another, before it compiles it.
+    """
+    alone = compiled(quick=True)(jax.value_and_grad(function))
+
+    @jax.custom_jvp
+    def value(z: Array) -> Array:
+        return function(z) if _is_compiled(z) else alone(z)[0]
+
+    @value.defjvp
+    def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+        (z,), (change,) = primals, tangents
+        known, slope = (jax.value_and_grad(function) if _is_compiled(z) else alone)(z)
+        return known, (slope * change).sum()
+
+    return value
 
 
 def _as_pybefit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from pyem.compat.pybefit.loops import climbed, drawn, in_turn
 from pyem.compat.pybefit.program import NumpyroModel
 
 default_dict_nuts: dict[str, Any] = {
@@ -55,7 +57,8 @@ def run_nuts(
 
     Notes
     -----
-    It runs in double precision; the draws are given in single precision, as the rest of such scripts expects.
+    It runs in double precision; the draws are given in single precision, as the rest of such scripts expects. Chains that run
+    one after another, as one does, are compiled with this library's options; draws are those of ``MCMC.run``, to rounding.
     """
     from numpyro.infer import MCMC, NUTS
 
@@ -64,7 +67,8 @@ def run_nuts(
     program = _bound(model, data)
     with jax.enable_x64(True):
         mcmc = MCMC(NUTS(program, **kernel), num_warmup=said["num_warmup"], num_samples=said["num_samples"], **chains)
-        mcmc.run(jax.random.PRNGKey(said["seed"]))
+        run = functools.partial(drawn, mcmc) if in_turn(mcmc) else mcmc.run
+        run(jax.random.PRNGKey(said["seed"]))
         samples = mcmc.get_samples()
     return _single(samples), mcmc
 
@@ -83,8 +87,8 @@ def run_svi(
     opts
         What is not said is as in `default_dict_numpyro_svi`: ``seed``; ``enumerate`` (sum over discrete sites);
         ``iter_steps``; ``optim``, an optimiser of optax or NumPyro, or a function that makes one of ``optim_kwargs`` (None:
-        ``optax.adabelief``, with ``eps`` and ``eps_root`` of 1e-8 if not said); ``elbo_kwargs``; ``svi_kwargs`` of ``SVI.run``;
-        ``sample_kwargs``.
+        ``optax.adabelief``, with ``eps`` and ``eps_root`` of 1e-8 if not said); ``elbo_kwargs``; ``svi_kwargs``, the options of
+        ``SVI.run``; ``sample_kwargs``. Particles are worked on in turn unless ``elbo_kwargs`` say ``vectorize_particles=True``.
 
     Returns
     -------
@@ -100,7 +104,7 @@ def run_svi(
     with jax.enable_x64(True):
         key, draw = jax.random.split(jax.random.PRNGKey(said["seed"]))
         svi = SVI(program, posterior, _optimiser(said["optim"], said["optim_kwargs"]), loss=_elbo(said))
-        results = svi.run(key, said["iter_steps"], **said["svi_kwargs"])
+        results = climbed(svi, key, said["iter_steps"], **said["svi_kwargs"])
         samples = Predictive(posterior, params=results.params, **said["sample_kwargs"])(draw)
     return _single(samples), svi, _single(results)
 
@@ -122,8 +126,9 @@ def _elbo(said: Mapping[str, Any]) -> Any:
 
     if said["enumerate"]:
         return TraceEnum_ELBO(**said["elbo_kwargs"])
-    # How deep plates are nested matters only to what is enumerated.
-    return Trace_ELBO(**{name: value for name, value in said["elbo_kwargs"].items() if name != "max_plate_nesting"})
+    # How deep plates are nested matters only to what is enumerated. One particle fills the processor's cache.
+    options = {name: value for name, value in said["elbo_kwargs"].items() if name != "max_plate_nesting"}
+    return Trace_ELBO(**({"vectorize_particles": False} | options))
 
 
 def _optimiser(optim: Any, options: Mapping[str, Any]) -> Any:
@@ -134,7 +139,8 @@ def _optimiser(optim: Any, options: Mapping[str, Any]) -> Any:
     if optim is None:
         import optax  # pyright: ignore[reportMissingImports]
 
-        optim = optax.adabelief(**({"eps": 1e-8, "eps_root": 1e-8} | dict(options)))
+        said: dict[str, Any] = {"eps": 1e-8, "eps_root": 1e-8} | dict(options)
+        optim = optax.adabelief(**said)
     return optim if hasattr(optim, "eval_and_update") else optax_to_numpyro(optim)
 
 

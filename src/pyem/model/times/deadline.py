@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -33,10 +34,17 @@ class Deadline(NamedTuple):
     deadline: float
 
     @property
+    def n_options(self) -> int:
+        """Those of the decision, and none in time."""
+        return self.base.n_options + 1
+
+    @property
     def logits(self) -> Array:
         """Log-probabilities of each option of the decision, and of none in time."""
-        made = [self.base.log_cdf((c, self.deadline))[0] for c in range(self.base.n_options)]
-        return jnp.stack([*made, self.base.log_survivor(self.deadline)], axis=-1)
+        # One program for all options is compiled in a share of the time.
+        by_then = jax.vmap(lambda choice: self.base.log_cdf((choice, self.deadline))[0], out_axes=-1)
+        made = by_then(jnp.arange(self.base.n_options))
+        return jnp.concatenate([made, self.base.log_survivor(self.deadline)[..., None]], axis=-1)
 
     def log_prob(self, value: tuple[ArrayLike, ArrayLike]) -> Array:
         """Log-density, in nats, of the choice and its time; of no choice, its log-probability, whatever the time says."""
@@ -78,6 +86,11 @@ class GoNoGo(NamedTuple):
     deadline: float
 
     @property
+    def n_options(self) -> int:
+        """Two: no-go and go."""
+        return 2
+
+    @property
     def logits(self) -> Array:
         """Log-probabilities of no-go and go."""
         go, held = self.base.log_cdf((1, self.deadline))
@@ -88,7 +101,7 @@ class GoNoGo(NamedTuple):
         choice, rt = value
         go = jnp.asarray(choice) == 1
         made = self.base.log_prob((1, jnp.where(go, rt, self.deadline)))
-        return jnp.where(go, made, self.logits[..., 0])
+        return jnp.where(go, made, self.base.log_cdf((1, self.deadline))[1])
 
     def sample(self, key: Array) -> tuple[Array, Array]:
         """Go or no-go, and its time, which is the deadline of no-go."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from pyem.model.joint import First
 from pyem.model.times.deadline import Deadline, GoNoGo
 
 LONGEST = 10.0
@@ -47,6 +48,11 @@ class WithOutliers(NamedTuple):
     untimed: int | None = None
 
     @property
+    def n_options(self) -> int:
+        """How many options there are."""
+        return First(self.base).n_options
+
+    @property
     def logits(self) -> Array:
         """Log-probabilities of the options, last axis, at any time."""
         log_p = jax.nn.log_softmax(self.base.logits, axis=-1)
@@ -60,15 +66,14 @@ class WithOutliers(NamedTuple):
             when = jnp.where(jnp.asarray(value[0]) == self.untimed, 0.0, when)
         log_p = jnp.log1p(-jnp.asarray(self.share)) + self.base.log_prob(value)
         # Below, all is that of the outliers, whatever the parabola of an impossible time says.
-        return jnp.logaddexp(log_p, jnp.log(self.share) + when - jnp.log(jnp.shape(self.base.logits)[-1]))
+        return jnp.logaddexp(log_p, jnp.log(self.share) + when - jnp.log(self.n_options))
 
     def sample(self, key: Array) -> tuple[Array, Array]:
         """One random choice and its response time; that of an option without a time is `longest`."""
         which, of_base, of_choice, of_rt = jax.random.split(key, 4)
         choice, rt = self.base.sample(of_base)
-        options = jnp.shape(self.base.logits)[-1]
         outlier = jax.random.bernoulli(which, jnp.asarray(self.share), rt.shape)
-        guess = jax.random.randint(of_choice, rt.shape, 0, options, choice.dtype)
+        guess = jax.random.randint(of_choice, rt.shape, 0, self.n_options, choice.dtype)
         at = self.longest * jax.random.uniform(of_rt, rt.shape, rt.dtype)
         at = at if self.untimed is None else jnp.where(guess == self.untimed, jnp.asarray(self.longest, at.dtype), at)
         return jnp.where(outlier, guess, choice), jnp.where(outlier, at, rt)

@@ -75,7 +75,7 @@ class Race(NamedTuple):
     @property
     def n_options(self) -> int:
         """How many accumulators there are."""
-        return jax.eval_shape(self.racers.log_survivor, 1.0).shape[-1]
+        return np.broadcast_shapes(*(jnp.shape(part)[-1:] for part in self.racers))[-1]  # type: ignore[attr-defined]
 
     @property
     def logits(self) -> Array:

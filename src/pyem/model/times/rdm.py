@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 from jax.typing import ArrayLike
 
 from pyem.model.times import tails
-from pyem.model.times.few import by_inputs
+from pyem.model.times.rate import log_mean_rate
+from pyem.model.times.rdm_left import log_mean_left
 from pyem.model.times.shifted_wald import first_passage
-from pyem.model.times.tails import is_short, log_phi, log_positive, mills
 
-_SLOW = 0.02
 _DEEP = 45.0
 
 
@@ -62,7 +60,7 @@ class RDM(NamedTuple):
         time, more = tails.led_back(time, soonest, 0.5 * near**2 / soonest)
         root = jnp.sqrt(time)
         low = jnp.where(some, near, 1.0) / root
-        log_f = tails.log_mean_rate(low, low + width / root, v * root) - jnp.log(time) + more
+        log_f = log_mean_rate(low, low + width / root, v * root) - jnp.log(time) + more
         return jnp.where(some, log_f, -jnp.inf)
 
     def log_survivor(self, time: ArrayLike) -> Array:
@@ -73,7 +71,7 @@ class RDM(NamedTuple):
         started = time > soonest
         root = jnp.sqrt(jnp.where(started, time, 1.0))
         low, drift = jnp.where(some, near, 1.0) / root, v * root
-        log_s = jnp.where(started, _log_mean_left(low, low + width / root, drift), 0.0)
+        log_s = jnp.where(started, log_mean_left(low, low + width / root, drift), 0.0)
         return jnp.where(some, log_s, -jnp.inf)
 
     def cdf(self, time: ArrayLike) -> Array:
@@ -89,60 +87,3 @@ class RDM(NamedTuple):
     def _arrays(self, time: ArrayLike) -> list[Array]:
         wide = jnp.result_type(float)
         return jnp.broadcast_arrays(*(jnp.asarray(part, wide) for part in (*self, time)))
-
-
-@by_inputs
-def _log_mean_left(low: Array, high: Array, drift: Array) -> Array:
-    """Log-probability of not having reached a threshold at a distance that is uniform from `low` to `high`."""
-    short = is_short(low, high, drift)
-    few = tails.mean_over(low, jnp.where(short, high, low), lambda k: _log_left(k, drift))
-    whole = _log_wide(jnp.where(short, 1.0, low), jnp.where(short, 3.0, high), jnp.where(short, 1.0, drift))
-    return jnp.where(short, few, whole)
-
-
-def _log_left(k: Array, drift: Array) -> Array:
-    """Log-probability of not having reached a threshold at the standardised distance `k`."""
-    behind = k < drift
-    late, early = jnp.where(behind, drift - k, 0.0), jnp.where(behind, 0.0, k - drift)
-    ahead = mills(k + drift)
-    left = log_phi(late) + log_positive(mills(late) - ahead)
-    gone = jnp.exp(log_phi(early)) * (mills(early) + ahead)
-    return jnp.where(behind, left, jnp.log1p(-jnp.minimum(gone, 1 - tails.HALF_DIGIT)))
-
-
-def _log_wide(near: Array, far: Array, drift: Array) -> Array:
-    """The same for distances from `near` to `far`, as the difference of integrals at the two."""
-    late = far - drift < -1.0
-    width = far - near
-    gone = (_early(jnp.where(late, drift, near), drift) - _early(jnp.where(late, drift, far), drift)) / width
-    early = jnp.log1p(-jnp.clip(gone, 0.0, 1 - tails.HALF_DIGIT))
-    pace = jnp.where(late, drift, 3.0)
-    low, high = jnp.where(late, near, 0.0), jnp.where(late, far, 1.0)
-    less = jnp.exp(0.5 * ((pace - high) ** 2 - (pace - low) ** 2))
-    left = log_phi(pace - high) + log_positive((_late(high, pace) - less * _late(low, pace)) / (high - low))
-    return jnp.where(late, left, early)
-
-
-def _late(k: Array, drift: Array) -> Array:
-    """The integral of the survivor up to `k`, over the normal density at ``drift - k``, where that is above 1."""
-    m, twice = drift - k, 2 * drift
-    behind = mills(m)
-    return (1 - m * behind) - (mills(drift + k) + behind) / twice
-
-
-def _early(k: Array, drift: Array) -> Array:
-    """The integral of what has reached a threshold farther than `k`."""
-    z, twice = k - drift, 2 * drift
-    tail, top = 0.5 * lax.erfc(z * math.sqrt(0.5)), jnp.exp(log_phi(z))
-    slow = twice < _SLOW
-    gap = (top * mills(k + drift) - tail) / jnp.where(slow, 1.0, twice)
-    return top - z * tail - jnp.where(slow, _slope(z, tail, top, jnp.where(slow, twice, 0.0)), gap)
-
-
-def _slope(z: Array, tail: Array, top: Array, step: Array) -> Array:
-    """The difference quotient of Mills' ratio, times the density at `z`, for a small step: its Taylor series."""
-    before, now, total, factor = tail, z * tail - top, jnp.zeros_like(z), jnp.ones_like(z)
-    for n in range(1, 7):
-        total = total + factor * now
-        before, now, factor = now, n * before + z * now, factor * step / (n + 1)
-    return total

@@ -21,7 +21,9 @@ https://doi.org/10.1016/j.jmp.2012.09.002
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import log_ndtr
@@ -200,32 +202,38 @@ def log_survivor(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) -> A
     time, v, a, w = (jnp.asarray(value, jnp.result_type(float)) for value in (time, v, a, w))
     s = time / a**2
     early = s < MEET
-    sooner = jnp.where(early, time, 0.0)
-    gone = jnp.minimum(reached_by(sooner, v, a, w) + reached_by(sooner, -v, a, 1 - w), 1 - HALF_DIGIT)
-    late = jnp.where(early, MEET, s)
-    return jnp.where(
-        early, jnp.log1p(-gone), jnp.logaddexp(_log_not_yet(late, v * a, w), _log_not_yet(late, -v * a, 1 - w))
-    )
+    sooner, late = jnp.where(early, time, 0.0), jnp.where(early, MEET, s)
+    gone = _of_both(lambda v, w: reached_by(sooner, v, a, w), v, w).sum(0)
+    left = jax.nn.logsumexp(_of_both(lambda v, w: _log_not_yet(late, v * a, w), v, w), axis=0)
+    return jnp.where(early, jnp.log1p(-jnp.minimum(gone, 1 - HALF_DIGIT)), left)
+
+
+def _of_both(function: Callable[[Array, Array], Array], v: Array, w: Array) -> Array:
+    """A function of drift and start as seen from the lower and from the upper bound, first axis: one program for both."""
+    seen = lambda upper: function(jnp.where(upper, -v, v), jnp.where(upper, 1 - w, w))  # noqa: E731
+    return jax.vmap(seen)(jnp.array([False, True]))
 
 
 def _log_not_yet(s: Array, h: Array, w: Array) -> Array:
     """Log-probability that the lower bound is reached first and later than a large standardised `s`; `h` is ``v a``."""
     first = 0.5 * (h**2 + math.pi**2)
-    rest = jnp.zeros(jnp.broadcast_shapes(jnp.shape(s), jnp.shape(h), jnp.shape(w)))
-    for k in range(2, 6):
-        longer = 0.5 * (k**2 - 1) * math.pi**2
-        shape = k * jnp.sin(k * math.pi * w) / jnp.sin(math.pi * w)
-        rest = rest + shape * jnp.exp(-longer * s) * first / (first + longer)
+    k = _beside((2.0, 3.0, 4.0, 5.0), s, h, w)
+    longer = 0.5 * (k**2 - 1) * math.pi**2
+    shape = k * jnp.sin(k * math.pi * w) / jnp.sin(math.pi * w)
+    rest = (shape * jnp.exp(-longer * s) * first / (first + longer)).sum(0)
     return jnp.log(math.pi * jnp.sin(math.pi * w) / first) - h * w - first * s + jnp.log1p(rest)
 
 
 def _images_by(s: Array, h: Array, w: Array) -> Array:
     """The integral of the images up to a small `s`: each is the distribution of one bound, an inverse Gaussian."""
-    total = jnp.zeros(jnp.broadcast_shapes(jnp.shape(s), jnp.shape(h), jnp.shape(w)))
-    root = jnp.sqrt(s)
-    for k in (2, -2, 1, -1, 0):
-        sign, away = (1.0, w + 2 * k) if k >= 0 else (-1.0, -(w + 2 * k))
-        towards = jnp.exp(-h * w - h * away + log_ndtr((h * s - away) / root))
-        back = jnp.exp(-h * w + h * away + log_ndtr((-h * s - away) / root))
-        total = total + sign * (towards + back)
-    return total
+    k = _beside((2.0, -2.0, 1.0, -1.0, 0.0) * 2, s, h, w)
+    drift = h * _beside((1.0,) * 5 + (-1.0,) * 5, s, h, w)
+    sign = jnp.where(k < 0, -1.0, 1.0)
+    away = sign * (w + 2 * k)
+    return (sign * jnp.exp(-h * w - drift * away + log_ndtr((drift * s - away) / jnp.sqrt(s)))).sum(0)
+
+
+def _beside(numbers: tuple[float, ...], *others: Array) -> Array:
+    """Numbers of the terms of a series, as a new first axis: one program for all terms is compiled in a share of the time."""
+    ndim = max(jnp.ndim(other) for other in others)
+    return jnp.asarray(numbers).reshape(-1, *[1] * ndim)

@@ -1,0 +1,187 @@
+"""The share of straight lines with random slopes that have not arrived, where the start differs between trials."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+from jax.scipy.special import ndtr
+
+from pyem.model.times import tails
+from pyem.model.times.few import with_slopes
+from pyem.model.times.means import End, Integrand, Slopes, by_ends, by_nodes, chosen, is_short, mean_over, nodes
+from pyem.model.times.rate import log_between
+from pyem.model.times.tails import log_phi, log_positive, mills
+
+
+def log_share(y: Array) -> Array:
+    """Logarithm of the share of slopes above 0."""
+    below = y < 0
+    down, up = jnp.where(below, -y, 0.0), jnp.where(below, 0.0, y)
+    return jnp.where(below, log_phi(down) + jnp.log(mills(down)), jnp.log1p(-_tail(up)))
+
+
+def _tail(m: Array) -> Array:
+    return jnp.exp(log_phi(m)) * mills(m)
+
+
+# -- derivatives ---------------------------------------------------------------------------------------------------------
+
+
+def _slopes(low: Array, high: Array, y: Array) -> Slopes:
+    """Derivatives of `log_mean_left`."""
+    where, share = _Where.of(low, high, y), log_share(y)
+    # The derivative of the logarithm of the share of slopes above 0.
+    pull = jnp.exp(log_phi(y) - share)
+    few = by_nodes(low, jnp.where(where.short, high, low), lambda k: _integrand(k, y, share, pull))
+    whole = _slopes_of_wide(*where.ends_of_wide(low, high), y, share, pull)
+    last = _slopes_of_late(*where.in_late(low, high, y), pull)
+    return chosen(where.late, last, chosen(where.short, few, whole))
+
+
+def _integrand(k: Array, y: Array, share: Array, pull: Array) -> Integrand:
+    """Slopes that do not reach one distance; their derivatives are made of the densities at its ends."""
+    log, z = _log_left(k, y, share), k - y
+    end, start = jnp.exp(log_phi(z) - share - log), jnp.exp(log_phi(y) - share - log)
+    less = start - end
+    by_y_y = pull * (y + 2 * pull) - y * start - z * end - 2 * pull * less
+    return Integrand(log, end, less - pull, -z * end, end * (z - pull), by_y_y)
+
+
+def _slopes_of_late(low: Array, high: Array, y: Array, pull: Array) -> Slopes:
+    """Derivatives of `_log_late`, less the logarithm of the share: sums of positive terms, too."""
+    u, weight = nodes(jnp.ndim(low))
+    total = lambda values: (weight * values).sum(0)  # noqa: E731
+    start, k, left = low * u, low + (high - low) * u, 1 - u
+    before, inside = low * _over(start, y), (high - low) * left * _over(k, y)
+    whole = jnp.maximum(total(before + inside), tails.TINY)
+    at, bent = _over(k, y) / whole, (y - k) * _over(k, y) / whole
+    n, f, d = total(left * at), total(u * at), total(start * before + k * inside) / whole
+    second = total(start**2 * before + k**2 * inside) / whole
+    return Slopes(
+        n,
+        f,
+        d - y - pull,
+        total(left**2 * bent) - n**2,
+        total(left * u * bent) - n * f,
+        total(left * k * at) - n * d,
+        total(u**2 * bent) - f**2,
+        total(u * k * at) - f * d,
+        second - d**2 - 1 + pull * (y + pull),
+    )
+
+
+def _slopes_of_wide(low: Array, high: Array, y: Array, share: Array, pull: Array) -> Slopes:
+    """Derivatives of `_log_wide`."""
+    width, late = high - low, high - y < -1.0
+    log_mean = _log_wide(low, high, y, share)
+    gone = -jnp.expm1(log_mean)
+    start = jnp.exp(log_phi(y) - share - log_mean)
+    passing = jnp.exp(log_between(low - y, high - y) - jnp.log(width) - share - log_mean)
+    less = start - passing
+
+    def end(k: Array) -> tuple[Array, End]:
+        z = k - y
+        here = jnp.exp(log_phi(z) - share - log_mean)
+        size, fast = jnp.where(late, -z, 1.0), jnp.where(late, y, 1.0)
+        left = here * (mills(size) - jnp.exp(0.5 * (size**2 - fast**2)) * mills(fast)) - 1
+        excess = jnp.where(late, left, (gone - _gone(z, share)) * jnp.exp(-log_mean))
+        return here, End(excess, here, start - here - (1 + excess) * pull)
+
+    (density_low, near), (density_high, far) = end(low), end(high)
+    bent = (density_high - density_low) / width - y * start + pull * (y + pull)
+    return by_ends(width, near, far, less - pull, bent - less**2)
+
+
+def _gone(z: Array, share: Array) -> Array:
+    """The share of slopes that exceed the mean one by `z`, of those above 0."""
+    ahead = z < 0
+    tail = jnp.exp(log_phi(z) - share) * mills(jnp.where(ahead, 1.0, z))
+    return jnp.where(ahead, ndtr(-z) * jnp.exp(-jnp.where(ahead, share, 0.0)), tail)
+
+
+# -- the mean ------------------------------------------------------------------------------------------------------------
+
+
+class _Where(NamedTuple):
+    """Which way of computing has all its digits."""
+
+    late: Array
+    short: Array
+    wide: Array
+
+    @classmethod
+    def of(cls, low: Array, high: Array, y: Array) -> _Where:
+        late = high * jnp.maximum(jnp.abs(y), 2.0) < 1.0
+        short = ~late & is_short(low, high, y)
+        return cls(late, short, ~late & ~short)
+
+    def ends_of_wide(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """The interval, with another in place of those that are not wide."""
+        return jnp.where(self.wide, low, 1.0), jnp.where(self.wide, high, 3.0)
+
+    def in_late(self, low: Array, high: Array, y: Array) -> tuple[Array, Array, Array]:
+        """The interval and the mean slope, with others in place of those of which more is left."""
+        return jnp.where(self.late, low, 0.1), jnp.where(self.late, high, 0.2), jnp.where(self.late, y, 0.0)
+
+
+@with_slopes(_slopes)
+def log_mean_left(low: Array, high: Array, y: Array) -> Array:
+    """Log-probability that a slope does not reach a distance, uniform from `low` to `high`; `y` is the mean slope.
+
+    Examples
+    --------
+    >>> round(float(log_mean_left(jnp.asarray(1.0), jnp.asarray(2.0), jnp.asarray(0.5))), 4)
+    -0.2793
+    """
+    where, share = _Where.of(low, high, y), log_share(y)
+    few = mean_over(low, jnp.where(where.short, high, low), lambda k: _log_left(k, y, share))
+    whole = _log_wide(*where.ends_of_wide(low, high), y, share)
+    last = _log_late(*where.in_late(low, high, y)) - share
+    return jnp.where(where.late, last, jnp.where(where.short, few, whole))
+
+
+def _over(k: Array, y: Array) -> Array:
+    """The density of slopes at `k` over that at 0, as both may be very small."""
+    return jnp.exp(k * (y - 0.5 * k))
+
+
+def _log_late(low: Array, high: Array, y: Array) -> Array:
+    """When little is left: the integral of the slopes that are too small for the distance, all of them positive terms."""
+    gap = high - low
+    u, weight = nodes(jnp.ndim(low))
+    total = (weight * (low * _over(low * u, y) + gap * (1 - u) * _over(low + gap * u, y))).sum(0)
+    return log_positive(total) + log_phi(y)
+
+
+def _log_left(k: Array, y: Array, share: Array) -> Array:
+    """Log-probability of a slope, above 0, that does not reach the distance `k`."""
+    z = k - y
+    behind = z < 0
+    # There are many distances, but one mean slope, which is above 0 where a distance is behind it.
+    size, fast = jnp.abs(z), jnp.maximum(y, 0.0)
+    tail = mills(size)
+    # Where it is not behind nothing may overflow, as infinities have no derivatives in reverse mode.
+    over = jnp.exp(jnp.where(behind, 0.5 * (z**2 - fast**2), 0.0))
+    left = log_phi(size) + log_positive(tail - over * mills(fast)) - share
+    gone = jnp.where(behind, 0.0, jnp.exp(log_phi(size) + jnp.log(tail) - share))
+    return jnp.where(behind, left, jnp.log1p(-jnp.minimum(gone, 1 - tails.HALF_DIGIT)))
+
+
+def _log_wide(low: Array, high: Array, y: Array, share: Array) -> Array:
+    """The mean over distances from `low` to `high`, as the difference of integrals at the two."""
+    start, stop = low - y, high - y
+    late = stop < -1.0
+    first, last = (1 - jnp.abs(z) * mills(jnp.abs(z)) for z in (start, stop))
+    gone = jnp.where(late, 0.0, (_beyond(start, first, share) - _beyond(stop, last, share)) / (high - low))
+    soon = jnp.log1p(-jnp.clip(gone, 0.0, 1 - tails.HALF_DIGIT))
+    fast = jnp.where(late, y, 3.0)
+    over = lambda z: jnp.exp(jnp.where(late, 0.5 * (stop**2 - z**2), 0.0))  # noqa: E731
+    left = last - over(start) * first - (high - low) * over(y) * mills(fast)
+    return jnp.where(late, log_phi(stop) + log_positive(left / (high - low)) - share, soon)
+
+
+def _beyond(z: Array, part: Array, share: Array) -> Array:
+    """The integral of the normal tail beyond `z`, of the slopes above 0; `part` is that beyond its size, over the density."""
+    return jnp.exp(log_phi(z) - share) * part + jnp.maximum(-z, 0.0) * jnp.exp(-share)

@@ -1,0 +1,130 @@
+"""Means over an interval, and their derivatives up to the second ones: what a start that differs between trials makes.
+
+Accumulators start at a distance from their threshold that is uniform on an interval. On the scale of the noise it is `k`, from
+`near` to `far`, and evidence moves it by `drift`; densities and survivors are means over `k` of functions of `k` and `drift`.
+Where the interval is short the means are sums over nodes, as differences of integrals would lose their digits; elsewhere they
+are those differences, scaled so that nothing underflows.
+
+The derivatives of a mean by the ends of the interval are made of the integrand at the ends: they need no second pass through
+all that the mean is made of. They are relative to the mean, so that nothing underflows there either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+NODES = 5
+"""Of the mean over a short interval."""
+_SHORT = 1.0
+
+
+def is_short(near: Array, far: Array, drift: Array) -> Array:
+    """Whether a mean over the interval is one of a smooth function, which few nodes are enough for."""
+    size = jnp.maximum(jnp.abs(near - drift), jnp.abs(far - drift))
+    return (far - near) * jnp.maximum(size, 2.0) < _SHORT
+
+
+def mean_over(near: Array, far: Array, log_of: Callable[[Array], Array]) -> Array:
+    """Logarithm of the mean of ``exp(log_of(k))`` over the interval, by nodes."""
+    share, weight = nodes(jnp.ndim(near))
+    return jax.nn.logsumexp(log_of(near + (far - near) * share) + jnp.log(weight), axis=0)
+
+
+def nodes(ndim: int) -> tuple[Array, Array]:
+    """Nodes between 0 and 1 and their weights, as a new first axis before `ndim` others."""
+    x, weight = np.polynomial.legendre.leggauss(NODES)
+    shape = (-1, *[1] * ndim)
+    return jnp.asarray((x + 1) / 2).reshape(shape), jnp.asarray(weight / 2).reshape(shape)
+
+
+class Slopes(NamedTuple):
+    """First and second derivatives of a function of the near end, the far end, and the drift."""
+
+    near: Array
+    far: Array
+    drift: Array
+    near_near: Array
+    near_far: Array
+    near_drift: Array
+    far_far: Array
+    far_drift: Array
+    drift_drift: Array
+
+    @property
+    def first(self) -> tuple[Array, ...]:
+        """The gradient."""
+        return self[:3]
+
+    @property
+    def second(self) -> tuple[tuple[Array, ...], ...]:
+        """The Hessian, row by row."""
+        _, _, _, nn, nf, nd, ff, fd, dd = self
+        return (nn, nf, nd), (nf, ff, fd), (nd, fd, dd)
+
+
+class Integrand(NamedTuple):
+    """A function ``g(k, drift)`` at some distances `k`, and its derivatives over it."""
+
+    log: Array
+    by_k: Array
+    by_drift: Array
+    by_k_k: Array
+    by_k_drift: Array
+    by_drift_drift: Array
+
+
+class End(NamedTuple):
+    """The same at one end of an interval, over the mean."""
+
+    excess: Array
+    """The integrand over the mean, less 1: where they hardly differ, without the digits that the difference would lose."""
+    by_k: Array
+    by_drift: Array
+
+
+def by_nodes(near: Array, far: Array, integrand: Callable[[Array], Integrand]) -> Slopes:
+    """Derivatives of what `mean_over` gives."""
+    share, weight = nodes(jnp.ndim(near))
+    at = integrand(near + (far - near) * share)
+    p = jax.nn.softmax(at.log + jnp.log(weight), axis=0)
+    mean = lambda values: (p * values).sum(0)  # noqa: E731
+    low, high = 1 - share, share
+    n, f, d = mean(at.by_k * low), mean(at.by_k * high), mean(at.by_drift)
+    return Slopes(
+        n,
+        f,
+        d,
+        mean(at.by_k_k * low**2) - n**2,
+        mean(at.by_k_k * low * high) - n * f,
+        mean(at.by_k_drift * low) - n * d,
+        mean(at.by_k_k * high**2) - f**2,
+        mean(at.by_k_drift * high) - f * d,
+        mean(at.by_drift_drift) - d**2,
+    )
+
+
+def by_ends(width: Array, near: End, far: End, by_drift: Array, by_drift_drift: Array) -> Slopes:
+    """Derivatives of the logarithm of a mean over an interval, from its ends and from its own derivatives by the drift."""
+    n, f, d = -near.excess / width, far.excess / width, by_drift
+    return Slopes(
+        n,
+        f,
+        d,
+        (2 * n - near.by_k) / width - n**2,
+        (f - n) / width - n * f,
+        (d + near.excess * d - near.by_drift) / width,
+        (far.by_k - 2 * f) / width - f**2,
+        (far.by_drift - d - far.excess * d) / width,
+        by_drift_drift,
+    )
+
+
+def chosen(where: Array, one: Slopes, other: Slopes) -> Slopes:
+    """`one` where it holds, `other` elsewhere."""
+    return Slopes(*(jnp.where(where, a, b) for a, b in zip(one, other, strict=True)))
