@@ -1,6 +1,7 @@
 """Do three Monte-Carlo evidences agree? Bridge sampling of NUTS, importance sampling of fit_bayes, annealing; prints a table.
 
-``python -m benchmarks.evidence`` fits five models to 20 people each.
+``python -m benchmarks.evidence 3`` fits five models to 20 people each, three times anew (key 1, 2, 3); names after the number
+are the models that are wanted.
 """
 
 from __future__ import annotations
@@ -21,25 +22,26 @@ def made(name: str) -> pyem.Model:
     return pyem.with_lapse(model) if lapse else model
 
 
-def row(name: str) -> str:
+def row(name: str, key: int) -> str:
     """Log marginal likelihoods of one model by all methods, and how many standard errors they are apart at most."""
     model = made(name)
-    data = pyem.simulate(model, key=1, **SIZE)
+    data = pyem.simulate(model, key=key, **SIZE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pyem.FitWarning)
-        bayes = pyem.log_marginal_likelihood(pyem.fit_bayes(model, data))
-        nuts = pyem.fit_nuts(model, data, draws=2000)
-        bridge, annealed = pyem.bridge_evidence(nuts), pyem.annealed_evidence(nuts)
+        bayes = pyem.log_marginal_likelihood(pyem.fit_bayes(model, data, key=key))
+        nuts = pyem.fit_nuts(model, data, draws=2000, key=key)
+        bridge, annealed = pyem.bridge_evidence(nuts, key=key), pyem.annealed_evidence(nuts, key=key)
     pairs = [(bayes.total, bayes.error), (bridge.total, bridge.se), (annealed.total, annealed.se)]
     apart = max(abs(a - b) / (s**2 + t**2) ** 0.5 for a, s in pairs for b, t in pairs if a is not b)
-    return f"| {name} | {' | '.join(f'{value:.2f} ({se:.2f})' for value, se in pairs)} | {apart:.1f} |"
+    return f"| {name} | {key} | {' | '.join(f'{value:.2f} ({se:.2f})' for value, se in pairs)} | {apart:.1f} |"
 
 
-def main(*names: str) -> None:
+def main(keys: int | str = 1, *names: str) -> None:
     """Print the table of the documentation."""
-    print("| model | fit_bayes | bridge (NUTS) | annealing | apart (se) |\n|---|---|---|---|---|")
+    print("| model | key | `fit_bayes` | bridge, NUTS | annealing | apart (se) |\n|---|---|---|---|---|---|")
     for name in names or MODELS:
-        print(row(name), flush=True)
+        for key in range(1, int(keys) + 1):
+            print(row(name, key), flush=True)
 
 
 if __name__ == "__main__":

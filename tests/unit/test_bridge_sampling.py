@@ -71,7 +71,7 @@ def test_people_on_their_own_have_the_evidence_of_the_closed_form(data, alone):
     assert found.total == pytest.approx(exact.sum(), abs=4 * found.se + 1e-3)
     assert found.se < 0.1
     annealed = pyem.annealed_evidence(alone, particles=200, temperatures=30)
-    assert abs(annealed.total - exact.sum()) < 6 * annealed.se + 0.01
+    assert abs(annealed.total - exact.sum()) < 5 * annealed.se
     assert annealed.se < 0.5
 
 
@@ -79,9 +79,9 @@ def test_a_group_has_the_evidence_of_a_sum_over_a_grid(data, group):
     found, exact = pyem.bridge_evidence(group), exact_group(data)
     assert abs(found.total - exact) < 4 * found.se + 1e-3
     assert found.se < 0.15
-    annealed = pyem.annealed_evidence(group, particles=200, temperatures=40)
-    assert abs(annealed.total - exact) < 6 * annealed.se + 0.02
-    assert annealed.se < 0.6
+    annealed = pyem.annealed_evidence(group, particles=200, temperatures=30)
+    assert abs(annealed.total - exact) < 5 * annealed.se
+    assert annealed.se < 0.3
 
 
 def test_it_is_a_criterion_of_draws(data, group):
@@ -129,8 +129,8 @@ def test_three_evidences_agree_on_models_of_choices(name):
     data = pyem.simulate(model, subjects=12, blocks=2, trials=30, key=3)
     bayes = pyem.log_marginal_likelihood(pyem.fit_bayes(model, data))
     nuts = pyem.fit_nuts(model, data, draws=1000, warmup=500)
-    bridge, annealed = pyem.bridge_evidence(nuts), pyem.annealed_evidence(nuts, temperatures=100)
+    bridge, annealed = pyem.bridge_evidence(nuts), pyem.annealed_evidence(nuts)
     assert abs(bridge.total - bayes.total) < 4 * np.hypot(bridge.se, bayes.error)
     assert abs(annealed.total - bayes.total) < 5 * np.hypot(annealed.se, bayes.error)
     assert bridge.se < 0.2
-    assert annealed.se < 0.6
+    assert annealed.se < 0.4

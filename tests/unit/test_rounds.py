@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -150,42 +149,61 @@ def test_processes_give_what_this_process_gives(tmp_path):
     np.testing.assert_array_equal(again.estimate, alone.estimate)
 
 
-STUDY = {"key": 1, "rounds": 300, "subjects": 5, "blocks": 2, "trials": 20}
-KILLED = f"""
-import sys, numpy as np, pyem
+STUDIES = {
+    "recovery": ("recovery(one", {"key": 1, "rounds": 300, "subjects": 5, "blocks": 2, "trials": 20}, 300, 10),
+    "power": (
+        "power([one, two]",
+        {"key": 1, "rounds": 40, "n": [5], "trials": [10, 12, 14], "by": "lme"},
+        3 * 2 * 40,
+        4,
+    ),
+}
+"""The call of a study without its closing bracket, its words, how many rounds it has, and how often it is killed."""
+KILLED = """
+import sys, warnings, numpy as np, pyem
+one, two = pyem.models.get("rw1a1b"), pyem.models.get("bias")
 if __name__ == "__main__":
-    found = pyem.recovery(pyem.models.get("rw1a1b"), **{STUDY}, pool=2, folder=sys.argv[1], progress=False)
-    np.save(sys.argv[2], found.estimate)
+    warnings.simplefilter("ignore", pyem.FitWarning)
+    *folder, table = sys.argv[1:]
+    where = {"pool": 2, "folder": folder[0]} if folder else {}
+    found = pyem.CALL, **WORDS, **where)
+    found.table().to_csv(table, float_format="%.17g")
 """
 
 
 @pytest.mark.slow
-def test_a_study_killed_ten_times_loses_nothing_and_does_nothing_twice(tmp_path):
-    """All processes of a study, the workers too, are killed at random moments; at the end it is as if they had not been."""
+@pytest.mark.parametrize("kind", STUDIES)
+def test_a_study_killed_many_times_loses_nothing_and_does_nothing_twice(kind, tmp_path):
+    """A study is killed at random moments, mostly with its workers; at the end it is as if it had not been."""
     script, folder, rng = tmp_path / "study.py", tmp_path / "study", np.random.default_rng(1)
-    script.write_text(KILLED)
-    begin = functools.partial(subprocess.Popen, [sys.executable, script, folder, tmp_path / "found.npy"])
+    call, words, rounds, times_killed = STUDIES[kind]
+    script.write_text(KILLED.replace("CALL", call).replace("WORDS", repr(words)))
+    tables = [tmp_path / f"{name}.csv" for name in ("killed", "straight")]
+    begin = functools.partial(subprocess.Popen, [sys.executable, script, folder, tables[0]])
     kept: dict[Path, int] = {}
-    for wanted in np.sort(rng.choice(np.arange(1, 140), 10, replace=False)):
+    moments = np.sort(rng.choice(np.arange(1, rounds // 2), times_killed, replace=False))
+    for wanted in moments:
         study = begin(start_new_session=True)
-        while study.poll() is None and len(list(folder.glob("round-*.npz"))) < wanted:
+        while study.poll() is None and len(list(folder.glob("*-*.npz"))) < wanted:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.05))
-        os.killpg(study.pid, signal.SIGKILL)
+        if wanted == moments[-1]:
+            # Its workers find out by themselves, and may finish what they have begun.
+            study.kill()
+        else:
+            os.killpg(study.pid, signal.SIGKILL)
         assert study.wait() == -signal.SIGKILL
         # What was finished before is there, and was not made again.
-        times = {path: path.stat().st_mtime_ns for path in folder.glob("round-*.npz")}
+        times = {path: path.stat().st_mtime_ns for path in folder.glob("*-*.npz")}
         assert times.items() >= kept.items()
         kept = times
-    assert 0 < len(kept) < STUDY["rounds"]
+    assert 0 < len(kept) < rounds
     assert begin().wait() == 0
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    names = [f"round-{k:05d}.npz" for k in range(STUDY["rounds"])]
-    assert sorted(path.name for path in folder.iterdir()) == [*names, "study.json"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", pyem.FitWarning)
-        straight = pyem.recovery(pyem.models.get("rw1a1b"), **STUDY)
-    np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), straight.estimate)
+    assert len(list(folder.glob("*.npz"))) == rounds
+    assert {path.suffix for path in folder.iterdir()} == {".npz", ".json"}
+    subprocess.run([sys.executable, script, tables[1]], check=True)
+    assert tables[0].read_text() == tables[1].read_text()
 
 
 def test_the_study_of_the_contributing_page_does_what_it_says():

@@ -8,34 +8,44 @@ from typing import Any
 
 import numpy as np
 
-from pyem.engine.mixtures import GroupDraws
+from pyem.engine.mixtures import DF, GroupDraws
 from pyem.errors import UndefinedCriterion, require_whole
 from pyem.numerics.rng import generator
+from pyem.numerics.student_t import log_t
 from pyem.results.sample import SampleFit
-from pyem.selection.bridge_sampling import BRIDGE, BridgeEvidence
+from pyem.selection.bridge_sampling import BRIDGE, BridgeEvidence, told
 from pyem.selection.joint_density import AloneDensity, HierarchyDensity, log_likelihoods
 
-GROUP_MOVES = 4
+GROUP_MOVES = 12
 """Steps of the group for every step of the people: they cost no likelihood."""
+ANYWHERE = 0.75
+"""The share of people's moves that go anywhere in their approximate posterior."""
+STEEP = 2.5
+"""Powers of the likelihood are evenly spaced numbers to this power."""
 WORTH = 0.5
 """Particles are drawn anew where the weights are worth less than this share of them."""
 
 
 def annealed_evidence(
-    fit: SampleFit, *, particles: int = 200, temperatures: int = 150, moves: int = 2, repeats: int = 4, key: Any = 0
+    fit: SampleFit, *, particles: int = 200, temperatures: int = 150, moves: int = 1, repeats: int = 8, key: Any = 0
 ) -> BridgeEvidence:
     """Log marginal likelihood by annealed importance sampling: an independent check of `bridge_evidence`, and slower.
 
     Parameters
     ----------
     fit
-        By `fit_nuts` or `fit_bayes`: model, data and priors are its own. Its draws say only how large steps are.
+        By `fit_nuts` or `fit_bayes`: model, data and priors are its own. Where it ended says only which steps are tried.
     particles, temperatures, moves
         How many particles go from the prior to the posterior, in how many steps, with how many moves of the people in each.
     repeats
         Independent runs, whose spread gives the error.
     key
         Seed.
+
+    Warns
+    -----
+    FitWarning
+        If the standard error is above half a nat.
 
     Raises
     ------
@@ -78,7 +88,8 @@ def annealed_evidence(
     draws, (people, errors) = (0, particles * repeats), _averaged(values)
     # Of people on their own, errors are independent.
     total, se = float(people.sum()), float(np.sqrt((errors**2).sum()))
-    return BridgeEvidence(total, se, *((None, None) if fit.group is not None else (people, errors)), draws)
+    found = BridgeEvidence(total, se, *((None, None) if fit.group is not None else (people, errors)), draws)
+    return told("annealed_evidence", fit, found, "take more particles or temperatures")
 
 
 def _averaged(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +103,7 @@ def _averaged(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def powers(temperatures: int) -> np.ndarray:
     """Powers of the likelihood from 0 to 1, dense near 0, where it changes most."""
-    return np.linspace(0, 1, temperatures + 1) ** 4
+    return np.linspace(0, 1, temperatures + 1) ** STEEP
 
 
 @dataclasses.dataclass
@@ -143,21 +154,21 @@ def _alone(fit: SampleFit, n: int, temperatures: int, moves: int, rng: np.random
     x = fit.prior_draws(n, key=int(rng.integers(2**31))).x
     wide, narrow = x.std(0), np.sqrt(np.diagonal(fit.cov, axis1=1, axis2=2))
     value, weights = log_likelihoods(fit.model, fit.data, x), _Weights.none(x.shape[:2])
-    joint = density.log_joint(x)
+    prior = density.log_prior(x)
     schedule = powers(temperatures)
     for before, power in itertools.pairwise(schedule):
         picked = weights.add((power - before) * value, rng)
         if picked is not None:
             x = np.take_along_axis(x, picked[..., None], 0)
-            value, joint = (np.take_along_axis(one, picked, 0) for one in (value, joint))
+            value, prior = (np.take_along_axis(one, picked, 0) for one in (value, prior))
         size = 1 / np.sqrt(1 / wide**2 + power * np.maximum(1 / narrow**2 - 1 / wide**2, 0))
         for _ in range(moves):
             tried = x + size * _reach(x.shape[-1], rng) * rng.normal(size=x.shape)
-            new_joint, new_value = density.log_joint(tried), log_likelihoods(fit.model, fit.data, tried)
-            target = lambda joint, value, power=power: joint - (1 - power) * value  # noqa: E731
-            good = _accepted(target(new_joint, new_value), target(joint, value), rng)
+            new_prior, new = density.log_prior(tried), log_likelihoods(fit.model, fit.data, tried)
+            with np.errstate(invalid="ignore"):
+                good = _accepted(new_prior + power * new, prior + power * value, rng)
             x = np.where(good[..., None], tried, x)
-            value, joint = np.where(good, new_value, value), np.where(good, new_joint, joint)
+            value, prior = np.where(good, new, value), np.where(good, new_prior, prior)
     return weights.evidence
 
 
@@ -194,14 +205,23 @@ def _move_people(
     power: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A Metropolis step of everybody at once: given the group, people are independent."""
-    prior = groups.precisions()[:, None]
-    sd = np.sqrt(np.diagonal(np.linalg.inv(prior + power * density.precision), axis1=2, axis2=3))
-    tried = x + sd * _reach(x.shape[-1], rng) * rng.normal(size=x.shape)
+    """A Metropolis step of everybody at once: given the group, people are independent.
+
+    Most go anywhere that a Gaussian likelihood would have them, some a step from where they are, which does not suppose one.
+    """
+    middle, chol = density.around(groups, power)
+    z = np.linalg.solve(chol, (x - middle)[..., None])[..., 0]
+    anywhere, p = rng.random(x.shape[:2]) < ANYWHERE, x.shape[-1]
+    heavy = rng.normal(size=x.shape) / np.sqrt(rng.chisquare(DF, size=(*x.shape[:2], 1)) / DF)
+    step = z + _reach(p, rng) * rng.normal(size=x.shape)
+    new_z = np.where(anywhere[..., None], heavy, step)
+    tried = middle + np.einsum("dspq,dsq->dsp", chol, new_z)
     new = log_likelihoods(density.fit.model, density.fit.data, tried)
-    target = lambda x, value: density.log_people(groups, x) + power * value  # noqa: E731
+    gain = density.log_people(groups, tried) - density.log_people(groups, x)
     with np.errstate(invalid="ignore"):
-        good = _accepted(target(tried, new), target(x, likelihood), rng)
+        gain += power * (new - likelihood)
+    gain += np.where(anywhere, log_t((z**2).sum(-1), DF, p) - log_t((new_z**2).sum(-1), DF, p), 0.0)
+    good = _accepted(gain, np.zeros_like(gain), rng)
     return np.where(good[..., None], tried, x), np.where(good, new, likelihood)
 
 

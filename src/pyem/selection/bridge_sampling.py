@@ -92,8 +92,13 @@ def bridge_evidence(fit: SampleFit, *, key: Any = 0) -> BridgeEvidence:
     BRIDGE.require(fit)
     rng = generator(key)
     found = _alone(fit, rng) if fit.group is None else _together(fit, rng)
+    return told("bridge_evidence", fit, found, "draw more")
+
+
+def told(verb: str, fit: SampleFit, found: BridgeEvidence, remedy: str) -> BridgeEvidence:
+    """What was found; a warning says so where it is not precise."""
     if not found.se <= POOR:
-        warn(f"bridge_evidence of {fit.model.name!r}: the standard error is {found.se:.2g} nats; draw more")
+        warn(f"{verb} of {fit.model.name!r}: the standard error is {found.se:.2g} nats; {remedy}")
     return found
 
 

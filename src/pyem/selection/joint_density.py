@@ -90,9 +90,13 @@ class HierarchyDensity:
             z @ np.swapaxes(groups.chol, 1, 2)
         )
 
-    def around(self, groups: GroupDraws) -> tuple[np.ndarray, np.ndarray]:
-        """Rough posterior means (D, S, P) of people given their group, and Cholesky factors of covariances (D, S, P, P)."""
-        middle, chol = posteriors(self.posterior.population.design, groups, self.precision, self.shift)
+    def around(self, groups: GroupDraws, power: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        """Rough posterior means (D, S, P) of people given their group, and Cholesky factors of covariances (D, S, P, P).
+
+        With a likelihood that is raised to a `power`.
+        """
+        pieces = power * self.precision, power * self.shift
+        middle, chol = posteriors(self.posterior.population.design, groups, *pieces)
         return middle, chol / np.sqrt(WIDER)
 
 
@@ -114,10 +118,13 @@ class AloneDensity:
         assert isinstance(known, NaturalPriors)
         object.__setattr__(self, "priors", known)
 
+    def log_prior(self, x: np.ndarray) -> np.ndarray:
+        """Log-density (D, S) of each person's parameters before any data."""
+        return log_prior(self.fit.model, self.priors, np.swapaxes(x, 0, 1)).T
+
     def log_joint(self, x: np.ndarray) -> np.ndarray:
         """Log-density (D, S) of each person's data and parameters."""
-        before = log_prior(self.fit.model, self.priors, np.swapaxes(x, 0, 1)).T
-        return log_likelihoods(self.fit.model, self.fit.data, x) + before
+        return log_likelihoods(self.fit.model, self.fit.data, x) + self.log_prior(x)
 
 
 @dataclasses.dataclass(frozen=True)
