@@ -4,9 +4,6 @@ A step of EM is short wherever the data say little about how people differ: the 
 that of a mean with the variance. Where people hardly differ, plain EM, however accelerated, therefore takes thousands of steps.
 A Newton step from the same E-step, with Louis' information, is as long as it has to be. Covariances move by their Cholesky
 factor: as a function of it the likelihood is smooth at a standard deviation of 0, and stationary there.
-
-An E-step takes longer than several such steps. While they are long, a few are therefore taken from each E-step: of people whose
-log-likelihoods are quadratic, it would tell everything.
 """
 
 from __future__ import annotations
@@ -15,20 +12,12 @@ import numpy as np
 
 from pyem.infer.standard_errors import score_and_information
 from pyem.population.population import Population
-from pyem.population.posterior import Found, Laplace, Modes
+from pyem.population.posterior import Found
 
 LONGEST = 0.5
 """No regression weight or entry of the Cholesky factor moves farther in one step."""
 SHRINK = 0.1
 """A standard deviation falls to no less than this share of what it was in one step."""
-SHORT = 3e-3
-"""A Newton step that is shorter than this needs no other from the same E-step: its error is as small as its square."""
-FURTHER = 4
-"""Newton steps from one E-step after the first, at most."""
-MANY = 0.5
-"""Regression weights a person from which on each Newton step asks people: the next ones could lead away, and to and fro."""
-SHRUNK = 0.2
-"""The same where they make an entry of the diagonal smaller than this share of what it was."""
 KNOWN = 1e-10
 """A combination of parameters about which a smaller share of the complete information is observed stays where it is."""
 
@@ -78,51 +67,9 @@ class Ascent:
         population, laplace = population.reordered(self._order), laplace.reordered(self._order)
         image = image.reordered(self._order)
         roots = population.roots
-        target = newton_steps(population, laplace) if self.newton else image.roots
+        target = limited(roots, newton_step(population, laplace), population) if self.newton else image.roots
         after = limited(roots, self._anderson(roots, target), population)
         return image.with_roots(after).reordered(self._back), float(max(np.abs(target - roots).max(), reweighted))
-
-
-def newton_steps(population: Population, laplace: Found) -> np.ndarray:
-    """Where some Newton steps from a population lead, as its `roots`, if people's log-likelihoods are taken as quadratic.
-
-    The fixed points are those of one step. One step is all where people's likelihoods are not known as such, where there
-    are many weights, and where a standard deviation would shrink: near 0 there are saddles, and each step there asks people.
-    """
-    first = target = limited(population.roots, newton_step(population, laplace), population)
-    many = population.free.sum() > MANY * laplace.n_usable
-    if many or not isinstance(laplace, Modes) or population.group.family != "gaussian":
-        return first
-    ends, before = population.is_diagonal, population
-    for _ in range(FURTHER):
-        if np.abs(target - before.roots).max() < SHORT:
-            break
-        if (target[ends] < SHRUNK * population.roots[ends]).any():
-            return first
-        before = population.with_roots(target)
-        if (there := moved(laplace, before)) is None:
-            return first
-        target = limited(target, newton_step(before, there), before)
-    return limited(population.roots, target, population)
-
-
-def moved(laplace: Modes, population: Population) -> Modes | None:
-    """People's posteriors under another population if their log-likelihoods are quadratic; None if somebody then has none."""
-    if laplace.derivatives is None or not laplace.usable.all():
-        return None
-    grad, hess = laplace.derivatives
-    prior = population.prior
-    precise = prior.precision - hess
-    try:
-        np.linalg.cholesky(precise)
-    except np.linalg.LinAlgError:
-        return None
-    cov = np.linalg.inv(precise)
-    left = grad - (laplace.mode - prior.mean) @ prior.precision
-    step = (cov @ left[:, :, None])[:, :, 0]
-    slope = grad + (hess @ step[:, :, None])[:, :, 0]
-    there = Laplace(laplace.mode + step, cov, laplace.log_lik, laplace.log_det, laplace.status)
-    return Modes.known(there, slope, hess)
 
 
 def newton_step(population: Population, laplace: Found) -> np.ndarray:
