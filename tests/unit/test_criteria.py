@@ -372,6 +372,22 @@ def test_draws_that_repeat_themselves_have_a_k():
     assert np.isfinite(weight).all()
 
 
+def test_a_draw_without_weight_does_not_hide_a_heavy_tail():
+    """As where one draw is impossible for one person: the others' weights are no more alike than before."""
+    log_ratio = 3 * np.random.default_rng(0).standard_exponential((1000, 3))
+    _, before = pareto_smoothed(log_ratio)
+    with_zero = log_ratio.copy()
+    least = log_ratio[:, 1].argmin()
+    with_zero[least, 1] = -np.inf
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        weight, k = pareto_smoothed(with_zero)
+    assert (before > 0.7).all()
+    np.testing.assert_allclose(k, before)
+    assert weight[least, 1] == -np.inf
+    assert not np.isnan(weight).any()
+
+
 # -- a criterion of one's own -------------------------------------------------------------------------------------------
 
 ROOT = Path(__file__).parents[2]

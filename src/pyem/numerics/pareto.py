@@ -38,7 +38,10 @@ def pareto_smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     cutoff = np.maximum(np.take_along_axis(out, order[-n_tail - 1][None], 0)[0], np.log(np.finfo(float).tiny))
     largest = np.take_along_axis(out, tail, 0)
     excess = np.exp(largest) - np.exp(cutoff)
-    spread = np.ptp(log_ratio, axis=0) > ROUNDING * np.maximum(np.abs(log_ratio).max(0), 1.0)
+    # Draws without any weight do not tell whether those that have some differ.
+    weighty = np.isfinite(log_ratio)
+    size = np.where(weighty, np.abs(log_ratio), 0.0).max(0)
+    spread = -np.where(weighty, out, 0.0).min(0) > ROUNDING * np.maximum(size, 1.0)
     some = (excess[-1] > 0) & spread
     k, sigma = generalized_pareto(np.where(some, excess, 1.0 + np.arange(n_tail)[:, None]))
     at = (np.arange(n_tail)[:, None] + 0.5) / n_tail
