@@ -14,7 +14,8 @@ LOCKS := aif browser dask docs pymc
 # Examples that are notebooks, too.
 NOTEBOOKS := bayes custom_model glm notebook rl tmaze
 # The newest Python that is installed and that the dependencies have wheels for.
-NEWEST_PYTHON ?= $(shell for v in 3.13 3.12; do python$$v -c "" 2>/dev/null && command -v python$$v && exit; done; echo $(PYTHON))
+NEWEST_PYTHON ?= $(shell for v in 3.13 3.12; do for p in python$$v "$$(pyenv prefix $$v 2>/dev/null)/bin/python"; do \
+	"$$p" -c "" 2>/dev/null && command -v "$$p" && exit; done; done; echo $(PYTHON))
 # What depends on other packages' versions most: tables, files, ArviZ, figures, results.
 EDGES := tests/unit/test_coded_files.py tests/unit/test_export.py tests/unit/test_files.py tests/unit/test_fit_contract.py tests/unit/test_table.py
 COMPILE = $(UV) pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 \

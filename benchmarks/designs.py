@@ -141,33 +141,36 @@ print(json.dumps({{"s": time.process_time() - start}}))
 """
 
 
-def one_condition(seed: int, people: int = 40) -> tuple[Any, pyem.Dataset]:
-    """A drug in one of two sessions of 120 trials that changes alpha, in 40 people."""
+def one_condition(seed: int, people: int = 40, trials: int = TRIALS) -> tuple[Any, pyem.Dataset]:
+    """A drug in one of two sessions that changes alpha, in 40 people."""
     design, rng = pyem.regress(MODEL, "alpha ~ drug"), np.random.default_rng(seed)
     x = np.array([-0.8, -0.5, 0.6]) + np.array([0.5, 0.7, 0.5]) * rng.normal(size=(people, 3))
     conditions = {"drug": ["off", "on"]}
     small = pyem.simulate(design, np.full((people, 3), 0.5), conditions=conditions, blocks=2, trials=2, key=0)
     natural = design.bind(small).model.natural(x)
-    return design, pyem.simulate(design, natural, conditions=conditions, blocks=2, trials=TRIALS, key=seed)
+    return design, pyem.simulate(design, natural, conditions=conditions, blocks=2, trials=trials, key=seed)
 
 
-def cost(groups: int = 16) -> None:
+def cost(groups: int = 16, repeats: int = 15) -> None:
     """Processor seconds of `fit_em` with one condition on one parameter and without, warm and cold, on the same data."""
     warnings.simplefilter("ignore")
-    rows = []
-    for seed in range(groups):
-        design, data = one_condition(seed)
-        for model in (MODEL, design):
-            pyem.fit_em(model, data)
-            fits = [_processor(functools.partial(pyem.fit_em, model, data)) for _ in range(5)]
-            rows.append({"group": seed, "model": model.name, "ms": 1e3 * min(fits)})
-    table = pd.DataFrame(rows).pivot(index="group", columns="model", values="ms")
-    ratio = table[design.name] / table[MODEL.name]
-    print(table.assign(ratio=ratio).to_string(float_format=lambda value: f"{value:.2f}"))
-    total = table[design.name].sum() / table[MODEL.name].sum()
+    table = pd.DataFrame([_warm(seed, (60, 90, 120)[seed % 3], repeats) for seed in range(groups)]).set_index("group")
+    print(table.to_string(float_format=lambda value: f"{value:.2f}"))
+    total, ratio = table["ms with"].sum() / table["ms"].sum(), table["ratio"]
     print(f"warm: median {ratio.median():.2f}, all together {total:.2f}, largest {ratio.max():.2f}")
     plain, with_it = (median_fresh(COLD.format(model=name), "s", 3) for name in ("MODEL", "design"))
     print(f"cold: {plain:.2f} s, {with_it:.2f} s, ratio {with_it / plain:.2f}")
+
+
+def _warm(seed: int, trials: int, repeats: int) -> dict[str, Any]:
+    """The shortest of fits without and with the condition in turn, and how many steps each takes."""
+    design, data = one_condition(seed, trials=trials)
+    fits = [pyem.fit_em(model, data) for model in (MODEL, design)]
+    times = [[_processor(functools.partial(pyem.fit_em, m, data)) for m in (MODEL, design)] for _ in range(repeats)]
+    plain, with_it = 1e3 * np.min(times, axis=0)
+    steps = [len(fit.trace["change"]) for fit in fits]
+    row = {"group": seed, "trials": trials, "ms": plain, "ms with": with_it, "ratio": with_it / plain}
+    return row | {"steps": steps[0], "steps with": steps[1]}
 
 
 def _processor(function: Callable[[], object]) -> float:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize, nnls
 
 from pyem.infer.ending import UNFINISHED
 from pyem.population.posterior import Laplace, Modes, Status
@@ -108,6 +107,9 @@ class Climb:
 
     def _certify(self) -> None:
         """Whether a mean of the sides that meet here has no slope, and what it says is left to gain."""
+        # Takes as long to load as a small fit does, and few people are at corners.
+        from scipy.optimize import nnls
+
         assert self.best is not None
         values, slopes = self.raised()
         meet = np.flatnonzero(values - self.best.value < ALIKE)
@@ -128,6 +130,8 @@ class Climb:
 
     def following(self) -> np.ndarray:
         """The maximum of the least of all models in the box around the best place."""
+        from scipy.optimize import minimize
+
         assert self.best is not None
         values, slopes = self.raised()
         steps = slopes * self.box

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,11 +15,8 @@ from pyem.engine.regress import takes_designs
 from pyem.engine.scale import ready_to_fit
 from pyem.errors import ModelError, list_of, require_number, require_whole, warn, without
 from pyem.infer.checkpoint import Checkpoint, KeptEM
-from pyem.infer.cluster import Cluster
-from pyem.infer.discrete import each_held, without_discrete
-from pyem.infer.discrete_em import discrete_em, require_simple
 from pyem.infer.em_loop import EMRun
-from pyem.infer.em_ways import ByLaplace, Integrate, Search, Way, way_of
+from pyem.infer.em_ways import ByLaplace, Integrate, Search, Way
 from pyem.infer.other_modes import several_modes
 from pyem.infer.outcome import as_point_fit, some_finite
 from pyem.infer.standard_errors import information, with_scatter
@@ -31,6 +28,9 @@ from pyem.numerics.rng import plain_key, seed_of
 from pyem.population import mstep
 from pyem.population.group import Group, spelled_out
 from pyem.results.point import PointFit
+
+if TYPE_CHECKING:
+    from pyem.infer.cluster import Cluster
 
 
 @without(**EM)
@@ -163,11 +163,13 @@ def fit_em(
     search = Search(in_standard_units(model), data, group, max_iter, tol, accelerate, boundary_avoiding, seed_of(key))
     search = dataclasses.replace(search, priors=priors)
     if model.discrete:
+        from pyem.infer.discrete_em import require_simple
+
         require_simple(model, group, integrate, checkpoint, cluster)
         return _with_discrete(search, start, starts, standard_errors, progress, settings)
     if cluster is not None:
         search = dataclasses.replace(search, cluster=_cluster(cluster, search, integrate))
-    way = way_of(search, integrate, nodes, accuracy)
+    way = _way_of(search, integrate, nodes, accuracy)
     points = starting_points(search.model, data, start, starts, key)
     kept = None if checkpoint is None else _checkpoint(checkpoint, way, model, data, settings)
     runs = [
@@ -200,6 +202,15 @@ def fit_em(
     )
 
 
+def _way_of(search: Search, integrate: Integrate, nodes: int | None, accuracy: float | None) -> Way:
+    if integrate == "laplace" and not search.group.common:
+        return ByLaplace(search)
+    # What integrates takes as long to load as a small fit does.
+    from pyem.infer.em_by_points import way_of
+
+    return way_of(search, integrate, nodes, accuracy)
+
+
 def _checkpoint(folder: str | Path, way: Way, model: Model, data: Dataset, settings: Mapping[str, Any]) -> Checkpoint:
     """Where a fit keeps where it stands."""
     if not isinstance(way, ByLaplace) or is_opaque(model):
@@ -211,6 +222,8 @@ def _checkpoint(folder: str | Path, way: Way, model: Model, data: Dataset, setti
 
 def _cluster(client: Any, search: Search, integrate: str) -> Cluster:
     """The workers of a fit."""
+    from pyem.infer.cluster import Cluster
+
     if integrate != "laplace" or search.group.common:
         raise ValueError("cluster= is for integrate='laplace' without common parameters; leave it out")
     return Cluster.of(client, search.model, search.data)
@@ -220,6 +233,9 @@ def _with_discrete(
     search: Search, start: Any, starts: int, standard_errors: bool, progress: bool | None, settings: dict[str, Any]
 ) -> PointFit:
     """The fit of a model with discrete parameters, whose values people are summed over."""
+    from pyem.infer.discrete import each_held, without_discrete
+    from pyem.infer.discrete_em import discrete_em
+
     held, data = each_held(search.model), search.data
     scaled = ready_to_fit(next(iter(held.values())), data)
     told = {"reward_range": scaled.reward_range, "longest_outlier": scaled.longest_outlier}

@@ -14,8 +14,9 @@ from pyem.engine.common_points import CommonValues
 from pyem.engine.common_values import degree_for, trials_of
 from pyem.engine.nodes import NodeEStep, Nodes
 from pyem.infer.common_exact import wide_group
+from pyem.infer.em_by_points import WithCommon
 from pyem.infer.em_loop import EMRun
-from pyem.infer.em_ways import Search, WithCommon
+from pyem.infer.em_ways import Search
 from pyem.infer.esteps import estep_maker
 from pyem.infer.exact import ACCURACY, Exact, around, error_between, judged, wanting
 from pyem.infer.group_posterior import GroupPosterior, mode_of

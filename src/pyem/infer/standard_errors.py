@@ -88,19 +88,20 @@ def score_and_information_of(population: Population, laplace: Laplace) -> ScoreA
     slope, own = _own(population, laplace, root)
     precise = _positive(own, chol)
     by_design, shifted = np.nonzero(population.free)
-    linear = np.zeros((len(shifted), *slope.shape))
-    linear[np.arange(len(shifted)), :, shifted] = (population.design[use][:, by_design] * root[:, shifted]).T
-    # By how much the gradient is moved by the covariance's change with each entry of its factor.
-    moved = slope.T[rows][:, :, None] * chol.T[columns][:, None]
-    moved[np.arange(len(rows)), :, rows] += (slope @ chol).T[columns]
-    by = np.concatenate([linear, moved])
-    matrix = np.matmul(by[:, :, None], precise).reshape(len(by), -1) @ by.reshape(len(by), -1).T
+    # How the gradient of each person moves with each weight, and with each entry of the covariance's factor.
+    n, people = len(shifted), len(slope)
+    by = np.zeros((people, n + len(rows), len(chol)))
+    by[:, np.arange(n), shifted] = population.design[use][:, by_design] * root[:, shifted]
+    by[:, n:] = slope[:, rows, None] * chol.T[columns]
+    by[:, n + np.arange(len(rows)), rows] += (slope @ chol)[:, columns]
+    # One product a person, and one of all of them: entry by entry takes several times as long.
+    flat = by.transpose(1, 0, 2).reshape(by.shape[1], -1)
+    matrix = flat @ (by @ precise).transpose(1, 0, 2).reshape(flat.shape).T
     excess = slope.T @ slope - own.sum(0)
     by_chol = (excess @ chol)[rows, columns]
     bent = _of_factor(precise, chol, rows, columns) + (columns[:, None] == columns) * excess[rows][:, rows]
-    n = len(linear)
     matrix[n:, n:] -= bent
-    by_coef = linear.reshape(len(linear), -1) @ slope.ravel()
+    by_coef = flat[:n] @ slope.ravel()
     return ScoreAndInformation(np.concatenate([by_coef, by_chol]), (matrix + matrix.T) / 2)
 
 

@@ -1,0 +1,148 @@
+"""How `fit_em` goes about a group whose people are integrated out exactly, or that has parameters common to all."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from pyem.engine.evaluate import log_lik
+from pyem.engine.opaque import require_traceable
+from pyem.infer.collapsed import TEXT, common_or_laplace, or_laplace
+from pyem.infer.common import Evidence, begin, polished, without_common
+from pyem.infer.common_exact import exact_common, require_few
+from pyem.infer.common_exact import information_and_spread as common_errors
+from pyem.infer.em_loop import EMRun
+from pyem.infer.em_ways import Ended, Integrate, Search, Way
+from pyem.infer.esteps import estep_maker
+from pyem.infer.exact import Exact
+from pyem.infer.exact_em import estimates, exact_em, information_and_spread
+from pyem.infer.placing import Places, places
+from pyem.infer.standard_errors import information, with_scatter
+from pyem.numerics.rng import generator
+from pyem.population.population import Population
+from pyem.population.posterior import Laplace
+
+
+@dataclasses.dataclass(frozen=True)
+class OverPoints:
+    """People are integrated out over points, from where the iteration by Laplace approximation ended."""
+
+    search: Search
+    nodes: int | None
+    accuracy: float | None
+
+    def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
+        """The exact fixed point, with means and spreads of people's posteriors."""
+        search = self.search
+        made = places(search.model, search.data, nodes=self.nodes, rng=generator(search.seed))
+        exact = _exactly(search, run, made, self.accuracy)
+        exact = dataclasses.replace(exact, population=_scattered(exact.population, run))
+        before = dataclasses.replace(exact.run, population=exact.population, laplace=exact.moments)
+        info, spread = None, None
+        if standard_errors:
+            info, spread = _errors(exact, made, run)
+        found = estimates(exact, spread, functools.partial(log_lik, search.model, search.data))
+        told = {"converged": exact.converged, "message": exact.message, "trace": exact.trace()}
+        return Ended(dataclasses.replace(before, laplace=found, **told), before, info, exact.moments.log_lik)
+
+
+def _exactly(search: Search, run: EMRun, made: Places, accuracy: float | None) -> Exact:
+    """The same iteration with people integrated out over points, from where a run by Laplace approximation ended."""
+    make = estep_maker(search.model, search.data, seed=search.seed, warm=True)
+    options = {"max_iter": search.max_iter, "tol": search.tol, "accelerate": search.accelerate}
+    return or_laplace(exact_em(made, run, make, seed=search.seed, accuracy=accuracy, **options), made, run)
+
+
+def _errors(exact: Exact, made: Places, run: EMRun) -> tuple[np.ndarray, np.ndarray | None]:
+    """The observed information, and what the group's error adds to the covariances of people."""
+    if exact.approximated:
+        return information(run.estep, run.population, run.laplace), None
+    return information_and_spread(exact, made, run)
+
+
+@dataclasses.dataclass(frozen=True)
+class WithCommon:
+    """Parameters with one value for everybody: the iteration without them only says where to begin."""
+
+    whole: Search
+
+    @property
+    def search(self) -> Search:
+        """The iteration as if nothing were common, which need not be exact."""
+        whole = self.whole
+        return dataclasses.replace(whole, group=without_common(whole.group), tol=max(whole.tol, 1e-3))
+
+    def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
+        """The largest evidence by all parameters together."""
+        run, info = self.joined(run, start)
+        return self.ended(run, info if standard_errors else None)
+
+    def ended(self, run: EMRun, info: np.ndarray | None) -> Ended:
+        """What is told of the maximum of the Laplace approximation."""
+        run = dataclasses.replace(run, population=_scattered(run.population, run))
+        # Of the units of common parameters, which are part of no integral, the evidence knows nothing.
+        log_evidence = run.laplace.log_evidence(run.population.log_prior(run.laplace.mode))
+        return Ended(run, run, info, log_evidence)
+
+    def joined(self, run: EMRun, start: np.ndarray) -> tuple[EMRun, np.ndarray]:
+        """The maximum of the Laplace approximation of the evidence, and the information there."""
+        whole = self.whole
+        first = begin(whole.model, whole.data, whole.population(start, False), run)
+        evidence = Evidence(whole.model, whole.data, run.estep)
+        return polished(evidence, first, max_iter=whole.max_iter, tol=whole.tol)
+
+
+@dataclasses.dataclass(frozen=True)
+class WithCommonOverPoints:
+    """The same with people integrated out over points: adaptive quadrature."""
+
+    joint: WithCommon
+    nodes: int | None
+
+    @property
+    def search(self) -> Search:
+        """As without points."""
+        return self.joint.search
+
+    def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
+        """The largest marginal likelihood by all parameters together, with means and spreads of people's posteriors."""
+        whole = self.joint.whole
+        require_few(whole.population(start, False).random)
+        run, known = self.joint.joined(run, start)
+        options = {"nodes": self.nodes, "seed": whole.seed, "max_iter": whole.max_iter, "tol": whole.tol}
+        on_points = exact_common(whole.model, whole.data, run, **options)
+        found = common_or_laplace(on_points, run, whole.model, whole.data, seed=whole.seed)
+        if found is None:
+            run = dataclasses.replace(run, message=run.message + TEXT)
+            return self.joint.ended(run, known if standard_errors else None)
+        found = found._replace(run=dataclasses.replace(found.run, population=_scattered(found.run.population, run)))
+        info, spread = common_errors(found) if standard_errors else (None, None)
+        moments = found.moments if spread is None else found.moments._replace(cov=found.moments.cov + spread)
+        values = Laplace(*moments)._replace(log_lik=log_lik(whole.model, whole.data, moments.mode))
+        return Ended(dataclasses.replace(found.run, laplace=values), found.run, info, found.moments.log_lik)
+
+
+def _scattered(population: Population, run: EMRun) -> Population:
+    """The group with its `scatter`, which points do not tell where an sd is 0: people are where a run's E-step finds them."""
+    return with_scatter(population, lambda: run.estep(population.prior, 1e-16))
+
+
+def way_of(search: Search, integrate: Integrate, nodes: int | None, accuracy: float | None) -> Way:
+    """The way that a group and `integrate` ask for.
+
+    Raises
+    ------
+    ValueError
+        If they do not go together.
+    """
+    if not search.group.common:
+        return OverPoints(search, nodes, accuracy)
+    require_traceable(search.model, "fit_em with common parameters")
+    if search.boundary_avoiding:
+        raise ValueError("boundary_avoiding is not for groups with common parameters; leave it out")
+    if accuracy is not None:
+        raise ValueError("accuracy is not for groups with common parameters; raise nodes instead")
+    joint = WithCommon(search)
+    return WithCommonOverPoints(joint, nodes) if integrate == "exact" else joint
