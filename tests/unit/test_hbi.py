@@ -212,3 +212,8 @@ def test_a_search_that_ended_too_soon_says_so():
     with pytest.warns(pyem.FitWarning, match="not converged after 2 iterations"):
         fit = pyem.fit_hbi(MODELS, DATA, max_iter=2, null=False)
     assert not fit.converged
+
+
+def test_fits_whose_groups_are_of_some_people_are_not_compared_without_a_word(fit):
+    with pytest.warns(pyem.FitWarning, match=r"group of 'bias', 'cue' is that of the people whose model it is"):
+        pyem.compare_fits(fit.fits)

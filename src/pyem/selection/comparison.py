@@ -22,7 +22,7 @@ from pyem.selection.criterion import (
     usual,
 )
 from pyem.selection.evidence import n_group_params
-from pyem.selection.groups import groups_differ
+from pyem.selection.groups import groups_differ, groups_of_some
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,8 @@ def compare_fits(
     Warns
     -----
     FitWarning
-        If models and their groups differ, so that a difference may be due to either.
+        If models and their groups differ, so that a difference may be due to either, or groups are those of the people whose
+        model it is (`fit_hbi`).
 
     Raises
     ------
@@ -90,8 +91,7 @@ def compare_fits(
     decides = None if by is None else named(by)
     _same_data(fits)
     _all_finite(fits)
-    differ = groups_differ(fits)
-    if differ:
+    for differ in filter(None, (groups_differ(fits), groups_of_some(fits))):
         warn(f"compare_fits: {differ}")
     settings = Settings(draws, key, unit)
     decides = decides or usual(fits, settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pyem.errors import list_of
 from pyem.population.group import Group
 
 if TYPE_CHECKING:
@@ -29,6 +30,17 @@ def groups_differ(fits: Mapping[str, Fit]) -> str | None:
                 "fit all models under the same group"
             )
     return None
+
+
+def groups_of_some(fits: Mapping[str, Fit]) -> str | None:
+    """What to say where groups are not those of everybody but of the people whose model it is; None where there are none."""
+    some = [name for name, fit in fits.items() if fit.method == "hbi"]
+    if not some:
+        return None
+    return (
+        f"the group of {list_of(some)} is that of the people whose model it is, as fit_hbi found it, so that how well it does for "
+        "everybody does not compare models; take frequency and protected_exceedance of fit_hbi, or fit each model by fit_em"
+    )
 
 
 def _same_group(one: Fit, other: Fit) -> bool:
