@@ -38,8 +38,8 @@ def groups_of_some(fits: Mapping[str, Fit]) -> str | None:
     if not some:
         return None
     return (
-        f"the group of {list_of(some)} is that of the people whose model it is, as fit_hbi found it, so that how well it does for "
-        "everybody does not compare models; take frequency and protected_exceedance of fit_hbi, or fit each model by fit_em"
+        f"the group of {list_of(some)} is that of the people whose model it is, as fit_hbi found it, so that how well it does "
+        "for everybody does not compare models; take frequency and protected_exceedance of fit_hbi, or fit each model by fit_em"
     )
 
 
