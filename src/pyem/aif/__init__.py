@@ -13,8 +13,7 @@ Examples
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from pyem.numerics.first_use import on_first_use
 
 _WHERE = {
     "DiscretePOMDP": "pomdp",
@@ -29,15 +28,4 @@ _WHERE = {
 }
 
 __all__ = list(_WHERE)  # pyright: ignore[reportUnsupportedDunderAll]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'pyem.aif' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"pyem.aif.{_WHERE[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = on_first_use(__name__, _WHERE)

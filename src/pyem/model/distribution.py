@@ -306,7 +306,7 @@ def option_count(distribution: Any) -> int | None:
     if n_options is not None:
         return n_options
     logits = option_logits(distribution)
-    return None if logits is None else logits.shape[-1]
+    return None if logits is None else jnp.shape(logits)[-1]
 
 
 def log_probs(distribution: Distribution) -> Array:

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from pyem.model.distribution import option_count
+
 
 class JointDistribution(Protocol):
     """What a policy returns for a joint response: ``responses=(("choice", "rt"),)``.
@@ -35,10 +37,9 @@ class First(NamedTuple):
     joint: Any
 
     @property
-    def n_options(self) -> int:
+    def n_options(self) -> int | None:
         """How many options there are."""
-        known = getattr(self.joint, "n_options", None)
-        return jnp.shape(self.logits)[-1] if known is None else known
+        return option_count(self.joint)
 
     @property
     def logits(self) -> Array:

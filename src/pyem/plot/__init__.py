@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from pyem.numerics.first_use import on_first_use
 
 _WHERE = {
     "all_numbers": "numbers",
@@ -30,16 +29,5 @@ _WHERE = {
 }
 
 __all__ = list(_WHERE)  # pyright: ignore[reportUnsupportedDunderAll]
-
-
-def __getattr__(name: str) -> Any:
-    # Figures of studies need all that simulates; the numbers of a fit do not.
-    if name not in _WHERE:
-        raise AttributeError(f"module 'pyem.plot' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"pyem.plot.{_WHERE[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+# Figures of studies need all that simulates; the numbers of a fit do not.
+__getattr__, __dir__ = on_first_use(__name__, _WHERE)

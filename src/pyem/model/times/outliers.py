@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from pyem.model.joint import First
+from pyem.model.distribution import option_count
 from pyem.model.times.deadline import Deadline, GoNoGo
 
 LONGEST = 10.0
@@ -50,7 +50,9 @@ class WithOutliers(NamedTuple):
     @property
     def n_options(self) -> int:
         """How many options there are."""
-        return First(self.base).n_options
+        found = option_count(self.base)
+        assert found is not None
+        return found
 
     @property
     def logits(self) -> Array:
