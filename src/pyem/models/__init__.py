@@ -11,92 +11,19 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import importlib
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyem.model.model import Model
 from pyem.model.ranges import with_range
-from pyem.models import (
-    active_inference,
-    associability,
-    aversive,
-    balloon,
-    beliefs,
-    cambridge,
-    card_sorting,
-    change_points,
-    choice,
-    counterfactual,
-    counts,
-    detection,
-    discounts,
-    effort,
-    exploration,
-    gambles,
-    go_nogo,
-    happiness,
-    hgf,
-    hgf_continuous,
-    iowa,
-    learning,
-    metacognition,
-    probabilistic_selection,
-    psychometric,
-    racers,
-    rating,
-    regression,
-    response_times,
-    reversal,
-    reward_punishment,
-    risk,
-    social,
-    two_step,
-    volatility,
-    working_memory,
-)
 from pyem.models.equations import EQUATIONS
 from pyem.models.finding import found, kind_named, kinds_of
+from pyem.models.registry import MODULES, Registry
 
-_FACTORIES: dict[str, Callable[..., Model]] = {
-    **learning.MODELS,
-    **choice.MODELS,
-    **counterfactual.MODELS,
-    **associability.MODELS,
-    **reward_punishment.MODELS,
-    **probabilistic_selection.MODELS,
-    **exploration.MODELS,
-    **volatility.MODELS,
-    **iowa.MODELS,
-    **balloon.MODELS,
-    **cambridge.MODELS,
-    **two_step.MODELS,
-    **go_nogo.MODELS,
-    **working_memory.MODELS,
-    **response_times.MODELS,
-    **racers.MODELS,
-    **beliefs.MODELS,
-    **hgf.MODELS,
-    **hgf_continuous.MODELS,
-    **change_points.MODELS,
-    **reversal.MODELS,
-    **discounts.MODELS,
-    **risk.MODELS,
-    **gambles.MODELS,
-    **effort.MODELS,
-    **social.MODELS,
-    **aversive.MODELS,
-    **happiness.MODELS,
-    **card_sorting.MODELS,
-    **regression.MODELS,
-    **counts.MODELS,
-    **rating.MODELS,
-    **detection.MODELS,
-    **psychometric.MODELS,
-    **metacognition.MODELS,
-    **active_inference.MODELS,
-}
+_FACTORIES: Mapping[str, Callable[..., Model]] = Registry(MODULES)
 
 
 def names() -> list[str]:
@@ -221,3 +148,10 @@ def _made(name: str, options: dict[str, Any]) -> Model:
             f"{', '.join(free)} for their ranges"
         )
     return with_range(made, **rest) if rest else made
+
+
+def __getattr__(name: str) -> Any:
+    # The files of the models are loaded on first use, as attributes of this package, too.
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}")
