@@ -255,7 +255,7 @@ def _constants(
 
 @dataclasses.dataclass(frozen=True)
 class _Theirs:
-    """One of the functions of a model that calls pymdp's."""
+    """A function of a model that calls the corresponding function of pymdp."""
 
     transform: Callable[[Any], Any]
     columns: tuple[str, ...]

@@ -157,7 +157,7 @@ def plot_posteriors(
 
 
 def _with_posterior(draws: np.ndarray, known: np.ndarray | None, labels: Any) -> tuple[Any, Any, Any]:
-    """Those people who have draws."""
+    """Select the people who have draws."""
     here = np.flatnonzero(np.isfinite(draws).all(1))
     if not len(here):
         raise ValueError("nobody has a regular posterior to draw; see problems() of the fit")

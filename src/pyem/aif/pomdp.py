@@ -18,7 +18,7 @@ from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 
 LARGEST_JOINT = 512
-"""Joint states up to which exact inference is offered: its transitions have this number squared of entries."""
+"""Number of joint states up to which exact inference is offered: its transitions have this number squared of entries."""
 
 
 class Constant:
@@ -228,7 +228,7 @@ class DiscretePOMDP:
         )
 
     def generative(self, p: Any, structure: Structure | None = None) -> Generative:
-        """The agent's model of the world at the parameters `p`."""
+        """Return the agent's generative model at the parameters `p`."""
         A, B = tuple(self.A(p)), tuple(self.B(p))  # type: ignore[operator]
         C: Any = tuple(self.C(p)) if self.C else tuple(np.zeros(a.shape[0]) for a in A)  # type: ignore[operator]
         D: Any = tuple(self.D(p)) if self.D else tuple(np.full(b.shape[0], 1 / b.shape[0]) for b in B)  # type: ignore[operator]

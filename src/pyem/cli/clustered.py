@@ -32,7 +32,7 @@ Address = Annotated[
 ]
 SECONDS_TO_ANSWER = 10
 IN_MEMORY_ONLY = ("pattern", "decimal", "formulas", "common")
-"""Options of tables and designs that need everything in memory."""
+"""Options of tables and designs that need all data in memory."""
 
 
 def _check(request: Request) -> None:

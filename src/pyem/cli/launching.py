@@ -18,7 +18,7 @@ PAGE = Path(__file__).parent / "browser" / "page.py"
 
 
 def server_options(port: int, megabytes: int, *, browser: bool) -> list[str]:
-    """How the server of the page is started: for this machine only, without telemetry, with a limit for uploads.
+    """Options of the page's server: for this machine only, without telemetry, with a limit for uploads.
 
     Examples
     --------

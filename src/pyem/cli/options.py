@@ -1,4 +1,4 @@
-"""Options of the command line: what they are called, what they say, and how text of the form NAME=VALUE is read."""
+"""Options of the command line: names, help texts, and the reading of text of the form NAME=VALUE."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 
 class Method(StrEnum):
-    """How to fit."""
+    """Method of fitting."""
 
     em = "em"
     map = "map"
@@ -24,7 +24,7 @@ class Method(StrEnum):
 
 
 class Family(StrEnum):
-    """How people are spread around the group's mean."""
+    """Distribution of people around the group's mean."""
 
     gaussian = "gaussian"
     student_t = "student_t"
@@ -40,7 +40,7 @@ class Covariance(StrEnum):
 
 
 class Unit(StrEnum):
-    """What is left out in cross-validation."""
+    """Unit that cross-validation leaves out."""
 
     trial = "trial"
     block = "block"
@@ -48,7 +48,7 @@ class Unit(StrEnum):
 
 
 class MissingOutcome(StrEnum):
-    """What to do with trials that have a response but no outcome."""
+    """Treatment of trials that have a response but no outcome."""
 
     skip = "skip"
     error = "error"
@@ -65,14 +65,14 @@ class Format(StrEnum):
 def option(
     panel: str, text: str, *names: str, metavar: str | None = None, many: bool = False, **more: object
 ) -> object:
-    """What typer is told of an option: its panel, its text, its names if they are not that of the argument."""
+    """Declare an option to typer: its panel, its text, and its names if they are not that of the argument."""
     factory = {"default_factory": list, "show_default": False} if many else {}
     return typer.Option(*names, help=text, metavar=metavar, rich_help_panel=panel, **factory, **more)  # type: ignore[arg-type]
 
 
 DATA, MODEL, GROUP, SEARCH, OUTPUT = "The data", "The model", "The group", "The search", "The results"
 MOST_STARTS, MOST_DRAWS, MOST_CHAINS = 1000, 1_000_000, 1000
-"""Larger numbers are slips of the finger, or more than any memory holds."""
+"""Largest numbers of starts, draws and chains; larger ones are typing errors, or need more than any memory holds."""
 
 Subject = Annotated[str, option(DATA, "Whose trial a row is.", metavar="COLUMN")]
 Blocks = Annotated[
@@ -236,7 +236,7 @@ def pairs(values: Sequence[str], option: str, example: str) -> dict[str, str]:
 
 
 def split_list(text: str) -> str | list[str]:
-    r"""``"a,b"`` as a list, a single name as it is; a comma that belongs to a name is written ``\,``.
+    r"""Split ``"a,b"`` into a list, and keep a single name as it is; a comma that belongs to a name is written ``\,``.
 
     Examples
     --------
@@ -248,7 +248,7 @@ def split_list(text: str) -> str | list[str]:
 
 
 def _parts(text: str) -> list[str]:
-    """What commas separate, without spaces around it, as it is written."""
+    """Split at commas, without spaces around the parts, as they are written."""
     return [part.strip() for part in re.split(r"(?<!\\),", text)]
 
 
@@ -269,7 +269,7 @@ def unquoted(text: str) -> str:
 
 
 def _name_and_rest(text: str) -> tuple[str, str, str]:
-    """A covariate's name, the colon if there is one that is no part of it, and what follows."""
+    """Split off a covariate's name; return it, the colon if one that is no part of it follows, and the rest."""
     name, *rest = re.split(r"(?<!\\):", text, maxsplit=1)
     return unquoted(name), ":" * len(rest), "".join(rest)
 
@@ -287,7 +287,7 @@ def labels(values: Sequence[str], option: str, example: str) -> dict[str, list[s
 
 
 def worths(values: Sequence[str]) -> dict[str, dict[str, float]]:
-    """``["reward=loss:0,win:1"]`` as what words are worth by name.
+    """Read ``["reward=loss:0,win:1"]`` as the values of words, by name.
 
     Examples
     --------
@@ -346,7 +346,7 @@ def numbers(values: Sequence[str], option: str, example: str) -> dict[str, float
 
 
 def parse_label(text: str, labels: Sequence[object]) -> object:
-    """The label that a text on the command line stands for; the text itself if there is none.
+    """Find the label that a text on the command line stands for; the text itself if there is none.
 
     Examples
     --------
@@ -357,7 +357,7 @@ def parse_label(text: str, labels: Sequence[object]) -> object:
 
 
 def effect(text: str) -> tuple[str, str | None, float]:
-    """A covariate for a simulation: its name, and the parameter it shifts and by how much.
+    """Read a covariate for a simulation: its name, the parameter that it shifts, and by how much.
 
     Examples
     --------

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyem.plot.reports import Origin
 
 TOGETHER = "hbi.nc"
-"""What a run of several models together leaves behind."""
+"""Name of the file that a run of several models together writes."""
 
 
 @app.command(
@@ -57,7 +57,7 @@ def report(
 
 
 def _fits(paths: Sequence[Path]) -> Any:
-    """All saved fits of the folders; what was fitted together as one."""
+    """Load all saved fits of the folders; models fitted together make one result."""
     together = [path / TOGETHER for path in paths if (path / TOGETHER).is_file()]
     if together and len(paths) == 1:
         return pyem.load(together[0])
@@ -68,7 +68,7 @@ def _fits(paths: Sequence[Path]) -> Any:
 
 
 def origin_of(paths: Sequence[Path]) -> Origin:
-    """What the logs of runs say: of several runs what is known of all of them."""
+    """Origin of results, from the logs of their runs: of several runs, what all logs say."""
     from pyem.cli.log import read_log
     from pyem.plot.reports import Origin
 

@@ -1,4 +1,4 @@
-"""Commands on fits that were saved: ``pyem compare``, ``pyem plot``, ``pyem ppc``."""
+"""Commands on saved fits: ``pyem compare``, ``pyem plot``, ``pyem ppc``."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def ponds(factory: Callable[..., Model], desc: str, spec: dict[str, Any]) -> Bun
 
 
 def _beliefs(values: Values) -> np.ndarray:
-    """Before the first fish, and after each, (block, trial + 1, pond): choices match them."""
+    """Beliefs before the first fish and after each, (block, trial + 1, pond); choices match them."""
     assert values.log_probs is not None
     after = np.exp(values.log_probs)
     first = np.full((len(after), 1, after.shape[-1]), 1 / after.shape[-1])

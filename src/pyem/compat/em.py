@@ -26,7 +26,7 @@ from pyem.population.posterior import EStep, Laplace
 METHODS = {"sum": np.sum, "mean": np.mean, "median": np.median}
 CUSTOM = (None, "relative_npl", "running_average")
 WINDOW = 5
-"""Iterations that are averaged by the rule "running_average"."""
+"""Number of iterations that the rule "running_average" averages."""
 USUAL_CRIT = 1e-3
 
 
@@ -83,12 +83,12 @@ class EMConfig:
         make_group(self.mstep)
 
     def still(self, exact: bool) -> float:
-        """Change of a group parameter below which the group stands still."""
+        """Change of a group parameter below which the group counts as standing still."""
         return (1e-6 if exact else 1e-5) * max(1.0, self.convergence_crit / USUAL_CRIT)
 
 
 class Progress:
-    """The convergence rule, and what is printed on the way."""
+    """The convergence rule, with output on the way."""
 
     def __init__(self, config: EMConfig, verbose: int, label: str) -> None:
         self.config = config
@@ -119,7 +119,7 @@ class Progress:
         return change / max(abs(path[-2]), 1e-300) if custom == "relative_npl" and len(path) > 2 else change
 
     def end(self, converged: bool, message: str) -> None:
-        """Say how it ended."""
+        """Print how the iteration ended."""
         if self.verbose:
             print(f"{self.label}: {'converged' if converged else 'NOT CONVERGED'}, {message}", flush=True)
 
@@ -188,7 +188,7 @@ def fit_group(
 
 
 def checked_data(all_data: Sequence[Any] | None) -> Sequence[Any]:
-    """The data, if there are any of everybody.
+    """Return the data after checking that they are there for every subject.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def checked_data(all_data: Sequence[Any] | None) -> Sequence[Any]:
 
 
 def _population(rule: GroupRule, given: Any, n_params: int, n_subjects: int) -> Population:
-    """Where EM starts: a group with the moments of the given prior."""
+    """The group from which EM starts, with the moments of the given prior."""
     moments = as_gaussian(given)
     return populate(
         as_native(rule),
@@ -226,7 +226,7 @@ def _log_densities(prior: Any, x: np.ndarray) -> np.ndarray:
 
 
 def _tell_of_lost(laplace: Laplace, label: str) -> None:
-    """Subjects without a finite likelihood take no part in the group."""
+    """Warn of subjects without a finite likelihood, who take no part in the group."""
     lost, n = np.flatnonzero(~laplace.usable), len(laplace.usable)
     if (~laplace.usable | (laplace.log_lik <= -WALL)).all():
         raise ValueError(
@@ -333,11 +333,11 @@ def EMfit(
 
 
 SEARCH = {"optim_method": "method", "optim_options": "options", "max_restarts": "max_restarts"}
-"""Settings of searches, and what they are called in an `OptimConfig`."""
+"""Settings of searches, with their names in `OptimConfig`."""
 
 
 def with_settings(config: EMConfig, settings: Mapping[str, Any]) -> EMConfig:
-    """A configuration with other values of its fields; names that it does not have are ignored, with a warning."""
+    """Return a configuration with other values of its fields; unknown names are ignored, with a warning."""
     known = {field.name for field in dataclasses.fields(EMConfig)}
     unknown = [name for name in settings if name not in known and name not in SEARCH]
     if unknown:

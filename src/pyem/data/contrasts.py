@@ -1,4 +1,4 @@
-"""Covariates as numbers: quantities as they are, categories as treatment contrasts with a reference."""
+"""Coding of covariates: quantities as they are, categories as treatment contrasts with a reference."""
 
 from __future__ import annotations
 

@@ -346,7 +346,7 @@ class Dataset:
         return {"subject": self.subjects[self.lane_subject[lane]], "block": self.lane_block[lane], "trial": trial}
 
     def masks(self, model: Model) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Which trials count for each response of `model`, and which teach it something; (trial, lane)."""
+        """Trials in the likelihood of each response of `model`, and trials from which the model learns; (trial, lane)."""
         return masks(self, model)
 
     def trials(self, model: Model) -> Record:
@@ -354,7 +354,7 @@ class Dataset:
         return trials(self, model)
 
     def n_responses(self, model: Model) -> np.ndarray:
-        """Number of trials of each subject that count in the likelihood, (S,); one with a choice and a time counts once."""
+        """Number of trials of each subject in the likelihood, (S,); a trial with a choice and a time counts once."""
         return responses_of(self, model)
 
     def pieces(self) -> list[tuple[np.ndarray, Dataset]]:
@@ -362,7 +362,7 @@ class Dataset:
         return by_length(self)
 
     def fingerprint(self, model: Model) -> str:
-        """A digest of who responded what, the same for all models of the same responses."""
+        """Digest of everybody's responses, the same for all models of the same responses."""
         return fingerprint(self, self.masks(model)[0], model.responses)
 
     def select(self, subjects: Sequence[Any] | np.ndarray) -> Dataset:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ORDER = "order"
-"""What ``join_rows_by`` says if no column tells the trials apart."""
+"""Value of ``join_rows_by`` if no column tells the trials apart."""
 
 
 def require_whole_rows(present: Mapping[str, np.ndarray], response: str | None, where: Where) -> None:
@@ -96,7 +96,7 @@ def _blank(table: pd.DataFrame) -> np.ndarray:
 
 
 def _numbered(table: pd.DataFrame, columns: list[str], kept: np.ndarray) -> np.ndarray:
-    """A number for the trial of each row, (row,)."""
+    """Number of the trial of each row, (row,)."""
     gone = np.flatnonzero(kept & np.asarray(table[columns].isna()).any(1))
     if len(gone):
         name = next(name for name in columns if table[name].isna().iloc[gone[0]])

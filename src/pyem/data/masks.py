@@ -1,4 +1,4 @@
-"""Which trials of a data set count for a model and teach it something, and its columns as a model's functions get them."""
+"""Masks of the trials that a model's likelihood and learning use, and the columns that its functions get."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Masks = tuple[dict[str, np.ndarray], np.ndarray]
 
 
 def masks(data: Dataset, model: Model) -> Masks:
-    """Which trials count for each response of `model`, and which teach it something; (trial, lane)."""
+    """Trials that are used in the likelihood of each response of `model`, and trials from which it learns; (trial, lane)."""
     responded, learn = responses(data, model)
     if data.counted is None:
         return responded, learn
@@ -25,7 +25,7 @@ def masks(data: Dataset, model: Model) -> Masks:
 
 
 def responses(data: Dataset, model: Model) -> Masks:
-    """The same as `masks`, with the trials that do not count because the response was forced."""
+    """Masks as in `masks`, with the trials that are left out because the response was forced."""
     shown = known(data, model, model.inputs)
     responded = {name: shown & data.present[name] for name in model.responses}
     for name, columns in model.between:
@@ -49,7 +49,7 @@ def responses(data: Dataset, model: Model) -> Masks:
 
 
 def met(data: Dataset, model: Model) -> np.ndarray:
-    """The trials that would teach `model` something if all of their outcomes were known, (trial, lane)."""
+    """Trials from which `model` would learn if all of their outcomes were known, (trial, lane)."""
     if model.updates == "always":
         return data.valid.copy() if data.teaches is None else data.valid & data.teaches
     # A model learns about what was done: with one of several responses missing it would learn about a made-up one.
@@ -59,7 +59,7 @@ def met(data: Dataset, model: Model) -> np.ndarray:
 
 
 def known(data: Dataset, model: Model, names: tuple[str, ...]) -> np.ndarray:
-    """The trials in which none of these columns is missing, those apart that may be; (trial, lane)."""
+    """(trial, lane): whether none of these columns is missing, except those that may be."""
     needed = [data.present[name] for name in names if name not in model.optional]
     return np.logical_and.reduce([data.valid, *needed])
 
@@ -94,7 +94,7 @@ def _conditions(data: Dataset, columns: tuple[str, ...]) -> np.ndarray:
 
 
 def in_full(values: np.ndarray) -> np.ndarray:
-    """Numbers in 64 bits: of fewer, JAX computes functions such as ``gammaln`` in single precision.
+    """Convert numbers to 64 bits: with fewer, JAX computes functions such as ``gammaln`` in single precision.
 
     Whole ones stay whole, because a model may use them as indices.
     """

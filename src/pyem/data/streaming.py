@@ -22,7 +22,7 @@ from pyem.data.texts import MISSING, TextFile
 from pyem.numerics.threads import abreast
 
 PIECE = 1 << 21
-"""Bytes that are read at once."""
+"""Number of bytes that are read at once."""
 _FAILED = re.compile(r"In CSV column #(\d+): .*invalid value '(.*)'")
 _WHOLE = re.compile(r"\s*[-+]?\d+\s*")
 _HEXADECIMAL = re.compile(rb"0[xX]")
@@ -65,12 +65,12 @@ def streamed_columns(file: TextFile, used: Sequence[str], names: Sequence[str]) 
 
 
 def _rows_in_all(file: TextFile, first: int) -> int:
-    """About how many rows there are, from how many the first piece has; a few more."""
+    """Rough number of rows in all, a few too many, estimated from the first piece."""
     return int(1.02 * first * max(1.0, file.path.stat().st_size / PIECE))
 
 
 def kinds_of(file: TextFile, used: Sequence[str], names: Sequence[str], *, empty: str | None = None) -> dict[str, str]:
-    """What each column is: name, text, whole, number or truth; or `empty` if its first rows are, if that is given.
+    """Kind of each column: name, text, whole, number or truth; `empty`, if given, where its first rows are empty.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def kinds_of(file: TextFile, used: Sequence[str], names: Sequence[str], *, empty
 
 
 def _kind(file: TextFile, name: str, empty: str | None) -> str:
-    """What the values of a column are, from its first rows: text, whole, number or truth."""
+    """Kind of a column's values, from its first rows: text, whole, number or truth."""
     if name in file.texts:
         return "text"
     known = file.sample[name].dropna()
@@ -103,7 +103,7 @@ def _kind(file: TextFile, name: str, empty: str | None) -> str:
 
 
 def corrected(file: TextFile, kinds: Mapping[str, str], error: str) -> dict[str, str]:
-    """What columns are if whole numbers in the first rows are followed by others."""
+    """Correct the kinds of columns whose whole numbers in the first rows are followed by others."""
     failed = _FAILED.search(error)
     name = file.header[int(failed[1])] if failed else None
     # Too long for 64 bits is another matter than not whole.
@@ -128,7 +128,7 @@ def text_pieces(file: TextFile, kinds: Mapping[str, str]) -> Iterator[dict[str, 
 
 @dataclasses.dataclass
 class _Parser:
-    """Makes Arrow tables of pieces of a text file, with columns that are named by their places."""
+    """Parser that makes Arrow tables of pieces of a text file, with columns named by their positions."""
 
     file: TextFile
     kinds: Mapping[str, str]
@@ -136,7 +136,7 @@ class _Parser:
     quick: bool = True
 
     def __call__(self, rows: memoryview) -> Any:
-        """The table of rows."""
+        """Parse rows to a table."""
         import pyarrow as pa
 
         piece = _piece(rows, whole="whole" in self.kinds.values())
@@ -150,7 +150,7 @@ class _Parser:
 
 
 class _Piece(NamedTuple):
-    """Rows of a text file, whether there are quotes in them, and whether there is nothing but plain characters."""
+    """Rows of a text file, with whether there are quotes in them, and whether all are plain characters."""
 
     rows: memoryview
     quoted: bool
@@ -158,7 +158,7 @@ class _Piece(NamedTuple):
 
 
 def _table(file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str], piece: _Piece, *, quick: bool) -> Any:
-    """One piece as an Arrow table; the quick way knows empty cells and short whole numbers only."""
+    """Parse one piece as an Arrow table; the quick way handles only empty cells and short whole numbers."""
     import pyarrow as pa
     import pyarrow.csv
 
@@ -190,7 +190,7 @@ def _table(file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str], piec
 
 
 def reader_of(kind: str) -> Reader:
-    """What collects a column of this kind."""
+    """Return a reader that collects a column of this kind."""
     if kind in ("whole", "number"):
         return Numbers(whole=kind == "whole")
     if kind == "flag":
@@ -231,14 +231,14 @@ def _pieces(file: TextFile) -> Iterator[memoryview]:
 
 
 def _filled(stream: io.BufferedReader, block: bytearray, start: int) -> int:
-    """Read into a block from a place on until it is full or the file ends; returns where what was read ends."""
+    """Read into a block from `start` on until it is full or the file ends; return the end of what was read."""
     while start < len(block) and (n := stream.readinto(memoryview(block)[start:])):
         start += n
     return start
 
 
 def _piece(rows: memoryview, *, whole: bool) -> _Piece:
-    """What is in rows, before they are parsed.
+    """Examine rows before they are parsed.
 
     Raises
     ------

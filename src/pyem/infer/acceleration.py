@@ -43,7 +43,7 @@ class Ascent:
 
     @property
     def extrapolated(self) -> bool:
-        """Whether the last step was more than the Newton step, or the step of EM, itself."""
+        """Whether the last step differs from the plain Newton step or EM step, because it was extrapolated."""
         return self._anderson.active
 
     def __call__(self, population: Population, image: Population, laplace: Found) -> tuple[Population, float]:
@@ -73,7 +73,7 @@ class Ascent:
 
 
 def newton_step(population: Population, laplace: Found) -> np.ndarray:
-    """Where a Newton step from a population leads, as its `roots`, given the subjects' posteriors under it."""
+    """Return the `roots` that a Newton step from a population leads to, given the subjects' posteriors under it."""
     score, matrix = score_and_information(population, laplace)
     scale = 1 / np.sqrt(np.maximum(_expected(population, laplace.n_usable), 1e-300))
     return population.roots + scale * _uphill(scale[:, None] * matrix * scale, scale * score)
@@ -102,7 +102,7 @@ def _expected(population: Population, n: int) -> np.ndarray:
 
 
 def limited(before: np.ndarray, after: np.ndarray, population: Population) -> np.ndarray:
-    """`after`, or on the way there, so that no step is too long and no standard deviation vanishes at once."""
+    """Return `after`, or a point on the way to it, so that no step is too long and no standard deviation vanishes at once."""
     step = after - before
     size = np.abs(step).max()
     if not np.isfinite(size):

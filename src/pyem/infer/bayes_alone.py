@@ -28,11 +28,11 @@ from pyem.results.sample import SampleFit
 ROUNDS = 3
 """Times that points are placed around each posterior."""
 AGREE = 0.02
-"""Nats by which the lattice and the mixture, which reaches all of the prior, may differ; above it, lattices become finer"""
+"""Nats by which the evidence by lattice and by mixture, or by two lattices, may differ and still count as the same."""
 FINE = 0.002
-"""until two of them differ by less, and the mixture counts if they do not settle,"""
+"""Nats by which two lattices differ once no finer ones are tried."""
 SURE = 3.0
-"""or settle more than so many of its standard errors away."""
+"""Standard errors of the mixture within which the finest lattice has to agree with it; else the mixture is used."""
 
 
 def fit_alone(

@@ -212,7 +212,7 @@ def _way_of(search: Search, integrate: Integrate, nodes: int | None, accuracy: f
 
 
 def _checkpoint(folder: str | Path, way: Way, model: Model, data: Dataset, settings: Mapping[str, Any]) -> Checkpoint:
-    """Where a fit keeps where it stands."""
+    """Open the checkpoint of a fit."""
     if not isinstance(way, ByLaplace) or is_opaque(model):
         raise ValueError(
             "checkpoint= is for integrate='laplace' without common parameters, and for models that JAX can trace; leave it out"
@@ -221,7 +221,7 @@ def _checkpoint(folder: str | Path, way: Way, model: Model, data: Dataset, setti
 
 
 def _cluster(client: Any, search: Search, integrate: str) -> Cluster:
-    """The workers of a fit."""
+    """Make a cluster of the workers of a fit."""
     from pyem.infer.cluster import Cluster
 
     if integrate != "laplace" or search.group.common:
@@ -314,7 +314,7 @@ def _total(run: EMRun) -> float:
 
 
 def _starts_disagree(runs: list[EMRun], best: EMRun, data: Dataset) -> list[str]:
-    """What to say of people whose mode is another one where the fit started elsewhere."""
+    """Warn of people whose mode differs between starts of the fit."""
     sd = np.sqrt(np.diag(best.population.cov))
     gaps = np.array([np.abs(run.laplace.mode - best.laplace.mode) / np.maximum(sd, 1e-3) for run in runs])
     other = (gaps > 0.5).any((0, 2)) & best.laplace.usable
@@ -328,7 +328,7 @@ def _starts_disagree(runs: list[EMRun], best: EMRun, data: Dataset) -> list[str]
 
 
 def _remarks(run: EMRun, names: tuple[str, ...]) -> list[str]:
-    """What the user should know about how the iteration went."""
+    """Describe what the user should know about how the iteration went."""
     gained = _information_gained(run)
     mute = [name for name, share in zip(names, gained, strict=True) if share == 0]
     same = [name for name, floor in zip(names, run.population.vanished, strict=True) if floor]
@@ -353,7 +353,7 @@ def _remarks(run: EMRun, names: tuple[str, ...]) -> list[str]:
 
 
 def _information_gained(run: EMRun) -> np.ndarray:
-    """(P,): how much narrower people's posteriors are than the group, on average, as a share; exactly 0 if all say nothing."""
+    """(P,): how much narrower people's posteriors are than the group, on average, as a share; exactly 0 without information."""
     use = run.laplace.usable
     weight, prior = run.population.weight[use], run.population.cov
     variance = np.diagonal(run.laplace.cov[use], axis1=1, axis2=2) * weight / np.diag(prior)

@@ -24,12 +24,12 @@ from pyem.population.posterior import Laplace, Moments
 from pyem.results.group_rows import group_covariance
 
 APART = 0.02
-"""The variance of a group where it is 0 counts as this share of what a person's data leave open, for the error of its mean."""
+"""Variance that replaces 0 in a group, as a share of what a person's data leave open, for the standard error of its mean."""
 
 CAREFUL, HEAVY = 2, 3
-"""Levels of care at an edge, where slopes are divided by a small variance: of Gaussian groups and of those with heavy tails."""
+"""Levels of care at an edge, where slopes are divided by a small variance: for Gaussian and for heavy-tailed groups."""
 SLACK = 0.01
-"""Nats that other points may make of the same group."""
+"""Nats by which the evidence of the same group may differ between sets of points."""
 
 
 def exact_em(
@@ -65,7 +65,7 @@ def exact_em(
 
 @dataclasses.dataclass(eq=False)
 class _AtEdge:
-    """Makes points for groups near an edge, where people are as the last points have it.
+    """Makes points for groups near an edge; people's posteriors are taken from the last points.
 
     Parameters
     ----------
@@ -82,13 +82,13 @@ class _AtEdge:
     moments: Moments
 
     def __call__(self, wide: Population) -> Slope:
-        """Slopes near a group."""
+        """Return the slopes for groups near `wide`."""
         estep = self.on_points(wide)
         self.population, self.moments = wide, estep.posterior(wide.prior)
         return expected_score(estep)
 
     def on_points(self, population: Population) -> NodeEStep:
-        """The E-step on points for a group."""
+        """Make the E-step on points for a group."""
         mean, cov = predicted(self.moments, self.population, population)
         mean, cov = around(self.moments._replace(mode=mean, cov=cov), population)
         return self.edge.estep(self.places.nodes(mean, cov, population, self.level), population)

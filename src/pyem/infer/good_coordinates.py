@@ -26,9 +26,9 @@ from pyem.population.group import Group
 from pyem.population.population import Population
 
 NARROW = 0.3
-"""Share of the typical sd of a group below which points say too little of each person's likelihood."""
+"""Sd, as a share of the group's typical sd, below which points say too little about each person's likelihood."""
 FEW = 5
-"""Parameters up to which there are lattices of points."""
+"""Largest number of parameters for which there are lattices of points."""
 
 
 def args_from_points(

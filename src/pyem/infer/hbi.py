@@ -175,14 +175,14 @@ def _first(models: Mapping[str, Model], data: Dataset, prior: HyperPrior) -> Sta
 
 
 def _alike(ended: State, first: State, prior: HyperPrior) -> State:
-    """Where the iteration with equal frequencies starts: groups that nobody belongs to would take long to leave their prior."""
+    """Start of the iteration with equal frequencies, without groups that nobody belongs to: those would be slow."""
     has_people = ended.alpha - prior.concentration >= 1
     pairs = zip(ended.groups, first.groups, has_people, strict=True)
     return State(tuple(mine if has else typical for mine, typical, has in pairs), first.alpha)
 
 
 def _apart(bounds: list[float]) -> list[str]:
-    """What to say where several starts ended with different bounds."""
+    """Warn if several starts ended with different bounds."""
     if max(bounds) - min(bounds) < SLACK:
         return []
     told = ", ".join(f"{bound:.3f}" for bound in bounds)
@@ -230,7 +230,7 @@ def _as_fit(
 
 
 def _point_fit(model: Model, data: Dataset, laplace: Laplace, group: GroupPosterior, converged: bool) -> PointFit:
-    """People and group of one model, as any other fit."""
+    """Present people and group of one model as a fit like any other."""
     population = populate(
         Group(),
         names=model.names,

@@ -56,7 +56,7 @@ class Anchor(NamedTuple):
 
 
 class GroupArgs(NamedTuple):
-    """What the density of a `Hierarchy` depends on besides the position."""
+    """Arguments of the density of a `Hierarchy` besides the position."""
 
     people: People
     design: Array
@@ -65,7 +65,7 @@ class GroupArgs(NamedTuple):
     center: Array
     """Centre of the group's coordinates, (G,)."""
     scale: Array
-    """(G,)"""
+    """Scale of the group's coordinates, (G,)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,12 +94,12 @@ class Hierarchy:
     blocks: tuple[tuple[int, ...], ...]
 
     def split_values(self) -> tuple[Hierarchy, Any]:
-        """The same without the values of the model's fixed parameters, and these; see `Model.split_values`."""
+        """Split off the values of the model's fixed parameters: this posterior without them, and the values themselves."""
         model, values = self.model.split_values()
         return dataclasses.replace(self, model=model), values
 
     def join_values(self, values: Any) -> Hierarchy:
-        """The inverse of `split_values`."""
+        """Put the values of fixed parameters back: the inverse of `split_values`."""
         return dataclasses.replace(self, model=self.model.join_values(values))
 
     @property
@@ -110,12 +110,12 @@ class Hierarchy:
 
     @property
     def estimated(self) -> np.ndarray:
-        """Places of parameters whose standard deviation is estimated."""
+        """Indices of the parameters whose standard deviation is estimated."""
         return np.array([k for k, sd in enumerate(self.held) if sd is None], int)
 
     @property
     def random(self) -> np.ndarray:
-        """Places of parameters in which people differ."""
+        """Indices of the parameters in which people differ."""
         return np.array([k for k, sd in enumerate(self.held) if sd != 0], int)
 
     # -- the group ----------------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ class Hierarchy:
         return (x, log_det) if len(x) == len(whole) else (whole.at[self.random].set(x), log_det)
 
     def _of_people(self, x: Array, mean: Array, sd: Array, chol: Array | None) -> Any:
-        """The same of the parameters in which people differ only."""
+        """Take the entries of the parameters in which people differ."""
         some = self.random
         if len(some) == len(self.held):
             return x, mean, sd, chol

@@ -15,21 +15,21 @@ from pyem.infer.solver import Smooth
 from pyem.numerics.linalg import positive_solver, without
 
 ABRUPT = 0.5
-"""A slope has a jump, rather than a bend, if at a quarter of the distance this part of its change is left: of a bend, 1/16."""
+"""Share of a slope's change that is left at a quarter of the distance, above which it is a jump and not a bend (1/16)."""
 REACH = 4.0
-"""A point tells of the other side up to this distance, as a multiple of the step that led to it."""
+"""Distance up to which a point tells of the other side, as a multiple of the step that led to it."""
 STALE = 0.05
-"""A point is too far to tell of the other side when steps are shorter than this part of its distance."""
+"""Length of steps, as a share of a point's distance, below which the point is too far to tell of the other side."""
 PROBE = 1e-3
-"""How near, as a part of that step, a point has to be that confirms a kink: across a smooth bend, slopes would agree there."""
+"""Distance, as a share of the step, of a point that confirms a kink: across a smooth bend, slopes would agree there."""
 NOISE = 1e-10
 """Changes of a value that are a smaller share of it than this cannot be told from rounding."""
 ROUNDING = 1e-14
 """Share of a value by which the models of both sides may differ at one point by rounding alone."""
 AT_BOUND = 1 - 1e-9
-"""From this share of its bound on, a parameter is there."""
+"""Share of its bound from which on a parameter counts as at the bound."""
 AGREED = 0.5
-"""The slope at a new point is as foreseen if the surprise is a smaller share of it than this."""
+"""Surprise in the slope at a new point, as a share of the slope, below which the slope counts as foreseen."""
 
 
 class Side(NamedTuple):
@@ -38,9 +38,9 @@ class Side(NamedTuple):
     x: Array
     """(P, S): a point that was tried."""
     at: Derivatives
-    """The derivatives of the likelihood there."""
+    """Derivatives of the likelihood at that point."""
     known: Array
-    """(S,): whether there is one."""
+    """(S,): whether another side is known."""
     size: Array
     """(S,): length of the step that led there."""
     jump: Array
@@ -57,7 +57,7 @@ class Plan(NamedTuple):
     grad: Array
     """(P, S), of that."""
     step: Array
-    """(P, S)"""
+    """(P, S): the step."""
     decrement: Array
     """(S,): what the step should gain if it may be as long as it likes."""
     gain: Array
@@ -71,12 +71,12 @@ class Plan(NamedTuple):
 
 
 class Models(NamedTuple):
-    """What the quadratic models of both sides of a kink say, where a search stands."""
+    """Quadratic models of both sides of a kink, at the place of a search."""
 
     step: Array
     """(P, S): to the maximum of this side's model, by the curvature of both."""
     step_there: Array
-    """The same of the other side's."""
+    """(P, S): to the maximum of the other side's model, by the curvature of both."""
     grad: Array
     """(P, S): slope of this side's model."""
     grad_there: Array
@@ -97,7 +97,7 @@ def choose(keep: Array, one: Any, other: Any) -> Any:
 
 
 def along(h: Array, d: Array) -> Array:
-    """``h d`` (P, S)."""
+    """Product ``h d`` (P, S) of each subject's matrix and vector."""
     return (h * d[None]).sum(1)
 
 
@@ -107,14 +107,14 @@ def noise(value: Array) -> Array:
 
 
 def no_side(x: Array, at: Derivatives, *, sure: Array) -> Side:
-    """Nothing is known of another side at `x`."""
+    """Make a `Side` which says that nothing is known of another side at `x`."""
     nobody = jnp.zeros(x.shape[-1], bool)
     return Side(x, at, nobody, jnp.ones(x.shape[-1], x.dtype), jnp.zeros(x.shape[-1], x.dtype), sure)
 
 
 @dataclasses.dataclass(frozen=True)
 class Planner:
-    """What is maximised, and how exactly; lengths of steps are in units of the longest that is allowed, (P, 1)."""
+    """Planner of the steps of a search; lengths are in units of the longest step that is allowed, (P, 1)."""
 
     likelihood: Smooth
     prior: Smooth
@@ -190,7 +190,7 @@ class Planner:
         return Plan(value, g, step, decrement, share * (2 - share) * decrement, here, probes, backs)
 
     def other_side(self, x: Array, at: Derivatives, side: Side, tried: Side, accept: Array, plan: Plan) -> Side:
-        """What is known of the other side after a step was tried, or taken: that may have led there."""
+        """Update what is known of the other side after a step was tried or taken, which may have led there."""
         as_here = at.grad + along(at.hess, tried.x - x)
         as_there = side.at.grad + along(side.at.hess, tried.x - side.x)
         surprise = jnp.abs(tried.at.grad - as_here).sum(0)

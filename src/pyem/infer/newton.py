@@ -16,64 +16,64 @@ from pyem.infer.kinks import Plan, Planner, Side, choose, no_side, noise
 from pyem.infer.solver import Mode, Smooth
 
 ENOUGH = 1e-10
-"""Nats: with less than this to gain, a search ends whose steps gain little; the others go on to `tol`, which takes one step."""
+"""Nats left to gain below which a search ends if its steps gain little; others go on to `tol`, which takes one step."""
 FAST = 0.01
-"""A step gains little if it leaves more than this share of what there was to gain."""
+"""Share of what there was to gain that a step must leave to count as gaining little."""
 PART = 1e-3
-"""A step is taken if it gains at least this share of what it should."""
+"""Least share of the expected gain with which a step is taken."""
 TINY = 1e-13
-"""A step that is a smaller share of a parameter than this does not change it."""
+"""Size of a step, as a share of a parameter, below which the step does not change it."""
 
 
 Given = Callable[[Array, Array], Derivatives]
-"""Value, gradient and Hessian at (P, S), given what is held, (D, S)."""
+"""Function of parameters (P, S) and held values (D, S) that returns value, gradient and Hessian."""
 
 
 class _Trial(NamedTuple):
-    """How the last evaluation went, (S,) each."""
+    """Outcome of the last evaluation, (S,) each."""
 
     active: Array
-    """Who was searched for."""
+    """Subjects that were searched for."""
     looks: Array
-    """The step was only to look at a kink."""
+    """Subjects for whom the step was only to examine a kink."""
     accept: Array
-    """The step was taken."""
+    """Subjects for whom the step was taken."""
     found: Array
-    """It showed another side."""
+    """Subjects for whom the step showed another side of a kink."""
 
 
 class _Carry(NamedTuple):
-    """Where the searches are."""
+    """State of the searches of all subjects."""
 
     n: Array | int
-    """Evaluations so far."""
+    """Number of evaluations so far."""
     x: Array
     at: Derivatives
     side: Side
     radius: Array
-    """(S,): the longest step."""
+    """(S,): largest length of a step."""
     plan: Plan
-    """Of the last step; when all is over, of the next."""
+    """Plan of the last step; once all searches are over, of the next one."""
     trial: _Trial
     ended: Array
-    """(S,): no step however short is better, or further ones are not worth it."""
+    """(S,): whether no step, however short, is better, or further steps are not worth it."""
     over: Array | bool
 
 
 class _Queue(NamedTuple):
-    """Searches of each subject, one after another."""
+    """Queue of searches of each subject, which run one after another."""
 
     at: Array
-    """(S,): which of them goes on; as many as there are, if all are done."""
+    """(S,): index of the search that runs; the number of searches if all are done."""
     steps: Array
-    """(S,): its evaluations so far."""
+    """(S,): evaluations of that search so far."""
     carry: _Carry
     found: Mode
-    """What those found that are done, (K, ...)."""
+    """Results of the searches that are done, (K, ...)."""
 
 
 def _begin(x: Array, at: Derivatives) -> _Carry:
-    """Nothing has been tried, and everybody's next step is still to be planned."""
+    """Make the state in which nothing has been tried, and everybody's next step is still to be planned."""
     ones, nobody = jnp.ones(x.shape[-1], x.dtype), jnp.zeros(x.shape[-1], bool)
     plan = Plan(at.value, at.grad, x, ones, ones, ones, nobody, nobody)
     trial = _Trial(~nobody, nobody, nobody, nobody)
@@ -98,7 +98,7 @@ def _advance(planner: Planner, max_steps: Array | int, carry: _Carry) -> _Carry:
 
 
 def _ends(planner: Planner, carry: _Carry, following: Plan) -> Array:
-    """(S,): whose search is over, from how the last step went and what the next one is to gain."""
+    """(S,): whether a search is over, judged by the last step and by what the next one is to gain."""
     last, (_, looks, accept, found) = carry.plan, carry.trial
     spent = ~looks & ~accept & ~found & (last.gain < noise(last.value))
     spent |= (carry.radius * planner.unit < TINY * (1 + jnp.abs(carry.x))).all(0) | _pinned(following)
@@ -140,7 +140,7 @@ def _pinned(plan: Plan) -> Array:
 
 
 def _active(planner: Planner, carry: _Carry) -> Array:
-    """(S,): who goes on."""
+    """(S,): whether a search goes on."""
     return (carry.plan.decrement > planner.tol) & ~carry.ended
 
 
@@ -259,13 +259,13 @@ class Newton:
 
 
 def _taken(values: Array, at: Array) -> Array:
-    """Everybody's own entry (..., S) of values (K, ..., S); the last one of those who are done."""
+    """Everybody's own entry (..., S) of values (K, ..., S); the last entry for those who are done."""
     at = jnp.minimum(at, len(values) - 1)
     return jnp.take_along_axis(values, at.reshape(1, *[1] * (values.ndim - 2), -1), axis=0)[0]
 
 
 def _looking(x: Array) -> _Carry:
-    """A search that is about to look at `x` (P, S), of which nothing is known yet."""
+    """Make the state of a search that has yet to evaluate `x` (P, S)."""
     p, places = x.shape
     hess = jnp.broadcast_to(-jnp.eye(p, dtype=x.dtype)[:, :, None], (p, p, places))
     none, some = jnp.zeros(places, x.dtype), jnp.full(places, jnp.inf, x.dtype)
@@ -277,7 +277,7 @@ def _looking(x: Array) -> _Carry:
 
 
 def _mode(planner: Planner, end: _Carry) -> Mode:
-    """What a search found, where it stands."""
+    """Make the result of a search from its last state."""
     here, at = end.plan.here, end.at
     hess = jnp.where(here < 1, here * at.hess + (1 - here) * end.side.at.hess, at.hess)
     there = end.plan.decrement <= jnp.maximum(planner.tol, ENOUGH)

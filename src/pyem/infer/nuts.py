@@ -35,12 +35,12 @@ from pyem.results.sample import SampleFit
 
 ChainMethod = Literal["auto", "parallel", "vectorized"]
 BLOCK = 50
-"""Iterations of one call of the compiled sampler; progress is reported after each."""
+"""Number of iterations in one call of the compiled sampler; progress is reported after each call."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is fixed when the sampler is compiled."""
+    """Settings of the sampler that are fixed when it is compiled."""
 
     warmup: int
     target_accept: float
@@ -229,7 +229,7 @@ def _over_chains(function: Callable[..., Any], tree: Any) -> Any:
 
 @compiled(0, 1)
 def _advance(spec: Any, settings: Settings, args: Any, states: Any, n: Array) -> tuple[Any, dict[str, Any]]:
-    """`n` (at most `BLOCK`) iterations of several chains, and what they gave, (iteration, chain, ...)."""
+    """Advance several chains by `n` (at most `BLOCK`) iterations, and return their draws (iteration, chain, ...)."""
     TRACES[spec.model.name, "nuts_advance"] += 1
     begin, step = _kernel(spec, settings, args)
     # The kernel learns its settings when it is initialised; nothing is computed here.
@@ -301,14 +301,14 @@ def compile_sampler(spec: Any, settings: Settings, args: Any, states: Any) -> No
 
 
 def compile_ahead(spec: Any, args: Any, *, settings: Settings, together: int) -> None:
-    """Compile all that `sample` needs, for arguments of these shapes."""
+    """Compile everything that `sample` needs for arguments of these shapes."""
     with jax.enable_x64(True):
         states, _ = _begin(spec, settings, args, jax.random.split(jax.random.key(0), together))
         compile_sampler(spec, settings, args, states)
 
 
 def chains_together(chains: int, method: ChainMethod) -> int:
-    """How many chains are vectorised in one call."""
+    """Number of chains that are vectorised in one call."""
     if method == "auto":
         method = "parallel" if jax.default_backend() == "cpu" else "vectorized"
     return chains if method == "vectorized" else 1
@@ -343,7 +343,7 @@ def _run_group(
 
 
 def stages(warmup: int, draws: int) -> list[tuple[str, int]]:
-    """What is done in each call of the sampler, and how many iterations it has.
+    """Stage of each call of the sampler, and its number of iterations.
 
     Examples
     --------
@@ -355,7 +355,7 @@ def stages(warmup: int, draws: int) -> list[tuple[str, int]]:
 
 
 def news(stage: str, out: dict[str, Any]) -> dict[str, Any]:
-    """What a progress bar says of a block of iterations."""
+    """Numbers that a progress bar shows after a block of iterations."""
     return {
         "stage": stage,
         "steps": float(out["n_steps"].mean()),

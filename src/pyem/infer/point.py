@@ -147,7 +147,7 @@ def fit_map(
 
 
 def _seen(model: Model, data: Dataset, glance: Glance, prior: PersonPrior, point: np.ndarray) -> Surroundings:
-    """What is known of everybody's posterior before the search."""
+    """Evaluate everybody's posterior at a few places before the search."""
     if isinstance(glance, JaxGlance) and glance.pending:
         # A search of no step compiles the other half of what is needed meanwhile.
         prior.modes(estep_maker(model, data, max_steps=0)(point))
@@ -168,7 +168,7 @@ def _map_result(
 
 
 def _map_held(told: Mapping[str, Any], data: Dataset, model: Model, found: Laplace) -> PointFit:
-    """The result with discrete parameters held."""
+    """Make the result of a fit in which discrete parameters are held."""
     model = ready_to_fit(model, data)
     return _map_result(model, data, found, given_prior(model, data, **told), {}, {})
 
@@ -254,7 +254,7 @@ def fit_mle(
 
 
 def _prior_held(told: Mapping[str, Any], data: Dataset, model: Model) -> PersonPrior:
-    """The prior with discrete parameters held."""
+    """Return the prior of a fit in which discrete parameters are held."""
     return given_prior(model, data, **told)
 
 
@@ -271,7 +271,7 @@ def _require_unshared(common: Sequence[str]) -> None:
 
 
 def _without_discrete(model: Model, settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a fit in which the discrete parameters are held: without their entries of `mean` and `sd`."""
+    """Settings of a fit with discrete parameters held: without their entries of `mean` and `sd`."""
     kept = np.array([name not in model.discrete for name in model.names])
     short = {
         name: np.asarray(settings[name], float)[kept]
@@ -322,7 +322,7 @@ def _best(
 def _shared(
     model: Model, data: Dataset, prior: Priors | None, common: Sequence[str], found: Laplace, max_iter: int
 ) -> tuple[Laplace, Any]:
-    """The same with parameters that are common to all, and the prior, in units, without its part of these."""
+    """Fit again with some parameters common to all, and return the prior, in units, without its part of these."""
     require_traceable(model, "a fit with common parameters")
     places = places_of(model, tuple(common))
     given, in_units = (None, None) if prior is None else (prior.inside.population, prior.units.population)
@@ -335,12 +335,12 @@ def _shared(
 
 
 def _in_units(model: Model, found: Laplace, common: Sequence[str] = ()) -> Laplace:
-    """What a search with a model found, in the units of its parameters."""
+    """Convert the result of a search to the units of the model's parameters."""
     return laplace_in_units(*model.units, found, np.isin(model.names, common))
 
 
 def _gain(values: list[np.ndarray]) -> np.ndarray:
-    """(S,): by how much the last of several starts is better than all before it."""
+    """(S,): gain of the last of several starts over the best before it."""
     return gain_of(np.max(values[:-1], axis=0), values[-1])
 
 
@@ -351,6 +351,6 @@ def _modes(estep: Any, prior: Priors | None, shape: tuple[int, ...]) -> Laplace:
 
 
 def _joint(found: Laplace, prior: Priors | None) -> np.ndarray:
-    """(S,): what was maximised, in nats; minus infinity where it is not finite."""
+    """(S,): the maximised function, in nats; minus infinity where it is not finite."""
     value = found.log_lik if prior is None else found.log_lik + prior.units.log_density(found.mode)
     return np.where(np.isfinite(value) & found.usable, value, -np.inf)

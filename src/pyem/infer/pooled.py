@@ -15,7 +15,7 @@ from pyem.population.population import COMMON_SD, Population
 from pyem.population.posterior import EStep, GaussianPrior, Laplace
 
 ENOUGH = 1e-12
-"""Nats: the search ends where a Newton step promises less."""
+"""Nats that a Newton step promises below which the search ends."""
 
 
 class _Profile(NamedTuple):
@@ -112,7 +112,7 @@ def _held(prior: Population | None, common: np.ndarray, values: np.ndarray, n: i
 
 
 def places_of(model: Model, names: tuple[str, ...]) -> np.ndarray:
-    """Which parameters are named, (P,).
+    """(P,): whether each parameter is among the `names`.
 
     Raises
     ------
@@ -128,6 +128,6 @@ def places_of(model: Model, names: tuple[str, ...]) -> np.ndarray:
 
 
 def without_shared_prior(population: Population, common: np.ndarray) -> Population:
-    """A given prior of people in which the common parameters have none: that is counted once and not for everybody."""
+    """Remove the common parameters from a given prior of people, as their prior counts once and not for everybody."""
     held = np.where(common, 0.0, np.nan)
     return dataclasses.replace(population, held=held, pattern=np.diag(~common))

@@ -1,4 +1,4 @@
-"""The contract of a solver: what the E-step asks of the optimiser that it is given, and what it gets back."""
+"""The contract of a solver: its arguments in the E-step, and its result."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from jax import Array
 from pyem.engine.derivatives import Derivatives
 
 Smooth = Callable[[Array], Derivatives]
-"""Value, gradient and Hessian at (P, S)."""
+"""Function of parameters (P, S) that returns value, gradient and Hessian."""
 
 
 class Mode(NamedTuple):
-    """What a search found for each subject. A solver has to fill in the first four."""
+    """Result of a search for each subject's mode. A solver has to fill in the first four fields."""
 
     x: Array
     """(P, S): the best point that was evaluated."""
     at: Derivatives
-    """The derivatives of the likelihood there; the next search begins with them."""
+    """Derivatives of the likelihood at that point; the next search begins with them."""
     hess: Array
     """(P, P, S), of the likelihood: the same as in `at` unless there is a kink, where it is that of both sides, weighted."""
     decrement: Array

@@ -13,11 +13,11 @@ from pyem.population.population import Population
 from pyem.population.posterior import EStep, Found, Laplace
 
 NEARLY = 1e-6
-"""Nats that a search may have left, for a mode to be one where the slopes of likelihood and prior cancel."""
+"""Nats that a search may have left for its end to be a mode, where the slopes of likelihood and prior cancel."""
 APART = 1e-3
-"""The variance of a heavy-tailed group where it is 0 counts as this share of what a person's data leave open."""
+"""Variance that replaces 0 in a heavy-tailed group, as a share of what a person's data leave open."""
 ALIKE = 1e-4
-"""A posterior is as wide as the group if the data change its variance by no more than this share."""
+"""Change of a person's variance by the data, as a share, up to which the posterior counts as wide as the group."""
 
 
 class ScoreAndInformation(NamedTuple):
@@ -66,7 +66,7 @@ def louis_information(population: Population, laplace: Found) -> np.ndarray:
 
 
 def score_and_information(population: Population, found: Found) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient of the log-likelihood of the group by its `roots`, and minus its Hessian, given the subjects' posteriors.
+    """Gradient of the group's log-likelihood by its `roots`, and minus its Hessian, given the subjects' posteriors.
 
     With a prior of the group's parameters, of the log posterior. The weights of a heavy-tailed family are taken as known,
     which makes the information of such a family too large.
@@ -81,7 +81,7 @@ def score_and_information(population: Population, found: Found) -> tuple[np.ndar
 
 
 def score_and_information_of(population: Population, laplace: Laplace) -> ScoreAndInformation:
-    """The part of that which is a sum over people."""
+    """Sum over people of their part of the score and of the information."""
     use, (rows, columns) = laplace.usable, population.lower
     root = np.sqrt(population.weights(laplace)[use])
     chol = population.chol
@@ -106,7 +106,7 @@ def score_and_information_of(population: Population, laplace: Laplace) -> ScoreA
 
 
 def _own(population: Population, laplace: Laplace, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What each usable subject says: the gradient (S, P) of its likelihood, and the inverse variance (S, P, P) of its estimate.
+    """Each usable subject's gradient (S, P) of the likelihood, and inverse variance (S, P, P) of the estimate.
 
     That variance is of the estimate around the mean of the group. Both are made of the derivatives of the likelihood where
     these are known, which lose nothing where the group is narrow, and else of the posterior (in a heavy-tailed family, in
@@ -131,7 +131,7 @@ def _own(population: Population, laplace: Laplace, root: np.ndarray) -> tuple[np
 
 
 def with_scatter(population: Population, posteriors: Callable[[], Laplace]) -> Population:
-    """The fitted group with its `scatter`, for which people's `posteriors` are asked for where an sd is 0."""
+    """Add to a fitted group its `scatter`; `posteriors` is called for people's posteriors where an sd is 0."""
     if not population.vanished.any():
         return population
     return dataclasses.replace(population, scatter=scatter(population, posteriors()))
@@ -192,7 +192,7 @@ def _of_factor(precise: np.ndarray, chol: np.ndarray, rows: np.ndarray, columns:
 
 
 def no_wider(cov: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """The covariances (S, P, P), with no direction in which they exceed `limit` (P, P)."""
+    """Limit the covariances (S, P, P), so that in no direction they exceed `limit` (P, P)."""
     chol = np.linalg.cholesky(limit)
     white = np.linalg.inv(chol)
     values, vectors = np.linalg.eigh(white @ cov @ white.T)
@@ -201,7 +201,7 @@ def no_wider(cov: np.ndarray, limit: np.ndarray) -> np.ndarray:
 
 
 def not_vanished(population: Population, sd: np.ndarray) -> Population:
-    """The population with the sds (P,) in place of those that are 0; the population itself where none is.
+    """Replace sds of 0 by the sds (P,); return the population itself where none is 0.
 
     The score of a mean is a difference over the variance. On the lower bound of that, an error of a posterior mean by a
     millionth of a millionth is worth thousands, and differences of scores tell nothing. The information on means changes with
@@ -214,7 +214,7 @@ def not_vanished(population: Population, sd: np.ndarray) -> Population:
 
 
 def information_of_one(population: Population, laplace: Laplace) -> np.ndarray:
-    """(P,): what the data of one person say of a parameter, on average, by Laplace approximation: one over a variance."""
+    """(P,): information of one person's data about a parameter, on average, by Laplace approximation: one over a variance."""
     use, prior = laplace.usable, population.prior
     root = np.sqrt(prior.weight[use])
     known = np.linalg.inv(laplace.cov[use]) - prior.precision * root[:, :, None] * root[:, None]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_ITER, TOL = 1000, 1e-10
 POOR = 0.5
-"""Standard errors above this many nats are warned of."""
+"""Standard error, in nats, above which a warning is given."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,14 +96,14 @@ def bridge_evidence(fit: SampleFit, *, key: Any = 0) -> BridgeEvidence:
 
 
 def told(verb: str, fit: SampleFit, found: BridgeEvidence, remedy: str) -> BridgeEvidence:
-    """What was found; a warning says so where it is not precise."""
+    """Return the result, with a warning if it is not precise."""
     if not found.se <= POOR:
         warn(f"{verb} of {fit.model.name!r}: the standard error is {found.se:.2g} nats; {remedy}")
     return found
 
 
 def _halves(fit: SampleFit, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first half of the draws (D, ...) of each chain, flat; and the others, (chain, draw, ...)."""
+    """The first half of each chain's draws (D, ...), with chains joined, and the second half, (chain, draw, ...)."""
     chains = values.reshape(fit.n_chains, -1, *values.shape[1:])
     half = chains.shape[1] // 2
     return chains[:, :half].reshape(-1, *values.shape[1:]), chains[:, half:]
@@ -133,7 +133,7 @@ def _together(fit: SampleFit, rng: np.random.Generator) -> BridgeEvidence:
 
 
 def _standard(density: HierarchyDensity, v: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """People (D, S, P) in units of what a Gaussian likelihood says of them given their group, and log det of these (D, S)."""
+    """People (D, S, P) standardised by their Gaussian approximation given their group, and the log-determinant (D, S)."""
     middle, chol = density.around(density.posterior.unpack(v)[0])
     z = np.linalg.solve(chol, (x - middle)[..., None])[..., 0]
     return z, np.log(np.diagonal(chol, axis1=-2, axis2=-1)).sum(-1)
@@ -180,7 +180,7 @@ def bridged(of_posterior: np.ndarray, of_proposal: np.ndarray) -> tuple[float, f
 
 
 def _bridge_terms(a: np.ndarray, b: np.ndarray, share: float, log_r: float) -> tuple[np.ndarray, np.ndarray]:
-    """Times the bridge: of the proposal's draws the density, of the posterior's the proposal; relative to exp(log_r)."""
+    """Terms of the bridge: density at the proposal's draws, proposal at the posterior's draws; relative to exp(log_r)."""
     with np.errstate(over="ignore"):
         return 1 / (share + (1 - share) * np.exp(log_r - b)), 1 / (share * np.exp(a - log_r) + 1 - share)
 

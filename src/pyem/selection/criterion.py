@@ -1,4 +1,4 @@
-"""What a criterion is, what it says of a fit, and the registry of all criteria.
+"""The contract of a criterion, its score of a fit, and the registry of all criteria.
 
 Whoever compares fits - `compare_fits`, `confusion`, figures, the command line - reads the registry and knows no criterion by
 its name, so that a new criterion is one file and one call of `register`.
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 Unit = Literal["trial", "block", "subject"]
 UNITS: tuple[Unit, ...] = ("trial", "block", "subject")
-"""What cross-validation can leave out."""
+"""Units that cross-validation can leave out."""
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What an evaluation may be asked for.
+    """Settings of an evaluation.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ USUAL = Settings()
 @final
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Score:
-    """What a criterion says of one fit.
+    """Score of one fit by a criterion.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Score:
 
     @property
     def total(self) -> float:
-        """The sum of the subjects' parts and the price of the group: what fits are sorted by."""
+        """Sum of the subjects' parts and of the group's penalty, by which fits are sorted."""
         parts = self.subject if self.weight is None else self.weight * self.subject
         return float(parts.sum()) + self.price
 
@@ -92,7 +92,7 @@ Reason = Callable[[Any, Settings], str | None]
 
 
 def no_reason(fit: Fit, settings: Settings) -> str | None:
-    """None: the criterion suits every fit."""
+    """Return None: the criterion suits every fit."""
     del fit, settings
 
 
@@ -102,7 +102,7 @@ def has_draws(fit: Fit) -> bool:
 
 
 def without_estimates(fit: Fit, settings: Settings) -> str | None:
-    """Why a criterion of point estimates does not suit `fit`, or None."""
+    """Reason why a criterion of point estimates does not suit `fit`, or None."""
     del settings
     if has_draws(fit):
         return (
@@ -193,7 +193,7 @@ class Criterion:
         return 1 if self.best == "largest" else -1
 
     def said(self, unit: str) -> str:
-        """The criterion in words."""
+        """Description of the criterion in words."""
         if len(self.units) > 1:
             return f"{self.title}, {unit}s left out one at a time: {self.quantity}, {self.best} is best"
         return f"{self.quantity}{' ' if self.note else ''}{self.note}, {self.best} is best"
@@ -230,7 +230,7 @@ def register(criterion: Criterion) -> Criterion:
 
 
 def unregister(name: str) -> None:
-    """Forget a criterion."""
+    """Remove a criterion from the registry."""
     _registry.pop(name, None)
 
 
@@ -291,7 +291,7 @@ def require(criterion: Criterion, fits: Mapping[str, Fit], settings: Settings) -
 
 
 def _usable(fits: Iterable[Fit], settings: Settings) -> str:
-    """What can be used, in words."""
+    """Words that name the criteria that all fits have."""
     fits = list(fits)
     usable = [one.name for one in deciding() if all(one.reason(fit, settings) is None for fit in fits)]
     if not usable:

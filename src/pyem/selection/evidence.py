@@ -1,4 +1,4 @@
-"""Model evidence: what the data say for a model when its parameters are averaged over, not maximised."""
+"""Model evidence: the probability of the data under a model whose parameters are averaged over, not maximised."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _some(labels: np.ndarray) -> str:
 
 
 def is_exact(fit: Fit) -> bool:
-    """Whether a fit has the integral over each subject's parameters itself: on a grid, or over points."""
+    """Whether a fit integrates over each subject's parameters exactly: on a grid, or over points."""
     return fit.method == "grid" or "effective_nodes" in fit.trace
 
 

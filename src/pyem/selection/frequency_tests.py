@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_PROFILES = 4096
-"""Combinations of a model for each condition that are told apart, at most."""
+"""Largest number of combinations of one model for each condition."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GroupDifference:
-    """Whether groups of people have different frequencies of models.
+    """Test of whether groups of people have different frequencies of models.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class GroupDifference:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ConditionDifference:
-    """Whether people have the same model in all conditions.
+    """Test of whether people have the same model in all conditions.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class ConditionDifference:
     factors: Mapping[str, ModelFrequencies] = dataclasses.field(default_factory=dict, repr=False)
 
     def factor_table(self) -> pd.DataFrame:
-        """A row for each factor, of whether it changes the model.
+        """A row for each factor: the probability that it changes people's model.
 
         ``changes`` is the expected share of people whose model depends on the factor, ``exceedance`` the probability that they
         are more than half, ``protected_exceedance`` the same with allowance for chance.
@@ -274,7 +274,7 @@ def _required(families: ModelFrequencies | None) -> ModelFrequencies:
 
 
 def _places_of(factors: Sequence[str], conditions: Sequence[Any]) -> dict[str, tuple[list[int], list[int]]]:
-    """For each factor the places of all pairs of conditions that differ in this factor only."""
+    """Indices of all pairs of conditions that differ in one factor only, for each factor."""
     if isinstance(factors, str) or len(set(factors)) < len(factors) or not factors:
         raise ValueError(f"factors={factors!r}; the names of the factors are expected, such as ['substance', 'stake']")
     for name in conditions:

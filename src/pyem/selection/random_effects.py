@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelFrequencies:
-    """How frequent each model, or family of models, is in the population.
+    """Frequencies of models, or of families of models, in the population.
 
     Parameters
     ----------

@@ -14,12 +14,12 @@ from pyem.results.sample import SampleFit
 from pyem.results.sample_rows import group_places
 
 BATCHES = 20
-"""Parts of the draws whose spread gives the error."""
+"""Number of parts of the draws, whose spread gives the error."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PointNull:
-    """Whether a parameter of the group has a certain value.
+    """Bayes factor for a certain value of a parameter of the group.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is chosen on the page as a request of the command line, and where on the page an error belongs."""
+"""Conversion of the page's choices to a request of the command line, and the place on the page where an error belongs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ METHODS = {
     "svi": "Full posterior, roughly, of large groups (variational, SVI)",
     "hbi": "Several models and their groups together (HBI)",
 }
-"""Methods of the page, and what they are called there."""
+"""Methods that the page offers, and their names there."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """What was chosen on the page.
+    """The choices made on the page.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Answers:
 
 
 def formula(parameter: str, columns: Sequence[str], *, together: bool) -> str:
-    """What a parameter depends on, as a formula.
+    """Write the formula of the columns on which a parameter depends.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def formula(parameter: str, columns: Sequence[str], *, together: bool) -> str:
 
 
 def request_of(answers: Answers, path: str) -> Request:
-    """The request that asks for what was chosen, of the file `path`.
+    """Make the request for the chosen analysis of the file `path`.
 
     Examples
     --------
@@ -117,19 +117,19 @@ def _parts(text: str) -> list[str]:
 
 
 def shown(request: Request, name: str) -> Request:
-    """The same request of a file that is called `name`, as the user knows it."""
+    """Return the request for a file that is called `name`, as the user knows it."""
     return dataclasses.replace(request, data=name)
 
 
 def words(request: Request) -> list[str]:
-    """What the command line is called with."""
+    """Arguments of the command line for a request."""
     import shlex
 
     return shlex.split(request.command())[1:]
 
 
 def possible(request: Request) -> None:
-    """Raise for what cannot be asked for, whatever the data are.
+    """Raise for requests that are impossible, whatever the data are.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def possible(request: Request) -> None:
 
 
 def as_read(request: Request) -> Request:
-    """The request as far as the data are concerned: all that read them alike are one.
+    """Reduce a request to what matters for reading the data, so that requests that read them alike are equal.
 
     Examples
     --------
@@ -154,7 +154,7 @@ def as_read(request: Request) -> Request:
 
 
 def checked(request: Request) -> tuple[Dataset, list[str]]:
-    """The data as they are read for the models, and what was inferred.
+    """Read the data as the models need them, and return what was inferred.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def checked(request: Request) -> tuple[Dataset, list[str]]:
 
 
 def table_of(path: str) -> pd.DataFrame:
-    """The table of a file, as it is read before anybody says what its columns are.
+    """Read the table of a file, before its columns are assigned.
 
     Raises
     ------
@@ -195,11 +195,11 @@ PLACES = (
     ("--covariate", "covariates"),
     ("--method", "method"),
 )
-"""Words of errors that say which part of the page they are about."""
+"""Words in errors that tell which part of the page an error is about."""
 
 
 def place_of(error: str, answers: Answers) -> str:
-    """Which part of the page an error is about: ``"subject"``, ``"column:choice"``, ``"where"``, ... else ``"data"``.
+    """Part of the page that an error is about: ``"subject"``, ``"column:choice"``, ``"where"``, ... else ``"data"``.
 
     Examples
     --------

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OUT = "results"
-"""The folder of a tab where results go."""
+"""Folder of a tab for results."""
 
 
 def check_section(request: Request, answers: asking.Answers, slots: Mapping[str, Any], stamp: Any) -> bool:
-    """Read the data as the models need them; what was inferred, or what is wrong, where it is wrong."""
+    """Read the data as the models need them; show what was inferred, or what is wrong, in its place."""
     with st.spinner("Checking the data for these models ..."):
         _, error = attempted(lambda: asking.possible(request))
         found = None
@@ -52,7 +52,7 @@ def _summary(request: Request) -> tuple[str, list[str]]:
 
 
 def run_section(place: Workplace, request: Request, *, ready: bool) -> Path | None:
-    """Start and stop; the folder of results of this very request, or None."""
+    """Start and stop the fit; return the folder of results of this very request, or None."""
     job = place.jobs.get("fit")
     running = job is not None and job.running
     left, right = st.columns(2)
@@ -74,7 +74,7 @@ def run_section(place: Workplace, request: Request, *, ready: bool) -> Path | No
 
 @st.fragment(run_every=1.0)
 def _progress(place: Workplace, models: int) -> None:
-    """How far it is, looked at every second."""
+    """Show the progress, updated every second."""
     job = place.jobs["fit"]
     if not job.running:
         st.rerun()
@@ -99,7 +99,7 @@ def _ended(place: Workplace, job: Job, request: Request) -> Path | None:
 
 
 def same_section(request: Request, frame: pd.DataFrame, name: str) -> None:
-    """The command line and the script that do the same."""
+    """Show the command line and the script that do the same."""
     from pyem.cli.browser.script import python_script
 
     told = asking.shown(request, name)

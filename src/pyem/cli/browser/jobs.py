@@ -1,4 +1,4 @@
-"""Work of the page in processes of their own, which end when they are told to, and with the browser's tab."""
+"""Processes that work for the page, which end when they are told to or when the browser's tab is closed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 GRACE = 5.0
-"""Seconds after which a tab that is gone is not coming back."""
+"""Seconds after which a tab that has disappeared is not expected to return."""
 PATIENCE = 3.0
 """Seconds that a process has to end when it is told to."""
 
 
 @dataclasses.dataclass
 class Job:
-    """A command of ``pyem`` at work.
+    """A command of ``pyem`` that runs in its own process.
 
     Parameters
     ----------
@@ -59,36 +59,36 @@ class Job:
 
     @property
     def running(self) -> bool:
-        """Whether it is still at work."""
+        """Whether the process still runs."""
         return self.process.poll() is None
 
     @property
     def done(self) -> bool:
-        """Whether it ended well."""
+        """Whether the process ended well."""
         return self.process.poll() == 0
 
     @property
     def seconds(self) -> float:
-        """Since it was started."""
+        """Number of seconds since the start."""
         return time.monotonic() - self.started
 
     def output(self) -> str:
-        """What it has said so far."""
+        """Output of the process so far."""
         return self.said.read_text(encoding="utf-8", errors="replace")
 
     def warnings(self) -> list[str]:
-        """What it warned of."""
+        """Warnings of the process so far."""
         lines = self.told.read_text(encoding="utf-8", errors="replace").splitlines()
         return [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
 
     def error(self) -> str:
-        """Why it ended badly, in its own words."""
+        """Error message of a process that failed."""
         text = self.told.read_text(encoding="utf-8", errors="replace").strip()
         _, mark, message = text.rpartition("error: ")
         return message if mark else text or f"the process ended with {self.process.poll()}"
 
     def stop(self) -> None:
-        """End it, with all processes that it has started."""
+        """End the process, with all processes that it has started."""
         if not self.running:
             return
         self.stopped = True
@@ -103,7 +103,7 @@ class Job:
 
 
 class Workplace:
-    """What one tab has: a folder that nobody else reads, and jobs in it."""
+    """The folder and the jobs of one tab, which no other tab uses."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="pyem-app-"))
@@ -114,7 +114,7 @@ class Workplace:
         atexit.register(self.close)
 
     def start(self, name: str, words: Sequence[str]) -> Job:
-        """Start a job; one of the same name that is at work is ended."""
+        """Start a job; a running job of the same name is ended first."""
         with self._lock:
             if self.closed:
                 raise RuntimeError("this tab was closed")

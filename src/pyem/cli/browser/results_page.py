@@ -30,7 +30,7 @@ def loaded(folder: Path) -> dict[str, Fit]:
 
 
 def results_section(place: Workplace, folder: Path) -> None:
-    """All that came out."""
+    """Show all results."""
     st.header("6. Results")
     stamp = (folder / "run.json").stat().st_mtime_ns
     with st.spinner("Loading the results ..."):
@@ -61,7 +61,7 @@ def _comparison(folder: Path) -> None:
 
 
 def _frequencies(folder: Path) -> None:
-    """What was fitted together: how frequent each model is, and whose it is."""
+    """Show the results of models that were fitted together: their frequencies, and each person's model."""
     import pandas as pd
 
     st.subheader("How frequent is each model?")
@@ -100,7 +100,7 @@ def _image(file: Path) -> None:
 
 
 def _simulated(name: str, fit: Fit) -> None:
-    """People with these parameters, in the design of the data."""
+    """Show simulated people with these parameters, in the design of the data."""
     if not st.button("Simulate people like these in this design", key=f"simulate {name}"):
         return
     import pyem
@@ -148,7 +148,7 @@ def report_section(place: Workplace, stamp: int) -> None:
 
 @st.fragment(run_every=1.0)
 def _writing(place: Workplace) -> None:
-    """Looked at every second."""
+    """Show whether the report is being written, updated every second."""
     job = place.jobs["report"]
     if not job.running:
         st.rerun()
@@ -159,7 +159,7 @@ def _writing(place: Workplace) -> None:
 
 
 def _downloads(folder: Path, stamp: int) -> None:
-    """Everything as one file: tables, figures, the fits and the log."""
+    """Offer all results as one file: tables, figures, the fits and the log."""
     packed = remembered("packed", stamp, lambda: _packed(folder))
     st.download_button(
         "Download tables, figures and fits", packed, "results.zip", "application/zip", key="zip", on_click="ignore"

@@ -1,4 +1,4 @@
-"""The Python script that does what was chosen on the page."""
+"""The Python script for the analysis chosen on the page."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _model(request: Request, model: Model) -> str:
 
 
 def _together(request: Request, names: Sequence[str], models: Sequence[Model]) -> list[str]:
-    """All models as one fit."""
+    """Lines that fit all models together."""
     each = [f"    {name!r}: {_model(request, model)}," for name, model in zip(names, models, strict=True)]
     fit = call("pyem.fit_hbi", "models", "data", max_iter=request.max_iter, key=request.seed)
     return ["models = {", *each, "}", f"fit = {fit}", "print(fit)", "", "pyem.report(fit, 'report.html')"]

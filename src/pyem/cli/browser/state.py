@@ -1,4 +1,4 @@
-"""What one tab keeps between two runs of the page."""
+"""Values that one tab keeps between two runs of the page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyem.cli.browser.jobs import Workplace, close_with
 
 
 def workplace() -> Workplace:
-    """The folder and the jobs of this tab, which end with it."""
+    """Return the folder and the jobs of this tab, which end with it."""
     kept = st.session_state.get("workplace")
     if kept is None or kept.closed:
         # A tab that comes back after it was taken for gone begins anew: its files are no more.
@@ -30,7 +30,7 @@ def workplace() -> Workplace:
 
 
 def remembered(name: str, key: Hashable, make: Callable[[], Any]) -> Any:
-    """What `make` gives, made again only if `key` is another than last time; kept for this tab alone."""
+    """Return the result of `make`, called again only if `key` has changed since last time; kept for this tab alone."""
     kept = st.session_state.get(f"kept {name}")
     if kept is None or kept[0] != key:
         kept = (key, make())
@@ -39,7 +39,7 @@ def remembered(name: str, key: Hashable, make: Callable[[], Any]) -> Any:
 
 
 def attempted(make: Callable[[], Any]) -> tuple[Any, str]:
-    """What `make` gives and no error; or None and, in words, what is wrong with what the user gave."""
+    """Return the result of `make` and no error; or None, and words about what is wrong with the input."""
     try:
         return make(), ""
     except (ValueError, OSError) as error:

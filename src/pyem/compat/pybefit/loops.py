@@ -1,4 +1,4 @@
-"""The loops of NumPyro's NUTS and variational inference, in programs that are compiled as this library compiles its own.
+"""The loops of NumPyro's NUTS and variational inference, compiled with the options of this library.
 
 NumPyro compiles with JAX's options, with which the many small sums of mean-field sweeps take up to twice as long as with those
 of `pyem.numerics.jit`. The numbers are NumPyro's, to rounding.
@@ -31,7 +31,7 @@ def climbed(
     init_state: Any = None,
     init_params: Any = None,
 ) -> Any:
-    """What ``svi.run`` returns, with its options."""
+    """Run variational inference with the options and the result of ``svi.run``."""
     from numpyro.infer.svi import SVIRunResult
 
     if num_steps < 1:
@@ -64,7 +64,7 @@ def climbed(
 
 
 def in_turn(mcmc: Any) -> bool:
-    """Whether the chains of an ``MCMC`` run one after another, as one does."""
+    """Whether the chains of an ``MCMC`` run one after another, as a single chain does."""
     return mcmc.num_chains == 1 or mcmc.chain_method == "sequential"
 
 
@@ -105,7 +105,7 @@ def _kept(state: Any) -> dict[str, Any]:
 
 
 def _chain(mcmc: Any, advance: Any, key: Array, report: Report | None) -> tuple[Any, Any]:
-    """The last state of a chain, and what is kept of it, (draw, ...)."""
+    """Run one chain; return its last state, and the values that are kept, (draw, ...)."""
     state = mcmc.sampler.init(key, mcmc.num_warmup, None, (), {})
     # Numbers that could be of another type would compile the loop twice.
     state = jax.tree.map(lambda a: jnp.asarray(a, jnp.result_type(a)), state)

@@ -33,7 +33,7 @@ _NEEDED = ("task", "num_blocks", "num_trials", "num_agents")
 
 
 def pymdp_likelihood(*_: Any, **__: Any) -> None:
-    """Marks the likelihood of pymdp's agents, to be given to `NumpyroModel`; it is not called.
+    """Mark the likelihood of pymdp's agents, as an argument of `NumpyroModel`; it is not called.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def pymdp_likelihood(*_: Any, **__: Any) -> None:
 
 
 class NumpyroModel:
-    """A program of NumPyro: parameters from a prior, agents from the parameters, and what they do.
+    """A program of NumPyro: parameters from a prior, agents made from the parameters, and their actions.
 
     Called without data it plays the task (for ``numpyro.infer.Predictive``); with data, or in `run_nuts` and `run_svi`, it adds
     their log-likelihood.
@@ -98,7 +98,7 @@ class NumpyroModel:
         self._known: tuple[Any, Callable[[Array], Array]] | None = None
 
     def __call__(self, data: Mapping[str, Any] | None = None) -> None:
-        """The program."""
+        """Run the program on `data`."""
         z = self._z()
         if data is None:
             self._play(z)
@@ -106,7 +106,7 @@ class NumpyroModel:
             self._observe(z, self._likelihood_of(data))
 
     def given(self, data: Mapping[str, Any]) -> Callable[[], None]:
-        """The program with `data`, laid out once for all its evaluations."""
+        """Return the program with `data`, laid out once for all its evaluations."""
         likelihood = self._likelihood_of(data)
         return lambda: self._observe(self._z(), likelihood)
 
@@ -131,7 +131,7 @@ class NumpyroModel:
 
     @functools.cached_property
     def _num_params(self) -> int:
-        """What the prior says, or the width of one draw from it."""
+        """Number of parameters: the prior's own, or else the width of one draw from it."""
         known = getattr(self.prior, "num_params", None)
         if known is not None:
             return int(known)
@@ -187,7 +187,7 @@ class NumpyroModel:
 
 
 def _double(z: Any) -> contextlib.AbstractContextManager[Any]:
-    """Double precision, whatever the program runs in; what JAX compiles as a whole has one precision, that of the whole."""
+    """Context of double precision for `z`; within a program that JAX compiles, the precision is that of the whole."""
     if not _is_compiled(z):
         return jax.enable_x64(True)
     if jnp.result_type(float) != jnp.float64:
@@ -199,7 +199,7 @@ def _double(z: Any) -> contextlib.AbstractContextManager[Any]:
 
 
 def _is_compiled(x: Any) -> bool:
-    """Whether JAX is compiling what `x` is part of; `Predictive` alone only vectorises it."""
+    """Whether JAX is compiling the computation that `x` belongs to; `Predictive` alone only vectorises it."""
     # JAX tells the two apart by the kind of tracer only, which has no public name.
     while type(x).__name__ == "BatchTracer":
         x = x.val
@@ -220,7 +220,7 @@ _looked_at_compiled = compiled(0, quick=True)(_looked_at)
 
 
 def _evaluated_alone(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """`function` with a program of its own, of value and gradient, for where it is evaluated by itself.
+    """Compile `function`, value and gradient, in a program of its own, for calls outside of a compiled program.
 
     NumPyro looks at a program a few times, one operation after another, before it compiles it.
     """
@@ -242,11 +242,11 @@ def _evaluated_alone(function: Callable[[Array], Array]) -> Callable[[Array], Ar
 def _as_pybefit(
     model: Model, fields: Mapping[str, Array], full: Mapping[str, Any], size: tuple[int, int, int]
 ) -> dict[str, Any]:
-    """What was played, in pybefit's order of axes and in single precision."""
+    """Played trials in pybefit's order of axes and in single precision."""
     agents, blocks, trials = size
 
     def ordered(array: Array, kind: Any) -> Array:
-        """(trial, ..., lane) to (block, agent, trial, ...)."""
+        """Reorder (trial, ..., lane) to (block, agent, trial, ...)."""
         rest = array.shape[1:-1]
         array = jnp.moveaxis(array, -1, 0).reshape(agents, blocks, trials, *rest)
         return jnp.moveaxis(array, 1, 0).astype(kind)
@@ -272,7 +272,7 @@ def _beliefs(latents: Mapping[str, Array]) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class NumpyroGuide:
-    """A variational posterior as a guide of NumPyro: what it is called with is left out.
+    """A variational posterior as a guide of NumPyro, which ignores its arguments.
 
     Parameters
     ----------
@@ -290,5 +290,5 @@ class NumpyroGuide:
     guide: Callable[..., Any]
 
     def __call__(self, data: Any = None) -> Any:
-        """The sites of the guide."""
+        """Run the sites of the guide."""
         return self.guide()

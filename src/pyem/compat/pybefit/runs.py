@@ -20,7 +20,7 @@ default_dict_nuts: dict[str, Any] = {
     "num_warmup": 100,
     "sampler_kwargs": {"kernel": {}, "mcmc": {}},
 }
-"""Options of `run_nuts`."""
+"""Default options of `run_nuts`."""
 
 default_dict_numpyro_svi: dict[str, Any] = {
     "seed": 0,
@@ -32,13 +32,13 @@ default_dict_numpyro_svi: dict[str, Any] = {
     "svi_kwargs": {"progress_bar": True, "stable_update": True},
     "sample_kwargs": {"num_samples": 100},
 }
-"""Options of `run_svi`."""
+"""Default options of `run_svi`."""
 
 
 def run_nuts(
     model: Any, data: Mapping[str, Any], *, opts: Mapping[str, Any] | None = None
 ) -> tuple[dict[str, Any], Any]:
-    """Draws from the posterior by NUTS.
+    """Draw from the posterior by NUTS.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def run_nuts(
 def run_svi(
     model: Any, guide: Callable[..., Any], data: Mapping[str, Any], *, opts: Mapping[str, Any] | None = None
 ) -> tuple[dict[str, Any], Any, Any]:
-    """A variational posterior by stochastic optimisation of the evidence lower bound.
+    """Fit a variational posterior by stochastic optimisation of the evidence lower bound.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def _optimiser(optim: Any, options: Mapping[str, Any]) -> Any:
 
 
 def _single(tree: Any) -> Any:
-    """Numbers of double precision in single precision, with which JAX works unless it is told otherwise."""
+    """Convert double to single precision, with which JAX works unless it is told otherwise."""
 
     def one(a: Any) -> Array:
         a = jnp.asarray(a)
