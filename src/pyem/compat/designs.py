@@ -11,7 +11,7 @@ import numpy as np
 def gen_rnd_blocks(
     items: Sequence[Any], nblocks: int = 2, nsubjects: int = 100, rng: np.random.Generator | None = None
 ) -> Iterator[tuple[Any, ...]]:
-    """For each subject a tuple: random orders of `items`, one for each block, joined.
+    """Yield a tuple for each subject: random orders of `items`, one for each block, joined.
 
     Parameters
     ----------

@@ -65,7 +65,7 @@ def log_lik(model: Model, data: Dataset, params: ArrayLike) -> np.ndarray:
 
 
 def _far_out(model: Model, values: np.ndarray) -> np.ndarray:
-    """Unconstrained values, those of an end of the range as far out as makes no difference."""
+    """Unconstrained values; an end of a range becomes so large a number that it makes no difference."""
     x, start = np.empty(values.shape), 0
     with jax.enable_x64(True), np.errstate(all="ignore"):
         for parameter in model.parameters:
@@ -77,7 +77,7 @@ def _far_out(model: Model, values: np.ndarray) -> np.ndarray:
 
 
 def _untransformed(model: Model) -> Model:
-    """The same model of natural parameters: its unconstrained ones are the natural ones."""
+    """Return the model with natural parameters in place of the unconstrained ones."""
     plain = tuple(dataclasses.replace(parameter, transform=Real()) for parameter in model.parameters)
     # Contexts are found at random unconstrained parameters, which here may be outside the range.
     return dataclasses.replace(model, parameters=plain, share=False, recipe=())

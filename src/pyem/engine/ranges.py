@@ -1,4 +1,4 @@
-"""Codes of options that a model cannot have, and what is probably meant by them."""
+"""Checks of the range of data: codes of options that a model cannot have, and response times in milliseconds."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def require_codes(model: Model, data: Dataset, name: str, n_codes: int) -> None:
 
 
 SLOW = 60.0
-"""Seconds: where half of the response times are longer, they are milliseconds."""
+"""Seconds that half of the response times must exceed to be taken for milliseconds."""
 
 
 def require_seconds(model: Model, data: Dataset, name: str) -> None:

@@ -77,7 +77,7 @@ class Climb:
         self.best: Side | None = None
         self.box = BOX * scale
         self.found: tuple[float, np.ndarray] | None = None
-        """Once the search is over: nats left to gain, and the mean Hessian of the likelihood's sides. None before."""
+        """Nats left to gain, and the mean Hessian of the likelihood's sides, once the search is over; None before."""
 
     @property
     def goes_on(self) -> bool:

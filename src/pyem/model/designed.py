@@ -1,4 +1,4 @@
-"""From a model and the effects of a design to the model whose parameters are these effects."""
+"""Models whose parameters are the effects of a design."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyem.model.parameter import Parameter
 from pyem.model.transform import Ordered, Real
 
 FAR = 700.0
-"""Unconstrained values beyond this one are at the end of any range."""
+"""Absolute unconstrained value above which a parameter counts as at an end of its range."""
 
 
 class Effect(NamedTuple):
@@ -58,7 +58,7 @@ def designed(
     held: Sequence[tuple[str, float]] = (),
     tied: Sequence[tuple[str, str]] = (),
 ) -> Model:
-    """The model whose parameters are the effects of a design, and those of `model` that have no formula.
+    """Make the model whose parameters are the effects of a design, and those of `model` that have no formula.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def _require_known(
 
 
 def _unconstrained(parameter: Parameter, value: float) -> float:
-    """A natural value on the unconstrained scale; at an end of the range as far out as makes no difference."""
+    """Unconstrained value of a natural one; an end of the range becomes so large a number that it makes no difference."""
     import jax
     import numpy as np
 
@@ -172,7 +172,7 @@ def _unconstrained(parameter: Parameter, value: float) -> float:
 
 
 def _on_scale(model: Model, reward_range: Any, typical: Sequence[tuple[float, float]], longest: Any) -> Model:
-    """A model with what a fit takes from its data."""
+    """Put a model on the scale that a fit has taken from its data."""
     parameters = model.parameters
     if typical:
         pairs = zip(parameters, typical, strict=True)
@@ -183,7 +183,7 @@ def _on_scale(model: Model, reward_range: Any, typical: Sequence[tuple[float, fl
 
 
 def arguments_of(model: Model) -> tuple[tuple[str, Any], ...]:
-    """What `designed` was given besides the model of a block, by name."""
+    """Arguments of `designed`, by name, except the model of a block."""
     design = model.design
     assert design is not None
     base, effects = design.base, tuple(tuple(effect) for effect in design.effects)
@@ -196,7 +196,7 @@ def arguments_of(model: Model) -> tuple[tuple[str, Any], ...]:
 
 
 def _inner(model: Model, effects: tuple[Effect, ...], of_trial: list[Effect], inputs: Sequence[str]) -> Model:
-    """The model of a block: what differs from trial to trial has parameters of its own."""
+    """Model of a block, in which what differs from trial to trial has its own parameters."""
     moving = [one.name for one in model.parameters if one.per_block and {*one.names} & {e.parameter for e in of_trial}]
     if moving:
         raise ValueError(
@@ -229,7 +229,7 @@ def _inner(model: Model, effects: tuple[Effect, ...], of_trial: list[Effect], in
 def _parameters(
     model: Model, inner: Model, effects: tuple[Effect, ...]
 ) -> tuple[tuple[Parameter, ...], list[tuple[int, int, str]]]:
-    """What is estimated, and to which parameter of a block each value is added, multiplied by which column."""
+    """Estimated parameters, and for each value the parameter of a block that it is added to, and the column."""
     parameters: list[Parameter] = []
     terms: list[tuple[int, int, str]] = []
     row = source = 0

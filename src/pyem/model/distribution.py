@@ -19,7 +19,7 @@ from pyem.model.entries import entry
 
 
 class Distribution(Protocol):
-    """What a policy returns: a density that can be sampled."""
+    """Distribution of a response: a density that can be sampled."""
 
     def log_prob(self, value: Array) -> Array:
         """Log-probability, in nats."""
@@ -115,7 +115,7 @@ class Poisson(NamedTuple):
 
 
 class NegativeBinomial(NamedTuple):
-    """Counts that vary more than those of `Poisson`: with mean `exp(log_mean)`, and variance mean + mean^2 / `exp(log_size)`.
+    """Counts with more variance than `Poisson`: the mean is `exp(log_mean)`, the variance mean + mean^2 / `exp(log_size)`.
 
     Give the logarithms, as a small mean or a large size has them without rounding; with a size without end it is `Poisson`.
 
@@ -129,7 +129,7 @@ class NegativeBinomial(NamedTuple):
     log_size: ArrayLike
 
     def log_prob(self, value: ArrayLike) -> Array:
-        """Log-probability of the count `value`, in nats; minus infinity for what is no count."""
+        """Log-probability of the count `value`, in nats; minus infinity for values that are no count."""
         value = _as_float(value)
         # Without a size, as without a mean, all counts are 0.
         some = (_as_float(self.log_size) > -jnp.inf) & (_as_float(self.log_mean) > -jnp.inf)
@@ -185,7 +185,7 @@ class Bernoulli:
         _one_of("Bernoulli", self.logits, self.probs)
 
     def log_prob(self, value: ArrayLike) -> Array:
-        """Log-probability of `value`, in nats; minus infinity for what is neither 0 nor 1."""
+        """Log-probability of `value`, in nats; minus infinity for values other than 0 and 1."""
         value = _as_float(value)
         log_p = _log_odds(self.logits, self.probs, value, 1.0 - value)
         return jnp.where((value == 0) | (value == 1), log_p, -jnp.inf)
@@ -198,7 +198,7 @@ class Bernoulli:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Binomial:
-    """How many of `total_count` trials are a success; give the log-odds of one, `logits`, or its probability, `probs`.
+    """Number of successes in `total_count` trials; give the log-odds of a success, `logits`, or its probability, `probs`.
 
     `total_count` may be a column of the data. Derivatives are exact everywhere, at even odds and at the ends of the range,
     too.
@@ -220,7 +220,7 @@ class Binomial:
         _one_of("Binomial", self.logits, self.probs)
 
     def log_prob(self, value: ArrayLike) -> Array:
-        """Log-probability of `value` successes, in nats; minus infinity for what is no count up to `total_count`."""
+        """Log-probability of `value` successes, in nats; minus infinity for values that are no count up to `total_count`."""
         value, n = _as_float(value), _as_float(self.total_count)
         possible = _is_count(value) & (value <= n)
         yes = jnp.where(possible, value, 0.0)
@@ -235,7 +235,7 @@ class Binomial:
 
 
 class Unless(NamedTuple):
-    """Another distribution, unless something made every response impossible.
+    """Another distribution, unless every response was made impossible.
 
     Examples
     --------
@@ -248,7 +248,7 @@ class Unless(NamedTuple):
 
     @property
     def logits(self) -> Array | None:
-        """Those of a choice among options."""
+        """Logits of the options, if the response is a choice."""
         return option_logits(self.dist)
 
     def log_prob(self, value: ArrayLike) -> Array:
@@ -280,7 +280,7 @@ def _probability(logits: Any, probs: Any) -> Array:
 
 
 def _log_odds(logits: Any, probs: Any, yes: Array, no: Array) -> Array:
-    """``yes * log p + no * log(1 - p)``, where nothing of something impossible is nothing; its derivatives are exact."""
+    """Value of ``yes * log p + no * log(1 - p)``, where 0 times minus infinity is 0; its derivatives are exact."""
     one, other = yes > 0, no > 0
     if probs is None:
         # An infinite logit is kept out of the term that does not count.
@@ -298,7 +298,7 @@ def option_logits(distribution: Any) -> Array | None:
 
 
 def option_count(distribution: Any) -> int | None:
-    """How many options a choice is among; None for other distributions.
+    """Number of options of a choice; None for other distributions.
 
     A distribution that has ``n_options`` is not asked for its logits, which of response times take long to trace.
     """

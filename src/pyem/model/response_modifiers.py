@@ -1,4 +1,4 @@
-"""Models whose responses have something added: lapses, perseveration, a bias for a side."""
+"""Modifiers of responses: lapses, perseveration, a bias for a side."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pyem.model.transform import Interval, Real
 
 
 def with_lapse(model: Either, response: str | None = None) -> Either:
-    """The same model, except that with probability ``lapse`` the subject picks an option at random.
+    """Add lapses: with probability ``lapse`` the subject picks an option at random.
 
     An option whose logit is minus infinity is not on offer: it is not picked at random either. Of a choice with a response time
     the time is then any up to the latest response of the data or the model's deadline, as for `p_outlier` of `pyem.models.get`.
@@ -60,7 +60,7 @@ def with_lapse(model: Either, response: str | None = None) -> Either:
 
 
 def with_stickiness(model: Either, response: str | None = None) -> Either:
-    """The same model with ``stickiness`` nats added to the option chosen last (perseveration; below 0, alternation).
+    """Add ``stickiness`` nats to the option chosen last: perseveration; below 0, alternation.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def with_stickiness(model: Either, response: str | None = None) -> Either:
 
 
 def with_side_bias(model: Either, response: str | None = None) -> Either:
-    """The same model with ``side_bias`` nats added to the second of two options, code 1 (below 0, to the first).
+    """Add ``side_bias`` nats to the second of two options, code 1; below 0, the first is preferred.
 
     Parameters
     ----------
@@ -173,12 +173,12 @@ class _Side:
 
 
 def _changed(plans: Any, name: str, change: Callable[[Array], Array]) -> Any:
-    """What a policy said, with `change` made to the log-probabilities of one response."""
+    """Apply `change` to the log-probabilities of one response in the result of a policy."""
     return plans | {name: _change_of(plans[name], change)} if isinstance(plans, dict) else _change_of(plans, change)
 
 
 def _change_of(plan: Any, change: Callable[[Array], Array]) -> Any:
-    """The changed distribution, or a function of the trial that gives it later."""
+    """Return the changed distribution, or a function of the trial that gives it later."""
     told = cast(Any, plan)
     if callable(plan) and not hasattr(plan, "log_prob"):
         return lambda trial: Categorical(change(log_probs(told(trial))))

@@ -27,7 +27,7 @@ _FACTORIES: Mapping[str, Callable[..., Model]] = Registry(MODULES)
 
 
 def names() -> list[str]:
-    """The identifiers of all models, in the order of the documentation."""
+    """Identifiers of all models, in the order of the documentation."""
     return list(_FACTORIES)
 
 
@@ -59,12 +59,12 @@ def search(text: str = "", *, task: str | None = None) -> list[str]:
 
 
 def said(name: str) -> str:
-    """What the model says, with its equations, in the words of its definition: the text before the list of its options."""
+    """Description of a model with its equations, from its definition: the text before the list of its options."""
     return re.split(r"\n(?:Parameters|References|Examples)\n-", _docstring(name))[0].strip()
 
 
 def cited(name: str) -> list[str]:
-    """The publications that a model comes from, each as a list of references has it, with its DOI where it has one.
+    """Publications that a model comes from, each as in a list of references, with its DOI if it has one.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def cited(name: str) -> list[str]:
 
 
 def _of_other_forms(name: str) -> list[str]:
-    """References of models that are the same but for their form, that of a curve: they are alternatives, not sources."""
+    """References of models that differ only in the form of a curve: they are alternatives, not sources."""
     make = _FACTORIES[name]
     if not isinstance(make, functools.partial) or next(iter(inspect.signature(make.func).parameters)) != "form":
         return []
@@ -94,7 +94,7 @@ def _docstring(name: str) -> str:
 
 
 def equations(name: str) -> tuple[str, ...]:
-    """What a registered model says, in equations: a line for each step, in plain text.
+    """Equations of a registered model: a line for each step, in plain text.
 
     Q is a value, r a reward, c the option that was chosen, d a prediction error, K the number of options; ``<-`` is what a
     trial does, sigma the logistic function, Phi the normal distribution.
@@ -115,7 +115,7 @@ def equations(name: str) -> tuple[str, ...]:
 
 
 def get(name: str, **options: Any) -> Model:
-    """A model by its identifier; `options` such as ``options=4`` are those of the family.
+    """Return a model by its identifier; `options`, such as ``options=4``, are those of the family.
 
     The names of parameters are options, too, and change their range: ``get("rw1a1b", beta=(0, 50))``; see `pyem.with_range`.
 
@@ -136,7 +136,7 @@ def get(name: str, **options: Any) -> Model:
 
 
 def _made(name: str, options: dict[str, Any]) -> Model:
-    """The model of the family's own options, with other ranges for the rest."""
+    """Make a model with the options of the family itself, and with the rest as other ranges."""
     own = inspect.signature(_FACTORIES[name]).parameters
     rest = {key: value for key, value in options.items() if key not in own}
     made = _FACTORIES[name](**{key: value for key, value in options.items() if key in own})

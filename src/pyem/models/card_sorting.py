@@ -25,7 +25,7 @@ D = Parameter(
 
 _BISHARA = "https://doi.org/10.1016/j.jmp.2008.10.002"
 WHOLE = 1 - 1e-12
-"""The largest shift: after a whole one no attention would be left that the next feedback could speak for."""
+"""Largest shift: after a complete one no attention would be left for the next feedback to shift."""
 _DIMENSIONS = ("match_colour", "match_form", "match_number")
 
 

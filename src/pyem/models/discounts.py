@@ -106,7 +106,7 @@ class _Delayed:
 
 
 def _rates(size: float, columns: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
-    """Half of an amount is left at the middle delay."""
+    """Typical rates: half of an amount is left at the middle delay."""
     middle = middle_of(columns["delay_later"])
     kept = np.exp(-np.log(2) / middle)
     return {"k": (-np.log(middle), 1.0), "delta": (np.log(kept / -np.expm1(-np.log(2) / middle)), 1.0)}
@@ -176,7 +176,7 @@ def delay_discounting(form: DelayForm = "hyperbolic", immediate: bool = False) -
 
 
 def indifference(model: Model, params: Any, delays: Any) -> np.ndarray:
-    """The share of its value that an amount keeps after each delay: what one would take at once in place of it.
+    """Share of its value that an amount keeps after each delay: the immediate amount that is worth as much.
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ class _Shared:
 
 @dataclasses.dataclass(frozen=True)
 class _SocialRates:
-    """Half of an amount is left at the middle distance."""
+    """Typical rates: half of an amount is left at the middle distance."""
 
     form: SocialForm
 

@@ -41,7 +41,7 @@ def _span(p: Record) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class _Start:
-    """Means and variances of what is believed of every option before the first trial."""
+    """Initial state: means and variances of the belief about every option before the first trial."""
 
     options: int
     mean: float
@@ -62,7 +62,7 @@ class _Tempered:
 
 
 def observed(state: dict[str, Array], trial: Record, noise: Array) -> tuple[dict[str, Array], dict[str, Array]]:
-    """The belief about the option taken after its payoff, whose variance around the mean is `noise`, and what it taught."""
+    """Belief about the option taken after its payoff, whose variance around the mean is `noise`, and the latents."""
     c = trial.choice
     mean, variance = state["mean"], state["variance"]
     before = entry(variance, c)
@@ -179,7 +179,7 @@ class _Probit:
 
 @dataclasses.dataclass(frozen=True)
 class _Known:
-    """The start of a Kalman filter of two arms, of one of which the payoff may be known."""
+    """Initial state of a Kalman filter of two arms, of which one may have a known payoff."""
 
     base: _Start
     arm: int | None

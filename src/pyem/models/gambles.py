@@ -21,7 +21,7 @@ CURVE = "curvature of the weights of probabilities of"
 
 
 def utility(amount: Any, alpha: Any, beta: Any, aversion: Any) -> Array:
-    """x^alpha of gains, -aversion |x|^beta of losses: one power, of either exponent."""
+    """Utility x^alpha of gains, -aversion |x|^beta of losses, computed as one power of either exponent."""
     gain = amount >= 0
     return jnp.where(gain, 1.0, -aversion) * power(jnp.abs(amount), jnp.where(gain, alpha, beta))
 

@@ -40,7 +40,7 @@ W = Parameter("w", Interval(0, 1), "weight of expectancies, the rest being that 
 
 
 def _net(unit: float | None, p: Record, trial: Record) -> Array:
-    """What a card paid in all, in hundreds of the points of the original task."""
+    """Net payment of a card, in hundreds of the points of the original task."""
     hundred = (p.reward_high - p.reward_low) / LARGEST if unit is None else unit
     return (trial.gain - jnp.abs(trial.loss)) / hundred
 
@@ -88,7 +88,7 @@ class _Learn:
 
 
 def _model(name: str, parameters: tuple[Parameter, ...], unit: float | None, **rest: Any) -> Model:
-    """A model of the task; without a unit, outcomes are on the scale of the largest one in the data."""
+    """Make a model of the task; without a unit, outcomes are on the scale of the largest one in the data."""
     if unit is not None and unit <= 0:
         raise ValueError(f"unit={unit}; it is above 0: how many points or coins are a hundred of the original task")
     return Model(

@@ -33,7 +33,7 @@ _WICHMANN = "https://doi.org/10.3758/BF03194544"
 
 
 def _log_way_up(form: Form, p: Record, intensity: Array) -> tuple[Array, Array]:
-    """Logarithms of how far up the function is, and of what is left to the top."""
+    """Logarithms of the height of the function, as a share of its range, and of the rest up to the top."""
     if form == "weibull":
         there = intensity > 0
         # Nothing is seen of nothing, and its logarithm has no derivative.
@@ -68,7 +68,7 @@ class _Psychometric:
 
 @dataclasses.dataclass(frozen=True)
 class _IntensityScale:
-    """Typical thresholds and slopes on the scale of the intensities."""
+    """Typical thresholds and slopes, on the scale of the intensities."""
 
     form: Form
 

@@ -1,4 +1,4 @@
-"""The names of all models, and the files that they are in: a model's file is loaded when the model is first asked for."""
+"""The names of all models, and the files that hold them: a model's file is loaded when the model is first asked for."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ MODULES = {
     "metacognition": "meta_d",
     "active_inference": "aif_tmaze aif_bandit aif_reversal",
 }
-"""For each file, in the order of the documentation, the names of its models: the keys of its ``MODELS``."""
+"""Names of the models in each file, in the order of the documentation: the keys of its ``MODELS``."""
 
 Factory = Callable[..., Model]
 
 
 @final
 class Registry(Mapping[str, Factory]):
-    """The functions that make the models, by name.
+    """Mapping of names to the functions that make the models.
 
     Examples
     --------

@@ -80,7 +80,7 @@ class _FirstNorm:
 
 @dataclasses.dataclass(frozen=True)
 class _ByNorm:
-    """Accept by the utility of the offer beside the norm that it has moved, or beside the one from before it."""
+    """Accept by the utility of the offer compared with the norm: after the offer has moved it, or before."""
 
     kind: Norm
     updated_first: bool

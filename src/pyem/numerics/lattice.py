@@ -8,16 +8,16 @@ import math
 import numpy as np
 
 TURNS = 256
-"""Different turns and shifts of a lattice; where there are more people, they share them."""
+"""Number of different turns and shifts of a lattice; if there are more people, they share them."""
 MARGIN = 1.8
-"""Cells of volume 1 are so small that neither a shift inside one nor a hole between points reaches farther."""
+"""Bound of the distance, for cells of volume 1, of a shift inside a cell or of a hole between points."""
 _SMALL, _LARGE = 1e-12, 1 - 1e-12
 
 
 def lattice(
     n: int, dim: int, radius: float, stretch: float, people: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The `n` points of a lattice that are nearest to the origin, turned and shifted at random for each person.
+    """The `n` points of a lattice nearest to the origin, turned and shifted at random for each person.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def _size(n: int, dim: int, radius: float) -> float:
 
 
 def unstretched(z: np.ndarray, stretch: float) -> np.ndarray:
-    """Distance from the origin (...) of stretched points (..., dim), before they were stretched."""
+    """Distance (...) from the origin before stretching, of stretched points (..., dim)."""
     return np.sqrt((np.arcsinh(stretch * z) ** 2).sum(-1)) / stretch
 
 

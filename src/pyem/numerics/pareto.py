@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 GOOD = 0.7
-"""Pareto k up to which importance weights are trusted, as is usual."""
+"""Pareto k up to which importance weights are usually trusted."""
 ROUNDING = 1e-10
-"""Log ratios that differ by less than this part of their size (or than this, if they are small) are the same."""
+"""Difference of log ratios, relative to their size or to 1, up to which they count as equal."""
 
 
 def pareto_smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

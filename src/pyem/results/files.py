@@ -1,4 +1,4 @@
-"""Fits written to netCDF files, and read back."""
+"""Writing of fits to netCDF files, and reading."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyem.results.fit import Fit, Unit
 
 FORMAT = 2
-"""Number of the format of files; a reader refuses files of a higher number. In format 1 a grid fit had a point fit inside."""
+"""Number of the file format; a reader refuses files of a higher number. In format 1 a grid fit had a point fit inside."""
 
 
 # -- files --------------------------------------------------------------------------------------------------------------

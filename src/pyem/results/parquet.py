@@ -76,7 +76,7 @@ def to_parquet(fit: Fit, folder: str | Path, *, latents: bool = False) -> Path:
 
 
 def _parts(fit: Fit, latents: bool) -> Iterator[tuple[slice, pd.DataFrame | None]]:
-    """Who is in each partition, and the table of their trials."""
+    """Yield the range of people in each partition, and the table of their trials."""
     data: Any = fit.data
     if not isinstance(data, PartitionedDataset):
         yield slice(0, len(np.asarray(data.subjects))), fit.latents() if latents else None

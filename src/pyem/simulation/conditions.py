@@ -14,7 +14,7 @@ from pyem.errors import DataError
 
 
 class Planned(NamedTuple):
-    """A design on the trials that are to be simulated."""
+    """A design applied to the trials that are to be simulated."""
 
     bound: Bound
     conditions: np.ndarray
@@ -24,7 +24,7 @@ class Planned(NamedTuple):
 
 
 def planned(design: Regression, conditions: Mapping[str, Any], subjects: int, blocks: int, trials: int) -> Planned:
-    """The design on data of no responses yet.
+    """Apply the design to data without responses.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ from pyem.task.task import show_between
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Simulation(Dataset):
-    """A `Dataset` of simulated people, with the truth.
+    """A `Dataset` of simulated people, with their true parameters.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def simulate(
 
 
 def on_one_scale(model: Model, task: Any) -> tuple[Model, Any]:
-    """The model and what it plays, its own task if none is given, with outcomes in the same units.
+    """The model and its task (its own if none is given), with outcomes in the same units.
 
     A model that was given its range of outcomes plays its own task in these units. A model whose range comes from the data
     takes that of the payoffs of a design, where there is one.
@@ -206,7 +206,7 @@ def on_one_scale(model: Model, task: Any) -> tuple[Model, Any]:
 
 
 def _warn_of_other_units(model: Model, data: Dataset) -> None:
-    """Outcomes of a task of one's own that are far from the units in which the model was simulated."""
+    """Warn if outcomes of a user's task are far from the units in which the model was simulated."""
     seen = observed_range(model, data) if isinstance(model.reward_range, str) else None
     if (
         seen
@@ -305,20 +305,20 @@ def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> 
 
 
 def _whole_draws(model: Model, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """People (S, P) whose discrete parameters are one of their values, each as often."""
+    """Give people (S, P) values of the discrete parameters, each equally often."""
     for name, values in model.discrete.items():
         x[:, model.names.index(name)] = rng.choice(values, len(x))
     return x
 
 
 LITTLE = 50_000
-"""Up to so many trials in all, a simulation takes less time to run than its code takes to be optimised."""
+"""Number of trials up to which running a simulation takes less time than optimising its code."""
 
 
 def play_lanes(
     model: Model, task: Any, trials: int, x: Array, key: Array, missed: Array, given: Any, columns: dict[str, Array]
 ) -> tuple[dict[str, Array], Array, dict[str, Array]]:
-    """The columns, whether there was a response, and the log-probability of each response; (trial, ..., lane).
+    """Columns, whether there was a response, and the log-probability of each response; (trial, ..., lane).
 
     `x` are the unconstrained parameters of each lane, (P, lane); it can be traced by JAX, in double precision.
     """
@@ -353,4 +353,4 @@ def play_lanes(
 
 
 play_compiled = compiled(0, 1, 2, quick=lambda model, task, trials, x, *_: x.shape[1] * trials <= LITTLE)(play_lanes)
-"""The same, compiled with options that JAX takes outside of other compiled functions only."""
+"""Compiled form of `play_lanes`, with options that JAX accepts only outside of other compiled functions."""

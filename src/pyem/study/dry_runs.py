@@ -1,4 +1,4 @@
-"""A ladder of dry runs for people who write models."""
+"""Checks of a user's own model by a series of dry runs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Rung:
 
 @dataclasses.dataclass(frozen=True)
 class CheckReport:
-    """What `check` found, rung by rung; true if all passed."""
+    """Results of `check`, dry run by dry run; true if all passed."""
 
     model: str
     rungs: tuple[Rung, ...]
@@ -66,7 +66,7 @@ class CheckReport:
 
 @takes_designs
 def check(model: Model, data: Dataset) -> CheckReport:
-    """A ladder of dry runs that stops at the first rung that fails.
+    """Check a model by a series of dry runs, which stops at the first failure.
 
     Columns and shapes, a finite value at typical parameters, no index beyond the ends of an array, the same value twice (no
     side effects), the gradient against finite differences where fits start and beside it, distributions that draw what their
@@ -94,7 +94,7 @@ def check(model: Model, data: Dataset) -> CheckReport:
 
 
 def _of_block(model: Model) -> Model:
-    """The model of one block, whose parameters are those that the functions know."""
+    """Return the model of one block, which has the parameters that its functions use."""
     return model if model.design is None else model.design.inner
 
 
@@ -200,7 +200,7 @@ def _slopes_agree(model: Model, data: Dataset, x: np.ndarray, grad: np.ndarray, 
 def _slope(
     model: Model, data: Dataset, x: np.ndarray, k: int, step: float, value: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Slope along parameter `k`, by how much it differs from those on both sides, and its rounding error, (S,)."""
+    """Slope along parameter `k`, its difference from the slopes on both sides, and its rounding error, (S,)."""
     shift = step * np.eye(model.n_params)[k]
     above, below = log_lik(model, data, x + shift), log_lik(model, data, x - shift)
     bend = np.zeros(len(x)) if value is None else np.abs(above - 2 * value + below) / (2 * step)
@@ -222,7 +222,7 @@ def _along(model: Model, data: Dataset, x: np.ndarray, k: int) -> Line:
 
 
 def _jump(line: Line) -> tuple[np.ndarray, np.ndarray]:
-    """The largest step (S,) in the log-likelihood of each subject along a line, and where (S, P)."""
+    """Largest step (S,) in each subject's log-likelihood along a line, and its place (S, P)."""
     grid, points, x = line.grid, line.points, line.x
     subjects, direction = np.arange(len(x)), np.eye(x.shape[1])[line.parameter]
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 Unit = Literal["group", "subject"]
 TOGETHER, EVERY = "hbi", "all"
-"""Words for ``by`` that name no criterion: hierarchical Bayesian inference of all models, and every criterion of the fits."""
+"""Values of ``by`` that name no criterion: hierarchical Bayesian inference of all models, and every criterion of the fits."""
 INVERSION_DRAWS = 4000
-"""Of shares, for the intervals of the inversion matrix."""
+"""Number of draws of shares for the intervals of the inversion matrix."""
 
 
 # -- models -------------------------------------------------------------------------------------------------------------
@@ -39,7 +39,7 @@ INVERSION_DRAWS = 4000
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Confusion:
-    """Which model explains best what each model made. M models, R rounds, S subjects.
+    """Results of model recovery: the best model for the data of each model. M models, R rounds, S subjects.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Confusion:
     others: Mapping[str, Confusion] = dataclasses.field(default_factory=dict)
 
     def of(self, by: str) -> Confusion:
-        """The same by another of the criteria that were asked for.
+        """Return the results by another of the criteria that were asked for.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Confusion:
         return known[by]
 
     def wins(self, unit: Unit = "group") -> np.ndarray:
-        """How often each model (columns) was the best for what each model (rows) made, (M, M).
+        """Number of times that each model (columns) was the best for data of each model (rows), (M, M).
 
         Counted over rounds, by the score of the whole group, or over all subjects, by their own (which suits criteria that
         price the parameters of each subject, such as the BIC of `fit_mle`).
@@ -242,7 +242,7 @@ def confusion(
 
 
 def asked(by: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """The criteria that are asked for by name; None for the usual one."""
+    """Names of the criteria that are asked for; None for the usual one."""
     if by is None:
         return None
     wanted = (by,) if isinstance(by, str) else tuple(by)
@@ -256,7 +256,7 @@ def asked(by: str | Sequence[str] | None) -> tuple[str, ...] | None:
 
 @dataclasses.dataclass(frozen=True)
 class ConfusionRound:
-    """What is done in a round: a model makes data, and all are fitted to them. For `confusion` and `pyem.power`."""
+    """The work of a round: a model makes data, and all models are fitted to them. For `confusion` and `pyem.power`."""
 
     models: Mapping[str, Model | Regression]
     params: Mapping[str, Any]
@@ -293,7 +293,7 @@ class ConfusionRound:
 
 
 def collected(names: tuple[str, ...], found: Sequence[Mapping[str, np.ndarray]], rounds: int) -> Confusion:
-    """The result of all rounds, those of the first model first."""
+    """Results of all rounds, those of the first model first."""
     shape = (len(names), rounds)
     every = {}
     for by in found[0]["criteria"].tolist():
@@ -345,7 +345,7 @@ def named_models(
 
 
 def winners(found: Mapping[str, np.ndarray]) -> int:
-    """The place of the best model of one round, -1 if no score is a number."""
+    """Index of the best model of one round, -1 if no score is a number."""
     by = found["criteria"].tolist()[0]
     scores = found[f"group {by}"]
     return -1 if np.isnan(scores).all() else int(np.where(np.isnan(scores), -np.inf, scores).argmax())
@@ -374,6 +374,6 @@ def _same_responses(named: Mapping[str, Model | Regression], data: Dataset) -> N
 
 
 def _counted(model: Model | Regression, data: Dataset) -> str:
-    """A digest of the responses that count for a model."""
+    """Digest of the responses in a model's likelihood."""
     made, columns = on_data(model, data)
     return columns.fingerprint(made)

@@ -104,7 +104,7 @@ class Recovery:
         return [ndtr(self.z[..., j][regular]) for j in range(self.model.n_params)]
 
     def calibration(self) -> pd.DataFrame:
-        """Are the intervals what they claim? Simulation-based calibration: a row for each parameter.
+        """Simulation-based calibration of the intervals: a row for each parameter.
 
         If people are drawn from the very prior that the fit uses, the share of the posterior below the truth is uniform
         (exactly for the exact posterior; the Laplace approximation is judged by the same rule). ``coverage_50``, ``_80``,
@@ -142,7 +142,7 @@ def _correlations(truth: np.ndarray, estimate: np.ndarray) -> np.ndarray:
 
 
 def _centred(values: np.ndarray) -> np.ndarray:
-    """Differences from the mean over people, without those that are rounding."""
+    """Differences from the mean over people, without those due to rounding."""
     gap = values - values.mean(0)
     return np.where(np.abs(gap).max(0) > 1e-12 * np.abs(values).max(0), gap, 0.0)
 

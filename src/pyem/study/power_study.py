@@ -1,4 +1,4 @@
-"""The probability to find an effect, or the right model, with so many people and trials."""
+"""Power: the probability to find an effect, or the right model, with so many people and trials."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHARED = 512
-"""Numbers of people and trials up to which designs share what is compiled with others of up to twice the size."""
+"""Largest numbers of people and trials for which designs share compiled code with others of up to twice the size."""
 What = Effect | DesignEffects | Sequence[Effect | DesignEffects] | Sequence[Model] | Mapping[str, Model]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Power:
-    """How often effects, or the right models, were found, by number of people and trials.
+    """Share of rounds in which effects, or the right models, were found, by number of people and trials.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def power(
 
 
 def _run(jobs: Sequence[Any], places: Sequence[tuple[int, ...]], running: Running) -> list[list[dict[str, np.ndarray]]]:
-    """All rounds of all jobs; those of one design, which share what is compiled, one after the other."""
+    """Run all rounds of all jobs; those of one design, which share compiled code, come one after the other."""
     names = {
         f"design-{j:03d}-{'-'.join(f'{k:05d}' for k in place)}": (j, *place)
         for j in range(len(jobs))
@@ -218,7 +218,7 @@ class Jobs:
     jobs: tuple[Callable[..., dict[str, np.ndarray]], ...]
 
     def __call__(self, j: int, *place: int) -> dict[str, np.ndarray]:
-        """A round of the design number `j`; designs of similar size share what is compiled."""
+        """Do a round of design number `j`; designs of similar size share compiled code."""
         with coarsely(SHARED if len(self.jobs) > 1 else 0):
             return self.jobs[j](*place)
 
@@ -262,7 +262,7 @@ def _numbers(values: Sequence[int] | int, word: str) -> list[int]:
 
 
 def _effects(what: What) -> list[Effect | DesignEffects]:
-    """The effects that are asked for; none if it is models."""
+    """Effects that are asked for; empty if these are models."""
     every = (
         [what]
         if isinstance(what, Effect | DesignEffects)

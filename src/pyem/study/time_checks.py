@@ -69,7 +69,7 @@ class ResponseTimeCheck:
         return pd.Series(parts, name="outside")
 
     def summary(self) -> str:
-        """What was found, as text."""
+        """Description of the results, as text."""
         model = self.predicted.model.name
         lines = [
             f"{self.predicted.source} predictive check of response times, {model}, {self.predicted.n_draws} simulations"
@@ -83,7 +83,7 @@ class ResponseTimeCheck:
         return self.summary()
 
     def plot(self, kind: str = "quantile_probability") -> Figure:
-        """One of the figures: ``"quantile_probability"``, ``"distribution"``, ``"conditional_accuracy"`` or ``"delta"``.
+        """Draw one of the figures ``"quantile_probability"``, ``"distribution"``, ``"conditional_accuracy"`` or ``"delta"``.
 
         Raises
         ------
@@ -181,7 +181,7 @@ def _frame(axes: dict[str, Any]) -> pd.DataFrame:
 
 
 def _against(observed: np.ndarray, simulated: np.ndarray, prefix: str) -> dict[str, np.ndarray]:
-    """Observed values against the mean and the central 95 % of simulated ones, the first axis; NaN where nobody has any."""
+    """Compare observed values with the mean and central 95 % of simulated ones, the first axis; NaN where nobody has any."""
     known = np.isfinite(simulated).any(0)
     filled = np.where(known, simulated, 0.0)
     # NumPy has no quantiles of nothing along an axis.

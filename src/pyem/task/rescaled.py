@@ -37,6 +37,6 @@ class Rescaled(Around):
     high: float
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """What it pays, in these units."""
+        """Let the task respond, with outcomes in these units."""
         state, paid = super().respond(state, trial, key)
         return state, {name: self.low + (self.high - self.low) * jnp.asarray(value) for name, value in paid.items()}
