@@ -63,7 +63,7 @@ class Column:
 
     @property
     def here(self) -> np.ndarray:
-        """(row,): where there is a value."""
+        """(row,): whether there is a value."""
         return ~np.isnan(self.values) if self.labels is None else self.values >= 0
 
     def row(self, k: int) -> str:

@@ -85,7 +85,7 @@ class Gaussians(NamedTuple):
     """Gaussian approximations of each person's likelihood: one, or several around its modes."""
 
     precision: np.ndarray
-    """(component, S, P, P), positive semidefinite."""
+    """Precision of each approximation, (component, S, P, P), positive semidefinite."""
     shift: np.ndarray
     """The precision times the location, (component, S, P)."""
 

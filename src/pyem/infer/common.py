@@ -38,7 +38,7 @@ LONGEST = 2.0
 
 
 def without_common(group: Group) -> Group:
-    """The same group in which people may differ in everything."""
+    """Return the group with differences between people in all parameters."""
     return Group(
         group.family,
         covariance=group.covariance,

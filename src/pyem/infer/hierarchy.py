@@ -48,7 +48,7 @@ class Anchor(NamedTuple):
     """A Gaussian approximation of each person's likelihood. It shapes the coordinates, not the posterior."""
 
     precision: Array
-    """(P, P, S), positive semidefinite."""
+    """Precision of each Gaussian, (P, P, S), positive semidefinite."""
     shift: Array
     """The precision times the location, (P, S)."""
     weight: Array

@@ -44,24 +44,24 @@ class Side(NamedTuple):
     size: Array
     """(S,): length of the step that led there."""
     jump: Array
-    """(S,): by how much the slope along the last step fell that was not taken, beyond what the Hessian says; else 0."""
+    """(S,): fall of the slope along the last step that was not taken, beyond what the Hessian predicts; else 0."""
     sure: Array
-    """(S,): whether the slope on this side is confirmed: one derivative that is wrong looks like a kink, too."""
+    """(S,): whether the slope on this side is confirmed, as a single wrong derivative looks like a kink too."""
 
 
 class Plan(NamedTuple):
     """The next step from where a search stands."""
 
     value: Array
-    """(S,): what is maximised, where the search stands."""
+    """(S,): value of the maximised function at the place of the search."""
     grad: Array
-    """(P, S), of that."""
+    """(P, S): gradient of the maximised function."""
     step: Array
     """(P, S): the step."""
     decrement: Array
-    """(S,): what the step should gain if it may be as long as it likes."""
+    """(S,): expected gain of the step if its length were not limited."""
     gain: Array
-    """(S,): what it should gain as it is."""
+    """(S,): expected gain of the step as it is."""
     here: Array
     """(S,): weight of this side of a kink, 1 where there is none."""
     probes: Array
@@ -74,21 +74,21 @@ class Models(NamedTuple):
     """Quadratic models of both sides of a kink, at the place of a search."""
 
     step: Array
-    """(P, S): to the maximum of this side's model, by the curvature of both."""
+    """(P, S): step to the maximum of this side's model, by the curvature of both."""
     step_there: Array
-    """(P, S): to the maximum of the other side's model, by the curvature of both."""
+    """(P, S): step to the maximum of the other side's model, by the curvature of both."""
     grad: Array
     """(P, S): slope of this side's model."""
     grad_there: Array
-    """(P, S): slope of the other side's."""
+    """(P, S): slope of the other side's model."""
     gap: Array
-    """(S,): by how much the other side's model is higher."""
+    """(S,): value of the other side's model minus that of this side's."""
     value: Array
-    """(S,): what is maximised."""
+    """(S,): value of the maximised function."""
     away: Array
-    """(P, S): the way to the point that is known of the other side."""
+    """(P, S): vector to the known point of the other side."""
     bent: Array
-    """(S,): how much of the fall of the slope on that way may be curvature."""
+    """(S,): part of the slope's fall along that vector that may be curvature."""
 
 
 def choose(keep: Array, one: Any, other: Any) -> Any:
@@ -102,7 +102,7 @@ def along(h: Array, d: Array) -> Array:
 
 
 def noise(value: Array) -> Array:
-    """(S,): differences of values that cannot be told from rounding."""
+    """(S,): largest difference of values that cannot be told from rounding."""
     return NOISE * (1 + jnp.abs(value))
 
 
@@ -132,7 +132,7 @@ class Planner:
         return Derivatives(at.value + p.value, at.grad + p.grad, -(at.hess + p.hess))
 
     def held(self, x: Array, grad: Array) -> Array:
-        """(P, S): parameters at their bound, where what is left to gain lies outside: the search goes on in the others."""
+        """(P, S): parameters at their bound, with gain only outside of it: the search goes on in the others."""
         return (jnp.abs(x) >= AT_BOUND * self.bound) & (x * grad > 0)
 
     def plan(self, x: Array, at: Derivatives, side: Side, here: Array, radius: Array) -> Plan:

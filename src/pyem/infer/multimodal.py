@@ -284,7 +284,7 @@ def _valley(
     mode: np.ndarray,
     value: np.ndarray,
 ) -> np.ndarray:
-    """(S,): whose posterior falls somewhere on the way from `start`, where its value is `there`, to the known mode."""
+    """(S,): whether a posterior falls somewhere on the way from `start`, where its value is `there`, to the known mode."""
     way = looking.between(start, mode, STOPS)
     path = np.array([there, *joint(way.log_lik, way.x), value])
     # What is not finite tells nothing, and the search has to.

@@ -134,7 +134,7 @@ def _try(planner: Planner, carry: _Carry) -> _Carry:
 
 
 def _pinned(plan: Plan) -> Array:
-    """(S,): whether steps have become so short, though there is much to gain, that nothing is left to be seen of it."""
+    """(S,): whether steps have become too short to change anything, although there is much to gain."""
     level = noise(plan.value)
     return ~(plan.probes | plan.backs) & (plan.gain < level) & (plan.decrement > 10 * level)
 

@@ -138,7 +138,7 @@ def with_scatter(population: Population, posteriors: Callable[[], Laplace]) -> P
 
 
 def scatter(population: Population, laplace: Laplace) -> np.ndarray:
-    """(P,): how much people scatter around the means of the group, as a share of what the fit expects of them.
+    """(P,): scatter of people around the means of the group, as a share of the scatter that the fit expects.
 
     That is the sum of their squared scores over the information of the means. Where an sd is estimated above 0, the two are
     alike: the likelihood has its maximum there. Where it is 0, people scatter less than their own errors let expect.

@@ -23,7 +23,7 @@ def in_standard_units(model: Model) -> Model:
 
 
 def with_units(model: Model) -> np.ndarray:
-    """(P,): which parameters have units of the data.
+    """(P,): whether a parameter has units of the data.
 
     These are all where the typical population comes from the data; of a design, what has no range, as the effects of columns
     have none. What has a range of its own has no unit.

@@ -144,12 +144,12 @@ class SampleFit:
 
     @property
     def log_evidence(self) -> None:
-        """None: draws do not tell the evidence; compare by `pyem.loo`."""
+        """None, as draws do not determine the evidence; compare by `pyem.loo`."""
         return
 
     @property
     def prior(self) -> None:
-        """None: what was assumed is in `priors`."""
+        """None, as the assumed priors are in `priors`."""
         return
 
     @cached_property
