@@ -205,7 +205,7 @@ def fit_em(
 def _way_of(search: Search, integrate: Integrate, nodes: int | None, accuracy: float | None) -> Way:
     if integrate == "laplace" and not search.group.common:
         return ByLaplace(search)
-    # What integrates takes as long to load as a small fit does.
+    # Importing the code for integration takes as long as a small fit.
     from pyem.infer.em_by_points import way_of
 
     return way_of(search, integrate, nodes, accuracy)

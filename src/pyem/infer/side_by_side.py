@@ -171,7 +171,7 @@ class Rounds:
         value, held = self._values(points)
         people, taken = np.arange(points.shape[1]), []
         low, high = _ends(self._model)
-        # What has no end is measured in sds of a typical population.
+        # Parameters without an end are measured in sds of a typical population.
         closed = np.isfinite(high - low)
         unit = np.where(closed, high - low, 4 * self._model.typical[1])
         scale = np.where(closed, self._model.natural(points), points) / unit

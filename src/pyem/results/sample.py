@@ -157,7 +157,7 @@ class SampleFit:
         """The group at the posterior means of its parameters, or None."""
         if self.group is None or self.design is None or self.free is None:
             return None
-        # What is common to all has no sd, but a population needs one.
+        # Common parameters have no sd, but a population needs one.
         sd = np.maximum(self.posterior["sd"].mean((0, 1)), COMMON_SD)
         corr = self.posterior["corr"].mean((0, 1)) if "corr" in self.posterior else np.eye(len(sd))
         coef = self.posterior["coef"].mean((0, 1))
