@@ -211,7 +211,7 @@ def _own(
     steps = np.asarray(agent.policies.policy_arr)
     policies: Any = np.ravel_multi_index(tuple(np.moveaxis(steps, -1, 0)), controls).tolist()
     novelty, learns = agent.use_param_info_gain, (agent.learn_A, agent.learn_B)
-    # Where nothing is learned, pymdp adds the novelty of counts that never change: learning at rate 0.
+    # Without learning, pymdp adds the novelty of counts that never change: learning at rate 0.
     wanted = learns if any(learns) else tuple(novelty and c is not None for c in (agent.pA, agent.pB))
     counts = [_Counts(transform, width, kind) if on else None for kind, on in zip(("pA", "pB"), wanted, strict=True)]
     learning = None

@@ -112,7 +112,7 @@ class Agent:
         if self.pomdp.learning is None:
             return g, None
         counts = self._counts(p, state)
-        # At rate 0 nothing is learned: the counts only tell what would be news.
+        # At rate 0 nothing is learned: the counts only serve for novelty.
         return (g if self.pomdp.learning.rate == 0.0 else expected(g, counts)), counts
 
     def _counts(self, p: Any, state: Any) -> Counts:

@@ -237,7 +237,7 @@ class MeanField(NamedTuple):
         tables: dict[tuple[int, ...], Array] = {}
         for m, (a, o, here) in enumerate(zip(g.A, outcomes, seen, strict=True)):
             table, depends = _if(here, _row(log_floored(a), o), 0.0), tuple(self.structure.A_dependencies[m])
-            # What says nothing of other factors is the same in each sweep, and messages of the same factors add up.
+            # Messages that do not depend on other factors are the same in each sweep, and messages of the same factors add up.
             if len(depends) == 1:
                 log_prior[depends[0]] = log_prior[depends[0]] + table
             else:

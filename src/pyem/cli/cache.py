@@ -38,7 +38,7 @@ def cache_folder() -> Path | None:
             return Path.home() / "Library" / "Caches" / "pyem"
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyem"
     except RuntimeError:
-        # Nobody's home: some containers have no home folder.
+        # Some containers have no home folder.
         return None
 
 

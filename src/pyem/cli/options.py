@@ -325,7 +325,7 @@ def shifts(values: Sequence[str]) -> dict[str, list[str]]:
         name, _, on = _name_and_rest(text)
         if not name or text.endswith((":", ",")):
             raise typer.BadParameter(f"{text!r} should look like age or age:alpha", param_hint="--covariate")
-        # Who asks for all parameters once means all of them.
+        # A covariate that is once given without parameters shifts all parameters.
         out[name] = [] if not on or out.get(name) == [] else [*out.get(name, []), *on.split(",")]
     return out
 

@@ -154,7 +154,7 @@ class _Kind:
         outcome = np.where(choice.reshape(*choice.shape, *[1] * (outcome.ndim - 2)) < 0, np.nan, outcome)
         out = {"EV": took, "delta_V": second - first, "ch_prob": chance, "outcomes": outcome}
         if self.family.social:
-            # What is there besides one's own is worth what the other person's is.
+            # Payouts besides one's own are valued as payments to the other person.
             own = np.where(choice == 1, columns["own_prosocial"], columns["own_selfish"])
             out |= {"U_self": np.where(choice < 0, np.nan, own), "U_other": took - own}
         else:

@@ -180,7 +180,7 @@ def fit_group(
     _tell_of_lost(found.laplace, progress.label)
     progress.end(found.converged, found.message)
     assert progress.last is not None
-    # Short of the end, what belongs together is the last E-step and the group that it was made under.
+    # If the iteration did not end, the last E-step and its group belong together.
     used, laplace = (found.population, found.laplace) if found.converged else progress.last
     moved = used.distance(first) > 0
     log_prior = used.log_prior(laplace.mode) if moved else _log_densities(given, laplace.mode)
@@ -220,7 +220,7 @@ def _population(rule: GroupRule, given: Any, n_params: int, n_subjects: int) -> 
 
 def _log_densities(prior: Any, x: np.ndarray) -> np.ndarray:
     """Log-density of everybody's parameters (S, P) under the given prior itself."""
-    # Of a dict, only the moments are known to be right.
+    # For a dict, only the moments are known to be right.
     prior = as_gaussian(prior) if isinstance(prior, dict) else prior
     return np.array([float(np.sum(log_density(prior, row))) for row in x])
 

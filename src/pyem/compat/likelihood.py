@@ -53,7 +53,7 @@ class PyEMLikelihood:
         try:
             alone = _number(self._call(x, data, None, "nll"))
         except Exception:
-            # It works with a prior, and not without one.
+            # The function works with a prior, and not without one.
             self.own_prior = True
             return self
         kept = np.isclose(joint, alone - view.logpdf(x), rtol=1e-6, atol=1e-6)

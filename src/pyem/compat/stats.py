@@ -143,7 +143,7 @@ def _draws(
 ) -> np.ndarray:
     """Draw everybody's parameters from the group, (n, S, P)."""
     if not np.diag(cov).all():
-        # A variance of 0 has no root to divide by.
+        # A variance of 0 cannot be divided by.
         return mu + np.sqrt(np.diag(cov)) * rng.standard_normal((n, subjects, len(mu)))
     return np.moveaxis(group.sample(np.tile(mu, (subjects, 1)), cov, n, rng), 1, 0)
 

@@ -148,7 +148,7 @@ def _traced(likelihood: _LogLikelihood, arrays: list[np.ndarray], data: tuple[An
             with jax.enable_x64(True):
                 traced = jax.make_jaxpr(likelihood.at)(_somewhere(n_params), arrays)
         except Exception:
-            # Whatever a function of NumPy, DataFrames or strings raises here: it is for the other engine.
+            # Whatever error a function of NumPy, DataFrames or strings raises here, it is left to the other engine.
             known[key] = False
     if key not in known:
         known[key] = _found_out(likelihood, traced, arrays, data, n_params)
@@ -251,7 +251,7 @@ def jitted(function: Callable[..., Any], data: tuple[Any, ...], n_params: int) -
             compiled = whole(x, data, None)
             joint = float(function(x, *data, prior=_STANDARD, output="npl"))
         except Exception:
-            # Only plain values go through it: text, tables, branches.
+            # Only plain values pass through: text, tables, branches do not.
             return None
     return whole if _same(compiled, plain) and _in_form(float(plain), joint, x) else None
 

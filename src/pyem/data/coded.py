@@ -34,7 +34,7 @@ class Growing:
     """
 
     def __init__(self) -> None:
-        # What is beyond the last piece takes no memory before it is written to.
+        # Memory beyond the last piece is not taken before it is written to.
         self._array, self._n = np.empty(0, np.int8), 0
         self.expected = 0
         """Roughly expected length: the array is made that large, and need not be copied as it grows."""
@@ -88,7 +88,7 @@ class Texts:
         index = index.to_numpy(zero_copy_only=False)
         if not all(label in self._known or label in self._missing for label in labels):
             self._meet(labels, index)
-        # What is in a dictionary, but in no row, is not known.
+        # A label in the dictionary that no row has is not registered.
         places = [self._known.get(label, -1) for label in labels]
         return np.array([*places, -1], smallest(len(self._known)))[index]
 

@@ -158,6 +158,6 @@ def _whole_labels(values: list[int], names: str, field: str) -> tuple[int, ...]:
             f"missing value, pass {advice(field, [far])}; if it is an option, {give}"
         )
     if values and values[0] in (0, 1) and values[-1] < 1000:
-        # Options that nobody chose keep their place.
+        # Options that nobody chose keep their codes.
         return tuple(range(values[0], values[-1] + 1))
     return tuple(values)

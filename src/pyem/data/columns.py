@@ -63,7 +63,7 @@ class Column:
 
     @property
     def here(self) -> np.ndarray:
-        """(row,): where there is a value."""
+        """(row,): whether there is a value."""
         return ~np.isnan(self.values) if self.labels is None else self.values >= 0
 
     def row(self, k: int) -> str:
@@ -233,7 +233,7 @@ def _without(column: Column, markers: Sequence[Any]) -> Column:
 def all_whole(values: np.ndarray) -> bool:
     """Whether all values are finite whole numbers."""
     whole = lambda some: bool(np.isfinite(some).all() and (some % 1 == 0).all())  # noqa: E731
-    # The first ones tell of most columns that are not.
+    # The first values identify most columns that are not whole.
     return whole(values[:1000]) and whole(values)
 
 

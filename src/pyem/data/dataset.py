@@ -382,7 +382,7 @@ class Dataset:
         return dataclasses.replace(self, **people_of(self, subjects))
 
     def cut(self, lanes: np.ndarray, n_trials: int) -> Dataset:
-        """Some of the lanes, by index, ascending, without what comes after their first `n_trials` rows.
+        """Select some of the lanes, by index, ascending, without what comes after their first `n_trials` rows.
 
         Examples
         --------

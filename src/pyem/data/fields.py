@@ -279,7 +279,7 @@ def no_empty_subject(
     """Raise a DataError if a subject has no response at all."""
     response = response_of(present)
     if response is None:
-        # Which column a model explains is not known here; `validate` looks again, with the model.
+        # The model's response is not known here; `validate` checks again, with the model.
         return
     empty = subjects[~occurring(who[present[response]], len(subjects))]
     if len(empty):

@@ -101,7 +101,7 @@ def _of_field(data: Dataset, name: str, lane: np.ndarray, row: np.ndarray) -> tu
     values, here = data.fields[name][row, lane], data.present[name][row, lane]
     if name not in data.codes:
         return values.astype(float), here
-    # Of a column without any value there are no labels, and one that stands for none is not read.
+    # A column without any value has no labels; the placeholder is not read.
     labels = np.array([*data.codes[name]] or [""], dtype=None if _numbers(data.codes[name]) else object)
     return labels[values.astype(int)], here
 

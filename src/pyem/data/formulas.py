@@ -246,7 +246,7 @@ def _formula(text: str) -> Any:
 def _model_matrix(text: str, frame: pd.DataFrame) -> Any:
     formula = _formula(text)
     try:
-        # What is no number then, as a logarithm of 0, is an error below.
+        # A value that is no number afterwards, as a logarithm of 0, is an error below.
         with np.errstate(all="ignore"):
             return formula.get_model_matrix(frame, na_action="raise")
     except Exception as error:

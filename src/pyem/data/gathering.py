@@ -118,7 +118,7 @@ class People:
             said = lambda k, who=who: f"for subject {shown(subjects[who[k]])}"  # noqa: E731
             told: list[str] = []
             out |= covariates_of(known, who, subjects, said, told, reference)
-            # What was looked at are each person's distinct values; what the note counts are cells.
+            # Each person's distinct values were examined, but the note counts cells.
             notes += [re.sub(r": \d+ empty cells", f": {self._empty[name]} empty cells", note) for note in told]
         return out
 

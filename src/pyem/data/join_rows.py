@@ -81,7 +81,7 @@ def joined_rows(frame: Any, by: str | Sequence[str], *, lanes: Sequence[str], us
     used = [name for name in dict.fromkeys(used) if name in table.columns and name not in (*lanes, *keys)]
     told = table[used].notna().to_numpy() & ~_blank(table[used])
     kept = told.any(1)
-    # A missed response has no value and is a trial all the same, if something numbers it.
+    # A missed response has no value, but the trial is kept if some column numbers it.
     kept |= np.zeros(len(table), bool) if ordered else table[keys].notna().all(axis=1).to_numpy()
     trial = _in_order(table, lanes, told) if ordered else _numbered(table, [*lanes, *keys], kept)
     return _together(table, trial, kept, used, told, "order" if ordered else f"column {', '.join(map(repr, keys))}")

@@ -70,7 +70,7 @@ class Layout:
         Whole numbers become those of type `whole`. The arrays are taken out of `values`, which memory may not hold twice.
         """
         made, names = {}, list(values)
-        # The largest first, while least of the others is there twice.
+        # The largest field comes first, while few of the others exist twice.
         for name in sorted(names, key=lambda name: -values[name].nbytes):
             array = values.pop(name)
             kind = whole if whole is not None and array.dtype.kind == "i" else array.dtype

@@ -101,7 +101,7 @@ def folder_at_once(
 
 def _take_place(partial: Path, path: Path, stays: Callable[[], bool]) -> None:
     try:
-        # Into the place of a folder with something in it nothing can be renamed.
+        # A folder cannot be renamed onto a folder that is not empty.
         partial.rename(path)
         return
     except OSError:

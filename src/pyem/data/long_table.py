@@ -74,7 +74,7 @@ def lanes_from_frame(
     )
     names = [subject, *block, *([trial] if trial else []), *(c for source in sources.values() for c in source)]
     names += [*covariates, *counting_columns(count=count, teach=teach)]
-    # Rows that do not count are gone before others are joined.
+    # Rows that are not used are removed before others are joined.
     rest = (where, exclude) if join_rows_by is None else (None, ())
     table, notes = _read(frame, names, markers, mapped, *rest)
 

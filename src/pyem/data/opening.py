@@ -174,13 +174,13 @@ def _key(files: Sequence[Path], request: Request, more: Any) -> str:
 
 def _build(folder: Path, source: Chosen, request: Request, columns: Mapping[str, Any], trials_at_once: int) -> None:
     try:
-        # Another process may be as far just before.
+        # Another process may have finished just before.
         with folder_at_once(folder, stays=(folder / "about.json").exists) as partial:
             seen = look_through(source, request.subject)
             told = source.notes()
             second = None if request.people is None else _second(request, seen)
             if second is not None and len(second) < len(seen.people):
-                # Who has no row among the people is passed over on a second way through the files.
+                # People without a row in the table of people are skipped on the second pass through the files.
                 source.dropped = frozenset({*map(str, seen.people)} - {*map(str, second[request.subject])})
                 seen = look_through(source, request.subject)
             split = Split.of(seen.rows, trials_at_once)

@@ -82,7 +82,7 @@ def _whole(name: str, array: np.ndarray) -> Given:
     if values.dtype == object:
         gone = [value is None or type(value).__name__ == "NAType" or value != value for value in values.ravel()]
         missing |= np.array(gone, bool).reshape(values.shape)
-        # What is behind a mask, or fills up, says nothing about the kind of the others.
+        # Masked values and fillers do not determine the kind of the others.
         plain = [isinstance(value, bool | int | float | np.number | np.bool_) for value in values[~missing].ravel()]
         if all(plain):
             values = np.where(missing, np.nan, values).astype(float)

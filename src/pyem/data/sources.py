@@ -57,7 +57,7 @@ class Source:
             text, found = _looked_at(path, used, names, how)
             texts.append(text)
             kinds = {name: _both(name, kinds[name], found[name], path) for name in used}
-        # Of what is empty in the first rows of all files there may be numbers later on.
+        # Columns that are empty in the first rows of all files may hold numbers later.
         return cls(files, texts, {name: kind or "number" for name, kind in kinds.items()})
 
     def pieces(self) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:

@@ -52,11 +52,11 @@ class Part:
         who = person_of(self.table.known[self.subject], subjects)
         columns = [self.table.known[name] for name in names]
         if not (there := who >= 0).all():
-            # Of these people no trial is left after rows were joined.
+            # The rows of people who have no trial left after rows were joined are dropped.
             who = who[there]
             columns = [dataclasses.replace(column, values=column.values[there]) for column in columns]
         keys = np.stack([who, *(_filled(column.values) for column in columns)])
-        # Rows that differ from the one before, and of these each once.
+        # Select rows that differ from the row before, and each of these once.
         changed = np.append(True, (keys[:, 1:] != keys[:, :-1]).any(0))
         rows = np.flatnonzero(changed)
         _, first = np.unique(keys[:, rows], axis=1, return_index=True)

@@ -106,7 +106,7 @@ def corrected(file: TextFile, kinds: Mapping[str, str], error: str) -> dict[str,
     """Correct the kinds of columns whose whole numbers in the first rows are followed by others."""
     failed = _FAILED.search(error)
     name = file.header[int(failed[1])] if failed else None
-    # Too long for 64 bits is another matter than not whole.
+    # A number too long for 64 bits needs another treatment than one that is not whole.
     if failed is None or name is None or kinds.get(name) != "whole" or _WHOLE.fullmatch(failed[2]):
         raise Unknown(error) from None
     return {**kinds, name: "number"}
@@ -144,7 +144,7 @@ class _Parser:
             try:
                 return _table(self.file, self.kinds, self.at, piece, quick=True)
             except (pa.ArrowInvalid, Unknown):
-                # Words for what is missing, or larger numbers; whatever else it is shows below.
+                # Text for missing values, or larger numbers; other problems show below.
                 self.quick = False
         return _table(self.file, self.kinds, self.at, piece, quick=False)
 
@@ -172,17 +172,17 @@ def _table(file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str], piec
             block_size=max(2, len(piece.rows)),
             use_threads=False,
         ),
-        # What a piece does not have need not be looked for in each of its cells.
+        # Features that a piece lacks need not be looked for in each of its cells.
         parse_options=pyarrow.csv.ParseOptions(delimiter=file.separator, quote_char=piece.quoted and '"'),
         convert_options=pyarrow.csv.ConvertOptions(
             column_types={at[name]: types.get(kind, text) for name, kind in kinds.items()},
             include_columns=list(at.values()),
             null_values=[""] if quick else list(MISSING),
-            # What is missing in columns of text is told by their distinct values.
+            # Missing values in columns of text are recognised by their distinct values.
             strings_can_be_null=False,
             check_utf8=not piece.ascii,
         ),
-        # What is freed goes back at once.
+        # Freed memory is given back at once.
         memory_pool=pa.system_memory_pool(),
     )
     _require_finite([table.column(at[name]) for name, kind in kinds.items() if kind == "number"])

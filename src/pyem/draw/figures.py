@@ -141,7 +141,7 @@ def effects(*, title: str, panels: Sequence[dict[str, Any]]) -> Figure:
     headings(figure, title, axes, [panel["name"] for panel in panels])
     for axis, panel in zip(axes, panels, strict=True):
         places, middle, people = np.arange(len(panel["cells"])), panel["middle"], panel["people"]
-        # All in one line, with gaps between people, and over cells in which a person is not.
+        # Cells are on one line, with gaps between people, also where a person has no value.
         here = [np.r_[places[np.isfinite(person)], np.nan] for person in people]
         there = [np.r_[person[np.isfinite(person)], np.nan] for person in people]
         style = {"color": GREY, "alpha": 0.4, "linewidth": 0.7, "markersize": 2}

@@ -115,7 +115,7 @@ def _options(model: Model, data: Dataset) -> dict[str, int] | None:
 
     with jax.enable_x64(True):
         jax.eval_shape(look, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), trial)
-    # What is shown between responses is part of no context.
+    # Columns shown between responses are not part of any context.
     known = {name: count for name, count in counts.items() if count is not None}
     return known if len(known) == len(counts) and not model.between else None
 

@@ -35,7 +35,7 @@ def require_ends(model: Model, data: Dataset) -> None:
     Each combination of such values is looked at once, in the state before the first trial, and only if one of them could be
     beyond the end of the state or of a parameter.
     """
-    # What is looked at is the model of a block; conditions of a design are no columns of its trials.
+    # The checked model is that of a block; conditions of a design are not among the columns of its trials.
     model = model if model.design is None else model.design.inner
     names = _suspicious(model, data)
     if not names:

@@ -248,7 +248,7 @@ def _group_draws(model: Model, laid: Batch, x: np.ndarray) -> np.ndarray:
     """`log_lik_draws` of people of similar length; others are left undefined."""
     n_shards = len(laid.shards)
     at_once = _draws_at_once(laid.shards[0].lane_subject.shape[-1])
-    # The draws of data that are too few to be shared out are shared out themselves.
+    # If people are too few to be shared among threads, draws are shared instead.
     n_parts = min(n_cores() // n_shards, len(x) // at_once) or 1
     filled = np.concatenate([x, np.repeat(x[-1:], -len(x) % (at_once * n_parts), axis=0)])
     with jax.enable_x64(True):

@@ -106,7 +106,7 @@ class _Proposal:
         known: Any = np.isfinite(spread).all(axis=(1, 2)) & np.isfinite(x).all(axis=1)
         self.centre = np.where(known[:, None], x, mean)
         values, self.vectors = np.linalg.eigh(np.where(known[:, None, None], spread, cov))
-        # A direction in which the approximation knows nothing is left to the prior's draws.
+        # A direction about which the approximation has no information is left to the prior's draws.
         self.scale = np.sqrt(np.clip(values, 1e-10, 1e4))
 
     def n_prior(self, n: int) -> int:

@@ -106,7 +106,7 @@ class _Watch:
         wrong = jnp.zeros((), bool)
         for k, index, last, size, variable in axes:
             before: Any = below.get(variable, index)
-            # Of several axes each has its own place in the last dimension.
+            # For several axes, each has its own place in the last dimension.
             before = before[..., k] if before.ndim == index.ndim + 1 else before
             said = jnp.where(before < 0, before, index) if before.shape == index.shape else index
             bad = (said < 0) | (index > last)
@@ -115,7 +115,7 @@ class _Watch:
             wrong = wrong | bad.any()
         if jnp.issubdtype(out.dtype, jnp.inexact):
             return jnp.where(wrong, jnp.nan, out)
-        # Whole numbers cannot say that they mean nothing.
+        # Whole numbers have no NaN to mark a meaningless value.
         self.lost = self.lost | wrong
         return out
 
@@ -209,7 +209,7 @@ def _is_zero(variable: Any) -> bool:
 
 def _gathered(equation: Any, given: list[Any]) -> Any:
     numbers, sizes, shape = equation.params["dimension_numbers"], equation.params["slice_sizes"], given[0].shape
-    # What is read with mode="fill" or "clip" says itself what comes of an index beyond the end, but not of a negative one.
+    # Reads with mode="fill" or "clip" define the result for an index beyond the end, but not for a negative one.
     told = "PROMISE" not in str(equation.params["mode"])
     return "reads", [
         (k, given[1][..., k], np.inf if told else shape[d] - sizes[d], shape[d], _hashable(equation.invars[1]))

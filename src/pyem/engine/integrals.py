@@ -246,7 +246,7 @@ def mean_pareto_k(joint: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         log_weight, k = pareto_smoothed(columns)
         even = np.exp(log_weight).max(0) < 2 / n
-    # Weights that are all the same have no tail; others whose tail has no shape count for nothing.
+    # Equal weights have no tail; weights whose tail has no shape are ignored.
     k = np.where(even, -1.0, np.where(np.isnan(k), np.inf, np.maximum(k, -1.0)))
     return k.reshape(d, s).mean(0)
 

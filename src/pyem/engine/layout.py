@@ -263,7 +263,7 @@ def _arranged(
         padded = np.concatenate([array, np.repeat(array[-1:], extra, axis=0)]) if extra else array
         out = np.moveaxis(padded[..., source], -2, 0)
         if fill is not None or array.dtype == bool:
-            # What is not there neither counts nor teaches.
+            # Places that are filled up are neither in the likelihood nor learned from.
             out = np.where(real.reshape(len(real), *[1] * (array.ndim - 1), -1), out, fill or False)
             out[:, array.shape[0] :] = fill or False
         return out
@@ -329,7 +329,7 @@ def over_shards(function: Callable[..., Any], batch: Batch, *args: Sequence[Any]
     global _pool
     _pool = _pool or ThreadPoolExecutor(n_cores(), thread_name_prefix="pyem")
     first, *rest = zip(batch.shards, *args, strict=True)
-    # Whoever is first compiles, and the others then find the compiled function; this thread works, too.
+    # The first thread compiles, and the others then find the compiled function; this thread works too.
     others = [_pool.submit(one, *each) for each in rest]
     return [one(*first), *(each.result() for each in others)]
 

@@ -85,7 +85,7 @@ class Gaussians(NamedTuple):
     """Gaussian approximations of each person's likelihood: one, or several around its modes."""
 
     precision: np.ndarray
-    """(component, S, P, P), positive semidefinite."""
+    """Precision of each approximation, (component, S, P, P), positive semidefinite."""
     shift: np.ndarray
     """The precision times the location, (component, S, P)."""
 
@@ -116,7 +116,7 @@ def given_groups(group: Group, design: np.ndarray, draws: GroupDraws, people: Ga
     fewer = draws.some(some[::3])
     others = [posteriors(design, fewer, *pair) for pair in zip(people.precision[1:], people.shift[1:], strict=True)]
     mean, cov = moments(design, few)
-    # The groups themselves, for what the approximation does not cover; heavy-tailed ones are wider.
+    # The groups themselves are components for what the approximation misses; heavy-tailed ones are wider.
     wide = np.linalg.cholesky((1.0 if group.family == "gaussian" else 4.0) * cov)[::4, None]
     wide = np.broadcast_to(wide, (len(wide), *chols.shape[1:]))
     means = [middle, *(part for part, _ in others), mean[::4]]
@@ -146,7 +146,7 @@ def around_points(x: np.ndarray, weight: np.ndarray, rng: np.random.Generator, p
     means = np.swapaxes(x[np.arange(len(x))[:, None], index], 0, 1)
     gap = x - np.einsum("sn,snp->sp", weight, x)[:, None]
     cov = np.einsum("sn,snp,snq->spq", weight, gap, gap)
-    # Of few points that count one learns too little of the width: the parts then stay wide.
+    # If few points carry the weight, the width is poorly known: the components then stay wide.
     width = np.clip(1 / (weight**2).sum(1), 2.0, parts) ** (-2 / (p + 4))
     floor = 1e-6 * np.einsum("spp->s", cov)[:, None, None] * np.eye(p) + 1e-12 * np.eye(p)
     chols = np.linalg.cholesky(width[:, None, None] * cov + floor)

@@ -79,7 +79,7 @@ def _far_out(model: Model, values: np.ndarray) -> np.ndarray:
 def _untransformed(model: Model) -> Model:
     """Return the model with natural parameters in place of the unconstrained ones."""
     plain = tuple(dataclasses.replace(parameter, transform=Real()) for parameter in model.parameters)
-    # Contexts are found at random unconstrained parameters, which here may be outside the range.
+    # Contexts are found at random unconstrained parameters, which may be outside of the range here.
     return dataclasses.replace(model, parameters=plain, share=False, recipe=())
 
 

@@ -140,7 +140,7 @@ def merged(model: Model, tree: Tree, events: Events) -> Tree:
         level[better] = through[best][better]
         parent[better], event_at[better] = origin[best][better], tree.event_at[best][better]
     node = group[tree.node]
-    # Of the contexts where the choice is the same, the one soonest reached stands for all.
+    # Of the contexts with the same choice, the one reached soonest represents all.
     alike = _groups(choices)
     order = np.lexsort((level[node[tuple(tree.context_at.T)]], alike))
     stands = order[np.searchsorted(alike[order], np.arange(int(alike.max()) + 1))]

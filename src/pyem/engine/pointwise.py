@@ -142,7 +142,7 @@ def chunks_of(
     lane, row = units(model, data, unit)
     observed = Observed(model, data)
     n_subjects = data.n_subjects
-    # Padded to the length of the longest block, that is what the compiled function works with.
+    # Padded to the length of the longest block, as the compiled function works with it.
     per_subject = int(np.bincount(data.lane_subject).max() * data.valid.shape[0])
     n_chunks = -(-len(x) * per_subject * n_subjects // IN_MEMORY)
     together = -(-n_subjects // min(n_chunks, n_subjects))

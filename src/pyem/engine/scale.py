@@ -73,7 +73,7 @@ def _with_range(model: Model, data: Dataset, *, tell: bool) -> Model:
         low, high = model.reward_range
         slack = 1e-9 * (high - low)
         if model.from_zero and low == 0 and seen is not None and seen[0] <= 0 <= seen[1]:
-            # On the scale of the largest size a loss is as far from 0 as a gain.
+            # On the scale of the largest absolute outcome a loss is as far from 0 as a gain.
             seen = (0.0, max(-seen[0], seen[1]))
         if seen is not None and (seen[0] < low - slack or seen[1] > high + slack):
             per_range = any(parameter.per_reward for parameter in model.parameters)
@@ -140,7 +140,7 @@ def chosen_range(seen: tuple[float, float] | None, *, from_zero: bool = False) -
     """
     low, high = seen or (0.0, 1.0)
     if low == high:
-        # One value does not tell a range; it may be one end of it.
+        # A single value shows no range; it may be either end of it.
         return (0.0, 1.0) if 0 <= low <= 1 else (min(low, 0.0), max(low, 0.0))
     if from_zero and low <= 0 <= high:
         return (0.0, max(-low, high))

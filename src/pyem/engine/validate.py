@@ -116,7 +116,7 @@ def _dry_run(model: Model, data: Dataset) -> dict[str, Response]:
         if kinds in known:
             return known[kinds]
         x = jax.ShapeDtypeStruct((model.n_params, 2), jnp.float64)
-        # Of what a function keeps outside itself one hears when it runs again.
+        # State that a function keeps outside of itself shows when it runs again.
         for _ in range(1 if known else 2):
             guarded(
                 model,

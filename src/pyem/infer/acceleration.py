@@ -82,7 +82,7 @@ def newton_step(population: Population, laplace: Found) -> np.ndarray:
 def _uphill(matrix: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """The step of a Newton iteration; where the curvature has the wrong sign, one of the same length that leads uphill."""
     try:
-        # Of many parameters, a factor takes a tenth of the time of the axes; there is one if all curvatures are well known.
+        # For many parameters a factor takes a tenth of the time of eigenvectors; it exists if all curvatures are well known.
         np.linalg.cholesky(matrix - KNOWN * np.eye(len(matrix)))
         return np.linalg.solve(matrix, slope)
     except np.linalg.LinAlgError:

@@ -41,7 +41,7 @@ class Weighted(NamedTuple):
     log_total: float
     """Log of the integral of the density."""
     error: float
-    """Its Monte-Carlo standard error."""
+    """Monte-Carlo standard error of `log_total`."""
 
 
 def adaptive_importance(

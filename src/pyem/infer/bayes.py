@@ -192,7 +192,7 @@ def _fit_group(
     some = some.some(np.repeat(np.arange(len(times)), times)[order])
     values = {"x": posterior.whole(with_moments(x, mean, spread)[order], some)} | posterior.values(some)
     clock("people")
-    # What the draws leave open, and what the points do.
+    # Variance due to the draws, and due to the points.
     found = found._replace(error=float(np.hypot(found.error, np.sqrt((exact.error**2).sum()))))
     trace = _trace(found, evidence, len(sets), exact)
     if chains is not None:

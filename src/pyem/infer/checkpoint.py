@@ -153,7 +153,7 @@ def _told(value: Any) -> bytes:
     if isinstance(value, np.ndarray):
         return value.tobytes()
     text = repr(value)
-    # Whatever shows where in the memory it is, such as a distribution, does not show its numbers.
+    # An object printed with its address in memory, such as a distribution, does not show its numbers.
     return (_ADDRESS.sub("", text) + json.dumps(in_words(value)) if _ADDRESS.search(text) else text).encode()
 
 

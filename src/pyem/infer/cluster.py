@@ -185,7 +185,7 @@ class ClusterEStep:
         """Find everybody's mode under a population; the modes stay with the workers."""
         ats = self._ats(population)
         if self.made and ats[0].weight is not None:
-            # Everybody's weights at each iteration are more to keep than where the searches stand.
+            # Storing everybody's weights at each iteration would take more room than the state of the searches.
             self._stand_at(self._answers(on_workers.states), self.made)
         self._population = population
         order = np.arange(len(population.cov))
@@ -224,7 +224,7 @@ class ClusterEStep:
         queries = query if isinstance(query, list) else [query] * n
         new = [()] * n if moves is None else [(move,) for move in moves]
         asks = [Ask(k, self.made, new[k], queries[k]) for k in range(n)]
-        # At first nobody knows of it.
+        # At first no worker knows of the search.
         found = self._cluster.ask(self._search, asks) if self.made else {ask.part: (False, None) for ask in asks}
         lost = [k for k in range(n) if not found[k][0]]
         if lost:
@@ -236,7 +236,7 @@ class ClusterEStep:
     def _begun(self, part: int) -> Begin:
         group, place = self._population, self._places[part]
         if group is not None:
-            # What is known of the group beforehand is no matter of its people.
+            # The prior of the group does not concern the workers, who compute people.
             rows = {"design": alike(group.design[place]), "weight": alike(group.weight[place])}
             group = dataclasses.replace(group, **rows, hyper=None)
         return Begin(self._begin[part], group, self._cluster.model, self._cluster.digest, self._max_steps)

@@ -38,7 +38,7 @@ LONGEST = 2.0
 
 
 def without_common(group: Group) -> Group:
-    """The same group in which people may differ in everything."""
+    """Return the group with differences between people in all parameters."""
     return Group(
         group.family,
         covariance=group.covariance,
@@ -137,7 +137,7 @@ def _gradient(
     chol, precision = np.linalg.cholesky(population.cov), np.linalg.inv(population.cov[own])
     bent, own_hess = bend[:, random], hess[:, random][:, :, random]
     told, added = _of_people((x - population.mean)[:, random], slope[:, random], own_hess, cov, precision)
-    # The Laplace approximation's own estimate of by how much the mean is off the mode, and what the group makes of it.
+    # Distance of the mean from the mode by the Laplace approximation's own estimate, and its effect on the group.
     skew = -0.5 * np.einsum("spq,sq->sp", cov, bent)
     drawn = -0.5 * (bent + np.einsum("spq,sqr,sr->sp", own_hess, cov, bent))
     by_mean = np.empty_like(x)
@@ -227,7 +227,7 @@ def climbed(
     """Climb to the maximum, and return it with the reason why the search did not end there, if it did not."""
     spread, unit, free = np.eye(0), np.ones(0), np.zeros(0, bool)
     for n in range(max_iter):
-        # A standard deviation of 0 stays so, and correlations with it mean nothing.
+        # A standard deviation of 0 stays at 0, and correlations with that parameter are meaningless.
         if n % REFRESHED == 0 or not np.array_equal(free, ~at.population.at_floor):
             unit, free = units(at.population), ~at.population.at_floor
             spread = np.zeros((len(unit), len(unit)))
@@ -255,7 +255,7 @@ def climbed(
 
 def units(population: Population) -> np.ndarray:
     """Unit of a step for each entry of `vector`: the sd between people, or 1 for a logarithm."""
-    # Of what is common to all nobody knows the scale; the curvature does.
+    # Common parameters have no known scale; the curvature gives one.
     sd = np.where(population.random, np.sqrt(np.diag(population.cov)), 1.0)
     of_coef = np.broadcast_to(sd, population.coef.shape) / np.maximum(np.abs(population.design).max(0), 1e-300)[:, None]
     rows, columns = population.lower

@@ -90,7 +90,7 @@ class ExactEvidence:
         for k, move in enumerate(STEP * np.eye(common.shape[1])):
             ends = [self._integrated(inner, common + sign * move).log_lik for sign in (1, -1)]
             slope[use, k] = (ends[0] - ends[1])[use] / (2 * STEP)
-        # By Fisher's identity that of the group is the expected score.
+        # By Fisher's identity, the gradient by the group is the expected score.
         n, score = int(inner.free.sum()), inner.score(found)
         of_people = np.zeros(inner.free.shape)
         of_people[inner.free] = score[:n]
@@ -195,7 +195,7 @@ def exact_common(
         message = "" if ended else "the maximum where people do not differ in some parameter was not found"
         evidence = look(at, new)
         at, moved, wide = evidence(new), 0.0, edge.widened(new, 1.0)
-        # Where one sd is 0, others may turn out to be.
+        # Where one sd is 0, others may turn out to be 0 too.
         narrower = _vanished(new, before, typical)
         if not ended or narrower is new:
             break

@@ -126,7 +126,7 @@ class Conditional:
         max_steps: int = 200,
         solver: Solver = DEFAULT,
     ) -> None:
-        # What people share in one state of mind is not shared by those who hold different values.
+        # Contexts shared by people in the same state are not shared by people who hold different values.
         self._model, self._names = dataclasses.replace(model, share=False), tuple(names)
         self._max_steps, self._solver = max_steps, solver
         self._batch = batch(self._model, data)

@@ -87,7 +87,7 @@ class Climb:
     def see(self, side: Side) -> None:
         """Add a side, and move to its place if that is better."""
         if not (np.isfinite(side.value) and np.isfinite(side.grad).all() and np.isfinite(side.curvature).all()):
-            # A wall, which is no corner.
+            # The value is infinite: a wall and no corner.
             self.box = np.zeros_like(self.box)
             return
         better = self.best is None or side.value > self.best.value
@@ -107,7 +107,7 @@ class Climb:
 
     def _certify(self) -> None:
         """Test whether a mean of the sides that meet here has no slope, and if so, store in `found` what is left to gain."""
-        # Takes as long to load as a small fit does, and few people are at corners.
+        # Importing the solver takes as long as a small fit, and few people are at corners.
         from scipy.optimize import nnls
 
         assert self.best is not None
@@ -117,7 +117,7 @@ class Climb:
         try:
             share, _ = nnls(np.vstack([slopes[meet].T / size, np.ones(len(meet))]), np.eye(len(self.best.x) + 1)[-1])
         except RuntimeError:
-            # It did not end, which says nothing.
+            # The solver failed, which shows nothing about the corner.
             return
         share = share / share.sum()
         mean = lambda parts: np.tensordot(share, np.array(parts), 1)  # noqa: E731
@@ -138,7 +138,7 @@ class Climb:
         bent = np.array([side.curvature * np.outer(self.box, self.box) for side in self.sides])
         size = np.abs(steps).max() + 1e-300
         above, steps, bent = (values - self.best.value) / size, steps / size, bent / size
-        # Of (z, t): all models are above t, which is to be as large as possible.
+        # Linear programme in (z, t): all models are above t, which is to be as large as possible.
         over = lambda z: above + steps @ z[:-1] - 0.5 * ((bent @ z[:-1]) @ z[:-1]) - z[-1]  # noqa: E731
         by = lambda z: np.column_stack([steps - bent @ z[:-1], -np.ones(len(steps))])  # noqa: E731
         p = len(self.box)

@@ -153,7 +153,7 @@ def find_mode(
     if quick or _good(found, tol):
         return found
     for attempt in range(search.max_restarts + 1):
-        # First from where it got stuck, then from places that the prior finds likely.
+        # Search first from where the search got stuck, then from places that the prior finds likely.
         x = found.at.x if attempt == 0 else _draw(prior, rng)
         other = _newton(function, prior, _cold(function, prior, x, search), search, tol)
         found = min(found, other, key=lambda f: (not _good(f, tol), _total(f.at, prior)))
@@ -171,7 +171,7 @@ def _total(at: Stencil, prior: Quadratic) -> float:
 
 
 def _draw(prior: Quadratic, rng: np.random.Generator) -> np.ndarray:
-    # A wide prior says nothing about likely places: a start 30 away from the rest would be lost on a plateau.
+    # A wide prior does not restrict likely places: a start 30 away from the rest would be lost on a plateau.
     precision = np.diag(prior.precision)
     sd = np.where(precision > 0.25, 1 / np.sqrt(np.maximum(precision, 0.25)), 2.0)
     return prior.mean + sd * rng.standard_normal(len(sd))

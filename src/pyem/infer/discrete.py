@@ -106,7 +106,7 @@ def _nearest(one: tuple[float, ...], found: Mapping[tuple[float, ...], Any]) -> 
 
 
 def _columns(model: Model) -> np.ndarray:
-    """(P,): which parameters are not discrete."""
+    """(P,): whether a parameter is not discrete."""
     return np.array([name not in model.discrete for name in model.names])
 
 

@@ -205,7 +205,7 @@ def fit_em(
 def _way_of(search: Search, integrate: Integrate, nodes: int | None, accuracy: float | None) -> Way:
     if integrate == "laplace" and not search.group.common:
         return ByLaplace(search)
-    # What integrates takes as long to load as a small fit does.
+    # Importing the code for integration takes as long as a small fit.
     from pyem.infer.em_by_points import way_of
 
     return way_of(search, integrate, nodes, accuracy)
@@ -353,7 +353,7 @@ def _remarks(run: EMRun, names: tuple[str, ...]) -> list[str]:
 
 
 def _information_gained(run: EMRun) -> np.ndarray:
-    """(P,): how much narrower people's posteriors are than the group, on average, as a share; exactly 0 without information."""
+    """(P,): narrowing of people's posteriors relative to the group, on average, as a share; exactly 0 without information."""
     use = run.laplace.usable
     weight, prior = run.population.weight[use], run.population.cov
     variance = np.diagonal(run.laplace.cov[use], axis1=1, axis2=2) * weight / np.diag(prior)

@@ -82,7 +82,7 @@ class WithCommon:
     def ended(self, run: EMRun, info: np.ndarray | None) -> Ended:
         """Complete the run at the maximum of the Laplace approximation with the group's scatter and the log evidence."""
         run = dataclasses.replace(run, population=_scattered(run.population, run))
-        # Of the units of common parameters, which are part of no integral, the evidence knows nothing.
+        # The evidence does not depend on the units of common parameters, which are part of no integral.
         log_evidence = run.laplace.log_evidence(run.population.log_prior(run.laplace.mode))
         return Ended(run, run, info, log_evidence)
 

@@ -168,7 +168,7 @@ def run_em(
         image = mstep(population, laplace)
         moved = image.distance(population)
         fell = scale is not None and ascent is not None and _fell(value, evidence, population, laplace)
-        # An M-step that leaves the group as it is has nothing to be accelerated.
+        # An M-step that leaves the group unchanged cannot be accelerated.
         ascent = _ascent(ascent, pace.way(moved, population, laplace) if moved > 0 else None, population)
         following, moved = ascent(population, image, laplace) if ascent else (image, moved)
         if fell or (tried and not moved < 1.5 * change):
@@ -213,7 +213,7 @@ def run_em(
     assert laplace is not None
     trace = {"log_evidence": np.array(evidence), "change": np.array(changes), "vector": np.array(vectors)}
     trace["evaluated"] = np.array(iteration + 1)
-    # What is reported belongs together: a group, and the modes under it to full precision.
+    # The reported results belong together: a group, and the modes under it to full precision.
     population = population if converged else plain
     laplace = under(estep, population, LAST).whole()
     return EMRun(population, laplace, converged, message, trace, estep)

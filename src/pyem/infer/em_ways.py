@@ -63,7 +63,7 @@ class Search:
                 return run_em_on(self.cluster, start, population, **options)
             make = estep_maker(self.model, self.data, seed=self.seed, warm=True)
             glance = glance_of(self.model, self.data)
-            # Of data in partitions, what is remembered of everybody would take more memory than they do.
+            # For data in partitions, remembering everybody's likelihoods would take more memory than the data.
             options["remember"] = isinstance(self.data, Dataset)
             return run_em_global(make, start, population, glance=glance, at_once=at_once(self.model), **options)
 
@@ -80,7 +80,7 @@ class Search:
         prior = PersonPrior(run.population, None)
         if run.seen is None or not is_near(run.seen, run.population):
             return Surroundings.seen(self.model, self.data, glance, prior)
-        # A way to where a mode was before does not lead along a ridge that has moved since.
+        # The way to an earlier mode does not lead along a ridge that has moved since.
         seen = run.seen._replace(way=None) if is_ridge(run.population) else run.seen
         return Surroundings.known(Looking(glance, seen), prior, run.population.mean)
 

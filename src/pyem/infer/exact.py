@@ -156,7 +156,7 @@ def on_points(
         before = estep.posterior(population.prior)
         moved = distance(new, population, before, places.model.typical[1])
         if far and rounds < ROUNDS:
-            # The points do not tell posteriors under such a group, but what they say of the likelihood does, roughly.
+            # The points do not represent posteriors under such a group, but they show the likelihood roughly.
             mean, cov = predicted(before, population, new)
             population, last = new, estep
             continue
@@ -164,7 +164,7 @@ def on_points(
         moments = estep.posterior(population.prior)
         effective = estep.effective(population.prior)
         mean, wide = around(moments, population)
-        # A few points say little of a covariance, but that it is not much smaller than their cells.
+        # A few points give a poor covariance, except that it is not much smaller than their cells.
         few = (level == PLAIN) & (effective < ENOUGH)
         cov = np.where(few[:, None, None], wide + places.cell * cov, wide)
         unreached, _ = scouts.unreached(population, mean, cov, moments.log_lik, places.reach)
@@ -257,7 +257,7 @@ def wide_enough(places: Places, started: Population, laplace: Laplace, make: Mak
     wide = np.maximum(sd, 0.3 * places.model.typical[1])
     corr = started.cov / np.outer(sd, sd)
     if started.correlated:
-        # A correlation of 1 is neared as a standard deviation of 0 is, but points have to have some width.
+        # A correlation of 1 is approached as a standard deviation of 0 is, but points must have some width.
         started = dataclasses.replace(started, least=THINNEST * float(places.model.typical[1].min()))
         corr = less_correlated(corr)
     elif (wide <= 1.01 * sd).all():

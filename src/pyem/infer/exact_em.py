@@ -107,7 +107,7 @@ def _to_edge(found: Exact, places: Places, edge: Edge) -> Exact:
         one.log_lik.sum() + (0.0 if group.hyper is None else group.hyper.slopes(group).value)
         for one, group in zip(moments, choices, strict=True)
     ]
-    # Other points may make a little less of a better group.
+    # On other points, even a better group may have slightly less evidence.
     k = len(choices) - 1 if values[-1] > values[0] - SLACK else 0
     effective = esteps[k].effective(choices[k].prior)
     told = {"moments": judged(moments[k], found.level, effective), "effective": effective}

@@ -108,7 +108,7 @@ class Looking:
         return way
 
     def _along(self, start: np.ndarray, mode: np.ndarray, stops: int) -> StraightWay:
-        # As many at a time as there are places, so that nothing is compiled for other numbers.
+        # Use as many at a time as there are places, so that nothing is compiled for other numbers.
         at_once = 2 * mode.shape[1]
         n = at_once * -(-stops // at_once)
         x = np.stack([start + k / (n + 1) * (mode - start) for k in range(1, n + 1)])

@@ -46,7 +46,7 @@ def args_from_points(
     """
     if group.family != "gaussian" or group.common or group.sd or model.n_params > FEW:
         return None
-    # Priors that are given are in the units of the model.
+    # Given priors are in the units of the model.
     inner = model if priors else in_standard_units(model)
     made = places(inner, data, nodes=None, rng=generator(0))
     try:

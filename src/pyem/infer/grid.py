@@ -147,7 +147,7 @@ def fit_grid(
 def _group_of(group: Any, priors: Any, *, given: bool) -> Group | Population | None:
     """Return the group after checking the other arguments; `given` says whether a prior was given other than by `priors`."""
     if group is GIVEN_NONE and given:
-        # Before there was a default group, a prior alone meant people on their own.
+        # Before there was a default group, giving a prior alone meant people on their own.
         warn("fit_grid: a prior (mean and sd, or log_prior) is for group=None; write that, too", DeprecationWarning)
         return None
     if not (group is None or isinstance(group, Group | Population)):

@@ -135,7 +135,7 @@ def fit_hbi(
     nothing = None
     if null:
         alike, state = dataclasses.replace(iteration, null=True), _alike(run.last[0], first, prior)
-        # Only the bound is asked for, which settles long before groups do that nobody belongs to for sure.
+        # Only the bound is needed, which settles long before groups do that have no certain members.
         nothing = alike.run(state, max_iter, tol, accelerate=accelerate, threads=threads, settled=SETTLED).bound
     fit = _as_fit(given, search, data, run, prior, nothing, settings)
     for text in [*fit.problems(), *_apart([one.bound for _, one in runs])]:

@@ -48,7 +48,7 @@ class Anchor(NamedTuple):
     """A Gaussian approximation of each person's likelihood. It shapes the coordinates, not the posterior."""
 
     precision: Array
-    """(P, P, S), positive semidefinite."""
+    """Precision of each Gaussian, (P, P, S), positive semidefinite."""
     shift: Array
     """The precision times the location, (P, S)."""
     weight: Array
@@ -312,7 +312,7 @@ def group_args(
     spec, args = group_layout(model, data, group, priors, pop, parametrization)
     within = np.median(np.diagonal(fit.cov, axis1=1, axis2=2), axis=0)
     if len(spec.random) < len(within):
-        # Of what is common to all, the error of its mean is that of all people together.
+        # For common parameters, the error of the mean is that of all people together.
         curvature = -np.nansum(np.diagonal(value_grad_hess(model, data, fit.x)[2], axis1=1, axis2=2), axis=0)
         sd = model.typical[1]
         within = np.where(pop.random, within, sd**2 * data.n_subjects / np.maximum(sd**2 * curvature, 1e-8))
@@ -366,10 +366,10 @@ def likelihood_of(laplace: Laplace, pop: Population) -> tuple[np.ndarray, np.nda
     prior = np.linalg.inv(pop.cov)[None] * root[:, :, None] * root[:, None]
     known = laplace.usable & np.isfinite(laplace.cov).all((1, 2))
     precision = np.linalg.inv(np.where(known[:, None, None], laplace.cov, np.linalg.inv(prior))) - prior
-    # Given what is common to all.
+    # The likelihood given the common parameters.
     some = np.flatnonzero(pop.random)
     precision, prior = precision[:, some][:, :, some], prior[:, some][:, :, some]
-    # In sds of the group, so that what is taken for 0 does not depend on the units.
+    # In sds of the group, so that the limit for 0 does not depend on the units.
     unit = np.sqrt(np.diag(pop.cov)[some])
     values, vectors = np.linalg.eigh(np.outer(unit, unit) * (precision + np.swapaxes(precision, 1, 2)) / 2)
     vectors = vectors / unit[:, None]

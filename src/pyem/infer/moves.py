@@ -38,7 +38,7 @@ def trusted(old: Population, new: Population, typical: np.ndarray) -> tuple[Popu
     before, after = np.sqrt(np.diag(old.cov)), np.sqrt(np.diag(new.cov))
     floor = NARROWEST * typical
     same = before < 1.5 * old.smallest
-    # Whoever wants to be narrower still than the narrowest is not different at all.
+    # A parameter whose sd would shrink below the floor is taken as one in which people do not differ.
     gone = ~same & (before <= 1.01 * floor) & (after < before)
     sd = np.clip(after, np.maximum(0.5 * before, np.minimum(floor, before)), 2 * before)
     sd = np.where(same | gone, old.smallest, sd)

@@ -151,7 +151,7 @@ class Looks:
 
     @memory.setter
     def memory(self, memory: tuple[Any, ...]) -> None:
-        # What was kept by an earlier version does not have what was seen.
+        # States saved by an earlier version lack the likelihoods that were seen.
         self._left, self._looked, *seen = memory
         if self._looking is not None:
             self._looking.seen = seen[0] if seen else None
@@ -228,7 +228,7 @@ def scattered(population: Population) -> np.ndarray:
 
 def densest(glance: Glance, joint: Callable[[np.ndarray, np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
     """The place (S, P) of those (K, S, P) where each person's posterior is densest."""
-    # As many at a time as there are other places, so that nothing is compiled for other numbers.
+    # Use as many at a time as there are other places, so that nothing is compiled for other numbers.
     parts = np.split(x, len(x) // (2 * x.shape[2]))
     there = joint(np.concatenate([glance(part) for part in parts]), x)
     there = np.where(np.isnan(there), -np.inf, there)
@@ -255,7 +255,7 @@ def promising(
     cov = laplace.cov if regular.all() else np.where(regular[:, None, None], laplace.cov, np.eye(mode.shape[1]))
     gap = x - mode
     expected = value - 0.5 * ((gap[:, :, None] @ _inverse(cov))[:, :, 0] * gap).sum(2)
-    # Where neither is finite, nothing surprises.
+    # If neither value is finite, there is no surprise.
     with np.errstate(invalid="ignore"):
         surprise = np.where(regular, there - expected, np.where(np.isfinite(there), np.inf, -np.inf))
     surprise = np.where(np.isnan(surprise), -np.inf, surprise)
@@ -284,10 +284,10 @@ def _valley(
     mode: np.ndarray,
     value: np.ndarray,
 ) -> np.ndarray:
-    """(S,): whose posterior falls somewhere on the way from `start`, where its value is `there`, to the known mode."""
+    """(S,): whether a posterior falls somewhere on the way from `start`, where its value is `there`, to the known mode."""
     way = looking.between(start, mode, STOPS)
     path = np.array([there, *joint(way.log_lik, way.x), value])
-    # What is not finite tells nothing, and the search has to.
+    # A value that is not finite says nothing about a valley, and the search has to find out.
     with np.errstate(invalid="ignore"):
         falls: Any = ~(np.diff(path, axis=0) >= -1e-9 * np.abs(value))
     return falls.any(0)

@@ -160,5 +160,5 @@ def given_prior(
         return PersonPrior(None, PriorFunction(model, natural_priors(model, priors, mean=mean, sd=sd)))
     centre, spread = unconstrained_gaussian(model, mean, sd)
     population = populate(Group(), names=model.names, mean=centre, sd=spread, covariates={}, n_subjects=data.n_subjects)
-    # What is given is no estimate that has to be kept from 0, and may be small because the parameter's unit is large.
+    # A given sd is no estimate to be kept from 0, and may be small because the parameter's unit is large.
     return PersonPrior(dataclasses.replace(population, cov=np.diag(spread**2)), None)

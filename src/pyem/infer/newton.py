@@ -85,7 +85,7 @@ def _planned(planner: Planner, carry: _Carry) -> _Carry:
     last, trial = carry.plan, carry.trial
     following = planner.plan(carry.x, carry.at, carry.side, last.here, carry.radius)
     ends = trial.active & (carry.n > 0) & _ends(planner, carry, following)
-    # Those who are there stay as they are, however long others take.
+    # Subjects whose search is over stay as they are, however long others take.
     return carry._replace(plan=choose(trial.active, following, last), ended=carry.ended | ends)
 
 
@@ -93,7 +93,7 @@ def _advance(planner: Planner, max_steps: Array | int, carry: _Carry) -> _Carry:
     """Plan the next step, and try it, unless all have ended."""
     carry = _planned(planner, carry)
     over = (carry.n >= max_steps) | ~_active(planner, carry).any()
-    # One place plans and one evaluates, so that each is compiled once.
+    # A single place plans and a single one evaluates, so that each is compiled once.
     return lax.cond(over, lambda carry: carry, lambda carry: _try(planner, carry), carry)._replace(over=over)
 
 
@@ -114,15 +114,15 @@ def _try(planner: Planner, carry: _Carry) -> _Carry:
     tried = jnp.where(active, jnp.clip(x + plan.step, -planner.bound, planner.bound), x)
     new = planner.likelihood(tried)
     gained = new.value + planner.prior(tried).value - plan.value
-    # Of a gain that can be told from rounding, a small part has to be there; a longer step would be taken back, too.
+    # If the gain can be told from rounding, a small part of it must be realised; a longer step would be taken back as well.
     least = jnp.where(plan.gain > noise(plan.value), PART * plan.gain, -noise(plan.value))
     enough = gained >= jnp.where(plan.probes | plan.backs | jnp.isinf(plan.gain), -noise(plan.value), least)
-    # Where the value alone is finite, the search would be lost.
+    # A point with a finite value but without finite derivatives would end the search.
     usable = jnp.isfinite(new.value) & jnp.isfinite(new.grad).all(0) & jnp.isfinite(new.hess).all((0, 1))
     accept = active & (enough | (plan.value == -jnp.inf)) & usable
     size = planner.length(plan.step)
     seen = planner.other_side(x, at, side, Side(tried, new, usable, size, size, side.sure), accept, plan)
-    # A side that has just become known is a reason to try again before steps become shorter.
+    # If another side has just become known, the step is tried again before steps become shorter.
     found = seen.known & ~side.known
     moved = jnp.where(accept, jnp.clip(2 * size, radius, 1.0), jnp.where(found, size, 0.25 * size))
     looks = plan.probes | plan.backs
@@ -134,7 +134,7 @@ def _try(planner: Planner, carry: _Carry) -> _Carry:
 
 
 def _pinned(plan: Plan) -> Array:
-    """(S,): whether steps have become so short, though there is much to gain, that nothing is left to be seen of it."""
+    """(S,): whether steps have become too short to change anything, although there is much to gain."""
     level = noise(plan.value)
     return ~(plan.probes | plan.backs) & (plan.gain < level) & (plan.decrement > 10 * level)
 
@@ -237,7 +237,7 @@ class Newton:
             carry = _planned(now, queue.carry)
             done = ~_active(now, carry) | (queue.steps >= max_steps)
             here = done & (jnp.arange(len(x))[:, None] == queue.at)
-            # A value that is not taken may be NaN: it is chosen, not weighted.
+            # A value that is not used may be NaN: results are selected, not weighted.
             keep = lambda all_, one: jnp.where(here.reshape(len(x), *[1] * (one.ndim - 1), -1), one, all_)  # noqa: E731
             found = jax.tree.map(keep, queue.found, _mode(now, carry))
             place = queue.at + done

@@ -83,11 +83,11 @@ class NodeSets:
         own = people_only(self.population)
         gain = _positive(np.linalg.inv(self.moments.cov) - np.linalg.inv(own.cov))
         order = np.argsort(np.einsum("spq,pq->s", gain, own.cov))
-        # Posteriors of whom the data say little change most with the group; such people are few.
+        # Posteriors of people about whom the data say little change most with the group; such people are few.
         # A median of each element by itself need not be positive definite.
         typical = _positive(np.median(gain, axis=0)[None])[0]
         self._people = [(typical, False), (gain[order[len(order) // 10]], True)]
-        # What the evidence is off where it is extrapolated.
+        # Error of the evidence where it is extrapolated.
         known = np.diagonal(np.square(gain), axis1=1, axis2=2).sum(0)
         least = (4 * EXTRAPOLATED / np.maximum(known, 1e-300)) ** 0.25
         gaussian = self.population.group.family == "gaussian"
@@ -126,7 +126,7 @@ class NodeSets:
         out = self._on_sets(draws, owner) + log_prior
         self._top = max(self._top, float(out.max(initial=-np.inf, where=owner >= 0)))
         lost = np.flatnonzero(owner < 0)
-        # What is found on points made for others may be too small, and so may a Gaussian approximation.
+        # The density on points made for other groups may be too small, and so may a Gaussian approximation.
         likely = np.maximum(out[lost], self._rough(draws.some(lost)) + log_prior[lost])
         self._add_for(draws, owner, lost[likely > self._top - self._negligible])
         new = lost[owner[lost] >= 0]
@@ -186,7 +186,7 @@ class NodeSets:
             for part in parts:
                 moved = part.moves(design, None if held.common is None else held.common[at[which]])
                 x[np.ix_(which, part.people)] = self._in_cells(part, moved, *(a[:, part.people] for a in more), rng=rng)
-            # In a group that is narrower than the data tell, everybody is nearer to its mean.
+            # In a group narrower than the data can tell, everybody is nearer to its mean.
             nearer = (draws.roots @ np.linalg.inv(held.roots))[at[which]][:, None]
             means = (draws.covariances() @ held.precisions())[at[which]]
             middle = design @ draws.coef[at[which]]

@@ -187,7 +187,7 @@ def _kernel(spec: Any, settings: Settings, args: Any) -> tuple[Callable[..., Any
             dense_mass=dense,
             target_accept_prob=settings.target_accept,
             max_tree_depth=settings.max_tree_depth,
-            # NumPyro's own default is a number, which NUTS has no use for.
+            # NumPyro's own default is a number, which NUTS ignores.
             trajectory_length=None,  # pyright: ignore[reportArgumentType]
             model_args=(args,),
             model_kwargs={},
@@ -284,7 +284,7 @@ def sample(
     with ThreadPoolExecutor(min(len(groups), n_cores()), thread_name_prefix="pyem-nuts") as pool:
         going = [pool.submit(run, file, states) for file, (states, _) in zip(files, groups, strict=True)]
         try:
-            # The first chain that fails, or Ctrl-C, stops all: before the pool is left, which waits for them.
+            # The first chain that fails, or Ctrl-C, stops all chains before the pool is closed, which would wait for them.
             for ended in wait(going, return_when=FIRST_EXCEPTION).done:
                 ended.result()
         finally:
@@ -296,7 +296,7 @@ def sample(
 
 def compile_sampler(spec: Any, settings: Settings, args: Any, states: Any) -> None:
     """Compile the sampler, if it is not yet."""
-    # No iteration.
+    # Run no iteration: only compile.
     jax.block_until_ready(_advance(spec, settings, args, states, jnp.asarray(0)))
 
 

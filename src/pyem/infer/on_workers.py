@@ -130,7 +130,7 @@ def answers_on_dask(folder: str, search: str, asks: Sequence[Ask]) -> tuple[str,
     from distributed import get_worker  # pyright: ignore[reportMissingImports]
 
     worker = get_worker()
-    # As many threads as the worker has were meant for it.
+    # The worker's threads are all meant for this computation.
     limit_cores(worker.state.nthreads)
     return str(worker.address), answers(folder, search, asks)
 
@@ -140,7 +140,7 @@ def _answer(folder: str, search: str, ask: Ask) -> tuple[bool, Any]:
     if ask.begin is not None:
         _standing[key] = _begun(folder, search, ask)
     known = _standing.get(key)
-    # Who is asked again because the first answer was lost has made the moves, or some of them.
+    # If a worker is asked again because its first answer was lost, it has made some or all of the moves already.
     if known is None or known.search != search or not 0 <= known.made - ask.had <= len(ask.moves):
         return False, None
     for move in ask.moves[known.made - ask.had :]:
@@ -156,7 +156,7 @@ def _begun(folder: str, search: str, ask: Ask) -> Standing:
     if begin.digest not in _models:
         _models[begin.digest] = unpickled(begin.model)
     if folder not in _data:
-        # All partitions that a worker has stay in its memory.
+        # All partitions of a worker stay in its memory.
         _data[folder] = PartitionedDataset.of(Path(folder), Dataset, memory=np.inf)
     model, data = _models[begin.digest], _data[folder].partition(ask.part)
     known = isinstance(begin.states, np.ndarray)

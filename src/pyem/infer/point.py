@@ -125,7 +125,7 @@ def fit_map(
         return fit_each(way, model, data, start, starts, settings)
     model = ready_to_fit(model, data, in_parts=True)
     search = in_standard_units(model)
-    # Begun here, what it needs is compiled while the search itself is.
+    # Started here, further code is compiled during the search itself.
     glance = glance_of(search, data) if start is None and not common else None
     told = {"priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior}
     prior = given_prior(model, data, **told)
@@ -149,7 +149,7 @@ def fit_map(
 def _seen(model: Model, data: Dataset, glance: Glance, prior: PersonPrior, point: np.ndarray) -> Surroundings:
     """Evaluate everybody's posterior at a few places before the search."""
     if isinstance(glance, JaxGlance) and glance.pending:
-        # A search of no step compiles the other half of what is needed meanwhile.
+        # A search without steps compiles the remaining code meanwhile.
         prior.modes(estep_maker(model, data, max_steps=0)(point))
     return Surroundings.seen(model, data, glance, prior)
 

@@ -67,7 +67,7 @@ def pooled_modes(
     cov[:, common] = 0.0
     cov[:, :, common] = 0.0
     cov[np.ix_(np.arange(len(cov)), common, common)] = np.linalg.inv(at.curvature)
-    # What holds them is no part of the evidence.
+    # The prior that holds the common values is no part of the evidence.
     log_det = at.laplace.log_det + common.sum() * (math.log(2 * math.pi) + 2 * math.log(COMMON_SD))
     return at.laplace._replace(cov=cov, log_det=log_det)
 

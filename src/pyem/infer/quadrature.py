@@ -127,7 +127,7 @@ def make_grids(model: Model, data: Dataset, log_prior: LogPrior, box: np.ndarray
         box, settled = _zoomed(grids, _joint(grids, log_prior), ends)
         if settled.all():
             break
-    # Halving the spacing (at least) squares the error, so that what half of the points leave tells what all of them do.
+    # Halving the spacing (at least) squares the error, so the error of half of the points bounds that of all.
     while 2 * n - 1 <= max_points and _error(_joint(grids, log_prior)).max(initial=0) > math.sqrt(tol):
         n = 2 * n - 1
         grids = _evaluated(model, data, grids.axes[:, :, [0, -1]], n)

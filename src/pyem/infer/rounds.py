@@ -121,7 +121,7 @@ def _run(work: Work, jobs: Sequence[tuple[str, tuple[Any, ...]]], pool: Any, fol
         return
     import cloudpickle
 
-    # Models of users' own are functions in a notebook, which plain pickle does not take.
+    # Models of users are often functions in a notebook, which plain pickle cannot handle.
     job = _Job(cloudpickle.dumps(work), None if folder is None else str(folder.resolve()), _cache_settings())
     with _workers(pool) as workers:
         results = workers.map(job, jobs)
@@ -278,7 +278,7 @@ def _described(value: Any) -> Any:
     if isinstance(getattr(value, "__array__", None), Callable):
         return in_words(np.asarray(value))
     if not dataclasses.is_dataclass(value):
-        # Of a distribution, say, its numbers.
+        # For example, the numbers of a distribution.
         parts = {name: one for name, one in getattr(value, "__dict__", {}).items() if not name.startswith("_")}
         plain = {
             name: one for name, one in parts.items() if isinstance(one, int | float | str) or hasattr(one, "shape")

@@ -135,7 +135,7 @@ def as_result(
     """Make a result from draws (chain, draw, ...)."""
     free = None if group is None else np.array(spec.free)
     design = None if group is None else np.asarray(args.design)
-    # On the scale of the data.
+    # The model on the scale of the data.
     model = spec.model
     priors = described(model, args.priors, group, free)
     return SampleFit(

@@ -154,7 +154,7 @@ class Rounds:
             yield x[k : k + size], which[k : k + size]
 
     def _aside(self) -> list[np.ndarray]:
-        """(S, P) for each parameter: everybody's best mode with that one at the other side of its range."""
+        """Everybody's best mode (S, P) with one parameter at the other side of its range, for each parameter."""
         model, best = self._model, self._joint().argmax(0)
         mode = inside(model, np.array([self.found[k].mode[s] for s, k in enumerate(best)]))
         low, high = _ends(model)
@@ -171,7 +171,7 @@ class Rounds:
         value, held = self._values(points)
         people, taken = np.arange(points.shape[1]), []
         low, high = _ends(self._model)
-        # What has no end is measured in sds of a typical population.
+        # Parameters without an end are measured in sds of a typical population.
         closed = np.isfinite(high - low)
         unit = np.where(closed, high - low, 4 * self._model.typical[1])
         scale = np.where(closed, self._model.natural(points), points) / unit
@@ -192,7 +192,7 @@ class Rounds:
         return np.max(each, axis=0), np.argmax(each, axis=0)
 
     def crossed(self) -> np.ndarray:
-        """(C, S, P): for each combination everybody's best mode of the others."""
+        """(C, S, P): everybody's best mode of the other combinations, for each combination."""
         value, modes = self._joint(), inside(self._model, np.array([one.mode for one in self.found]))
         others = np.where(np.eye(len(value), dtype=bool)[:, :, None], -np.inf, value[None])
         return modes[others.argmax(1), np.arange(modes.shape[1])]

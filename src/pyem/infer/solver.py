@@ -22,11 +22,11 @@ class Mode(NamedTuple):
     at: Derivatives
     """Derivatives of the likelihood at that point; the next search begins with them."""
     hess: Array
-    """(P, P, S), of the likelihood: the same as in `at` unless there is a kink, where it is that of both sides, weighted."""
+    """(P, P, S): Hessian of the likelihood, as in `at` unless there is a kink, where it is that of both sides, weighted."""
     decrement: Array
-    """(S,): what is left to gain, in nats."""
+    """(S,): nats that are left to gain."""
     stuck: Array | None = None
-    """(S,): whether the search ended since no step was better, although there is something to gain; None for nobody."""
+    """(S,): whether the search ended because no step was better, although there is something to gain; None for nobody."""
     last: Array | None = None
     """(P, S): a last step from `x` that needs no evaluation, as the quadratic model is exact there; None for no step."""
 

@@ -60,7 +60,7 @@ def louis_information(population: Population, laplace: Found) -> np.ndarray:
     """
     score, matrix = score_and_information(population, laplace)
     slope = population.root_slope
-    # By the logarithms of the factor's diagonal, of which the second derivative counts as well.
+    # The vector has logarithms of the factor's diagonal, so that the second derivative matters as well.
     logs = population.is_diagonal
     return slope[:, None] * matrix * slope - np.diag(np.where(logs, score * slope, 0.0))
 
@@ -88,7 +88,7 @@ def score_and_information_of(population: Population, laplace: Laplace) -> ScoreA
     slope, own = _own(population, laplace, root)
     precise = _positive(own, chol)
     by_design, shifted = np.nonzero(population.free)
-    # How the gradient of each person moves with each weight, and with each entry of the covariance's factor.
+    # Change of each person's gradient with each weight, and with each entry of the covariance's factor.
     n, people = len(shifted), len(slope)
     by = np.zeros((people, n + len(rows), len(chol)))
     by[:, np.arange(n), shifted] = population.design[use][:, by_design] * root[:, shifted]
@@ -119,10 +119,10 @@ def _own(population: Population, laplace: Laplace, root: np.ndarray) -> tuple[np
     precise = precision - precision @ cov @ precision
     if laplace.derivatives is not None and population.group.family == "gaussian":
         grad, hess = (part[use] for part in laplace.derivatives)
-        # Rounding is that of the larger of the two, the likelihood's curvature or the group's.
+        # Rounding errors are those of the larger of the two: the likelihood's curvature or the group's.
         narrow = np.abs(hess).max((1, 2)) < np.abs(precision).max()
         precise = np.where(narrow[:, None, None], -hess - hess @ cov @ hess, precise)
-        # What the search has left; at a kink, or an end of a range, there is no such point.
+        # Gradient left by the search; at a kink, or an end of a range, there is no point without one.
         left = grad - slope
         step = (cov @ left[:, :, None])[:, :, 0]
         there = narrow & (np.abs((left * step).sum(1)) < NEARLY)
@@ -138,7 +138,7 @@ def with_scatter(population: Population, posteriors: Callable[[], Laplace]) -> P
 
 
 def scatter(population: Population, laplace: Laplace) -> np.ndarray:
-    """(P,): how much people scatter around the means of the group, as a share of what the fit expects of them.
+    """(P,): scatter of people around the means of the group, as a share of the scatter that the fit expects.
 
     That is the sum of their squared scores over the information of the means. Where an sd is estimated above 0, the two are
     alike: the likelihood has its maximum there. Where it is 0, people scatter less than their own errors let expect.
@@ -167,7 +167,7 @@ def _positive(precise: np.ndarray, chol: np.ndarray) -> np.ndarray:
     """
     shares = chol.T @ precise @ chol
     try:
-        # In most groups nobody is bent, and a factor tells that in a third of the time of the axes.
+        # In most groups no posterior is wider than the group; a factor shows that in a third of the time of eigenvectors.
         np.linalg.cholesky(shares + ALIKE * np.eye(len(chol)))
         return precise
     except np.linalg.LinAlgError:
@@ -235,7 +235,7 @@ def oakes_information(estep: EStep, population: Population, *, step: float = 1e-
     def score(moved: Population) -> np.ndarray:
         laplace = estep(moved.prior, 1e-16)
         for _ in range(0 if moved.group.family == "gaussian" else 5):
-            # The weights move with the posteriors, and they with the weights.
+            # The weights move with the posteriors, and the posteriors with the weights.
             moved = dataclasses.replace(moved, weight=moved.weights(laplace))
             laplace = estep(moved.prior, 1e-16)
         return moved.score(laplace)

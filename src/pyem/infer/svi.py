@@ -338,7 +338,7 @@ def _climb(
     spec: Any, settings: Settings, args: Any, state: Any, rate: float, max_steps: int, report: Any, kept: Kept | None
 ) -> tuple[Any, dict[str, np.ndarray], bool]:
     """Take steps until the ELBO stays the same, at falling rates; return the parameters averaged over the last steps."""
-    # Steps of no length tell the bound of the start.
+    # Steps of length zero measure the bound at the start.
     _, (mean, error, _) = _advance(spec, settings, args, state, jnp.asarray(0.0), jnp.asarray(BLOCK))
     elbo, errors = [float(mean)], [float(error)]
     level, since = 0, 1

@@ -23,7 +23,7 @@ def in_standard_units(model: Model) -> Model:
 
 
 def with_units(model: Model) -> np.ndarray:
-    """(P,): which parameters have units of the data.
+    """(P,): whether a parameter has units of the data.
 
     These are all where the typical population comes from the data; of a design, what has no range, as the effects of columns
     have none. What has a range of its own has no unit.
@@ -54,7 +54,7 @@ def standardised(covariates: dict[str, np.ndarray], *, centred: bool = True) -> 
 
 
 def _standard(values: np.ndarray, centred: bool) -> np.ndarray:
-    # Numbers near the ends of what a computer knows have squares beyond them.
+    # Squares of numbers near the limits of floating point would overflow.
     size = np.abs(values).max() if values.size else 0.0
     if not size or np.ptp(values) == 0:
         return values
@@ -106,7 +106,7 @@ class Units:
     def information(self, found: Population, matrix: np.ndarray) -> np.ndarray:
         """Convert the information on a group's `vector` to the units of the model and the table."""
         by_coef = np.broadcast_to(self.scale / self.rows[:, None], found.free.shape)[found.free]
-        # The diagonal of the Cholesky factor is there as logarithms, which only move.
+        # The diagonal of the Cholesky factor is stored as logarithms, which a change of units only shifts.
         rows, columns = (np.asarray(part) for part in found.lower)
         slope = np.concatenate([by_coef, np.where(rows == columns, 1.0, self.scale[rows])])
         return matrix / slope[:, None] / slope

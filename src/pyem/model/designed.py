@@ -189,7 +189,7 @@ def arguments_of(model: Model) -> tuple[tuple[str, Any], ...]:
     base, effects = design.base, tuple(tuple(effect) for effect in design.effects)
     typical = tuple((one.mean, one.sd) for one in base.parameters) if base.autoscale is not None else ()
     told = {"formulas": design.formulas, "effects": effects, "levels": design.levels, "inputs": design.inputs}
-    # Files of designs without have no word of these.
+    # Files of designs without these options do not mention them.
     more = ("longest_outlier", base.longest_outlier), ("held", design.held), ("tied", design.tied)
     told |= {name: value for name, value in more if value}
     return tuple((told | {"reward_range": base.reward_range, "typical": typical}).items())

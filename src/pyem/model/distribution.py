@@ -54,7 +54,7 @@ class Categorical(NamedTuple):
         log_probs = self.log_probs
         if log_probs.ndim != 1 or value.ndim:
             return log_probs[value]
-        # What is no option has no probability.
+        # A value that is no option has probability 0.
         possible = (value >= 0) & (value < len(log_probs))
         return jnp.where(possible, entry(log_probs, value), -jnp.inf)
 
@@ -105,7 +105,7 @@ class Poisson(NamedTuple):
     def log_prob(self, value: ArrayLike) -> Array:
         """Log-probability of the count `value`, in nats."""
         value = _as_float(value)
-        # Nothing times the logarithm of 0 is nothing, and so is its derivative.
+        # Zero times the logarithm of 0 is 0, and so is its derivative.
         log_rate = jnp.log(jnp.where(value == 0, 1.0, self.rate)) if self.log_rate is None else self.log_rate
         return value * log_rate - self.rate - gammaln(value + 1.0)
 
@@ -131,12 +131,12 @@ class NegativeBinomial(NamedTuple):
     def log_prob(self, value: ArrayLike) -> Array:
         """Log-probability of the count `value`, in nats; minus infinity for values that are no count."""
         value = _as_float(value)
-        # Without a size, as without a mean, all counts are 0.
+        # If the size or the mean is 0, all counts are 0.
         some = (_as_float(self.log_size) > -jnp.inf) & (_as_float(self.log_mean) > -jnp.inf)
         possible = _is_count(value) & (some | (value == 0))
         value = jnp.where(possible & some, value, 0.0)
         log_size, log_mean = jnp.where(some, self.log_size, 0.0), jnp.where(some, self.log_mean, 0.0)
-        # The size times log(1 + mean / size), which is the mean where the size has no end.
+        # The size times log(1 + mean / size), which tends to the mean as the size grows.
         more = jax.nn.softplus(log_mean - log_size)
         ways = _log_rising(log_size, value) - gammaln(value + 1.0)
         log_p = ways + value * (log_mean - more) - jnp.exp(log_size) * more
@@ -146,7 +146,7 @@ class NegativeBinomial(NamedTuple):
         """One random count: of a Poisson distribution whose rate is gamma distributed."""
         first, second = jax.random.split(key)
         log_size = _as_float(self.log_size)
-        # The logarithm of a gamma variate of a small shape is a number where the variate is not.
+        # The logarithm of a gamma variate with a small shape is finite even where the variate is 0.
         log_rate = jax.random.loggamma(first, jnp.exp(log_size)) - log_size + self.log_mean
         return jax.random.poisson(second, jnp.exp(log_rate))
 
@@ -156,7 +156,7 @@ def _log_rising(log_size: Array, count: Array) -> Array:
     size = jnp.exp(log_size)
     large = size > 1e5 * (1.0 + count)
     some = jnp.where(large, 1.0, size)
-    # One is split off the argument, as the derivatives of the logarithm of gamma(size) have no end at 0.
+    # The recursion moves the argument by one, as derivatives of the logarithm of gamma(size) diverge at 0.
     first = jnp.where(count > 0, log_size - jnp.log(jnp.where(large, 1.0, size) + count), 0.0)
     whole = gammaln(some + count + 1.0) - gammaln(some + 1.0) + first - count * jnp.log(some)
     return jnp.where(large, 0.5 * count * (count - 1.0) / jnp.where(large, size, 1.0), whole)
@@ -261,7 +261,7 @@ class Unless(NamedTuple):
 
 
 def _as_float(value: ArrayLike) -> Array:
-    # Of whole numbers of 32 bits the functions of `jax.scipy.special` have single precision.
+    # For 32-bit integers the functions of `jax.scipy.special` use single precision.
     return jnp.asarray(value, jnp.result_type(float))
 
 
@@ -283,7 +283,7 @@ def _log_odds(logits: Any, probs: Any, yes: Array, no: Array) -> Array:
     """Value of ``yes * log p + no * log(1 - p)``, where 0 times minus infinity is 0; its derivatives are exact."""
     one, other = yes > 0, no > 0
     if probs is None:
-        # An infinite logit is kept out of the term that does not count.
+        # An infinite logit is kept out of the term that is not used.
         up, down = jnp.where(one, logits, 0.0), jnp.where(other, logits, 0.0)
         return -yes * jax.nn.softplus(-up) - no * jax.nn.softplus(down)
     up, down = jnp.where(one, probs, 1.0), jnp.where(other, probs, 0.0)

@@ -27,7 +27,7 @@ class JointDistribution(Protocol):
         ...
 
     def sample(self, key: Array) -> tuple[Array, Array]:
-        """Both responses, drawn together."""
+        """Draw both responses together."""
         ...
 
 

@@ -301,10 +301,10 @@ class Model:
             values[parameter.name] = parameter.transform(block[0] if parameter.size is None else block)
             start += len(parameter.names)
         for slope in self.slopes:
-            # A trial's value is made of it on the unconstrained scale, see `pyem.model.design.on_trial`.
+            # A trial's value is computed from it on the unconstrained scale, see `pyem.model.design.on_trial`.
             values[slope.key] = jnp.stack([x[row] for row in slope.rows])
         values |= {name: jnp.full(x.shape[1:], value, x.dtype) for name, value in self.told}
-        # The newest first: what a parameter is tied to may have been tied itself later on.
+        # The newest tie comes first, as its source may have been tied itself later on.
         for name, source in reversed(self.tied):
             values[name] = values[source]
         return Record(**values)
@@ -326,12 +326,12 @@ class Model:
 
     @functools.cached_property
     def _split(self) -> tuple[Model, tuple[Any, ...]]:
-        # Kept: making and comparing a model takes longer than most of what else a call of compiled code needs.
+        # Cached: making and comparing a model takes longer than most other parts of a call of compiled code.
         typical = (*self._each("mean"), *self._each("sd")) if self.standard else ()
         values = (*(value for _, value in self.told), *typical)
         name = self.name
         for parameter, value in self.fixed:
-            # As `fix` wrote it; numbers that JAX traces are those of `join_values`, and in no name.
+            # Names hold the numbers that `fix` wrote; numbers traced by JAX come from `join_values` and are in no name.
             if isinstance(value, float | int):
                 name = name.replace(f"{parameter}={value:g}", parameter)
         without = tuple((parameter, 0.0) for parameter, _ in self.fixed)

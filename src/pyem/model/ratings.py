@@ -53,7 +53,7 @@ class Beta(NamedTuple):
         value = jnp.where(possible, value, 0.5)
         log_a, log_b = self._log_shapes
         a, b = jnp.exp(log_a), jnp.exp(log_b)
-        # One is split off each argument, as the derivatives of the logarithm of gamma(a) have no end at 0.
+        # The recursion moves each argument by one, as derivatives of the logarithm of gamma(a) diverge at 0.
         log_beta = gammaln(a + 1) + gammaln(b + 1) - gammaln(a + b + 1) - jax.nn.log_sigmoid(self.logits) - log_b
         log_p = (a - 1) * jnp.log(value) + (b - 1) * jnp.log1p(-value) - log_beta
         return jnp.where(possible, log_p, -jnp.inf)
@@ -190,7 +190,7 @@ def _slopes_of_mass(middle: Array, width: Array) -> _Bent:
     few_bent = (thin**2 / 12 / whole - 1 - by_m**2, mixed, (at**2 - 1) / 12 / whole - 1 / thin**2 - by_w**2)
     low, high = middle - 0.5 * wide, middle + 0.5 * wide
     near, far = _ends(middle, wide)
-    # So far away that the ends are one, the slope still leads back.
+    # Where the ends are equal to rounding, the slope still points back.
     more = 1 / jnp.expm1(jnp.clip(log_ndtr(near) - log_ndtr(far), 5e-4, 700.0))
     here, there = _hazard(near) * (1 + more), _hazard(far) * more
     above = middle > 0
@@ -215,7 +215,7 @@ def _is_narrow(middle: Array, width: Array) -> Array:
 def _ends(middle: Array, width: Array) -> tuple[Array, Array]:
     """Both ends mirrored to the lower tail, so that the smaller of two probabilities is not lost; the nearer one first."""
     near, far = 0.5 * width - jnp.abs(middle), -0.5 * width - jnp.abs(middle)
-    # The far end of a wide interval counts nothing; far away its logarithm would have no derivative.
+    # The far end of a wide interval is negligible; far away its logarithm would have no derivative.
     return near, jnp.maximum(far, jnp.minimum(near, 0.0) - 40.0)
 
 
@@ -229,7 +229,7 @@ def _hazard(z: Array) -> Array:
 @with_slopes(_slopes_of_mass)
 def _log_mass(middle: Array, width: Array) -> Array:
     """Log-probability, in nats, that a standard normal number is within half a width of a middle."""
-    # Of a narrow interval the probability is its width times the density in its middle, to third order of the width.
+    # For a narrow interval the probability is its width times the density in its middle, to third order of the width.
     narrow = _is_narrow(middle, width)
     curved = jnp.log1p(jnp.where(narrow, width**2 * (middle**2 - 1), 0.0) / 24)
     as_density = jnp.log(jnp.where(narrow, width, 1.0)) - 0.5 * middle**2 - LOG_ROOT + curved

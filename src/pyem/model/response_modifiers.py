@@ -147,7 +147,7 @@ class _Lapse:
     def __call__(self, p: Record, log_p: Array) -> Array:
         lapse, offered = p[self.parameter], log_p > -jnp.inf
         guess = jnp.log(lapse) - jnp.log(offered.sum(-1, dtype=log_p.dtype))
-        # Derivatives are those of the other branch, too, which therefore must be finite.
+        # Derivatives of the branch that is not taken enter as well, and therefore must be finite.
         mixed = jnp.logaddexp(jnp.log1p(-lapse) + jnp.where(offered, log_p, 0.0), guess)
         return jnp.where(offered, mixed, -jnp.inf)
 
@@ -224,7 +224,7 @@ class _StickyUpdate:
         value, latents = self.base(p, state["value"], trial) if self.base else (state["value"], {})
         before = state["last_choice"]
         last = jax.nn.one_hot(trial[self.response], before.shape[-1], dtype=before.dtype)
-        # A model may learn from a trial without a response, which leaves the last choice what it was.
+        # A model may learn from a trial without a response, after which the last choice is still the one before.
         return {"value": value, "last_choice": jnp.where(trial.responded[self.response], last, before)}, latents
 
 

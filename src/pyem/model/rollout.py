@@ -117,7 +117,7 @@ def may_diverge(model: Model) -> bool:
 
 def _parted(dists: dict[str, Any], first: str, second: str) -> dict[str, Any]:
     """Split the distribution of a pair into those of its first response, and of the second given the first."""
-    # Asked of the class first: of a distribution of times, to work logits out takes long.
+    # The class is asked first, because computing the logits of a distribution of times takes long.
     if first not in dists or not (hasattr(type(dists[first]), "logits") or hasattr(dists[first], "logits")):
         raise TypeError(
             f"policy(p, state, trial) must return for {first!r} one distribution of the pair ({first!r}, {second!r}), with "
@@ -190,7 +190,7 @@ def updated(
 def _same_shapes(state: Any, new: Any) -> None:
     before, after = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (state, new))
     if before != after or jax.tree.structure(state) != jax.tree.structure(new):
-        # Without this look, a number would silently become an array of equal values.
+        # Without this check, a number would silently become an array of equal values.
         before, after = (jax.tree.map(jnp.shape, tree) for tree in (state, new))
         raise TypeError(
             f"update(p, state, trial) returned a state of shape {after}, but that of init(p) has shape {before}; they must be "

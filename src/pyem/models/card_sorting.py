@@ -53,7 +53,7 @@ def _shift(p: Record, attention: Array, trial: Record) -> tuple[Array, dict[str,
     right = trial.correct == 1
     signal = attention * jnp.where(right, agrees, ~agrees)
     total = signal.sum()
-    # What says nothing of any dimension moves nothing.
+    # Feedback without information about any dimension changes nothing.
     told = total > 0
     rate = jnp.minimum(jnp.where(right, p.r, p.p), WHOLE)
     shifted = attention + rate * (signal / jnp.where(told, total, 1.0) - attention)

@@ -67,7 +67,7 @@ def in_units(parameters: tuple[Parameter, ...], width: float) -> tuple[Parameter
 def on_scale(model: Model, x: np.ndarray, y: np.ndarray) -> Model:
     """Give the model a typical population in the units of the predictions `y`."""
     del x
-    # Of numbers drawn from a range of width 1 the sd is 0.29.
+    # The sd of uniform numbers from a range of width 1 is 0.29.
     width = float(y.std()) / 0.29 if y.std() > 0 else 1.0
     return dataclasses.replace(model, parameters=in_units(model.parameters, width), autoscale=None)
 

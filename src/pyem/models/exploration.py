@@ -170,7 +170,7 @@ class _Probit:
         if self.rule == "thompson":
             z = p.w * value / total
         else:
-            # An arm of which everything is known has no uncertainty, whose root has no derivative; no parameter moves it.
+            # An arm with a known payoff has no uncertainty, the root of which has no derivative; no parameter moves it.
             sds = jnp.sqrt(jnp.where(variance > 0, variance, 1.0)) * (variance > 0)
             z = (p.w1 * value + p.w2 * (sds[0] - sds[1])) / _span(p)
             z = z + p.w3 * value / total if self.rule == "hybrid" else z

@@ -44,7 +44,7 @@ class _Gamble:
         alone = [tversky_kahneman_weight(q, curve) for q, curve in zip(chances, curves, strict=True)]
         if not self.cumulative:
             return alone[0], alone[1]
-        # Of two gains or losses, which have the same curve, the one nearer to 0 has what it adds to the other's weight.
+        # Of two gains or two losses, which share a curve, the one nearer to 0 gets the weight of both less that of the other.
         both = tversky_kahneman_weight(chances[0] + chances[1], curves[0])
         same = first == second
         sizes = [jnp.abs(x) for x in outcomes]

@@ -89,7 +89,7 @@ def learn_volatility(
         return Above(new, 1 / (1 / variance + gained), error, below.possible)
     precision = 1 / variance + _curvature(below, kappa, error)
     positive = precision > SMALLEST
-    # What is divided by must be safe in the branch that is not taken, too, for derivatives to be finite.
+    # The divisor must be safe also in the branch that is not taken, so that derivatives are finite.
     sa = 1 / jnp.where(positive, precision, 1.0)
     return Above(mu + 0.5 * kappa * below.weight * error * sa, sa, error, below.possible & positive)
 

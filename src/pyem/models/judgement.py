@@ -79,7 +79,7 @@ class OnLink:
         x = x[:, : len(self.weights)]
         if self.thresholds is None:
             return WeaklyInformative(self.weights, "poisson" if self.counts else "binomial")(model, x, y)
-        # As an intercept would be: a column of ones stands for it.
+        # The threshold is treated as an intercept: a column of ones stands for it.
         constant = np.ones((len(x), 1))
         whole = WeaklyInformative((self.thresholds, *self.weights), "binomial")
         scaled = whole(_with_intercept(model, self.thresholds), np.concatenate([constant, x], axis=1), y)

@@ -55,7 +55,7 @@ class OfferScale:
         amounts = np.concatenate([columns[name] for name in self.amounts])
         size = float(amounts.std()) if amounts.size else 0.0
         if not size > 0:
-            # Nothing was offered, or always the same.
+            # There were no offers, or all were the same.
             return model
         found = {"tau": (np.log(ADVANTAGE / size), 1.0)} | (self.rates(size, columns) if self.rates else {})
         typical = {name: tuple(map(float, pair)) for name, pair in found.items() if np.isfinite(pair).all()}

@@ -44,7 +44,7 @@ def update_belief(p: Record, state: dict[str, Array], trial: Record) -> tuple[di
     rewarded = 2 * trial.reward > p.reward_low + p.reward_high
     joint = belief * jnp.where(rewarded, chance, 1 - chance)
     total = joint.sum()
-    # What the belief says is impossible teaches nothing.
+    # An outcome that the belief says is impossible changes nothing.
     known = jnp.where(total > 0, joint / jnp.where(total > 0, total, 1.0), belief)
     expected = (belief * chance).sum()
     new = (1 - p.hazard) * known + p.hazard * (1 - known) / others

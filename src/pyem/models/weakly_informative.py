@@ -77,7 +77,7 @@ class WeaklyInformative:
         if self.family == "poisson":
             return float(np.log(max(y.mean(), 0.5 / len(y)))), 1.0
         size = float(y.std() if centred else np.sqrt((y**2).mean()))
-        # People who all said the same tell no size.
+        # If all responses are equal, they show no size.
         return float(y.mean()), size if size > CONSTANT * np.abs(y).max() else float(np.abs(y).max()) or 1.0
 
 

@@ -52,7 +52,7 @@ class _Policy:
                     shown = shown.with_values(predictors=self._predictors(first[self.choice], trial))
                 dist = self.judgement(self.seen(p), (), shown)
                 plan = dist[own] if isinstance(dist, dict) else dist
-                # Of a judgement with two responses the later one may follow on the earlier one.
+                # In a judgement with two responses the later one may depend on the earlier one.
                 return plan if hasattr(plan, "log_prob") else plan(shown)
 
             return later

@@ -111,6 +111,6 @@ def _one_by_one(eqn: Any) -> Any:
         found = lax.map(lambda each: eqn.primitive.bind(*each, **eqn.params), flat)
         return jax.tree.map(lambda one: one.reshape(*batch, *one.shape[1:]), found)
 
-    # Compiled code in it is one line again.
+    # Compiled code inside the program becomes one line again.
     (line,) = jax.make_jaxpr(jax.jit(mapped))(*(var.aval for var in eqn.invars)).jaxpr.eqns
     return line.replace(invars=eqn.invars, outvars=eqn.outvars)

@@ -53,7 +53,7 @@ def lattice(
     base, generator = _points(dim, n)
     sets = min(people, TURNS)
     shift = rng.uniform(-0.5, 0.5, size=(sets, dim)) @ generator.T
-    # Less the nearest point of the lattice, which leaves the lattice the same.
+    # Subtract the nearest point of the lattice, which leaves the lattice the same.
     shift -= base[((shift[:, None] - base[None]) ** 2).sum(2).argmin(1)]
     shifted = base[None] + shift[:, None]
     nearest = np.argpartition((shifted**2).sum(2), n - 1, axis=1)[:, :n]

@@ -281,7 +281,7 @@ def _curve(
     n = count[kept]
     data = np.nansum(values[kept], 1) / n
     gap = np.nansum((values[kept] - data[:, None]) ** 2, 1)
-    # One person alone has no spread to tell the error from.
+    # A single person shows no spread from which an error could be computed.
     half = np.where(n > 1, Z95 * np.sqrt(gap / np.maximum(n - 1, 1) / n), 0.0)
     first = 1 + width * np.flatnonzero(kept)
     ends = np.stack([data - half, data + half])

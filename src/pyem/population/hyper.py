@@ -101,7 +101,7 @@ class GroupPrior:
             tried, there = population.with_vector(population.vector + step), at
             for _ in range(10):
                 there = whole(tried)
-                # Past the top of the way the slope points back.
+                # Beyond the maximum along the way, the slope points back.
                 if there @ step >= -0.5 * (at @ step):
                     break
                 step = step / 2

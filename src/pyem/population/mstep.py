@@ -32,7 +32,7 @@ def sums(population: Population, laplace: Laplace) -> Sums:
     use = laplace.usable
     root, design = np.sqrt(population.weight[use]), population.design[use]
     gap = root * (laplace.mode[use] - design @ population.coef)
-    # Where nobody has a finite likelihood, there is nothing to tell a size from.
+    # If nobody has a finite likelihood, there are no rows that show the sizes.
     scaled = (design[:, :, None] * root[:, None]).reshape(len(gap), population.free.size)
     spread = np.einsum("sp,sq,spq->pq", root, root, laplace.cov[use])
     return Sums(np.asarray(float(len(gap))), scaled.T @ scaled, scaled.T @ gap, gap.T @ gap, spread)

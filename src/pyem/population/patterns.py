@@ -83,7 +83,7 @@ def design_of(
         free.append(np.array([not on or parameter in on for parameter in names]))
     design = np.stack(columns, axis=1)
     if not (group.covariates and group.centred):
-        # What is given as it is was looked at where it was made.
+        # Given values were checked where they were made.
         return design, np.stack(free)
     if n_subjects < design.shape[1] + 1:
         raise ValueError(

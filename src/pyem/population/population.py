@@ -142,11 +142,11 @@ class Population:
         """(S, P): the mean of the population that each subject is drawn from."""
         return self.design @ self.coef
 
-    # Asked for a dozen times in each iteration; arrays are not written to.
+    # Cached, as each iteration asks a dozen times; the arrays are read-only.
     @functools.cached_property
     def precision(self) -> np.ndarray:
         """(P, P): the inverse of the covariance."""
-        # From the factor, as the log-density is: what rounding leaves of a correlation near 1 is then the same in both.
+        # Computed from the factor, like the log-density, so that rounding near a correlation of 1 is the same in both.
         return (root := np.linalg.inv(self.chol)).T @ root
 
     @functools.cached_property

@@ -20,7 +20,7 @@ class GaussianPrior(NamedTuple):
     precision: np.ndarray
     """Precision matrix (P, P), shared by all subjects."""
     weight: np.ndarray
-    """(S, P): 1 for a Gaussian group; a heavy-tailed group gives outlying people less."""
+    """Weight of each subject's precision, (S, P): 1 for a Gaussian group, less for outlying people under heavy tails."""
 
 
 class Laplace(NamedTuple):
@@ -29,13 +29,13 @@ class Laplace(NamedTuple):
     mode: np.ndarray
     """Mode of each subject's posterior, unconstrained, (S, P)."""
     cov: np.ndarray
-    """(S, P, P): inverse Hessian of the negative log joint at the mode."""
+    """Inverse Hessian of the negative log joint density at the mode, (S, P, P)."""
     log_lik: np.ndarray
     """Log-likelihood at the mode, in nats, (S,)."""
     log_det: np.ndarray
-    """(S,): log-determinant of that Hessian."""
+    """Log-determinant of that Hessian, (S,)."""
     status: np.ndarray
-    """(S,): a `Status` for each subject."""
+    """Status of each subject's search, (S,); see `Status`."""
 
     @property
     def usable(self) -> np.ndarray:
@@ -76,7 +76,7 @@ class Laplace(NamedTuple):
         return self._replace(mode=self.mode[:, order], cov=self.cov[:, order][:, :, order])
 
     def log_evidence(self, log_prior: np.ndarray) -> np.ndarray:
-        """(S,), in nats: Laplace approximation of the log marginal likelihood, from the log prior at the mode."""
+        """(S,): log marginal likelihood by Laplace approximation, in nats, from the log prior at the mode."""
         return self.log_lik + log_prior + 0.5 * self.mode.shape[1] * math.log(2 * math.pi) - 0.5 * self.log_det
 
 

@@ -362,7 +362,7 @@ def rebuilt(
         HyperPriors(
             tuple(made[f"mean of {name}"] for name in model.names),
             tuple(made[label] for label in labels),
-            # One that is not estimated has no prior; what stands in its place is not used.
+            # An sd that is not estimated has no prior; its placeholder is not used.
             tuple(made.get(f"sd of {name}", made[f"mean of {name}"]) for name in model.names),
             concentration,
         )

@@ -62,7 +62,7 @@ class Weights:
         """Sums of the weights, each multiplied by its own of `weights` (sum, K, P)."""
         flat = weights[:, self.population.free]
         draws = None if self.draws is None else self.draws[:, self.population.free] @ flat.T
-        # What is not known does not matter where it is not used.
+        # Unknown entries do not matter where they are not used.
         used = (flat != 0).any(0)
         cov = flat[:, used] @ self.cov[np.ix_(used, used)] @ flat[:, used].T
         return Combined(flat @ self.population.coef[self.population.free], cov, self.df, draws)

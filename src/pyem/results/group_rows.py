@@ -201,7 +201,7 @@ def _row(
     if back:
         value = back(estimate)
         slope = (back(estimate + 1e-6) - back(estimate - 1e-6)) / 2e-6
-        # An interval may be open-ended; exp of what it overflows to says so.
+        # An interval may be open-ended; an overflow of exp then gives infinity.
         low, high = (back(min(max(end, -500.0), 500.0)) if np.isfinite(end) else np.nan for end in (low, high))
         return row | {"estimate": value, "se": slope * se, "low": low, "high": high}
     row |= {"estimate": estimate, "se": se, "low": low, "high": high}

@@ -112,7 +112,7 @@ def _derived(model: Model, data: Dataset, x: np.ndarray) -> dict[str, Any]:
 def _spread(label: str, tree: Any, row: np.ndarray, lane: np.ndarray, mask: np.ndarray | None) -> dict[str, np.ndarray]:
     """Columns from arrays (trial, ..., lane), named by their place in a dict, tuple or array."""
     if isinstance(tree, dict):
-        # What has an underscore before its name is for the model's own use.
+        # Entries whose names begin with an underscore are for the model's own use.
         seen = {name: part for name, part in tree.items() if not name.startswith("_")}
         parts = {name if label in ("", "value") else f"{label}_{name}": part for name, part in seen.items()}
         return {k: v for name, part in parts.items() for k, v in _spread(name, part, row, lane, mask).items()}

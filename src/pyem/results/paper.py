@@ -171,7 +171,7 @@ def number_text(value: Any, digits: int = 2) -> str:
         return "∞" if value > 0 else f"{MINUS}∞"
     text = f"{value:.{digits}f}"
     if value != 0 and float(text) == 0:
-        # Not nothing, only small: one digit that counts.
+        # The number is small but not zero: show one significant digit.
         text = np.format_float_positional(float(f"{value:.0e}"), trim="-") if abs(value) >= 1e-6 else f"{value:.0e}"
     return text.replace("-", MINUS) if value < 0 else text
 

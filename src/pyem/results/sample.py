@@ -144,12 +144,12 @@ class SampleFit:
 
     @property
     def log_evidence(self) -> None:
-        """None: draws do not tell the evidence; compare by `pyem.loo`."""
+        """None, as draws do not determine the evidence; compare by `pyem.loo`."""
         return
 
     @property
     def prior(self) -> None:
-        """None: what was assumed is in `priors`."""
+        """None, as the assumed priors are in `priors`."""
         return
 
     @cached_property
@@ -157,7 +157,7 @@ class SampleFit:
         """The group at the posterior means of its parameters, or None."""
         if self.group is None or self.design is None or self.free is None:
             return None
-        # What is common to all has no sd, but a population needs one.
+        # Common parameters have no sd, but a population needs one.
         sd = np.maximum(self.posterior["sd"].mean((0, 1)), COMMON_SD)
         corr = self.posterior["corr"].mean((0, 1)) if "corr" in self.posterior else np.eye(len(sd))
         coef = self.posterior["coef"].mean((0, 1))

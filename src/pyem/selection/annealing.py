@@ -86,7 +86,7 @@ def annealed_evidence(
     run = _alone if fit.group is None else _together
     values = np.array([run(fit, particles, temperatures, moves, rng) for _ in range(repeats)])
     draws, (people, errors) = (0, particles * repeats), _averaged(values)
-    # Of people on their own, errors are independent.
+    # For people on their own, errors are independent.
     total, se = float(people.sum()), float(np.sqrt((errors**2).sum()))
     found = BridgeEvidence(total, se, *((None, None) if fit.group is not None else (people, errors)), draws)
     return told("annealed_evidence", fit, found, "take more particles or temperatures")

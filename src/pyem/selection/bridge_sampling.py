@@ -114,7 +114,7 @@ def _together(fit: SampleFit, rng: np.random.Generator) -> BridgeEvidence:
     people = fit.flat["x"][..., density.posterior.random]
     (v1, v2), (x1, x2) = (_halves(fit, values) for values in (density.coordinates(fit.flat), people))
     of_group = GaussianProposal.of(v1)
-    # How people lie around where a Gaussian likelihood would have them, given their group.
+    # Deviation of people from their expectation under a Gaussian likelihood, given their group.
     of_people = GaussianProposal.of(_standard(density, v1, x1)[0])
     shape = v2.shape[:2]
     v2, x2 = v2.reshape(-1, v2.shape[-1]), x2.reshape(-1, *x2.shape[2:])
@@ -203,7 +203,7 @@ def _score(fit: Fit, settings: Settings) -> Score:
     found = bridge_evidence(fit, key=settings.key)  # type: ignore[arg-type]
     subject = found.subject
     if subject is None:
-        # What people's parts differ by between models; the rest is the price of learning people and group.
+        # Differences of people's parts between models; the remainder is the penalty for learning people and group.
         subject = log_likelihoods(fit.model, fit.data, fit.draws(200, key=0).x).mean(0)
     return Score(subject, found.total - float(subject.sum()), found.se, shown={"bridge_se": found.se})
 

@@ -107,5 +107,5 @@ def _on_offer(dist: Any) -> Array | None:
 
 
 def _by_probability(dist: Any) -> bool:
-    # Of these, NumPyro keeps the logarithm of a probability of 0 finite.
+    # For these, NumPyro keeps the logarithm of a probability of 0 finite.
     return "probs" in getattr(dist, "arg_constraints", {})

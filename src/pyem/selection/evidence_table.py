@@ -17,7 +17,7 @@ class EvidenceTable(NamedTuple):
     """Log evidence of models for subjects."""
 
     values: np.ndarray
-    """(S, M), in nats."""
+    """Log evidence in nats, (S, M)."""
     names: tuple[str, ...]
     """Names of the models."""
     subjects: np.ndarray

@@ -295,7 +295,7 @@ def _report(what: str, fits: int, unconverged: int, irregular: int) -> None:
 def _left_blocks(fit: Fitter, model: Any, data: Dataset, left: np.ndarray, draws: int, key: Any) -> np.ndarray:
     """Log-likelihood of each lane (lane,) that is left out, given a fit of the others."""
     told = data.valid if data.counted is None else data.counted
-    # All of one shape, so that nothing is compiled anew.
+    # All data have one shape, so that nothing is compiled again.
     found = fit(model, dataclasses.replace(data, counted=told & ~left))
     out, several = np.zeros(data.n_lanes), np.bincount(data.lane_subject[left], minlength=data.n_subjects) > 1
     parts = [left & ~several[data.lane_subject]]

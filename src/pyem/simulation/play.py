@@ -181,7 +181,7 @@ def simulate(
         model=model,
     )
     _warn_of_other_units(model, simulation)
-    # A trial may count for nothing because of what was missed before it.
+    # A trial may be left out of the likelihood because of what was missed before it.
     counts, _ = simulation.masks(model)
     log_lik = sum(np.where(counts[name], part, 0.0).sum(0) for name, part in log_p.items())
     return dataclasses.replace(simulation, log_lik=np.asarray(log_lik).reshape(n, blocks).sum(1))

@@ -80,7 +80,7 @@ def check(model: Model, data: Dataset) -> CheckReport:
     >>> bool(check(model, pyem.simulate(model, subjects=2, key=1)))
     True
     """
-    # A likelihood need not have derivatives by what has a few values only.
+    # A likelihood need not have derivatives by discrete parameters.
     model = fix(model, **{name: values[0] for name, values in model.discrete.items()}) if model.discrete else model
     rungs: list[Rung] = []
     for name, climb in _LADDER:
@@ -185,7 +185,7 @@ def _slopes_agree(model: Model, data: Dataset, x: np.ndarray, grad: np.ndarray, 
         slope, bend, rounding = _slope(model, data, x, k, 1e-5, value)
         if kinks:
             _, nearer, _ = _slope(model, data, x, k, 0.25e-5, value)
-            # The slopes on both sides of a kink differ the same from near and far; those of a step differ the more.
+            # The slopes on both sides of a kink differ equally from near and far; those of a step differ more from near.
             bend = np.where(nearer < 2 * bend, nearer, 0.0)
         gap = np.maximum(np.abs(slope - grad[:, k]) - bend - rounding, 0.0) / (1 + np.abs(slope))
         if gap.max() > 1e-4:
@@ -227,7 +227,7 @@ def _jump(line: Line) -> tuple[np.ndarray, np.ndarray]:
     subjects, direction = np.arange(len(x)), np.eye(x.shape[1])[line.parameter]
 
     def gap(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
-        # What the slopes at both ends do not explain: of third order in the width, unless there is a step between them.
+        # Part of a change that the slopes at both ends do not explain: third order in the width unless there is a step.
         with np.errstate(invalid="ignore"):
             return np.nan_to_num(np.abs(b[0] - a[0] - width * (a[1] + b[1]) / 2), posinf=0.0)
 
@@ -305,7 +305,7 @@ def _policy_before_response(model: Model, data: Dataset) -> None:
         trials = data.trials(model)
         shapes = {n: jax.ShapeDtypeStruct(trials[n].shape[1:-1], trials[n].dtype) for n in model.columns}
         inputs: dict[str, Any] = {n: shapes[n] for n in model.inputs}
-        # Whether an optional input was there is known as soon as the input is.
+        # Presence of an optional input is known as soon as the input is.
         inputs["seen"] = {n: jax.ShapeDtypeStruct((), bool) for n in model.inputs if n in model.optional}
         try:
             jax.eval_shape(dry, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), inputs, shapes)

@@ -29,7 +29,7 @@ Fitter = Callable[[Any, Dataset], Fit]
 Z95 = 1.959963984540054
 
 
-# Nobody looks at the group's standard errors in a study, and they cost as much as the fit.
+# Studies do not use the group's standard errors, which cost as much as the fit.
 fit_quickly: Fitter = partial(fit_em, standard_errors=False)
 
 

@@ -88,7 +88,7 @@ class Confusion:
         if unit not in ("group", "subject"):
             raise ValueError(f"unit={unit!r}; choose 'group' or 'subject'")
         scores = self.group if unit == "group" else self.subject
-        # What is not a number is no better than anything, although NumPy takes it for the largest.
+        # A score that is not a number wins nothing, although NumPy takes it for the largest.
         best = np.where(np.isnan(scores), -np.inf, scores).argmax(2)
         flat = np.where(np.isnan(scores).all(2), -1, best).reshape(len(self.names), -1)
         return np.stack([(flat == j).sum(1) for j in range(len(self.names))], axis=1)

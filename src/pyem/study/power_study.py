@@ -235,7 +235,7 @@ def _effect_columns(found: Sequence[Mapping[str, np.ndarray]], alpha: float, pla
     columns = {
         name: np.array([float(one[name].flat[place]) for one in found]) for name in ("p", "estimate", "width", "covers")
     }
-    # What has no p, where people do not differ as far as the data say, is not found.
+    # An effect without a p value, where people do not differ as far as the data say, counts as not found.
     return {"found": np.nan_to_num(columns["p"], nan=1.0) < alpha} | columns
 
 

@@ -63,7 +63,7 @@ def check_sampler(model: Model, data: Dataset) -> str:
 def _mean_is_zero(model: Model, name: str, scores: Scores) -> None:
     from scipy.special import ndtri
 
-    # Of rare responses hardly any may be drawn; the information knows of them.
+    # Rare responses may hardly be drawn, but the information includes them.
     scale = np.sqrt(np.maximum(np.maximum(scores.squares, scores.information), 0.0))
     some = scale > 1e-9 * np.sqrt(scores.n)
     z = np.where(some, scores.first, 0.0) / np.where(some, scale, 1.0)
@@ -79,7 +79,7 @@ def _mean_is_zero(model: Model, name: str, scores: Scores) -> None:
 
 def _spread_is_information(model: Model, name: str, scores: Scores) -> None:
     information = np.abs(scores.information)
-    # Where next to nothing was seen of what the information counts, the draws do not tell.
+    # If hardly anything of what the information includes was drawn, the draws are no test.
     some = (scores.squares > 0.02 * information) & (information > 1e-18 * scores.n)
     z = np.where(some, scores.excess, 0.0) / np.sqrt(np.where(some, scores.excess_squares, 1.0))
     part = np.where(some, scores.excess, 0.0) / np.where(some, information, 1.0)
@@ -162,7 +162,7 @@ def _walk(model: Model, x: Array, trials: Record, extra: Any, each: Callable[...
 def _scores(model: Model, x: Array, trials: Record, keys: Array) -> dict[str, tuple[Array, Array, Array]]:
     """First and second derivatives (P, trial, lane) of the log-density of drawn responses, and whether each is used."""
     place = {name: k for k, name in enumerate(model.responses)}
-    # Those of a pair are drawn together.
+    # Responses of a pair are drawn together.
     place |= {second: place[first] for first, second in model.joint}
     drawn = _walk(model, x, trials, keys, lambda dist, key, name: dist.sample(jax.random.fold_in(key, place[name])))
 
@@ -184,7 +184,7 @@ def _scores(model: Model, x: Array, trials: Record, keys: Array) -> dict[str, tu
 
 
 def _summed(first: np.ndarray, second: np.ndarray, counts: np.ndarray) -> Scores:
-    # Where a drawn response has no finite derivative, other rungs say so.
+    # A drawn response without a finite derivative is reported by other checks.
     good = counts & np.isfinite(first).all(0) & np.isfinite(second).all(0)
     first, second = first[:, good], second[:, good]
     excess = first**2 + second

@@ -184,7 +184,7 @@ def _against(observed: np.ndarray, simulated: np.ndarray, prefix: str) -> dict[s
     """Compare observed values with the mean and central 95 % of simulated ones, the first axis; NaN where nobody has any."""
     known = np.isfinite(simulated).any(0)
     filled = np.where(known, simulated, 0.0)
-    # NumPy has no quantiles of nothing along an axis.
+    # NumPy has no quantiles of empty axes.
     low, high = np.nanquantile(filled, [0.025, 0.975], axis=0) if filled.size else (filled[0], filled[0])
     found = {"mean": np.nanmean(filled, axis=0), "low": low, "high": high}
     return {f"{prefix}observed": observed} | {f"{prefix}{k}": np.where(known, v, np.nan) for k, v in found.items()}

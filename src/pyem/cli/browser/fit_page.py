@@ -26,7 +26,7 @@ def check_section(request: Request, answers: asking.Answers, slots: Mapping[str,
         _, error = attempted(lambda: asking.possible(request))
         found = None
         if not error:
-            # How to fit is said without reading a large table again.
+            # A change of the method of fitting does not read a large table again.
             read = asking.as_read(request)
             found, error = remembered("check", (read.command(), stamp), lambda: attempted(lambda: _summary(read)))
     if error:

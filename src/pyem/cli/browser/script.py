@@ -51,7 +51,7 @@ def _reading(request: Request, models: Sequence[Model], frame: pd.DataFrame) -> 
     columns, conditions = reading.columns_of(request, models, frame)
     told: dict[str, Any] = reading.arguments(request, models, frame, columns, conditions)
     told |= {"join_rows_by": list(request.join_rows_by), "count": request.count, "teach": request.teach}
-    # What is said by saying nothing.
+    # Options with default values are left out.
     usual = {"missing_outcome": "skip", "unmatched": "error"}
     kept = {name: value for name, value in (option_words(request) | told).items() if value and usual.get(name) != value}
     each = [f"    {name}={written(value)}," for name, value in kept.items()]

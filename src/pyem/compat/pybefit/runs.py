@@ -126,7 +126,7 @@ def _elbo(said: Mapping[str, Any]) -> Any:
 
     if said["enumerate"]:
         return TraceEnum_ELBO(**said["elbo_kwargs"])
-    # How deep plates are nested matters only to what is enumerated. One particle fills the processor's cache.
+    # Nesting of plates matters only for enumerated sites. One particle fills the processor's cache.
     options = {name: value for name, value in said["elbo_kwargs"].items() if name != "max_plate_nesting"}
     return Trace_ELBO(**({"vectorize_particles": False} | options))
 

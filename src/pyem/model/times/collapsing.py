@@ -81,7 +81,7 @@ class Collapsing(NamedTuple):
     def _masses(self) -> tuple[Array, Array]:
         """Edges of cells of the logarithm of time, and log-probabilities of each cell and bound, (cell, 2)."""
         near = jnp.asarray(self.a) * jnp.minimum(self.z, 1 - jnp.asarray(self.z))
-        # A start close to a bound is over sooner; what is sooner still has a probability below 1e-12.
+        # A start close to a bound ends sooner; still earlier times have a probability below 1e-12.
         first = jnp.log(jnp.minimum(_SOONEST, near**2 / 50))
         edges = first + (math.log(4 * bounds.LAST) - first) * np.linspace(0, 1, POINTS + 1)
         middle = (edges[:-1] + edges[1:]) / 2

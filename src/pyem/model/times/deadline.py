@@ -41,7 +41,7 @@ class Deadline(NamedTuple):
     @property
     def logits(self) -> Array:
         """Log-probabilities of each option of the decision, and of no choice in time."""
-        # One program for all options is compiled in a share of the time.
+        # A single program for all options compiles in a fraction of the time.
         by_then = jax.vmap(lambda choice: self.base.log_cdf((choice, self.deadline))[0], out_axes=-1)
         made = by_then(jnp.arange(self.base.n_options))
         return jnp.concatenate([made, self.base.log_survivor(self.deadline)[..., None]], axis=-1)

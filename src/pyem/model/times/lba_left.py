@@ -162,7 +162,7 @@ def _log_left(k: Array, y: Array, share: Array) -> Array:
     # There are many distances, but one mean slope, which is above 0 where a distance is behind it.
     size, fast = jnp.abs(z), jnp.maximum(y, 0.0)
     tail = mills(size)
-    # Where it is not behind nothing may overflow, as infinities have no derivatives in reverse mode.
+    # Where no distance is behind, nothing may overflow, as infinities have no derivatives in reverse mode.
     over = jnp.exp(jnp.where(behind, 0.5 * (z**2 - fast**2), 0.0))
     left = log_phi(size) + log_positive(tail - over * mills(fast)) - share
     gone = jnp.where(behind, 0.0, jnp.exp(log_phi(size) + jnp.log(tail) - share))

@@ -165,7 +165,7 @@ def _late(steps: Array, pulls: Array, start: Array, free: Free) -> tuple[Array, 
         out = jnp.asarray(flux) @ modes
         return (modes, log_size), (log_positive(out) + log_size, out > _UNSEEN)
 
-    # No exponential overflows; pulls so strong are beyond what the steps can follow.
+    # Limited so that no exponential overflows; the steps cannot follow stronger potentials anyway.
     pulls = jnp.clip(pulls, -STRONGEST, STRONGEST)
     first = (jnp.sin(k * (start + 1)), jnp.zeros(()))
     _, (found, seen) = lax.scan(step, first, (steps, pulls, free))
@@ -221,7 +221,7 @@ def log_density(
     spread = 1.0 if sv is None else 1 + sv**2 * seconds
     pushed = v * path - 0.5 * v**2 * seconds + (0.0 if sv is None else 0.5 * (sv * path) ** 2)
     moved = ratio + _scale(at, begin, start) + pushed / spread - 0.5 * jnp.log(spread)
-    # What is impossible stays so, whatever the rest says.
+    # An impossible time stays impossible, whatever the other terms say.
     possible = tau > series.EARLIEST * (2 * w) ** 2
     return plain + jnp.where(possible, moved, jnp.clip(moved, -500.0, 500.0))
 

@@ -67,7 +67,7 @@ class WithOutliers(NamedTuple):
         if self.untimed is not None:
             when = jnp.where(jnp.asarray(value[0]) == self.untimed, 0.0, when)
         log_p = jnp.log1p(-jnp.asarray(self.share)) + self.base.log_prob(value)
-        # Below, all is that of the outliers, whatever the parabola of an impossible time says.
+        # At impossible times the density is that of outliers alone, whatever the parabola says.
         return jnp.logaddexp(log_p, jnp.log(self.share) + when - jnp.log(self.n_options))
 
     def sample(self, key: Array) -> tuple[Array, Array]:

@@ -127,7 +127,7 @@ class Race(NamedTuple):
         at = low + (high - low) * along((x + 1) / 2)
         time = jnp.exp(at)[..., None]
         left = self.racers.log_survivor(time)
-        # Not the difference of the sum and its own part, as both may be minus infinity.
+        # The difference of the sum and its own part is not used, as both may be minus infinity.
         others = jnp.where(np.eye(left.shape[-1], dtype=bool), 0.0, left[..., None, :]).sum(-1)
         terms = self.racers.log_density(time) + others + at[..., None]
         total = jax.nn.logsumexp(terms + jnp.log(along(weight / 2))[..., None], axis=0)

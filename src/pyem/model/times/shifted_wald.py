@@ -51,7 +51,7 @@ class ShiftedWald(NamedTuple):
     def log_prob(self, value: ArrayLike) -> Array:
         """Log-density of the response time `value`, in nats."""
         v, a, time = self._decision(value)
-        # A bound where the start is leaves nothing to decide.
+        # A bound at the start leaves nothing to decide.
         apart = a > 0
         a = jnp.where(apart, a, 1.0)
         share = time / a**2

@@ -100,7 +100,7 @@ class Wiener(NamedTuple):
         width = jnp.minimum(self.st, 2 * jnp.asarray(self.t))
         nodes, weights = _legendre(self._ndim(time))
         end, start = time + width / 2, time - width / 2
-        # Without the times before the start, where the density is nothing, the rest is smooth.
+        # Without times before the start, where the density is 0, the integrand is smooth.
         cut = (end > 0) & (start < 0)
         start, share = jnp.where(cut, 0.0, start), jnp.where(cut, end / jnp.where(cut, width, 1.0), 1.0)
         terms = self._log_density(choice, start + (end - start) * nodes)

@@ -61,13 +61,13 @@ def log_density(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike, sv: A
     -1.3227
     """
     time, a, w = (jnp.asarray(value, jnp.result_type(float)) for value in (time, a, w))
-    # Bounds that are one, and a start on a bound, leave nothing to decide.
+    # If the bounds coincide, or the start is on a bound, there is nothing to decide.
     between = (a > 0) & (w > 0) & (w < 1)
     a, w = jnp.where(between, a, 1.0), jnp.where(between, w, 0.5)
     unit = (a * w) ** 2
     share = time / unit
     possible = share > EARLIEST
-    # Where nothing is possible drift does not matter, and a variance of it must not make a square root of what is negative.
+    # At impossible times drift does not matter, and its variance must not lead to the root of a negative number.
     within = jnp.where(possible, time, EARLIEST * unit)
     small = jnp.where(possible, share, EARLIEST) * w**2
     log_f = jnp.where(possible, log_standard_density(small, w), below_earliest(share) - 0.5 * _LOG_2PI - 2 * jnp.log(w))
@@ -85,7 +85,7 @@ def _log_tilt(time: Array, v: ArrayLike, a: Array, w: Array, sv: ArrayLike | Non
 
 def below_earliest(share: Array) -> Array:
     """Continue ``-1 / (2 share) - 1.5 log(share)`` below the earliest time by its tangent parabola."""
-    # What lies above it is not chosen, and must not overflow.
+    # Larger values are not selected, and must not overflow.
     gap = jnp.where(share > EARLIEST, EARLIEST, share) / EARLIEST - 1.0
     start = -0.5 / EARLIEST - 1.5 * math.log(EARLIEST)
     return start + (0.5 / EARLIEST - 1.5) * gap - (0.5 / EARLIEST - 0.75) * gap**2
@@ -110,7 +110,7 @@ def _log_late(s: Array, w: Array) -> Array:
     q, c = jnp.exp(-0.5 * math.pi**2 * s), jnp.cos(math.pi * w)
     q3, c2 = q**3, c * c
     rest = 4 * c * q3 + 3 * (4 * c2 - 1) * q3 * q3 * q * q + 16 * c * (2 * c2 - 1) * q3**5
-    # The sine of the nearer bound keeps its digits at both.
+    # The sine of the distance to the nearer bound keeps its digits at both bounds.
     sine = jnp.sin(math.pi * jnp.where(w < 0.5, w, 1 - w))
     return math.log(math.pi) - 0.5 * math.pi**2 * s + jnp.log(sine) + jnp.log1p(rest)
 
@@ -173,7 +173,7 @@ def log_reached_by(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) ->
     [-0.7023, -0.684]
     """
     time, v, a, w = (jnp.asarray(value, jnp.result_type(float)) for value in (time, v, a, w))
-    # Nothing is told of bounds that are one; on a bound all is decided.
+    # Bounds that coincide tell nothing; on a bound the decision is made.
     on, off, one = w <= 0, w >= 1, a <= 0
     a, w = jnp.where(one, 1.0, a), jnp.where(on | off, 0.5, w)
     s = time / a**2

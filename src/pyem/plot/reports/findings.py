@@ -76,7 +76,7 @@ def of_means(fit: Fit) -> str:
         return ""
     word, told = interval_word(fit), []
     for name, row in table.loc["mean"].iterrows():
-        # Differences are told as effects.
+        # Differences are reported as effects.
         if not math.isfinite(row["natural"]) or not is_value(fit.model, str(name)):
             continue
         width = (row["natural_high"] - row["natural_low"]) / 4
