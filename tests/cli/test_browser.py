@@ -10,6 +10,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import pyem
@@ -47,7 +49,7 @@ def address(folders, tmp_path_factory):
     port = free_port()
     cache = tmp_path_factory.mktemp("cache")
     environment = {**os.environ, "TMPDIR": str(folders), "PYEM_CACHE_DIR": str(cache), "HOME": str(cache)}
-    words = [sys.executable, "-m", "pyem", "app", "--no-browser", "--port", str(port), "--max-upload", "5"]
+    words = [sys.executable, "-m", "pyem", "app", "--no-browser", "--port", str(port), "--max-upload", "12"]
     server = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     where = f"http://localhost:{port}"
     for _ in range(300):
@@ -215,14 +217,48 @@ def test_a_long_fit_is_stopped_by_its_button_and_ends_with_its_tab(address, brow
 
 
 def test_a_file_that_is_too_large_is_refused(address, browser, tmp_path):
-    (tmp_path / "large.csv").write_bytes(b"subject,choice,reward\n" + b"1,0,1\n" * 1_000_000)
+    (tmp_path / "large.csv").write_bytes(b"subject,choice,reward\n" + b"1,0,1\n" * 2_100_000)
     page = browser.new_page()
     page.goto(address)
-    page.get_by_text("5MB per file").wait_for(timeout=WAIT)
+    page.get_by_text("12MB per file").wait_for(timeout=WAIT)
     page.locator("input[type=file]").set_input_files(tmp_path / "large.csv")
-    page.get_by_text("must be 5.0MB or smaller").wait_for(timeout=WAIT)
+    page.get_by_text("must be 12.0MB or smaller").wait_for(timeout=WAIT)
     assert page.get_by_text("2. Models").count() == 0
     page.close()
+
+
+def test_a_million_rows_are_read_and_fitted_while_other_pages_answer(address, browser, tmp_path):
+    people = np.repeat(np.arange(2000), 500)
+    choice = np.random.default_rng(1).integers(2, size=(2, people.size))
+    frame = pd.DataFrame({"subject": people, "choice": choice[0], "reward": choice[1]})
+    frame.to_csv(tmp_path / "million.csv", index=False)
+    page, other = browser.new_page(), browser.new_page()
+    for one in (page, other):
+        one.goto(address)
+        one.get_by_text("Choose a file, or tick the box").wait_for(timeout=WAIT)
+
+    def answers_until(told):
+        """How often the other page shows an example and takes it away before the large one tells."""
+        count, words = 0, {True: "example.csv: 9,600 rows", False: "Choose a file, or tick the box"}
+        while not page.get_by_text(told).count():
+            other.get_by_text("Use the example").click()
+            other.get_by_text(words[count % 2 == 0]).wait_for(timeout=WAIT)
+            count += 1
+        return count
+
+    page.locator("input[type=file]").set_input_files(tmp_path / "million.csv")
+    page.get_by_text("million.csv: 1,000,000 rows").wait_for(timeout=WAIT)
+    box = page.get_by_label("Models to fit")
+    box.click()
+    page.keyboard.type("rw1a1b")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    assert answers_until("The data can be read: 2,000 people, 2,000 blocks, 1,000,000 trials") >= 1
+    page.get_by_role("button", name="Fit", exact=True).click()
+    page.get_by_text("0 of 1 models fitted").wait_for(timeout=WAIT)
+    assert answers_until("Can the numbers be relied on?") >= 2
+    page.close()
+    other.close()
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -110,7 +110,7 @@ def simulate(
             show_default=False,
         ),
     ],
-    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of the random numbers.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Seed of the random numbers.")] = 0,
     truth: Annotated[
         Path | None, typer.Option(metavar="FILE", help="CSV file for the true parameters of each person.")
     ] = None,

@@ -101,8 +101,10 @@ Codes = Annotated[
         many=True,
     ),
 ]
-Separator = Annotated[str | None, option(DATA, "Between the columns of the file, such as ';'.", metavar="TEXT")]
-Encoding = Annotated[str | None, option(DATA, "Of the file, such as cp1252; UTF-8 if not given.", metavar="TEXT")]
+Separator = Annotated[str | None, option(DATA, "Text between the columns of the file, such as ';'.", metavar="TEXT")]
+Encoding = Annotated[
+    str | None, option(DATA, "Encoding of the file, such as cp1252; UTF-8 if not given.", metavar="TEXT")
+]
 Decimal = Annotated[
     str | None,
     option(DATA, "',' for decimal commas; recognised in files that are separated by semicolons.", metavar="TEXT"),
@@ -197,7 +199,7 @@ Draws = Annotated[
 ]
 Warmup = Annotated[int, option(SEARCH, "Draws before them that adapt nuts.", metavar="NUMBER", min=20, max=MOST_DRAWS)]
 Chains = Annotated[int, option(SEARCH, "Chains of nuts.", metavar="NUMBER", min=1, max=MOST_CHAINS)]
-Seed = Annotated[int, option(SEARCH, "Of whatever is random.", metavar="NUMBER", min=0)]
+Seed = Annotated[int, option(SEARCH, "Seed of the random numbers.", metavar="NUMBER", min=0)]
 
 Out = Annotated[Path, option(OUTPUT, "Where results go; made when all is done.", metavar="FOLDER")]
 Force = Annotated[bool, option(OUTPUT, "Replace earlier results.", "--force")]

@@ -32,14 +32,17 @@ def report(
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="A page (.html), Markdown (.md), or for a word processor (.docx).")
     ] = Path("report.html"),
-    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Above everything.")] = None,
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Title of the report.")] = None,
     recovery: Annotated[
-        int, typer.Option(metavar="ROUNDS", min=0, max=1000, help="Of a study of recovery at this design; 0 for none.")
+        int,
+        typer.Option(
+            metavar="ROUNDS", min=0, max=1000, help="Rounds of a study of recovery at this design; 0 for none."
+        ),
     ] = 0,
     draws: Annotated[
         int, typer.Option(metavar="NUMBER", min=0, max=100_000, help="Simulated data sets of checks; 0 for none.")
     ] = 200,
-    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of simulations and integrals.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Seed of simulations and integrals.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a report of saved fits: one file with tables, figures, checks, methods and results paragraphs, references."""

@@ -80,7 +80,7 @@ Within = Annotated[list[str], _levels_option("A column of a formula that changes
 Between = Annotated[list[str], _levels_option("One that differs between people; COLUMN=normal for numbers.")]
 Trialwise = Annotated[list[str], _levels_option("One that changes between trials.")]
 SizeScale = Annotated[
-    Scale, typer.Option("--scale", help="Of sizes of effects of a formula: sds of people, or units of the parameter.")
+    Scale, typer.Option("--scale", help="Scale of the effects of a formula: sds of people, or units of the parameter.")
 ]
 SomeBlocks = Annotated[
     int | None,

@@ -165,7 +165,7 @@ def rows_section(frame: pd.DataFrame, subject: str | None) -> tuple[dict[str, An
             "Rows that count",
             key="where",
             placeholder="phase == 'main' and not practice",
-            help="By the columns of the table.",
+            help="A condition on columns of the table.",
         )
         slots["where"] = st.empty()
         people = [] if subject is None else [str(label) for label in frame[subject].dropna().unique()[:5000]]
@@ -207,7 +207,14 @@ def method_section() -> tuple[dict[str, Any], dict[str, Any]]:
     st.header("5. Fit")
     left, right = st.columns([3, 1])
     method = left.selectbox("Method", list(METHODS), key="method", format_func=lambda name: METHODS[name])
-    seed = right.number_input("Seed", min_value=0, value=0, step=1, key="seed", help="Of whatever is random.")
+    seed = right.number_input(
+        "Seed",
+        min_value=0,
+        value=0,
+        step=1,
+        key="seed",
+        help="Seed of the random numbers: the same seed gives the same results.",
+    )
     return {"method": method, "seed": int(seed)}, {"method": st.empty()}
 
 
