@@ -59,7 +59,7 @@ def from_pymdp(
         Columns of the data: one for each modality (``o0``, ``o1``, ...), and the action, an index into all combinations
         of the factors' controls, the last factor's varying fastest.
     learn_across_blocks
-        What an agent learns it keeps from block to block. The data then have blocks joined by `join_blocks`, and a task for
+        Whether what is learned is kept from block to block. The data then have blocks joined by `join_blocks`, and a task for
         simulations is wrapped in `Episodes`. Without effect on agents that do not learn.
 
     Raises

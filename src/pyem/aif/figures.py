@@ -27,9 +27,9 @@ def render_maze(data: Dataset, *, subject: int = 0, block: int = 0) -> Figure:
     Parameters
     ----------
     data
-        With the columns ``o0`` (place), ``o1`` (outcome), ``o2`` (cue) and ``action``.
+        Data with the columns ``o0`` (place), ``o1`` (outcome), ``o2`` (cue) and ``action``.
     subject, block
-        Which block of whom, counted from 0.
+        Indices of the person and of the block, counted from 0.
 
     Raises
     ------

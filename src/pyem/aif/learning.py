@@ -36,7 +36,7 @@ class Learning:
     forgetting
         Share of what was learned that is lost on each trial: a number or a function of the parameters.
     across_blocks
-        What was learned is kept from block to block. The data then have a subject's blocks joined to one sequence (see
+        Whether what is learned is kept from block to block. The data then have a subject's blocks joined to one sequence (see
         `join_blocks`), whose column ``start`` is 1 where a block starts and beliefs about the state begin anew.
 
     Examples

@@ -79,9 +79,9 @@ class DiscretePOMDP:
     sweeps
         Sweeps of the fixed-point iteration.
     learning
-        What is learned (see `Learning`); nothing if not given.
+        The quantities that are learned (see `Learning`); none by default.
     missed
-        What the agent thinks it did on a trial without a recorded action: ``"marginalise"`` over its own policy, or the
+        Action that the agent assumes on a trial without a recorded action: ``"marginalise"`` over its own policy, or the
         index of the action that the task then takes.
 
     References

@@ -39,7 +39,7 @@ class Likelihood:
     Parameters
     ----------
     model, data
-        What is to be explained, and by what.
+        The model, and the data that it explains.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def numpyro_model(model: Model, data: Dataset, *, pointwise: bool = True) -> Any
     Parameters
     ----------
     model, data
-        What is to be explained, and by what.
+        The model, and the data that it explains.
     pointwise
         Add an observed site with a value for each response, so that leave-one-out cross-validation and predictive sampling
         work; without it a single factor, which is a little faster.
@@ -150,7 +150,7 @@ def numpyro_model(model: Model, data: Dataset, *, pointwise: bool = True) -> Any
     Returns
     -------
     callable
-        To be called within a program with natural parameters by name, each a number or one for each subject. It adds the
+        Function to call within a program with natural parameters by name, each a number or one for each subject. It adds the
         site named after the response, or with ``name=...``.
 
     Notes

@@ -23,7 +23,7 @@ def pymc_logp(model: Model, data: Dataset) -> PyMCLikelihood:
     Parameters
     ----------
     model, data
-        What is to be explained, and by what.
+        The model, and the data that it explains.
 
     Raises
     ------

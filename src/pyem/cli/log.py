@@ -124,7 +124,7 @@ def logged_request(log: Mapping[str, Any], data: str | None) -> Request:
     log
         See `read_log`.
     data
-        Where the data are now, if they were moved.
+        Present path of the data, if they were moved.
 
     Raises
     ------

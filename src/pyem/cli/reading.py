@@ -78,7 +78,7 @@ def arguments(
     Parameters
     ----------
     request, models
-        What was asked for.
+        The request, and its models.
     frame
         The table.
     columns

@@ -246,7 +246,7 @@ def bundle(
     Parameters
     ----------
     id, desc, spec
-        For the `ModelSpec`.
+        Entries of the `ModelSpec`.
     module
         Name of the module in which they are found, ``__name__`` there: functions are pickled by it.
     fields, model, report, allowed, strict

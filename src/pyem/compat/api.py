@@ -35,7 +35,7 @@ class EMModel:
     Parameters
     ----------
     all_data
-        For each subject a list of arrays that `fit_func` takes, or one DataFrame. May be None until `fit`.
+        A list for each subject of the arrays that `fit_func` takes, or one DataFrame. May be None until `fit`.
     fit_func
         ``f(params, *data, prior=None, output="npl"|"nll"|"all")`` with unconstrained parameters (P,). Models of this library,
         and functions of ``jax.numpy``, are fitted with exact derivatives, all subjects at once; any other Python
@@ -43,7 +43,7 @@ class EMModel:
     param_names
         One name for each parameter, in order.
     param_xform
-        For each parameter a function from the unconstrained to the natural scale, or None where they are the same.
+        Functions from the unconstrained to the natural scale, one for each parameter; None where the scales are the same.
     simulate_func
         ``f(params, ...)`` with natural parameters (S, P), for `simulate` and `recover`.
 
@@ -327,7 +327,7 @@ class EMModel:
         true_params
             Natural parameters, (S, P).
         pr_inputs
-            Which entries of the simulation the fit function takes, in order.
+            Names of the entries of the simulation that the fit function takes, in order.
         simulate_func
             Instead of the model's own.
         fit_kwargs

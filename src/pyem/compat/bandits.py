@@ -51,7 +51,7 @@ def two_options(factory: Callable[..., Model], desc: str, spec: dict[str, Any]) 
         nblocks, ntrials
             Blocks, each of which starts afresh, and trials a block.
         outcomes
-            What A and B pay on every trial, (B, T, 2); else A pays 1 with probability .8 and B with .2.
+            Payments of A and B on every trial, (B, T, 2); else A pays 1 with probability .8 and B with .2.
         seed
             Whole number; without it NumPy's global generator decides.
 

@@ -177,7 +177,7 @@ class ModelComparison:
         Parameters
         ----------
         **settings
-            Those of `compare_models`.
+            Options of `compare_models`.
         """
         import pandas as pd
 
@@ -207,7 +207,7 @@ class ModelComparison:
         Parameters
         ----------
         mi_inputs
-            Which entries of a simulation the fit functions take, in order.
+            Names of the entries of a simulation that the fit functions take, in order.
         nrounds, nsubjects
             Rounds, and people of a round.
         sim_kwargs, fit_kwargs, bicint_kwargs, r2_kwargs
@@ -276,7 +276,7 @@ class ModelComparison:
         Parameters
         ----------
         df
-            What `identify` returned; the last one of this object if None.
+            Result of `identify`; the last one of this object if None.
         metric
             ``"LME"``, ``"BICint"`` or ``"pseudoR2"``, in small or large letters.
         nrounds

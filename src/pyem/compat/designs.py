@@ -16,11 +16,11 @@ def gen_rnd_blocks(
     Parameters
     ----------
     items
-        What comes once in each block.
+        Items of which each comes once in each block.
     nblocks, nsubjects
-        How many.
+        Numbers of blocks and of subjects.
     rng
-        Where the orders come from; without it they differ each time.
+        Generator of the random orders; without it they differ each time.
 
     Examples
     --------

@@ -92,9 +92,9 @@ def diffusion(id: str, task: str, columns: tuple[str, str], desc: str, offers: O
     Parameters
     ----------
     id, desc
-        For the `ModelSpec`.
+        Entries of the `ModelSpec`.
     task
-        What people choose between.
+        The task, in words.
     columns
         The two values of a trial; drift is by the first less the second, and the upper bound is the first.
     offers

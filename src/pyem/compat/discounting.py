@@ -49,9 +49,9 @@ class Family:
     default, payouts
         Default values of it, and default payouts (T, 2) or (T, 2, 2).
     words
-        What people may call the two options.
+        Words for the two options in data.
     names
-        What the two options are called in reports: ``V_sooner, p_later, choices_later``.
+        Names of the two options in reports: ``V_sooner, p_later, choices_later``.
     columns
         ``columns(payouts, values)``: the model's columns (B, T) from the payouts (B, T, ...) and the block's values (B, 1).
     social
@@ -221,13 +221,13 @@ def discounter(
     Parameters
     ----------
     id, desc
-        For the `ModelSpec`.
+        Entries of the `ModelSpec`.
     family
-        What it shares with others.
+        Properties that the model shares with others.
     model
         The library's model without an inverse temperature.
     names
-        What pyEM calls its parameters, in order.
+        Names of the parameters in pyEM, in order.
     beneficiary
         There is an argument ``beneficiary``, which says for each block whose reward it is.
     """

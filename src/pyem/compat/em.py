@@ -39,7 +39,7 @@ class EMConfig:
     mstep_maxit
         Iterations, at most.
     convergence_method
-        How the people's negative log-posteriors are put into one number: ``"sum"``, ``"mean"`` or ``"median"``.
+        Summary of the people's negative log-posteriors: ``"sum"``, ``"mean"`` or ``"median"``.
     convergence_custom
         None: that number changes by less than `convergence_crit`. ``"relative_npl"``: from the third iteration, its change as
         a share of the last value does. ``"running_average"``: from the seventh, its distance from the mean of the five before.
@@ -51,7 +51,7 @@ class EMConfig:
     njobs
         Processes of the SciPy engine, as in joblib.
     optim
-        How one person's mode is looked for.
+        Settings of the search for one person's mode.
     seed
         Seed of the default prior's mean and of random restarts.
     mstep
@@ -296,7 +296,7 @@ def EMfit(
     Parameters
     ----------
     all_data
-        For each subject a list of what `objfunc` takes, or a DataFrame.
+        A list for each subject of the arguments of `objfunc`, or a DataFrame.
     objfunc
         A fit function, ``f(params, *data, prior=None, output="npl"|"nll"|"all")``.
     param_names

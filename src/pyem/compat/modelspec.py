@@ -18,7 +18,7 @@ class ModelSpec:
     id
         Short name.
     spec
-        What the model is made of, in any form: ``{"rl": {"softmax": ["beta"], "rw": ["alpha"]}}``.
+        Parts of the model, in any form: ``{"rl": {"softmax": ["beta"], "rw": ["alpha"]}}``.
     desc
         One sentence.
     params

@@ -94,11 +94,11 @@ def single_subject_minimize(
     prior
         A prior, or a dict with ``mu`` and ``sigma`` (a variance); None for maximum likelihood.
     config
-        How to search.
+        Settings of the search.
     rng
-        Where random restarts come from.
+        Generator of random restarts.
     x0
-        Where to start; the prior's mean, or 0.
+        Starting point; by default the prior's mean, or 0.
 
     Examples
     --------

@@ -37,7 +37,7 @@ def plot_scatter(
     xlabel, ylabel
         Labels of the axes.
     ax
-        Where to draw; a new figure of `figsize` inches if None.
+        Axes to draw on; a new figure of `figsize` inches if None.
     show_line
         Draw the line of equality.
     equal_limits
@@ -110,11 +110,11 @@ def plot_choices(
     filename
         File to save the figure to.
     ax
-        Where to draw; if None a new figure, which is shown where there is a screen.
+        Axes to draw on; if None a new figure, which is shown if there is a screen.
     ylabel
         Label of the axis.
     chance
-        Where to draw a line, or None.
+        Height of a horizontal line, or None.
 
     Examples
     --------

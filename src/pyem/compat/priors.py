@@ -263,7 +263,7 @@ class IndependentPrior(_Independent):
     Parameters
     ----------
     priors
-        In the order of the parameters; each is a prior of one parameter.
+        Priors in the order of the parameters, each of one parameter.
 
     Examples
     --------

@@ -120,7 +120,7 @@ def regression(factory: Callable[..., Model], desc: str, spec: dict[str, Any], *
     factory
         Makes the model from the number of predictors (and `decay`, where predictors linger).
     desc, spec
-        For the `ModelSpec`.
+        Entries of the `ModelSpec`.
     extra
         The parameter after the weights: ``"gamma"``, ``"phi"``, or none.
     """

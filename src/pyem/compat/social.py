@@ -44,7 +44,7 @@ def three_recipients(factory: Callable[..., Model], desc: str, spec: dict[str, A
         nblocks, ntrials
             Blocks, each of which starts afresh, and trials a block.
         outcomes
-            What A and B pay on every trial to oneself, another and no one, (B, T, 2, 3); else 0 or 1 with equal chances, the
+            Payments of A and B on every trial to oneself, another and no one, (B, T, 2, 3); else 0 or 1 with equal chances, the
             same for all people.
         seed
             Whole number; without it NumPy's global generator decides.

@@ -70,7 +70,7 @@ def calc_BICint(
     Parameters
     ----------
     all_data
-        For each subject what `fit_func` takes.
+        Arguments of `fit_func` for each subject.
     param_names
         Their number is that of the parameters.
     mu, sigma

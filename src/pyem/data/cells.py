@@ -35,7 +35,7 @@ def cells_of(data: Dataset, by: str | Sequence[str]) -> list[Cell]:
     Parameters
     ----------
     data
-        Whose trials.
+        Data with the trials.
     by
         Names of fields with one value a trial, of covariates, or ``block``: factors, or numbers with few values.
 

@@ -56,7 +56,7 @@ def as_codes(
     columns
         Several columns share their codes.
     field
-        What they are to the model, for messages.
+        Name of the field in the model, for messages.
     given
         The labels in order; inferred if None.
     where

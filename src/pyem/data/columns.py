@@ -42,13 +42,13 @@ class Column:
     ordered
         An ordered categorical.
     kind
-        What the values are, for messages: ``"text"``, ``"date"``, ``"boolean"``, ...
+        Kind of the values, for messages: ``"text"``, ``"date"``, ``"boolean"``, ...
     rows
         (row,): where the rows are in the table that was given, from 0; None if these are all of its rows.
     marked
         Number of cells that hold a marker of a missing value.
     names
-        What rows of the table are called, if it was put together from several files or rows.
+        Names of the rows of the table, if it was put together from several files or rows.
     """
 
     name: str
@@ -151,7 +151,7 @@ def read_columns(
     rows
         Indices of the rows that count, ascending; None for all.
     markers
-        For each column the values that mark a missing one.
+        Values that mark a missing one, by column.
 
     Raises
     ------

@@ -47,7 +47,7 @@ def yes_or_no(column: Column, says: Says, argument: str, where: Where) -> np.nda
     column
         The column that `says` names.
     says
-        As the user gave it.
+        Column, or column and values, as the user gave it.
     argument
         ``"count"`` or ``"teach"``, for messages.
     where

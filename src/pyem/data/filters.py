@@ -23,7 +23,7 @@ def rows_that_count(
     frame
         The table.
     people
-        Whose rows they are.
+        Column of the people of the rows.
     names
         The columns of the model, without which a row that is nobody's is an instruction or empty.
     where

@@ -31,7 +31,7 @@ class Rows:
     who, lane, row
         Index of the subject, the lane and the place in it, of each row.
     here
-        Where no value of a column is missing, by column.
+        Whether a value is present, (row,), by column.
     """
 
     frame: pd.DataFrame
@@ -58,7 +58,7 @@ def rows_of(data: Dataset, names: Sequence[str], levels: dict[str, tuple[str, ..
     Parameters
     ----------
     data
-        Where they are from.
+        Data that have the columns.
     names
         Fields with one value a trial, covariates, ``block``, ``subject`` or ``trial``.
     levels

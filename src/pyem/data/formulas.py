@@ -34,9 +34,9 @@ class Piece:
     reduced
         Whether it is coded by contrasts, or by an indicator of each level.
     column
-        Which of the factor's columns.
+        Index among the factor's columns.
     label
-        What it is called.
+        Name of the column.
     indicator
         Whether it is 1 for one level and 0 for all others, without a reference level.
     number
@@ -80,7 +80,7 @@ class Coded:
     terms
         Its columns.
     rows
-        Where the coding was learned.
+        Rows from which the coding was learned.
     """
 
     text: str

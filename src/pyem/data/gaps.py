@@ -16,7 +16,7 @@ def gap_notes(
     Parameters
     ----------
     who, lane
-        Whose each row is, and of which of their blocks, (row,).
+        Index of the person, and of the lane, of each row, (row,).
     number
         Trial numbers, (row,). They may be counted anew in each block, or through all blocks of a person.
     where

@@ -24,7 +24,7 @@ def require_whole_rows(present: Mapping[str, np.ndarray], response: str | None, 
     Parameters
     ----------
     present
-        For each field, the rows that have a value, (row,).
+        Whether each row has a value, (row,), by field.
     response
         The field that says what was done, if it is known.
     where

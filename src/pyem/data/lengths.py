@@ -54,7 +54,7 @@ def groups(lengths: np.ndarray, lane_subject: np.ndarray, padded: int, step_lane
     lengths
         Trials of each lane, (lane,).
     lane_subject
-        Whose lane it is, ascending, (lane,).
+        Index of the subject of each lane, ascending, (lane,).
     padded
         Number of trials that the arrays of the data have: if everybody is of one group, and this is not much more than the
         longest lane, the arrays stay as they are.

@@ -39,7 +39,7 @@ def find_files(paths: Paths, pattern: str | None = None) -> tuple[list[Path], st
         A file, a folder (with the folders in it), a name with ``*``, or a list of these. A name with fields in braces is its
         own pattern: ``"data/sub-{subject}_ses-{session}_*.tsv"``.
     pattern
-        What the end of their paths looks like, or ``"bids"``. Of a folder the files that fit are taken; files that are named
+        Pattern of the end of their paths, or ``"bids"``. In a folder the files that fit are taken; files that are named
         have to fit.
 
     Raises

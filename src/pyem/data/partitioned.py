@@ -38,19 +38,19 @@ class PartitionedDataset:
     Parameters
     ----------
     folder
-        Where the partitions are.
+        Folder of the partitions.
     subjects
         Label of each subject, (subject,).
     covariates
         One array for each covariate, (subject,).
     codes
-        For each coded field, the labels of its codes 0, 1, ...
+        Labels of the codes 0, 1, ... of each coded field.
     notes
-        What was inferred or deserves attention when the data were read.
+        Notes on what was inferred, or deserves attention, when the data were read.
     shapes
-        Of each partition the number of trials of its longest block, of blocks, and of people.
+        Number of trials of the longest block, of blocks, and of people in each partition.
     counts
-        Of each subject the number of blocks, trials, and missing values of each field, (subject,).
+        Number of blocks, trials, and missing values of each field, for each subject, (subject,).
     names
         The fields.
     make

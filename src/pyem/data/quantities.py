@@ -63,7 +63,7 @@ def as_numbers(column: Column, where: Where, field: str | None = None) -> tuple[
     where
         Says whose row it is, for messages.
     field
-        What the column is to the model, for messages.
+        Name of the column in the model, for messages.
 
     Raises
     ------

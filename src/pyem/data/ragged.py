@@ -28,9 +28,9 @@ class RaggedFields(Mapping[str, np.ndarray]):
     lengths
         Number of trials of each lane, (lane,).
     values
-        For each name what is kept: lane after lane, the first trials of each, (trial, ...).
+        Values that are stored, by name: lane after lane, the first trials of each, (trial, ...).
     fills
-        For each name the value of the padding.
+        Value of the padding, by name.
 
     Examples
     --------

@@ -34,9 +34,9 @@ class Source:
     files
         Their paths, in order.
     texts
-        What the first rows of each say; None for Parquet files.
+        First rows of each file; None for Parquet files.
     kinds
-        What each column is that is read.
+        Kind of each column that is read.
     """
 
     files: Sequence[Path]

@@ -110,13 +110,13 @@ def parts_of_table(folder: Path, source: Chosen, subject: str, seen: Seen, split
     Parameters
     ----------
     folder
-        For files of rows that have to be sorted, which are removed.
+        Folder for temporary files, if rows have to be sorted.
     source, subject
         The table, and its column of people.
     seen
-        What is known of it.
+        Findings of the first pass through the table.
     split
-        Who is in which partition.
+        Division of people into partitions.
     """
     names = None if len(source.files) == 1 else _Places(source)
     if seen.in_order:

@@ -40,7 +40,7 @@ def streamed_columns(file: TextFile, used: Sequence[str], names: Sequence[str]) 
     used
         Columns that are read.
     names
-        Those that hold names, which are kept as they are written.
+        Columns that hold names, which are kept as they are written.
 
     Raises
     ------

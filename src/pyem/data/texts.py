@@ -130,7 +130,7 @@ def read_text(file: TextFile, names: Sequence[str]) -> tuple[pd.DataFrame, list[
     Parameters
     ----------
     file
-        What `first_rows` says of it.
+        Result of `first_rows`.
     names
         Columns that hold names, which are kept as they are written.
 

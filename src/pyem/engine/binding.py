@@ -59,7 +59,7 @@ class Part:
     effect
         The coefficient.
     within
-        What it is multiplied by.
+        Columns by which the coefficient is multiplied.
     has_mean
         Whether it has a mean besides the effects of people's columns.
     people

@@ -24,7 +24,7 @@ def coding_of(code: Coded, pieces: Sequence[Piece], *, centred: bool = False) ->
     code
         The formula.
     pieces
-        What the column is a product of.
+        Factors of the product that makes the column.
     centred
         Whether numbers are taken from their mean over people.
 

@@ -55,7 +55,7 @@ def log_evidence(
     group, mean, cov
         The prior: family, mean (S, P) and scale matrix (P, P).
     draws
-        For each subject, at least.
+        Least number of draws for each subject.
     key
         Seed.
 

@@ -34,7 +34,7 @@ class Access:
     size
         Length of the axis.
     place
-        Where in the code, in words.
+        Place in the code, in words.
     """
 
     kind: str

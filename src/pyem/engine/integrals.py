@@ -167,7 +167,7 @@ def integrals(
     Parameters
     ----------
     model, data, group, design, draws
-        Whose likelihood, and the group.
+        The likelihood of these data, and draws of the group.
     people
         Gaussian approximations of each subject's likelihood, around one or several modes.
     around

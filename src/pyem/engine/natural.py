@@ -25,7 +25,7 @@ def log_lik(model: Model, data: Dataset, params: ArrayLike) -> np.ndarray:
     Parameters
     ----------
     model, data
-        Which model of which data.
+        The model, and its data.
     params
         Natural parameters in the order of ``model.names``: a row for each subject, (S, P), as in ``fit.params``, or one set
         for everybody, (P,). Values may be at the very end of their range, such as a learning rate of 0 or 1.

@@ -68,13 +68,13 @@ class Nodes:
     Parameters
     ----------
     people
-        Whose points they are, (n,), as indices into all people.
+        Indices of the people who have the points, (n,).
     x
         Unconstrained parameters, (n, K, P).
     log_weight
         Log-likelihood plus log volume, (n, K): the sum of what these weigh, times a density, is the integral.
     frame
-        For lattices, how they were put where they are.
+        Place and scale of lattices; None for mixtures.
     surface
         How points and likelihoods change with what is common to all; None where nothing is. `x` are then parameters in which
         people differ, at the common values that the points were made for.

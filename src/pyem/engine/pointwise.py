@@ -133,11 +133,11 @@ def chunks_of(
     Parameters
     ----------
     model, data
-        Whose log-likelihood, of what.
+        The model, and its data.
     x
         Draws of the unconstrained parameters, (draw, S, P).
     unit
-        What has one value.
+        Unit of the log-likelihood.
     """
     lane, row = units(model, data, unit)
     observed = Observed(model, data)

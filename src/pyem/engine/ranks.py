@@ -21,7 +21,7 @@ def require_cells(code: Coded, parameter: str) -> None:
     code
         The formula.
     parameter
-        What it is of, for the message.
+        Parameter of the formula, for the message.
     """
     for term in code.terms:
         pieces = (*term.within, *term.person)

@@ -37,7 +37,7 @@ class Regression:
     common
         Parameters, or effects, that have one value for everybody.
     missing
-        What a missing value in a column of a formula means: ``"error"``, or ``"skip"`` to leave its trial out of the
+        Treatment of a missing value in a column of a formula: ``"error"``, or ``"skip"`` to leave its trial out of the
         likelihood.
     levels
         Levels of columns that are known from an earlier fit.
@@ -221,7 +221,7 @@ def by(model: Model, **columns: str) -> Regression:
     model
         The model of one block.
     columns
-        For each parameter the column whose values are the conditions.
+        Column with the conditions, for each parameter.
 
     Examples
     --------

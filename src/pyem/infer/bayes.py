@@ -75,7 +75,7 @@ def fit_bayes(
     Parameters
     ----------
     model, data, group, priors, mean, sd
-        As for `fit_nuts`.
+        Arguments as in `fit_nuts`.
     draws
         Draws that are kept.
     nodes

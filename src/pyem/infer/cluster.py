@@ -45,9 +45,9 @@ class Cluster:
     Parameters
     ----------
     workers
-        Who computes.
+        The workers that compute.
     model, data
-        What to fit to what; the data are in partitions.
+        The model, and its data in partitions.
 
     Warns
     -----
@@ -119,13 +119,13 @@ def run_em_on(cluster: Cluster, start: np.ndarray, population: Population, **opt
     Parameters
     ----------
     cluster
-        Who computes.
+        The cluster that computes.
     start
-        Where the first E-step starts, (S, P).
+        Starting point of the first E-step, (S, P).
     population
-        Where to start.
+        Population to start from.
     **options
-        Those of `pyem.infer.em_loop.run_em`.
+        Options of `pyem.infer.em_loop.run_em`.
     """
     estep = ClusterEStep(cluster, start)
     return run_em(estep, population, elsewhere=Looks(estep.look), under=ClusterEStep.under, **options)
@@ -137,7 +137,7 @@ class ClusterEStep:
     Parameters
     ----------
     cluster
-        Who computes.
+        The cluster that computes.
     start
         First guess, (S, P), unconstrained.
     max_steps

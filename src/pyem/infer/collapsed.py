@@ -35,7 +35,7 @@ def or_laplace(found: Exact, places: Places, run: EMRun) -> Exact:
     places
         Makes the points.
     run
-        How EM by Laplace approximation ended.
+        Result of EM by Laplace approximation.
     """
     group, laplace = run.population, run.laplace
     if group.group.family != "gaussian" or group.hyper is not None or (found.stays and not _narrowest(found)):

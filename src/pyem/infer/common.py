@@ -76,7 +76,7 @@ class Evidence:
     Parameters
     ----------
     model, data
-        What is fitted to what.
+        The model, and its data.
     estep
         Finds people's modes.
     """
@@ -194,9 +194,9 @@ def polished(evidence: Evidence, start: Population, *, max_iter: int, tol: float
     Parameters
     ----------
     evidence
-        What is maximised.
+        The function to maximise.
     start
-        Where the search begins.
+        Population at which the search begins.
     max_iter
         Steps, at most.
     tol

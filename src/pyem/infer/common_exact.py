@@ -69,7 +69,7 @@ class ExactEvidence:
     Parameters
     ----------
     model, data
-        What is fitted to what.
+        The model, and its data.
     placed
         The group that the points were made for.
     nodes
@@ -158,13 +158,13 @@ def exact_common(
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and its data.
     run
         The maximum of the Laplace approximation.
     nodes
         Points of each person; as many as suit the number of parameters if not given.
     seed
-        Of the lattice's shifts.
+        Seed of the lattice's shifts.
     max_iter, tol
         See `pyem.infer.common.climbed`.
     """

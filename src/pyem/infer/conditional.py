@@ -103,13 +103,13 @@ class Conditional:
     Parameters
     ----------
     model
-        In which the parameters `names` are fixed, at any value.
+        Model in which the parameters `names` are fixed, at any value.
     names
-        What may differ between people and searches.
+        Names of the held parameters, whose values may differ between people and searches.
     data
-        What to fit to.
+        Data to fit.
     prior
-        That of each person; None for none.
+        Prior of each person; None for none.
     max_steps
         Evaluations of each search, at most.
     solver

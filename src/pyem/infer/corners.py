@@ -160,7 +160,7 @@ def at_corners(found: Laplace, look: Look, limits: np.ndarray) -> Laplace:
     Parameters
     ----------
     found
-        How everybody's search ended.
+        Approximations in which everybody's search ended.
     look
         Shows what is maximised.
     limits

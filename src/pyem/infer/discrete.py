@@ -32,7 +32,7 @@ def fit_each(way: Way, model: Model, data: Dataset, start: Any, starts: int, set
     way
         The method.
     model, data, start, starts, settings
-        As for the method.
+        Arguments as for the method.
     """
     held = each_held(model)
     given = None if start is None else without_discrete(model, start)
@@ -187,9 +187,9 @@ def embedded(
     Parameters
     ----------
     model
-        With its discrete parameters.
+        Model with its discrete parameters.
     mode, cov
-        Of the other parameters, (S, P - D) and (S, P - D, P - D), given everybody's best combination.
+        Modes and covariances of the other parameters, (S, P - D) and (S, P - D, P - D), given everybody's best combination.
     best, weights, combinations
         Which that is (S,), the probabilities (C, S), and the values (C, D).
     """

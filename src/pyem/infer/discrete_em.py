@@ -61,7 +61,7 @@ class Mixture:
     discrete
         (P,): which parameters of the group they are.
     modes
-        Where the searches start, (C, S, P - D).
+        Starting points of the searches, (C, S, P - D).
     """
 
     def __init__(self, search: Conditional, combinations: np.ndarray, discrete: np.ndarray, modes: np.ndarray) -> None:
@@ -149,11 +149,11 @@ def discrete_em(
     Parameters
     ----------
     search
-        Of the whole model.
+        The iteration for the whole model.
     held
         The model with each combination held.
     data, start, starts, progress
-        As for `pyem.fit_em`; `start` without the discrete parameters.
+        Arguments as in `pyem.fit_em`; `start` without the discrete parameters.
     """
     model, told = search.model, {"priors": None, "mean": None, "sd": None, "log_prior": None}
     way = Way(lambda one: given_prior(one, data, **told), max_iter=100, key=search.seed)

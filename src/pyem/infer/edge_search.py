@@ -128,9 +128,9 @@ def at_edge(population: Population, edge: Edge, look: Look) -> tuple[Population,
     Parameters
     ----------
     population
-        Where to start.
+        Population to start from.
     edge
-        In which directions it is narrow.
+        Directions in which the population is narrow.
     look
         Makes points, and slopes on them.
     """

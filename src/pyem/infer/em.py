@@ -64,17 +64,17 @@ def fit_em(
     Parameters
     ----------
     model, data
-        What to fit to what; the data may be those of `pyem.Dataset.open`.
+        The model, and the data to fit, which may come from `pyem.Dataset.open`.
     group
         The population distribution; Gaussian with independent parameters if not given. People on their own (``group=None`` in
         other methods) have `fit_map` and `fit_mle`.
     priors
-        Of the group's parameters, ``{"mean": ..., "sd": ..., "effect": ..., "correlation": ...}`` as in `fit_nuts`, whose
+        Priors of the group, ``{"mean": ..., "sd": ..., "effect": ..., "correlation": ...}`` as in `fit_nuts`, whose
         priors also stand for what is not named. The group is then at the mode of its posterior, by its means, effects, sds
         and correlations, with people integrated out; standard errors are from the curvature there. Without (the default), at
         the largest likelihood.
     start
-        Where to start: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates of a
+        Starting point: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates of a
         diffusion decision model. The group starts with their mean and sd; the model's typical population if not given.
     starts
         Number of starting points: that one, and random ones around it, for people and group. The fit with the largest

@@ -116,7 +116,7 @@ def run_em(
     estep
         The Laplace approximation of all subjects under a prior, warm-started.
     population
-        Where to start.
+        Population to start from.
     max_iter
         Iterations at most.
     tol
@@ -135,7 +135,7 @@ def run_em(
     mstep
         The M-step. Accelerated steps need that of the population itself, or one with the same fixed points.
     under
-        How the E-step is asked.
+        Function that calls the E-step.
     scale
         Typical sds (P,), for an end where a parameter would drift for ever along a flat likelihood: once the log evidence has
         stayed the same to 0.001 nats for 25 iterations while the data tell the mean of a parameter less exactly than that, or

@@ -27,7 +27,7 @@ def ended_as(positive: np.ndarray, decrement: np.ndarray, stuck: np.ndarray, *, 
     positive, decrement, stuck
         (S,): whether the curvature is positive definite, what is left to gain, and whether no step was better.
     tol
-        What the search was asked for.
+        Tolerance of the search.
     """
     unfinished = decrement > max(tol, UNFINISHED)
     status = np.where(positive, int(Status.CONVERGED), int(Status.FLAT))

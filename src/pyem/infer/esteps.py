@@ -41,7 +41,7 @@ def estep_maker(model: Model, data: Dataset, *, max_steps: int = 100, seed: int 
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and its data.
     max_steps
         Evaluations (Newton steps of the SciPy engine) of one person in one call, at most.
     seed

@@ -60,9 +60,9 @@ class Exact:
     effective, unreached
         Effective number of points of each person, and the share of the evidence beyond them as far as scouts see, (S,).
     run
-        How EM on the last points ended.
+        Result of EM on the last points.
     rounds
-        How often points were placed.
+        Number of times that points were placed.
     moved
         Distance of the last two groups, in standard errors.
     error
@@ -136,7 +136,7 @@ def on_points(
     places, scouts
         Make points, and see what they do not reach.
     population, beside
-        Where to start: a group, and means (S, P) and covariances (S, P, P) of its people.
+        Starting point: a group, and means (S, P) and covariances (S, P, P) of its people.
     climb
         Finds the best group on points.
     settled

@@ -46,11 +46,11 @@ def exact_em(
     make
         Makes E-steps that find modes, for people whose mode is not the one that was found.
     seed
-        Of the scouts.
+        Seed of the scouts.
     accuracy
         Standard error of a person's log evidence that is asked for.
     **options
-        Those of `pyem.infer.em_loop.run_em`.
+        Options of `pyem.infer.em_loop.run_em`.
     """
     population, laplace = wide_enough(places, run.population, run.laplace, make)
     scouts = Scouts(places, population, seed)
@@ -70,7 +70,7 @@ class _AtEdge:
     Parameters
     ----------
     edge, places, level
-        In which directions the group is narrow; what makes points, with everybody's level of care.
+        Directions in which the group is narrow; maker of points, with everybody's level of care.
     population, moments
         A group, and everybody's posterior under it.
     """

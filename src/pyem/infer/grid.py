@@ -73,12 +73,12 @@ def fit_grid(
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and the data to fit.
     group
         A Gaussian `Group` (the default) is estimated by maximum marginal likelihood (EM with exact E-steps). A `Population`,
         such as ``fit.population`` of another fit, is taken as it is. None: people are on their own, with one given prior.
     priors, mean, sd, log_prior
-        With ``group=None``, that prior, as in `fit_map`: NumPyro distributions of natural parameters by name; mean and sd (P,)
+        Prior if ``group=None``, as in `fit_map`: NumPyro distributions of natural parameters by name; mean and sd (P,)
         of a Gaussian on the unconstrained scale; or a log-density of the natural parameters. With a `Group`, `priors` are of
         its parameters, and the group is at the mode of its posterior, as in `fit_em`.
     accuracy

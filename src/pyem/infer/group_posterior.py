@@ -48,7 +48,7 @@ class GroupPosterior:
     Parameters
     ----------
     spec
-        Which parameters the group has.
+        Specification of the group's parameters.
     at
         Origin and units of the coordinates, and the priors.
     population

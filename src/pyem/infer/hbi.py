@@ -59,9 +59,9 @@ def fit_hbi(
     models
         A name for each model, at least two.
     data
-        What to fit them to.
+        Data to fit.
     start
-        For each model where to start its people, natural values (S, P) or a fit; the typical parameters if not given.
+        Starting points of people for each model: natural values (S, P) or a fit; the typical parameters if not given.
     starts
         Number of starting points: those, and random ones around them. The fit with the largest bound is kept.
     max_iter, tol
@@ -74,7 +74,7 @@ def fit_hbi(
         The prior of each group: its mean is worth `beta` people at the typical parameters, precisions have a Gamma distribution
         with this shape and rate on the unconstrained scale. The defaults are the published ones.
     concentration
-        Of the Dirichlet prior of the frequencies, for each model.
+        Concentration of the Dirichlet prior of the frequencies, for each model.
     null
         Also fit with equal frequencies, for protected exceedance probabilities.
     key

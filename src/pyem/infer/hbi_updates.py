@@ -20,11 +20,11 @@ class HyperPrior:
     Parameters
     ----------
     beta
-        How many people the prior mean of a group is worth.
+        Number of people whose information equals that of the prior mean of a group.
     shape, rate
-        Of the Gamma prior of a group's precision (1 / variance) on the unconstrained scale.
+        Shape and rate of the Gamma prior of a group's precision (1 / variance) on the unconstrained scale.
     concentration
-        Of the Dirichlet prior of frequencies, for each model.
+        Concentration of the Dirichlet prior of frequencies, for each model.
     """
 
     beta: float = 1.0

@@ -77,7 +77,7 @@ class Hierarchy:
     model, group
         Likelihood and family of the population.
     free
-        Which regression weights are estimated, (K, P), as nested tuples.
+        Whether each regression weight is estimated, (K, P), as nested tuples.
     parametrization
         ``"standardized"``, ``"noncentered"`` or ``"centered"``.
     held

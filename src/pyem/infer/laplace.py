@@ -169,7 +169,7 @@ class JaxEStep:
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and its data.
     start
         First guess, (S, P), unconstrained.
     max_steps
@@ -286,11 +286,11 @@ def ended_laplace(model: Model, found: Any, tol: float, look: Callable[[np.ndarr
     Parameters
     ----------
     model
-        What was fitted.
+        The fitted model.
     found
         The fields of `Outcome` from ``mode`` on, with the subject first.
     tol
-        What the search was asked for.
+        Tolerance of the search.
     look
         Log-likelihood (S,) at other parameters (S, P).
     """

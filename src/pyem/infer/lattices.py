@@ -53,9 +53,9 @@ class Lattices:
     rule
         The plain lattice.
     people
-        How many there are.
+        Number of people.
     seed
-        Of the turns and shifts.
+        Seed of the turns and shifts.
     """
 
     def __init__(self, dim: int, rule: Rule, people: int, seed: int) -> None:

@@ -61,13 +61,13 @@ class JaxESteps:
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and its data.
     max_steps
         Evaluations of one subject in one call, at most.
     solver
         The optimiser.
     kind
-        Of the E-steps: `JaxEStep`, or `pyem.infer.partitions.PartitionedEStep` of data in partitions.
+        Class of the E-steps: `JaxEStep`, or `pyem.infer.partitions.PartitionedEStep` of data in partitions.
     """
 
     model: Model
@@ -104,21 +104,21 @@ def run_em_global(
     make
         Makes E-steps.
     start
-        Where the first E-step starts, (S, P).
+        Starting point of the first E-step, (S, P).
     population
-        Where to start.
+        Population to start from.
     glance
         The log-likelihood of everybody at several places, where that is cheap: the search then begins at the place where the
         posterior exceeds the Laplace approximation most, for people of whom there is such a place and a valley before it.
         Without it, from all places.
     looks
-        At most so many times.
+        Largest number of looks.
     at_once
         Threads that look; E-steps of compiled code run side by side.
     remember
         Keep what the last look saw, which is then in ``seen`` of what is returned.
     **options
-        Those of `pyem.infer.em_loop.run_em`.
+        Options of `pyem.infer.em_loop.run_em`.
     """
     looking = None if glance is None else Looking(glance, remember=remember)
     look = functools.partial(_looked, make, looking, at_once)

@@ -160,7 +160,7 @@ class Newton:
     longest
         One step changes a parameter by at most this share of its limit.
     free
-        The same for a parameter without a limit, as a change of its unconstrained value.
+        Longest step of a parameter without a limit, as a change of its unconstrained value.
 
     References
     ----------
@@ -219,14 +219,14 @@ class Newton:
         likelihood, prior
             Value, gradient and Hessian at (P, S), given what is held in the search, (D, S).
         x, held
-            Where each search begins, (K, P, S), and what is held in it, (K, D, S).
+            Starting point of each search, (K, P, S), and what is held in it, (K, D, S).
         tol, max_steps, limits
             As for `maximise`; `max_steps` of each search.
 
         Returns
         -------
         Mode
-            Of each search: every array has one more first axis, (K, ...).
+            Results of all searches: every array has one more first axis, (K, ...).
         """
 
         def planner(held: Array) -> Planner:

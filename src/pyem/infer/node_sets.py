@@ -353,7 +353,7 @@ def rough_evidence(
     design, draws
         Covariates of people (S, K), and groups.
     common
-        How likelihoods change with what is common to all; None where nothing is.
+        Change of the likelihoods with common parameters; None without any.
     """
     precision, shift = likelihood
     out = np.empty(len(draws.sd))

@@ -74,17 +74,17 @@ def fit_nuts(
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and the data to fit.
     group
         The population distribution; Gaussian with independent parameters if not given. None: every person is on their own,
         with the priors given (also for one person).
     priors
-        With a group, of its parameters on the unconstrained scale, see `pyem.population.priors.hyper_priors`:
+        With a group, priors of its parameters on the unconstrained scale, see `pyem.population.priors.hyper_priors`:
         ``{"mean": {"alpha": Normal(0, 1)}, "sd": HalfNormal(1)}``. With ``group=None``, NumPyro distributions of the natural
         parameters by name: ``{"alpha": Beta(1, 1), "beta": HalfNormal(10)}`` (the Jacobian of the transforms is added; a
         prior that goes beyond the range of its parameter is cut off there); the Gaussian of `mean` and `sd` for the others.
     mean, sd
-        With ``group=None``, (P,) of a Gaussian prior on the unconstrained scale; the model's typical population if not given.
+        Gaussian prior (P,) if ``group=None``, on the unconstrained scale; the model's typical population if not given.
     draws, warmup, chains
         Draws of each chain that are kept, iterations before them that adapt the sampler, and number of chains. Coordinates come
         from the group's posterior with people integrated out (or from EM), so that little is left to adapt.

@@ -37,11 +37,11 @@ class OpaqueEStep:
         ``likelihood(x, data, prior) -> float``, the negative log-likelihood in nats. It may be defined anywhere, also in
         a notebook.
     people
-        What it takes as `data`, for each person.
+        Each person's `data` for the function.
     start
         First guess, (S, P), unconstrained.
     search
-        How each person's mode is looked for.
+        Settings of the search for each person's mode.
     n_jobs
         Processes, as in joblib: -1 for all cores, -2 for all but one. A negative number is a limit: little work is done in
         this process.

@@ -77,13 +77,13 @@ def other_modes(
     Parameters
     ----------
     model, data
-        Whose posterior.
+        The model, and its data.
     seen
-        What was seen of it before; None where every evaluation costs as much as a step of the search.
+        Evaluations of the posterior before the search; None if an evaluation takes as long as a step of the search.
     found
         The modes that are known.
     max_steps, seed
-        Of the search.
+        Largest number of steps, and seed, of the search.
     """
     none = np.zeros(len(found.mode))
     if seen is None or not found.usable.any():

@@ -42,7 +42,7 @@ class PartitionedEStep:
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and its data.
     start
         First guess, (S, P), unconstrained.
     max_steps

@@ -46,7 +46,7 @@ class Places:
     Parameters
     ----------
     model, data
-        Whose likelihood.
+        The model, and its data.
     lattices
         Points before they are placed; None for mixtures only.
     n_mixed
@@ -186,7 +186,7 @@ class Places:
         shares
             Variances of these along their axes, as shares of the variance that points were made for, ascending, (D, P).
         shift
-            How far their means are from the points' centre, in sds that points were made for, (D,).
+            Distance of their means from the points' centre, in sds that points were made for, (D,).
         roughly
             Whether the integral of a Gaussian may be off by 2 % where they just serve; otherwise by 0.2 %.
 
@@ -247,7 +247,7 @@ def mixture(
     u
         Points of the unit cube, (n, K, P + 1).
     mean, cov
-        Of each person's posterior, (n, P) and (n, P, P).
+        Mean and covariance of each person's posterior, (n, P) and (n, P, P).
     group_mean, group_cov, group
         Mean (n, P) and covariance (P, P) of the group that each person is from, and its family.
     near

@@ -58,7 +58,7 @@ def fit_map(
     Parameters
     ----------
     model, data
-        What to fit to what; the data may be those of `pyem.Dataset.open`.
+        The model, and the data to fit, which may come from `pyem.Dataset.open`.
     priors
         NumPyro distributions of natural parameters by name, ``{"alpha": Beta(2, 2)}``: the Jacobian of the transforms is
         added, and a prior that goes beyond the range of its parameter is cut off there. Parameters without one have the
@@ -71,7 +71,7 @@ def fit_map(
     common
         Parameters that have one value for everybody, the best for all together; of a design, those that its formulas say.
     start
-        Where to search from: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates
+        Starting point: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates
         of a diffusion decision model. If not given, near the mean of the prior, on the side where a few places
         around it are likelier.
     starts
@@ -194,11 +194,11 @@ def fit_mle(
     Parameters
     ----------
     model, data
-        What to fit to what; the data may be those of `pyem.Dataset.open`.
+        The model, and the data to fit, which may come from `pyem.Dataset.open`.
     common
         Parameters that have one value for everybody, the best for all together; of a design, those that its formulas say.
     start
-        Where to search from: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates
+        Starting point: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates
         of a diffusion decision model; the typical parameters if not given.
     starts
         Number of starting points: that one, and random ones around it.

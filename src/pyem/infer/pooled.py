@@ -35,15 +35,15 @@ def pooled_modes(
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and its data.
     estep
         Finds people's modes.
     prior
         Gaussian prior of people and of the common values; None for maximum likelihood.
     common
-        Which parameters are common, (P,).
+        Whether each parameter is common, (P,).
     start
-        Where the common values begin, as medians of (S, P).
+        Starting points (S, P), the medians of which are those of the common values.
 
     Returns
     -------

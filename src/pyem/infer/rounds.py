@@ -50,7 +50,7 @@ class Running:
         None: one after the other, in this process. A whole number: in so many processes. Else anything with a method ``map``,
         such as an executor of `concurrent.futures`, a pool of `multiprocessing`, or a client of Dask.
     folder
-        Where each round is written when it is finished, and read again by the same study; nothing is written if not given.
+        Folder for finished rounds, which the same study reads again; nothing is written if not given.
     progress
         Show how far it is; by default at an interactive prompt and in a notebook only.
     """
@@ -78,15 +78,15 @@ def run_rounds(
     Parameters
     ----------
     label
-        What the study is called, for its progress.
+        Name of the study, for its progress.
     work
         ``work(*arguments)``: one round.
     rounds
         Arguments of each round by its name, which is that of its file.
     running
-        Where and how.
+        Arguments on how and where the rounds are run.
     said
-        What the study depends on, in words and numbers: a folder with the rounds of another study is refused.
+        Everything on which the study depends, in words and numbers: a folder with the rounds of another study is refused.
 
     Raises
     ------

@@ -101,9 +101,9 @@ class Rounds:
     names, combinations
         The discrete parameters, and their values, (C, D).
     models
-        In which each of the combinations is held, as they are searched with.
+        Models in which each of the combinations is held, as they are searched with.
     data
-        What to fit to.
+        Data to fit.
     """
 
     def __init__(

@@ -82,9 +82,9 @@ def fit_svi(
     Parameters
     ----------
     model, data, group, priors, mean, sd, start, checkpoint
-        As for `fit_nuts`.
+        Arguments as in `fit_nuts`.
     guide
-        Which Gaussian. ``"subject"``: a full covariance for the group's parameters and one for each person's;
+        Form of the Gaussian. ``"subject"``: a full covariance for the group's parameters and one for each person's;
         ``"diagonal"``: none (mean field); ``"low_rank"``: a diagonal and `rank` directions of all coordinates together;
         ``"full"``: a full covariance of all coordinates, for few people.
     rank
@@ -104,7 +104,7 @@ def fit_svi(
         Gaussian, which tends to be too narrow. With common parameters or given sds there is no correction, which the fit
         says; `fit_nuts` has no such error.
     integration_draws
-        For the correction: points for each person.
+        Number of points for each person in the correction.
     key
         Seed or JAX random key.
     progress

@@ -27,7 +27,7 @@ def with_cues(model: Either, cues: int = 4, column: str = "cue") -> Either:
     model
         The model, or a design of it.
     cues
-        How many there are.
+        Number of cues.
     column
         The column of the cue.
 
@@ -125,7 +125,7 @@ class Cued:
     task
         The task of a cue.
     cues
-        How many there are.
+        Number of cues.
     column
         The column of the cue.
 

@@ -165,9 +165,9 @@ def with_decision(
         whose drifts are the softplus of the sum, and so above 0; ``"lnr"``, log-normal times, where ``m - v * value`` is the
         mean of the logarithm.
     sv, sz, st
-        As for `pyem.models.response_times.ddm`, of which they are a part.
+        Arguments as in `pyem.models.response_times.ddm`.
     p_outlier, longest_outlier
-        As there.
+        Arguments as in `pyem.models.response_times.ddm`.
     bound
         Bounds of the diffusion that move, as there; without `sz` and `st`.
 

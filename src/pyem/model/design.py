@@ -31,13 +31,13 @@ class Slope:
     parameter
         Its name.
     element
-        Which of its values, where it is a vector; None for a single number.
+        Index of the value, if the parameter is a vector; None for a single number.
     transform
-        From the unconstrained to the natural value.
+        Transform from the unconstrained to the natural value.
     rows
         Places of what is added up among the unconstrained values of a block.
     columns
-        For each of them the column of the trial that it is multiplied by; an empty name for a constant.
+        Column of the trial by which each of them is multiplied; an empty name for a constant.
     """
 
     parameter: str
@@ -88,7 +88,7 @@ class BlockDesign:
     base
         The model that the design was made of.
     effects
-        What is estimated, as `pyem.model.designed.Effect`.
+        The estimated effects, as `pyem.model.designed.Effect`.
     formulas
         Name and right side of each formula.
     levels

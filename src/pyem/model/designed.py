@@ -25,7 +25,7 @@ class Effect(NamedTuple):
     parameter
         Name of the value that it is an effect on.
     label
-        What varies; empty for an intercept.
+        Name of the effect; empty for an intercept.
     level
         ``"constant"``, ``"block"`` or ``"trial"``.
     column
@@ -33,7 +33,7 @@ class Effect(NamedTuple):
     natural
         Whether it is a value of the parameter itself, as the mean of a cell is, and not a difference.
     sd
-        How much a typical population varies in it, on the unconstrained scale.
+        Sd of a typical population, on the unconstrained scale.
     """
 
     name: str
@@ -67,13 +67,13 @@ def designed(
     formulas
         Name and right side of each formula, as they were written.
     effects
-        What is estimated for each, as `Effect`.
+        The estimated effects of each formula, as `Effect`.
     levels
         Names of columns that are factors, each with its levels.
     inputs
         Further columns that a trial needs in order to count.
     reward_range, typical, longest_outlier
-        What a fit took from its data: the range of outcomes, mean and sd of a typical population of each parameter, and how
+        Values taken from data by a fit: the range of outcomes, mean and sd of a typical population of each parameter, and how
         late outliers come.
     held, tied
         Values of the design that are not estimated: ``(name, natural value)``, and ``(name, name of the one that it equals)``.

@@ -91,18 +91,18 @@ class Model:
     autoscale
         Gives the typical population of these parameters on the scale of data; see `pyem.engine.scale`.
     standard
-        Which unconstrained values are deviations from the typical population in its sds, (P,); none if empty. Searches use it
+        Whether unconstrained values are deviations from the typical population in its sds, (P,); none if empty. Searches use it
         inside, where parameters have units.
     task
         Default task for simulations.
     doc, reference
-        What the model says, and where it is published.
+        Description of the model, and its publication.
     fixed, tied
         Parameters held at a value, and parameters that copy another (see `fix` and `tie`).
     slopes
         Parameters that differ from trial to trial with columns of the data; made by a design (see `pyem.regress`).
     design
-        How the parameters of a block are made of those that are estimated; made by a design.
+        Relation of the parameters of a block to the estimated ones; made by a design.
     joint
         The pairs among the responses; made of `responses`.
     seconds
@@ -111,7 +111,7 @@ class Model:
         Whether the range of rewards is one of their sizes, gains and losses alike; made of ``reward_range="auto_zero"``, and
         kept when that becomes numbers.
     recipe
-        How `pyem.models.get` and functions such as `fix` made this model, so that a saved fit can name it: the registered
+        Steps by which `pyem.models.get`, `fix` and others made this model, so that a saved fit can name it: the registered
         name with its options, then each function with its arguments. Empty for models made otherwise.
 
     Examples

@@ -32,9 +32,9 @@ class MovingBound:
         `time` seconds after the start of the decision; `p` has the parameters of the model. In `jax.numpy`, with a slope and a
         curvature, 1 at time 0; bounds end at a fiftieth. The same object each time, as models are compared by value.
     parameters
-        Those of the bound. They, `a` and `z` are the same on all trials of a block.
+        Parameters of the bound. They, `a` and `z` are the same on all trials of a block.
     name
-        What the bound is called.
+        Name of the bound.
 
     Examples
     --------

@@ -56,9 +56,9 @@ class Racing:
     Parameters
     ----------
     kind
-        Of the accumulators.
+        Kind of the accumulators.
     options
-        How many there are.
+        Number of accumulators.
     by_stimulus
         Whether the column ``stimulus`` says which option is right, and accumulators are driven as the right or a wrong one.
     p_outlier, deadline

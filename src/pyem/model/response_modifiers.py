@@ -31,7 +31,7 @@ def with_lapse(model: Either, response: str | None = None) -> Either:
     model
         The model, or a design of it.
     response
-        Which response lapses, in a model with several in one trial; the parameter is then named after it, so that each may have
+        Response that lapses, in a model with several in one trial; the parameter is then named after it, so that each may have
         its own.
 
     Raises
@@ -67,7 +67,7 @@ def with_stickiness(model: Either, response: str | None = None) -> Either:
     model
         The model, or a design of it.
     response
-        Which response perseverates, in a model with several in one trial; the parameter is then named after it.
+        Response that perseverates, in a model with several in one trial; the parameter is then named after it.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def with_side_bias(model: Either, response: str | None = None) -> Either:
     model
         The model, or a design of it.
     response
-        Which response is biased, in a model with several in one trial; the parameter is then named after it.
+        Response that is biased, in a model with several in one trial; the parameter is then named after it.
 
     Raises
     ------

@@ -37,7 +37,7 @@ def with_forgetting(model: Either, values: str | None = None) -> Either:
     model
         The model, or a design of it, that keeps one value for each option.
     values
-        Which entry of the state these are, where it is a dict: ``"q"``, ``"mean"``, ...; the one entry that fits, if not given.
+        Entry of the state with the values, if it is a dict: ``"q"``, ``"mean"``, ...; the one entry that fits, if not given.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def with_eligibility(model: Either, values: str | None = None) -> Either:
     Parameters
     ----------
     model, values
-        As for `with_forgetting`.
+        Arguments as in `with_forgetting`.
 
     Raises
     ------

@@ -25,7 +25,7 @@ def aif_tmaze(
     free
         Free parameters, among the following.
     reward_probability
-        What the agent believes the better arm pays with.
+        Probability of reward in the better arm, as the agent believes.
     preference
         Preference of a reward, and minus that of a punishment, in nats.
     cue_validity
@@ -33,7 +33,7 @@ def aif_tmaze(
     gamma, alpha
         Precision of policies and of actions.
     policy_len
-        How many actions the agent plans ahead.
+        Number of actions that the agent plans ahead.
     inference, missed
         See `pyem.aif.DiscretePOMDP`.
 

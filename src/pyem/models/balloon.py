@@ -146,7 +146,7 @@ def ewmv(win: float = 1.0) -> Model:
     Parameters
     ----------
     win
-        What a pump wins, in the unit of utilities; ``tau`` and ``rho`` are per unit of it.
+        Gain of a pump, in the unit of utilities; ``tau`` and ``rho`` are per unit of it.
 
     References
     ----------

@@ -104,7 +104,7 @@ def response_parameters(
     Parameters
     ----------
     response
-        Which one.
+        Name of the response model.
     regressors
         Weights of what response times may depend on, beside surprise and the variance of the outcome.
 

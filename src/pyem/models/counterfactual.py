@@ -108,7 +108,7 @@ def fictive(
     Parameters
     ----------
     unchosen
-        What the other option is taken to have paid: ``"shown"``, the column ``outcome_unchosen``; ``"mirrored"``, the outcome
+        Assumed outcome of the other option: ``"shown"``, the column ``outcome_unchosen``; ``"mirrored"``, the outcome
         of the choice mirrored at the middle of the range, which is 1 - r of rewards of 0 and 1 and -r of rewards of -1 and 1;
         ``"negative"``, -r whatever the range. Where ``outcome_unchosen`` is missing only the option taken is learned about, so
         that blocks without full feedback may be in the same table.

@@ -119,7 +119,7 @@ def delay_discounting(form: DelayForm = "hyperbolic", immediate: bool = False) -
     Parameters
     ----------
     form
-        How an amount A loses value with the delay D. ``"hyperbolic"``: A / (1 + k D); ``"exponential"``: A exp(-k D);
+        Form in which an amount A loses value with the delay D. ``"hyperbolic"``: A / (1 + k D); ``"exponential"``: A exp(-k D);
         ``"quasi_hyperbolic"``: A beta delta^D for D above 0; ``"myerson_green"``: A / (1 + k D)^s; ``"rachlin"``:
         A / (1 + k D^s); ``"constant_sensitivity"``: A exp(-(k D)^s). The unit of Rachlin's ``k`` depends on ``s``, so that it
         is hardly recovered from 100 choices (r .45): compare areas under the curve.
@@ -299,7 +299,7 @@ def social_discounting(form: SocialForm = "hyperbolic") -> Model:
     Parameters
     ----------
     form
-        What an amount A of another person is worth. ``"hyperbolic"``: w_other A / (1 + k N); ``"parabolic"``: A - k N^2, and
+        Value of an amount A for another person. ``"hyperbolic"``: w_other A / (1 + k N); ``"parabolic"``: A - k N^2, and
         ``"linear"``: A - k N, where A is above 0, else nothing.
 
     References

@@ -104,7 +104,7 @@ def kalman(
     options
         Number of options.
     bonus
-        What is uncertain is worth ``phi`` more for each sd of uncertainty.
+        Whether options are worth ``phi`` more for each sd of uncertainty.
     sigma_o
         Sd of payoffs around their mean, as a share of the range of the rewards; None for a free parameter ``sigma_o``, of
         which choices tell little.

@@ -71,7 +71,7 @@ def learn_volatility(
     Parameters
     ----------
     update
-        Which approximation.
+        Name of the approximation.
     below
         The prediction of the level below.
     moved

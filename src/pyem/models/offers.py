@@ -123,7 +123,7 @@ def between(
     name
         Identifier.
     offers
-        What the options 0 and 1 are called.
+        Names of the options 0 and 1.
     parameters
         All but the inverse temperature, which comes last.
     worth

@@ -185,7 +185,7 @@ def model_based(transitions: Transitions = "known", common: float = 0.7) -> Mode
     Parameters
     ----------
     transitions, common
-        As for `two_step`.
+        Arguments as in `two_step`.
 
     References
     ----------

@@ -34,7 +34,7 @@ def ess(draws: np.ndarray, kind: str = "bulk") -> np.ndarray:
     Parameters
     ----------
     draws
-        From several chains.
+        Draws from several chains.
     kind
         ``"bulk"``: for the middle of the distribution (rank-normalised); ``"tail"``: for the 5 % and 95 % quantiles;
         ``"mean"``: for the mean.

@@ -26,11 +26,11 @@ def lattice(
     dim
         Dimension, at most 5: intervals, hexagons, body-centred cubes, and the duals of D4 and D5.
     radius
-        Of the ball that the points fill, before it is stretched.
+        Radius of the ball that the points fill, before it is stretched.
     stretch
         Points move outwards along each axis by ``sinh(stretch z) / stretch``, so that they reach far into the tails.
     people, rng
-        How many such sets, and the source of chance.
+        Number of such sets, and generator of random numbers.
 
     Returns
     -------

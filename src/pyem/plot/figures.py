@@ -71,7 +71,7 @@ def plot_effects(fit: Fit, parameters: Sequence[str] | None = None) -> Figure:
     fit
         A fit with a group of what `pyem.regress` or `pyem.by` made.
     parameters
-        Which of its parameters; by default all that have a formula.
+        Parameters to show; by default all that have a formula.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def plot_learning_curves(
     name
         A column of ``fit.latents()``: a value, a prediction error, the probability of an option.
     by_block, by
-        As for `plot_choice_curves`.
+        Arguments as in `plot_choice_curves`.
 
     Raises
     ------

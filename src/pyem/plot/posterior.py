@@ -38,7 +38,7 @@ def plot_correlations(fit: Fit, parameters: Sequence[str] | None = None) -> Figu
     fit
         A fit by any method, of a model with two parameters or more.
     parameters
-        Which; the first six if not given.
+        Parameters to show; by default the first six.
 
     Raises
     ------
@@ -69,9 +69,9 @@ def plot_densities(fit: Fit, parameters: Sequence[str] | None = None, *, draws: 
     fit
         A fit with a group. Of `fit_em` it is the Gaussian that its standard errors describe.
     parameters
-        Which; all if not given.
+        Parameters to show; by default all.
     draws, key
-        How many draws, and their seed.
+        Number of draws, and their seed.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def plot_latents(fit: Fit, person: Any = None, *, names: Sequence[str] | None = 
         Columns of ``fit.latents()``; by default the probabilities of the options, and what the model keeps and updates. Columns
         that differ by a number (``value0``, ``value1``) share a panel.
     blocks
-        How many blocks are shown, one after another; dotted lines are where they begin.
+        Number of blocks to show, one after another; dotted lines mark their beginnings.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def save_figure(figure: Figure, path: str | Path, *, width: Literal["column", "p
     Parameters
     ----------
     figure
-        What any function of `pyem.plot` gives.
+        Figure from any function of `pyem.plot`.
     path
         Its ending says the format: ``.pdf`` and ``.svg`` are vectors, ``.png`` is drawn with 300 dots an inch.
     width

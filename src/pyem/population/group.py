@@ -44,7 +44,7 @@ class Group:
     df
         Degrees of freedom of the Student-t.
     covariates
-        Which covariates of the data shift which parameters: ``{"age": ["alpha"]}``, or names alone for all parameters. The
+        Parameters that each covariate of the data shifts: ``{"age": ["alpha"]}``, or names alone for all parameters. The
         mean of the group is then a linear regression on them, centred at their mean. A covariate of three or more categories
         stands for all of its contrasts.
     common

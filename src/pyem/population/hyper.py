@@ -31,7 +31,7 @@ class GroupPrior:
     Parameters
     ----------
     priors
-        In the units of the model and of the table.
+        Priors in the units of the model and of the table.
     shift, scale
         (P,): parameters in these units are the first plus the second times those of the group.
     rows

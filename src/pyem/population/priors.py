@@ -51,7 +51,7 @@ def hyper_priors(model: Model, population: Population, priors: Mapping[str, Any]
     Parameters
     ----------
     model, population
-        Whose group it is.
+        The model, and its group.
     priors
         ``{"mean": ..., "effect": ..., "sd": ..., "correlation": 2.0}``; each a NumPyro distribution for all
         parameters, or a mapping from the name of a parameter (of a covariate, for effects) to a distribution.
@@ -243,7 +243,7 @@ def natural_priors(
     Parameters
     ----------
     model
-        Whose parameters they are.
+        Model with the parameters.
     priors
         NumPyro distributions by name.
     mean, sd

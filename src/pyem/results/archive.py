@@ -50,7 +50,7 @@ class Unsaved:
     Parameters
     ----------
     text
-        How it was shown.
+        Text that Python shows for the setting.
     """
 
     text: str

@@ -40,7 +40,7 @@ def to_bids_events(
     fit
         Any fit. Its data need the times of the trials: read the table with ``columns={..., "onset": "<column>"}``.
     folder
-        Where to write: a folder that does not exist yet, or is empty. Nothing is left there if something fails.
+        Folder to write to, which does not exist yet or is empty. Nothing is left there if something fails.
     task
         Name of the task in the names of the files, letters and digits.
     latents

@@ -46,9 +46,9 @@ def save(
     Parameters
     ----------
     fit
-        What to write.
+        The fit to write.
     path
-        Where to; an existing file is replaced.
+        Path of the file; an existing file is replaced.
     draws
         From each subject's posterior, for ArviZ; 0 leaves the posterior out. `load` does not need them. A sampler's draws are
         written whole.

@@ -31,7 +31,7 @@ def require_readable(path: Path, reader: str = READER, seconds: float = SECONDS)
     reader
         The program that reads the file it is given.
     seconds
-        How long it may take, and longer for a large file.
+        Seconds that reading may take; more for a large file.
 
     Raises
     ------

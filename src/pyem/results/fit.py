@@ -42,7 +42,7 @@ class Draws:
     x
         Unconstrained parameters, (n, S, P); NaN for people without a regular posterior.
     params
-        The same on the natural scale, (n, S, P).
+        Draws of people on the natural scale, (n, S, P).
     group
         Draws of the group, where their uncertainty is known, else empty: ``coef`` (n, K, P), the mean in the first row and
         effects of covariates below it; ``sd`` (n, P); for a full covariance ``corr`` (n, P, P).
@@ -65,7 +65,7 @@ class Chains:
     values
         ``x`` (chain, draw, S, P), unconstrained, and the group's ``coef``, ``sd`` and ``corr`` where the method knows them.
     stats
-        What the sampler reports, (chain, draw) each; empty where there is none.
+        Statistics of the sampler, (chain, draw) each; empty for other methods.
     """
 
     values: Mapping[str, np.ndarray]

@@ -31,7 +31,7 @@ class GridFit:
     Parameters
     ----------
     model, data
-        What was fitted to what.
+        The fitted model, and its data.
     x, cov
         Posterior means (S, P) and covariances (S, P, P) of the unconstrained parameters.
     log_lik, log_prior

@@ -37,7 +37,7 @@ class HBIFit:
     Parameters
     ----------
     fits
-        For each model everybody's estimates under it, and its group, as a `PointFit`.
+        Everybody's estimates under each model, and its group, as a `PointFit`.
     responsibilities
         Probability that each person's data came from each model, (S, M); NaN for people for whom no model has a finite
         likelihood.
@@ -49,7 +49,7 @@ class HBIFit:
     bound
         Lower bound of the log evidence of everything, in nats.
     bound_null
-        The same if all models are equally frequent; None where that was not asked for.
+        The bound if all models are equally frequent; None if that was not asked for.
     converged
         Whether the groups stopped moving.
     trace

@@ -33,11 +33,11 @@ class MarginalMeans:
     parameter
         Its name.
     cells
-        What each cell is: the value of each column.
+        Value of each column in each cell.
     found
         Unconstrained means with their covariance.
     transform
-        From the unconstrained to the natural scale.
+        Transform from the unconstrained to the natural scale.
     scale
         The unconstrained scale, in words.
     sd

@@ -27,7 +27,7 @@ def shown_option(model: Model, data: Dataset, option: Any = None) -> Shown:
     Parameters
     ----------
     model, data
-        Whose choices; the model has options.
+        The model, which has options, and its data.
     option
         Label of an option, or its text.
 

@@ -29,7 +29,7 @@ def to_parquet(fit: Fit, folder: str | Path, *, latents: bool = False) -> Path:
     fit
         The fit.
     folder
-        Where to write: a folder that does not exist yet, or is empty. It appears under its name only when it is complete.
+        Folder to write to, which does not exist yet or is empty. It appears under its name only when it is complete.
     latents
         Write the table of trials, ``fit.latents()``, too.
 

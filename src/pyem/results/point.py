@@ -37,7 +37,7 @@ class PointFit:
     method
         ``"mle"``, ``"map"`` or ``"em"``.
     model, data
-        What was fitted to what.
+        The fitted model, and its data.
     x
         Unconstrained estimates, (S, P).
     cov

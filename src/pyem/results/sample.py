@@ -48,23 +48,23 @@ class SampleFit:
     method
         ``"nuts"``, ``"svi"`` or ``"bayes"``.
     model, data, group
-        What was fitted to what; the group is None where people are on their own.
+        The fitted model, its data, and the group; None if people are on their own.
     priors
-        What was assumed: for each parameter, the name of a distribution and its arguments.
+        The priors: the name of a distribution and its arguments for each parameter.
     posterior
         Draws, chain and draw first: ``x`` (chain, draw, S, P), unconstrained; with a group ``coef`` (chain, draw, K, P), the
         group mean in the first row and the effects of the covariates below it, ``sd`` (chain, draw, P) and, for a full
         covariance, ``corr`` (chain, draw, P, P).
     stats
-        What the sampler reports, (chain, draw) each: ``lp, energy, acceptance_rate, n_steps, diverging, step_size``.
+        Statistics of the sampler, (chain, draw) each: ``lp, energy, acceptance_rate, n_steps, diverging, step_size``.
     design, free
         (S, K) and (K, P) of the group's regression on covariates, as in `Population`; None without a group.
     seconds
-        How long each stage took.
+        Duration of each stage.
     trace
         The path of the optimisation, for SVI: ``elbo`` and ``step``. For `fit_bayes`: log marginal likelihood and diagnostics.
     message
-        How it was made.
+        Description of the method.
     settings
         All keyword arguments that repeat the fit; empty in files of version 0.1.0.
     """
@@ -314,7 +314,7 @@ class SampleFit:
         Parameters
         ----------
         draws
-            How many of the draws are evaluated.
+            Number of draws that are evaluated.
         key
             Seed of their choice.
         """

@@ -31,7 +31,7 @@ def people_table(fit: Fit, *, intervals: bool, more: Mapping[str, np.ndarray] | 
     Parameters
     ----------
     fit
-        Whose people.
+        Fit with the people.
     intervals
         Whether the ends of 95 % intervals are columns, ``name_low`` and ``name_high``.
     more
@@ -73,9 +73,9 @@ def summary_of(fit: Fit, *lines: str, people: pd.DataFrame | None = None) -> str
     Parameters
     ----------
     fit
-        What is summarised.
+        The fit.
     lines
-        How it ended.
+        Lines on how the fit ended.
     people
         What is shown of people; their estimates described if not given.
     """

@@ -34,7 +34,7 @@ def annealed_evidence(
     Parameters
     ----------
     fit
-        By `fit_nuts` or `fit_bayes`: model, data and priors are its own. Where it ended says only which steps are tried.
+        Fit by `fit_nuts` or `fit_bayes` with the model, data and priors. Its draws only determine the steps that are tried.
     particles, temperatures, moves
         How many particles go from the prior to the posterior, in how many steps, with how many moves of the people in each.
     repeats

@@ -26,9 +26,9 @@ class ModelAverage:
     Parameters
     ----------
     names
-        Of the parameters, (P,): all that any of the models has.
+        Names of the parameters, (P,): all that any of the models has.
     mean, sd
-        Of each person's posterior averaged over the models that have the parameter, natural, (S, P).
+        Moments of each person's posterior averaged over the models that have the parameter, natural, (S, P).
     low, high
         Its central 95 % interval, (S, P).
     known
@@ -86,7 +86,7 @@ def model_average(
     models
         Average over these only, such as those of the best family.
     by
-        For weights that are not given: whose parts are the evidence, as in `compare_fits`.
+        Criterion that gives the evidence if weights are not given, as in `compare_fits`.
     window
         Models less probable for a person than this share of the most probable one are left out (Occam's window).
     draws, key

@@ -30,11 +30,11 @@ class BridgeEvidence:
     Parameters
     ----------
     total, se
-        In nats, and its Monte-Carlo standard error.
+        Log marginal likelihood in nats, and its Monte-Carlo standard error.
     subject, subject_se
-        Of people on their own (``group=None``) each one's log evidence and its error, (S,); None where there is a group.
+        Log evidence of each person, with its error, (S,), if people are on their own (``group=None``); else None.
     draws
-        From the posterior and from the proposal.
+        Numbers of draws from the posterior and from the proposal.
     """
 
     total: float
@@ -50,7 +50,7 @@ def bridge_evidence(fit: SampleFit, *, key: Any = 0) -> BridgeEvidence:
     Parameters
     ----------
     fit
-        By `fit_nuts` or `fit_bayes`, with a group or without. The value depends on the priors.
+        Fit by `fit_nuts` or `fit_bayes`, with a group or without. The value depends on the priors.
     key
         Seed of the draws of the proposal.
 
@@ -158,9 +158,9 @@ def bridged(of_posterior: np.ndarray, of_proposal: np.ndarray) -> tuple[float, f
     Parameters
     ----------
     of_posterior
-        At draws from the posterior, (chain, draw).
+        Log ratios at draws from the posterior, (chain, draw).
     of_proposal
-        At independent draws of the proposal, (n,).
+        Log ratios at independent draws of the proposal, (n,).
     """
     flat, centre = of_posterior.ravel(), float(np.median(of_posterior))
     a, b = flat - centre, of_proposal - centre

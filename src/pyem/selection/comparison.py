@@ -46,7 +46,7 @@ def compare_fits(
         Draws and seed of the integrated BIC; see there. With ``draws=0`` it is left out. `key` is the seed of LOO by
         subject too.
     unit
-        For LOO and WAIC, what is left out: ``"trial"``, ``"block"`` or ``"subject"``; see `pyem.loo`.
+        Unit that LOO and WAIC leave out: ``"trial"``, ``"block"`` or ``"subject"``; see `pyem.loo`.
 
     Returns
     -------

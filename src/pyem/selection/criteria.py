@@ -130,7 +130,7 @@ class PseudoR2:
     Parameters
     ----------
     median
-        Over subjects.
+        Median over subjects.
     pooled
         The value for all responses together.
     subject

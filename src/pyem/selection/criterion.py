@@ -36,7 +36,7 @@ class Settings:
     key
         Seed of the draws.
     unit
-        What is left out: ``"trial"``, ``"block"`` or ``"subject"``.
+        Unit that is left out: ``"trial"``, ``"block"`` or ``"subject"``.
     """
 
     draws: int = 1000
@@ -57,7 +57,7 @@ class Score:
     subject
         Each subject's part, (S,).
     price
-        What the parameters of the group cost, on top of the sum over subjects.
+        Penalty for the parameters of the group, on top of the sum over subjects.
     error
         Monte-Carlo standard error of the total; 0 where nothing is drawn.
     weight
@@ -67,7 +67,7 @@ class Score:
     shown
         More columns for a table of fits, by name.
     extras
-        What else is known, by name: effective numbers of draws, Pareto k, and the like.
+        Further results, by name: effective numbers of draws, Pareto k, and the like.
     """
 
     subject: np.ndarray
@@ -120,31 +120,31 @@ class Criterion:
     Parameters
     ----------
     name
-        What it is called in calls: ``by="aic"``.
+        Name in calls: ``by="aic"``.
     title
-        What it is called in tables: ``"AIC"``.
+        Name in tables: ``"AIC"``.
     score
         ``score(fit, settings)`` returns a `Score`.
     best
         Whether the ``"largest"`` or the ``"smallest"`` is best.
     nats
-        What one unit is worth in nats of log evidence: 1 for log evidence itself, -1/2 for a deviance. None for a
+        Nats of log evidence for each unit of the criterion: 1 for log evidence itself, -1/2 for a deviance. None for a
         description that has no such scale, by which fits cannot be sorted.
     reason
         ``reason(fit, settings)``: in words, why a fit has no such criterion and what to do instead; None if it has.
     needs
-        What it needs, in words.
+        Requirements of the criterion, in words.
     quantity, note
-        What is measured, for figures and headings (the title if not given), and how.
+        Measured quantity, for figures and headings (the title if not given), and a note on the method.
     units
         The units that the criterion is a sum of: ``"subject"``, ``"group"``, or what may be left out.
     column, columns
-        Where the total stands in a table of fits (under the name if not given), and all columns of the criterion with
+        Column of the total in a table of fits (the name if not given), and all columns of the criterion with
         their headings in print; those without a heading are not printed.
     usual
         ``usual(fit)``: whether it may decide about such fits if no criterion is named.
     order
-        Where several may decide, the smallest does.
+        Rank among the criteria that may decide; the smallest decides.
     marginal
         Whether people's parameters are averaged over. Criteria of estimates stand back for those in print.
     costly

@@ -192,10 +192,10 @@ def integrated_bic(fit: Fit, *, draws: int = 1000, key: Any = 0) -> IntegratedBI
     Parameters
     ----------
     fit
-        By EM, or by MAP with a Gaussian prior (which has no group parameters to pay for). A fit on a grid, or over points,
+        Fit by EM, or by MAP with a Gaussian prior (which has no group parameters to penalise). A fit on a grid, or over points,
         has the integrals already: they are taken as they are, with error 0.
     draws
-        For each subject's integral, at least. The error falls with their square root.
+        Least number of draws for each subject's integral. The error falls with their square root.
     key
         Seed of the draws.
 

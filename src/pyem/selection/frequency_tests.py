@@ -59,7 +59,7 @@ class ConditionDifference:
     exceedance
         Probability that there are more people with the same model than with different ones.
     protected_exceedance
-        The same, allowing that the two kinds of people differ in number by chance only.
+        Exceedance probability which allows that the two kinds of people differ in number by chance only.
     profiles
         Frequencies of all combinations of a model for each condition, with the families ``"same"`` and ``"different"``.
     conditions
@@ -122,7 +122,7 @@ def between_groups(
     groups
         The group of each subject, (S,), in the order of the subjects, or by their labels.
     by, draws, key, prior, tol
-        As for `random_effects_bms`.
+        Arguments as in `random_effects_bms`.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def between_conditions(
     families
         Names of the models of each family: then it is asked whether the family is the same.
     by, draws, key, tol
-        As for `random_effects_bms`.
+        Arguments as in `random_effects_bms`.
     prior
         How many people with the same model, and how many with different ones, were seen before, so to say.
 

@@ -42,23 +42,23 @@ class CrossValidation:
     Parameters
     ----------
     by
-        What was left out: ``"block"`` or ``"subject"``.
+        Unit that was left out: ``"block"`` or ``"subject"``.
     folds
-        How many times something was left out.
+        Number of times that something was left out.
     elpd, se
         Sum over everything left out, in nats, and its standard error over people (over blocks of one person).
     n_trials
         Number of responses that were predicted.
     pointwise
-        Of each block or subject, (n,).
+        Log-likelihood of each block or subject, (n,).
     subject
         Index of each one's subject, (n,).
     labels
         Subject and block of each, as far as they apply.
     method
-        Of the fits.
+        Method of the fits.
     problems
-        How many fits did not converge, and people without a regular mode, over all folds.
+        Numbers of fits that did not converge, and of people without a regular mode, over all folds.
     """
 
     by: str
@@ -124,11 +124,11 @@ def cross_validate(
         ``"block"``: a block of each person is left out, and predicted from the person's others (and from the group, where there
         is one). ``"subject"``: a person is left out, and predicted as a new person of the group of the others.
     folds
-        In how many parts blocks or people are left out: at random, each once. One at a time if not given.
+        Number of parts in which blocks or people are left out: at random, each once. By default one at a time.
     draws, key
         Draws of each posterior that predictions are averaged over, and the seed of these and of the parts.
     pool
-        Who fits: a number of processes, or anything with a method ``map``; see `recovery`. This process if not given.
+        A number of processes, or an object with a method ``map``; see `recovery`. By default this process alone.
     progress
         Show how far it is; by default at an interactive prompt and in a notebook only.
 

@@ -43,11 +43,11 @@ def savage_dickey(fit: SampleFit, kind: str, parameter: str, value: float = 0.0)
     Parameters
     ----------
     fit
-        By `fit_nuts` or `fit_bayes`, with a group.
+        Fit by `fit_nuts` or `fit_bayes`, with a group.
     kind, parameter
-        As the rows of ``fit.group_table()`` are called: ``"effect of drug", "alpha"``, or ``"mean", "beta"``.
+        Names of a row of ``fit.group_table()``: ``"effect of drug", "alpha"``, or ``"mean", "beta"``.
     value
-        On the unconstrained scale, as in the table.
+        Value on the unconstrained scale, as in the table.
 
     Raises
     ------

@@ -29,12 +29,12 @@ def planned(design: Regression, conditions: Mapping[str, Any], subjects: int, bl
     Parameters
     ----------
     design
-        What `pyem.regress` made.
+        Design made by `pyem.regress`.
     conditions
         Values of each column that it names: one for each block, (blocks,), for each person's blocks, (S, blocks), for each
         trial, (S, blocks, trials), or for each person, (S, 1).
     subjects, blocks, trials
-        How many.
+        Numbers of people, blocks and trials.
 
     Raises
     ------

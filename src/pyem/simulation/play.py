@@ -78,15 +78,15 @@ def simulate(
     Parameters
     ----------
     model
-        How they choose and learn.
+        Model of how people choose and learn.
     params
         Natural parameters, (S, P). Without them, `subjects` people are drawn from the model's typical population.
     key
         Seed (a whole number) or a JAX random key.
     subjects, blocks, trials
-        How many; a block starts afresh. One block of 100 trials if nothing is said.
+        Numbers of people, of blocks (independent sequences), and of trials in each. By default one block of 100 trials.
     task
-        What they do; the model's own task if not given. With a `Design` everyone has their own course of the experiment.
+        Task; by default the model's own. With a `Design` everyone has their own course of the experiment.
     missed
         Probability that a response is missed.
     covariates
@@ -95,7 +95,7 @@ def simulate(
         Data whose design is used instead: its people, blocks and numbers of trials, what was shown (all columns but responses
         and outcomes), forced choices, and which values are missing. Its responses may be missing altogether.
     payoffs
-        For each outcome, the field of the design that has what every option would have paid: ``{"reward": "payoff"}``. If
+        Field of the design with the payments of all options, for each outcome: ``{"reward": "payoff"}``. If
         not given, the fields ``payoffs`` (of the one outcome) or ``reward_payoffs`` are used where the design has them, and
         otherwise outcomes come from the task, which a note tells.
     conditions

@@ -38,7 +38,7 @@ class Predicted:
     Parameters
     ----------
     model, data
-        Whose responses, in which trials.
+        The model, and the data with the trials.
     source
         ``"posterior"`` or ``"prior"``.
     one_step
@@ -46,7 +46,7 @@ class Predicted:
     x
         Unconstrained parameters of each draw, (draw, S, P).
     responses
-        By column, (draw, trial, ..., lane); to be read where a response counts only.
+        Responses by column, (draw, trial, ..., lane); meaningful only where a response is in the likelihood.
     outcomes
         Simulated outcomes, and what was shown between the responses of a trial, (draw, trial, ..., lane); empty where they are
         the observed ones.
@@ -176,9 +176,9 @@ def prior_predictive(
     Parameters
     ----------
     model, data, group, priors
-        As for `fit_nuts`; of the data only the trials are used (and, without a task, what each response is drawn given).
+        See `fit_nuts`; of the data only the trials are used (and, without a task, what each response is drawn given).
     draws, key, task, payoffs
-        As for `posterior_predictive`.
+        Arguments as in `posterior_predictive`.
 
     Examples
     --------

@@ -35,12 +35,12 @@ class Calibration:
     Parameters
     ----------
     model, method
-        What was fitted, and how.
+        Name of the model, and the method.
     ranks
         For each quantity how many of the draws are below the truth, from 0 to `draws`, (R,): every parameter of one person in
         each round, and group means and standard deviations where there is a group.
     draws
-        From each posterior.
+        Number of draws from each posterior.
     own_prior
         Whether truths were drawn from the very prior of the method, as calibration supposes; else from the typical population,
         and the ranks of group parameters show whether its intervals are right there.
@@ -142,7 +142,7 @@ def calibration(
     subjects, blocks, trials, task, missed, design
         As in `recovery`; 20 subjects if nothing is said.
     pool, folder, progress
-        Who runs the rounds, where they are written, and whether it is shown how far it is; see `recovery`.
+        Processes that run the rounds, folder for finished rounds, and whether progress is shown; see `recovery`.
 
     Warns
     -----

@@ -32,7 +32,7 @@ class DesignEffects:
     Parameters
     ----------
     design
-        What `pyem.regress` made.
+        Design made by `pyem.regress`.
     sizes
         Of each effect that there is, by the parameter and the effect as `fit.effects()` names them: ``{"alpha[drug]": 0.5,
         "alpha[drug:diagnosis]": 0.3}``. Each is tested, and effects of the design that are not named are 0.
@@ -48,7 +48,7 @@ class DesignEffects:
         order to the second): ``"sd"``, standard deviations of people on the unconstrained scale; ``"unconstrained"``, units of
         that scale; ``"natural"``, units of the parameter, for a person with typical values of it.
     spread
-        By how much people differ in effects within people, in standard deviations of people.
+        Differences between people in effects within people, in standard deviations of people.
     people
         A fit of the design's model with a group, of whose mean and spread people are; the typical population if not given.
 

@@ -36,7 +36,7 @@ class TaskOfNumbers(Around):
     make
         The function; numbers may be those that JAX traces.
     names, values
-        What it is called with.
+        Names and values of the numbers.
     """
 
     make: Callable[..., Any]
@@ -70,7 +70,7 @@ class DesignTuning:
     path
         All that was looked at: the numbers, and the mean over simulated people, the same each time.
     fresh
-        What the middle of the ranges and the best numbers tell of other people than those of the search.
+        Information from the middle of the ranges and from the best numbers, about people not used in the search.
     """
 
     numbers: Mapping[str, float]
@@ -108,17 +108,17 @@ def tune_design(
         Makes the task from numbers: ``lambda good, bad: pyem.task.Bandit((good, bad))``. They may be numbers that JAX traces:
         nothing in it, nor in the task, may ask whether one of them is larger than another.
     ranges
-        Of each number, the smallest and the largest value.
+        Smallest and largest value of each number.
     key
         Seed or JAX random key; the same people do all tasks.
     design
-        What else people do: blocks, trials, missed responses.
+        Other properties of the experiment: blocks, trials, missed responses.
     subjects
         Simulated people for each task, and of each model.
     evaluations
         Tasks that are looked at, at most.
     fit
-        As of `choose_design`.
+        Method as in `choose_design`.
 
     Raises
     ------

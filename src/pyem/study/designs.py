@@ -33,7 +33,7 @@ class DesignChoice:
     by
         ``"information"``, of parameters, or ``"error"`` or ``"chernoff"``, of models.
     values
-        For each design what each simulated person gives, (n,) by name.
+        Measures of each simulated person, (n,) by name, for each design.
     """
 
     by: str
@@ -83,7 +83,7 @@ def choose_design(
     what
         A model, or several.
     designs
-        By name what a person would do: experiments with other tasks, payoffs, numbers of trials, or data.
+        Designs by name: experiments with other tasks, payoffs, numbers of trials, or data.
     key
         Seed or JAX random key; the same people do all designs.
     subjects
@@ -134,7 +134,7 @@ def told(
     Parameters
     ----------
     what, subjects, key, fit
-        As of `choose_design`.
+        Arguments as in `choose_design`.
     plan
         The design.
     """

@@ -35,17 +35,17 @@ class Effect:
     parameter
         The parameter of which people's mean differs.
     size
-        In standard deviations of people on the unconstrained scale: of two groups Cohen's d, of a covariate the change for one
+        Size in sds of people on the unconstrained scale: of two groups Cohen's d, of a covariate the change for one
         standard deviation of it. 0 tells how often an effect is found where there is none.
     kind
         ``"groups"``: half of the people have it; ``"covariate"``: it grows with a standard normal covariate; ``"conditions"``:
         everybody has it in every second block.
     spread
-        Of conditions: by how much people differ in the effect, in standard deviations of people.
+        Differences between people in an effect of conditions, in standard deviations of people.
     people
         A fit with a group, of whose mean and spread people are; the model's typical population if not given.
     name
-        What it is called in tables.
+        Name in tables.
 
     Raises
     ------

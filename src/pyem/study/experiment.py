@@ -43,15 +43,15 @@ class Experiment:
     Parameters
     ----------
     subjects, blocks, trials
-        How many. If not given: as many people as the study says, and one block of 100 trials.
+        Numbers of people, blocks and trials. By default as many people as in the study, and one block of 100 trials.
     task
-        What they do; the model's own task if not given.
+        Task; by default the model's own.
     missed
         Probability that a response is missed.
     data
         Data whose people, blocks, trials, stimuli and gaps are used instead of `subjects`, `blocks` and `trials`.
     payoffs
-        For each outcome, the field of `data` that has what every option would have paid. See `pyem.simulate`.
+        Field of `data` with the payments of all options, for each outcome. See `pyem.simulate`.
     conditions
         Values of columns, such as those that a design (`pyem.regress`) depends on. See `pyem.simulate`.
 

@@ -29,7 +29,7 @@ def ez_diffusion(data: Dataset, *, by: str | None = None, correct: str | None = 
     Parameters
     ----------
     data
-        With ``choice`` (1 is right, unless `correct` says otherwise) and ``rt``, in seconds.
+        Data with ``choice`` (1 is right, unless `correct` says otherwise) and ``rt``, in seconds.
     by
         Column of conditions; each has estimates of its own.
     correct

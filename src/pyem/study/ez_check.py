@@ -70,9 +70,9 @@ def ez_table(
     Parameters
     ----------
     sorting
-        Which trials they are of.
+        Trials, conditions and right responses.
     data
-        Whose labels people have.
+        Data with the labels of people.
     observed, simulated
         Choices and their times, (trial, lane) and (draw, trial, lane).
 

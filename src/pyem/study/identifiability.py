@@ -29,7 +29,7 @@ class Identifiability:
     model
         The model.
     params
-        Where, natural, (P,).
+        Natural parameters at which the information is computed, (P,).
     information
         Expected Fisher information in units of the spread of people, (P, P): 1 is as much as is known of a person before any
         data, from the group.
@@ -128,7 +128,7 @@ def identifiability(
     subjects
         Simulated people, all with these parameters: the information is the mean over them.
     blocks, trials, task, missed, design
-        What the person does; see `recovery`.
+        Experiment of the person; see `recovery`.
 
     Raises
     ------

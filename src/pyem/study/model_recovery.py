@@ -52,7 +52,7 @@ class Confusion:
     subject
         Each subject's part of it, without the price of the group's parameters, (simulated, round, fitted, subject).
     others
-        The same by other criteria that were asked for; see `of`.
+        Results by other criteria that were asked for; see `of`.
 
     Notes
     -----
@@ -182,7 +182,7 @@ def confusion(
     rounds, subjects, blocks, trials
         How many groups each model makes, and of what size; 50 subjects and one block of 100 trials if nothing is said.
     task
-        What people do; each model's own task if not given. The data have to have the columns of all models.
+        Task; by default each model's own. The data have to have the columns of all models.
     missed
         Probability that a response is missed.
     design
@@ -198,7 +198,7 @@ def confusion(
     together
         ``together({name: model, ...}, data)`` for ``"hbi"``: `fit_hbi`, or a partial of it with settings.
     pool, folder, progress
-        Who runs the rounds, where they are written, and whether it is shown how far it is; see `recovery`.
+        Processes that run the rounds, folder for finished rounds, and whether progress is shown; see `recovery`.
 
     Warns
     -----

@@ -42,7 +42,7 @@ class Power:
     size
         The size of each effect by its name; empty for models.
     what
-        What was asked, in words.
+        Description of the study, in words.
     """
 
     rounds: Mapping[tuple[int, int, str], Mapping[str, np.ndarray]]
@@ -137,7 +137,7 @@ def power(
     what
         A `pyem.Effect`, the `pyem.DesignEffects` of a design by formula, or several of them; or two models or more.
     design
-        What else people do: blocks, task, missed responses. Its numbers of people and trials are those of `n` and `trials`.
+        Blocks, task, missed responses. Its numbers of people and trials are those of `n` and `trials`.
     key
         Seed or JAX random key.
     n, trials
@@ -149,9 +149,9 @@ def power(
     fit
         ``fit(model, data)``; `fit_em` if not given. For effects it takes a ``group=`` with a covariate, and tests it.
     by, draws, together
-        For models: the criterion, or ``"hbi"``; see `confusion`.
+        Criterion, or ``"hbi"``, for models; see `confusion`.
     pool, folder, progress
-        Who runs the rounds, where they are written, and whether it is shown how far it is; see `recovery`.
+        Processes that run the rounds, folder for finished rounds, and whether progress is shown; see `recovery`.
 
     Raises
     ------

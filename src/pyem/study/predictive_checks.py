@@ -33,7 +33,7 @@ class Context:
     Parameters
     ----------
     responded
-        Where a response counts, (trial, lane).
+        Whether a response is in the likelihood, (trial, lane).
     before
         The responses that those of this trial were drawn given: observed ones, one step ahead, else the same simulation's;
         (..., trial, lane).
@@ -119,9 +119,9 @@ class PredictiveCheck:
         with a value as high as the observed one (equal ones count half): near 0 or 1 the model is wrong about this
         person.
     group
-        The same for the mean over people of each statistic.
+        Observed and simulated mean over people of each statistic.
     what
-        What the curves show, in words.
+        Description of the curves.
     by
         Columns that all is split by.
     """
@@ -200,7 +200,7 @@ def predictive_check(
     Parameters
     ----------
     predicted
-        What `posterior_predictive` or `prior_predictive` returned.
+        Result of `posterior_predictive` or `prior_predictive`.
     option
         Label of the option whose curve is drawn; if not given, the one whose outcomes were best on average or, where there is
         no outcome, that was chosen most often (as in `pyem.plot.plot_choice_curves`).

@@ -36,7 +36,7 @@ class ResponseTimeCheck:
     distribution
         Defective distribution functions: by condition, response and ``time``, the probability of that response by then.
     conditional_accuracy
-        By condition and fifth of the response times: share of right responses, with the mean ``time`` there.
+        Share of right responses by condition and fifth of the response times, with the mean ``time`` there.
     delta
         By condition but the first, and quantile: difference of right response times to the first condition, with the mean
         ``time`` of the two.
@@ -111,7 +111,7 @@ def response_time_check(
     Parameters
     ----------
     predicted
-        What `posterior_predictive` or `prior_predictive` returned, of a model with response times.
+        Result of `posterior_predictive` or `prior_predictive`, for a model with response times.
     by
         Column of conditions, one of those that ``columns=`` of `Dataset.read` named.
     correct

@@ -40,7 +40,7 @@ class Sorting:
     right
         The code of the right response in each trial, (trial, lane).
     names
-        What a right and another response are called.
+        Names of a right and of another response.
     """
 
     conditions: tuple[str, ...]

@@ -92,7 +92,7 @@ class DriftingBandit:
     Parameters
     ----------
     n_options
-        How many.
+        Number of options.
     sd
         Standard deviation of a step.
     low, high

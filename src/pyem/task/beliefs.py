@@ -19,7 +19,7 @@ class Contingency:
     Parameters
     ----------
     probabilities
-        Of the outcome 1, one phase after another; after the last comes the first.
+        Probability of the outcome 1 in each phase, one after another; after the last comes the first.
     every
         Trials in a phase.
     first

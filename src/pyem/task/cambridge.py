@@ -28,7 +28,7 @@ class CambridgeGambling:
     Parameters
     ----------
     points
-        What one has at the beginning of a block.
+        Number of points at the beginning of a block.
 
     References
     ----------

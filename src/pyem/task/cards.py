@@ -19,7 +19,7 @@ class CardSorting:
     Parameters
     ----------
     run
-        After so many right answers in a row the rule changes, to the next of colour, form and number.
+        Number of right answers in a row after which the rule changes, to the next of colour, form and number.
 
     References
     ----------

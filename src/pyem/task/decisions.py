@@ -18,9 +18,9 @@ class Decisions:
     Parameters
     ----------
     stimuli
-        How many there are, told by the column ``stimulus``; 0: nothing is shown that a model could tell apart.
+        Number of stimuli, shown in the column ``stimulus``; 0: nothing is shown that a model could tell apart.
     n_options
-        How many responses there are.
+        Number of responses.
 
     Examples
     --------

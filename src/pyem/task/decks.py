@@ -31,7 +31,7 @@ class Iowa:
     Parameters
     ----------
     hundred
-        What a hundred points are, in the units of the experiment.
+        Value of a hundred points, in the units of the experiment.
 
     References
     ----------

@@ -68,9 +68,9 @@ class Design:
     Parameters
     ----------
     shown
-        For each column that is shown its values, (subject, block, trial, ...). One subject's stand for all.
+        Values of each column that is shown, (subject, block, trial, ...). One subject's stand for all.
     payoffs
-        For each outcome what every option would pay, (subject, block, trial, option, ...).
+        Payment of every option, (subject, block, trial, option, ...), for each outcome.
 
     Examples
     --------

@@ -21,11 +21,11 @@ class DriftingPayoffs:
     Parameters
     ----------
     n_options
-        How many.
+        Number of options.
     decay
-        What means keep of their distance from the centre on each trial.
+        Share of their distance from the centre that means keep on each trial.
     centre
-        Where they are drawn.
+        Value to which the means are drawn.
     sd
         Sd of a step of the means.
     noise
@@ -72,9 +72,9 @@ class GaussianBandit:
     Parameters
     ----------
     n_options
-        How many.
+        Number of options.
     mean, sd
-        Of the means.
+        Mean and sd of the means.
     noise
         Sd of payoffs around their mean. For points, as from -25 to 25 in the paper, see `Rescaled`.
     known

@@ -21,7 +21,7 @@ class Rescaled(Around):
     task
         The other task.
     low, high
-        What it pays, in the units of the experiment.
+        Payments for 0 and for 1, in the units of the experiment.
 
     Examples
     --------

@@ -19,7 +19,7 @@ class WinsAndLosses:
     Parameters
     ----------
     n_options
-        How many.
+        Number of options.
     sd
         Standard deviation of a step of the chances.
     low, high

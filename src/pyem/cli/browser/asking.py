@@ -33,7 +33,7 @@ class Answers:
     Parameters
     ----------
     models
-        As the command line names them.
+        Names of the models on the command line.
     subject, block, trial
         Columns of the table; None for none.
     columns
@@ -41,17 +41,17 @@ class Answers:
     missing
         Values that mark a missing one, by the models' names for columns.
     where
-        Which rows count; empty for all.
+        Condition on the rows that are used; empty for all.
     exclude
         People who are left out.
     terms
-        For each parameter the columns that it depends on.
+        Columns on which each parameter depends.
     together
         Parameters whose columns act on each other (an interaction).
     covariates
         Columns with one value for each person that shift all parameters of the group.
     method, seed
-        How to fit, and the seed of whatever is random.
+        Method of fitting, and seed of random numbers.
     """
 
     models: tuple[str, ...]

@@ -29,11 +29,11 @@ class Job:
     Parameters
     ----------
     process
-        Of the command, which leads a group of its own.
+        Process of the command, which leads its own process group.
     said, told
         Files of its output and of its errors.
     started
-        When, by `time.monotonic`.
+        Time of the start, by `time.monotonic`.
     """
 
     process: subprocess.Popen[bytes]
@@ -147,7 +147,7 @@ def close_with(
     Parameters
     ----------
     workplace
-        What is closed.
+        The workplace to close.
     is_there
         Whether the tab is connected.
     grace, every

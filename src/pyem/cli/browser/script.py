@@ -25,7 +25,7 @@ def python_script(request: Request, frame: pd.DataFrame) -> str:
     Parameters
     ----------
     request
-        What was asked for; its data is the name that the script reads.
+        The request; its data is the name of the file that the script reads.
     frame
         The table, from which codes of columns are known.
     """

@@ -97,7 +97,7 @@ def collapsing(
     Parameters
     ----------
     v, a, z, t, sv
-        As of `pyem.Wiener`; `a` is the separation in the beginning.
+        Parameters as in `pyem.Wiener`; `a` is the separation in the beginning.
     bound
         Function of the seconds since the start, in `jax.numpy`: the distance of the bounds as a share of the first one, smooth
         and 1 at time 0. Bounds end at a fiftieth.

@@ -34,7 +34,7 @@ def log_reached(
     bound, curvature
         Distance of both bounds from 0 at some times, and its second derivative.
     start
-        Between the bounds at time 0.
+        Start between the bounds at time 0.
     time
         Seconds, above 0, as many as there are.
     """

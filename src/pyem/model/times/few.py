@@ -42,7 +42,7 @@ def by_inputs(function: Function) -> Function:
     Returns
     -------
     Callable
-        The same function; what it is given is broadcast to one shape, and may be plain numbers.
+        The function, whose arguments are broadcast to one shape, and may be plain numbers.
 
     Examples
     --------

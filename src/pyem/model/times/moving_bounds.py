@@ -117,7 +117,7 @@ class Free(NamedTuple):
     Attributes
     ----------
     mean, precision, log_size
-        Of the Gaussian, and the logarithm of its integral.
+        Moments of the Gaussian, and the logarithm of its integral.
     holds
         Whether no bound has been felt by then.
     """

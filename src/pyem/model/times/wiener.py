@@ -38,7 +38,7 @@ class Wiener(NamedTuple):
     a
         Separation of the bounds, from the lower one at 0.
     z
-        Where the process starts, as a share of the separation.
+        Starting point of the process, as a share of the separation.
     t
         Non-decision time, in seconds.
     sv

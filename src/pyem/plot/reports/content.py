@@ -94,13 +94,13 @@ class Table:
     Parameters
     ----------
     caption
-        What it shows, without a number.
+        Caption without a number.
     head, rows
         Text; the first `left` columns say what a row is about.
     left
-        How many columns are labels.
+        Number of columns that are labels.
     note
-        What a reader has to know to read it.
+        Explanations that a reader needs.
     long
         Whether it may be long enough to be looked at through a window.
     """
@@ -124,7 +124,7 @@ class Picture:
     name
         Unlike that of any other figure of the document.
     caption, alt
-        What it shows, and the same in words.
+        Caption, and description in words.
     """
 
     figure: Figure

@@ -39,7 +39,7 @@ class Origin:
     versions
         Versions with which it was computed; those of now if not given.
     warnings
-        What was said on the way.
+        Warnings of the run.
     """
 
     file: str = ""
@@ -82,7 +82,7 @@ def report(
     key
         Seed of checks, recovery and integrals.
     origin
-        What is known of the run: the command, the file and its digest, as `pyem report` reads them from a log.
+        Facts about the run: the command, the file and its digest, as `pyem report` reads them from a log.
 
     Returns
     -------
