@@ -10,8 +10,6 @@ import time
 import urllib.request
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
 import pyem
@@ -228,10 +226,8 @@ def test_a_file_that_is_too_large_is_refused(address, browser, tmp_path):
 
 
 def test_a_million_rows_are_read_and_fitted_while_other_pages_answer(address, browser, tmp_path):
-    people = np.repeat(np.arange(2000), 500)
-    choice = np.random.default_rng(1).integers(2, size=(2, people.size))
-    frame = pd.DataFrame({"subject": people, "choice": choice[0], "reward": choice[1]})
-    frame.to_csv(tmp_path / "million.csv", index=False)
+    frame = pyem.simulate(pyem.models.get("rw1a1b"), subjects=2000, blocks=1, trials=500, key=1).to_frame()
+    frame[["subject", "choice", "reward"]].astype(int).to_csv(tmp_path / "million.csv", index=False)
     page, other = browser.new_page(), browser.new_page()
     for one in (page, other):
         one.goto(address)
