@@ -109,8 +109,14 @@ def _simulated(name: str, fit: Fit) -> None:
     if error:
         st.error(error)
         return
+    # A download must not take its own button away.
     st.download_button(
-        "Download the simulated table", made.to_csv(index=False), "simulated.csv", "text/csv", key=f"made {name}"
+        "Download the simulated table",
+        made.to_csv(index=False),
+        "simulated.csv",
+        "text/csv",
+        key=f"made {name}",
+        on_click="ignore",
     )
 
 
