@@ -11,8 +11,6 @@ import time
 import urllib.request
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
 import pyem
@@ -234,19 +232,10 @@ def test_a_file_that_is_too_large_is_refused(address, browser, tmp_path):
     page.close()
 
 
-@pytest.fixture(scope="module")
-def million(tmp_path_factory):
-    """A large table, with people and conditions in words."""
-    path = tmp_path_factory.mktemp("large") / "million.csv"
-    count = np.arange(1_000_000)
-    choice, reward = np.random.default_rng(1).integers(2, size=(2, count.size))
-    names = pd.Categorical.from_codes(count // 500, [f"p{k}" for k in range(2000)])
-    drug = pd.Categorical.from_codes(count // 250 % 2, ["placebo", "active"])
-    pd.DataFrame({"subject": names, "choice": choice, "reward": reward, "drug": drug}).to_csv(path, index=False)
-    return path
-
-
-def test_a_million_rows_are_read_and_fitted_while_other_pages_answer(address, browser, million):
+def test_a_million_rows_are_read_and_fitted_while_other_pages_answer(address, browser, tmp_path):
+    frame = pyem.simulate(pyem.models.get("rw1a1b"), subjects=2000, blocks=1, trials=500, key=1).to_frame()
+    frame = frame[["subject", "choice", "reward"]].astype(int)
+    frame.assign(subject="p" + frame["subject"].astype(str)).to_csv(tmp_path / "million.csv", index=False)
     page, other = browser.new_page(), browser.new_page()
     for one in (page, other):
         one.goto(address)
@@ -263,7 +252,7 @@ def test_a_million_rows_are_read_and_fitted_while_other_pages_answer(address, br
             other.get_by_text(next(words)).wait_for(timeout=WAIT)
         pytest.fail(f"{told!r} is not told: {page.get_by_test_id('stMain').inner_text()}")
 
-    page.locator("input[type=file]").set_input_files(million)
+    page.locator("input[type=file]").set_input_files(tmp_path / "million.csv")
     page.get_by_text("million.csv: 1,000,000 rows").wait_for(timeout=WAIT)
     # The second is chosen while the data are being read for the first.
     choose(page, "rw1a1b")

@@ -244,7 +244,7 @@ def _constants(
     found = []
     for kind in "ABCD":
         for k, arrays in enumerate(zip(*(getattr(agent, kind) for agent in made), strict=True)):
-            first, *rest = (np.asarray(a[0], float) for a in arrays)
+            first, *rest = (np.asarray(a, float)[0] for a in arrays)
             if all(np.array_equal(first, other) for other in rest):
                 found.append((kind, k, Constant([first])))
     return tuple(found)

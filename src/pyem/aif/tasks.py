@@ -138,16 +138,17 @@ class Episodes:
 
 @dataclasses.dataclass(frozen=True)
 class LookAhead:
-    """A task that also shows, after each action, what will be observed before the next one, in columns of their own.
+    """A task that also tells, after each action, what will be so before the next one, in columns of their own.
 
-    So the last observation of a block, which no decision follows, is there as well.
+    So the last observation of a block, which no decision follows, is there as well. The task's state, which no agent sees,
+    is in columns ``hidden0``, ``hidden1``, ..., in the order of `hidden_of`.
 
     Examples
     --------
     >>> from pyem.aif import TMaze
     >>> task = LookAhead(TMaze(), ("o0", "o1", "o2"))
     >>> sorted(task.respond(task.init(jax.random.key(0)), Record(action=3), jax.random.key(1))[1])
-    ['o0_next', 'o1_next', 'o2_next']
+    ['hidden0_next', 'hidden1_next', 'o0_next', 'o1_next', 'o2_next']
     """
 
     task: Any
@@ -160,15 +161,35 @@ class LookAhead:
         return state, dict(self.task.present(state, look))
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """Return what was drawn when the state was reached."""
-        return state[1]
+        """Return what was drawn when the state was reached, and the state."""
+        return state[1] | self._hidden(state[0])
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """Let the task respond, and draw what it shows next."""
+        """Let the task respond, and draw what it shows next and its next state."""
         go, look = jax.random.split(key)
         after, outcome = self.task.respond(state[0], trial, go)
         shown = dict(self.task.present(after, look))
-        return (after, shown), outcome | {ahead(name): value for name, value in shown.items() if name in self.columns}
+        told = {name: value for name, value in shown.items() if name in self.columns} | self._hidden(after)
+        return (after, shown), outcome | {ahead(name): value for name, value in told.items()}
+
+    def _hidden(self, state: Any) -> dict[str, Any]:
+        return {hidden(k): _numbers(value) for k, value in enumerate(jax.tree.leaves(hidden_of(self.task, state)))}
+
+
+def hidden_of(task: Any, state: Any) -> Any:
+    """Return the state that the environment itself keeps, which is part of its state as a task."""
+    return state[0] if isinstance(task, StepTask) else state
+
+
+def _numbers(value: Any) -> Array:
+    """Part of a state, which may be a random key."""
+    value = jnp.asarray(value)
+    return jax.random.key_data(value) if jnp.issubdtype(value.dtype, jax.dtypes.prng_key) else value
+
+
+def hidden(k: int) -> str:
+    """The column in which `LookAhead` tells the k-th part of the task's state."""
+    return f"hidden{k}"
 
 
 def ahead(column: str) -> str:
