@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import pyem
 from benchmarks.measure import ROOT, row
 
 PEOPLE, TRIALS = 2000, 500
@@ -49,12 +50,11 @@ def peak(process: int) -> float:
 
 
 def large_table(path: Path) -> None:
-    """Choices and rewards by chance, people and conditions in words."""
-    count = np.arange(PEOPLE * TRIALS)
-    choice, reward = np.random.default_rng(1).integers(2, size=(2, count.size))
-    people = pd.Categorical.from_codes(count // TRIALS, [f"p{k}" for k in range(PEOPLE)])
-    drug = pd.Categorical.from_codes(count // 250 % 2, ["placebo", "active"])
-    pd.DataFrame({"subject": people, "choice": choice, "reward": reward, "drug": drug}).to_csv(path, index=False)
+    """People who learn from rewards, with names and conditions in words."""
+    frame = pyem.simulate(pyem.models.get("rw1a1b"), subjects=PEOPLE, blocks=1, trials=TRIALS, key=1).to_frame()
+    frame = frame[["subject", "choice", "reward"]].astype(int)
+    drug = pd.Categorical.from_codes(np.arange(len(frame)) // 250 % 2, ["placebo", "active"])
+    frame.assign(subject="p" + frame["subject"].astype(str), drug=drug).to_csv(path, index=False)
 
 
 @contextlib.contextmanager
