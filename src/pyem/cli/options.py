@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -263,6 +264,19 @@ def quoted(name: str) -> str:
     STAI\:trait
     """
     return re.sub(r"[:,]", r"\\\g<0>", name)
+
+
+def shell_quoted(word: str) -> str:
+    """A word of a command line in as few marks as a reader can take in: double ones around single ones.
+
+    Examples
+    --------
+    >>> print(shell_quoted("phase == 'main'"), shell_quoted("data.csv"), shell_quoted('say "$x"'))
+    "phase == 'main'" data.csv 'say "$x"'
+    """
+    # What is left means itself between double marks, in every shell.
+    plain = "'" in word and not set(word) & set('"$`\\!%\n')
+    return f'"{word}"' if plain else shlex.quote(word)
 
 
 def unquoted(text: str) -> str:

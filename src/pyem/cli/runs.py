@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import numpy as np
 import pyem
 from pyem.cli import sources
 from pyem.cli.designs import check_formulas, make_design
-from pyem.cli.options import quoted
+from pyem.cli.options import quoted, shell_quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,7 +131,7 @@ class Request:
             if getattr(self, name) != getattr(default, name):
                 add(name.replace("_", "-"), getattr(self, name))
         add("seed", self.seed)
-        return shlex.join(words)
+        return " ".join(map(shell_quoted, words))
 
 
 _OPTIONAL = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
@@ -221,6 +222,49 @@ def place_of(error: str, answers: Answers) -> str:
             if text == getattr(answers, place):
                 return place
     return "data"
+
+
+CALLED = {
+    "subject": "the menu of whose trial a row is",
+    "block": "the menu of sequences",
+    "trial": "the menu of the order of trials",
+    "where": "the rows that count",
+    "exclude": "the people who are left out",
+    "terms": "what parameters depend on",
+    "covariates": "the covariates",
+    "method": "the method",
+}
+"""What parts of the page are called in a sentence."""
+
+
+def called(place: str) -> str:
+    """What a part of the page is called in a sentence.
+
+    Examples
+    --------
+    >>> called("where"), called("column:choice")
+    ('the rows that count', 'choice')
+    """
+    return CALLED.get(place, place.rpartition(":")[2])
+
+
+def for_page(error: str) -> str:
+    r"""An error with remedies that can be followed on the page, in place of options of Python and of the command line.
+
+    Examples
+    --------
+    >>> for_page("if 'late' marks a missing value, pass missing={'choice': ['late']} (--missing on the command line)")
+    "if 'late' marks a missing value, write late into 'Marks a missing value' beside the column choice"
+    >>> for_page("where=\"age > 'x'\" cannot be understood; write it as in where='age > 20'")
+    '"age > \'x\'" cannot be understood; write it as in \'age > 20\''
+    """
+
+    def beside(found: re.Match[str]) -> str:
+        values = ", ".join(map(str, ast.literal_eval(found[2])))
+        return f"write {values} into 'Marks a missing value' beside the column {found[1]}"
+
+    told = re.sub(r"(?:pass )?missing=\{'([^']+)': (\[[^\]]*\])\} \(--missing on the command line\)", beside, error)
+    return re.sub(r"\bwhere=(?=['\"])", "", told)
 
 
 def option_words(request: Request) -> dict[str, Any]:

@@ -82,6 +82,8 @@ def models_section(catalogue: Sequence[Mapping[str, Any]]) -> list[str]:
     kind = left.selectbox("What people did", ["any task", *kinds], key="task")
     words = right.text_input("Words that the model's description has", key="search", placeholder="learning rate")
     names = [entry["name"] for entry in catalogue if _fits(entry, str(kind), words)]
+    if not names:
+        st.caption("No model's description has all of these words; take one away.")
     kept = [name for name in st.session_state.get("models", []) if name not in names]
     known = {entry["name"]: entry for entry in catalogue}
     chosen = st.multiselect(
@@ -160,7 +162,9 @@ def _menu(text: str, frame: pd.DataFrame, guess: str | None, key: str) -> str | 
 def rows_section(frame: pd.DataFrame, subject: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Choose rows and people; return the choices, and places for what is wrong with them."""
     slots: dict[str, Any] = {}
-    with st.expander("Leave rows or people out"):
+    # What leaves rows out, or is wrong with that, is never hidden: another model's section above would close this one.
+    at_work = bool(st.session_state.get("where") or st.session_state.get("exclude"))
+    with st.expander("Leave rows or people out", expanded=at_work):
         where = st.text_input(
             "Rows that count",
             key="where",

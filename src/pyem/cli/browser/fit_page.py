@@ -31,9 +31,9 @@ def check_section(request: Request, answers: asking.Answers, slots: Mapping[str,
             found, error = remembered("check", (read.command(), stamp), lambda: attempted(lambda: _summary(read)))
     if error:
         place = asking.place_of(error, answers)
-        slots.get(place, slots["data"]).error(error, icon=":material/warning:")
+        slots.get(place, slots["data"]).error(asking.for_page(error), icon=":material/warning:")
         if place != "data":
-            slots["data"].warning(f"Look below: something is wrong with {place.rpartition(':')[2]}.")
+            slots["data"].warning(f"Look below: something is wrong with {asking.called(place)}.")
         return False
     size, notes = found or ("", [])
     slots["data"].success(f"The data can be read: {size}.")
@@ -44,11 +44,13 @@ def check_section(request: Request, answers: asking.Answers, slots: Mapping[str,
 
 
 def _summary(request: Request) -> tuple[str, list[str]]:
-    from pyem.errors import counted
-
     data, notes = asking.checked(request)
-    who, blocks = counted(data.n_subjects, "person", "people"), counted(data.n_lanes, "block")
-    return f"{who}, {blocks}, {counted(data.n_trials, 'trial')}", notes
+    sizes = (
+        (data.n_subjects, "person", "people"),
+        (data.n_lanes, "block", "blocks"),
+        (data.n_trials, "trial", "trials"),
+    )
+    return ", ".join(f"{n:,} {one if n == 1 else many}" for n, one, many in sizes), notes
 
 
 def run_section(place: Workplace, request: Request, *, ready: bool) -> Path | None:

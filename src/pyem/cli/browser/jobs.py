@@ -13,8 +13,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
+from typing import Any
 
 GRACE = 5.0
 """Seconds after which a tab that has disappeared is not expected to return."""
@@ -110,6 +112,8 @@ class Workplace:
         self.jobs: dict[str, Job] = {}
         self.closed = False
         self._lock = threading.Lock()
+        self._made: dict[str, tuple[Hashable, Any]] = {}
+        self._making: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         # Where the server ends before the tab does.
         atexit.register(self.close)
 
@@ -129,13 +133,43 @@ class Workplace:
         path.write_bytes(content)
         return path
 
+    def remembered(self, name: str, key: Hashable, make: Callable[[], Any], *, wanted: Callable[[], object]) -> Any:
+        """What `make` gives, made again only if `key` is another than last time.
+
+        Streamlit starts the page anew at every click and lets the run before it go on up to its next call of Streamlit. So a
+        large table would be read once for every click, all at the same time. Here they wait for the first one, and what that
+        one has made is kept although nobody waits for the rest of its page.
+
+        Parameters
+        ----------
+        name
+            What is made; of each name one at a time.
+        key
+            What it depends on.
+        make
+            Makes it.
+        wanted
+            Called before anything is made; raises in a run of the page that a later one has replaced.
+        """
+        with self._lock:
+            making = self._making[name]
+        with making:
+            kept = self._made.get(name)
+            if kept is None or kept[0] != key:
+                wanted()
+                # Two large tables are never held at once.
+                self._made.pop(name, None)
+                kept = self._made[name] = (key, make())
+            return kept[1]
+
     def close(self) -> None:
-        """End all jobs and remove all files."""
+        """End all jobs, and remove all files and what is kept in memory."""
         with self._lock:
             self.closed = True
             for job in self.jobs.values():
                 job.stop()
             shutil.rmtree(self.folder, ignore_errors=True)
+            self._made.clear()
         atexit.unregister(self.close)
 
 

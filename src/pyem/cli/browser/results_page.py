@@ -13,6 +13,8 @@ from pyem.cli.browser.jobs import Workplace
 from pyem.cli.browser.state import attempted, remembered
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pyem.results.fit import Fit
 
 SHOWN = {"good": st.success, "look": st.warning, "stop": st.error}
@@ -56,8 +58,15 @@ def _comparison(folder: Path) -> None:
     if not (folder / "comparison.csv").is_file():
         st.caption("These fits have no criterion in common; the warnings above say why.")
         return
-    st.dataframe(pd.read_csv(folder / "comparison.csv"), hide_index=True)
+    st.dataframe(_rounded(pd.read_csv(folder / "comparison.csv")), hide_index=True)
     _image(folder / "comparison.png")
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """As in a paper; the files that are downloaded have all digits."""
+    import pyem
+
+    return pyem.to_apa(table.set_index("model")).reset_index()
 
 
 def _frequencies(folder: Path) -> None:
@@ -65,7 +74,7 @@ def _frequencies(folder: Path) -> None:
     import pandas as pd
 
     st.subheader("How frequent is each model?")
-    st.dataframe(pd.read_csv(folder / "models.csv"), hide_index=True)
+    st.dataframe(_rounded(pd.read_csv(folder / "models.csv")), hide_index=True)
     with st.expander("Everybody's probability of each model"):
         st.dataframe(pd.read_csv(folder / "responsibilities.csv"), hide_index=True, height=240)
 
@@ -109,8 +118,14 @@ def _simulated(name: str, fit: Fit) -> None:
     if error:
         st.error(error)
         return
+    # A download must not take its own button away.
     st.download_button(
-        "Download the simulated table", made.to_csv(index=False), "simulated.csv", "text/csv", key=f"made {name}"
+        "Download the simulated table",
+        made.to_csv(index=False),
+        "simulated.csv",
+        "text/csv",
+        key=f"made {name}",
+        on_click="ignore",
     )
 
 
