@@ -21,7 +21,7 @@ from pyem.infer.group_posterior import GroupPosterior, group_posterior, lopsided
 from pyem.infer.group_start import located
 from pyem.infer.group_start_common import located_with_common
 from pyem.infer.node_sets import NodeSets
-from pyem.infer.people_draws import with_moments
+from pyem.infer.people_draws import people_given, with_moments
 from pyem.infer.placing import places
 from pyem.infer.proposal_coordinates import ProposalCoordinates
 from pyem.infer.setup import Clock, as_result, ready_with_priors
@@ -190,7 +190,7 @@ def _fit_group(
         v = chains.reshape(-1, chains.shape[2])
         times, order = np.ones(len(v), int), np.arange(len(v))
     some, _ = posterior.unpack(v)
-    x, mean, spread = sets.people(some, times, rng)
+    x, mean, spread = people_given(sets, some, times, rng)
     foreign = sets.foreign(some)
     some = some.some(np.repeat(np.arange(len(times)), times)[order])
     values = {"x": posterior.whole(with_moments(x, mean, spread)[order], some)} | posterior.values(some)
