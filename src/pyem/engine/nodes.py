@@ -61,6 +61,14 @@ class Frame(NamedTuple):
         """Return points (n, K, P) before they were placed, but after stretching."""
         return (x - self.middle[:, None]) @ np.swapaxes(np.linalg.inv(self.root), 1, 2)
 
+    def unstretched(self, z: np.ndarray) -> np.ndarray:
+        """Coordinates (...) inside, before they were stretched."""
+        return np.arcsinh(self.stretch * z) / self.stretch
+
+    def stretched(self, u: np.ndarray) -> np.ndarray:
+        """The inverse of `unstretched`."""
+        return np.sinh(self.stretch * u) / self.stretch
+
 
 class Nodes:
     """Points of some people, weighted by the likelihood there and by the volume that each represents.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pyem.engine.nodes import log_sum
-from pyem.infer.group_posterior import Density
+from pyem.infer.proposal_coordinates import Density
 from pyem.numerics.lattice import normal_and_t, quasi_random
 from pyem.numerics.pareto import pareto_smoothed
 from pyem.numerics.student_t import log_t
@@ -49,7 +49,7 @@ def adaptive_importance(
 ) -> Weighted:
     """Draws from a density by importance, from Student-t distributions that learn its mean and covariance.
 
-    Draws of all rounds are weighted as if they came from the mixture of all proposals.
+    Draws of all rounds are weighted as if they came from the mixture of all proposals. The density may be 0 for some of them.
 
     References
     ----------

@@ -21,8 +21,9 @@ from pyem.infer.group_posterior import GroupPosterior, group_posterior, lopsided
 from pyem.infer.group_start import located
 from pyem.infer.group_start_common import located_with_common
 from pyem.infer.node_sets import NodeSets
-from pyem.infer.people_draws import with_moments
+from pyem.infer.people_draws import people_given, with_moments
 from pyem.infer.placing import places
+from pyem.infer.proposal_coordinates import ProposalCoordinates
 from pyem.infer.setup import Clock, as_result, ready_with_priors
 from pyem.infer.units import Units
 from pyem.infer.words import SAMPLED
@@ -175,10 +176,12 @@ def _fit_group(
         error = np.abs(evidence - sets.people_log_evidence(exact.estep.parts)) / np.sqrt(2)
         exact = dataclasses.replace(exact, error=error)
     clock("mode")
-    found = adaptive_importance(sets.log_density, *lopsided(sets.log_density, top, cov), seed=int(rng.integers(2**31)))
+    proposals = ProposalCoordinates.around(posterior.spec, np.asarray(posterior.at.scale), top)
+    first = lopsided(proposals.density(sets.log_density), *proposals.moments(top, cov))
+    found = _by_importance(proposals, sets, first, int(rng.integers(2**31)))
     chains = None
     if not _covers(found) and not (group.common or posterior.spec.blocks):
-        chains, found = _by_nuts(posterior, sets, found, -(-draws // CHAINS), int(rng.integers(2**31)))
+        chains, found = _by_nuts(posterior, proposals, sets, found, -(-draws // CHAINS), int(rng.integers(2**31)))
     clock("group")
     if chains is None:
         picked, times = np.unique(systematic(found.weight, rng, draws), return_counts=True)
@@ -187,7 +190,7 @@ def _fit_group(
         v = chains.reshape(-1, chains.shape[2])
         times, order = np.ones(len(v), int), np.arange(len(v))
     some, _ = posterior.unpack(v)
-    x, mean, spread = sets.people(some, times, rng)
+    x, mean, spread = people_given(sets, some, times, rng)
     foreign = sets.foreign(some)
     some = some.some(np.repeat(np.arange(len(times)), times)[order])
     values = {"x": posterior.whole(with_moments(x, mean, spread)[order], some)} | posterior.values(some)
@@ -199,15 +202,6 @@ def _fit_group(
         trace |= {"effective_draws": ess(chains).min(), "rhat": rhat(chains).max()}
     problems = _problems(found, chains, foreign, trace["status"], data) + ([] if exact.moved < 1 else [LOST])
     trace["problems"] = np.array(problems, object)
-    by = (
-        f"{len(found.v)} draws of the group"
-        if chains is None
-        else f"{len(v)} draws of the group by NUTS over the points"
-    )
-    message = (
-        f"{by} worth {trace['effective_draws']:.0f} (Pareto k {found.pareto_k:.2f}), people integrated out; log "
-        f"marginal likelihood {found.log_total:.3f} (se {found.error:.3f})"
-    )
     return as_result(
         "bayes",
         data,
@@ -218,8 +212,17 @@ def _fit_group(
         {},
         clock.seconds,
         trace,
-        message,
+        _message(found, len(v), chains is not None, trace),
         settings,
+    )
+
+
+def _message(found: Weighted, kept: int, by_nuts: bool, trace: Mapping[str, np.ndarray]) -> str:
+    """Message that says what was done; `kept` draws of the group are in the result."""
+    by = f"{kept} draws of the group by NUTS over the points" if by_nuts else f"{len(found.v)} draws of the group"
+    return (
+        f"{by} worth {trace['effective_draws']:.0f} (Pareto k {found.pareto_k:.2f}), people integrated out; log "
+        f"marginal likelihood {found.log_total:.3f} (se {found.error:.3f})"
     )
 
 
@@ -228,8 +231,21 @@ def _covers(found: Weighted) -> bool:
     return found.pareto_k <= GOOD and found.effective >= FEW_DRAWS
 
 
+def _by_importance(
+    proposals: ProposalCoordinates, sets: NodeSets, first: tuple[np.ndarray, np.ndarray], seed: int
+) -> Weighted:
+    """Draws of the group's coordinates by importance; the `first` mean and covariance are those of coordinates of proposals."""
+    found = adaptive_importance(proposals.density(sets.log_density), *first, seed=seed)
+    return found._replace(v=proposals.back(found.v)[0])
+
+
 def _by_nuts(
-    posterior: GroupPosterior, sets: NodeSets, found: Weighted, draws: int, seed: int
+    posterior: GroupPosterior,
+    proposals: ProposalCoordinates,
+    sets: NodeSets,
+    found: Weighted,
+    draws: int,
+    seed: int,
 ) -> tuple[np.ndarray, Weighted]:
     """Draws (chain, draw, G) of the group's coordinates by NUTS over the points, and draws by importance around these."""
     mean = found.weight @ found.v
@@ -237,8 +253,8 @@ def _by_nuts(
     likely = found.v[systematic(found.weight, generator(seed))]
     points = sets.stacked(posterior.unpack(likely)[0])
     chains = nuts_on_points(posterior, points, mean, cov, draws=draws, key=seed)
-    v = chains.reshape(-1, chains.shape[2])
-    return chains, adaptive_importance(sets.log_density, v.mean(0), np.atleast_2d(np.cov(v.T)), seed=seed)
+    u = proposals.of(chains.reshape(-1, chains.shape[2]))
+    return chains, _by_importance(proposals, sets, (u.mean(0), np.atleast_2d(np.cov(u.T))), seed)
 
 
 def _differing(model: Model, group: Group) -> int:

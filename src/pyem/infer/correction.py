@@ -15,6 +15,7 @@ from pyem.engine.mixtures import DF, Gaussians, GroupDraws
 from pyem.errors import list_of
 from pyem.infer.hierarchy import likelihood_of
 from pyem.infer.laplace import JaxEStep
+from pyem.infer.proposal_coordinates import ProposalCoordinates
 from pyem.numerics.jit import compiled
 from pyem.numerics.pareto import GOOD, pareto_smoothed
 from pyem.numerics.rng import generator
@@ -82,7 +83,7 @@ def corrected(
                 break
         _, drawn = alone(spec.model, points, args.priors, len(x), rng)
         return _kept({"x": drawn[None]}, values, -np.inf, k)
-    v, log_q = _student_draws(positions["group"][0], len(x), rng)
+    v, log_q = _group_draws(spec, np.asarray(args.scale), positions["group"][0], len(x), rng)
     coef, sd, chol, log_hyper = unpacked_group(spec, args, v)
     group = GroupDraws(coef, sd, chol)
     people = around_modes(spec, args, data, group, around)
@@ -151,6 +152,25 @@ def _is_new(laplace: Laplace, cov: np.ndarray, seen: list[np.ndarray]) -> np.nda
     with np.errstate(invalid="ignore", divide="ignore"):
         apart = np.min([np.abs((laplace.mode - mode) / width).max(1) for mode in seen], axis=0)
     return np.asarray(regular & (apart > APART))
+
+
+def _group_draws(
+    spec: Any, scale: np.ndarray, v: np.ndarray, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws (n, G) of the group's coordinates around draws `v` of an approximation, and their log-density up to a constant.
+
+    They are of a Student-t in coordinates in which standard deviations may be near 0.
+    """
+    proposals = ProposalCoordinates.around(spec, scale, v.mean(0))
+    known = proposals.of(v)
+    new, log_jacobian, log_q = np.empty((0, v.shape[1])), np.empty(0), np.empty(0)
+    while len(new) < n:
+        u, log_student = _student_draws(known, n, rng)
+        back, more = proposals.back(u)
+        inside = np.isfinite(more)
+        new, log_jacobian = np.concatenate([new, back[inside]]), np.concatenate([log_jacobian, more[inside]])
+        log_q = np.concatenate([log_q, log_student[inside]])
+    return new[:n], (log_q - log_jacobian)[:n]
 
 
 def _student_draws(v: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

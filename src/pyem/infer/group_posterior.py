@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +15,7 @@ from pyem.engine.mixtures import GroupDraws
 from pyem.engine.nodes import Nodes
 from pyem.infer.correction import unpacked_group
 from pyem.infer.hierarchy import Hierarchy, corr_vector, group_coordinates, hierarchy_of
+from pyem.infer.proposal_coordinates import Density
 from pyem.model.model import Model
 from pyem.population.population import COMMON_SD, Population
 from pyem.population.posterior import Moments
@@ -26,9 +27,6 @@ DETERMINED = 1e-6
 """Least share of a standard deviation that a correlation leaves."""
 STEP = 0.1
 """Step of the differences that give the mode of the posterior and its curvature, in rough posterior sds."""
-
-Density = Callable[[np.ndarray], np.ndarray]
-"""Function that returns the log-density (D,) at coordinates of groups (D, G)."""
 
 
 class Coordinates(NamedTuple):

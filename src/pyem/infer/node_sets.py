@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from pyem.engine.common_points import CommonValues
 from pyem.engine.common_values import trials_of
-from pyem.engine.many_groups import given, log_evidence_narrower, log_evidences
+from pyem.engine.many_groups import log_evidence_narrower, log_evidences
 from pyem.engine.mixtures import GroupDraws
 from pyem.engine.nodes import Nodes
 from pyem.infer.group_posterior import GroupPosterior
@@ -106,10 +106,10 @@ class NodeSets:
     def people_log_evidence(self, parts: Sequence[Nodes]) -> np.ndarray:
         """Log evidence (S,) of everybody on some points, under the group for which the first ones were made."""
         draws = self.posterior.unpack(self.posterior.vector(self.population)[None])[0]
-        some = self._evaluated(parts, draws)
+        some = self.evaluated(parts, draws)
         return log_evidences(some, self.posterior.spec.group, self.population.design, draws)[0]
 
-    def _evaluated(self, parts: Sequence[Nodes], draws: GroupDraws) -> Sequence[Nodes]:
+    def evaluated(self, parts: Sequence[Nodes], draws: GroupDraws) -> Sequence[Nodes]:
         """Points with everybody's likelihood under each draw of the group, where nothing stands for it."""
         common = self.places.common
         if common is None or draws.common is None or common.degree:
@@ -145,12 +145,12 @@ class NodeSets:
     def _on_sets(self, draws: GroupDraws, owner: np.ndarray) -> np.ndarray:
         """Log evidence of all people under each group (D,)."""
         out, design = np.empty(len(owner)), self.population.design
-        held = self._held(draws)
+        held = self.held(draws)
         narrow = (held.roots != draws.roots).any((1, 2))
         for k, mine in self._served(draws, owner):
             for some in (mine[~narrow[mine]], mine[narrow[mine]]):
                 for few in self._few(some):
-                    parts = self._evaluated(self._sets[k][1], draws.some(few))
+                    parts = self.evaluated(self._sets[k][1], draws.some(few))
                     if narrow[few].any():
                         out[few] = log_evidence_narrower(parts, design, held.some(few), draws.some(few))
                     else:
@@ -168,56 +168,16 @@ class NodeSets:
         """Rough log evidence of all people under each group (D,)."""
         return self._level + rough_evidence(self._likelihood, self.population.design, draws, self.places.common)
 
-    def people(
-        self, draws: GroupDraws, times: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Draws (n, S, P) of everybody, so many `times` (D,) given each group; everybody's mean and covariance over these."""
-        held, design = self._held(draws), self.population.design
-        n, p = int(times.sum()), draws.sd.shape[1]
-        x, mean = np.empty((n, len(self.level), p)), np.empty((n, len(self.level), p))
-        within = np.zeros((len(self.level), p, p))
-        at = np.repeat(np.arange(len(times)), times)
-        pieces = [(k, few) for k, mine in self._served(draws, self._owners(draws)) for few in self._few(mine)]
-        for k, mine in pieces:
-            parts, which = self._evaluated(self._sets[k][1], held.some(mine)), np.isin(at, mine)
-            found = given(parts, self.posterior.spec.group, design, held.some(mine), times[mine], rng)
-            again = np.repeat(np.arange(len(mine)), times[mine])
-            more = found._replace(mean=found.mean[again], cov=found.cov[again])
-            for part in parts:
-                moved = part.moves(design, None if held.common is None else held.common[at[which]])
-                x[np.ix_(which, part.people)] = self._in_cells(part, moved, *(a[:, part.people] for a in more), rng=rng)
-            # In a group narrower than the data can tell, everybody is nearer to its mean.
-            nearer = (draws.roots @ np.linalg.inv(held.roots))[at[which]][:, None]
-            means = (draws.covariances() @ held.precisions())[at[which]]
-            middle = design @ draws.coef[at[which]]
-            mean[which] = middle + (more.mean - middle) @ np.swapaxes(means, 1, 2)
-            x[which] = mean[which] + (nearer @ (x[which] - more.mean)[..., None])[..., 0]
-            within += (nearer @ more.cov @ np.swapaxes(nearer, 2, 3)).sum(0) / n
-        gap = mean - mean.mean(0)
-        return x, mean.mean(0), within + np.einsum("dsp,dsq->spq", gap, gap) / n
-
-    def _in_cells(
-        self,
-        part: Nodes,
-        moved: np.ndarray | float,
-        mean: np.ndarray,
-        cov: np.ndarray,
-        index: np.ndarray,
-        *,
-        rng: np.random.Generator,
-    ) -> np.ndarray:
-        """Draws (D, n, P) from the cells of points with the variance of the posterior, from which cells differ a little.
-
-        Points have `moved` (D, n, P) with what is common to all.
-        """
-        x, more = self.places.scattered(part, index.T, rng)
-        own = np.diagonal(cov, axis1=2, axis2=3)
-        shrink = np.sqrt(own / np.maximum(own + more, 1e-300))
-        return mean + shrink * (np.swapaxes(x, 0, 1) + moved - mean)
+    def pieces(self, draws: GroupDraws) -> Iterator[tuple[Population, Sequence[Nodes], np.ndarray]]:
+        """Groups for which points were made, these points, and which of the draws they serve, so many as can be held."""
+        for k, mine in self._served(draws, self._owners(draws)):
+            (population,) = self.posterior.as_populations(self._sets[k][0])
+            for few in self._few(mine):
+                yield people_only(population), self._sets[k][1], few
 
     def stacked(self, draws: GroupDraws) -> Stacked:
         """Points of the sets that serve most of these groups, as many as can be held."""
-        held, p = self._held(draws), draws.sd.shape[1]
+        held, p = self.held(draws), draws.sd.shape[1]
         served = sorted(self._served(held, self._owners(held)), key=lambda pair: -len(pair[1]))
         size = max(part.log_weight.shape[1] for _, parts in self._sets for part in parts)
         some = [k for k, _ in served][: max(1, HELD // (size * len(self.level) * p))]
@@ -236,8 +196,8 @@ class NodeSets:
         """Share of the groups for which no set of points was made."""
         return float((self._owners(draws) < 0).mean())
 
-    def _held(self, draws: GroupDraws) -> GroupDraws:
-        """Widen groups to what points are made for: in no direction narrower than the data can tell."""
+    def held(self, draws: GroupDraws) -> GroupDraws:
+        """Widen groups to those for which points are made: in no direction narrower than the data can tell."""
         if not self.posterior.spec.blocks or not self._least.all():
             return draws._replace(sd=np.maximum(draws.sd, self._least))
         return held_apart(draws, self._least)
@@ -273,7 +233,7 @@ class NodeSets:
         return int(((where - np.median(where, axis=0)) ** 2).sum(1).argmin())
 
     def _add(self, draw: GroupDraws) -> None:
-        (population,) = self.posterior.as_populations(self._held(draw))
+        (population,) = self.posterior.as_populations(self.held(draw))
         own = people_only(population)
         mean, cov = predicted(self.moments, people_only(self.population), own)
         if self.places.common is not None:
@@ -300,7 +260,7 @@ class NodeSets:
     def _alike(self, draws: GroupDraws, k: int) -> np.ndarray:
         """(D,): whether points made for one group serve others."""
         made = self._sets[k][0]
-        draws = self._held(draws)
+        draws = self.held(draws)
         prior, own = draws.precisions(), made.precisions()[0]
         gap = draws.coef[:, 0] - made.coef[:, 0]
         out = np.ones(len(gap), bool)

@@ -164,20 +164,6 @@ class Places:
         """Variance of a place within the cell of a point of the plain lattice, along each axis; 0 without a lattice."""
         return 0.0 if self.lattices is None else self.lattices.cell(PLAIN)
 
-    def scattered(self, part: Nodes, index: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Draws (n, D, P) from the cells of points (n, D), and the variance (n, P) that this adds to that of the points.
-
-        Points of a mixture are draws themselves, and stay where they are.
-        """
-        x = part.x[np.arange(len(part.people))[:, None], index]
-        frame = part.frame
-        if frame is None:
-            return x, np.zeros((len(x), x.shape[2]))
-        z, stretch = frame.inside(x), frame.stretch
-        inside = np.arcsinh(stretch * z) / stretch + math.sqrt(frame.cell) * rng.normal(size=z.shape)
-        step = np.sinh(stretch * inside) / stretch - z
-        return x + step @ np.swapaxes(frame.root, 1, 2), frame.cell * np.square(frame.root).sum(2)
-
     def serve(self, shares: np.ndarray, shift: np.ndarray, roughly: bool) -> np.ndarray:
         """(D,): whether points serve posteriors other than the one that they were made for.
 
