@@ -1,9 +1,11 @@
-"""The house is in order: sizes of files and functions, no private names across modules, shims that are only shims."""
+"""The house is in order: sizes of files and functions, no private names across modules, shims that are only shims, words."""
 
 from __future__ import annotations
 
 import ast
+import re
 import statistics
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,38 @@ def test_fields_of_named_tuples_are_documented_as_attributes():
         and "\nParameters\n---" in (ast.get_docstring(node) or "")
     ]
     assert not bad
+
+
+BARE = (
+    "about after against although and as at because before between but by during except for from how if in into like of on or "
+    "out over per since so than that though through till to under unless until up what when where which while who whom whose "
+    "why with within without"
+)
+"""Prepositions, conjunctions and question words: a text that begins with one names nothing, or only after a detour."""
+FIRST_WORD = re.compile(r"(?:\([^)]*\)[:,]?\s+)?([A-Za-z]+(?:-[A-Za-z]+)*)")
+"""The first word, after the shape of an array if there is one: ``(S,): log-likelihood``."""
+
+
+def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and text of every docstring, also of the strings below fields and constants."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        for k, part in enumerate(body if isinstance(body, list) else []):
+            if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)):
+                continue
+            if isinstance(part.value.value, str) and (k == 0 or isinstance(body[k - 1], ast.Assign | ast.AnnAssign)):
+                yield part.lineno, part.value.value
+
+
+def test_docstrings_say_what_a_thing_is():
+    """They begin with a verb or a noun, "Return the mode", "Least width": not with "Of the mode", "Where it is", "If so".
+
+    "Whether" may begin one, as it says what a truth value means.
+    """
+    bad = [
+        f"{name_of(path)}:{line}: {text.splitlines()[0]}"
+        for path, tree in TREES.items()
+        for line, text in docstrings(tree)
+        if (word := FIRST_WORD.match(text)) and word[1].lower() in BARE.split()
+    ]
+    assert not bad, "\n".join(bad)

@@ -1,4 +1,4 @@
-"""What goes wrong with data, models, fits and criteria, and how messages name things."""
+"""Errors and warnings about data, models, fits and criteria, and helpers that word their messages."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 
 
 class ModelError(ValueError):
-    """A model is not well-formed; the message names the function at fault and what it should return."""
+    """Raised for a malformed model; the message names the function at fault and what it should return."""
 
 
 class FitWarning(UserWarning):
-    """Something about a fit that its user should know; the message names the subjects."""
+    """Warning about a fit; the message names the subjects."""
 
 
 class DataError(ValueError):
-    """The data are not what was expected; the message names the column, the subject and the remedy.
+    """Raised for unexpected data; the message names the column, the subject and the remedy.
 
     Examples
     --------
@@ -30,7 +30,7 @@ class DataError(ValueError):
 
 
 def shown(label: Any) -> str:
-    """A label for messages: text in quotes, numbers plain.
+    """Format a label for messages: text in quotes, numbers plain.
 
     Examples
     --------
@@ -41,13 +41,13 @@ def shown(label: Any) -> str:
 
 
 def list_of(labels: Sequence[Any], most: int = 8) -> str:
-    """Labels for messages, the first few and the last of many."""
+    """List labels for messages, the first few and the last of many."""
     first = ", ".join(map(repr, labels[:most]))
     return first + (f", ... {labels[-1]!r}" if len(labels) > most else "")
 
 
 def counted(n: int, one: str, many: str | None = None) -> str:
-    """A number with its noun, singular or plural.
+    """Write a number with its noun, singular or plural.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def counted(n: int, one: str, many: str | None = None) -> str:
 
 
 class Unavailable(ValueError):
-    """A method of inference does not give what was asked of its fit; the message names the method that does.
+    """Raised if a method of inference does not give what was asked of its fit; the message names one that does.
 
     Examples
     --------
@@ -68,11 +68,11 @@ class Unavailable(ValueError):
 
 
 class UndefinedCriterion(Unavailable):
-    """A fit has no such criterion; the message says why."""
+    """Raised if a criterion is not defined for a fit; the message says why."""
 
 
 def warn(text: str, category: type[Warning] = FitWarning) -> None:
-    """Warn of something, at the line outside this library that led to it."""
+    """Warn at the line outside this library that led to the warning."""
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pyem":
         frame, level = frame.f_back, level + 1
@@ -80,7 +80,7 @@ def warn(text: str, category: type[Warning] = FitWarning) -> None:
 
 
 def require_whole(**numbers: tuple[Any, int]) -> None:
-    """Raise unless each of the values is a whole number, and no less than the number beside it."""
+    """Raise unless each value is a whole number, and no less than the number beside it."""
     for name, (value, least) in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise ValueError(f"{name}={value!r}; a whole number is expected")
@@ -89,7 +89,7 @@ def require_whole(**numbers: tuple[Any, int]) -> None:
 
 
 def require_number(**numbers: tuple[Any, float]) -> None:
-    """Raise unless each of the values is a finite number, and no less than the number beside it.
+    """Raise unless each value is a finite number, and no less than the number beside it.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def renamed(**names: str) -> Callable[[Function], Function]:
 
 
 def without(**texts: str) -> Callable[[Function], Function]:
-    """A decorator for a function that has no argument of names which others of its kind have: says what there is instead.
+    """A decorator for a function without arguments that others of its kind have: explains what to use instead.
 
     None is taken: elsewhere it means the same as leaving the argument out.
 

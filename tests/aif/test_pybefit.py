@@ -92,6 +92,16 @@ def test_what_is_played_has_pybefits_shapes_and_can_be_compiled():
     place, moves = np.asarray(played["outcomes"][0][0]), np.asarray(played["multiactions"][0, ..., 0])
     B = TMaze().B[0]
     assert (B[place[..., 1:], place[..., :-1], moves] == 1).all()
+    # The environment's own states: the place is the one seen, and the side of the reward stays.
+    where, side = played["states"]
+    assert where.dtype == side.dtype == jnp.int32
+    np.testing.assert_array_equal(where[0], place)
+    assert side.shape == (1, 3, 2, 5)
+    assert (np.diff(side) == 0).all()
+    # The cue, which is valid here, tells the side.
+    cue = np.asarray(played["outcomes"][2])
+    assert (cue == np.where(where == 3, 1 + side, 0)).all()
+    assert (cue > 0).any()
     twice = jax.jit(lambda key: Predictive(model, num_samples=2)(key))
     with pytest.raises(ValueError, match=r"call numpyro.enable_x64\(\)"):
         twice(jax.random.PRNGKey(1))
@@ -114,6 +124,8 @@ def test_environments_with_steps_of_their_own_are_played_by_them():
     paid, _ = measured(program(Transform(), task=Theirs(reward_probability=0.8, cue_validity=1.0), blocks=20))
     assert np.unique(paid["outcomes"][1]).tolist() == [0, 1, 2]
     unpaid, data = measured(program(Transform(), task=Always(reward_probability=0.8, cue_validity=1.0), blocks=20))
+    for played in (paid, unpaid):
+        np.testing.assert_array_equal(np.squeeze(played["states"][0]), np.squeeze(played["outcomes"][0]))
     assert np.unique(unpaid["outcomes"][1]).tolist() == [0]
     assert np.unique(data["multiactions"][..., 0]).size > 2
 

@@ -11,7 +11,7 @@ import pytest
 import pyem
 from pyem.cli import launching
 from pyem.cli.browser import guesses
-from pyem.cli.browser.asking import Answers, checked, place_of, request_of, shown, table_of
+from pyem.cli.browser.asking import Answers, checked, for_page, place_of, request_of, shown, table_of
 from pyem.cli.browser.jobs import Job, Workplace, close_with
 from pyem.cli.browser.script import python_script
 from tests.cli.run import left, pyem_command
@@ -121,6 +121,18 @@ def test_errors_are_told_where_the_mistake_is(change, column, place, frame, tmp_
     assert place_of(str(told.value), answers) == place, str(told.value)
 
 
+@pytest.mark.parametrize("mark", ["no response", -999])
+def test_the_page_says_where_to_write_what_marks_a_missing_value(mark, frame, tmp_path):
+    table = frame.astype({"response": object})
+    table.loc[5, "response"] = mark
+    table.to_csv(tmp_path / "faulty.csv", index=False)
+    with pytest.raises(ValueError, match="--missing on the command line") as told:
+        checked(request_of(ANSWERS, str(tmp_path / "faulty.csv")))
+    said = for_page(str(told.value))
+    assert f"write {mark} into 'Marks a missing value' beside the column choice" in said
+    assert "missing=" not in said
+
+
 def test_the_script_gives_the_numbers_of_the_command(one, data_file):
     request = request_of(ANSWERS, str(data_file))
     script = python_script(request, table_of(str(data_file)))
@@ -200,6 +212,54 @@ def test_a_job_runs_the_command(place):
     job.process.wait(30)
     assert job.done
     assert job.output().strip() == f"pyem {pyem.__version__}"
+
+
+class Replaced(Exception):
+    """What ends a run of the page that another one has replaced."""
+
+
+def test_what_many_clicks_ask_for_is_made_once_and_kept_though_its_asker_is_gone(place):
+    made, going = [], threading.Event()
+
+    def make():
+        made.append(1)
+        assert going.wait(20)
+        return "table"
+
+    def ask():
+        return place.remembered("table", "large.csv", make, wanted=bool)
+
+    clicks = [threading.Thread(target=ask, daemon=True) for _ in range(4)]
+    for click in clicks:
+        click.start()
+    # Another part of the page does not wait for it.
+    assert place.remembered("columns", 1, lambda: "columns", wanted=bool) == "columns"
+    going.set()
+    for click in clicks:
+        click.join(20)
+    assert ask() == "table"
+    assert len(made) == 1
+
+
+def test_a_run_that_was_replaced_makes_nothing_and_a_new_key_makes_it_again(place):
+    made = []
+
+    def replaced():
+        raise Replaced
+
+    def ask(key, wanted):
+        return place.remembered("table", key, lambda: made.append(key) or key, wanted=wanted)
+
+    with pytest.raises(Replaced):
+        ask("a", replaced)
+    assert made == []
+    assert [ask(key, bool) for key in ("a", "a", "b")] == ["a", "a", "b"]
+    # What is there already is given to everybody.
+    assert ask("b", replaced) == "b"
+    assert made == ["a", "b"]
+    place.close()
+    assert ask("b", bool) == "b"
+    assert made == ["a", "b", "b"]
 
 
 # -- the command ----------------------------------------------------------------------------------------------------------

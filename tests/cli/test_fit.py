@@ -4,6 +4,7 @@ import hashlib
 import json
 import shlex
 import shutil
+import subprocess
 
 import numpy as np
 import pandas as pd
@@ -371,6 +372,22 @@ def test_a_formula_is_part_of_the_command_that_repeats_it():
     words = shlex.split(request.command())
     assert words[words.index("--formula") + 1] == "alpha ~ drug + (1 | subject)"
     assert Request.from_dict(json.loads(json.dumps(request.__dict__))) == request
+
+
+@pytest.mark.parametrize(
+    "where", ["phase == 'main'", 'phase == "main"', "name == 'O`Brien' or cost == '$5'", "a != 'b!'"]
+)
+def test_a_shell_reads_the_command_that_repeats_it(where):
+    from pyem.cli.runs import Request
+
+    line = Request("d.csv", ("rw1a1b",), where=where, missing={"choice": ["it's late"]}).command()
+    read = subprocess.run(["sh", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True)
+    words = read.stdout.splitlines()
+    assert words == shlex.split(line)
+    assert words[words.index("--where") + 1] == where
+    assert words[words.index("--missing") + 1] == "choice=it's late"
+    if where == "phase == 'main'":
+        assert "--where \"phase == 'main'\"" in line
 
 
 @pytest.mark.slow

@@ -254,7 +254,7 @@ def test_a_changed_function_is_not_taken_for_the_registered_one(data, tmp_path):
 
 def test_a_model_that_has_changed_since_is_refused(path, monkeypatch):
     renamed = dataclasses.replace(RW, parameters=(Parameter("temperature"), RW.parameters[1]))
-    monkeypatch.setitem(models._FACTORIES, "rw1a1b", lambda: renamed)
+    monkeypatch.setattr(models, "_FACTORIES", {**models._FACTORIES, "rw1a1b": lambda: renamed})
     with pytest.raises(ValueError, match="the model of that name in this version is another: parameters differ"):
         load(path)
     # A copy: undoing a deletion would put the model at the end of the registry.

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +18,7 @@ from pyem.engine import evaluate as engine
 from pyem.engine.scale import scaled
 from pyem.errors import DataError
 from pyem.models.balloon import pump_by_pump
+from pyem.models.registry import MODULES
 from pyem.results.archive import Packer
 from pyem.results.identity import follow, identity, recover
 from tests.contract.people import draw_people, draw_x, to_dataset
@@ -256,3 +261,23 @@ def test_a_balloon_that_cannot_be_is_an_error(pumps, exploded):
     frame = pd.DataFrame({"pumps": [4, pumps], "exploded": [1, exploded]})
     with pytest.raises(DataError, match="row 1"):
         pump_by_pump(frame)
+
+
+def test_every_model_of_a_file_is_in_the_registry_and_the_other_way_round():
+    for module, names in MODULES.items():
+        assert names.split() == list(getattr(models, module).MODELS), module
+    files = Path(models.__file__).parent.glob("*.py")
+    assert {
+        file.stem for file in files if re.search(r"^MODELS\b", file.read_text(encoding="utf-8"), re.MULTILINE)
+    } == set(MODULES)
+    with pytest.raises(AttributeError, match="has no attribute 'learnings'"):
+        getattr(models, "learnings")  # noqa: B009
+
+
+def test_asking_for_a_model_loads_no_file_of_other_models():
+    code = (
+        "import sys, pyem; pyem.models.get('rw1a1b'); print(*(name for name in sys.modules if 'pyem.models.' in name))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "pyem.models.learning" in told
+    assert {name.rpartition(".")[2] for name in told} & set(MODULES) == {"learning"}

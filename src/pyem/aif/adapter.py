@@ -59,7 +59,7 @@ def from_pymdp(
         Columns of the data: one for each modality (``o0``, ``o1``, ...), and the action, an index into all combinations
         of the factors' controls, the last factor's varying fastest.
     learn_across_blocks
-        What an agent learns it keeps from block to block. The data then have blocks joined by `join_blocks`, and a task for
+        Whether what is learned is kept from block to block. The data then have blocks joined by `join_blocks`, and a task for
         simulations is wrapped in `Episodes`. Without effect on agents that do not learn.
 
     Raises
@@ -211,7 +211,7 @@ def _own(
     steps = np.asarray(agent.policies.policy_arr)
     policies: Any = np.ravel_multi_index(tuple(np.moveaxis(steps, -1, 0)), controls).tolist()
     novelty, learns = agent.use_param_info_gain, (agent.learn_A, agent.learn_B)
-    # Where nothing is learned, pymdp adds the novelty of counts that never change: learning at rate 0.
+    # Without learning, pymdp adds the novelty of counts that never change: learning at rate 0.
     wanted = learns if any(learns) else tuple(novelty and c is not None for c in (agent.pA, agent.pB))
     counts = [_Counts(transform, width, kind) if on else None for kind, on in zip(("pA", "pB"), wanted, strict=True)]
     learning = None
@@ -244,7 +244,7 @@ def _constants(
     found = []
     for kind in "ABCD":
         for k, arrays in enumerate(zip(*(getattr(agent, kind) for agent in made), strict=True)):
-            first, *rest = (np.asarray(a[0], float) for a in arrays)
+            first, *rest = (np.asarray(a, float)[0] for a in arrays)
             if all(np.array_equal(first, other) for other in rest):
                 found.append((kind, k, Constant([first])))
     return tuple(found)
@@ -255,7 +255,7 @@ def _constants(
 
 @dataclasses.dataclass(frozen=True)
 class _Theirs:
-    """One of the functions of a model that calls pymdp's."""
+    """A function of a model that calls the corresponding function of pymdp."""
 
     transform: Callable[[Any], Any]
     columns: tuple[str, ...]

@@ -43,7 +43,7 @@ class Agent:
 
     @property
     def inference(self) -> Inference:
-        """How beliefs are held and changed."""
+        """The method by which beliefs are held and changed."""
         return (
             Exact(self.structure) if self.pomdp.inference == "exact" else MeanField(self.structure, self.pomdp.sweeps)
         )
@@ -89,7 +89,7 @@ class Agent:
         return after, latents | {"neg_efe": planned().neg_efe}
 
     def moved_on(self, p: Any, state: Any, trial: Record) -> tuple[Any, tuple[Any, Callable[[], Plan]]]:
-        """The state after the trial; the belief during it, and a function that gives the plan."""
+        """Return the state after the trial, the belief during it, and a function that gives the plan."""
         state = self._begun(p, state, trial)
         g, counts = self._world(p, state)
         belief = self._seen(g, self._belief(state), trial)
@@ -112,14 +112,14 @@ class Agent:
         if self.pomdp.learning is None:
             return g, None
         counts = self._counts(p, state)
-        # At rate 0 nothing is learned: the counts only tell what would be news.
+        # At rate 0 nothing is learned: the counts only serve for novelty.
         return (g if self.pomdp.learning.rate == 0.0 else expected(g, counts)), counts
 
     def _counts(self, p: Any, state: Any) -> Counts:
         return _with_none(self.pomdp.learning.counts(p, self.structure), state["counts"])  # type: ignore[union-attr]
 
     def _begun(self, p: Any, state: Any, trial: Record) -> Any:
-        """The state, with beliefs about the world as at the start where a block starts."""
+        """Return the state, with beliefs about the world reset where a block starts."""
         learning = self.pomdp.learning
         if learning is None or not learning.across_blocks:
             return state
@@ -147,7 +147,7 @@ class Agent:
         return outcomes, [trial.seen[name] for name in self.columns]
 
     def _acted(self, planned: Callable[[], Plan], trial: Record) -> Array:
-        """Probability of each action having been taken, (U,)."""
+        """Probability that each action was taken, (U,); where it is missing, by the plan or by the rule for missed actions."""
         known = jax.nn.one_hot(trial[self.action], self.structure.n_actions)
         responded = trial.responded[self.action]
         if always(responded):
@@ -195,11 +195,11 @@ class Part:
     name: str
 
     def __call__(self, *args: Any) -> Any:
-        """What the agent's function returns."""
+        """Call the agent's function."""
         return getattr(self.agent, self.name)(*args)
 
     def state_only(self, p: Any, state: Any, trial: Record) -> Any:
-        """What `Agent.update` returns, without the latents."""
+        """Return the state after a trial, as `Agent.update` does, without the latents."""
         return self.agent.moved_on(p, state, trial)[0]
 
 

@@ -10,7 +10,7 @@ from pyem.data.dataset import Dataset
 
 
 def join_blocks(data: Dataset) -> Dataset:
-    """The same data with each subject's blocks, in their order, as one sequence, and the column ``start``.
+    """Join each subject's blocks, in their order, to one sequence, and add the column ``start``.
 
     ``start`` is 1 on the first trial of what was a block, else 0. The trial's label is its place in the sequence.
 

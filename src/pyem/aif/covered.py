@@ -1,4 +1,4 @@
-"""Which settings of pymdp's agents can be fitted, and which of them this library's kernel computes."""
+"""Checks of pymdp's agents: which settings can be fitted, and which of these this library's kernel computes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def refuse(agent: Any) -> None:
-    """What pymdp accepts and then leaves out, or what a likelihood cannot have."""
+    """Raise for settings that pymdp accepts and then ignores, or that a likelihood cannot have."""
     for flag, what in (("learn_C", "preferences"), ("learn_D", "initial beliefs"), ("learn_E", "habits")):
         if getattr(agent, flag, False):
             raise ValueError(
@@ -50,7 +50,7 @@ def refuse(agent: Any) -> None:
 
 
 def _same_expectation(agent: Any, kind: str) -> None:
-    """What is learned starts from the expectation of its counts."""
+    """Raise unless what is learned starts from the expectation of its counts."""
     counts = getattr(agent, f"p{kind}")
     if counts is None:
         raise ValueError(f"the agent has learn_{kind}=True, but no prior counts p{kind}; give them")
@@ -63,7 +63,7 @@ def _same_expectation(agent: Any, kind: str) -> None:
 
 
 def not_covered(agent: Any) -> str:
-    """Why our kernel does not compute what the agent does; empty if it does."""
+    """Explain why our kernel does not compute what the agent does; empty if it does."""
     if agent.use_inductive:
         return "the agent uses inductive inference, which this library's kernel does not have"
     if agent.action_maps is not None:

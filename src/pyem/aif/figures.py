@@ -27,9 +27,9 @@ def render_maze(data: Dataset, *, subject: int = 0, block: int = 0) -> Figure:
     Parameters
     ----------
     data
-        With the columns ``o0`` (place), ``o1`` (outcome), ``o2`` (cue) and ``action``.
+        Data with the columns ``o0`` (place), ``o1`` (outcome), ``o2`` (cue) and ``action``.
     subject, block
-        Which block of whom, counted from 0.
+        Indices of the person and of the block, counted from 0.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def plot_posteriors(
 
 
 def _with_posterior(draws: np.ndarray, known: np.ndarray | None, labels: Any) -> tuple[Any, Any, Any]:
-    """Those people who have draws."""
+    """Select the people who have draws."""
     here = np.flatnonzero(np.isfinite(draws).all(1))
     if not len(here):
         raise ValueError("nobody has a regular posterior to draw; see problems() of the fit")

@@ -14,11 +14,11 @@ from pyem.aif.products import product
 from pyem.aif.structure import LETTERS, Structure
 
 FLOOR = float(np.finfo(float).eps)
-"""Probabilities below this count as this in a logarithm, as in pymdp: what was thought impossible may happen."""
+"""Least value of probabilities in logarithms, as in pymdp: what was thought impossible may happen."""
 
 
 class Generative(NamedTuple):
-    """An agent's model of the world at given parameters."""
+    """The generative model of an agent at given parameters."""
 
     A: tuple[Array, ...]
     """Likelihood of each modality, (outcome, states of the factors it depends on)."""
@@ -37,12 +37,12 @@ class Generative(NamedTuple):
 
 
 def module_of(*arrays: Any) -> Any:
-    """NumPy if all arrays are NumPy's, so that constants are not compiled; else JAX's."""
+    """Return NumPy if all arrays are NumPy's, so that constants are not compiled; else JAX's NumPy."""
     return np if all(isinstance(a, np.ndarray) for a in arrays) else jnp
 
 
 def log_floored(x: Any) -> Any:
-    """Logarithm of at least `FLOOR`."""
+    """Logarithm of `x`, but of no less than `FLOOR`."""
     xp = module_of(x)
     return xp.log(xp.maximum(x, FLOOR))
 
@@ -80,7 +80,7 @@ def _row(table: Any, index: Array) -> Array:
 
 
 class Inference(Protocol):
-    """How beliefs are held and changed. A belief has a leading axis for nodes of a policy tree where `nodes` are named."""
+    """A method of holding and changing beliefs. Beliefs about `nodes` of a policy tree have a leading axis for these."""
 
     def initial(self, g: Generative) -> Any:
         """The belief before anything was observed."""
@@ -91,11 +91,11 @@ class Inference(Protocol):
         ...
 
     def predict(self, g: Generative, belief: Any, weights: Array) -> Any:
-        """The belief after an action, given as probabilities of all actions (U,)."""
+        """Return the belief after an action, given as probabilities of all actions (U,)."""
         ...
 
     def children(self, g: Generative, nodes: Any, parent: np.ndarray, action: np.ndarray) -> Any:
-        """Beliefs (child, ...) after the `action` of each child at its `parent` node."""
+        """Return beliefs (child, ...) after the `action` of each child at its `parent` node."""
         ...
 
     def average(self, nodes: Any, tables: Sequence[Array]) -> Array:
@@ -103,7 +103,7 @@ class Inference(Protocol):
         ...
 
     def add_up(self, nodes: Any, tables: Sequence[Array]) -> Array:
-        """The sum over modalities of tables of k rows each, averaged over the belief of each node, (node, k)."""
+        """Sum over modalities tables of k rows each, averaged over the belief of each node, (node, k)."""
         ...
 
     def marginals(self, belief: Any) -> tuple[Array, ...]:
@@ -135,31 +135,31 @@ class Exact(NamedTuple):
         return normalised(joint.reshape(-1))
 
     def predict(self, g: Generative, belief: Array, weights: Array) -> Array:
-        """The mixture over actions."""
+        """Mix the beliefs after each action by the actions' probabilities."""
         return product("ust,t,u->s", self._transitions(g), belief, weights)
 
     def children(self, g: Generative, nodes: Array, parent: np.ndarray, action: np.ndarray) -> Array:
-        """All actions at all nodes; then those that the tree has."""
+        """Compute the beliefs after all actions at all nodes, and take those that the tree has."""
         moved = product("ust,nt->nus", self._transitions(g), nodes)
         return _picked(moved, parent, action)
 
     def average(self, nodes: Array, tables: Sequence[Array]) -> Array:
-        """All tables spread over the joint state, in one product."""
+        """Average tables over the beliefs: all tables are spread over the joint state, in one product."""
         joint = [self._everywhere(m, table) for m, table in enumerate(tables)]
         return product("ns,ks->nk", nodes, module_of(*joint).concatenate(joint))
 
     def add_up(self, nodes: Array, tables: Sequence[Array]) -> Array:
-        """The sum of the tables spread over the joint state, in one product."""
+        """Average the sum of tables over the beliefs: tables are spread over the joint state, in one product."""
         return product("ns,ks->nk", nodes, sum(self._everywhere(m, table) for m, table in enumerate(tables)))
 
     def marginals(self, belief: Array) -> tuple[Array, ...]:
-        """Sums over the other factors."""
+        """Sum the joint belief over the other factors, for each factor."""
         joint = belief.reshape(self.structure.num_states)
         axes = range(joint.ndim)
         return tuple(joint.sum([k for k in axes if k != f]) for f in axes)
 
     def _spread(self, m: int, table: Array) -> Array:
-        """`table`, whose last axes are the factors of modality m, with an axis for every factor in order."""
+        """Give `table`, whose last axes are the factors of modality m, an axis for every factor in order."""
         depends = self.structure.A_dependencies[m]
         lead = table.ndim - len(depends)
         order = np.argsort(depends)
@@ -192,7 +192,7 @@ class Exact(NamedTuple):
 
 
 def _picked(moved: Array, parent: np.ndarray, action: np.ndarray) -> Array:
-    """Entries (child, ...) of (node, action, ...): no gather for a full tree."""
+    """Take entries (child, ...) of (node, action, ...), without a gather for a full tree."""
     n, u = moved.shape[:2]
     place = parent * u + action
     flat = moved.reshape(n * u, *moved.shape[2:])
@@ -200,7 +200,7 @@ def _picked(moved: Array, parent: np.ndarray, action: np.ndarray) -> Array:
 
 
 def _message(tables: dict[tuple[int, ...], Array], q: tuple[Array, ...], f: int) -> Array:
-    """Expected log-likelihood of each state of factor f, of tables by the factors that they depend on."""
+    """Expected log-likelihood of each state of factor f, from tables by the factors on which they depend."""
     total = jnp.zeros_like(q[f])
     for depends, table in tables.items():
         if f in depends:
@@ -214,7 +214,7 @@ def _message(tables: dict[tuple[int, ...], Array], q: tuple[Array, ...], f: int)
 
 
 class MeanField(NamedTuple):
-    """Independent beliefs about the factors, by fixed-point iteration. A belief is a tuple of (states,), a node of (n, states).
+    """Independent beliefs about the factors, by fixed-point iteration: tuples of (states,), for nodes of (n, states).
 
     References
     ----------
@@ -226,18 +226,18 @@ class MeanField(NamedTuple):
     sweeps: int = 16
 
     def initial(self, g: Generative) -> tuple[Array, ...]:
-        """The factors' initial beliefs."""
+        """Return the factors' initial beliefs."""
         return tuple(g.D)
 
     def posterior(
         self, g: Generative, prior: tuple[Array, ...], outcomes: Sequence[Array], seen: Sequence[Array]
     ) -> tuple[Array, ...]:
-        """Sweeps over all factors at once, from uniform beliefs, as pymdp does."""
+        """Update all factors at once in sweeps that begin at uniform beliefs, as pymdp does."""
         log_prior = [log_floored(q) for q in prior]
         tables: dict[tuple[int, ...], Array] = {}
         for m, (a, o, here) in enumerate(zip(g.A, outcomes, seen, strict=True)):
             table, depends = _if(here, _row(log_floored(a), o), 0.0), tuple(self.structure.A_dependencies[m])
-            # What says nothing of other factors is the same in each sweep, and messages of the same factors add up.
+            # Messages that do not depend on other factors are the same in each sweep, and messages of the same factors add up.
             if len(depends) == 1:
                 log_prior[depends[0]] = log_prior[depends[0]] + table
             else:
@@ -254,13 +254,13 @@ class MeanField(NamedTuple):
         return tuple(jax.nn.softmax(v) for v in log_q)
 
     def predict(self, g: Generative, belief: tuple[Array, ...], weights: Array) -> tuple[Array, ...]:
-        """The mixture over actions, of each factor."""
+        """Mix each factor's beliefs after each action by the actions' probabilities."""
         moved = self._moved(g, tuple(q[None] for q in belief))
         actions = self.structure.actions
         return tuple(product("us,u->s", after[0][actions[:, f]], weights) for f, after in enumerate(moved))
 
     def _moved(self, g: Generative, nodes: tuple[Array, ...]) -> list[Array]:
-        """Each factor after each of its own controls, (node, control, state)."""
+        """Beliefs about each factor after each of its own controls, (node, control, state)."""
         out = []
         for f, depends in enumerate(self.structure.B_dependencies):
             letters = "".join(LETTERS[k] for k in depends)
@@ -271,16 +271,16 @@ class MeanField(NamedTuple):
     def children(
         self, g: Generative, nodes: tuple[Array, ...], parent: np.ndarray, action: np.ndarray
     ) -> tuple[Array, ...]:
-        """Each factor after its own control."""
+        """Beliefs about each factor after its own control of each child's action."""
         controls = self.structure.actions[action]
         return tuple(_picked(after, parent, controls[:, f]) for f, after in enumerate(self._moved(g, nodes)))
 
     def average(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> Array:
-        """Each table averaged over its own factors."""
+        """Average each table over its own factors."""
         return jnp.concatenate(self._averages(nodes, tables), axis=1)
 
     def add_up(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> Array:
-        """Each table averaged over its own factors, and added up."""
+        """Average each table over its own factors, and add up."""
         return sum(self._averages(nodes, tables))  # type: ignore[return-value]
 
     def _averages(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> list[Array]:
@@ -292,5 +292,5 @@ class MeanField(NamedTuple):
         return out
 
     def marginals(self, belief: tuple[Array, ...]) -> tuple[Array, ...]:
-        """The belief itself."""
+        """Return the belief, which consists of marginals."""
         return belief

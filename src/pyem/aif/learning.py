@@ -21,7 +21,7 @@ Weight = float | Callable[[Any], Any]
 
 @dataclasses.dataclass(frozen=True)
 class Learning:
-    """What an agent learns, and how fast.
+    """The quantities that an agent learns, and how fast.
 
     Each trial adds ``rate`` times the evidence to the Dirichlet counts, after they moved back towards the prior counts:
     ``counts <- prior + (1 - forgetting) (counts - prior) + rate * evidence``.
@@ -36,7 +36,7 @@ class Learning:
     forgetting
         Share of what was learned that is lost on each trial: a number or a function of the parameters.
     across_blocks
-        What was learned is kept from block to block. The data then have a subject's blocks joined to one sequence (see
+        Whether what is learned is kept from block to block. The data then have a subject's blocks joined to one sequence (see
         `join_blocks`), whose column ``start`` is 1 where a block starts and beliefs about the state begin anew.
 
     Examples
@@ -57,7 +57,7 @@ class Learning:
             raise ValueError("Learning needs prior counts of A, B or D; without any, leave learning out")
 
     def counts(self, p: Any, structure: Structure) -> Counts:
-        """The prior counts."""
+        """Return the prior counts at the parameters `p`."""
 
         def each(function: Callable[[Any], Sequence[Any]] | None, n: int) -> tuple[Array | None, ...]:
             if function is None:
@@ -74,12 +74,12 @@ def _float(x: Any) -> Array:
 
 
 def weight_of(weight: Weight, p: Any) -> Any:
-    """The value of a number or function of the parameters."""
+    """Return the value of a number or of a function of the parameters."""
     return weight(p) if callable(weight) else weight
 
 
 def expected(g: Generative, counts: Counts) -> Generative:
-    """The agent's model of the world with what is learned replaced by its expectation."""
+    """The generative model, with what is learned replaced by the expectation of its counts."""
 
     def mean(known: tuple[Array, ...], learned: tuple[Array | None, ...]) -> tuple[Array, ...]:
         return tuple(k if c is None else _mean(c) for k, c in zip(known, learned, strict=True))
@@ -93,7 +93,7 @@ def _mean(counts: Array) -> Array:
 
 
 def learned(counts: Counts, prior: Counts, evidence: Counts, rate: Any, forgetting: Any) -> Counts:
-    """The counts after a trial."""
+    """Return the counts after a trial."""
 
     def one(c: Array | None, c0: Array | None, e: Array | None) -> Array | None:
         return None if c is None else c0 + (1 - forgetting) * (c - c0) + rate * e  # type: ignore[operator]
@@ -109,7 +109,7 @@ def evidence_A(
     outcomes: Sequence[Array],
     seen: Sequence[Array],
 ) -> tuple[Array | None, ...]:
-    """For each modality learned, the outcome times the belief about the factors it depends on."""
+    """Outcome times the belief about the factors it depends on, for each modality that is learned."""
     out: list[Array | None] = []
     for m, c in enumerate(counts.A):
         if c is None:
@@ -124,7 +124,7 @@ def evidence_A(
 def evidence_B(
     structure: Structure, inference: Inference, counts: Counts, before: Any, after: Any, weights: Array
 ) -> tuple[Array | None, ...]:
-    """For each factor learned, next belief times last belief times the probability of each control."""
+    """Next belief times last belief times the probability of each control, for each factor that is learned."""
     out: list[Array | None] = []
     marginals = inference.marginals(after)
     for f, c in enumerate(counts.B):
@@ -139,7 +139,7 @@ def evidence_B(
 
 
 def evidence_D(inference: Inference, counts: Counts, belief: Any, start: Array) -> tuple[Array | None, ...]:
-    """For each factor learned, the belief at the start of a block."""
+    """Belief at the start of a block, for each factor that is learned."""
     return tuple(None if c is None else q * start for c, q in zip(counts.D, inference.marginals(belief), strict=True))
 
 

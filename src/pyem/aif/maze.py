@@ -1,4 +1,4 @@
-"""The T-maze: where one can go, what is seen there, and what it pays."""
+"""The T-maze: its places and moves, its cues, and its outcomes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TMaze(POMDPTask):
     cue_validity
         Probability that the cue tells the better arm.
     dependent_outcomes
-        Who is not rewarded in an arm is punished, and the worse arm punishes with the reward probability. Otherwise the
+        Whether no reward in an arm means punishment, and the worse arm punishes with the reward probability. Otherwise the
         better arm gives a reward or nothing, and the worse one a punishment with `punishment_probability` or nothing.
     punishment_probability
         See there.
@@ -92,7 +92,7 @@ def maze_moves() -> list[np.ndarray]:
 
 
 def maze_outcomes(reward: Any, punishment: Any = None) -> Any:
-    """Likelihood of the outcome (3, place, side); `punishment` None: who is not rewarded is punished."""
+    """Likelihood of the outcome (3, place, side); `punishment` None means that everybody who is not rewarded is punished."""
     base, by_reward, by_punishment = np.zeros((3, 3, 5, 2))
     base[0, [0, 3, 4]] = 1
     for place, better, worse in ((1, 0, 1), (2, 1, 0)):

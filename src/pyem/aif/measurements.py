@@ -14,7 +14,7 @@ from pyem.model.model import Model
 
 
 def as_task(task: Any, observations: Sequence[str], action: str = "action", controls: Sequence[int] = ()) -> Any:
-    """An environment of pymdp as a task of this library; tasks of this library stay what they are.
+    """Wrap an environment of pymdp as a task of this library; tasks of this library stay as they are.
 
     An environment that is nothing but its arrays A, B and D is played from these, others by their ``reset`` and ``step``, which
     need to know the number of `controls` of each factor.
@@ -45,7 +45,7 @@ def as_task(task: Any, observations: Sequence[str], action: str = "action", cont
 
 
 def _has_own_steps(task: Any) -> bool:
-    """Whether `reset` or `step` were written for this class: pymdp's own, of PymdpEnv, do what the arrays say."""
+    """Whether a class has its own `reset` or `step`: those of pymdp's PymdpEnv follow the arrays."""
 
     def owner(name: str) -> str:
         return next((cls.__name__ for cls in type(task).__mro__ if name in vars(cls)), "")
@@ -54,7 +54,7 @@ def _has_own_steps(task: Any) -> bool:
 
 
 def pymdp_data(measurements: Mapping[str, Any], model: Model, *, subjects: Sequence[Any] | None = None) -> Dataset:
-    """Data in the layout of pymdp's fits as a `Dataset`.
+    """Convert data in the layout of pymdp's fits to a `Dataset`.
 
     Parameters
     ----------

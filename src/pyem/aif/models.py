@@ -44,7 +44,7 @@ MAZE = {p.name: p for p in (REWARD_PROBABILITY, PREFERENCE, CUE_VALIDITY, GAMMA,
 
 @dataclasses.dataclass(frozen=True)
 class _Given:
-    """The value of a parameter: a free one of the model, or else the value it is held at."""
+    """The value of a parameter: a free one of the model, or else the value at which it is fixed."""
 
     held: tuple[tuple[str, float], ...]
 
@@ -124,7 +124,7 @@ def tmaze(
 
 @dataclasses.dataclass(frozen=True)
 class _Flat:
-    """One count for each outcome of each option."""
+    """Prior counts of the same size for each outcome of each option."""
 
     options: int
 
@@ -168,7 +168,7 @@ def bandit(options: int = 2, novelty: bool = True) -> Model:
 
 @dataclasses.dataclass(frozen=True)
 class _ReversalA:
-    """Reward given which option is better and which was chosen."""
+    """Likelihood of a reward, given which option is better and which was chosen."""
 
     probability: float
 

@@ -17,7 +17,7 @@ from pyem.aif.structure import LETTERS, Structure
 
 
 class Plan(NamedTuple):
-    """What an agent thinks of its policies."""
+    """Expected free energies of an agent's policies, and the probabilities of its actions."""
 
     neg_efe: Array
     """Negative expected free energy of each policy, in nats, (policy,)."""
@@ -27,7 +27,7 @@ class Plan(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Terms:
-    """Which terms the expected free energy has."""
+    """The terms of the expected free energy that an agent uses."""
 
     utility: bool = True
     states_info_gain: bool = True
@@ -35,7 +35,7 @@ class Terms:
 
 
 class Counts(NamedTuple):
-    """Dirichlet counts of what an agent learns; None for what it does not."""
+    """Dirichlet counts of what an agent learns; None for what it does not learn."""
 
     A: tuple[Array | None, ...]
     B: tuple[Array | None, ...]
@@ -45,7 +45,7 @@ class Counts(NamedTuple):
 def plan(
     structure: Structure, inference: Inference, terms: Terms, g: Generative, belief: Any, counts: Counts | None = None
 ) -> Plan:
-    """Score all policies from a belief, and weigh the actions that they begin with.
+    """Score all policies from a belief, and compute the probabilities of their first actions.
 
     ``q(policy) ∝ exp(alpha (gamma G + ln E))`` with G the negative expected free energy, and the probability of an action is
     that of the policies that begin with it. A prefix that policies share is evaluated once.
@@ -96,7 +96,7 @@ def _of_parents(values: Array, parent: np.ndarray) -> Array:
 def _values(
     inference: Inference, terms: Terms, g: Generative, nodes: Any, counts: Counts | None, step: np.ndarray
 ) -> Array:
-    """What is expected at each node: preferred outcomes, and learning about the state (and the likelihood)."""
+    """Negative expected free energy of each node: preferred outcomes, and learning about the state (and the likelihood)."""
     by_step = inference.add_up(nodes, [_linear(terms, g, m, int(step.max()) + 1) for m in range(len(g.A))])
     total = by_step[:, 0] if by_step.shape[1] == 1 else by_step[np.arange(len(step)), step]
     if terms.states_info_gain or terms.param_info_gain:
@@ -112,7 +112,7 @@ def _values(
 
 
 def _linear(terms: Terms, g: Generative, m: int, steps: int) -> Any:
-    """What is linear in the belief: preference and minus the ambiguity of each state, of modality m; (step or 1, states)."""
+    """Terms that are linear in the belief: preference minus ambiguity of each state, of modality m; (step or 1, states)."""
     a, timed = g.A[m], any(c.ndim > 1 for c in g.C)
     c = g.C[m] if g.C[m].ndim > 1 else g.C[m][None]
     total: Any = np.zeros((steps if timed else 1, *a.shape[1:]))
@@ -132,7 +132,7 @@ def _transition_novelty(
     level: Any,
     counts: Counts | None,
 ) -> Array:
-    """Expected learning about transitions, of each child."""
+    """Expected information about transitions, for each child."""
     total: Any = 0.0
     if not terms.param_info_gain or counts is None:
         return total
@@ -155,7 +155,7 @@ def _node_marginals(inference: Inference, nodes: Any) -> tuple[Array, ...]:
 
 
 _SERIES = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12, -3617 / 8160, 43867 / 14364)
-"""Of the digamma function, in powers of its argument to -2, -4, ..."""
+"""Coefficients of the digamma function's asymptotic series, in powers of its argument to -2, -4, ..."""
 
 
 def information_weight(counts: Array) -> Array:

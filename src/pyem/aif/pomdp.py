@@ -18,7 +18,7 @@ from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 
 LARGEST_JOINT = 512
-"""Joint states up to which exact inference is offered: its transitions have this number squared of entries."""
+"""Number of joint states up to which exact inference is offered: its transitions have this number squared of entries."""
 
 
 class Constant:
@@ -79,9 +79,9 @@ class DiscretePOMDP:
     sweeps
         Sweeps of the fixed-point iteration.
     learning
-        What is learned (see `Learning`); nothing if not given.
+        The quantities that are learned (see `Learning`); none by default.
     missed
-        What the agent thinks it did on a trial without a recorded action: ``"marginalise"`` over its own policy, or the
+        Action that the agent assumes on a trial without a recorded action: ``"marginalise"`` over its own policy, or the
         index of the action that the task then takes.
 
     References
@@ -162,7 +162,7 @@ class DiscretePOMDP:
         Parameters
         ----------
         name, parameters
-            As of every model.
+            Name and parameters as in `pyem.Model`.
         observations
             One column for each modality: what is observed on a trial *before* the action. The default, with columns
             ``o0``, ``o1``, ...
@@ -180,7 +180,7 @@ class DiscretePOMDP:
             Evaluate decisions made in the same state of mind once (see `pyem.engine.contexts`), where that saves work. It does
             for short blocks with few different outcomes, not for long ones; with learning it is not tried.
         task, doc, reference
-            As of every model.
+            Arguments as in `pyem.Model`.
 
         Notes
         -----
@@ -228,7 +228,7 @@ class DiscretePOMDP:
         )
 
     def generative(self, p: Any, structure: Structure | None = None) -> Generative:
-        """The agent's model of the world at the parameters `p`."""
+        """Return the agent's generative model at the parameters `p`."""
         A, B = tuple(self.A(p)), tuple(self.B(p))  # type: ignore[operator]
         C: Any = tuple(self.C(p)) if self.C else tuple(np.zeros(a.shape[0]) for a in A)  # type: ignore[operator]
         D: Any = tuple(self.D(p)) if self.D else tuple(np.full(b.shape[0], 1 / b.shape[0]) for b in B)  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Products of a few numbers, as sums of products: a product of matrices is a call of its own, and takes longer than these."""
+"""Products of a few numbers, written as sums of products, which are faster than the call of a matrix product."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from jax import Array
 from jax.typing import ArrayLike
 
 FEW = 256
-"""Up to so many products a sum of them is quicker than one of matrices (measured)."""
+"""Number of products up to which their sum is quicker than a matrix product (measured)."""
 
 
 def product(terms: str, *operands: ArrayLike) -> Array:
-    """What ``jnp.einsum(terms, *operands)`` gives; every letter is an axis, and no letter comes twice in an operand.
+    """Compute ``jnp.einsum(terms, *operands)``; every letter is an axis, and no letter comes twice in an operand.
 
     Examples
     --------

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 LETTERS = "abcdefghijklm"
-"""Axes of hidden-state factors in an einsum; ``o`` is the outcome, ``s`` the next state, ``n`` the node, ``u`` the control."""
+"""Letters for the axes of hidden-state factors in an einsum; ``o`` is the outcome, ``s`` the next state, ``n`` the node,
+``u`` the control."""
 
 Tuples = tuple[tuple[int, ...], ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Structure:
-    """What is where in a discrete POMDP.
+    """Sizes and dependencies of the arrays of a discrete POMDP.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ class Structure:
 
     @property
     def first_actions(self) -> np.ndarray:
-        """(U, policy): which policies begin with which action."""
+        """(U, policy): whether a policy begins with an action."""
         return np.array([policy[0] for policy in self.policies]) == np.arange(self.n_actions)[:, None]
 
     @property
@@ -77,7 +78,7 @@ class Structure:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Level:
-    """The nodes of a policy tree at one depth: their parents among the nodes above, and the action that leads here."""
+    """The nodes of a policy tree at one depth: their parents among the nodes above, and the action that leads to each."""
 
     parent: np.ndarray
     action: np.ndarray
@@ -102,7 +103,7 @@ def infer_structure(
     policy_len: int,
     policies: Sequence[Sequence[int]] | None,
 ) -> Structure:
-    """The structure that shapes of A and B imply, checked.
+    """Infer the structure from the shapes of A and B, and check it.
 
     Raises
     ------

@@ -23,9 +23,9 @@ class POMDPTask:
     Parameters
     ----------
     A, B, D
-        As of `pyem.aif.DiscretePOMDP`, arrays only.
+        Arrays as in `pyem.aif.DiscretePOMDP`.
     A_dependencies, B_dependencies
-        As there.
+        Dependencies as in `pyem.aif.DiscretePOMDP`.
     observations
         Columns, ``o0``, ``o1``, ... if not given.
     action
@@ -77,7 +77,7 @@ class POMDPTask:
         return tuple(_draw(u, np.cumsum(d)) for u, d in zip(chance, self.D, strict=True))
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """An observation of each modality."""
+        """Draw an observation of each modality."""
         chance = jax.random.uniform(key, (len(self.A),))
         return {
             name: _draw(u, jnp.asarray(np.cumsum(a, axis=0))[(slice(None), *(state[f] for f in depends))])
@@ -85,7 +85,7 @@ class POMDPTask:
         }
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """The next state; nothing is shown until the next trial."""
+        """Draw the next state; nothing is shown until the next trial."""
         chance = jax.random.uniform(key, (len(self.B),))
         controls = jnp.asarray(all_actions([b.shape[-1] for b in self.B]))[trial[self.action]]
         after = tuple(
@@ -103,7 +103,7 @@ def _draw(chance: Array, cumulative: Any) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Episodes:
-    """A task that starts anew every so many trials within one block, for agents that learn across blocks.
+    """A task that starts anew after a number of trials within one block, for agents that learn across blocks.
 
     Shows the column ``start``, 1 on the first trial of an episode.
 
@@ -118,16 +118,16 @@ class Episodes:
     trials: int
 
     def init(self, key: Array) -> Any:
-        """The task's own state, and the number of trials so far."""
+        """Return the task's own state, and the number of trials so far."""
         return self.task.init(key), jnp.zeros((), jnp.int32)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """What the task shows, and whether an episode starts."""
+        """Return what the task shows, and whether an episode starts."""
         inner, n = state
         return {**self.task.present(inner, key), "start": (n % self.trials == 0).astype(jnp.int32)}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """What the task does; at the end of an episode, its start."""
+        """Let the task respond; at the end of an episode, start it anew."""
         inner, n = state
         go, again = jax.random.split(key)
         after, outcome = self.task.respond(inner, trial, go)
@@ -138,41 +138,62 @@ class Episodes:
 
 @dataclasses.dataclass(frozen=True)
 class LookAhead:
-    """A task that also tells, after each action, what will be observed before the next one, in columns of their own.
+    """A task that also tells, after each action, what will be so before the next one, in columns of their own.
 
-    So the last observation of a block, which no decision follows, is there as well.
+    So the last observation of a block, which no decision follows, is there as well. The task's state, which no agent sees,
+    is in columns ``hidden0``, ``hidden1``, ..., in the order of `hidden_of`.
 
     Examples
     --------
     >>> from pyem.aif import TMaze
     >>> task = LookAhead(TMaze(), ("o0", "o1", "o2"))
     >>> sorted(task.respond(task.init(jax.random.key(0)), Record(action=3), jax.random.key(1))[1])
-    ['o0_next', 'o1_next', 'o2_next']
+    ['hidden0_next', 'hidden1_next', 'o0_next', 'o1_next', 'o2_next']
     """
 
     task: Any
     columns: tuple[str, ...]
 
     def init(self, key: Array) -> Any:
-        """The task's own state, and what is observed in it."""
+        """Return the task's own state, and what is observed in it."""
         begin, look = jax.random.split(key)
         state = self.task.init(begin)
         return state, dict(self.task.present(state, look))
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """What was drawn when the state was reached."""
-        return state[1]
+        """Return what was drawn when the state was reached, and the state."""
+        return state[1] | self._hidden(state[0])
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """What the task does, and what it shows next."""
+        """Let the task respond, and draw what it shows next and its next state."""
         go, look = jax.random.split(key)
         after, outcome = self.task.respond(state[0], trial, go)
         shown = dict(self.task.present(after, look))
-        return (after, shown), outcome | {ahead(name): value for name, value in shown.items() if name in self.columns}
+        told = {name: value for name, value in shown.items() if name in self.columns} | self._hidden(after)
+        return (after, shown), outcome | {ahead(name): value for name, value in told.items()}
+
+    def _hidden(self, state: Any) -> dict[str, Any]:
+        return {hidden(k): _numbers(value) for k, value in enumerate(jax.tree.leaves(hidden_of(self.task, state)))}
+
+
+def hidden_of(task: Any, state: Any) -> Any:
+    """Return the state that the environment itself keeps, which is part of its state as a task."""
+    return state[0] if isinstance(task, StepTask) else state
+
+
+def _numbers(value: Any) -> Array:
+    """Part of a state, which may be a random key."""
+    value = jnp.asarray(value)
+    return jax.random.key_data(value) if jnp.issubdtype(value.dtype, jax.dtypes.prng_key) else value
+
+
+def hidden(k: int) -> str:
+    """The column in which `LookAhead` tells the k-th part of the task's state."""
+    return f"hidden{k}"
 
 
 def ahead(column: str) -> str:
-    """The column in which `LookAhead` tells what `column` will show next."""
+    """Name of the column in which `LookAhead` shows the next value of `column`."""
     return f"{column}_next"
 
 
@@ -198,15 +219,15 @@ class StepTask:
     action: str = "action"
 
     def init(self, key: Array) -> Any:
-        """The state of the environment, and what is observed in it."""
+        """Return the state of the environment, and what is observed in it."""
         return self._state(self.env.reset(key))
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """What the environment showed when the state was reached."""
+        """Return what the environment showed when the state was reached."""
         return dict(zip(self.columns, state[1], strict=True))
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """The environment's next state; nothing is shown until the next trial."""
+        """Return the environment's next state; nothing is shown until the next trial."""
         controls = jnp.asarray(all_actions(self.controls))[trial[self.action]]
         return self._state(self.env.step(key, state[0], list(controls))), {}
 

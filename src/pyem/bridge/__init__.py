@@ -1,1 +1,1 @@
-"""The likelihood in programs of one's own: NumPyro and PyMC."""
+"""The likelihood of a model in a user's own program: NumPyro and PyMC."""

@@ -1,4 +1,4 @@
-"""Our likelihood inside a model of one's own in NumPyro."""
+"""The likelihood of a model inside a user's own NumPyro program."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pyem.model.transform import Real
 
 
 def natural_model(model: Model) -> Model:
-    """The same model with its natural values taken as they are, without transforms.
+    """Return the model with its natural values taken as they are, without transforms.
 
     Examples
     --------
@@ -39,7 +39,7 @@ class Likelihood:
     Parameters
     ----------
     model, data
-        What is to be explained, and by what.
+        The model, and the data that it explains.
 
     Examples
     --------
@@ -64,12 +64,12 @@ class Likelihood:
 
     @property
     def n_obs(self) -> int:
-        """Number of responses that count in the likelihood."""
+        """Number of responses that are used in the likelihood."""
         return len(self._observed.row)
 
     @property
     def observed(self) -> np.ndarray:
-        """Those responses, subject by subject, (n_obs,)."""
+        """Responses that are used in the likelihood, subject by subject, (n_obs,)."""
         return self.data.fields[self.model.responses[0]][self._observed.row, self._observed.lane]
 
     @property
@@ -127,7 +127,7 @@ class Likelihood:
         return values[trial_places(self._natural, self.data, self._observed.lane, self._observed.row)]
 
     def sample(self, key: Array, **params: Any) -> Array:
-        """Responses drawn one step ahead, each given what the person had really chosen and earned before, (n_obs,)."""
+        """Responses drawn one step ahead, each given the person's real choices and outcomes before, (n_obs,)."""
         from pyem.simulation.predictive import play_draws
 
         x = self.stacked(params)[:, self.data.lane_subject]
@@ -137,12 +137,12 @@ class Likelihood:
 
 
 def numpyro_model(model: Model, data: Dataset, *, pointwise: bool = True) -> Any:
-    """A function that puts the likelihood of `data` into a NumPyro program.
+    """Make a function that puts the likelihood of `data` into a NumPyro program.
 
     Parameters
     ----------
     model, data
-        What is to be explained, and by what.
+        The model, and the data that it explains.
     pointwise
         Add an observed site with a value for each response, so that leave-one-out cross-validation and predictive sampling
         work; without it a single factor, which is a little faster.
@@ -150,7 +150,7 @@ def numpyro_model(model: Model, data: Dataset, *, pointwise: bool = True) -> Any
     Returns
     -------
     callable
-        To be called within a program with natural parameters by name, each a number or one for each subject. It adds the
+        Function to call within a program with natural parameters by name, each a number or one for each subject. It adds the
         site named after the response, or with ``name=...``.
 
     Notes
@@ -192,7 +192,7 @@ def _responses(likelihood: Likelihood, params: dict[str, Any]) -> Any:
     from numpyro.distributions import Distribution, constraints
 
     class Responses(Distribution):
-        """Responses of a data set, each given what came before it."""
+        """Responses of a data set, each given the trials before it."""
 
         arg_constraints: dict[str, Any] = {}  # noqa: RUF012 (as NumPyro has it)
         support: Any = constraints.real_vector if likelihood.model.options is None else constraints.nonnegative_integer
@@ -201,11 +201,11 @@ def _responses(likelihood: Likelihood, params: dict[str, Any]) -> Any:
             super().__init__(batch_shape=(likelihood.n_obs,), validate_args=False)
 
         def log_prob(self, value: Any) -> Array:
-            """Log-probability of the observed responses; of others there is none, because later trials depend on them."""
+            """Log-probability of the observed responses; others have none, because later trials depend on the observed ones."""
             return likelihood.by_response(**params)
 
         def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Array:
-            """Drawn one step ahead."""
+            """Draw the responses one step ahead."""
             if not sample_shape:
                 return likelihood.sample(key, **params)
             keys = jax.random.split(key, int(np.prod(sample_shape)))

@@ -1,4 +1,4 @@
-"""Our likelihood inside a model of one's own in PyMC (``pip install 'pyem-behavior[pymc]'``)."""
+"""The likelihood of a model inside a user's own PyMC model (``pip install 'pyem-behavior[pymc]'``)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def pymc_logp(model: Model, data: Dataset) -> PyMCLikelihood:
     Parameters
     ----------
     model, data
-        What is to be explained, and by what.
+        The model, and the data that it explains.
 
     Raises
     ------
@@ -50,11 +50,11 @@ def pymc_logp(model: Model, data: Dataset) -> PyMCLikelihood:
 
 
 _PROCESS = os.getpid()
-"""Where this module was imported: a forked process has its parent's."""
+"""Process in which this module was imported; a forked process has its parent's number."""
 
 
 def require_own_process() -> None:
-    """Raise in a process that was forked off: JAX would wait there for threads that are the parent's, for ever.
+    """Raise in a forked process: JAX would wait there for ever for the parent's threads.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def require_own_process() -> None:
 
 
 def _optional(module: str) -> Any:
-    """A module of PyMC's; imported by name, so that types are checked without it."""
+    """Import a module of PyMC by name, so that types are checked without it."""
     try:
         return importlib.import_module(module)
     except ImportError:
@@ -77,7 +77,7 @@ def _optional(module: str) -> Any:
 
 
 class PyMCLikelihood:
-    """What `pymc_logp` returns."""
+    """The likelihood of a data set as PyTensor expressions."""
 
     def __init__(self, likelihood: Likelihood) -> None:
         self.likelihood = likelihood
@@ -171,7 +171,7 @@ def _by_name(model: Model, x: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _op(likelihood: Likelihood, pointwise: bool) -> Any:
-    """Natural values (P, S) to log-likelihoods, as a PyTensor operation; equal ones are made once."""
+    """A PyTensor operation from natural values (P, S) to log-likelihoods; equal ones are made once."""
     key = f"_pytensor_{'response' if pointwise else 'subject'}"
     if not hasattr(likelihood, key):
         setattr(likelihood, key, _make_op(likelihood, pointwise))
@@ -233,7 +233,7 @@ def _numpy(function: Any) -> Any:
 
 
 def _for_jax(kind: Any, function: Any) -> None:
-    """Let PyMC's samplers that run in JAX call the function itself."""
+    """Register the function for PyMC's samplers that run in JAX."""
 
     @_optional("pytensor.link.jax.dispatch").jax_funcify.register(kind)
     def _(op: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Where the command line keeps what saves time: compiled code and the list of models.
+"""Cache of the command line: compiled code and the list of models.
 
 Only the command line turns these on; `import pyem` in Python writes nothing anywhere.
 """
@@ -38,7 +38,7 @@ def cache_folder() -> Path | None:
             return Path.home() / "Library" / "Caches" / "pyem"
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyem"
     except RuntimeError:
-        # Nobody's home: some containers have no home folder.
+        # Some containers have no home folder.
         return None
 
 
@@ -68,7 +68,7 @@ def _processor() -> str:
 
 
 def model_catalogue() -> list[dict[str, Any]]:
-    """What every registered model is called, has and needs, in the order of the registry.
+    """Name, properties and required columns of every registered model, in the order of the registry.
 
     Kept in the cache as long as the source of the models stays the same, because importing them takes a second.
     """

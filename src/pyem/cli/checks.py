@@ -1,4 +1,4 @@
-"""What ``pyem ppc`` computes and writes."""
+"""Results and files of ``pyem ppc``."""
 
 from __future__ import annotations
 

@@ -25,14 +25,14 @@ Address = Annotated[
     typer.Option(
         "--cluster",
         metavar="ADDRESS",
-        help="Of a Dask scheduler, such as tcp://host:8786, whose workers share the data in partitions; for em, and data "
-        "larger than memory. Writes tables of people and trials as Parquet files, and no figures.",
+        help="Address of a Dask scheduler, such as tcp://host:8786, whose workers share the data in partitions; for em, and "
+        "data larger than memory. Writes tables of people and trials as Parquet files, and no figures.",
         rich_help_panel=opt.SEARCH,
     ),
 ]
 SECONDS_TO_ANSWER = 10
 IN_MEMORY_ONLY = ("pattern", "decimal", "formulas", "common")
-"""Options of tables and designs that need everything in memory."""
+"""Options of tables and designs that need all data in memory."""
 
 
 def _check(request: Request) -> None:

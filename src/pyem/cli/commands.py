@@ -110,7 +110,7 @@ def simulate(
             show_default=False,
         ),
     ],
-    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of the random numbers.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Seed of the random numbers.")] = 0,
     truth: Annotated[
         Path | None, typer.Option(metavar="FILE", help="CSV file for the true parameters of each person.")
     ] = None,
@@ -149,7 +149,7 @@ def simulate(
 
 
 def _size(designed: bool, **numbers: int | None) -> dict[str, Any]:
-    """How many people, blocks and trials: those that were said, and some for the others; none where a design says that."""
+    """Numbers of people, blocks and trials: given ones or defaults; empty where a design gives them."""
     said = {name: number for name, number in numbers.items() if number is not None}
     if designed and said:
         raise ValueError(
@@ -159,7 +159,7 @@ def _size(designed: bool, **numbers: int | None) -> dict[str, Any]:
 
 
 def _write(data: Simulation, out: Path, truth: Path | None, *, seed: int, force: bool) -> None:
-    """Write simulated data, and the parameters that they come from, and say so."""
+    """Write simulated data and their true parameters, and print what was written."""
     from pyem.cli import runs
     from pyem.errors import counted
 

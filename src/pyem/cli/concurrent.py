@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_together(request: Request) -> None:
-    """Raise for what models that are fitted together cannot do, before anything is read.
+    """Raise for options that models fitted together cannot have, before anything is read.
 
     Raises
     ------

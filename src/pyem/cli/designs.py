@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def make_design(request: Request, model: Model) -> Model | pyem.Regression:
-    """A model with those of the formulas that are of its parameters; the model itself if there are none.
+    """Make a regression with those formulas that are of the model's parameters; the model itself if there are none.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def make_design(request: Request, model: Model) -> Model | pyem.Regression:
 
 
 def check_formulas(request: Request, models: Sequence[Model]) -> None:
-    """Raise for formulas that are none, or of no parameter of any model, before anything is read.
+    """Raise for invalid formulas, or formulas of a parameter that no model has, before anything is read.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Options of the command line that say on what parameters depend."""
+"""Options of the command line for columns on which parameters depend."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pyem.cli.options import GROUP, MODEL, option
 
 
 class MissingCondition(StrEnum):
-    """What to do with trials that have no value in a column of a formula."""
+    """Treatment of trials that have no value in a column of a formula."""
 
     error = "error"
     skip = "skip"
@@ -43,5 +43,5 @@ Common = Annotated[
 
 
 def designs(formula: list[str], common: list[str], missing: MissingCondition) -> dict[str, Any]:
-    """What a request says of formulas."""
+    """Fields of a request that concern formulas."""
     return {"formulas": tuple(formula), "common": tuple(common), "missing_condition": missing.value}

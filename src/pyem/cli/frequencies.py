@@ -64,7 +64,7 @@ Details = Annotated[
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is asked for."""
+    """Options of a comparison in which people may differ in their model."""
 
     by: str | None
     seed: int
@@ -77,7 +77,7 @@ class Request:
 
 @dataclasses.dataclass(frozen=True)
 class Told:
-    """What was found: lines and tables for the screen, tables and figures for files."""
+    """Results: lines and tables for the screen, tables and figures for files."""
 
     lines: list[str]
     tables: dict[str, pd.DataFrame]

@@ -18,7 +18,7 @@ PAGE = Path(__file__).parent / "browser" / "page.py"
 
 
 def server_options(port: int, megabytes: int, *, browser: bool) -> list[str]:
-    """How the server of the page is started: for this machine only, without telemetry, with a limit for uploads.
+    """Options of the page's server: for this machine only, without telemetry, with a limit for uploads.
 
     Examples
     --------
@@ -47,10 +47,10 @@ def server_options(port: int, megabytes: int, *, browser: bool) -> list[str]:
 @program.app.command(epilog="[bold]Examples[/bold]\n\npyem app\n\npyem app data.csv --port 8600 --no-browser")
 @plainly
 def app(
-    data: Annotated[Path | None, typer.Argument(metavar="[DATA]", help="A table to begin with.")] = None,
+    data: Annotated[Path | None, typer.Argument(metavar="[DATA]", help="Table to begin with.")] = None,
     *,
     port: Annotated[
-        int, typer.Option(metavar="NUMBER", min=1024, max=65535, help="Of the page on this machine.")
+        int, typer.Option(metavar="NUMBER", min=1024, max=65535, help="Port of the page on this machine.")
     ] = 8501,
     max_upload: Annotated[
         int, typer.Option(metavar="MEGABYTES", min=1, max=10_000, help="Larger files are refused by the page.")

@@ -1,4 +1,4 @@
-"""The log of a run: what was asked for, of which data, with which versions; from it the run can be repeated."""
+"""The log of a run: its request, data and versions, from which the run can be repeated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FORMAT = 1
 
 
 class Log:
-    """What happened in a run, for ``run.json``: from it the run can be repeated."""
+    """The record of a run for ``run.json``, from which the run can be repeated."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -62,7 +62,7 @@ class Log:
 
 
 def told_fit(fit: Fit) -> dict[str, Any]:
-    """What a log says of a fit."""
+    """Values of a fit for the log."""
     return {
         "method": fit.method,
         "parameters": list(fit.model.names),
@@ -75,14 +75,14 @@ def told_fit(fit: Fit) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
+    """Versions of the software on which a result depends."""
     packages = ("jax", "jaxlib", "numpy", "pandas", "scipy")
     return {"pyem": pyem.__version__, "python": platform.python_version()} | {name: version(name) for name in packages}
 
 
 @contextlib.contextmanager
 def told_warnings(log: Log, say: Callable[[str], None]) -> Iterator[None]:
-    """Warnings of the block are said in one line each, and kept in the log."""
+    """Print warnings of the block in one line each, and keep them in the log."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         log.warnings.append(str(message))
@@ -117,14 +117,14 @@ def read_log(path: Path) -> dict[str, Any]:
 
 
 def logged_request(log: Mapping[str, Any], data: str | None) -> Request:
-    """What a log says was asked for, of the same data.
+    """The request of a logged run, for the same data.
 
     Parameters
     ----------
     log
         See `read_log`.
     data
-        Where the data are now, if they were moved.
+        Present path of the data, if they were moved.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def logged_request(log: Mapping[str, Any], data: str | None) -> Request:
 
 
 def other_versions(log: Mapping[str, Any]) -> list[str]:
-    """Where the versions now differ from those of a log."""
+    """Lines that name versions which differ from those of a log."""
     now = versions()
     return [
         f"{name} is {now.get(name, 'missing')} now and was {then}; results may differ in the last digits"

@@ -1,8 +1,9 @@
-"""Options of the command line: what they are called, what they say, and how text of the form NAME=VALUE is read."""
+"""Options of the command line: names, help texts, and the reading of text of the form NAME=VALUE."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 
 
 class Method(StrEnum):
-    """How to fit."""
+    """Method of fitting."""
 
     em = "em"
     map = "map"
@@ -24,7 +25,7 @@ class Method(StrEnum):
 
 
 class Family(StrEnum):
-    """How people are spread around the group's mean."""
+    """Distribution of people around the group's mean."""
 
     gaussian = "gaussian"
     student_t = "student_t"
@@ -40,7 +41,7 @@ class Covariance(StrEnum):
 
 
 class Unit(StrEnum):
-    """What is left out in cross-validation."""
+    """Unit that cross-validation leaves out."""
 
     trial = "trial"
     block = "block"
@@ -48,7 +49,7 @@ class Unit(StrEnum):
 
 
 class MissingOutcome(StrEnum):
-    """What to do with trials that have a response but no outcome."""
+    """Treatment of trials that have a response but no outcome."""
 
     skip = "skip"
     error = "error"
@@ -65,14 +66,14 @@ class Format(StrEnum):
 def option(
     panel: str, text: str, *names: str, metavar: str | None = None, many: bool = False, **more: object
 ) -> object:
-    """What typer is told of an option: its panel, its text, its names if they are not that of the argument."""
+    """Declare an option to typer: its panel, its text, and its names if they are not that of the argument."""
     factory = {"default_factory": list, "show_default": False} if many else {}
     return typer.Option(*names, help=text, metavar=metavar, rich_help_panel=panel, **factory, **more)  # type: ignore[arg-type]
 
 
 DATA, MODEL, GROUP, SEARCH, OUTPUT = "The data", "The model", "The group", "The search", "The results"
 MOST_STARTS, MOST_DRAWS, MOST_CHAINS = 1000, 1_000_000, 1000
-"""Larger numbers are slips of the finger, or more than any memory holds."""
+"""Largest numbers of starts, draws and chains; larger ones are typing errors, or need more than any memory holds."""
 
 Subject = Annotated[str, option(DATA, "Whose trial a row is.", metavar="COLUMN")]
 Blocks = Annotated[
@@ -101,8 +102,10 @@ Codes = Annotated[
         many=True,
     ),
 ]
-Separator = Annotated[str | None, option(DATA, "Between the columns of the file, such as ';'.", metavar="TEXT")]
-Encoding = Annotated[str | None, option(DATA, "Of the file, such as cp1252; UTF-8 if not given.", metavar="TEXT")]
+Separator = Annotated[str | None, option(DATA, "Text between the columns of the file, such as ';'.", metavar="TEXT")]
+Encoding = Annotated[
+    str | None, option(DATA, "Encoding of the file, such as cp1252; UTF-8 if not given.", metavar="TEXT")
+]
 Decimal = Annotated[
     str | None,
     option(DATA, "',' for decimal commas; recognised in files that are separated by semicolons.", metavar="TEXT"),
@@ -197,7 +200,7 @@ Draws = Annotated[
 ]
 Warmup = Annotated[int, option(SEARCH, "Draws before them that adapt nuts.", metavar="NUMBER", min=20, max=MOST_DRAWS)]
 Chains = Annotated[int, option(SEARCH, "Chains of nuts.", metavar="NUMBER", min=1, max=MOST_CHAINS)]
-Seed = Annotated[int, option(SEARCH, "Of whatever is random.", metavar="NUMBER", min=0)]
+Seed = Annotated[int, option(SEARCH, "Seed of the random numbers.", metavar="NUMBER", min=0)]
 
 Out = Annotated[Path, option(OUTPUT, "Where results go; made when all is done.", metavar="FOLDER")]
 Force = Annotated[bool, option(OUTPUT, "Replace earlier results.", "--force")]
@@ -236,7 +239,7 @@ def pairs(values: Sequence[str], option: str, example: str) -> dict[str, str]:
 
 
 def split_list(text: str) -> str | list[str]:
-    r"""``"a,b"`` as a list, a single name as it is; a comma that belongs to a name is written ``\,``.
+    r"""Split ``"a,b"`` into a list, and keep a single name as it is; a comma that belongs to a name is written ``\,``.
 
     Examples
     --------
@@ -248,7 +251,7 @@ def split_list(text: str) -> str | list[str]:
 
 
 def _parts(text: str) -> list[str]:
-    """What commas separate, without spaces around it, as it is written."""
+    """Split at commas, without spaces around the parts, as they are written."""
     return [part.strip() for part in re.split(r"(?<!\\),", text)]
 
 
@@ -263,13 +266,26 @@ def quoted(name: str) -> str:
     return re.sub(r"[:,]", r"\\\g<0>", name)
 
 
+def shell_quoted(word: str) -> str:
+    """A word of a command line in as few marks as a reader can take in: double ones around single ones.
+
+    Examples
+    --------
+    >>> print(shell_quoted("phase == 'main'"), shell_quoted("data.csv"), shell_quoted('say "$x"'))
+    "phase == 'main'" data.csv 'say "$x"'
+    """
+    # What is left means itself between double marks, in every shell.
+    plain = "'" in word and not set(word) & set('"$`\\!%\n')
+    return f'"{word}"' if plain else shlex.quote(word)
+
+
 def unquoted(text: str) -> str:
     r"""The name that `quoted` gave: ``\:`` and ``\,`` stand for the characters themselves."""
     return re.sub(r"\\([:,])", r"\1", text)
 
 
 def _name_and_rest(text: str) -> tuple[str, str, str]:
-    """A covariate's name, the colon if there is one that is no part of it, and what follows."""
+    """Split off a covariate's name; return it, the colon if one that is no part of it follows, and the rest."""
     name, *rest = re.split(r"(?<!\\):", text, maxsplit=1)
     return unquoted(name), ":" * len(rest), "".join(rest)
 
@@ -287,7 +303,7 @@ def labels(values: Sequence[str], option: str, example: str) -> dict[str, list[s
 
 
 def worths(values: Sequence[str]) -> dict[str, dict[str, float]]:
-    """``["reward=loss:0,win:1"]`` as what words are worth by name.
+    """Read ``["reward=loss:0,win:1"]`` as the values of words, by name.
 
     Examples
     --------
@@ -323,7 +339,7 @@ def shifts(values: Sequence[str]) -> dict[str, list[str]]:
         name, _, on = _name_and_rest(text)
         if not name or text.endswith((":", ",")):
             raise typer.BadParameter(f"{text!r} should look like age or age:alpha", param_hint="--covariate")
-        # Who asks for all parameters once means all of them.
+        # A covariate that is once given without parameters shifts all parameters.
         out[name] = [] if not on or out.get(name) == [] else [*out.get(name, []), *on.split(",")]
     return out
 
@@ -346,7 +362,7 @@ def numbers(values: Sequence[str], option: str, example: str) -> dict[str, float
 
 
 def parse_label(text: str, labels: Sequence[object]) -> object:
-    """The label that a text on the command line stands for; the text itself if there is none.
+    """Find the label that a text on the command line stands for; the text itself if there is none.
 
     Examples
     --------
@@ -357,7 +373,7 @@ def parse_label(text: str, labels: Sequence[object]) -> object:
 
 
 def effect(text: str) -> tuple[str, str | None, float]:
-    """A covariate for a simulation: its name, and the parameter it shifts and by how much.
+    """Read a covariate for a simulation: its name, the parameter that it shifts, and by how much.
 
     Examples
     --------

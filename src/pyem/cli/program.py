@@ -1,4 +1,4 @@
-"""The command ``pyem`` itself: how it starts, how bad input ends it, and where it prints."""
+"""The command ``pyem`` itself: its start, its end after bad input, and its output."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 class _Patient(io.FileIO):
-    """A pipe that may be closed at its other end (``pyem fit ... | head -1``): the results are still to be written."""
+    """A pipe that the reader may close (``pyem fit ... | head -1``), so that results are still written."""
 
     def write(self, data: Any) -> int | None:
         try:
@@ -53,7 +53,7 @@ class _Patient(io.FileIO):
 
 
 def patient(stream: TextIO) -> TextIO:
-    """The same stream, if it is a terminal or there is none; a pipe or file in a form that does not break."""
+    """Return a stream that does not fail when a pipe is closed; a terminal, or no stream, stays as it is."""
     if stream is None or stream.isatty():
         return stream
     raw = _Patient(stream.fileno(), "w", closefd=False)
@@ -61,7 +61,7 @@ def patient(stream: TextIO) -> TextIO:
 
 
 def plainly(command: Callable[..., None]) -> Callable[..., None]:
-    """Bad input ends a command with one readable message and exit code 1, Ctrl-C with 130."""
+    """Let bad input end a command with one readable message and exit code 1, and Ctrl-C with 130."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **options: Any) -> None:
@@ -88,12 +88,12 @@ def plainly(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def warn(message: str) -> None:
-    """One line on the error stream."""
+    """Print one line on the error stream."""
     typer.secho(f"warning: {message}", err=True, fg=typer.colors.YELLOW)
 
 
 def console() -> Any:
-    """Where tables are printed; a pipe is as wide as they need."""
+    """Return the console on which tables are printed; for a pipe it is as wide as they need."""
     from rich.console import Console
 
     return Console(highlight=False, width=None if sys.stdout.isatty() else 160)

@@ -1,4 +1,4 @@
-"""The data of a run of the command line."""
+"""Reading of the data of a run of the command line."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def read_data(request: Request, models: Sequence[Model], *, design: bool = False
 def columns_of(
     request: Request, models: Sequence[Model], frame: pd.DataFrame, *, design: bool = False
 ) -> tuple[dict[str, Any], list[str]]:
-    """The models' names for columns and the table's, and those of them that only formulas name.
+    """Names of columns for the models and in the table, and those of them that only formulas name.
 
     Raises
     ------
@@ -73,12 +73,12 @@ def arguments(
     columns: Mapping[str, Any],
     conditions: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What `pyem.Dataset.from_frame` is told of a table, but for rows that belong together or do not count.
+    """Arguments of `pyem.Dataset.from_frame` for a table, except those on rows to join or to leave out.
 
     Parameters
     ----------
     request, models
-        What was asked for.
+        The request, and its models.
     frame
         The table.
     columns
@@ -100,7 +100,7 @@ def arguments(
 def told(
     request: Request, models: Sequence[Model], columns: Mapping[str, Any], codes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What `pyem.Dataset.from_frame` and `pyem.Dataset.open` are told alike; `codes` are beside those that all models have."""
+    """Arguments that `pyem.Dataset.from_frame` and `pyem.Dataset.open` share; `codes` adds to those that all models have."""
     return {
         "subject": request.subject,
         "block": list(request.block),
@@ -122,13 +122,13 @@ def _codes_of_all(models: Sequence[Model], request: Request) -> list[str]:
 
 
 def of_people(request: Request) -> dict[str, Any]:
-    """The columns of the table of people, with the types of what they hold; none without such a table."""
+    """Columns of the table of people, with the types of their values; empty without such a table."""
     from pyem.data.files import read_table
 
     return {} if request.people is None else dict(read_table(request.people, names=(request.subject, BIDS)).dtypes)
 
 
 def _labels(frame: pd.DataFrame, column: Any, labels: Sequence[str]) -> list[Any]:
-    """Labels from the command line in the type of the column: numbers where it holds numbers."""
+    """Convert labels from the command line to the type of the column: numbers where it holds numbers."""
     numeric = isinstance(column, str) and column in frame.columns and frame[column].dtype.kind in "iufb"
     return [plain_value(label) for label in labels] if numeric else list(labels)

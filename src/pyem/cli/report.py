@@ -1,4 +1,4 @@
-"""What a run of fits leaves behind: a folder of tables, figures and a log, complete or not there at all."""
+"""Results of a run: a folder of tables, figures and a log, which is either complete or not there at all."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def check_free(path: Path, *, force: bool) -> None:
 
 
 def _foreign(path: Path) -> list[Path]:
-    """Files in a folder that no run of pyem left there."""
+    """Files in a folder that were not written by a run of pyem."""
     try:
         log = json.loads((path / LOG).read_text(encoding="utf-8"))
         known = {path / name for name in log["files"]}
@@ -85,7 +85,7 @@ def _foreign(path: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def whole_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
-    """A folder to write into that appears as `path` only when the block ends well; otherwise nothing is left.
+    """Yield a folder to write into that appears as `path` only when the block ends well; otherwise nothing is left.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def check_file(path: Path, *, force: bool) -> None:
 
 
 def folder_name(model: str) -> str:
-    """The name of a model as that of a folder that no shell trips over.
+    """Turn the name of a model into the name of a folder that is safe in any shell.
 
     Examples
     --------
@@ -178,7 +178,7 @@ class Artist:
         self._answer = self._process.stdout.read()  # type: ignore[union-attr]
 
     def draw(self, name: str, kind: str, numbers: dict[str, Any], file_format: str = "png") -> None:
-        """Ask for a figure; `name` is that of its file."""
+        """Request a figure; `name` is that of its file."""
         self._jobs[name] = (kind, numbers, file_format)
         with contextlib.suppress(OSError):
             pickle.dump((name, kind, numbers, file_format), self._process.stdin)  # type: ignore[arg-type]

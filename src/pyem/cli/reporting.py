@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyem.plot.reports import Origin
 
 TOGETHER = "hbi.nc"
-"""What a run of several models together leaves behind."""
+"""Name of the file that a run of several models together writes."""
 
 
 @app.command(
@@ -32,14 +32,17 @@ def report(
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="A page (.html), Markdown (.md), or for a word processor (.docx).")
     ] = Path("report.html"),
-    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Above everything.")] = None,
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Title of the report.")] = None,
     recovery: Annotated[
-        int, typer.Option(metavar="ROUNDS", min=0, max=1000, help="Of a study of recovery at this design; 0 for none.")
+        int,
+        typer.Option(
+            metavar="ROUNDS", min=0, max=1000, help="Rounds of a study of recovery at this design; 0 for none."
+        ),
     ] = 0,
     draws: Annotated[
         int, typer.Option(metavar="NUMBER", min=0, max=100_000, help="Simulated data sets of checks; 0 for none.")
     ] = 200,
-    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of simulations and integrals.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Seed of simulations and integrals.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a report of saved fits: one file with tables, figures, checks, methods and results paragraphs, references."""
@@ -57,7 +60,7 @@ def report(
 
 
 def _fits(paths: Sequence[Path]) -> Any:
-    """All saved fits of the folders; what was fitted together as one."""
+    """Load all saved fits of the folders; models fitted together make one result."""
     together = [path / TOGETHER for path in paths if (path / TOGETHER).is_file()]
     if together and len(paths) == 1:
         return pyem.load(together[0])
@@ -68,7 +71,7 @@ def _fits(paths: Sequence[Path]) -> Any:
 
 
 def origin_of(paths: Sequence[Path]) -> Origin:
-    """What the logs of runs say: of several runs what is known of all of them."""
+    """Origin of results, from the logs of their runs: of several runs, what all logs say."""
     from pyem.cli.log import read_log
     from pyem.plot.reports import Origin
 

@@ -1,10 +1,9 @@
-"""A run of the command line: what was asked for, as plain values that a log can hold, and doing it."""
+"""A run of the command line: the request, as plain values that a log can hold, and its execution."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import numpy as np
 import pyem
 from pyem.cli import sources
 from pyem.cli.designs import check_formulas, make_design
-from pyem.cli.options import quoted
+from pyem.cli.options import quoted, shell_quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
 METHODS = ("em", "map", "mle", "bayes", "nuts", "svi", "hbi")
 HIERARCHICAL = ("em", "bayes", "nuts", "svi")
 RESUMED = ("em", "nuts", "svi")
-"""Methods that keep where they stand."""
+"""Methods that save their state, so that a run can be resumed."""
 _OF_RESPONSES, _OF_VALUES = ("lapse", "stickiness", "side_bias"), ("forgetting", "eligibility")
 MODIFIERS = dict.fromkeys(_OF_RESPONSES, "response") | dict.fromkeys(_OF_VALUES, "values") | {"cues": "cues"}
-"""What may be added to a model, and which argument a value that follows is."""
+"""Modifiers that may be added to a model's name, with the argument that a following value sets."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Request:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Request:
-        """The request that ``dataclasses.asdict`` made `values` from, perhaps by way of JSON.
+        """Rebuild the request from `values` that ``dataclasses.asdict`` made, perhaps by way of JSON.
 
         Raises
         ------
@@ -99,7 +98,7 @@ class Request:
         return cls(**{**values, **several, "data": data})
 
     def command(self) -> str:
-        """The command line that asks for the same, without ``--out``."""
+        """Write the command line that asks for the same, without ``--out``."""
         words = ["pyem", "fit", *([self.data] if isinstance(self.data, str) else self.data)]
         add = lambda option, value: words.extend([f"--{option}", str(value)])  # noqa: E731
         default = Request(self.data, self.models)
@@ -132,7 +131,7 @@ class Request:
             if getattr(self, name) != getattr(default, name):
                 add(name.replace("_", "-"), getattr(self, name))
         add("seed", self.seed)
-        return shlex.join(words)
+        return " ".join(map(shell_quoted, words))
 
 
 _OPTIONAL = (
@@ -205,7 +204,7 @@ def _option(text: str, spec: str) -> tuple[str, Any]:
 
 
 def plain_value(text: str) -> Any:
-    """A number or truth value where `text` is one, or a pair of numbers as ``0..100``, else the text.
+    """Read `text` as a number or truth value, or as a pair of numbers (``0..100``); else it stays text.
 
     Examples
     --------
@@ -223,7 +222,7 @@ def plain_value(text: str) -> Any:
 
 
 def make_models(request: Request) -> list[Model]:
-    """The models that were asked for, with parameters fixed where they have them.
+    """Make the requested models, with parameters fixed where they have them.
 
     Raises
     ------
@@ -243,7 +242,7 @@ def make_models(request: Request) -> list[Model]:
 
 
 def names_of_fits(request: Request, models: Sequence[Model]) -> list[str]:
-    """A name for each fit: the model's, or what the command line calls it where two models have the same."""
+    """Name of each fit: the model's, or that of the command line where two models have the same."""
     names = [model.name for model in models]
     return names if len(set(names)) == len(names) else list(request.models)
 
@@ -284,7 +283,7 @@ def make_group(request: Request, model: Model) -> pyem.Group:
 
 
 def kept_beside(out: Path, request: Request) -> Path:
-    """The folder in which a fit keeps where it stands until its results are written.
+    """Folder in which a fit saves its state until its results are written.
 
     Raises
     ------
@@ -302,7 +301,7 @@ def kept_beside(out: Path, request: Request) -> Path:
 def run_fits(
     request: Request, models: Sequence[Model], data: Dataset, *, progress: bool = False, kept: Path | None = None
 ) -> Iterator[Any]:
-    """Fit every model in turn; where each stands is kept in a folder if that is given."""
+    """Fit every model in turn; states are saved in the folder `kept` if it is given."""
     groups = [make_group(request, model) for model in models]
     designs: list[Any] = [make_design(request, model) for model in models]
     for k, (model, group) in enumerate(zip(designs, groups, strict=True)):
@@ -324,7 +323,7 @@ def run_fits(
 
 
 def check_request(request: Request) -> None:
-    """Raise for combinations of options that mean nothing, before anything is read.
+    """Raise for combinations of options that are not possible, before anything is read.
 
     Raises
     ------
@@ -356,7 +355,7 @@ def simulate_people(
     design: Dataset | None = None,
     **size: int,
 ) -> Simulation:
-    """People from the model's typical population, each effect a covariate that shifts a parameter.
+    """Simulate people from the model's typical population; each effect is a covariate that shifts a parameter.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Commands on fits that were saved: ``pyem compare``, ``pyem plot``, ``pyem ppc``."""
+"""Commands on saved fits: ``pyem compare``, ``pyem plot``, ``pyem ppc``."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def compare(
         ),
     ] = None,
     unit: Annotated[opt.Unit, typer.Option(help="What cross-validation leaves out.")] = opt.Unit.trial,
-    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of the draws for integrals.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Seed of the draws for integrals.")] = 0,
     random_effects: freq.RandomEffects = False,
     family: freq.Families,
     groups: freq.Groups = None,
@@ -115,7 +115,7 @@ def _told(found: freq.Told, details: Path | None, *, force: bool) -> None:
 def plot(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder that `pyem fit` wrote, or a fit.nc file.")],
     *,
-    file_format: Annotated[opt.Format, typer.Option("--format", help="Of the files.")] = opt.Format.png,
+    file_format: Annotated[opt.Format, typer.Option("--format", help="Format of the files.")] = opt.Format.png,
     by_block: Annotated[
         bool, typer.Option("--by-block", help="Choice curves with a panel for each block, too.")
     ] = False,
@@ -164,7 +164,7 @@ def ppc(
     option: Annotated[
         str | None, typer.Option(metavar="LABEL", help="The option whose curve is drawn; the one paid best on average.")
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Of the simulations.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", min=0, help="Seed of the simulations.")] = 0,
     figures: opt.Figures = True,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where results go; beside each fit if not given.")

@@ -1,4 +1,4 @@
-"""Options of the command line about where the data come from: several files, a table of people, rows that belong together."""
+"""Options of the command line for the source of the data: several files, a table of people, rows to join."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Unmatched(StrEnum):
-    """What to do with people who are not in the table of people."""
+    """Treatment of people who are not in the table of people."""
 
     error = "error"
     drop = "drop"
@@ -91,7 +91,7 @@ Teach = Annotated[str | None, _said("Likewise: which trials teach.", "--teach", 
 
 
 def one_or_several(names: Sequence[str]) -> Any:
-    """A single name as it is, several as a tuple, none as None.
+    """Convert names: a single one stays as it is, several become a tuple, none becomes None.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def asked(
     count: str | None,
     teach: str | None,
 ) -> dict[str, Any]:
-    """What the options of this file ask for, as fields of a request."""
+    """Fields of a request from the options of this file."""
     return {
         "pattern": pattern,
         "people": people,
@@ -136,7 +136,7 @@ def asked(
 def table_options(
     column: Sequence[str], codes: Sequence[str], values: Sequence[str], missing: Sequence[str]
 ) -> dict[str, Any]:
-    """What the options say of the columns of a table, as fields of a request."""
+    """Fields of a request from the options about the columns of a table."""
     return {
         "columns": {name: split_list(value) for name, value in pairs(column, "--column", "choice=response").items()},
         "codes": labels(codes, "--codes", "choice=left,right"),
@@ -146,7 +146,7 @@ def table_options(
 
 
 def says(text: str | None, option: str) -> str | dict[str, list[str]] | None:
-    """A column, or a column and the values that mean yes.
+    """Read a column, or a column and the values that mean yes.
 
     Examples
     --------
@@ -159,7 +159,7 @@ def says(text: str | None, option: str) -> str | dict[str, list[str]] | None:
 
 
 def words(request: Request) -> list[tuple[str, str]]:
-    """The options of this file that ask for the same, as (option, value)."""
+    """Options of this file that make the same request, as (option, value)."""
     out = [("pattern", request.pattern), ("people", request.people)]
     out += [("unmatched", request.unmatched)] if request.unmatched != "error" else []
     out += [("reference", f"{name}={label}") for name, label in request.reference.items()]
@@ -191,7 +191,7 @@ def files_of(request: Request) -> list[Path]:
 
 
 def digest(files: Sequence[Path]) -> str:
-    """The SHA-256 of a file; of several, that of their names and their own."""
+    """SHA-256 of a file; of several files, that of their names and digests."""
     each = []
     for path in files:
         with open(path, "rb") as file:

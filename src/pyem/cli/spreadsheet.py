@@ -1,4 +1,4 @@
-"""Tables as CSV files that a spreadsheet can open without taking anybody's name for a formula."""
+"""CSV files that a spreadsheet can open without reading a name as a formula."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ app.add_typer(study, name="study", rich_help_panel=None)
 
 
 class Scale(StrEnum):
-    """Of the sizes of effects."""
+    """Scale of the sizes of effects."""
 
     sd = "sd"
     unconstrained = "unconstrained"
@@ -80,7 +80,7 @@ Within = Annotated[list[str], _levels_option("A column of a formula that changes
 Between = Annotated[list[str], _levels_option("One that differs between people; COLUMN=normal for numbers.")]
 Trialwise = Annotated[list[str], _levels_option("One that changes between trials.")]
 SizeScale = Annotated[
-    Scale, typer.Option("--scale", help="Of sizes of effects of a formula: sds of people, or units of the parameter.")
+    Scale, typer.Option("--scale", help="Scale of the effects of a formula: sds of people, or units of the parameter.")
 ]
 SomeBlocks = Annotated[
     int | None,
@@ -283,7 +283,7 @@ def _what(specs: list[str], effects: Mapping[str, float], columns: Mapping[str, 
 def _in_design(
     specs: list[str], formulas: list[str], sizes: Mapping[str, float], columns: Mapping[str, list[str]], scale: Scale
 ) -> Any:
-    """Effects of a design by formula."""
+    """Effects of a design that is given by formulas."""
     if len(specs) > 1 or not sizes:
         raise ValueError(
             "--formula is of one model, and takes the size of at least one --effect, such as 'alpha[drug]=0.5'"
@@ -313,7 +313,7 @@ def _fitter(method: opt.Method) -> Any:
 
 
 def _running(pool: int | None, keep: Path | None, out: Path | None, force: bool) -> dict[str, Any]:
-    """How the rounds are run; a place where results cannot go is told before and not after them."""
+    """Settings of the rounds; raise early if results cannot be written to their place."""
     if out is not None:
         report.check_free(out, force=force)
     return {"pool": pool, "folder": keep, "progress": sys.stderr.isatty()}

@@ -1,4 +1,4 @@
-"""What the command line shows: tables for a terminal, and lines about data, fits and files."""
+"""Output of the command line: tables for a terminal, and lines about data, fits and files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, 
 
 
 def number(value: Any, digits: int = 4) -> str:
-    """A number in few digits, nothing for a missing one.
+    """Write a number in few digits; empty for a missing one.
 
     Examples
     --------
@@ -51,12 +51,12 @@ def number(value: Any, digits: int = 4) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """The two ends of an interval, nothing where it is not known."""
+    """Write the two ends of an interval; empty where it is not known."""
     return "" if low != low or high != high else f"{number(low, 3)} to {number(high, 3)}"
 
 
 def data_lines(path: str, data: Dataset) -> str:
-    """What was read."""
+    """Describe the data that were read."""
     from pyem.errors import counted
 
     size = counted(data.n_subjects, "person", "people"), counted(data.n_lanes, "block"), counted(data.n_trials, "trial")
@@ -73,13 +73,13 @@ def _covariate_notes(data: Dataset) -> list[str]:
 
 
 def fit_lines(fit: Fit) -> str:
-    """What was fitted and how it ended."""
+    """Describe a fit, and how it ended."""
     head, *rest = fit.summary().partition("\n\n")[0].splitlines()
     return "\n".join(["", head, *(f"  {line}" for line in rest)])
 
 
 def group_table(fit: Fit) -> Table:
-    """The group, or without one how the people's estimates are spread."""
+    """Table of the group or, without one, of the distribution of people's estimates."""
     if fit.population is None:
         described = fit.table()[list(fit.model.names)].describe().T
         rows = [(str(name), *(number(float(value)) for value in row)) for name, row in described.iterrows()]
@@ -108,7 +108,7 @@ _MORE = {
     "ess_bulk": ("ESS", 3),
     "ess_tail": ("tail ESS", 3),
 }
-"""Columns that some group tables have: tests of effects; diagnostics of draws."""
+"""Further columns of some group tables: tests of effects; diagnostics of draws."""
 
 
 def effects_table(fit: Fit) -> Table:
@@ -122,13 +122,13 @@ def effects_table(fit: Fit) -> Table:
 
 
 def coding_lines(fit: Fit) -> str:
-    """How the factors of a design are coded, a line each; empty without factors."""
+    """Describe the coding of a design's factors, a line each; empty without factors."""
     told = [part for text in fit.effects()["coding"] for part in str(text).split("; ") if part]
     return "\n".join(f"  coded {text}" for text in dict.fromkeys(told))
 
 
 def check_table(check: Any) -> Table:
-    """A predictive check: means over people, and how many people are outside their simulations."""
+    """Table of a predictive check: means over people, and how many people are outside their simulations."""
     rows, surprising = [], check.surprising().statistic
     for name, row in check.group.iterrows():
         some = int(check.people.p[check.people.statistic == name].notna().sum())
@@ -145,7 +145,7 @@ def check_table(check: Any) -> Table:
 
 
 def comparison_table(frame: pd.DataFrame) -> Table:
-    """A table of `compare_fits`: the criteria that fits have, evidence rather than criteria of the estimates."""
+    """Table of `compare_fits`: the criteria that all fits have, or evidence in place of criteria of the estimates."""
     from pyem.selection import headings
 
     shown = headings(frame)
@@ -155,7 +155,7 @@ def comparison_table(frame: pd.DataFrame) -> Table:
 
 
 def frame_table(title: str, frame: pd.DataFrame) -> Table:
-    """A data frame as it is, its index in front."""
+    """Table of a data frame, with its index in front."""
     names = [str(name) for name in frame.index.names]
     rows = []
     for place, row in zip(frame.index, frame.itertuples(index=False), strict=True):
@@ -165,7 +165,7 @@ def frame_table(title: str, frame: pd.DataFrame) -> Table:
 
 
 def catalogue_table(catalogue: Sequence[dict[str, Any]]) -> Table:
-    """All models: parameters, columns, what they say."""
+    """Table of all models: parameters, columns and descriptions."""
     rows = [
         (entry["name"], ", ".join(p["name"] for p in entry["parameters"]), ", ".join(_columns(entry)), entry["doc"])
         for entry in catalogue
@@ -178,7 +178,7 @@ def _columns(entry: dict[str, Any]) -> list[str]:
 
 
 def model_page(entry: dict[str, Any]) -> str:
-    """All about one model."""
+    """Page with everything about one model."""
     lines = [f"{entry['name']}: {entry['doc']}", "", entry["said"], ""]
     if entry["equations"]:
         lines += ["Equations", *(f"  {line}" for line in entry["equations"]), ""]
@@ -204,7 +204,7 @@ def model_page(entry: dict[str, Any]) -> str:
 
 
 def written_lines(folder: Path) -> str:
-    """What is in a folder of results."""
+    """List the files in a folder of results."""
     files = json.loads((folder / LOG).read_text(encoding="utf-8"))["files"]
     by_folder: dict[str, list[str]] = {}
     for name in sorted(files, key=lambda name: (name.count("/"), name)):

@@ -1,1 +1,1 @@
-"""The pyEM interface over this library: adapters only; what they compute is computed by the rest of the package."""
+"""The pyEM interface over this library: adapters only, which leave all computation to the rest of the package."""

@@ -1,4 +1,4 @@
-"""How a `Model` becomes the functions of the pyEM interface: a fit function, a simulation, and a `ModelSpec`.
+"""Functions of the pyEM interface made from a `Model`: a fit function, a simulation, and a `ModelSpec`.
 
 A `FitFunction` behaves like any fit function ``f(params, *data, prior=None, output="npl")`` and also carries the model and
 the layout of its data, so that `EMModel` can hand the whole group to the JAX engine.
@@ -116,7 +116,7 @@ class FitFunction(Named):
         return calc_fval(nll, x, prior=given["prior"], output="npl" if output == "npl" else "nll")
 
     def layout(self, all_data: Sequence[Any], n_params: int, **options: Any) -> tuple[Model, Dataset]:
-        """The model and the data of a group, from what the fit function takes of each subject.
+        """The model and the data of a group, from the data that the fit function takes of each subject.
 
         Raises
         ------
@@ -141,7 +141,7 @@ class FitFunction(Named):
     def reports(
         self, all_data: Sequence[Any], x: np.ndarray, laid: tuple[Model, Dataset] | None = None, **options: Any
     ) -> list[dict[str, Any]]:
-        """What ``output="all"`` returns, for every subject at unconstrained `x` (S, P)."""
+        """Reports (``output="all"``) of every subject at unconstrained `x` (S, P)."""
         model, dataset = laid or self.layout(all_data, np.shape(x)[1], **options)
         out = []
         for data, values in zip(all_data, subject_values(model, dataset, np.asarray(x, float)), strict=True):
@@ -187,7 +187,7 @@ def _digest(data: tuple[Any, ...], n_params: int) -> bytes:
 
 
 def renamed(function: Callable[..., Any], **names: str | None) -> Callable[..., Any]:
-    """`function` with other names of its arguments, and without those that get None for a name.
+    """Rename arguments of `function`, and leave out those that get None for a name.
 
     Examples
     --------
@@ -221,7 +221,7 @@ class SimFunction(Named):
         self._function = function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Simulate."""
+        """Simulate people with these parameters."""
         return self._function(*args, **kwargs)
 
 
@@ -246,7 +246,7 @@ def bundle(
     Parameters
     ----------
     id, desc, spec
-        For the `ModelSpec`.
+        Entries of the `ModelSpec`.
     module
         Name of the module in which they are found, ``__name__`` there: functions are pickled by it.
     fields, model, report, allowed, strict

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["EMModel", "EMfit", "FitResult", "GaussianPrior", "NotFittedError", "Prior"]
 
 GONE = ("estep_maxit", "convergence_type")
-"""Settings of `EMModel.fit` that older scripts give."""
+"""Settings of `EMModel.fit` that older scripts give, which have no effect."""
 
 
 class EMModel:
@@ -35,7 +35,7 @@ class EMModel:
     Parameters
     ----------
     all_data
-        For each subject a list of arrays that `fit_func` takes, or one DataFrame. May be None until `fit`.
+        A list for each subject of the arrays that `fit_func` takes, or one DataFrame. May be None until `fit`.
     fit_func
         ``f(params, *data, prior=None, output="npl"|"nll"|"all")`` with unconstrained parameters (P,). Models of this library,
         and functions of ``jax.numpy``, are fitted with exact derivatives, all subjects at once; any other Python
@@ -43,7 +43,7 @@ class EMModel:
     param_names
         One name for each parameter, in order.
     param_xform
-        For each parameter a function from the unconstrained to the natural scale, or None where they are the same.
+        Functions from the unconstrained to the natural scale, one for each parameter; None where the scales are the same.
     simulate_func
         ``f(params, ...)`` with natural parameters (S, P), for `simulate` and `recover`.
 
@@ -172,7 +172,7 @@ class EMModel:
         return FitResult(posterior_mu=posterior["mu"], posterior_sigma=posterior["sigma"], **out)
 
     def EMfit(self, **settings: Any) -> dict[str, Any]:
-        """`fit`, as a dict."""
+        """Fit as `fit` does, and return the result as a dict."""
         return self.fit(**settings).__dict__
 
     def scipy_minimize(self, seed: int | None = None) -> dict[str, Any]:
@@ -197,7 +197,7 @@ class EMModel:
         }
 
     def simulate(self, *args: Any, **kwargs: Any) -> Any:
-        """What `simulate_func` returns.
+        """Call `simulate_func` and return its result.
 
         Raises
         ------
@@ -211,7 +211,7 @@ class EMModel:
     # -- what was fitted ------------------------------------------------------------------------------------------------
 
     def fitted_output(self) -> dict[str, Any]:
-        """What the last fit found, the very dict.
+        """Result of the last fit: the dict itself, not a copy.
 
         Raises
         ------
@@ -227,7 +227,7 @@ class EMModel:
         return {name: np.array(value) for name, value in self.fitted_output()["posterior"].items()}
 
     def get_param_transform(self, param_name_or_index: str | int) -> Callable[[Any], Any]:
-        """The function of `param_xform` of a parameter, by name or index.
+        """Return the function in `param_xform` for a parameter, given by name or index.
 
         Raises
         ------
@@ -251,18 +251,18 @@ class EMModel:
         return self.natural(x)
 
     def natural(self, x: np.ndarray) -> np.ndarray:
-        """Natural from unconstrained parameters, (S, P) each, by `param_xform`; a copy if there is none."""
+        """Convert unconstrained to natural parameters, (S, P) each, by `param_xform`; without that, return a copy."""
         if self.param_xform is None:
             return x.copy()
         return np.column_stack([_transformed(f, column) for f, column in zip(self.param_xform, x.T, strict=True)])
 
     @property
     def outfit(self) -> dict[str, Any]:
-        """What `get_outfit` returns."""
+        """Result of `get_outfit`."""
         return self.get_outfit()
 
     def get_outfit(self) -> dict[str, Any]:
-        """What the fit function reports at every subject's estimates, stacked over subjects.
+        """Reports of the fit function at every subject's estimates, stacked over subjects.
 
         Returns
         -------
@@ -276,7 +276,7 @@ class EMModel:
         return self._outfit
 
     def compute_lme(self) -> tuple[np.ndarray, float, np.ndarray]:
-        """Laplace-approximated log evidence: of each subject (S,), their sum less a penalty, and which are good (S,).
+        """Laplace-approximated log evidence: of each subject (S,), their sum less a penalty, and which are usable (S,).
 
         See `pyem.compat.stats.calc_LME`.
         """
@@ -318,7 +318,7 @@ class EMModel:
         fit_kwargs: Mapping[str, Any] | None = None,
         **sim_kwargs: Any,
     ) -> dict[str, Any]:
-        """Simulate people with known parameters, fit them, and compare.
+        """Simulate people with known parameters, fit them, and compare estimates with the truth.
 
         The model then has the simulated data and their fit, which is said in a line.
 
@@ -327,7 +327,7 @@ class EMModel:
         true_params
             Natural parameters, (S, P).
         pr_inputs
-            Which entries of the simulation the fit function takes, in order.
+            Names of the entries of the simulation that the fit function takes, in order.
         simulate_func
             Instead of the model's own.
         fit_kwargs
@@ -386,7 +386,7 @@ class EMModel:
 
 
 def _transformed(function: Callable[[Any], Any] | None, column: np.ndarray) -> np.ndarray:
-    """One parameter of all subjects, also by a function of one number, such as those of `math`."""
+    """Transform one parameter of all subjects, also by a function of one number, such as those of `math`."""
     if function is None:
         return column
     try:

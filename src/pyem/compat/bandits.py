@@ -1,4 +1,4 @@
-"""The pyEM functions of the models that learn for oneself: letters for options, and what is reported of each trial."""
+"""The pyEM functions of the models of learning for oneself: letters for options, and reports of each trial."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pyem.simulation.play import simulate as simulate_task
 from pyem.task.designs import Design
 
 LEAST_BETA = 1e-5
-"""Simulated people have no smaller inverse temperature."""
+"""Smallest inverse temperature of simulated people."""
 
 
 def two_options(factory: Callable[..., Model], desc: str, spec: dict[str, Any]) -> Bundle:
@@ -51,7 +51,7 @@ def two_options(factory: Callable[..., Model], desc: str, spec: dict[str, Any]) 
         nblocks, ntrials
             Blocks, each of which starts afresh, and trials a block.
         outcomes
-            What A and B pay on every trial, (B, T, 2); else A pays 1 with probability .8 and B with .2.
+            Payments of A and B on every trial, (B, T, 2); else A pays 1 with probability .8 and B with .2.
         seed
             Whole number; without it NumPy's global generator decides.
 
@@ -109,7 +109,7 @@ def within(model: Model, params: Any) -> np.ndarray:
 
 
 def learned(values: Values, chosen: np.ndarray) -> dict[str, np.ndarray]:
-    """What is reported of every trial: values, probabilities, choices of A, prediction errors."""
+    """Reports of every trial: values, probabilities, choices of A, prediction errors."""
     assert values.log_probs is not None
     errors = {name.replace("prediction_error", "PE"): error for name, error in values.latents.items()}
     choices_a = np.where(chosen < 0, np.nan, chosen == 0)
@@ -117,21 +117,21 @@ def learned(values: Values, chosen: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def stacked_reports(each: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The reports of everybody, with the subject as the first axis."""
+    """Stack the reports of all subjects, with the subject as the first axis."""
     return {name: np.stack([one[name] for one in each]) for name in each[0]}
 
 
 def played(
     model: Model, params: Any, nblocks: int, ntrials: int, seed: int | None, task: Any = None
 ) -> tuple[Simulation, Sequence[Values]]:
-    """Simulated people, and what the model gives for each of them."""
+    """Simulate people, and compute the model's values for each of them."""
     blocks, trials = whole("nblocks", nblocks), whole("ntrials", ntrials)
     people = simulate_task(model, inside(model, params), key=seed_of(seed), blocks=blocks, trials=trials, task=task)
     return people, subject_values(model, people, people.truth)
 
 
 def outcomes_given(outcomes: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Outcomes of this shape.
+    """Check that outcomes have this shape.
 
     Raises
     ------

@@ -27,7 +27,7 @@ def ponds(factory: Callable[..., Model], desc: str, spec: dict[str, Any]) -> Bun
         seen = max(int(column.max(initial=0)) for one in subjects for column in one.values()) + 1
         if n_fish is not None and seen > n_fish:
             raise ValueError(f"n_fish={n_fish}, but there is a fish or a choice with the code {seen - 1}")
-        # Of everybody together: somebody may never have seen the last colour.
+        # The codes are those of all people together: one person may never have seen the last colour.
         return factory(max(seen, 2) if n_fish is None else int(n_fish))
 
     def report(values: Values, choices: Any, observations: Any, n_fish: int | None = None) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def ponds(factory: Callable[..., Model], desc: str, spec: dict[str, Any]) -> Bun
 
 
 def _beliefs(values: Values) -> np.ndarray:
-    """Before the first fish, and after each, (block, trial + 1, pond): choices match them."""
+    """Beliefs before the first fish and after each, (block, trial + 1, pond); choices match them."""
     assert values.log_probs is not None
     after = np.exp(values.log_probs)
     first = np.full((len(after), 1, after.shape[-1]), 1 / after.shape[-1])

@@ -1,4 +1,4 @@
-"""Which model is best, and could the experiment tell: comparison and identifiability of models of the pyEM form."""
+"""Comparison of models of the pyEM form, and tests of whether an experiment can tell them apart."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def compare_models(
 
 
 def default_names(models: Sequence[Any]) -> list[str]:
-    """What models are called that have no names."""
+    """Names for models that have none."""
     return [f"Model_{k + 1}" for k in range(len(models))]
 
 
@@ -135,7 +135,7 @@ def _r2(fitted: _Fitted, settings: Mapping[str, Any] | None) -> float | None:
 
 
 BEST = {"LME": -1.0, "BICint": 1.0, "R2": -1.0}
-"""By what a score is multiplied so that the smallest is best."""
+"""Factor for each score, so that the smallest product is best."""
 
 
 def _sorted(rows: list[ComparisonRow], order: Sequence[str]) -> list[ComparisonRow]:
@@ -177,7 +177,7 @@ class ModelComparison:
         Parameters
         ----------
         **settings
-            Those of `compare_models`.
+            Options of `compare_models`.
         """
         import pandas as pd
 
@@ -207,7 +207,7 @@ class ModelComparison:
         Parameters
         ----------
         mi_inputs
-            Which entries of a simulation the fit functions take, in order.
+            Names of the entries of a simulation that the fit functions take, in order.
         nrounds, nsubjects
             Rounds, and people of a round.
         sim_kwargs, fit_kwargs, bicint_kwargs, r2_kwargs
@@ -276,7 +276,7 @@ class ModelComparison:
         Parameters
         ----------
         df
-            What `identify` returned; the last one of this object if None.
+            Result of `identify`; the last one of this object if None.
         metric
             ``"LME"``, ``"BICint"`` or ``"pseudoR2"``, in small or large letters.
         nrounds
@@ -304,7 +304,7 @@ class ModelComparison:
 
 
 def _tried(score: Callable[..., float | None], fitted: _Fitted, settings: Mapping[str, Any] | None) -> float | None:
-    """A score of an identification, None where it fails: the other scores of many rounds are not lost for it."""
+    """A score for an identification, or None if it fails, so that the other scores of many rounds are not lost."""
     try:
         return score(fitted, settings)
     except Exception as error:

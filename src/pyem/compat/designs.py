@@ -11,16 +11,16 @@ import numpy as np
 def gen_rnd_blocks(
     items: Sequence[Any], nblocks: int = 2, nsubjects: int = 100, rng: np.random.Generator | None = None
 ) -> Iterator[tuple[Any, ...]]:
-    """For each subject a tuple: random orders of `items`, one for each block, joined.
+    """Yield a tuple for each subject: random orders of `items`, one for each block, joined.
 
     Parameters
     ----------
     items
-        What comes once in each block.
+        Items of which each comes once in each block.
     nblocks, nsubjects
-        How many.
+        Numbers of blocks and of subjects.
     rng
-        Where the orders come from; without it they differ each time.
+        Generator of the random orders; without it they differ each time.
 
     Examples
     --------

@@ -24,15 +24,15 @@ from pyem.model.transform import Interval, Real
 NAMES = ("v_coef", "a", "t0", "z")
 LARGEST_V = 20.0
 IMPOSSIBLE = -1e3
-"""What is reported of a trial whose log-density is not finite."""
+"""Reported log-density of a trial where it is not finite."""
 
 Offers = Callable[[np.random.Generator, tuple[int, int]], dict[str, np.ndarray]]
-"""Random columns of a task, (S, T) each."""
+"""Function that draws random columns of a task, (S, T) each."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Shifted:
-    """A transform whose unconstrained scale begins elsewhere."""
+    """A transform whose unconstrained scale is shifted."""
 
     limit: ClassVar[float] = Interval.limit
     inner: Interval
@@ -44,11 +44,11 @@ class Shifted:
         return self.inner.bounds
 
     def __call__(self, x: Any) -> Any:
-        """Unconstrained to natural."""
+        """Map unconstrained to natural values."""
         return self.inner(x - self.by)
 
     def inv(self, y: Any) -> Any:
-        """Natural to unconstrained."""
+        """Map natural to unconstrained values."""
         return self.inner.inv(y) + self.by
 
     def log_det(self, x: Any) -> Any:
@@ -92,9 +92,9 @@ def diffusion(id: str, task: str, columns: tuple[str, str], desc: str, offers: O
     Parameters
     ----------
     id, desc
-        For the `ModelSpec`.
+        Entries of the `ModelSpec`.
     task
-        What people choose between.
+        The task, in words.
     columns
         The two values of a trial; drift is by the first less the second, and the upper bound is the first.
     offers
@@ -151,7 +151,7 @@ class _Kind:
         }
 
     def report(self, values: Values, rt: Any, choice: Any, first: Any, second: Any) -> dict[str, Any]:
-        """What ``output="all"`` returns of one subject."""
+        """Report (``output="all"``) of one subject."""
         v_coef, _, t0, _ = values.params
         columns = self.fields(rt, choice, first, second)
         drift = v_coef * (columns[self.columns[0]] - columns[self.columns[1]])[0]
@@ -178,7 +178,7 @@ class _Kind:
         seed: int | None = None,
         **ignored: Any,
     ) -> dict[str, Any]:
-        """The simulation."""
+        """Simulate people with these parameters."""
         del dt
         values, rng = within(params), generator(rng, seed)
         size = (len(values), whole("ntrials", ntrials))
@@ -202,14 +202,14 @@ def _sampled(v: Array, a: Array, z: Array, t0: Array, key: Array) -> tuple[Array
 
 
 def _drawn(v: np.ndarray, a: Any, z: Any, t0: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Choices and response times (S, T), exactly from their distribution."""
+    """Draw choices and response times (S, T), exactly from their distribution."""
     with jax.enable_x64(True):
         choice, rt = _sampled(*np.broadcast_arrays(v, a, z, t0), jax.random.key(seed))
         return np.asarray(choice), np.asarray(rt)
 
 
 def generator(rng: np.random.Generator | None, seed: int | None) -> np.random.Generator:
-    """The given generator, or one of a seed; of chance if there is neither."""
+    """Return the given generator, or one made from a seed; without either, one seeded at random."""
     if rng is not None and seed is not None:
         raise ValueError("give either rng or seed, not both")
     return np.random.default_rng(seed) if rng is None else rng
@@ -233,13 +233,13 @@ def within(params: Any) -> np.ndarray:
 
 
 def high_and_low(rng: np.random.Generator, size: tuple[int, int]) -> dict[str, np.ndarray]:
-    """Two sure amounts, of which the first is the larger one."""
+    """Draw two sure amounts, of which the first is the larger one."""
     low = rng.uniform(1.0, 3.0, size)
     return {"value_high": low + rng.uniform(0.1, 1.5, size), "value_low": low}
 
 
 def risky_and_safe(rng: np.random.Generator, size: tuple[int, int]) -> dict[str, np.ndarray]:
-    """The expected value of a gamble, and a sure amount near it."""
+    """Draw the expected value of a gamble, and a sure amount near it."""
     risky = rng.uniform(0.1, 0.9, size) * rng.uniform(1.0, 4.0, size)
     return {"ev_risky": risky, "safe": risky - rng.uniform(-1.2, 1.2, size)}
 

@@ -1,4 +1,4 @@
-"""The pyEM functions of choices between two offers that lose with distance, delay, odds or effort.
+"""The pyEM functions of choices between offers whose value falls with distance, delay, odds or effort.
 
 All nine have one shape: a value of what the offer loses with for each block, amounts for each trial, and logistic choices by
 the difference in money. There is no inverse temperature: that of the library's models is held at 1.
@@ -40,7 +40,7 @@ from pyem.task.designs import Design
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """What the models of one kind of discounting share.
+    """Properties that the models of one kind of discounting share.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ class Family:
     default, payouts
         Default values of it, and default payouts (T, 2) or (T, 2, 2).
     words
-        What people may call the two options.
+        Words for the two options in data.
     names
-        What the two options are called in reports: ``V_sooner, p_later, choices_later``.
+        Names of the two options in reports: ``V_sooner, p_later, choices_later``.
     columns
         ``columns(payouts, values)``: the model's columns (B, T) from the payouts (B, T, ...) and the block's values (B, 1).
     social
@@ -128,7 +128,7 @@ class _Kind:
     beneficiary: bool
 
     def design(self, payouts: Any, values: Any, whose: Any, n_blocks: int | None) -> tuple[np.ndarray, Fields]:
-        """Payouts (B, T, ...), and the model's columns (B, T) of what is shown."""
+        """Payouts (B, T, ...), and the model's columns (B, T) that describe the offers."""
         family = self.family
         given = block_values(family.block, family.default if values is None else values, n_blocks)
         paid = payouts_given(family.payouts if payouts is None else payouts, len(given), social=family.social)
@@ -143,7 +143,7 @@ class _Kind:
     def report(
         self, values: Values, choice: np.ndarray, paid: np.ndarray, columns: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """What is reported of each trial of one subject."""
+        """Reports of each trial of one subject."""
         assert values.log_probs is not None
         one, two = self.family.names
         first, second = (values.latents[f"value_{name}"] for name in (one, two))
@@ -154,7 +154,7 @@ class _Kind:
         outcome = np.where(choice.reshape(*choice.shape, *[1] * (outcome.ndim - 2)) < 0, np.nan, outcome)
         out = {"EV": took, "delta_V": second - first, "ch_prob": chance, "outcomes": outcome}
         if self.family.social:
-            # What is there besides one's own is worth what the other person's is.
+            # Payouts besides one's own are valued as payments to the other person.
             own = np.where(choice == 1, columns["own_prosocial"], columns["own_selfish"])
             out |= {"U_self": np.where(choice < 0, np.nan, own), "U_other": took - own}
         else:
@@ -162,7 +162,7 @@ class _Kind:
         return out | {f"p_{two}": chance[..., 1], f"choices_{two}": chosen}
 
     def shown(self, given: Any, whose: Any, n_blocks: int) -> Fields:
-        """What is reported of each block, (B,)."""
+        """Reports of each block, (B,)."""
         family = self.family
         out = {family.block: block_values(family.block, family.default if given is None else given)}
         if self.beneficiary:
@@ -180,7 +180,7 @@ class _Kind:
     def reported(
         self, values: Values, choices: Any, payouts: Any = None, given: Any = None, whose: Any = None
     ) -> dict[str, Any]:
-        """What ``output="all"`` returns of one subject."""
+        """Report (``output="all"``) of one subject."""
         codes = self.family.words.codes(choices)
         paid, columns = self.design(payouts, given, whose, len(codes))
         blocks = {"payouts": paid, **self.shown(given, whose, len(codes))}
@@ -190,7 +190,7 @@ class _Kind:
     def simulate(
         self, params: Any, payouts: Any = None, given: Any = None, whose: Any = None, seed: int | None = None
     ) -> dict[str, Any]:
-        """The simulation."""
+        """Simulate people with these parameters."""
         natural = people_of(params, self.names)
         for name, column in zip(self.names, natural.T, strict=True):
             refuse(~((column > 0) & np.isfinite(column)), column, name, f"{name} must be > 0")
@@ -221,13 +221,13 @@ def discounter(
     Parameters
     ----------
     id, desc
-        For the `ModelSpec`.
+        Entries of the `ModelSpec`.
     family
-        What it shares with others.
+        Properties that the model shares with others.
     model
         The library's model without an inverse temperature.
     names
-        What pyEM calls its parameters, in order.
+        Names of the parameters in pyEM, in order.
     beneficiary
         There is an argument ``beneficiary``, which says for each block whose reward it is.
     """

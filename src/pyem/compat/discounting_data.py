@@ -18,7 +18,7 @@ BENEFICIARY_LABELS = {0: "self", 1: "other"}
 TASK1_PAYOUTS = np.array([[[own, 0.0], [75.0, 75.0]] for own in range(155, 74, -10)])
 """(trial, option, self or other): a selfish amount against 75 for both."""
 TD_PAYOUTS = np.array([[small, 155.0] for small in range(145, 24, -15)])
-"""(trial, option): a small amount for nothing against a large one."""
+"""(trial, option): a small amount at no cost against a large one."""
 PRD_PAYOUTS = TD_PAYOUTS.copy()
 ED_PAYOUTS = TD_PAYOUTS.copy()
 PED_PAYOUTS = TD_PAYOUTS.copy()
@@ -26,7 +26,7 @@ PED_PAYOUTS = TD_PAYOUTS.copy()
 
 @dataclasses.dataclass(frozen=True)
 class Words:
-    """What people may call the options 0 and 1, the usual words first.
+    """Words for the options 0 and 1, the usual ones first.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class Words:
         return {word: code for code, words in enumerate((self.first, self.second)) for word in words}
 
     def said(self, codes: np.ndarray) -> np.ndarray:
-        """The usual words of codes."""
+        """Convert codes to the usual words."""
         return np.array([self.first[0], self.second[0]], object)[codes]
 
     def codes(self, choices: Any) -> np.ndarray:
@@ -115,7 +115,7 @@ def payouts_given(payouts: Any, n_blocks: int, *, social: bool) -> np.ndarray:
 
 
 def whose_turn(beneficiary: Any, n_blocks: int) -> np.ndarray:
-    """Who gets the reward of each block, 0 oneself or 1 another person, (B,).
+    """Recipient of each block's reward, 0 oneself or 1 another person, (B,).
 
     Raises
     ------

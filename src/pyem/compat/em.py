@@ -26,7 +26,7 @@ from pyem.population.posterior import EStep, Laplace
 METHODS = {"sum": np.sum, "mean": np.mean, "median": np.median}
 CUSTOM = (None, "relative_npl", "running_average")
 WINDOW = 5
-"""Iterations that are averaged by the rule "running_average"."""
+"""Number of iterations that the rule "running_average" averages."""
 USUAL_CRIT = 1e-3
 
 
@@ -39,7 +39,7 @@ class EMConfig:
     mstep_maxit
         Iterations, at most.
     convergence_method
-        How the people's negative log-posteriors are put into one number: ``"sum"``, ``"mean"`` or ``"median"``.
+        Summary of the people's negative log-posteriors: ``"sum"``, ``"mean"`` or ``"median"``.
     convergence_custom
         None: that number changes by less than `convergence_crit`. ``"relative_npl"``: from the third iteration, its change as
         a share of the last value does. ``"running_average"``: from the seventh, its distance from the mean of the five before.
@@ -51,7 +51,7 @@ class EMConfig:
     njobs
         Processes of the SciPy engine, as in joblib.
     optim
-        How one person's mode is looked for.
+        Settings of the search for one person's mode.
     seed
         Seed of the default prior's mean and of random restarts.
     mstep
@@ -83,12 +83,12 @@ class EMConfig:
         make_group(self.mstep)
 
     def still(self, exact: bool) -> float:
-        """Change of a group parameter below which the group stands still."""
+        """Change of a group parameter below which the group counts as standing still."""
         return (1e-6 if exact else 1e-5) * max(1.0, self.convergence_crit / USUAL_CRIT)
 
 
 class Progress:
-    """The convergence rule, and what is printed on the way."""
+    """The convergence rule, with output on the way."""
 
     def __init__(self, config: EMConfig, verbose: int, label: str) -> None:
         self.config = config
@@ -119,7 +119,7 @@ class Progress:
         return change / max(abs(path[-2]), 1e-300) if custom == "relative_npl" and len(path) > 2 else change
 
     def end(self, converged: bool, message: str) -> None:
-        """Say how it ended."""
+        """Print how the iteration ended."""
         if self.verbose:
             print(f"{self.label}: {'converged' if converged else 'NOT CONVERGED'}, {message}", flush=True)
 
@@ -180,7 +180,7 @@ def fit_group(
     _tell_of_lost(found.laplace, progress.label)
     progress.end(found.converged, found.message)
     assert progress.last is not None
-    # Short of the end, what belongs together is the last E-step and the group that it was made under.
+    # If the iteration did not end, the last E-step and its group belong together.
     used, laplace = (found.population, found.laplace) if found.converged else progress.last
     moved = used.distance(first) > 0
     log_prior = used.log_prior(laplace.mode) if moved else _log_densities(given, laplace.mode)
@@ -188,7 +188,7 @@ def fit_group(
 
 
 def checked_data(all_data: Sequence[Any] | None) -> Sequence[Any]:
-    """The data, if there are any of everybody.
+    """Return the data after checking that they are there for every subject.
 
     Raises
     ------
@@ -206,7 +206,7 @@ def checked_data(all_data: Sequence[Any] | None) -> Sequence[Any]:
 
 
 def _population(rule: GroupRule, given: Any, n_params: int, n_subjects: int) -> Population:
-    """Where EM starts: a group with the moments of the given prior."""
+    """The group from which EM starts, with the moments of the given prior."""
     moments = as_gaussian(given)
     return populate(
         as_native(rule),
@@ -220,13 +220,13 @@ def _population(rule: GroupRule, given: Any, n_params: int, n_subjects: int) -> 
 
 def _log_densities(prior: Any, x: np.ndarray) -> np.ndarray:
     """Log-density of everybody's parameters (S, P) under the given prior itself."""
-    # Of a dict, only the moments are known to be right.
+    # For a dict, only the moments are known to be right.
     prior = as_gaussian(prior) if isinstance(prior, dict) else prior
     return np.array([float(np.sum(log_density(prior, row))) for row in x])
 
 
 def _tell_of_lost(laplace: Laplace, label: str) -> None:
-    """Subjects without a finite likelihood take no part in the group."""
+    """Warn of subjects without a finite likelihood, who take no part in the group."""
     lost, n = np.flatnonzero(~laplace.usable), len(laplace.usable)
     if (~laplace.usable | (laplace.log_lik <= -WALL)).all():
         raise ValueError(
@@ -296,7 +296,7 @@ def EMfit(
     Parameters
     ----------
     all_data
-        For each subject a list of what `objfunc` takes, or a DataFrame.
+        A list for each subject of the arguments of `objfunc`, or a DataFrame.
     objfunc
         A fit function, ``f(params, *data, prior=None, output="npl"|"nll"|"all")``.
     param_names
@@ -333,11 +333,11 @@ def EMfit(
 
 
 SEARCH = {"optim_method": "method", "optim_options": "options", "max_restarts": "max_restarts"}
-"""Settings of searches, and what they are called in an `OptimConfig`."""
+"""Settings of searches, with their names in `OptimConfig`."""
 
 
 def with_settings(config: EMConfig, settings: Mapping[str, Any]) -> EMConfig:
-    """A configuration with other values of its fields; names that it does not have are ignored, with a warning."""
+    """Return a configuration with other values of its fields; unknown names are ignored, with a warning."""
     known = {field.name for field in dataclasses.fields(EMConfig)}
     unknown = [name for name in settings if name not in known and name not in SEARCH]
     if unknown:

@@ -1,4 +1,4 @@
-"""Which engine a fit function goes to: ours and traceable ones to JAX, every other Python callable to SciPy."""
+"""Choice of the engine for a fit function: JAX for ours and traceable ones, SciPy for every other Python callable."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from pyem.infer.opaque import OpaqueEStep
 from pyem.population.posterior import EStep
 
 SHORT = 10
-"""Steps of a short E-step, at most. From far away and over many kinks a search can take a hundred."""
+"""Largest number of steps of a short E-step. From far away and over many kinks a search can take a hundred."""
 
 
 class Engine(Protocol):
-    """What the facade asks of an engine."""
+    """An engine as the facade uses it."""
 
     exact: bool
     """Whether derivatives are exact."""
     typical: tuple[np.ndarray, np.ndarray] | None
-    """Mean and sd (P,) of a typical population, where it is known."""
+    """Mean and sd (P,) of a typical population; None if unknown."""
 
     def estep(self, start: np.ndarray, *, search: Search, n_jobs: int, seed: int, short: bool = False) -> EStep:
-        """The E-step, from `start` (S, P); a short one gives up on those who take many steps."""
+        """Make the E-step, from `start` (S, P); a short one gives up on those who take many steps."""
         ...
 
     def glance(self) -> Glance | None:
-        """The log-likelihood of everybody at several places where that costs next to nothing, else None."""
+        """Everybody's log-likelihood at several places, if that costs next to nothing; else None."""
         ...
 
     def nll(self, x: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ class JaxEngine:
         self.typical = typical
 
     def estep(self, start: np.ndarray, *, search: Search, n_jobs: int, seed: int, short: bool = False) -> EStep:
-        """The E-step, from `start` (S, P); a short one gives up on those who take many steps."""
+        """Make the E-step, from `start` (S, P); a short one gives up on those who take many steps."""
         return PartsEStep(self.parts, start, max_steps=SHORT if short else 100)
 
     def glance(self) -> Glance | None:
@@ -79,13 +79,13 @@ class ScipyEngine:
         self.one_process = one_process
 
     def estep(self, start: np.ndarray, *, search: Search, n_jobs: int, seed: int, short: bool = False) -> EStep:
-        """The E-step, from `start` (S, P); a short one gives up on those who take many steps."""
+        """Make the E-step, from `start` (S, P); a short one gives up on those who take many steps."""
         n_jobs = 1 if self.one_process else n_jobs
         search = dataclasses.replace(search, max_steps=SHORT) if short else search
         return OpaqueEStep(self.likelihood, self.people, start, search=search, n_jobs=n_jobs, seed=seed)
 
     def glance(self) -> Glance | None:
-        """None: every evaluation is one of Python."""
+        """Return None, as every evaluation is one of Python."""
         return None
 
     def nll(self, x: np.ndarray) -> np.ndarray:
@@ -94,7 +94,7 @@ class ScipyEngine:
 
 
 def subject_args(data: Any) -> tuple[Any, ...]:
-    """What a fit function gets of one subject: the members of a list or tuple, or the DataFrame itself."""
+    """Arguments of a fit function for one subject: the members of a list or tuple, or the DataFrame itself."""
     return tuple(data) if isinstance(data, list | tuple) else (data,)
 
 
@@ -114,7 +114,7 @@ def batched_engine(fit_func: Callable[..., Any], all_data: Sequence[Any], n_para
 
 
 def engine_of(fit_func: Callable[..., Any], all_data: Sequence[Any], n_params: int) -> Engine:
-    """The engine for a fit function and a group."""
+    """Return the engine for a fit function and a group."""
     engine = batched_engine(fit_func, all_data, n_params)
     if engine is not None:
         return engine
@@ -124,7 +124,7 @@ def engine_of(fit_func: Callable[..., Any], all_data: Sequence[Any], n_params: i
 
 
 def our_function(fit_func: Callable[..., Any]) -> tuple[FitFunction | None, dict[str, Any]]:
-    """Our fit function, also where `functools.partial` has set some of its options."""
+    """Find our fit function, also where `functools.partial` has set some of its options."""
     if isinstance(fit_func, FitFunction):
         return fit_func, {}
     if isinstance(fit_func, functools.partial) and isinstance(fit_func.func, FitFunction) and not fit_func.args:

@@ -1,4 +1,4 @@
-"""People's data in the pyEM form: into columns of a model, and a model's values back out."""
+"""Conversion of people's data in the pyEM form to columns of a model, and of a model's values back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _as_coded(fields: Mapping[str, np.ndarray]) -> Dataset:
 
 
 def dataset_of(subjects: Sequence[Fields]) -> Dataset:
-    """The data of a group, from each subject's columns (block, trial, ...), which may differ in size."""
+    """Make the data of a group from each subject's columns (block, trial, ...), which may differ in size."""
     names = list(subjects[0])
     shapes = [next(iter(fields.values())).shape[:2] for fields in subjects]
     for s, (fields, shape) in enumerate(zip(subjects, shapes, strict=True)):
@@ -116,18 +116,18 @@ def _rectangle(name: str, values: Any) -> np.ndarray:
 
 
 def _missing(array: np.ndarray) -> np.ndarray:
-    """Where there is None, NaN or the NA of pandas."""
+    """Whether each value is None, NaN or the NA of pandas."""
     gone = [value is None or type(value).__name__ == "NAType" or value != value for value in array.flat]
     return np.array(gone, bool).reshape(array.shape)
 
 
 def seed_of(seed: int | None) -> int:
-    """A seed: the given one, or one from NumPy's global generator, so that ``np.random.seed`` governs a script."""
+    """The given seed, or one from NumPy's global generator, so that ``np.random.seed`` governs a script."""
     return int(np.random.randint(2**31 - 1)) if seed is None else int(seed)  # noqa: NPY002
 
 
 def whole(name: str, value: Any) -> int:
-    """A number of blocks or trials.
+    """Check a number of blocks or trials.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def refuse(bad: np.ndarray, column: np.ndarray, name: str, words: str) -> None:
 
 
 def inside(model: Model, params: Any) -> np.ndarray:
-    """Natural parameters (S, P) with values on a bound moved a hair inside, where the unconstrained scale ends.
+    """Natural parameters (S, P), with values on a bound moved slightly inside, as the unconstrained scale ends there.
 
     Raises
     ------
@@ -190,7 +190,7 @@ def inside(model: Model, params: Any) -> np.ndarray:
 
 
 def by_person(people: Dataset, name: str) -> np.ndarray:
-    """A column of a simulation, (S, B, T, ...)."""
+    """Column of a simulation, (S, B, T, ...)."""
     lanes = np.moveaxis(people.fields[name], -1, 0)
     return lanes.reshape(people.n_subjects, -1, *lanes.shape[1:])
 
@@ -199,7 +199,7 @@ def by_person(people: Dataset, name: str) -> np.ndarray:
 
 
 class Values(NamedTuple):
-    """What a model gives for one subject."""
+    """Values that a model computes for one subject."""
 
     params: np.ndarray
     """Natural parameters, (P,)."""
@@ -210,13 +210,13 @@ class Values(NamedTuple):
     state: Any
     """State before each trial and after the last one, (block, trial + 1, ...)."""
     latents: dict[str, np.ndarray]
-    """What the update reports, (block, trial, ...); NaN where the trial taught nothing."""
+    """Latents from the update, (block, trial, ...); NaN where the model learned nothing."""
     log_probs: np.ndarray | None
     """Log-probabilities of the options, (block, trial, option), for a categorical response."""
 
 
 def subject_values(model: Model, data: Dataset, x: np.ndarray) -> list[Values]:
-    """What `model` gives for every subject at unconstrained `x` (S, P)."""
+    """Values that `model` computes for every subject at unconstrained `x` (S, P)."""
     stepwise = model.log_likelihood is None
     # One row more than there are trials shows the state after the last one.
     out = trial_values(model, _one_more(data) if stepwise else data, x)
@@ -272,5 +272,5 @@ def _one_more(data: Dataset) -> Dataset:
 
 
 def _plain(data: Dataset) -> Dataset:
-    """Without what a subclass adds, such as the truth of a simulation."""
+    """Return the data without what a subclass adds, such as the truth of a simulation."""
     return Dataset(**{field.name: getattr(data, field.name) for field in dataclasses.fields(Dataset)})

@@ -13,11 +13,11 @@ from pyem.compat.math import norm2alpha
 from pyem.model.times import Wiener
 
 A_CAP, T0_CAP, T0_SHIFT = 4.0, 0.5, 2.2
-"""Largest separation of the bounds and non-decision time (seconds), and where half of the latter is."""
+"""Largest separation of the bounds and non-decision time (seconds), and the unconstrained value of half the latter."""
 SV_CAP, ST_CAP, SZ_CAP = 2.5, 0.4, 0.9
 """Largest variability between trials: sd of the drift, widths of the non-decision time (seconds) and of the start (share)."""
 EPS_VAR = 1e-8
-"""A smaller width is a point."""
+"""Width below which a distribution counts as a point."""
 
 
 def a_xform(x: Any) -> Any:

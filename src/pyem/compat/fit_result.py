@@ -1,4 +1,4 @@
-"""What `EMModel.fit` returns."""
+"""Result of `EMModel.fit`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fitting, by the names of older pyEM scripts."""
+"""Fitting functions with the names of older pyEM scripts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["EMfit", "expectation_step", "minimize_negLL"]
 def expectation_step(
     objfunc: Callable[..., Any], objfunc_input: Any, prior: Any, nparams: int, **settings: Any
 ) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """One person's mode under a prior.
+    """Find one person's mode under a prior.
 
     Parameters
     ----------
@@ -39,5 +39,5 @@ def expectation_step(
 
 
 def minimize_negLL(objfunc: Callable[..., Any], objfunc_input: Any, nparams: int, **settings: Any) -> SubjectMinimum:
-    """One person's maximum of the likelihood. See `pyem.compat.optim.single_subject_minimize`."""
+    """Find one person's maximum of the likelihood. See `pyem.compat.optim.single_subject_minimize`."""
     return single_subject_minimize(objfunc, objfunc_input, nparams, None, **settings)

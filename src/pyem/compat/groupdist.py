@@ -1,4 +1,4 @@
-"""The four families of group distributions, by the names and the hyperparameters of the pyEM interface.
+"""The four families of group distributions, with the names and hyperparameters of the pyEM interface.
 
 A group makes hyperparameters of everybody's modes and curvatures (``update``), and of these the mean and variance of the group
 (``moments``) and the prior of the next E-step (``make_prior``).
@@ -19,24 +19,24 @@ from pyem.population.population import Population
 from pyem.population.posterior import Laplace
 
 T_STEPS = 100
-"""Reweighting steps of the M-step of a Student-t, at most."""
+"""Largest number of reweighting steps in the M-step of a Student-t."""
 
 Moments = tuple[np.ndarray, np.ndarray, int]
-"""Mean and variance (P,) of the group, and 1 where they can be used, else 0."""
+"""Mean and variance (P,) of the group, and 1 if they can be used, else 0."""
 
 
 class GroupRule(Protocol):
-    """What the EM loop asks of a group distribution."""
+    """A group distribution as the EM loop uses it."""
 
     family: ClassVar[str]
 
     @property
     def df(self) -> float:
-        """Degrees of freedom; of no meaning where there are none."""
+        """Degrees of freedom; without meaning for families that have none."""
         ...
 
     def update(self, m: np.ndarray, inv_h: np.ndarray) -> Any:
-        """Hyperparameters from everybody's modes (P, S) and inverse Hessians (P, P, S)."""
+        """Compute hyperparameters from everybody's modes (P, S) and inverse Hessians (P, P, S)."""
         ...
 
     def moments(self, hyper: Any) -> Moments:
@@ -44,7 +44,7 @@ class GroupRule(Protocol):
         ...
 
     def make_prior(self, hyper: Any) -> Prior:
-        """The prior of the next E-step."""
+        """Return the prior of the next E-step."""
         ...
 
 
@@ -78,7 +78,7 @@ class GaussianGroup:
     df: ClassVar[float] = math.inf
 
     def update(self, m: np.ndarray, inv_h: np.ndarray) -> Moments:
-        """Mean of the modes, and mean of their squares and of the curvatures' inverses less the mean's square."""
+        """Mean of the modes, and mean of their squares and of the inverse curvatures, less the square of the mean."""
         m, h = _diagonals(m, inv_h)
         mu = m.mean(1)
         variance = (m**2 + h).mean(1) - mu**2
@@ -90,7 +90,7 @@ class GaussianGroup:
         return *_checked(mu, variance)[:2], int(flag and _checked(mu, variance)[2])
 
     def make_prior(self, hyper: Moments) -> GaussianPrior:
-        """The Gaussian of these moments."""
+        """Return the Gaussian with these moments."""
         return GaussianPrior(hyper[0], hyper[1])
 
 
@@ -111,7 +111,7 @@ class LaplaceGroup:
     df: ClassVar[float] = math.inf
 
     def update(self, m: np.ndarray, inv_h: np.ndarray) -> dict[str, np.ndarray]:
-        """Hyperparameters from modes (P, S) and inverse Hessians (P, P, S)."""
+        """Compute hyperparameters from modes (P, S) and inverse Hessians (P, P, S)."""
         m, h = _diagonals(m, inv_h)
         q = np.sqrt(np.where(h >= 0, h, np.nan))
         loc = _balanced(m, q)
@@ -122,12 +122,12 @@ class LaplaceGroup:
         return _checked(hyper["loc"], 2 * np.asarray(hyper["scale"], float) ** 2)
 
     def make_prior(self, hyper: Mapping[str, Any]) -> LaplacePrior:
-        """The Laplace distribution of these parameters."""
+        """Return the Laplace distribution with these parameters."""
         return LaplacePrior(hyper["loc"], hyper["scale"])
 
 
 def _distance(d: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Expected size of a Gaussian with mean `d` and sd `q`."""
+    """Expected absolute value of a Gaussian with mean `d` and sd `q`."""
     from scipy.special import erf
 
     z = d / np.maximum(q, 1e-150)
@@ -135,7 +135,7 @@ def _distance(d: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 def _balanced(m: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Where each row's mean expected distance is least, (P,): half of the mass is on either side."""
+    """Place with the least mean expected distance in each row, (P,): half of the mass is on either side."""
     from scipy.special import erf
 
     low, high = m.min(1), m.max(1)
@@ -170,7 +170,7 @@ class StudentTGroup:
             raise ValueError(f"df={self.df}; degrees of freedom must be above 0 and finite")
 
     def update(self, m: np.ndarray, inv_h: np.ndarray) -> dict[str, Any]:
-        """Hyperparameters from modes (P, S) and inverse Hessians (P, P, S)."""
+        """Compute hyperparameters from modes (P, S) and inverse Hessians (P, P, S)."""
         m, h = _diagonals(m, inv_h)
         loc, scale = _reweighted(m, h, self.df)
         return {"loc": loc, "scale": scale, "df": self.df}
@@ -180,7 +180,7 @@ class StudentTGroup:
         return _checked(hyper["loc"], t_variance(np.asarray(hyper["scale"], float), hyper["df"]))
 
     def make_prior(self, hyper: Mapping[str, Any]) -> StudentTPrior:
-        """The Student-t distribution of these parameters."""
+        """Return the Student-t distribution with these parameters."""
         return StudentTPrior(hyper["loc"], hyper["scale"], hyper["df"])
 
 
@@ -198,7 +198,7 @@ class CauchyGroup:
     df: ClassVar[float] = 1.0
 
     def update(self, m: np.ndarray, inv_h: np.ndarray) -> dict[str, np.ndarray]:
-        """Hyperparameters from modes (P, S) and inverse Hessians (P, P, S)."""
+        """Compute hyperparameters from modes (P, S) and inverse Hessians (P, P, S)."""
         loc, scale = _reweighted(*_diagonals(m, inv_h), self.df)
         return {"loc": loc, "scale": scale}
 
@@ -207,12 +207,12 @@ class CauchyGroup:
         return _checked(hyper["loc"], t_variance(np.asarray(hyper["scale"], float), self.df))
 
     def make_prior(self, hyper: Mapping[str, Any]) -> CauchyPrior:
-        """The Cauchy distribution of these parameters."""
+        """Return the Cauchy distribution with these parameters."""
         return CauchyPrior(hyper["loc"], hyper["scale"])
 
 
 def _reweighted(m: np.ndarray, h: np.ndarray, df: float) -> tuple[np.ndarray, np.ndarray]:
-    """Centre and scale (P,) of Student-t distributions: people far from the rest weigh less."""
+    """Centre and scale (P,) of Student-t distributions, in which people far from the rest weigh less."""
     c = np.median(m, axis=1)
     v = 2.198 * np.median(abs(m - c[:, None]), axis=1) ** 2 + 1e-6
     for _ in range(T_STEPS):
@@ -264,23 +264,23 @@ def make_group(name: Any = "gaussian", df: float = 8.0) -> GroupRule:
 
 
 def as_native(rule: GroupRule) -> Group:
-    """The same family for the library's own EM."""
+    """Return the group with this family for the library's own EM."""
     return Group(rule.family, df=rule.df) if rule.family == "student_t" else Group(rule.family)  # type: ignore[arg-type]
 
 
 def variance_ratio(rule: GroupRule) -> float:
-    """What the variance of the pyEM interface is of the squared scale of the library's own family."""
+    """Variance in the pyEM interface, as a multiple of the squared scale of the library's own family."""
     return float(t_variance(np.ones(1), rule.df)[0]) if rule.family in ("student_t", "cauchy") else 1.0
 
 
 def group_variance(rule: GroupRule, population: Population) -> np.ndarray:
-    """Variance of each parameter in the group, (P,); for tails so heavy that there is none, a hundred squared scales."""
+    """Variance of each parameter in the group, (P,); a hundred squared scales for tails so heavy that there is none."""
     return variance_ratio(rule) * np.diag(population.cov)
 
 
 @dataclasses.dataclass(frozen=True)
 class MStep:
-    """The M-step of the library's own EM, where the group's moments can be used; else the group stays as it is.
+    """The M-step of the library's own EM if the group's moments can be used; else the group stays the same.
 
     Parameters
     ----------
@@ -295,7 +295,7 @@ class MStep:
     own: bool = False
 
     def __call__(self, population: Population, laplace: Laplace) -> Population:
-        """The group of the next E-step."""
+        """Return the group of the next E-step."""
         use = laplace.usable
         if not use.any():
             return population

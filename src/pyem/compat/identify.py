@@ -1,4 +1,4 @@
-"""Rounds of simulating people with one model and fitting all models to them."""
+"""Model recovery for the pyEM interface: rounds in which one model simulates people and all models are fitted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Scored = tuple[float, ...]
 """LME, integrated BIC and pseudo R2 of one model; NaN where there is none."""
 
 BEST_COLUMNS = {"lme": "bestlme", "bicint": "bestbic", "pseudor2": "bestR2"}
-"""The column that counts the wins by a metric, in small letters."""
+"""Name of the column that counts the wins by each metric (in small letters)."""
 
 
 def identification(
@@ -67,7 +67,7 @@ def _table(names: Sequence[str], scores: np.ndarray) -> pd.DataFrame:
 
 
 def _wins(scores: np.ndarray) -> np.ndarray:
-    """How many rounds each model won, from scores (round, model) of which the largest is best."""
+    """Number of rounds that each model won, from scores (round, model) of which the largest is best."""
     known = ~np.isnan(scores).all(1)
     best = np.argmax(np.where(np.isnan(scores), -np.inf, scores), axis=1)
     return np.bincount(best[known], minlength=scores.shape[1])
@@ -106,7 +106,7 @@ def _takes_seed(function: Any) -> bool:
 
 
 def identified_wins(frame: pd.DataFrame, column: str, rounds: int | None) -> tuple[list[str], list[str], np.ndarray]:
-    """The models that simulated and those that were fitted, and what share of rounds the latter won."""
+    """Names of the models that simulated and of those that were fitted, and the share of rounds that the latter won."""
     simulated, estimated = (list(dict.fromkeys(frame[name])) for name in ("Simulated", "Estimated"))
     counts = frame.pivot(index="Simulated", columns="Estimated", values=column)
     wins = counts.loc[simulated, estimated].to_numpy(float)

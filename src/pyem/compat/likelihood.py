@@ -1,4 +1,4 @@
-"""Functions of the pyEM form as negative log-likelihoods, and what they report."""
+"""Functions of the pyEM form as negative log-likelihoods, with their reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyem.infer.differences import WALL, Quadratic
 
 
 class PriorView:
-    """The prior as functions of the pyEM form see it: ``prior.logpdf(x)``, and ``prior["logpdf"]`` of the older form."""
+    """The prior in the forms that pyEM functions use: ``prior.logpdf(x)``, and ``prior["logpdf"]`` of the older form."""
 
     def __init__(self, prior: Quadratic) -> None:
         self._quadratic = prior
@@ -46,14 +46,14 @@ class PyEMLikelihood:
         self.own_prior = False
 
     def checked(self, data: tuple[Any, ...], x: np.ndarray) -> PyEMLikelihood:
-        """Itself, after finding out on one person's data whether the function keeps to the form."""
+        """Return this object after testing on one person's data whether the function keeps to the form."""
         prior = Quadratic(np.zeros(len(x)), np.eye(len(x)))
         view = PriorView(prior)
         joint = _number(self._call(x, data, view, "npl"))
         try:
             alone = _number(self._call(x, data, None, "nll"))
         except Exception:
-            # It works with a prior, and not without one.
+            # The function works with a prior, and not without one.
             self.own_prior = True
             return self
         kept = np.isclose(joint, alone - view.logpdf(x), rtol=1e-6, atol=1e-6)
@@ -61,7 +61,7 @@ class PyEMLikelihood:
         return self
 
     def __call__(self, x: np.ndarray, data: tuple[Any, ...], prior: Quadratic) -> float:
-        """At unconstrained x (P,)."""
+        """Negative log-likelihood at unconstrained `x` (P,)."""
         if not self.own_prior:
             return _number(self._call(x, data, None, "nll"))
         view = PriorView(prior)
@@ -75,7 +75,7 @@ class PyEMLikelihood:
 
 
 class Reporter:
-    """What a fit function says without a prior, whether it takes `prior` and `output` by name or in their places."""
+    """Calls a fit function without a prior, whether it takes `prior` and `output` by name or by position."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
@@ -85,7 +85,7 @@ class Reporter:
         self.settings = {"prior": None} if without else {}
 
     def __call__(self, x: np.ndarray, data: tuple[Any, ...], output: str) -> Any:
-        """At x (P,)."""
+        """Return the output at `x` (P,)."""
         with _double_precision():
             if self.by_name:
                 return self.function(x, *data, **self.settings, output=output)
@@ -93,7 +93,7 @@ class Reporter:
 
 
 def _double_precision() -> Any:
-    """For what a function computes with JAX, if it does: differences of single precision tell nothing."""
+    """Context of double precision for functions that use JAX, as differences of single precision are useless."""
     jax = sys.modules.get("jax")
     return jax.enable_x64(True) if jax else contextlib.nullcontext()
 
@@ -104,7 +104,7 @@ def _takes_names(function: Callable[..., Any]) -> bool:
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """The function's parameters; none if it does not tell."""
+    """Parameters of the function; none if it does not show them."""
     try:
         return list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):

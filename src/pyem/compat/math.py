@@ -1,4 +1,4 @@
-"""Transforms between the real line and natural ranges, and the value that a fit function returns.
+"""Transforms between the real line and natural ranges, and the return value of a fit function.
 
 All take numbers, lists, NumPy arrays and JAX arrays.
 """
@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 LARGE = 1e7
-"""What a fit function returns where it is not finite."""
+"""Return value of a fit function where it is not finite."""
 EDGE = 1e-12
-"""How near to its bounds a natural value may come before it is taken to the unconstrained scale, where it has to be finite."""
+"""Least distance of a natural value from its bounds, so that it is finite on the unconstrained scale."""
 
 
 def array_module(*values: Any) -> Any:
-    """``jax.numpy`` where a value is JAX's, else NumPy; JAX is not loaded for it."""
+    """Return ``jax.numpy`` if a value is JAX's, else NumPy; JAX is not loaded for this."""
     jax = sys.modules.get("jax")
     if jax is not None and any(isinstance(value, jax.Array) for value in values):
         return sys.modules["jax.numpy"]
@@ -94,7 +94,7 @@ def softmax(evs: Any, beta: Any) -> Any:
 
 
 def calc_fval(negll: Any, params: Any, prior: Any = None, output: str = "npl") -> Any:
-    """What a fit function returns: the negative log-likelihood, or the negative log-posterior; 1e7 where it is not finite.
+    """Return value of a fit function: the negative log-likelihood or log-posterior; 1e7 where it is not finite.
 
     Parameters
     ----------

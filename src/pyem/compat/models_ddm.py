@@ -45,7 +45,7 @@ ddm4_lotto_sim_paths = simulated_paths(risky_and_safe, _LOTTO, "ddm4_lotto_sim_p
 
 
 def _not_there(*args: Any, **kwargs: Any) -> NoReturn:
-    """With variability between trials: not in pyEM either.
+    """Raise an error: the models with variability between trials are not implemented in pyEM either.
 
     Raises
     ------

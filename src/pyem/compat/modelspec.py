@@ -1,4 +1,4 @@
-"""A model's functions and its description in one place."""
+"""A model's functions together with its description."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
-    """A model of the pyEM form: its functions, and what they are.
+    """A model of the pyEM form: its functions, and their description.
 
     Nothing here needs one: `EMModel` takes the functions themselves.
 
@@ -18,7 +18,7 @@ class ModelSpec:
     id
         Short name.
     spec
-        What the model is made of, in any form: ``{"rl": {"softmax": ["beta"], "rw": ["alpha"]}}``.
+        Parts of the model, in any form: ``{"rl": {"softmax": ["beta"], "rw": ["alpha"]}}``.
     desc
         One sentence.
     params

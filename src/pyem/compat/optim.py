@@ -1,4 +1,4 @@
-"""One person's mode, as functions of the pyEM interface."""
+"""Search for one person's mode, with the functions of the pyEM interface."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyem.population.posterior import Laplace, Status
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
-    """How one person's mode is looked for by the SciPy engine. The JAX engine needs none of it.
+    """Settings of the SciPy engine's search for one person's mode. The JAX engine needs none.
 
     Parameters
     ----------
@@ -51,12 +51,12 @@ class OptimConfig:
 
     @property
     def search(self) -> Search:
-        """The same for the engine."""
+        """Return these settings in the form of the engine."""
         return Search(self.method, tuple(sorted((self.options or {}).items())), self.max_restarts)
 
 
 class SubjectMinimum(NamedTuple):
-    """One person's mode."""
+    """One person's mode, and the curvature there."""
 
     x: np.ndarray
     """Unconstrained parameters, (P,)."""
@@ -68,7 +68,7 @@ class SubjectMinimum(NamedTuple):
     """Minus the log prior density, in nats."""
     success: bool
     result: Any
-    """The same as a result of `scipy.optimize.minimize`."""
+    """The result in the form of `scipy.optimize.minimize`."""
 
 
 def single_subject_minimize(
@@ -81,7 +81,7 @@ def single_subject_minimize(
     *,
     x0: Any = None,
 ) -> SubjectMinimum:
-    """The mode of one person's posterior, or of the likelihood.
+    """Find the mode of one person's posterior, or of the likelihood.
 
     Parameters
     ----------
@@ -94,11 +94,11 @@ def single_subject_minimize(
     prior
         A prior, or a dict with ``mu`` and ``sigma`` (a variance); None for maximum likelihood.
     config
-        How to search.
+        Settings of the search.
     rng
-        Where random restarts come from.
+        Generator of random restarts.
     x0
-        Where to start; the prior's mean, or 0.
+        Starting point; by default the prior's mean, or 0.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def single_subject_minimize(
 
 
 def _with_density(prior: Any) -> Any:
-    """A prior with a density, also of a dict that has the moments only."""
+    """Give a prior a density, also where it is a dict that has only moments."""
     return as_gaussian(prior) if isinstance(prior, Mapping) else prior
 
 
@@ -143,7 +143,7 @@ def _as_scipy(found: Laplace, fval: float, success: bool) -> Any:
 
 
 def as_gaussian(prior: Any) -> GaussianPrior:
-    """A Gaussian prior from an object or a dict with ``mu`` and ``sigma``, or from one with moments to start from."""
+    """Make a Gaussian prior of an object or a dict with ``mu`` and ``sigma``, or with moments to start from."""
     if isinstance(prior, GaussianPrior):
         return prior
     if isinstance(prior, Mapping):
@@ -168,7 +168,7 @@ def maximum_likelihood(
     n_jobs: int = -2,
     seed: int | None = None,
 ) -> Laplace:
-    """Every person's maximum of the likelihood, the best of several starts."""
+    """Find every person's maximum of the likelihood, the best of several starts."""
     engine = engine_of(fit_func, all_data, n_params)
     shape = (len(all_data), n_params)
     flat = PriorOfEach(np.zeros(shape), np.zeros((n_params, n_params)), np.ones(shape))
@@ -183,7 +183,7 @@ def maximum_likelihood(
 
 
 def better(a: Laplace, b: Laplace) -> Laplace:
-    """For each person, whichever has the larger likelihood."""
+    """Choose for each person the result with the larger likelihood."""
     rank = lambda found: np.where(np.isfinite(found.log_lik), found.log_lik, -np.inf)  # noqa: E731
     take = rank(b) > rank(a) + 1e-9
     pick = lambda one, other: np.where(take.reshape(-1, *[1] * (one.ndim - 1)), other, one)  # noqa: E731

@@ -1,4 +1,4 @@
-"""What simulations and fit functions of the pyEM form give, put together for a group."""
+"""Results of simulations and fit functions of the pyEM form, put together for a group."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyem.compat.likelihood import Reporter
 
 
 def data_of(sim: Any, inputs: Sequence[str]) -> list[list[Any]]:
-    """Each subject's data for a fit function, from the named entries of a simulation.
+    """Data of each subject for a fit function, from the named entries of a simulation.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def data_of(sim: Any, inputs: Sequence[str]) -> list[list[Any]]:
 
 
 def entries_of(sim: Mapping[str, Any], inputs: Sequence[str]) -> list[list[Any]]:
-    """Each subject's entries of a simulation that has them.
+    """Entries of each subject, from a simulation that has them.
 
     Raises
     ------
@@ -52,14 +52,14 @@ def entries_of(sim: Mapping[str, Any], inputs: Sequence[str]) -> list[list[Any]]
 
 
 def with_posterior(out: Mapping[str, Any]) -> dict[str, Any]:
-    """An output with ``posterior``, also from the ``__dict__`` of a `FitResult`, which has its two parts."""
+    """Return an output with ``posterior``, also from the ``__dict__`` of a `FitResult`, which has its two parts."""
     if "posterior" in out or "posterior_mu" not in out:
         return dict(out)
     return {**out, "posterior": {"mu": out["posterior_mu"], "sigma": out["posterior_sigma"]}}
 
 
 def reports(fit_func: Callable[..., Any], all_data: Sequence[Any], x: np.ndarray) -> list[dict[str, Any]]:
-    """What a fit function reports with ``output="all"`` for every subject at unconstrained `x` (S, P)."""
+    """Reports of a fit function (``output="all"``) for every subject at unconstrained `x` (S, P)."""
     ours, options = our_function(fit_func)
     if ours is not None:
         return ours.reports(all_data, x, **options)
@@ -72,7 +72,7 @@ def reports(fit_func: Callable[..., Any], all_data: Sequence[Any], x: np.ndarray
 
 
 def stacked(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Entries of every subject's dict as arrays with the subject first; object arrays where shapes differ."""
+    """Stack entries of all subjects' dicts as arrays with the subject first; object arrays where shapes differ."""
     return {name: _stack([one.get(name) for one in each]) for name in each[0]}
 
 

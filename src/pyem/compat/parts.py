@@ -16,10 +16,10 @@ from pyem.population.posterior import GaussianPrior, Laplace
 
 
 class Part(NamedTuple):
-    """Some of the people, who can be computed together."""
+    """A part of the people, who can be computed together."""
 
     who: np.ndarray
-    """Their places in the group."""
+    """Indices of these people in the group."""
     model: Model
     data: Dataset
 
@@ -42,7 +42,7 @@ class PartsEStep:
         return Laplace(*(_placed(self._who, columns) for columns in zip(*each, strict=True)))
 
     def general(self, log_prior: object, tol: float = 1e-16) -> Laplace:
-        """The same under any traceable log prior density of one person's parameters."""
+        """Approximate posteriors under any traceable log prior density of one person's parameters."""
         each = [estep.general(log_prior, tol) for estep in self._esteps]  # type: ignore[arg-type]
         return Laplace(*(_placed(self._who, columns) for columns in zip(*each, strict=True)))
 

@@ -28,7 +28,7 @@ def plot_scatter(
     annotate: bool = True,
     figsize: tuple[float, float] = (4, 4),
 ) -> Axes:
-    """Two variables against each other, with their correlation. The figure is not shown.
+    """Plot two variables against each other, with their correlation. The figure is not shown.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def plot_scatter(
     xlabel, ylabel
         Labels of the axes.
     ax
-        Where to draw; a new figure of `figsize` inches if None.
+        Axes to draw on; a new figure of `figsize` inches if None.
     show_line
         Draw the line of equality.
     equal_limits
@@ -101,7 +101,7 @@ def plot_choices(
     ylabel: str = "proportion of choices A",
     chance: float | None = 0.5,
 ) -> Axes:
-    """How often option A was chosen on each trial, over people and blocks, with its standard error over people.
+    """Plot how often option A was chosen on each trial, over people and blocks, with its standard error over people.
 
     Parameters
     ----------
@@ -110,11 +110,11 @@ def plot_choices(
     filename
         File to save the figure to.
     ax
-        Where to draw; if None a new figure, which is shown where there is a screen.
+        Axes to draw on; if None a new figure, which is shown if there is a screen.
     ylabel
         Label of the axis.
     chance
-        Where to draw a line, or None.
+        Height of a horizontal line, or None.
 
     Examples
     --------
@@ -157,7 +157,7 @@ def plot_choices(
 
 
 def show_figure(figure: Figure) -> None:
-    """Show a figure where there is a screen to show it on."""
+    """Show a figure if there is a screen."""
     import matplotlib
     import matplotlib.pyplot as plt
 
@@ -173,7 +173,7 @@ def plot_recovery(
     figsize: tuple[float, float] | None = None,
     show: bool = True,
 ) -> Figure:
-    """True against estimated parameters of what `EMModel.recover` returned, a panel for each and three panels a row."""
+    """Plot true against estimated parameters from `EMModel.recover`, a panel for each and three panels a row."""
     import matplotlib.pyplot as plt
 
     true, estimated = (np.asarray(recovery[key]) for key in ("true_params", "estimated_params"))
@@ -202,7 +202,7 @@ def plot_shares(
     figsize: tuple[float, float],
     show: bool,
 ) -> Figure:
-    """Which share of the rounds simulated by each model (rows) was won by each model (columns)."""
+    """Plot the share of the rounds simulated by each model (rows) that was won by each model (columns)."""
     import matplotlib.pyplot as plt
 
     figure, ax = plt.subplots(figsize=figsize, layout="constrained")

@@ -1,4 +1,4 @@
-"""How well estimates recover the truth."""
+"""Comparison of estimated with true parameters."""
 
 from __future__ import annotations
 

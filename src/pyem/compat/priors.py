@@ -41,7 +41,7 @@ def _positive(words: str, *values: np.ndarray) -> None:
 
 
 def t_variance(scale: np.ndarray, df: Any) -> np.ndarray:
-    """Variance of a Student-t with this scale, at most a hundred squared scales, which stand for an infinite one too."""
+    """Variance of a Student-t with this scale, limited to a hundred squared scales, also where it is infinite."""
     df = np.asarray(df, float)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(df > 2, df / (df - 2), np.inf)
@@ -106,7 +106,7 @@ class GaussianPrior(_Independent):
 
     @property
     def variance(self) -> np.ndarray:
-        """The same as `sigma`."""
+        """Variances, which are also called `sigma`."""
         return self.sigma
 
     def terms(self, x: Any) -> Any:
@@ -181,7 +181,7 @@ class LaplacePrior(_Independent):
         return -abs(x - self.loc) / self.scale - np.log(2 * self.scale)
 
     def smooth_terms(self, x: Any) -> Any:
-        """The same without the kink, for searches that need derivatives; less by 0.01 at most."""
+        """Terms without the kink, for searches that need derivatives; less than `terms` by 0.01 at most."""
         z = (x - self.loc) / self.scale
         return -array_module(x).sqrt(z * z + 1e-4) - np.log(2 * self.scale)
 
@@ -226,7 +226,7 @@ class StudentTPrior(_Independent):
         return _t_terms(x, self.loc, self.scale, np.asarray(self.df))
 
     def init_moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Centre and variance (P,), which is a hundred squared scales at most, and where there is none."""
+        """Centre and variance (P,), limited to a hundred squared scales, also where there is no variance."""
         return self.loc.copy(), t_variance(self.scale, self.df)
 
 
@@ -252,7 +252,7 @@ class CauchyPrior(_Independent):
         return _t_terms(x, self.loc, self.scale, np.ones(1))
 
     def init_moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Centre and a hundred squared scales (P,), in place of the variance that there is not."""
+        """Centre and a hundred squared scales (P,), as there is no variance."""
         return self.loc.copy(), t_variance(self.scale, 1.0)
 
 
@@ -263,7 +263,7 @@ class IndependentPrior(_Independent):
     Parameters
     ----------
     priors
-        In the order of the parameters; each is a prior of one parameter.
+        Priors in the order of the parameters, each of one parameter.
 
     Examples
     --------
@@ -306,7 +306,7 @@ class IndependentPrior(_Independent):
         return self._each(x, "terms")
 
     def smooth_terms(self, x: Any) -> Any:
-        """The same without kinks, where a prior offers that."""
+        """Terms without kinks, where a prior offers these."""
         return self._each(x, "smooth_terms")
 
     def _each(self, x: Any, name: str) -> Any:

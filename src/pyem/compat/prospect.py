@@ -29,7 +29,7 @@ from pyem.task.designs import Design
 
 NAMES = ("alpha", "beta", "lambda", "gamma", "mu")
 LEAST = 1e-5
-"""Of lambda and mu."""
+"""Smallest value of lambda and mu."""
 LEAST_GAMMA = 0.01
 CHANCES = (0.1, 0.3, 0.5, 0.7, 0.9)
 
@@ -44,7 +44,7 @@ MODEL = dataclasses.replace(
 
 
 def pt_weight(p: Any, gamma: Any) -> Any:
-    """What a probability weighs: p^g / (p^g + (1 - p)^g)^(1/g), with g of .01 at least.
+    """Decision weight of a probability: p^g / (p^g + (1 - p)^g)^(1/g), with g of .01 at least.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def pt_weight(p: Any, gamma: Any) -> Any:
 
 
 def pt_value(x: Any, alpha: Any, beta: Any, lam: Any) -> Any:
-    """What an amount is worth: x^alpha of a gain, -lam |x|^beta of a loss.
+    """Subjective value of an amount: x^alpha of a gain, -lam |x|^beta of a loss.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def _fields(gamble: Any, probs: Any, certain: Any, choice: Any) -> Fields:
 
 
 def _found(values: Values) -> dict[str, np.ndarray]:
-    """What is reported of each trial, (T,)."""
+    """Reports of each trial, (T,)."""
     assert values.log_probs is not None
     chance = np.exp(values.log_probs[0, :, 1])
     return {"Vg": values.latents["value_gamble"][0], "Vc": values.latents["value_certain"][0], "ch_prob": chance}
@@ -110,7 +110,7 @@ def _report(values: Values, gamble: Any, probs: Any, certain: Any, choice: Any) 
 
 
 def _trials(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Outcomes (T, 2), their probabilities and sure amounts (T,) of one person."""
+    """Draw outcomes (T, 2), their probabilities and sure amounts (T,) of one person."""
     fifth = n // 5
     kind = rng.permutation(np.repeat([1, -1, 0], [fifth, fifth, n - 2 * fifth]))
     mixed = kind == 0

@@ -17,7 +17,7 @@ WIDE = Interval(0, 20)
 
 
 def in_ranges(model: Model, transforms: Mapping[str, Transform]) -> Model:
-    """`model` with other transforms of some parameters, and typical people at the same natural values.
+    """Return `model` with other transforms of some parameters, and typical people at the same natural values.
 
     Examples
     --------

@@ -24,11 +24,11 @@ Extra = Literal["", "gamma", "phi"]
 LAGS = {"onestep": 1, "twostep": 2}
 MAX_PHI = 0.999
 LEAST_SD = 1e-8
-"""Of residuals, so that the likelihood of a perfect fit is finite."""
+"""Smallest sd of residuals, so that the likelihood of a perfect fit is finite."""
 SEED = 0
-"""Of simulations that are given none: two of them are equal."""
+"""Seed of simulations for which none is given: two of them are equal."""
 WALL = 1e7
-"""The negative log-likelihood of a value of phi outside its range."""
+"""Negative log-likelihood for a value of phi outside its range."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _columns(X: Any, Y: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _earlier(values: np.ndarray, lag: int) -> np.ndarray:
-    """What it was `lag` trials ago; 0 before the first trial."""
+    """Values `lag` trials ago; 0 before the first trial."""
     out = np.zeros_like(values)
     out[lag:] = values[: len(values) - lag]
     return out
@@ -120,7 +120,7 @@ def regression(factory: Callable[..., Model], desc: str, spec: dict[str, Any], *
     factory
         Makes the model from the number of predictors (and `decay`, where predictors linger).
     desc, spec
-        For the `ModelSpec`.
+        Entries of the `ModelSpec`.
     extra
         The parameter after the weights: ``"gamma"``, ``"phi"``, or none.
     """

@@ -1,4 +1,4 @@
-"""The pyEM functions of the models that learn for themselves and for others."""
+"""The pyEM functions of the models of learning for oneself and for others."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def three_recipients(factory: Callable[..., Model], desc: str, spec: dict[str, A
         nblocks, ntrials
             Blocks, each of which starts afresh, and trials a block.
         outcomes
-            What A and B pay on every trial to oneself, another and no one, (B, T, 2, 3); else 0 or 1 with equal chances, the
+            Payments of A and B on every trial to oneself, another and no one, (B, T, 2, 3); else 0 or 1 with equal chances, the
             same for all people.
         seed
             Whole number; without it NumPy's global generator decides.
@@ -151,7 +151,7 @@ def paired_options(factory: Callable[..., Model], desc: str, spec: dict[str, Any
 
 
 def _paired_report(values: Values, chosen: np.ndarray, pairs: np.ndarray) -> dict[str, np.ndarray]:
-    """What is reported of every trial, with probabilities of all four options."""
+    """Reports of every trial, with probabilities of all four options."""
     found = learned(values, chosen)
     everywhere = np.zeros((*chosen.shape, 4))
     np.put_along_axis(everywhere, pairs, found["ch_prob"], axis=-1)
@@ -175,7 +175,7 @@ def _by_recipient(rewards: Any) -> dict[str, np.ndarray]:
 
 
 def _of_chosen(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """What the chosen option paid (B, T), from what both pay (B, T, 2); NaN where there was no choice."""
+    """Payment of the chosen option (B, T), from the payments of both (B, T, 2); NaN where there was no choice."""
     if values.shape == codes.shape:
         return values
     if values.shape != (*codes.shape, 2):
@@ -187,7 +187,7 @@ def _of_chosen(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
 
 
 def _paired_design(rng: np.random.Generator, shape: tuple[int, int, int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Codes of the options on show (S, B, T, 2), one pair a block, and what both would pay to each recipient."""
+    """Codes of the options on show (S, B, T, 2), one pair a block, and the payments of both to each recipient."""
     n, blocks, trials = shape
     # Everyone gets all six pairs, in an order of their own, before one comes again.
     order = rng.permuted(np.tile(np.arange(len(PAIRS)), (n, -(-blocks // len(PAIRS)), 1)), axis=-1)

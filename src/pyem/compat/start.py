@@ -27,13 +27,13 @@ class TracedPrior:
         return isinstance(other, TracedPrior) and self.prior is other.prior
 
     def __call__(self, x: Any) -> Any:
-        """At x (P,)."""
+        """Log-density at `x` (P,)."""
         terms = getattr(self.prior, "smooth_terms", None) or getattr(self.prior, "terms", None)
         value = terms(x) if terms else log_density(self.prior, x)
         return jnp.sum(jnp.asarray(value))
 
     def traces(self, n: int) -> bool:
-        """Whether JAX can differentiate it."""
+        """Whether JAX can differentiate the prior."""
         with jax.enable_x64(True):
             try:
                 out = jax.eval_shape(self, jax.ShapeDtypeStruct((n,), np.float64))
@@ -44,7 +44,7 @@ class TracedPrior:
 
 
 class _FirstUnder:
-    """An E-step that is under a given log-density as long as the group is where it started."""
+    """An E-step under a given log-density as long as the group is where it started."""
 
     def __init__(self, estep: Any, log_density: Any, start: PriorOfEach) -> None:
         self._estep = estep
@@ -60,7 +60,7 @@ class _FirstUnder:
 
 
 def under_prior(estep: Any, prior: Any, start: PriorOfEach) -> EStep:
-    """`estep`, under `prior` itself until there is a valid group of another place, unless it is Gaussian anyway."""
+    """Wrap `estep`: `prior` itself holds until the group has moved to another valid place, unless `prior` is Gaussian."""
     if isinstance(prior, GaussianPrior | dict):
         return estep
     traced = TracedPrior(prior)

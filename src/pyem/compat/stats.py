@@ -70,7 +70,7 @@ def calc_BICint(
     Parameters
     ----------
     all_data
-        For each subject what `fit_func` takes.
+        Arguments of `fit_func` for each subject.
     param_names
         Their number is that of the parameters.
     mu, sigma
@@ -141,15 +141,15 @@ def calc_BICint(
 def _draws(
     group: Group, mu: np.ndarray, cov: np.ndarray, n: int, subjects: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draws of everybody's parameters from the group, (n, S, P)."""
+    """Draw everybody's parameters from the group, (n, S, P)."""
     if not np.diag(cov).all():
-        # A variance of 0 has no root to divide by.
+        # A variance of 0 cannot be divided by.
         return mu + np.sqrt(np.diag(cov)) * rng.standard_normal((n, subjects, len(mu)))
     return np.moveaxis(group.sample(np.tile(mu, (subjects, 1)), cov, n, rng), 1, 0)
 
 
 def _finite(integrated: np.ndarray) -> np.ndarray:
-    """The log integrals (S,) of those who have one."""
+    """Log integrals (S,) of those who have one."""
     lost = np.flatnonzero(~np.isfinite(integrated))
     if len(lost):
         warnings.warn(
@@ -186,7 +186,7 @@ def trials_of(data: Any) -> int:
 def _evaluator(
     fit_func: Callable[..., Any], all_data: Sequence[Any], n_params: int, output: str, key: str
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from draws (K, S, P) to negative log-likelihoods (K, S)."""
+    """Make a function from draws (K, S, P) to negative log-likelihoods (K, S)."""
     from pyem.compat.engines import ScipyEngine, batched_engine, subject_args
 
     if key == "nll" and output in ("all", "nll"):
@@ -206,7 +206,7 @@ class Reported:
         self.key = key
 
     def __call__(self, x: np.ndarray, data: tuple[Any, ...], prior: Any) -> float:
-        """At x (P,); the prior plays no part."""
+        """Negative log-likelihood at `x` (P,); the prior does not matter."""
         out = self.report(x, data, self.output)
         # Outside its range a function returns a large number instead of a dict.
         value = float(np.sum(out[self.key] if isinstance(out, dict) else out))
@@ -214,7 +214,7 @@ class Reported:
 
 
 def pseudo_r2_from_nll(nll: Any, ntrials_total: int, noptions: int, metric: str = "median") -> float:
-    """How much better than chance: 1 - (median) negative log-likelihood / (trials x log(options)).
+    """Pseudo-R2 against chance: 1 - (median) negative log-likelihood / (trials x log(options)).
 
     Parameters
     ----------

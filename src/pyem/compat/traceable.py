@@ -20,20 +20,20 @@ from pyem.model.parameter import Parameter
 from pyem.model.record import Record
 
 MAX_LEAVES = 64
-"""Data in more pieces than this are lists of numbers rather than arrays."""
+"""Number of pieces of data above which they are taken for lists of numbers rather than arrays."""
 MAX_OPERATIONS = 500
-"""A function of more operations (a Python loop over trials) takes too long to compile with its second derivatives."""
+"""Number of operations (as of a Python loop over trials) above which second derivatives take too long to compile."""
 MAX_SHAPES = 8
-"""Every shape of data is compiled anew; with more of them the other engine is quicker."""
+"""Number of shapes of data above which the other engine is quicker, as each shape is compiled anew."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-    """How one person's data are put together from arrays and from what is the same for all."""
+    """Layout of one person's data: the arrays, and the parts that are the same for everybody."""
 
     tree: Any
     fixed: tuple[Any, ...]
-    """The constants of the data, and `_ARRAY` where there is an array."""
+    """Constants of the data, with `_ARRAY` in the places of arrays."""
 
     def build(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
         rest = iter(arrays)
@@ -57,7 +57,7 @@ class _LogLikelihood:
     layout: _Layout
     n_arrays: int
     program: str = ""
-    """What it was traced to: a function that reads a variable from outside is another one when that has changed."""
+    """Digest of the traced operations: it changes with variables that the function reads from outside."""
 
     def __call__(self, p: Record, trials: Record) -> Any:
         # The whole of a person's data is one "trial", whatever its shape.
@@ -65,12 +65,12 @@ class _LogLikelihood:
         return -self.at(p.x, arrays)
 
     def at(self, x: Any, arrays: Sequence[Any]) -> Any:
-        """The negative log-likelihood at x (P,)."""
+        """Negative log-likelihood at `x` (P,)."""
         value = self.function(x, *self.layout.build(arrays), prior=None, output="nll")
         return jnp.asarray(value, float).reshape(())
 
     def both(self, x: Any, arrays: Sequence[Any]) -> tuple[Any, Any]:
-        """That, and what the function makes of it with a standard normal prior."""
+        """Negative log-likelihood, and the function's value under a standard normal prior."""
         joint = self.function(x, *self.layout.build(arrays), prior=_STANDARD, output="npl")
         return self.at(x, arrays), jnp.asarray(joint, float).reshape(())
 
@@ -93,11 +93,11 @@ def _taken_apart(data: tuple[Any, ...]) -> tuple[_Layout, list[np.ndarray]] | No
 
 
 class TooLong(Exception):
-    """The function can be traced, but has too many operations to be differentiated twice, or data of too many shapes."""
+    """Raised for a function with too many operations to be differentiated twice, or with data of too many shapes."""
 
 
 def traced_parts(function: Callable[..., Any], people: Sequence[tuple[Any, ...]], n_params: int) -> list[Part] | None:
-    """The group as models for the JAX engine; None if the function cannot be traced, or not with profit.
+    """The group as models for the JAX engine; None if the function cannot be traced, or tracing does not pay.
 
     The function is traced on abstract data and compared with what it returns for plain numbers: only a function that gives the
     same both ways is taken.
@@ -130,11 +130,11 @@ def traced_parts(function: Callable[..., Any], people: Sequence[tuple[Any, ...]]
 
 
 _known: weakref.WeakKeyDictionary[Any, dict[Any, bool | None]] = weakref.WeakKeyDictionary()
-"""What was found out about each function, for each kind of data: True, False, or None for too long."""
+"""Whether each function can be traced, for each kind of data: True, False, or None if it is too long."""
 
 
 def _traced(likelihood: _LogLikelihood, arrays: list[np.ndarray], data: tuple[Any, ...], n_params: int) -> Any:
-    """The operations that the function consists of; None if it is for the other engine."""
+    """Operations that the function consists of; None if it is one for the other engine."""
     shapes = tuple((array.shape, array.dtype.str) for array in arrays)
     key = (likelihood.layout, shapes, n_params)
     try:
@@ -148,7 +148,7 @@ def _traced(likelihood: _LogLikelihood, arrays: list[np.ndarray], data: tuple[An
             with jax.enable_x64(True):
                 traced = jax.make_jaxpr(likelihood.at)(_somewhere(n_params), arrays)
         except Exception:
-            # Whatever a function of NumPy, DataFrames or strings raises here: it is for the other engine.
+            # Whatever error a function of NumPy, DataFrames or strings raises here, it is left to the other engine.
             known[key] = False
     if key not in known:
         known[key] = _found_out(likelihood, traced, arrays, data, n_params)
@@ -182,7 +182,7 @@ def _same(compiled: float, plain: Any) -> bool:
 
 
 def _in_form(alone: float, joint: float, x: np.ndarray) -> bool:
-    """Whether a prior is only added; a function with a prior of its own is for the engine that lets it have it."""
+    """Whether a prior is only added; a function with a prior of its own needs the other engine."""
     return bool(alone >= WALL or np.isclose(joint, alone - _STANDARD.logpdf(x), rtol=1e-6, atol=1e-6))
 
 
@@ -240,7 +240,7 @@ def _float(array: np.ndarray) -> np.ndarray:
 
 
 def jitted(function: Callable[..., Any], data: tuple[Any, ...], n_params: int) -> Jitted | None:
-    """The function compiled for its value alone, if it is written in ``jax.numpy``: plain Python is quicker as it is."""
+    """Compile the function's value alone if it is written in ``jax.numpy``: plain Python is quicker without compilation."""
     x = _somewhere(n_params)
     with jax.enable_x64(True):
         plain = function(x, *data, prior=None, output="nll")
@@ -251,18 +251,18 @@ def jitted(function: Callable[..., Any], data: tuple[Any, ...], n_params: int) -
             compiled = whole(x, data, None)
             joint = float(function(x, *data, prior=_STANDARD, output="npl"))
         except Exception:
-            # Only plain values go through it: text, tables, branches.
+            # Only plain values pass through: text, tables, branches do not.
             return None
     return whole if _same(compiled, plain) and _in_form(float(plain), joint, x) else None
 
 
 class Jitted:
-    """A traceable function that is too long to differentiate: compiled, one person's value at a time."""
+    """A traceable function that is too long to differentiate; one person's value at a time is compiled."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._compiled = jax.jit(lambda x, data: jnp.asarray(function(x, *data, prior=None, output="nll"), float))
 
     def __call__(self, x: np.ndarray, data: tuple[Any, ...], prior: Any) -> float:
-        """Negative log-likelihood at x (P,)."""
+        """Negative log-likelihood at `x` (P,)."""
         with jax.enable_x64(True):
             return float(self._compiled(x, data).reshape(()))

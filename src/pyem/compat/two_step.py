@@ -16,14 +16,14 @@ from pyem.model.model import Model
 from pyem.task.two_step import TwoStep
 
 NAMES = {"lambda_": "lambda", "w": "omega", "stick": "r"}
-"""What pyEM calls parameters of the library's models."""
+"""Names in pyEM for parameters of the library's models."""
 KEYS = ("choices1", "states2", "choices2", "rewards")
 COLUMNS = ("choice1", "state2", "choice2", "reward")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Told:
-    """The two-step task, with the chances of a reward as a column of each trial."""
+    """The two-step task, with the probabilities of reward as a column of each trial."""
 
     task: TwoStep
     n_options: int = 2

@@ -1,4 +1,4 @@
-"""From arrays to lanes."""
+"""Conversion of arrays to lanes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def lanes_from_arrays(
 
 
 def _counted_from_one(arrays: Mapping[str, Given]) -> dict[str, list[int]]:
-    """The labels of fields whose codes count from 1; options that are shown in several places have the same codes."""
+    """Labels of fields whose codes count from 1; options that are shown in several places have the same codes."""
     largest, out = {}, {}
     for name in filter(is_coded, arrays):
         values = arrays[name].values[~arrays[name].missing]
@@ -88,7 +88,7 @@ def _counted_from_one(arrays: Mapping[str, Given]) -> dict[str, list[int]]:
 
 
 def _without(array: Given, markers: Sequence[Any]) -> Given:
-    """The values, without those that mark a missing one."""
+    """Remove the values that mark a missing one."""
     if not markers:
         return array
     keys = {key(marker) for marker in markers}
@@ -98,7 +98,7 @@ def _without(array: Given, markers: Sequence[Any]) -> Given:
 
 
 def _numeric(array: Given) -> Given:
-    """Numbers as such, where words among them only marked what is missing."""
+    """Convert an array to numbers if its words only marked missing values."""
     if array.values.dtype != object:
         return array
     here = array.values[~array.missing]
@@ -108,7 +108,7 @@ def _numeric(array: Given) -> Given:
 
 
 def _as_codes(name: str, array: Given, labels: list[Any]) -> tuple[Given, list[str]]:
-    """Codes of values that are labels, and a note; values that are codes 0, 1, ... already as they are."""
+    """Convert labels to codes, with a note; values that are codes 0, 1, ... already stay as they are."""
     place = {key(label): code for code, label in enumerate(labels)}
     if len(place) < len(labels):
         raise DataError(f"codes of {name!r} are {labels}; each label should be there once")
@@ -156,7 +156,7 @@ def _common_shape(arrays: Mapping[str, Given]) -> tuple[int, int, int]:
 
 
 def _same_lengths(arrays: Mapping[str, Given]) -> None:
-    """Raise a DataError unless people and their blocks have as many trials in every field."""
+    """Raise a DataError unless each person and block has as many trials in every field."""
     first, *others = arrays
     lengths = {name: [array.real[s].sum(-1) for s in range(len(array.real))] for name, array in arrays.items()}
     for name in others:
@@ -201,7 +201,7 @@ def _one_each(name: str, values: Any, n_subjects: int) -> np.ndarray:
 
 
 def _clean(name: str, array: np.ndarray, gone: np.ndarray, *, coded: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Values (lane, trial, ...) with valid ones in place of those missing, and where they were present (lane, trial)."""
+    """Values (lane, trial, ...), with valid ones in place of missing ones, and where they were present (lane, trial)."""
     if array.dtype.kind not in "fiub":
         word = next(value for value in array[~gone].ravel() if isinstance(value, str) or not np.isreal(value))
         hint = f"; if it marks a missing value, pass {advice(name, [word])}" if looks_like_marker(word) else ""

@@ -1,4 +1,4 @@
-"""Trials by condition: the combinations of the levels of some columns, for figures and checks that are split by them."""
+"""Trials by condition: combinations of the levels of some columns, for figures and checks that are split by them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyem.data.formula_rows import rows_of
 from pyem.errors import DataError, list_of
 
 MOST = 12
-"""More cells than these cannot be told apart in a figure."""
+"""Largest number of cells that can be told apart in a figure."""
 
 
 class Cell(NamedTuple):
@@ -21,21 +21,21 @@ class Cell(NamedTuple):
     labels: dict[str, str]
     """The level of each column."""
     trials: np.ndarray
-    """(trial, lane): which trials are its own."""
+    """(trial, lane): whether a trial belongs to the cell."""
 
     @property
     def name(self) -> str:
-        """Its levels in one word."""
+        """The levels of the cell in one word."""
         return ", ".join(self.labels.values())
 
 
 def cells_of(data: Dataset, by: str | Sequence[str]) -> list[Cell]:
-    """Which trials belong to each combination of the levels of the columns `by` that occurs, in the order of the levels.
+    """Trials of each combination of the levels of the columns `by` that occurs, in the order of the levels.
 
     Parameters
     ----------
     data
-        Whose trials.
+        Data with the trials.
     by
         Names of fields with one value a trial, of covariates, or ``block``: factors, or numbers with few values.
 

@@ -1,4 +1,4 @@
-"""The rows that count of files that are gone through piece by piece."""
+"""Selection of rows while files are read piece by piece."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pyem.errors import DataError, counted, list_of
 
 @dataclasses.dataclass
 class Chosen:
-    """A `Source` without the rows that do not fulfil a condition, or are of people who are left out.
+    """A `Source` without the rows that do not fulfil a condition or belong to excluded people.
 
     Parameters
     ----------
@@ -47,22 +47,22 @@ class Chosen:
 
     @property
     def _all(self) -> bool:
-        """Whether all rows count."""
+        """Whether all rows are used."""
         return self.where is None and not self.exclude and not self.dropped
 
     def _begin(self) -> None:
         self._rows = self._by_where = self._by_name = 0
         self._people: tuple[set[str], set[str], set[str]] = (set(), set(), set())
-        """Everybody, who is left by the condition, and who is left at the end."""
+        """Labels of everybody, of those who have rows that fulfil the condition, and of those who are kept in the end."""
 
     @property
     def files(self) -> Any:
-        """Their paths."""
+        """Paths of the files."""
         return self.source.files
 
     @property
     def kinds(self) -> dict[str, str]:
-        """What each column is that is passed on."""
+        """Kind of each column that is passed on."""
         return {name: self.source.kinds[name] for name in self.used}
 
     def pieces(self) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
@@ -97,7 +97,7 @@ class Chosen:
             seen.update([distinct[k] for k in np.unique(some).tolist() if k >= 0])
 
     def notes(self) -> list[str]:
-        """What was left out.
+        """Notes on what was left out.
 
         Raises
         ------

@@ -12,13 +12,13 @@ from pyem.data.ragged import narrow
 from pyem.data.row_names import NOTES
 
 TRUE, FALSE = ("True", "TRUE", "true"), ("False", "FALSE", "false")
-"""How pandas knows truth values in text files."""
+"""Spellings of truth values that pandas recognises in text files."""
 AT_ONCE = 1 << 15
-"""Rows that are looked up at once: they stay in the cache."""
+"""Number of rows that are looked up at once, which fit into the cache."""
 
 
 class Unknown(Exception):
-    """A file, or what is asked of it, that has to be read in the general way."""
+    """Raised for a file, or a request about it, that has to be read in the general way."""
 
 
 class Growing:
@@ -34,10 +34,10 @@ class Growing:
     """
 
     def __init__(self) -> None:
-        # What is beyond the last piece takes no memory before it is written to.
+        # Memory beyond the last piece is not taken before it is written to.
         self._array, self._n = np.empty(0, np.int8), 0
         self.expected = 0
-        """So many are expected in all, about: arrays are made that large, and need not be copied as they grow."""
+        """Roughly expected length: the array is made that large, and need not be copied as it grows."""
 
     def add(self, piece: np.ndarray) -> None:
         """Append a piece."""
@@ -52,7 +52,7 @@ class Growing:
         self._n = n
 
     def array(self) -> np.ndarray:
-        """All of it."""
+        """The whole array."""
         return self._array[: self._n]
 
 
@@ -74,7 +74,7 @@ class Texts:
         self._codes = Growing()
 
     def expect(self, rows: int) -> None:
-        """So many rows will come in all, about."""
+        """Expect a number of rows in all, roughly."""
         self._codes.expected = rows
 
     def add(self, piece: Any) -> None:
@@ -88,12 +88,12 @@ class Texts:
         index = index.to_numpy(zero_copy_only=False)
         if not all(label in self._known or label in self._missing for label in labels):
             self._meet(labels, index)
-        # What is in a dictionary, but in no row, is not known.
+        # A label in the dictionary that no row has is not registered.
         places = [self._known.get(label, -1) for label in labels]
         return np.array([*places, -1], smallest(len(self._known)))[index]
 
     def _meet(self, labels: list[str], index: np.ndarray) -> None:
-        """New texts get codes in the order in which they come in the rows, not in that of the dictionary."""
+        """Give new texts codes in the order in which they come in the rows, not in that of the dictionary."""
         first = np.full(len(labels) + 1, len(index))
         # Labels often stay the same for many rows.
         heads = np.append(0, np.flatnonzero(index[1:] != index[:-1]) + 1)[::-1] if len(index) else np.zeros(0, int)
@@ -112,7 +112,7 @@ class Texts:
         return list(self._known)
 
     def column(self, name: str) -> Column:
-        """All of it; blank cells are missing."""
+        """The whole column; blank cells are missing."""
         index, labels = self._codes.array(), self.labels
         blank = [not label.strip() for label in labels]
         if any(blank):
@@ -123,10 +123,10 @@ class Texts:
 
 
 class Truths(Texts):
-    """A column of truth values as text files have them."""
+    """A column of truth values as text files spell them."""
 
     def column(self, name: str) -> Column:
-        """All of it, as numbers 0 and 1."""
+        """The whole column, as numbers 0 and 1."""
         if not set(self.labels) <= {*TRUE, *FALSE}:
             raise Unknown(f"column {name!r} has other values than truth values")
         worth = np.array([*(float(label in TRUE) for label in self.labels), np.nan])
@@ -150,7 +150,7 @@ class Numbers:
         self._values = Growing()
 
     def expect(self, rows: int) -> None:
-        """So many rows will come in all, about."""
+        """Expect a number of rows in all, roughly."""
         self._values.expected = rows
 
     def add(self, piece: Any) -> None:
@@ -158,7 +158,7 @@ class Numbers:
         self._values.add(as_values(piece, whole=self._whole))
 
     def column(self, name: str) -> Column:
-        """All of it; whole numbers in the smallest type that holds them."""
+        """The whole column; whole numbers in the smallest type that holds them."""
         values = self._values.array()
         if values.dtype.kind == "i":
             return Column(name, values, None, whole=True, kind=self._kind)
@@ -166,7 +166,7 @@ class Numbers:
 
 
 def as_values(piece: Any, *, whole: bool) -> np.ndarray:
-    """An Arrow array as the smallest whole numbers, if it is of whole ones and complete; else as float64, NaN where missing."""
+    """Convert an Arrow array to the smallest whole numbers if it is complete and whole; else to float64, NaN where missing."""
     import pyarrow as pa
 
     if whole and not piece.null_count:
@@ -192,7 +192,7 @@ def looked_up(values: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 
 def smallest(n: int) -> np.dtype:
-    """The smallest type of whole numbers for -1, 0, ..., n - 1.
+    """Smallest type of whole numbers that holds -1, 0, ..., n - 1.
 
     Examples
     --------
@@ -203,7 +203,7 @@ def smallest(n: int) -> np.dtype:
 
 
 def coded_table(columns: dict[str, Texts | Numbers], header: Sequence[str], notes: Iterable[str] = ()) -> CodedTable:
-    """A table of what was read, which is taken out of `columns`."""
+    """Make a table of the columns that were read, which are taken out of `columns`."""
     made = {name: columns.pop(name).column(name) for name in list(columns)}
     n_rows = len(next(iter(made.values())).values)
     return CodedTable(made, tuple(header), n_rows, {NOTES: list(notes)}, once=True)

@@ -1,4 +1,4 @@
-"""Files that are read straight into compact columns, where what is asked of them allows it."""
+"""Fast reading of files straight into compact columns, where the request allows it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_coded(
     encoding: str | None = None,
     decimal: str | None = None,
 ) -> CodedTable | None:
-    """The columns of a CSV or Parquet file that are used; None if it has to be read in the general way.
+    """Read the columns in use of a CSV or Parquet file; None if it has to be read in the general way.
 
     Whatever is unusual about a file is left to `pyem.data.files.read_table`, which knows all rules and words all errors.
 
@@ -83,14 +83,14 @@ def parquet_pieces(path: Path, kinds: Mapping[str, str]) -> Iterator[dict[str, A
 
 
 def _plain(pandas: dict[str, Any]) -> None:
-    """Raise `Unknown` where pandas would make more of a file than its columns."""
+    """Raise `Unknown` where pandas would make something else of a file's columns."""
     index = [one for one in pandas.get("index_columns", ()) if not isinstance(one, dict)]
     if index or pandas.get("attributes"):
         raise Unknown("the file has an index, or attributes")
 
 
 def parquet_kind(name: str, kind: Any) -> str:
-    """What a column of an Arrow type is: label (text), flag (truth values), whole or number.
+    """Kind of a column of an Arrow type: label (text), flag (truth values), whole or number.
 
     Raises
     ------

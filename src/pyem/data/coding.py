@@ -1,4 +1,4 @@
-"""Columns that are options or other labels: coded 0, 1, ..., and what each code stands for."""
+"""Coding of options and other labels as 0, 1, ..., with the label of each code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pyem.errors import DataError
 OPTION = "option_"
 _CODED = re.compile(rf"(?:\w+_)?(?:choice|action)(?:_?\d+)?|{OPTION}.*|(?:rating|confidence)_level")
 _ORDERED = ("rating_level", "confidence_level")
-"""Fields whose codes have an order, which words do not tell."""
+"""Names of fields whose codes have an order that words do not tell."""
 _NAMED = re.compile(
     r"(?:response|key|cue|stimulus|stim|context|condition|state|category|item|image|pair|set|symbol|shape|colou?r|observation)"
     r"(?:_.*|\d*)"
@@ -56,7 +56,7 @@ def as_codes(
     columns
         Several columns share their codes.
     field
-        What they are to the model, for messages.
+        Name of the field in the model, for messages.
     given
         The labels in order; inferred if None.
     where
@@ -109,7 +109,7 @@ def _infer(
     field: str,
     where: Where,
 ) -> tuple[Any, ...]:
-    """The labels in order: numbers from 0 or 1 with all between them, text sorted, categories in their own order."""
+    """Infer the labels in order: numbers from 0 or 1 with all between them, text sorted, categories in their own order."""
     text, number = (
         [(c, k) for c, known in enumerate(keys) for k, one in enumerate(known) if isinstance(one, str) is kind]
         for kind in (True, False)
@@ -158,6 +158,6 @@ def _whole_labels(values: list[int], names: str, field: str) -> tuple[int, ...]:
             f"missing value, pass {advice(field, [far])}; if it is an option, {give}"
         )
     if values and values[0] in (0, 1) and values[-1] < 1000:
-        # Options that nobody chose keep their place.
+        # Options that nobody chose keep their codes.
         return tuple(range(values[0], values[-1] + 1))
     return tuple(values)

@@ -17,12 +17,12 @@ from pyem.data.row_names import row_names
 from pyem.errors import DataError
 
 Where = Callable[[int], str]
-"""Says whose row it is, for messages: ``"for subject 's1' (row 7)"``."""
+"""Function that names the person of a row for messages: ``"for subject 's1' (row 7)"``."""
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _KINDS = numbers.Real | decimal.Decimal | np.bool_
 EXACT = 2**53
-"""Whole numbers beyond it do not fit into a float."""
+"""Largest whole number up to which a float holds all whole numbers."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,13 +42,13 @@ class Column:
     ordered
         An ordered categorical.
     kind
-        What the values are, for messages: ``"text"``, ``"date"``, ``"boolean"``, ...
+        Kind of the values, for messages: ``"text"``, ``"date"``, ``"boolean"``, ...
     rows
         (row,): where the rows are in the table that was given, from 0; None if these are all of its rows.
     marked
         Number of cells that hold a marker of a missing value.
     names
-        What rows of the table are called, if it was put together from several files or rows.
+        Names of the rows of the table, if it was put together from several files or rows.
     """
 
     name: str
@@ -63,18 +63,18 @@ class Column:
 
     @property
     def here(self) -> np.ndarray:
-        """(row,): where there is a value."""
+        """(row,): whether there is a value."""
         return ~np.isnan(self.values) if self.labels is None else self.values >= 0
 
     def row(self, k: int) -> str:
-        """The number of a row in the table that was given, from 1 below the header; of which file, if there are several."""
+        """Number of a row in the given table, from 1 below the header, with its file if there are several."""
         place = int(k if self.rows is None else self.rows[k])
         return str(place + 1) if self.names is None else self.names(place)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CodedTable:
-    """A table that was read straight into columns, of which only those that are used are there.
+    """A table that was read straight into columns, which has only the columns in use.
 
     Parameters
     ----------
@@ -100,12 +100,12 @@ class CodedTable:
         return self.n_rows
 
     def without(self, name: str, markers: Sequence[Any]) -> Column:
-        """One of its columns, with cells that hold a marker missing."""
+        """Return one column with cells that hold a marker turned into missing ones."""
         return _without(self.known[name], markers)
 
 
 def open_table(frame: Any) -> Any:
-    """A pandas, polars or Arrow table by way of narwhals, its columns named by text.
+    """Open a pandas, polars or Arrow table by way of narwhals, with columns named by text.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def read_columns(
     rows
         Indices of the rows that count, ascending; None for all.
     markers
-        For each column the values that mark a missing one.
+        Values that mark a missing one, by column.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def read_columns(
 
 
 def require(columns: Sequence[Any], names: Sequence[str], frame: Any = None) -> None:
-    """Raise a DataError that suggests what was meant unless a table has all of these columns."""
+    """Raise a DataError with suggestions unless a table has all of these columns."""
     missing = [name for name in dict.fromkeys(names) if name not in columns]
     if not missing:
         return
@@ -212,7 +212,7 @@ def _column(series: Any, name: str, markers: Sequence[Any], rows: np.ndarray | N
 
 
 def _without(column: Column, markers: Sequence[Any]) -> Column:
-    """A column whose cells with a marker are missing ones."""
+    """Turn the cells of a column that hold a marker into missing ones."""
     keys = {key(marker) for marker in markers}
     if not keys:
         return column
@@ -231,14 +231,14 @@ def _without(column: Column, markers: Sequence[Any]) -> Column:
 
 
 def all_whole(values: np.ndarray) -> bool:
-    """Whether all of these are finite whole numbers."""
+    """Whether all values are finite whole numbers."""
     whole = lambda some: bool(np.isfinite(some).all() and (some % 1 == 0).all())  # noqa: E731
-    # The first ones tell of most columns that are not.
+    # The first values identify most columns that are not whole.
     return whole(values[:1000]) and whole(values)
 
 
 def whole_with_gaps(values: np.ndarray) -> bool:
-    """Whether some of these are missing (NaN), and all others whole: integers that a table keeps as floats."""
+    """Whether some values are missing (NaN), and all others whole: integers that a table stores as floats."""
     gone = np.isnan(values)
     if not gone.any():
         return False
@@ -246,7 +246,7 @@ def whole_with_gaps(values: np.ndarray) -> bool:
 
 
 def _text_or_objects(series: Any, name: str, keys: set[Any], rows: np.ndarray | None) -> Column:
-    """A column of text, categories, dates or Python objects, by its few distinct values."""
+    """Read a column of text, categories, dates or Python objects, by its few distinct values."""
     import pandas as pd
 
     native = series.to_native()
@@ -280,7 +280,7 @@ def _text_or_objects(series: Any, name: str, keys: set[Any], rows: np.ndarray | 
 
 
 def _of_numbers(name: str, values: list[Any], index: np.ndarray, marked: int) -> Column:
-    """A column of Python's numbers, of which whole ones may be too long for a float."""
+    """Make a column of Python's numbers, of which whole ones may be too long for a float."""
     here = [value for value in values if value is not None]
     if all(isinstance(value, numbers.Integral) for value in here) and max(abs(int(value)) for value in here) >= EXACT:
         known = {value: k for k, value in enumerate(dict.fromkeys(here))}
@@ -296,7 +296,7 @@ def _of_numbers(name: str, values: list[Any], index: np.ndarray, marked: int) ->
 
 
 def parse(labels: Sequence[Any]) -> np.ndarray:
-    """Text, or labels of any kind, as numbers; NaN where they are none.
+    """Convert text, or labels of any kind, to numbers; NaN where they are none.
 
     Examples
     --------
@@ -307,7 +307,7 @@ def parse(labels: Sequence[Any]) -> np.ndarray:
 
 
 def parsed(label: Any) -> float:
-    """One label as a number; NaN if it is none."""
+    """Convert one label to a number; NaN if it is none."""
     if isinstance(label, str):
         return float(label.strip(" \t\u00a0")) if _NUMBER.fullmatch(label.strip(" \t\u00a0")) else np.nan
     try:
@@ -317,7 +317,7 @@ def parsed(label: Any) -> float:
 
 
 def key(label: Any) -> Any:
-    """What makes two labels the same: 1, 1.0 and "1" are.
+    """Key that is the same for labels which count as the same: 1, 1.0 and "1".
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Conditions on the rows of a table, such as ``phase == 'main' and not practice``, and which rows fulfil them.
+"""Conditions on the rows of a table, such as ``phase == 'main' and not practice``, and their evaluation.
 
 The words are those of Python, and a condition can do nothing but compare: it is parsed, never run as code.
 """
@@ -35,7 +35,7 @@ EXAMPLE = "where=\"phase == 'main' and not practice and rt < 2\""
 
 
 def fulfilled(table: Any, where: str) -> np.ndarray:
-    """Which rows of a narwhals table fulfil a condition, (row,).
+    """(row,): whether each row of a narwhals table fulfils a condition.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def fulfilled(table: Any, where: str) -> np.ndarray:
 
 
 def columns_of(where: str) -> list[str]:
-    """The columns that a condition names; see `fulfilled`.
+    """Columns that a condition names; see `fulfilled`.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def columns_of(where: str) -> list[str]:
 
 
 def _parsed(where: str) -> tuple[ast.Expression, dict[str, str]]:
-    """The condition as Python reads it, and what stands for names in backticks."""
+    """Parse the condition as Python, and return what stands for names in backticks."""
     if not isinstance(where, str) or not where.strip():
         raise DataError(f"where={where!r}; expected a condition on columns of the table as text, such as {EXAMPLE}")
     quoted: dict[str, str] = {}
@@ -97,13 +97,13 @@ def _keep(quoted: dict[str, str], name: str) -> str:
 
 
 class _Rows:
-    """The rows of a table, and what parts of a condition are for each of them."""
+    """The rows of a table, with the value of each part of a condition in each row."""
 
     def __init__(self, table: Any, where: str, quoted: dict[str, str]) -> None:
         self.table, self.where, self.quoted = table, where, quoted
 
     def truth(self, node: ast.expr) -> np.ndarray:
-        """Where a part of the condition holds, (row,)."""
+        """(row,): whether a part of the condition holds."""
         match node:
             case ast.BoolOp(op=op, values=values):
                 both = np.logical_and if isinstance(op, ast.And) else np.logical_or

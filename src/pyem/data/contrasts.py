@@ -1,4 +1,4 @@
-"""Covariates as numbers: quantities as they are, categories as treatment contrasts with a reference."""
+"""Coding of covariates: quantities as they are, categories as treatment contrasts with a reference."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def covariates_of(
     column
         The column.
     who, subjects
-        Whose row it is, (row,), and the labels of people.
+        Index of the person of each row, (row,), and the labels of people.
     where
         Says whose row it is.
     notes
         Gets what was inferred.
     reference
-        By covariate, the category that others are compared with; the first one if not named.
+        Category that others are compared with, by covariate; by default the first one.
 
     Raises
     ------

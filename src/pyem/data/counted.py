@@ -1,4 +1,4 @@
-"""Which trials count in the likelihood and which teach, where the table says so: forced choices, transfer phases."""
+"""Trials that are used in the likelihood or for learning, where the table says so: forced choices, transfer phases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyem.data.columns import Column, Where, parse
 from pyem.errors import DataError, list_of
 
 Says = str | Mapping[str, Any] | None
-"""A column of 0 and 1, or a column and its values that mean yes: ``"free"`` or ``{"phase": ["main", "test"]}``."""
+"""A column of 0 and 1, or a column with its values that mean yes: ``"free"`` or ``{"phase": ["main", "test"]}``."""
 _MASKS = {"count": "counted", "teach": "teaches"}
 WORDS = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -40,14 +40,14 @@ def column_of(says: Says, argument: str) -> str | None:
 
 
 def yes_or_no(column: Column, says: Says, argument: str, where: Where) -> np.ndarray:
-    """(row,): whether each trial counts, or teaches.
+    """(row,): whether each trial is used in the likelihood, or for learning.
 
     Parameters
     ----------
     column
         The column that `says` names.
     says
-        As the user gave it.
+        Column, or column and values, as the user gave it.
     argument
         ``"count"`` or ``"teach"``, for messages.
     where
@@ -104,7 +104,7 @@ def _listed(labels: list[Any], wanted: Any, name: str, argument: str) -> np.ndar
 
 
 def counting_columns(**says: Says) -> list[str]:
-    """The columns that say which trials count and teach."""
+    """Columns that say which trials are used in the likelihood or for learning."""
     columns = [column_of(said, argument) for argument, said in says.items()]
     return [column for column in columns if column is not None]
 
@@ -112,7 +112,7 @@ def counting_columns(**says: Says) -> list[str]:
 def counting(
     table: Mapping[str, Column], says: Mapping[str, Says], where: Where, notes: list[str]
 ) -> dict[str, np.ndarray]:
-    """The masks ``counted`` and ``teaches`` (row,), as far as the table has them; `notes` get how many trials are out."""
+    """Masks ``counted`` and ``teaches`` (row,), if the table has them; `notes` get the number of trials left out."""
     masks = {}
     for argument, said in says.items():
         if (column := column_of(said, argument)) is None:

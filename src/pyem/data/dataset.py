@@ -41,7 +41,7 @@ class Dataset:
     fields
         One array for each column of the model, (trial, ..., lane).
     present
-        For each field, where it was observed, (trial, lane); False for missing values and for padding.
+        Whether each field was observed, (trial, lane), by name; False for missing values and for padding.
     valid
         True for real trials, False for padding, (trial, lane).
     lane_subject
@@ -53,11 +53,11 @@ class Dataset:
     covariates
         One array for each covariate, (subject,).
     codes
-        For each coded field, the labels of its codes 0, 1, ...
+        Labels of the codes 0, 1, ... of each coded field.
     trial
         Label of each trial, (trial, lane).
     notes
-        What was inferred or deserves attention when the data were read.
+        Notes on what was inferred, or deserves attention, when the data were read.
     counted
         False for trials that are left out of the likelihood although there is a response, such as forced choices,
         (trial, lane); None if there are none.
@@ -136,7 +136,7 @@ class Dataset:
             in `codes` and `notes` and is printed. Fields that begin with ``option_`` (which option was shown where)
             share one mapping. All other fields are quantities: text in them is an error.
         values
-            What words are worth in a field that is a quantity: ``{"reward": {"loss": 0, "win": 1}}``.
+            Numbers that words stand for in a field that is a quantity: ``{"reward": {"loss": 0, "win": 1}}``.
         missing
             Values that mark a missing one, by field or covariate: ``{"choice": ["no response", 0]}``.
         covariates
@@ -155,7 +155,7 @@ class Dataset:
             Column that says which trials count in the likelihood, 1 or 0, or the column and its values that mean yes:
             ``{"trial_type": ["free"]}``. A forced choice teaches, but was not chosen.
         teach
-            Likewise, which trials teach: in a transfer phase choices count, and nothing is learned.
+            Column, likewise, of the trials that are learned from: in a transfer phase choices count, and nothing is learned.
         join_rows_by
             Column, or columns, with the same value in all rows of a trial, if choice and outcome are in rows of their own; or
             ``"order"``: a new trial begins with a row that has a value in a column that already has one.
@@ -165,7 +165,7 @@ class Dataset:
         unmatched
             People without a row or a value there are an ``"error"``, or are left out: ``"drop"``.
         reference
-            By covariate, the category that others are compared with; numbers for which one is named are categories, too.
+            Category that others are compared with, by covariate; numbers for which one is named are categories, too.
 
         Raises
         ------
@@ -225,13 +225,13 @@ class Dataset:
         path
             A file, a list of files, a folder (with the folders in it), or a name with ``*``.
         pattern
-            What the names of the files say: ``"sub-{subject}_ses-{session}_*.tsv"`` makes the columns ``subject`` and
+            Pattern of the names of the files: ``"sub-{subject}_ses-{session}_*.tsv"`` makes the columns ``subject`` and
             ``session``; ``"bids"`` makes columns of all entities of BIDS, and takes the files of behaviour and events of a
             folder. A path with such fields is its own pattern.
         separator, encoding, decimal
             See `pyem.data.files.read_table`.
         subject, block, options
-            Those of `from_frame`.
+            Arguments of `from_frame`.
 
         Raises
         ------
@@ -260,7 +260,7 @@ class Dataset:
         path
             A file, a list of files, a folder, or a name with ``*``.
         options
-            Those of `from_frame`; `separator` and `encoding` of `read`; ``cache``, a folder for the partitions
+            Arguments of `from_frame`; `separator` and `encoding` of `read`; ``cache``, a folder for the partitions
             (``.pyem-partitions`` beside the files if not given); ``trials_at_once`` of a partition, about (4 million);
             ``memory``, GiB that may be kept between iterations (2).
 
@@ -346,7 +346,7 @@ class Dataset:
         return {"subject": self.subjects[self.lane_subject[lane]], "block": self.lane_block[lane], "trial": trial}
 
     def masks(self, model: Model) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Which trials count for each response of `model`, and which teach it something; (trial, lane)."""
+        """Trials in the likelihood of each response of `model`, and trials from which the model learns; (trial, lane)."""
         return masks(self, model)
 
     def trials(self, model: Model) -> Record:
@@ -354,7 +354,7 @@ class Dataset:
         return trials(self, model)
 
     def n_responses(self, model: Model) -> np.ndarray:
-        """Number of trials of each subject that count in the likelihood, (S,); one with a choice and a time counts once."""
+        """Number of trials of each subject in the likelihood, (S,); a trial with a choice and a time counts once."""
         return responses_of(self, model)
 
     def pieces(self) -> list[tuple[np.ndarray, Dataset]]:
@@ -362,7 +362,7 @@ class Dataset:
         return by_length(self)
 
     def fingerprint(self, model: Model) -> str:
-        """A digest of who responded what, the same for all models of the same responses."""
+        """Digest of everybody's responses, the same for all models of the same responses."""
         return fingerprint(self, self.masks(model)[0], model.responses)
 
     def select(self, subjects: Sequence[Any] | np.ndarray) -> Dataset:
@@ -382,7 +382,7 @@ class Dataset:
         return dataclasses.replace(self, **people_of(self, subjects))
 
     def cut(self, lanes: np.ndarray, n_trials: int) -> Dataset:
-        """Some of the lanes, by index, ascending, without what comes after their first `n_trials` rows.
+        """Select some of the lanes, by index, ascending, without what comes after their first `n_trials` rows.
 
         Examples
         --------

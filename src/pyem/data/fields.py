@@ -1,4 +1,4 @@
-"""Fields and covariates of a data set from the columns of a table, and what deserves attention in them."""
+"""Fields and covariates of a data set, made from the columns of a table, with notes on what deserves attention."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyem.data.quantities import as_numbers, check_values, looks_like_quantity, 
 from pyem.errors import DataError, shown
 
 RESPONSES = ("choice", "action", "response", "rt", "y")
-"""Usual names of what a model explains: a trial without the first of these that is mapped is a missed one."""
+"""Usual names of responses: a trial without the first of these that is mapped is a missed one."""
 RESERVED = ("subject", "block", "trial", "responded", "learn", "counted", "teaches")
 """Names that fields cannot have: they index tables, or are the masks that models see beside their columns."""
 
@@ -54,7 +54,7 @@ def names_of(columns: Any) -> list[str]:
 
 
 def sources_of(columns: Any) -> dict[str, list[str]]:
-    """The table's columns of each of the model's, always as a list of text.
+    """Columns of the table for each column of the model, always as a list of text.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def check_request(
     missing_outcome: str,
     values: Mapping[str, Any],
 ) -> None:
-    """Raise a DataError unless what is asked of a table can be done."""
+    """Raise a DataError unless a request about a table can be fulfilled."""
     check_names(list(sources), list(codes), covariates)
     check_values(values, list(sources), list(codes))
     if missing_outcome not in ("skip", "error"):
@@ -101,7 +101,7 @@ def read_fields(
     *,
     values: Mapping[str, Mapping[Any, Any]] | None = None,
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, tuple[Any, ...]]]:
-    """For each field, values (row, column) and where all of them are present (row,); and the labels of coded fields.
+    """Values of each field (row, column), where all of them are present (row,), and the labels of coded fields.
 
     Whole numbers may be of any type that holds them. An array may be that of a column if nothing is missing.
     """
@@ -143,17 +143,17 @@ def _numbers(columns: Sequence[Column], where: Where, field: str) -> tuple[np.nd
 
 
 def _in_all(here: np.ndarray) -> np.ndarray:
-    """Where something holds in all columns, (row,), from where it holds, (row, column)."""
+    """(row,): whether something holds in all columns, from where it holds (row, column)."""
     return here[:, 0] if here.shape[1] == 1 else np.asarray(here.all(1))
 
 
 def _stacked(columns: Sequence[np.ndarray]) -> np.ndarray:
-    """Columns side by side, (row, column); one alone is not copied."""
+    """Put columns side by side, (row, column); a single one is not copied."""
     return columns[0][:, None] if len(columns) == 1 else np.stack(columns, axis=1)
 
 
 def _is_text(column: Column) -> bool:
-    """Words, of which nothing is a number or was meant as one."""
+    """Whether a column consists of words, none of which is a number or was meant as one."""
     return (
         bool(column.labels)
         and column.kind == "text"
@@ -199,12 +199,12 @@ def covariate(column: Column, who: np.ndarray, subjects: np.ndarray, where: Wher
 
 
 def column_names(names: Sequence[str]) -> str:
-    """Columns of a table, for messages."""
+    """List columns of a table for messages."""
     return f"column{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))}"
 
 
 def mapping(labels: Sequence[Any], most: int = 8) -> str:
-    """Which label has which code, for notes.
+    """List which label has which code, for notes.
 
     Examples
     --------
@@ -222,7 +222,7 @@ def coding_notes(
     markers: Mapping[str, Sequence[Any]],
     values: Mapping[str, Mapping[Any, Any]],
 ) -> list[str]:
-    """What values of the table were taken for: missing ones, codes, and numbers that are not written as such."""
+    """Notes on how the values of the table were read: missing ones, codes, and numbers that are not written as such."""
     notes = marker_notes({name: (table[name].marked, list(known)) for name, known in markers.items()})
     for name, known in labels.items():
         notes += [f"{name} ({column_names(sources[name])}): {mapping(known)}", *option_notes(name, known)]
@@ -236,14 +236,14 @@ def coding_notes(
 
 
 def response_of(fields: Mapping[str, Any]) -> str | None:
-    """The field that says what was done, by its name; None if that is not known."""
+    """Name of the field that holds the response; None if that is not known."""
     return next((name for name in RESPONSES if name in fields), None)
 
 
 def missing_notes(
     sources: Mapping[str, list[str]], present: Mapping[str, np.ndarray], missing_outcome: str, where: Where
 ) -> list[str]:
-    """What is missing, where there is a response; an error if `missing_outcome` says so."""
+    """Notes on missing values of trials with a response; an error if `missing_outcome` says so."""
     response = response_of(present)
     notes = []
     for name, here in present.items():
@@ -279,7 +279,7 @@ def no_empty_subject(
     """Raise a DataError if a subject has no response at all."""
     response = response_of(present)
     if response is None:
-        # Which column a model explains is not known here; `validate` looks again, with the model.
+        # The model's response is not known here; `validate` checks again, with the model.
         return
     empty = subjects[~occurring(who[present[response]], len(subjects))]
     if len(empty):

@@ -37,7 +37,7 @@ def read_table(
         A file ``.csv``, ``.tsv``, ``.txt`` (these may be packed: ``.gz``, ``.bz2``, ``.xz``, ``.zip``), ``.parquet``, or
         ``.xlsx``, whose first sheet is read.
     separator
-        Between the columns of a text file; a comma, for ``.tsv`` a tab, or what a first line ``sep=;`` says.
+        Separator of the columns of a text file; a comma, for ``.tsv`` a tab, or what a first line ``sep=;`` says.
     encoding
         Encoding of a text file, for example ``"cp1252"``; UTF-8, or UTF-16 where the file starts with its byte-order mark.
     decimal

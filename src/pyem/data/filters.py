@@ -1,4 +1,4 @@
-"""Which rows of a table count: those that fulfil a condition, are of a person, and of one who is not left out."""
+"""Selection of a table's rows: those that fulfil a condition, and belong to a person who is not excluded."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pyem.errors import DataError, counted, list_of
 def rows_that_count(
     frame: Any, people: Column, names: Sequence[str], *, where: str | None, exclude: Sequence[Any]
 ) -> tuple[np.ndarray | None, list[str]]:
-    """Indices of the rows of a table that count, None if all do, and notes on those that do not.
+    """Indices of the rows of a table that are used, None for all of them, and notes on the others.
 
     Parameters
     ----------
     frame
         The table.
     people
-        Whose rows they are.
+        Column of the people of the rows.
     names
         The columns of the model, without which a row that is nobody's is an instruction or empty.
     where
@@ -62,7 +62,7 @@ def rows_that_count(
 def with_rows_that_count(
     frame: Any, subject: str, names: Sequence[str], *, where: str | None, exclude: Sequence[Any], trial: Sequence[str]
 ) -> Any:
-    """A table without the rows that do not count, for what puts rows together; see `rows_that_count`.
+    """Return a table without the rows that are not used, before rows are put together; see `rows_that_count`.
 
     `trial` are the columns that say which rows belong together: a condition that parts them gets a note.
     """
@@ -88,7 +88,7 @@ def _left_out(what: str, keep: np.ndarray, people: Column) -> str:
 
 
 def _rows_and_people(out: np.ndarray, keep: np.ndarray, people: Column) -> str:
-    """How many rows, and how many people as a whole, are left out."""
+    """Number of rows, and of people as a whole, that are left out."""
     named = people.here
     gone = np.setdiff1d(people.values[out & named], people.values[keep & named])
     everyone = len(np.unique(people.values[named]))
@@ -97,7 +97,7 @@ def _rows_and_people(out: np.ndarray, keep: np.ndarray, people: Column) -> str:
 
 
 def _empty(table: Any, names: Sequence[str]) -> np.ndarray:
-    """Where all of these columns are empty, (row,)."""
+    """(row,): whether all of these columns are empty."""
     empty = np.ones(len(table), bool)
     for name in dict.fromkeys(names):
         missing = table[name].is_null().to_numpy().astype(bool)
@@ -132,7 +132,7 @@ def _dropped(rows: np.ndarray) -> str:
 
 
 def _of(people: Column, labels: Sequence[Any]) -> np.ndarray:
-    """The rows of these people, (row,)."""
+    """(row,): whether a row belongs to one of these people."""
     distinct, index = np.unique(people.values[people.here], return_inverse=True)
     written = [_written(people, value) for value in distinct]
     unknown = [label for label in labels if str(label) not in written]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyem.data.dataset import Dataset
 
 BUILT_IN = ("block", "subject", "trial")
-"""What a formula may name besides fields and covariates: the labels of a trial."""
+"""Names that a formula may use besides fields and covariates: the labels of a trial."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Rows:
     who, lane, row
         Index of the subject, the lane and the place in it, of each row.
     here
-        Where no value of a column is missing, by column.
+        Whether a value is present, (row,), by column.
     """
 
     frame: pd.DataFrame
@@ -42,11 +42,11 @@ class Rows:
 
     @property
     def complete(self) -> np.ndarray:
-        """(row,): where nothing is missing."""
+        """(row,): whether nothing is missing."""
         return np.logical_and.reduce([np.ones(len(self.who), bool), *self.here.values()])
 
     def only(self, some: np.ndarray) -> Rows:
-        """Some of the rows, by a mask."""
+        """Select some of the rows, by a mask."""
         here = {name: values[some] for name, values in self.here.items()}
         frame = self.frame.loc[some].reset_index(drop=True)
         return Rows(frame, self.who[some], self.lane[some], self.row[some], here)
@@ -58,7 +58,7 @@ def rows_of(data: Dataset, names: Sequence[str], levels: dict[str, tuple[str, ..
     Parameters
     ----------
     data
-        Where they are from.
+        Data that have the columns.
     names
         Fields with one value a trial, covariates, ``block``, ``subject`` or ``trial``.
     levels
@@ -101,7 +101,7 @@ def _of_field(data: Dataset, name: str, lane: np.ndarray, row: np.ndarray) -> tu
     values, here = data.fields[name][row, lane], data.present[name][row, lane]
     if name not in data.codes:
         return values.astype(float), here
-    # Of a column without any value there are no labels, and one that stands for none is not read.
+    # A column without any value has no labels; the placeholder is not read.
     labels = np.array([*data.codes[name]] or [""], dtype=None if _numbers(data.codes[name]) else object)
     return labels[values.astype(int)], here
 
@@ -113,7 +113,7 @@ def _numbers(labels: Sequence[Any]) -> bool:
 def _with_levels(
     name: str, values: Any, here: np.ndarray | None, order: Sequence[Any] | None, levels: Sequence[str] | None
 ) -> Any:
-    """Numbers as they are; text as categories, those that occur, in their order."""
+    """Prepare values for a formula: numbers as they are; text as categories, those that occur, in their order."""
     import pandas as pd
 
     series = pd.Series(values)

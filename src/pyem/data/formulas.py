@@ -1,4 +1,4 @@
-"""Formulas over the columns of a data set, read by formulaic, and each term's place: in people, in blocks or in trials.
+"""Formulas over the columns of a data set, read by formulaic, with the place of each term: in people, blocks or trials.
 
 Every column of a design matrix is a product of columns of single factors. Those that are constant within everybody make the
 person's part of it, the others the part within people: ``drug:age`` is the effect of age on the person's effect of drug.
@@ -34,9 +34,9 @@ class Piece:
     reduced
         Whether it is coded by contrasts, or by an indicator of each level.
     column
-        Which of the factor's columns.
+        Index among the factor's columns.
     label
-        What it is called.
+        Name of the column.
     indicator
         Whether it is 1 for one level and 0 for all others, without a reference level.
     number
@@ -60,12 +60,12 @@ class Term:
 
     @property
     def label(self) -> str:
-        """What the whole is called; empty for the intercept."""
+        """Name of the term as a whole; empty for the intercept."""
         return label_of((*self.within, *self.person))
 
 
 def label_of(pieces: Sequence[Piece]) -> str:
-    """What a product of pieces is called; empty for none."""
+    """Name of a product of pieces; empty for none."""
     return ":".join(piece.label for piece in pieces)
 
 
@@ -80,7 +80,7 @@ class Coded:
     terms
         Its columns.
     rows
-        Where the coding was learned.
+        Rows from which the coding was learned.
     """
 
     text: str
@@ -121,18 +121,18 @@ class Coded:
 
     @functools.cached_property
     def _firsts(self) -> np.ndarray:
-        """A row of each subject."""
+        """Index of one row of each subject."""
         return np.unique(self.rows.who, return_index=True)[1]
 
     def factor(self, expr: str, reduced: bool, frame: pd.DataFrame | None = None) -> np.ndarray:
-        """The columns of one factor in each row, coded as in the data."""
+        """Columns of one factor in each row, coded as in the data."""
         matrix = self._matrix(expr, reduced)
         if frame is not None:
             matrix = matrix.model_spec.get_model_matrix(frame)
         return np.asarray(matrix, float)[:, int(reduced) :]
 
     def names(self, expr: str, reduced: bool) -> list[str]:
-        """What formulaic calls the columns of one factor."""
+        """Names that formulaic gives to the columns of one factor."""
         return list(self._matrix(expr, reduced).columns)[int(reduced) :]
 
     def levels(self, expr: str) -> list[str]:
@@ -140,11 +140,11 @@ class Coded:
         return [_level(name, expr) for name in self.names(expr, False)]
 
     def level_of_rows(self, expr: str) -> np.ndarray:
-        """Which level of a factor each row has, (row,)."""
+        """Level of a factor in each row, (row,)."""
         return self.factor(expr, False).argmax(1)
 
     def contrasts(self, expr: str, reduced: bool) -> Any:
-        """How a factor of levels is coded: formulaic's contrasts with their levels; None for a number."""
+        """Coding of a factor of levels: formulaic's contrasts with their levels; None for a number."""
         kind, state = self._matrix(expr, reduced).model_spec.encoder_state[expr]
         return state.get("contrasts") if kind.value == "categorical" else None
 
@@ -153,7 +153,7 @@ class Coded:
         return {}
 
     def written(self, expr: str) -> str:
-        """A factor as it stands in a formula: names of columns in backquotes, and in braces what is not one call."""
+        """Write a factor as it stands in a formula: column names in backquotes, and in braces unless it is a single call."""
         if expr in self.rows.frame.columns:
             return f"`{expr}`"
         return expr if isinstance(_parsed(expr)[0], ast.Call) else f"{{{expr}}}"
@@ -192,7 +192,7 @@ def _names_in(expression: str) -> set[str]:
 
 
 def _parsed(expression: str) -> tuple[ast.expr, dict[str, str]]:
-    """A Python expression with names that Python knows, and what stands in backquotes for each of them."""
+    """Parse a Python expression, and return what stands in backquotes for each of its names."""
     quoted = {f"_quoted_{k}": name for k, name in enumerate(re.findall("`([^`]+)`", expression))}
     for known, name in quoted.items():
         expression = expression.replace(f"`{name}`", known)
@@ -200,7 +200,7 @@ def _parsed(expression: str) -> tuple[ast.expr, dict[str, str]]:
 
 
 def _contrasts_of(call: ast.Call) -> list[ast.expr]:
-    """What a call says of coding by a name alone: ``C(drug, Sum)``."""
+    """Parts of a call that name a coding: ``C(drug, Sum)``."""
     return call.args[1:] if isinstance(call.func, ast.Name) and call.func.id == "C" else []
 
 
@@ -246,7 +246,7 @@ def _formula(text: str) -> Any:
 def _model_matrix(text: str, frame: pd.DataFrame) -> Any:
     formula = _formula(text)
     try:
-        # What is no number then, as a logarithm of 0, is an error below.
+        # A value that is no number afterwards, as a logarithm of 0, is an error below.
         with np.errstate(all="ignore"):
             return formula.get_model_matrix(frame, na_action="raise")
     except Exception as error:
@@ -254,7 +254,7 @@ def _model_matrix(text: str, frame: pd.DataFrame) -> Any:
 
 
 def _said(error: Exception) -> str:
-    """What formulaic says, and what to do about what it does not know."""
+    """Explain an error of formulaic, with a remedy for what it does not know."""
     text = _plain(error)
     if nulls := re.search("checking for nulls in `(.*?)`:", text):
         return (
@@ -303,7 +303,7 @@ def _level(name: str, expr: str) -> str:
 
 
 def level_text(level: Any) -> str:
-    """What a level is called: whole numbers without a decimal point.
+    """Write a level as text: whole numbers without a decimal point.
 
     Examples
     --------

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def in_words(data: Dataset) -> str:
-    """What `data` are: a line about their size, and one about each field, covariate and note."""
+    """Describe `data`: a line about their size, and one about each field, covariate and note."""
     lengths = data.valid.sum(0)
     span = f"{lengths.min()}" if np.ptp(lengths) == 0 else f"{lengths.min()} to {lengths.max()}"
     lines = [
@@ -119,7 +119,7 @@ def as_array(labels: Sequence[Any]) -> np.ndarray:
 
 
 def says_itself(labels: Sequence[Any]) -> bool:
-    """Whether the labels of codes are the codes themselves, so that nothing needs to be said of them.
+    """Whether the labels of codes are the codes themselves, so that they need not be mentioned.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Trials that are not in a table although the numbers of the others say that there were some."""
+"""Detection of trials that are missing from a table, by jumps of the trial numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def gap_notes(
     Parameters
     ----------
     who, lane
-        Whose each row is, and of which of their blocks, (row,).
+        Index of the person, and of the lane, of each row, (row,).
     number
         Trial numbers, (row,). They may be counted anew in each block, or through all blocks of a person.
     where
@@ -59,7 +59,7 @@ keep their rows with empty cells']
 
 
 def steps(numbers: np.ndarray) -> np.ndarray:
-    """How much larger each number is than the one before, in a type that holds it."""
+    """Differences between successive numbers, in a type that holds them."""
     wider = {1: np.int16, 2: np.int32}.get(numbers.dtype.itemsize, np.int64)
     return np.subtract(numbers[1:], numbers[:-1], dtype=wider)
 

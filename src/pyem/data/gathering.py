@@ -1,4 +1,4 @@
-"""What the partitions of a table say, put together: notes, and what is known of everybody."""
+"""Results of a table's partitions put together: notes, and numbers of each person."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _GAPS = re.compile(r"jump for (\d+) subjects?: (\d+) trials? (?:is|are) not")
 
 
 class Notes:
-    """Notes of partitions as notes of the whole: what is the same is said once, and counts of missing values are added."""
+    """Notes of partitions merged into notes of the whole: equal ones once, with counts of missing values added."""
 
     def __init__(self) -> None:
         self._known: dict[str, list[str]] = {}
         self._parts = 0
 
     def add(self, notes: Sequence[str]) -> None:
-        """Add those of a partition."""
+        """Add the notes of a partition."""
         for note in map(_several, notes):
             like = re.sub(r"\d+", "#", _GAPS.sub("jump", _JOINED.sub("joined", note))).replace(
                 "missing in all", "missing in"
@@ -44,7 +44,7 @@ class Notes:
         self._parts += 1
 
     def all(self, n_trials: int) -> list[str]:
-        """Those of the whole, which has so many trials."""
+        """Notes on the whole table, which has `n_trials` trials."""
         return [self._together(notes, n_trials) for notes in self._known.values()]
 
     def _together(self, notes: Sequence[str], n_trials: int) -> str:
@@ -72,12 +72,12 @@ class Notes:
 
 
 def _several(note: str) -> str:
-    """A note on one cell in the words of those on several."""
+    """Turn a note on one cell into words for several."""
     return _MARKED.sub(r": \1 cells that are \2 are taken as missing", note)
 
 
 class People:
-    """What is kept of everybody: labels, counts, and each person's values of the covariates."""
+    """Data kept of everybody: labels, counts, and each person's values of the covariates."""
 
     def __init__(self, covariates: Sequence[str], markers: Mapping[str, Sequence[Any]]) -> None:
         self._names, self._markers = covariates, markers
@@ -87,7 +87,7 @@ class People:
         self._values: list[tuple[np.ndarray, dict[str, Column]]] = []
 
     def add(self, part: Part, made: Mapping[str, Any]) -> None:
-        """Add those of a partition."""
+        """Add the people of a partition."""
         n, lane_subject = len(made["subjects"]), made["lane_subject"]
         self._subjects.append(made["subjects"])
         per_person = lambda lanes: np.bincount(lane_subject, lanes, n).astype(np.int64)  # noqa: E731
@@ -118,7 +118,7 @@ class People:
             said = lambda k, who=who: f"for subject {shown(subjects[who[k]])}"  # noqa: E731
             told: list[str] = []
             out |= covariates_of(known, who, subjects, said, told, reference)
-            # What was looked at are each person's distinct values; what the note counts are cells.
+            # Each person's distinct values were examined, but the note counts cells.
             notes += [re.sub(r": \d+ empty cells", f": {self._empty[name]} empty cells", note) for note in told]
         return out
 
@@ -126,7 +126,7 @@ class People:
 def _gathered(
     name: str, values: Sequence[tuple[np.ndarray, dict[str, Column]]], subjects: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, Column]:
-    """Whose the values of a covariate are, and the values, of all partitions."""
+    """Index of the person of each value of a covariate, and the values, of all partitions."""
     firsts = np.cumsum([0, *(len(part) for part in subjects[:-1])])
     who = np.concatenate([rows + first for first, (rows, _) in zip(firsts, values, strict=True)])
     columns = [columns[name] for _, columns in values]

@@ -66,7 +66,7 @@ def factorized(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def run_starts(*columns: np.ndarray) -> np.ndarray:
-    """The first row of each run of rows that have the same value in all columns, none of which is empty.
+    """First row of each run of rows with the same values in all columns, none of which is empty.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def run_starts(*columns: np.ndarray) -> np.ndarray:
 
 
 def occurring(index: np.ndarray, n: int) -> np.ndarray:
-    """Which of the indices 0, ..., n - 1 occur, (n,); those below 0 are none.
+    """(n,): whether each of the indices 0, ..., n - 1 occurs; those below 0 are ignored.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def occurring(index: np.ndarray, n: int) -> np.ndarray:
 
 
 def natural(label: Any) -> tuple[Any, ...]:
-    """A key that sorts numbers inside text by value: ``"block2"`` before ``"block10"``.
+    """Sort key by which numbers inside text are ordered by value: ``"block2"`` before ``"block10"``.
 
     Examples
     --------

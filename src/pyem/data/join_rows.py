@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ORDER = "order"
-"""What ``join_rows_by`` says if no column tells the trials apart."""
+"""Value of ``join_rows_by`` if no column tells the trials apart."""
 
 
 def require_whole_rows(present: Mapping[str, np.ndarray], response: str | None, where: Where) -> None:
@@ -24,7 +24,7 @@ def require_whole_rows(present: Mapping[str, np.ndarray], response: str | None, 
     Parameters
     ----------
     present
-        For each field, the rows that have a value, (row,).
+        Whether each row has a value, (row,), by field.
     response
         The field that says what was done, if it is known.
     where
@@ -81,7 +81,7 @@ def joined_rows(frame: Any, by: str | Sequence[str], *, lanes: Sequence[str], us
     used = [name for name in dict.fromkeys(used) if name in table.columns and name not in (*lanes, *keys)]
     told = table[used].notna().to_numpy() & ~_blank(table[used])
     kept = told.any(1)
-    # A missed response has no value and is a trial all the same, if something numbers it.
+    # A missed response has no value, but the trial is kept if some column numbers it.
     kept |= np.zeros(len(table), bool) if ordered else table[keys].notna().all(axis=1).to_numpy()
     trial = _in_order(table, lanes, told) if ordered else _numbered(table, [*lanes, *keys], kept)
     return _together(table, trial, kept, used, told, "order" if ordered else f"column {', '.join(map(repr, keys))}")
@@ -96,7 +96,7 @@ def _blank(table: pd.DataFrame) -> np.ndarray:
 
 
 def _numbered(table: pd.DataFrame, columns: list[str], kept: np.ndarray) -> np.ndarray:
-    """A number for the trial of each row, (row,)."""
+    """Number of the trial of each row, (row,)."""
     gone = np.flatnonzero(kept & np.asarray(table[columns].isna()).any(1))
     if len(gone):
         name = next(name for name in columns if table[name].isna().iloc[gone[0]])

@@ -1,4 +1,4 @@
-"""Where the rows of a table go: sorted by lane and trial, and turned around into arrays of trials by lanes."""
+"""Arrangement of a table's rows: sorted by lane and trial, and turned into arrays of trials by lanes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from pyem.errors import DataError
 from pyem.numerics.threads import abreast
 
 LANES = 512
-"""Lanes that are turned around at a time."""
+"""Number of lanes that are turned at a time."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layout:
-    """Where each row goes: `rows` are sorted by lane and trial; those of a lane begin at `starts`, and are `lengths` many.
+    """Order of the rows: `rows` are sorted by lane and trial; each lane begins at `starts` and has `lengths` rows.
 
     There are no `rows` if those of the table are sorted already.
     """
@@ -48,7 +48,7 @@ class Layout:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Trials of the longest lane, and lanes."""
+        """Number of trials of the longest lane, and number of lanes."""
         return int(self.lengths.max()), len(self.lengths)
 
     @functools.cached_property
@@ -65,12 +65,12 @@ class Layout:
     def together(
         self, values: dict[str, np.ndarray], fills: Mapping[str, Any], whole: Any = None
     ) -> Mapping[str, np.ndarray]:
-        """Arrays (row, ...) by name as (trial, ..., lane), with padding that is only made when needed where it is most.
+        """Arrange arrays (row, ...) by name as (trial, ..., lane); if most would be padding, that is made only when needed.
 
         Whole numbers become those of type `whole`. The arrays are taken out of `values`, which memory may not hold twice.
         """
         made, names = {}, list(values)
-        # The largest first, while least of the others is there twice.
+        # The largest field comes first, while few of the others exist twice.
         for name in sorted(names, key=lambda name: -values[name].nbytes):
             array = values.pop(name)
             kind = whole if whole is not None and array.dtype.kind == "i" else array.dtype
@@ -81,7 +81,7 @@ class Layout:
         return RaggedFields(self.shape[0], self.lengths, made, fills) if self.sparse else made
 
     def scatter(self, values: np.ndarray, fill: Any = 0, kind: Any = None) -> np.ndarray:
-        """Values (row, ...) as (trial, ..., lane), of another type if one is named."""
+        """Arrange values (row, ...) as (trial, ..., lane), in another type if `kind` is given."""
         n_trials, n_lanes = self.shape
         even = len(values) == n_trials * n_lanes
         if even and values.dtype == bool and values.all():
@@ -113,7 +113,7 @@ def lay_out(
     trial: str | None,
     row: Callable[[int], str],
 ) -> tuple[Layout, list[str]]:
-    """Where rows go, and notes on rows that are out of order or are not there.
+    """Return the order of the rows, and notes on rows that are out of order or missing.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def lay_out(
 
 
 def lane_keys(who: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """A number for the lane of each row: of the blocks of one person after those of the person before.
+    """Number of each row's lane: the blocks of one person come after those of the person before.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def lane_keys(who: np.ndarray, which: np.ndarray) -> np.ndarray:
 
 
 def _rise_alike(starts: np.ndarray, number: np.ndarray) -> bool:
-    """Whether the numbers of a lane rise by the same step everywhere: nothing is out of order, twice, or not there."""
+    """Whether the numbers of every lane rise by the same step, so that nothing is out of order, repeated or missing."""
     if number.dtype.kind not in "iu":
         return False
     rise = steps(number)

@@ -1,4 +1,4 @@
-"""Names of unfinished files and folders, and what killed processes leave of them."""
+"""Names of unfinished files and folders, and removal of those that killed processes have left."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 DAY = 86_400
-"""Seconds after which an unfinished file is given up where it cannot be told whether its process still runs."""
+"""Seconds after which an unfinished file is abandoned where it cannot be told whether its process still runs."""
 ENDINGS = ("partial", "old", "tmp")
 
 
 def unfinished(path: Path, ending: str = "partial") -> Path:
-    """A new name beside `path` for what becomes it when complete; it says which process on which machine is at work.
+    """Return a new name beside `path` for the unfinished file; it names the process and machine at work.
 
     Examples
     --------
@@ -34,7 +34,7 @@ def _host() -> str:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what killed processes left unfinished of `path`; earlier results that they had put aside come back."""
+    """Remove unfinished files of `path` that killed processes left; earlier results that they had put aside come back."""
     # With and without a machine and a random part, as earlier versions named them.
     name = re.compile(
         rf"\.{re.escape(path.name)}\.(?:([A-Za-z0-9-]+)\.)?(\d+)\.(?:[0-9a-f]{{8}}\.)?({'|'.join(ENDINGS)})"
@@ -101,7 +101,7 @@ def folder_at_once(
 
 def _take_place(partial: Path, path: Path, stays: Callable[[], bool]) -> None:
     try:
-        # Into the place of a folder with something in it nothing can be renamed.
+        # A folder cannot be renamed onto a folder that is not empty.
         partial.rename(path)
         return
     except OSError:
@@ -124,7 +124,7 @@ def _escaped(name: str) -> str:
 
 
 def _at_work(left: Path, host: str | None, pid: int) -> bool:
-    """Whether the process that made it may still be running."""
+    """Whether the process that made an unfinished file may still be running."""
     if host not in (None, _host()) or sys.platform == "win32":
         try:
             return time.time() - left.stat().st_mtime < DAY

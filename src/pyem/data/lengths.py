@@ -1,4 +1,4 @@
-"""Which lanes are laid out together: lanes of similar length, so that the work follows the number of trials.
+"""Grouping of lanes by similar length, so that the work follows the number of trials.
 
 All lanes of one array are as long as the longest of them. Where one person has a hundred times as many trials as the others,
 everybody's array would grow to that length. Lengths are therefore cut into ranges, as few as pay for themselves, because the
@@ -13,26 +13,26 @@ from typing import NamedTuple
 import numpy as np
 
 SPARED = 1 << 16
-"""Another range of lengths has to spare so many trials, at least: those of padding cost less than compiling once more."""
+"""Least number of trials that another range of lengths must spare; padding for fewer costs less than compiling again."""
 SHARE = 0.2
-"""And at least this share of all trials."""
+"""Least share of all trials that another range of lengths must spare."""
 STEP_LANES = 64
-"""A step of the loop over trials costs as much as the work on so many lanes, however few there are."""
+"""Number of lanes whose work costs as much as one step of the loop over trials itself."""
 
 
 class Group(NamedTuple):
     """People who are computed together."""
 
     subjects: np.ndarray
-    """Who they are, ascending, (subject,)."""
+    """Indices of the subjects, ascending, (subject,)."""
     lanes: tuple[np.ndarray, ...]
-    """Their lanes, ascending, in one array or in several by length, the longest first; each (lane,)."""
+    """Indices of their lanes, ascending, in one array or in several by length, the longest first; each (lane,)."""
     n_trials: tuple[int, ...]
-    """Trials of the longest lane in each."""
+    """Number of trials of the longest lane in each array."""
 
 
 def bucket(n: int) -> int:
-    """`n` rounded up to one of four sizes per octave, so that similar data share a compilation."""
+    """Round `n` up to one of four sizes per octave, so that similar data share a compilation."""
     if n <= 4:
         return n
     step = 1 << (n.bit_length() - 3)
@@ -40,21 +40,21 @@ def bucket(n: int) -> int:
 
 
 def lane_lengths(valid: np.ndarray) -> np.ndarray:
-    """Trials of each lane up to the last that is real, (lane,), from where trials are real, (trial, lane)."""
+    """Number of trials of each lane up to the last real one, (lane,), from where trials are real, (trial, lane)."""
     if len(valid) and valid[-1].all():
         return np.full(valid.shape[1], len(valid))
     return np.where(valid.any(0), len(valid) - np.argmax(valid[::-1], axis=0), 0)
 
 
 def groups(lengths: np.ndarray, lane_subject: np.ndarray, padded: int, step_lanes: int = STEP_LANES) -> list[Group]:
-    """People in groups by the length of their longest lane, the longest first; one group if lengths are similar.
+    """Put people into groups by the length of their longest lane, the longest first; one group if lengths are similar.
 
     Parameters
     ----------
     lengths
         Trials of each lane, (lane,).
     lane_subject
-        Whose lane it is, ascending, (lane,).
+        Index of the subject of each lane, ascending, (lane,).
     padded
         Number of trials that the arrays of the data have: if everybody is of one group, and this is not much more than the
         longest lane, the arrays stay as they are.
@@ -79,7 +79,7 @@ def groups(lengths: np.ndarray, lane_subject: np.ndarray, padded: int, step_lane
 
 
 def ranges(lengths: np.ndarray, step_lanes: int = STEP_LANES, *, of: int | None = None) -> np.ndarray:
-    """The longest length of each range, ascending: those with the least work, padding and compilation counted.
+    """Longest length of each range, ascending, for the least work in all, with padding and compilation.
 
     Parameters
     ----------

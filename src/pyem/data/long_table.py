@@ -1,4 +1,4 @@
-"""From the rows of a long table to lanes: order, padding, masks, and notes on what was inferred or deserves attention."""
+"""Conversion of a long table's rows to lanes: order, padding, masks, and notes on what was inferred."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def lanes_from_frame(
     )
     names = [subject, *block, *([trial] if trial else []), *(c for source in sources.values() for c in source)]
     names += [*covariates, *counting_columns(count=count, teach=teach)]
-    # Rows that do not count are gone before others are joined.
+    # Rows that are not used are removed before others are joined.
     rest = (where, exclude) if join_rows_by is None else (None, ())
     table, notes = _read(frame, names, markers, mapped, *rest)
 
@@ -115,7 +115,7 @@ def lanes_from_frame(
 
 
 def _filled(found: dict[str, tuple[np.ndarray, np.ndarray]], columns: Mapping[Any, Any], layout: Layout) -> Any:
-    """Values of each field, where there are some, and what stands in place of others, by name; taken out of `found`."""
+    """Take the values of each field out of `found`, by name; return them with masks and fillers of missing values."""
     fields, present, fills = {}, {}, {}
     for name in list(found):
         array, here = found.pop(name)
@@ -147,7 +147,7 @@ def _is_one(columns: Mapping[Any, Any], name: str) -> bool:
 def _markers(
     sources: Mapping[str, list[str]], covariates: Sequence[str], missing: Mapping[str, list[Any]]
 ) -> dict[str, list[Any]]:
-    """What marks a missing value in each column of the table."""
+    """Values that mark a missing one in each column of the table."""
     columns = {**{name: [name] for name in covariates}, **sources}
     out: dict[str, list[Any]] = {}
     for name, marks in missing.items():
@@ -164,7 +164,7 @@ def _read(
     where: str | None,
     exclude: Sequence[Any],
 ) -> tuple[dict[str, Column], list[str]]:
-    """The columns of the rows that count, and notes on how the file was read and on the rows that do not count."""
+    """Read the columns of the rows that are used, with notes on how the file was read and on the other rows."""
     notes = table_notes(frame)
     subject = names[0]
     people = read_columns(frame, [subject])

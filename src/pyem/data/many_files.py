@@ -1,4 +1,4 @@
-"""Tables from several files: a list, a folder, or what a pattern finds, with columns from the names of the files."""
+"""Tables from several files: a list, a folder, or the matches of a pattern, with columns from the names of the files."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 Paths = str | Path | Sequence[str | Path]
 BIDS = "bids"
 ENTITIES = {"sub": "subject", "ses": "session"}
-"""Columns that entities of BIDS become; others keep their names (``task``, ``run``, ...)."""
+"""Names of the columns for entities of BIDS; others keep their names (``task``, ``run``, ...)."""
 _BIDS_NAME = re.compile(r"(?:[a-zA-Z0-9]+-[a-zA-Z0-9+]+_)+[a-zA-Z0-9]+\.[a-zA-Z0-9.]+")
 _BIDS_KINDS = ("beh", "events")
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
 def find_files(paths: Paths, pattern: str | None = None) -> tuple[list[Path], str | None]:
-    """The files that are meant, sorted (numbers in their names by value), and the pattern of their names.
+    """Find the files, sorted (numbers in their names by value), and the pattern of their names.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def find_files(paths: Paths, pattern: str | None = None) -> tuple[list[Path], st
         A file, a folder (with the folders in it), a name with ``*``, or a list of these. A name with fields in braces is its
         own pattern: ``"data/sub-{subject}_ses-{session}_*.tsv"``.
     pattern
-        What the end of their paths looks like, or ``"bids"``. Of a folder the files that fit are taken; files that are named
+        Pattern of the end of their paths, or ``"bids"``. In a folder the files that fit are taken; files that are named
         have to fit.
 
     Raises
@@ -87,7 +87,7 @@ def _files_of(path: str | Path, pattern: str | None) -> list[Path]:
 
 
 def _there(paths: Iterable[Path]) -> list[Path]:
-    """The files among some paths; a link to nowhere, as of a file that is kept elsewhere, is not left out without a word."""
+    """Select the files among some paths; raise for a link to nowhere, as of a file that is kept elsewhere."""
     found = list(paths)
     lost = [path for path in found if path.is_symlink() and not path.exists()]
     if lost:
@@ -116,7 +116,7 @@ def _named(file: Path, pattern: str | None) -> None:
 
 
 def entities(file: Path, pattern: str) -> dict[str, str] | None:
-    """What the path of a file says, by name of the column; None if it does not fit the pattern.
+    """Values of the columns that the path of a file gives; None if it does not fit the pattern.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def _bids(file: Path) -> dict[str, str] | None:
 
 
 def _expression(pattern: str) -> str:
-    """A regular expression for a pattern; a field that comes again has the same value again."""
+    """Make a regular expression of a pattern; a field that comes again must have the same value again."""
     out, known = "", set()
     for part in re.split(r"(\{\w+\}|\*\*/|\*|\?)", pattern):
         if field := _FIELD.fullmatch(part):
@@ -192,7 +192,7 @@ def read_files(files: Sequence[Path], pattern: str | None, used: Sequence[str], 
 
 
 def _short(files: Sequence[Path]) -> list[str]:
-    """Names of the files, with their folders only where names alone are not different."""
+    """Names of the files, with their folders only where names alone are the same."""
     names = [file.name for file in files]
     return names if len(set(names)) == len(names) else [file.as_posix() for file in files]
 
@@ -220,13 +220,13 @@ def _same_columns(files: Sequence[Path], tables: Sequence[pd.DataFrame], used: S
 
 
 def read_paths(paths: Paths, pattern: str | None, options: Mapping[str, Any], **how: Any) -> pd.DataFrame:
-    """The table of all files that are meant. See `pyem.Dataset.read`, whose `options` say which columns are used."""
+    """Read the table of all files. See `pyem.Dataset.read`, whose `options` say which columns are used."""
     files, pattern = find_files(paths, pattern)
     return _table(files, pattern, options, **how)
 
 
 def read_used(paths: Paths, pattern: str | None, options: Mapping[str, Any], **how: Any) -> pd.DataFrame | CodedTable:
-    """The same, if nothing but the columns that `options` name will be asked for: one plain file is read into these alone."""
+    """Read the table of all files; one plain file is read into the columns that `options` name alone."""
     files, pattern = find_files(paths, pattern)
     general = ("where", "exclude", "join_rows_by")
     if len(files) == 1 and pattern is None and options.get("people") is None and not any(map(options.get, general)):
@@ -252,7 +252,7 @@ def _table(files: Sequence[Path], pattern: str | None, options: Mapping[str, Any
 
 
 def _one_sequence(table: pd.DataFrame, subject: str, block: Sequence[str]) -> list[str]:
-    """A note if trials of several files of a person are one sequence because no block was named."""
+    """A note if trials of several files of a person make one sequence because no block was named."""
     names = row_names(table)
     if block or names is None or subject not in table.columns:
         return []

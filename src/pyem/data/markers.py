@@ -46,7 +46,7 @@ def looks_like_marker(label: Any) -> bool:
 
 
 def advice(field: str, labels: Sequence[Any]) -> str:
-    """How to say that labels mark missing values.
+    """Advice on how to declare labels that mark missing values.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def advice(field: str, labels: Sequence[Any]) -> str:
 
 
 def listed(values: Mapping[str, Any] | None, known: Sequence[str], option: str = "missing") -> dict[str, list[Any]]:
-    """What marks a missing value of each column, always as a list.
+    """Values that mark a missing one in each column, always as a list.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def far_code(values: Sequence[int]) -> int | None:
 
 
 def marker_notes(marked: Mapping[str, tuple[int, Sequence[Any]]]) -> list[str]:
-    """What was taken as missing: for each column of the table the number of cells, and the markers."""
+    """Notes on values read as missing: for each column of the table the number of cells, and the markers."""
     return [
         f"column {name!r}: {n} {'cell that is' if n == 1 else 'cells that are'} {' or '.join(map(repr, markers))} "
         f"{'is' if n == 1 else 'are'} taken as missing"

@@ -1,4 +1,4 @@
-"""Which trials of a data set count for a model and teach it something, and its columns as a model's functions get them."""
+"""Masks of the trials that a model's likelihood and learning use, and the columns that its functions get."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Masks = tuple[dict[str, np.ndarray], np.ndarray]
 
 
 def masks(data: Dataset, model: Model) -> Masks:
-    """Which trials count for each response of `model`, and which teach it something; (trial, lane)."""
+    """Trials that are used in the likelihood of each response of `model`, and trials from which it learns; (trial, lane)."""
     responded, learn = responses(data, model)
     if data.counted is None:
         return responded, learn
@@ -25,11 +25,11 @@ def masks(data: Dataset, model: Model) -> Masks:
 
 
 def responses(data: Dataset, model: Model) -> Masks:
-    """The same as `masks`, with the trials that do not count because the response was forced."""
+    """Masks as in `masks`, with the trials that are left out because the response was forced."""
     shown = known(data, model, model.inputs)
     responded = {name: shown & data.present[name] for name in model.responses}
     for name, columns in model.between:
-        # An optional response is none without what is shown just before it, though the trial teaches something.
+        # An optional response is missing if what is shown just before it is; the trial may still be learned from.
         needed = np.logical_and.reduce([data.valid, *(data.present[column] for column in columns)])
         responded[name] &= needed if name in model.optional else known(data, model, columns)
     for first, second in model.joint:
@@ -42,24 +42,24 @@ def responses(data: Dataset, model: Model) -> Masks:
             for mask in responded.values():
                 mask[lag:] &= data.present[name][:-lag]
     if model.log_likelihood is not None:
-        # The function of a whole block is told of each trial only whether it counts: then all of its responses do.
+        # The function of a whole block gets one mask for each trial: all of its responses are used or none.
         every = np.logical_and.reduce(list(responded.values()))
         responded = {name: every for name in responded}
     return responded, learn
 
 
 def met(data: Dataset, model: Model) -> np.ndarray:
-    """The trials that would teach `model` something if all of their outcomes were known, (trial, lane)."""
+    """Trials from which `model` would learn if all of their outcomes were known, (trial, lane)."""
     if model.updates == "always":
         return data.valid.copy() if data.teaches is None else data.valid & data.teaches
-    # A model learns about what was done: with one of several responses missing it would learn about a made-up one.
+    # Learning needs all responses of a trial: with one missing, a model would learn about a made-up one.
     done = model.responses if model.updates == "responded" else ()
     could = known(data, model, (*model.inputs, *model.shown_between, *done))
     return could if data.teaches is None else could & data.teaches
 
 
 def known(data: Dataset, model: Model, names: tuple[str, ...]) -> np.ndarray:
-    """The trials in which none of these columns is missing, those apart that may be; (trial, lane)."""
+    """(trial, lane): whether none of these columns is missing, except those that may be."""
     needed = [data.present[name] for name in names if name not in model.optional]
     return np.logical_and.reduce([data.valid, *needed])
 
@@ -76,10 +76,10 @@ def trials(data: Dataset, model: Model) -> Record:
     if model.optional:
         fields["seen"] = {name: data.present[name] & data.valid for name in model.optional}
     if any((responded[first] & ~responded[second]).any() for first, second in model.joint):
-        # Without the field nothing has to be computed of one of a pair alone.
+        # Without the field, nothing is computed for one response of a pair alone.
         fields["partial"] = np.logical_or.reduce([responded[a] & ~responded[b] for a, b in model.joint])
     if data.counted is not None:
-        # A forced choice was made: what is learned from it, and how, is that of any other.
+        # A forced choice was made, and is learned from as any other.
         fields["counted"] = data.counted
     if model.design is not None:
         fields[CONDITIONS] = _conditions(data, model.design.columns)
@@ -94,7 +94,7 @@ def _conditions(data: Dataset, columns: tuple[str, ...]) -> np.ndarray:
 
 
 def in_full(values: np.ndarray) -> np.ndarray:
-    """Numbers in 64 bits: of fewer, JAX computes functions such as ``gammaln`` in single precision.
+    """Convert numbers to 64 bits: with fewer, JAX computes functions such as ``gammaln`` in single precision.
 
     Whole ones stay whole, because a model may use them as indices.
     """

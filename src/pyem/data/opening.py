@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from pyem.data.dataset import Dataset
 
 TRIALS_AT_ONCE = 4_000_000
-"""Trials of a partition, about."""
+"""Rough number of trials of a partition."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is asked of a table that is opened; see `pyem.Dataset.open`."""
+    """Options with which a table is opened; see `pyem.Dataset.open`."""
 
     subject: str
     columns: Mapping[str, Any]
@@ -65,17 +65,17 @@ class Request:
 
     @functools.cached_property
     def of_people(self) -> list[str]:
-        """The covariates that are in the table of people."""
+        """Covariates that are in the table of people."""
         return [] if self.people is None else covariates_there(self.people, self.subject, self.covariates)
 
     @property
     def of_rows(self) -> list[str]:
-        """The covariates that are in the table of trials."""
+        """Covariates that are in the table of trials."""
         return [name for name in self.covariates if name not in self.of_people]
 
     @property
     def used(self) -> list[str]:
-        """The columns of the table that are read."""
+        """Columns of the table that are read."""
         joined = None if self.join_rows_by == ORDER else self.join_rows_by
         more = {"covariates": self.of_rows, "count": self.count, "teach": self.teach, "join_rows_by": joined}
         names = used_columns(subject=self.subject, columns=self.columns, block=self.block, trial=self.trial, **more)
@@ -110,7 +110,7 @@ def open_dataset(
     memory: float = 2.0,
     **others: Any,
 ) -> PartitionedDataset:
-    """The data of files that need not fit into memory. See `pyem.Dataset.open`; `make` makes the data of a partition."""
+    """Open the data of files that need not fit into memory. See `pyem.Dataset.open`; `make` makes the data of a partition."""
     if others:
         raise DataError(
             f"Dataset.open does not take {', '.join(f'{name}=' for name in others)}; write the table in another way first, or "
@@ -159,12 +159,12 @@ def open_dataset(
 
 
 def _cache(files: Sequence[Path], cache: str | Path | None) -> Path:
-    """Where partitions are kept: beside the files, unless it was said where."""
+    """Folder of the partitions: beside the files, unless another is given."""
     return Path(cache) if cache is not None else files[0].parent / ".pyem-partitions"
 
 
 def _key(files: Sequence[Path], request: Request, more: Any) -> str:
-    """A name that changes with the files and with what is asked of them."""
+    """Name that changes with the files and with the request."""
     people = request.people
     files = [*files, Path(people)] if isinstance(people, str | Path) and Path(people).exists() else files
     stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
@@ -174,13 +174,13 @@ def _key(files: Sequence[Path], request: Request, more: Any) -> str:
 
 def _build(folder: Path, source: Chosen, request: Request, columns: Mapping[str, Any], trials_at_once: int) -> None:
     try:
-        # Another process may be as far just before.
+        # Another process may have finished just before.
         with folder_at_once(folder, stays=(folder / "about.json").exists) as partial:
             seen = look_through(source, request.subject)
             told = source.notes()
             second = None if request.people is None else _second(request, seen)
             if second is not None and len(second) < len(seen.people):
-                # Who has no row among the people is passed over on a second way through the files.
+                # People without a row in the table of people are skipped on the second pass through the files.
                 source.dropped = frozenset({*map(str, seen.people)} - {*map(str, second[request.subject])})
                 seen = look_through(source, request.subject)
             split = Split.of(seen.rows, trials_at_once)
@@ -192,7 +192,7 @@ def _build(folder: Path, source: Chosen, request: Request, columns: Mapping[str,
 
 
 def _second(request: Request, seen: Seen) -> Any:
-    """A row for each person that the table of people has, with the covariates that are there."""
+    """Read a row for each person that the table of people has, with the covariates in it."""
     import pandas as pd
 
     return with_people(
@@ -265,7 +265,7 @@ def _is_of(key: str, name: str) -> bool:
 def _covariates(
     second: Any, request: Request, subjects: np.ndarray, markers: Mapping[str, Sequence[Any]], notes: list[str]
 ) -> dict[str, np.ndarray]:
-    """The covariates of everybody that are in the table of people."""
+    """Values of the covariates in the table of people, by name, for everybody."""
     rows = second.set_index(request.subject).loc[subjects.tolist(), request.of_people].reset_index(drop=True)
     said = lambda k: f"for subject {shown(subjects[k])}"  # noqa: E731
     out: dict[str, np.ndarray] = {}
@@ -279,7 +279,7 @@ def _plain(label: Any) -> Any:
 
 
 def _ways(source: Chosen, seen: Seen, split: Split) -> list[str]:
-    """Notes on how the files were gone through."""
+    """Notes on how the files were read."""
     files = f"{len(source.files)} files were" if len(source.files) > 1 else "the file was"
     notes = [f"{files} read in {split.n_parts} partitions of people"]
     if not seen.in_order:
@@ -290,7 +290,7 @@ def _ways(source: Chosen, seen: Seen, split: Split) -> list[str]:
 def _fields(
     request: Request, seen: Seen, markers: Mapping[str, Sequence[Any]]
 ) -> tuple[dict[str, tuple[Any, ...]], dict[str, np.dtype]]:
-    """The labels of all coded fields, and the types of all fields, from the distinct values of the whole table."""
+    """Labels of all coded fields, and types of all fields, from the distinct values of the whole table."""
     by_column: dict[str, list[Any]] = {}
     for name, marks in markers.items():
         for column in request.columns.get(name, ()):

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from pyem.data.dataset import Dataset
 
 VERSION = 1
-"""Of the files of partitions: others are made anew."""
+"""Version of the format of partitions; those of another version are made anew."""
 LAID_OUT = 24
-"""Bytes of a trial that is laid out for the processor, about."""
+"""Rough number of bytes of a trial that is laid out for the processor."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,19 +38,19 @@ class PartitionedDataset:
     Parameters
     ----------
     folder
-        Where the partitions are.
+        Folder of the partitions.
     subjects
         Label of each subject, (subject,).
     covariates
         One array for each covariate, (subject,).
     codes
-        For each coded field, the labels of its codes 0, 1, ...
+        Labels of the codes 0, 1, ... of each coded field.
     notes
-        What was inferred or deserves attention when the data were read.
+        Notes on what was inferred, or deserves attention, when the data were read.
     shapes
-        Of each partition the number of trials of its longest block, of blocks, and of people.
+        Number of trials of the longest block, of blocks, and of people in each partition.
     counts
-        Of each subject the number of blocks, trials, and missing values of each field, (subject,).
+        Number of blocks, trials, and missing values of each field, for each subject, (subject,).
     names
         The fields.
     make
@@ -84,7 +84,7 @@ class PartitionedDataset:
 
     @classmethod
     def of(cls, folder: Path, make: Callable[..., Dataset], *, memory: float) -> PartitionedDataset:
-        """The data that were written to a folder."""
+        """Open the data that were written to a folder."""
         import pyarrow.parquet
 
         with undamaged(folder):
@@ -115,12 +115,12 @@ class PartitionedDataset:
 
     @property
     def places(self) -> list[slice]:
-        """Which subjects are in each partition."""
+        """Range of the subjects in each partition."""
         ends = np.cumsum([people for _, _, people in self.shapes]).tolist()
         return [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
     def partition(self, k: int) -> Dataset:
-        """The data of a partition, mapped from the disk; the first ones stay in memory, with what is laid out of them."""
+        """Return the data of a partition, mapped from the disk; the first ones stay in memory, laid out."""
         if k in self._kept:
             return self._kept[k]
         with undamaged(self.folder):
@@ -137,12 +137,12 @@ class PartitionedDataset:
         return {"subjects": self.subjects[place], "covariates": covariates, "codes": self.codes, "notes": self.notes}
 
     def parts(self) -> Iterator[tuple[slice, Dataset]]:
-        """Each partition with the subjects that it has."""
+        """Yield each partition with the range of its subjects."""
         for k, place in enumerate(self.places):
             yield place, self.partition(k)
 
     def select(self, subjects: Any) -> Dataset:
-        """The data of some of the subjects of one partition, in memory, by index (or a mask) among all.
+        """Read the data of some of the subjects of one partition into memory, by index (or a mask) among all.
 
         Raises
         ------
@@ -179,7 +179,7 @@ class PartitionedDataset:
 
     @property
     def fields(self) -> NoReturn:
-        """Not in memory.
+        """Raise a DataError: the fields are not in memory.
 
         Raises
         ------
@@ -194,7 +194,7 @@ class PartitionedDataset:
     present = valid = lane_subject = trial = masks = trials = to_frame = cut = fields
 
     def n_responses(self, model: Model) -> np.ndarray:
-        """Number of trials of each subject that count in the likelihood, (S,)."""
+        """Number of trials of each subject that are used in the likelihood, (S,)."""
         shown = (model.inputs, model.between, model.joint, model.lagged, model.optional)
         key = (model.columns, model.responses, *shown, model.log_likelihood is None)
         if key not in self._known:
@@ -202,7 +202,7 @@ class PartitionedDataset:
         return self._known[key]
 
     def fingerprint(self, model: Model) -> str:
-        """A digest of who responded what, the same for all models of the same responses."""
+        """Digest of everybody's responses, the same for all models of the same responses."""
         digest = hashlib.sha256()
         for _, part in self.parts():
             digest.update(part.fingerprint(model).encode())
@@ -228,24 +228,24 @@ class PartitionedDataset:
 
 
 def parts_of(data: Any) -> Iterator[Dataset]:
-    """A `Dataset`, or the partitions of data on the disk one after the other."""
+    """Yield a `Dataset`, or the partitions of data on the disk one after the other."""
     return (part for _, part in placed_parts(data))
 
 
 def placed_parts(data: Any) -> Iterator[tuple[slice, Dataset]]:
-    """The same, each with the subjects that it has."""
+    """Yield a `Dataset`, or the partitions of data on the disk, each with the range of its subjects."""
     return data.parts() if isinstance(data, PartitionedDataset) else iter([(slice(0, data.n_subjects), data)])
 
 
 def n_cells(data: Any) -> int:
-    """Trials of all blocks with their padding."""
+    """Number of trials of all blocks, with their padding."""
     if isinstance(data, PartitionedDataset):
         return sum(trials * lanes for trials, lanes, _ in data.shapes)
     return data.valid.size
 
 
 def require_in_memory(data: Any, remedy: str | None = None) -> None:
-    """Raise a DataError, which says what to do, if data are in partitions on the disk."""
+    """Raise a DataError with a remedy if data are in partitions on the disk."""
     if not isinstance(data, PartitionedDataset):
         return
     if remedy is None:
@@ -254,13 +254,13 @@ def require_in_memory(data: Any, remedy: str | None = None) -> None:
 
 
 def field_names(data: Any) -> tuple[str, ...]:
-    """The fields of a `Dataset` or of data on the disk."""
+    """Names of the fields of a `Dataset` or of data on the disk."""
     return data.names if isinstance(data, PartitionedDataset) else tuple(data.fields)
 
 
 @contextlib.contextmanager
 def undamaged(folder: Path) -> Iterator[None]:
-    """Raise a DataError, which says what to do, where files of partitions cannot be read."""
+    """Raise a DataError with a remedy where files of partitions cannot be read."""
     try:
         yield
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
@@ -274,7 +274,7 @@ def undamaged(folder: Path) -> Iterator[None]:
 
 
 def write_arrays(folder: Path, made: Mapping[str, Any]) -> tuple[int, int, int]:
-    """Write the arrays of a partition in compact types; returns its numbers of trials, blocks and people."""
+    """Write the arrays of a partition in compact types; return its numbers of trials, blocks and people."""
     folder.mkdir()
     valid = np.asarray(made["valid"])
     arrays: dict[str, np.ndarray] = {"lane_subject": narrow(made["lane_subject"])}
@@ -296,7 +296,7 @@ def write_arrays(folder: Path, made: Mapping[str, Any]) -> tuple[int, int, int]:
 
 
 def read_arrays(folder: Path) -> dict[str, Any]:
-    """The arrays of a partition, mapped from the disk."""
+    """Map the arrays of a partition from the disk."""
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     load = lambda name: np.load(folder / f"{name}.npy", mmap_mode="r")  # noqa: E731
     here = {file.stem for file in folder.glob("*.npy")}
@@ -324,7 +324,7 @@ def _indexed(labels: np.ndarray) -> tuple[list[Any], np.ndarray]:
 
 
 def compact(values: np.ndarray) -> np.ndarray:
-    """Numbers in the smallest type that holds them exactly.
+    """Convert numbers to the smallest type that holds them exactly.
 
     Examples
     --------

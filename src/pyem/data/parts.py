@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def fingerprint(data: Dataset, responded: Mapping[str, np.ndarray], responses: Sequence[str]) -> str:
-    """A digest of who responded what. See `pyem.Dataset.fingerprint`."""
+    """Digest of everybody's responses. See `pyem.Dataset.fingerprint`."""
     digest = hashlib.sha256()
     digest.update("\x1f".join(map(str, data.subjects)).encode())
     digest.update(data.lane_subject.astype("<i8").tobytes())
@@ -30,7 +30,7 @@ def fingerprint(data: Dataset, responded: Mapping[str, np.ndarray], responses: S
 
 
 def people_of(data: Dataset, subjects: Sequence[Any] | np.ndarray) -> dict[str, Any]:
-    """What differs in the data of some of the subjects. See `pyem.Dataset.select`."""
+    """Attributes that differ in the data of some of the subjects. See `pyem.Dataset.select`."""
     order = chosen(data.n_subjects, subjects)
     starts = np.searchsorted(data.lane_subject, order)
     counts = np.searchsorted(data.lane_subject, order, side="right") - starts
@@ -78,7 +78,7 @@ def by_length(data: Dataset) -> list[tuple[np.ndarray, Dataset]]:
 
 
 def responses_of(data: Dataset, model: Model) -> np.ndarray:
-    """Number of trials of each subject that count, (S,). See `pyem.Dataset.n_responses`."""
+    """Number of trials of each subject in the likelihood, (S,). See `pyem.Dataset.n_responses`."""
     counts = np.zeros(data.n_lanes, int)
     for lanes, part in data.pieces():
         responded, _ = part.masks(model)

@@ -88,7 +88,7 @@ def with_people(
 
 
 def covariates_there(people: Any, subject: str, covariates: Sequence[str]) -> list[str]:
-    """Which of the covariates are in a table of people; see `with_people`."""
+    """Covariates that a table of people has; see `with_people`."""
     second = list(_second(people, subject).columns)
     _key(second, subject)
     return [name for name in covariates if name in second]
@@ -140,7 +140,7 @@ def _labels(column: Any, what: str) -> list[str]:
 
 
 def _without_prefix(known: list[str], mine: list[str], notes: list[str]) -> list[str]:
-    """BIDS calls the person of the files ``sub-01_...`` 01 there, and sub-01 in the table of people."""
+    """Match labels of BIDS, where the person of the files ``sub-01_...`` is 01 there and sub-01 in the table of people."""
     bare = [label.removeprefix(PREFIX) for label in known]
     if set(known) & set(mine) or not set(bare) & set(mine):
         return known
@@ -160,7 +160,7 @@ def _each_once(known: list[str], key: str) -> None:
 
 
 def _report(lacking: list[str], extra: list[str], unmatched: str, notes: list[str]) -> None:
-    """Who is missing on either side: an error for people with trials, or notes."""
+    """Report who is missing on either side: an error for people with trials, or notes."""
     similar = {label.lstrip("0"): label for label in extra}
     if lacking and unmatched == "error":
         near = next((label for label in lacking if label.lstrip("0") in similar), None)

@@ -1,4 +1,4 @@
-"""What is done with a table before it is read as trials: rows joined, people's covariates added."""
+"""Preparation of a table before its trials are read: rows joined, people's covariates added."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyem.data.row_names import as_pandas
 
 
 def listed(names: Any) -> list[str]:
-    """One name, several or none as a list.
+    """Convert one name, several or none to a list.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Columns that are quantities: numbers, or an error that says which cell is none and what to do about it."""
+"""Columns that are quantities: numbers, or an error that names a cell which is none, with a remedy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DRESSED = re.compile(
 _QUANTITY = re.compile(
     r"(reward|outcome|payoff|pay|points|win|loss|y|rt|amount|delay|prob|predictor|magnitude|value).*"
 )
-"""Names of which codes would be nonsense; for others it is not known what their words are."""
+"""Names of fields for which codes would be nonsense; for other fields the meaning of words is not known."""
 _WORSE = {
     "loss",
     "lose",
@@ -39,7 +39,7 @@ _WORSE = {
 }
 _BETTER = {"win", "gain", "won", "correct", "right", "true", "yes", "hit", "success", "reward", "on", "rewarded"}
 MOST = 12
-"""Words that an error lists at most."""
+"""Largest number of words that an error lists."""
 
 
 def looks_like_quantity(label: Any) -> bool:
@@ -63,7 +63,7 @@ def as_numbers(column: Column, where: Where, field: str | None = None) -> tuple[
     where
         Says whose row it is, for messages.
     field
-        What the column is to the model, for messages.
+        Name of the column in the model, for messages.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def _no_number(column: Column, words: np.ndarray, where: Where, field: str | Non
 
 
 def _worth(words: Sequence[str]) -> str:
-    """A mapping of words to numbers, ready to paste: 0 and 1 for the two of a pair that is known.
+    """Write a mapping of words to numbers, ready to paste: 0 and 1 for the two words of a known pair.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def check_values(values: Mapping[str, Any], fields: Sequence[str], codes: Sequen
 
 
 def worth_of(column: Column, field: str, worth: Mapping[Any, Any], where: Where) -> Column:
-    """A column of words, or numbers, with the number that each is worth.
+    """Replace words, or numbers, of a column by the number that each is worth.
 
     Raises
     ------

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 LARGE = 1 << 20
-"""Fewer cells than this are always kept in whole."""
+"""Number of cells below which arrays are always kept in whole."""
 SPARSE = 4
-"""Cells for each real trial from which on only the real trials are kept."""
+"""Number of cells for each real trial from which on only the real trials are kept."""
 
 
 def is_sparse(n_trials: int, lengths: np.ndarray) -> bool:
@@ -28,9 +28,9 @@ class RaggedFields(Mapping[str, np.ndarray]):
     lengths
         Number of trials of each lane, (lane,).
     values
-        For each name what is kept: lane after lane, the first trials of each, (trial, ...).
+        Values that are stored, by name: lane after lane, the first trials of each, (trial, ...).
     fills
-        For each name the value of the padding.
+        Value of the padding, by name.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class RaggedFields(Mapping[str, np.ndarray]):
     def of(
         cls, arrays: Mapping[str, np.ndarray], lengths: np.ndarray, fills: Mapping[str, np.ndarray | int]
     ) -> RaggedFields:
-        """Keep the first `lengths` (lane,) trials of the lanes of arrays (trial, ..., lane)."""
+        """Store the first `lengths` (lane,) trials of the lanes of arrays (trial, ..., lane)."""
         lane, row = places(lengths)
         n_trials = len(next(iter(arrays.values())))
         kept = {name: np.moveaxis(array, -1, 1)[row, lane] for name, array in arrays.items()}
@@ -109,13 +109,13 @@ def some(array: np.ndarray, lanes: np.ndarray, n_trials: int) -> np.ndarray:
 
 
 def first_seen(array: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """A value of an array (trial, ..., lane) that was observed, for padding; 0 if none was."""
+    """First observed value of an array (trial, ..., lane), for padding; 0 if there is none."""
     row, lane = np.unravel_index(int(np.argmax(present)), present.shape)
     return array[row, ..., lane] if present[row, lane] else np.zeros_like(array[0, ..., 0])
 
 
 def narrow(labels: np.ndarray) -> np.ndarray:
-    """Whole numbers in the smallest type with a sign that holds them; others as they are."""
+    """Convert whole numbers to the smallest signed type that holds them; others stay as they are."""
     if labels.dtype.kind != "i" or not labels.size:
         return labels
     # The type of the lowest of these has room for the highest, too.
@@ -123,5 +123,5 @@ def narrow(labels: np.ndarray) -> np.ndarray:
 
 
 def wide(labels: np.ndarray) -> np.ndarray:
-    """Whole numbers as 64-bit integers again; others as they are."""
+    """Convert whole numbers to 64-bit integers; others stay as they are."""
     return labels.astype(np.int64, copy=False) if labels.dtype.kind == "i" else labels

@@ -1,4 +1,4 @@
-"""Arrays of people's trials from what is at hand: NumPy and masked arrays, nested lists, also of unequal lengths."""
+"""Arrays of people's trials made from NumPy arrays, masked arrays and nested lists, also of unequal lengths."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pyem.errors import DataError
 
 
 class Given(NamedTuple):
-    """Values of a field, and which of them are there."""
+    """Values of a field, with masks of missing and real ones."""
 
     values: np.ndarray
-    """(subject, block, trial, ...), of numbers or of objects."""
+    """Values (subject, block, trial, ...), numbers or objects."""
     missing: np.ndarray
-    """The same shape: masked values, None and NaN."""
+    """Whether a value is missing (masked, None or NaN), in the same shape."""
     real: np.ndarray
     """(subject, block, trial): False where a shorter block was filled up."""
 
 
 def given(name: str, value: Any) -> Given:
-    """The values of one field (subject, block, trial, ...), as arrays or nested lists.
+    """Convert the values of one field (subject, block, trial, ...) from arrays or nested lists.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def _array(block: Any) -> Any:
 
 
 def _filled_up(name: str, people: Sequence[Sequence[np.ma.MaskedArray]]) -> Given:
-    """People with unequal numbers of blocks or trials, filled up with missing values."""
+    """Fill up people with unequal numbers of blocks or trials with missing values."""
     blocks, trials = max(map(len, people)), max(len(block) for person in people for block in person)
     rest = next(block.shape[1:] for person in people for block in person)
     values = np.ma.masked_all((len(people), blocks, trials, *rest), np.dtype(object))  # type: ignore[call-overload]
@@ -82,7 +82,7 @@ def _whole(name: str, array: np.ndarray) -> Given:
     if values.dtype == object:
         gone = [value is None or type(value).__name__ == "NAType" or value != value for value in values.ravel()]
         missing |= np.array(gone, bool).reshape(values.shape)
-        # What is behind a mask, or fills up, says nothing about the kind of the others.
+        # Masked values and fillers do not determine the kind of the others.
         plain = [isinstance(value, bool | int | float | np.number | np.bool_) for value in values[~missing].ravel()]
         if all(plain):
             values = np.where(missing, np.nan, values).astype(float)

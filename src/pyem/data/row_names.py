@@ -1,4 +1,4 @@
-"""What rows of a table are called in messages, when it was put together from several files or from several rows a trial."""
+"""Names of a table's rows for messages, when it was put together from several files or several rows a trial."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from pyem.errors import shown
 
 ROWS, NOTES = "pyem.rows", "pyem.notes"
-"""Where a table keeps what its rows are called, and notes on how it came about, among its `attrs`."""
+"""Keys in a table's `attrs` for the names of its rows, and for notes on how it was made."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RowNames:
-    """Where the rows of a table come from.
+    """Origin of the rows of a table: file and row number.
 
     Parameters
     ----------
@@ -38,17 +38,17 @@ class RowNames:
         return f"{number} of {shown(self.files[self.file[k]])}" if self.files else number
 
     def some(self, rows: np.ndarray) -> RowNames:
-        """The names of some of the rows."""
+        """Names of some of the rows."""
         return RowNames(self.row[rows], self.file[rows], self.files)
 
 
 def row_names(frame: Any) -> RowNames | None:
-    """What the rows of a pandas table are called, if its own numbers will not do."""
+    """Names of the rows of a pandas table, or None if its own numbers will do."""
     return frame.attrs.get(ROWS) if hasattr(frame, "attrs") else None
 
 
 def row_name(frame: Any) -> Callable[[int], str]:
-    """A function that says what a row of a table is called.
+    """Return a function that gives the name of a row of a table.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def row_name(frame: Any) -> Callable[[int], str]:
 
 
 def kept_rows(frame: Any, part: Any, rows: np.ndarray, notes: Sequence[str] = ()) -> Any:
-    """`part`, which has some rows of `frame`, with their names and with notes on how it came about."""
+    """Give `part`, which has some rows of `frame`, the names of these rows and notes on how it was made."""
     names = row_names(frame) or RowNames(np.arange(len(frame)), np.zeros(len(frame), int))
     part.attrs = {**getattr(frame, "attrs", {}), ROWS: names.some(rows)}
     part.attrs[NOTES] = [*part.attrs.get(NOTES, ()), *notes]
@@ -73,7 +73,7 @@ def table_notes(frame: Any) -> list[str]:
 
 
 def as_pandas(frame: Any) -> Any:
-    """A pandas, polars or Arrow table as a pandas table with a plain index."""
+    """Convert a pandas, polars or Arrow table to a pandas table with a plain index."""
     import narwhals as nw
     import pandas as pd
 

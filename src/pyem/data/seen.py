@@ -1,4 +1,4 @@
-"""What is seen of a table on a first way through it: distinct values, whose rows there are, and whether they are in order."""
+"""First pass through a large table: distinct values, the people, and whether their rows are in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyem.data.streaming import reader_of
 from pyem.errors import DataError, shown
 
 MOST = 4096
-"""Distinct numbers that are kept, at most; of more the lowest, the highest, and one that is not whole."""
+"""Largest number of distinct numbers that are kept; of more, the lowest, the highest, and one that is not whole."""
 
 
 class SeenTexts:
@@ -28,7 +28,7 @@ class SeenTexts:
         self._texts, self._truth = reader, isinstance(reader, Truths)
 
     def add(self, piece: Any) -> np.ndarray:
-        """Look at an Arrow array; its codes, -1 where missing."""
+        """Take note of an Arrow array, and return its codes, -1 where missing."""
         return self._texts.coded(piece)
 
     @property
@@ -37,14 +37,14 @@ class SeenTexts:
         return self._texts.labels
 
     def column(self, name: str) -> Column:
-        """Each text once."""
+        """Return a column with each text once."""
         texts = Truths() if self._truth else Texts()
         texts.take(self.labels)
         return texts.column(name)
 
 
 class SeenNumbers:
-    """Distinct numbers of a column, or what matters of them."""
+    """Distinct numbers of a column, or, of many, the ones that matter."""
 
     def __init__(self, kind: str) -> None:
         self._integers, self._boolean = kind != "number", kind == "flag"
@@ -52,7 +52,7 @@ class SeenNumbers:
         self._gone, self._whole = False, True
 
     def add(self, piece: Any) -> np.ndarray:
-        """Look at an Arrow array; its values."""
+        """Take note of an Arrow array, and return its values."""
         values = as_values(piece, whole=self._integers)
         here = values
         if values.dtype.kind == "f":
@@ -69,7 +69,7 @@ class SeenNumbers:
         return values
 
     def column(self, name: str) -> Column:
-        """Each number once."""
+        """Return a column with each number once."""
         values = np.array(sorted(self._known) or [np.nan], float if self._gone or not self._known else None)
         whole = self._integers or (self._gone and self._whole)
         return Column(name, values, None, whole=whole, kind="boolean" if self._boolean else "number")
@@ -77,20 +77,20 @@ class SeenNumbers:
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """What is known of a table before it is read in parts."""
+    """Findings of a first pass through a table, before it is read in parts."""
 
     people: np.ndarray
-    """Their labels in order of appearance, (subject,)."""
+    """Labels of the people in order of appearance, (subject,)."""
     rows: np.ndarray
-    """Number of rows of each, (subject,)."""
+    """Number of rows of each person, (subject,)."""
     in_order: bool
-    """Whether the rows of a person are together."""
+    """Whether the rows of each person are together."""
     columns: Mapping[str, Column]
     """Each distinct value of the other columns once; all of one length, filled with missing ones."""
 
 
 def look_through(source: Chosen, subject: str) -> Seen:
-    """Go through all files once.
+    """Read through all files once.
 
     Raises
     ------
@@ -166,7 +166,7 @@ class PeopleIndex:
 
     @property
     def labels(self) -> np.ndarray:
-        """Their labels, (subject,)."""
+        """Labels of the people, (subject,)."""
         if self._texts is None:
             return np.array(list(self._numbers))
         out = np.empty(len(self), object)

@@ -1,4 +1,4 @@
-"""Files of a table that is too large for memory, gone through piece by piece, and what their columns are."""
+"""Files of a table too large for memory, read piece by piece, and the kinds of their columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WORDS |= dict.fromkeys(("truth", "flag"), "true and false")
 
 
 class Changed(Exception):
-    """What a column is turned out to be another than the first rows said: what was read has to be read again."""
+    """Raised when a column turns out to be of another kind than its first rows: it has to be read again."""
 
 
 @dataclasses.dataclass
@@ -34,9 +34,9 @@ class Source:
     files
         Their paths, in order.
     texts
-        What the first rows of each say; None for Parquet files.
+        First rows of each file; None for Parquet files.
     kinds
-        What each column is that is read.
+        Kind of each column that is read.
     """
 
     files: Sequence[Path]
@@ -45,7 +45,7 @@ class Source:
 
     @classmethod
     def of(cls, files: Sequence[Path], used: Sequence[str], names: Sequence[str], **how: str | None) -> Source:
-        """The source of these files, of which the columns `used` are read; those in `names` hold names.
+        """Make the source of these files, of which the columns `used` are read; those in `names` hold names.
 
         Raises
         ------
@@ -57,11 +57,11 @@ class Source:
             text, found = _looked_at(path, used, names, how)
             texts.append(text)
             kinds = {name: _both(name, kinds[name], found[name], path) for name in used}
-        # Of what is empty in the first rows of all files there may be numbers later on.
+        # Columns that are empty in the first rows of all files may hold numbers later.
         return cls(files, texts, {name: kind or "number" for name, kind in kinds.items()})
 
     def pieces(self) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-        """Numbers of rows over all files, from 0, and Arrow arrays by name, piece by piece.
+        """Yield numbers of rows over all files, from 0, and Arrow arrays by name, piece by piece.
 
         Raises
         ------
@@ -144,7 +144,7 @@ def _require(path: Path, used: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _both(name: str, one: str, other: str, path: Path) -> str:
-    """What a column is that is `one` in some files and `other` in the next; "" where it is empty."""
+    """Kind of a column that is `one` in some files and `other` in the next; "" where it is empty."""
     if not one or not other or one == other:
         return one or other
     if {one, other} == {"whole", "number"}:

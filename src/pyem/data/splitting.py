@@ -1,4 +1,4 @@
-"""The rows of a table in parts of people, each small enough for memory; sorted by person on the disk if they are not."""
+"""The rows of a table in parts of a number of people, each small enough for memory; sorted by person if needed."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROW = "pyem row"
-"""The column that says which row of all it was, in files of rows that are sorted by person."""
+"""Name of the column with the number of each row among all, in files of rows that are sorted by person."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Which people are in which partition: as many in each, but for the last."""
+    """Division of people into partitions, with as many in each except the last."""
 
     per_part: int
     n_parts: int
 
     @classmethod
     def of(cls, rows: np.ndarray, trials_at_once: int) -> Split:
-        """The split of people with so many rows (subject,)."""
+        """Split people with so many rows (subject,)."""
         n_parts = min(len(rows), max(1, round(int(rows.sum()) / trials_at_once)))
         per_part = -(-len(rows) // n_parts)
         return cls(per_part, -(-len(rows) // per_part))
@@ -48,15 +48,15 @@ class Part:
     subject: str
 
     def values_of_people(self, names: Sequence[str], subjects: np.ndarray) -> tuple[np.ndarray, dict[str, Column]]:
-        """Whose they are, and each person's distinct values of some columns; missing ones only where there are no others."""
+        """Index of the person of each value, and each person's distinct values of some columns; missing only without others."""
         who = person_of(self.table.known[self.subject], subjects)
         columns = [self.table.known[name] for name in names]
         if not (there := who >= 0).all():
-            # Of these people no trial is left after rows were joined.
+            # The rows of people who have no trial left after rows were joined are dropped.
             who = who[there]
             columns = [dataclasses.replace(column, values=column.values[there]) for column in columns]
         keys = np.stack([who, *(_filled(column.values) for column in columns)])
-        # Rows that differ from the one before, and of these each once.
+        # Select rows that differ from the row before, and each of these once.
         changed = np.append(True, (keys[:, 1:] != keys[:, :-1]).any(0))
         rows = np.flatnonzero(changed)
         _, first = np.unique(keys[:, rows], axis=1, return_index=True)
@@ -64,14 +64,14 @@ class Part:
         return who[rows], {column.name: dataclasses.replace(column, values=column.values[rows]) for column in columns}
 
     def joined(self, by: str | Sequence[str], block: Sequence[str]) -> Part:
-        """The same with a row for each trial; see `pyem.data.join_rows.joined_rows`."""
+        """Return the part with a row for each trial; see `pyem.data.join_rows.joined_rows`."""
         names = list(self.table.known)
         frame = joined_rows(self._frame(), by, lanes=[self.subject, *block], used=names)
         table = CodedTable(read_columns(frame, names), tuple(names), len(frame), {NOTES: table_notes(frame)})
         return dataclasses.replace(self, table=table)
 
     def _frame(self) -> pd.DataFrame:
-        """The rows as a table of pandas."""
+        """Return the rows as a pandas table."""
         import pandas as pd
 
         columns = self.table.known
@@ -83,7 +83,7 @@ class Part:
 
 
 def _objects(column: Column) -> np.ndarray:
-    """Values as a table of pandas has them."""
+    """Convert values to those of a pandas table."""
     if column.labels is not None:
         return np.array([*column.labels, None], object)[column.values]
     if column.kind != "boolean":
@@ -110,13 +110,13 @@ def parts_of_table(folder: Path, source: Chosen, subject: str, seen: Seen, split
     Parameters
     ----------
     folder
-        For files of rows that have to be sorted, which are removed.
+        Folder for temporary files, if rows have to be sorted.
     source, subject
         The table, and its column of people.
     seen
-        What is known of it.
+        Findings of the first pass through the table.
     split
-        Who is in which partition.
+        Division of people into partitions.
     """
     names = None if len(source.files) == 1 else _Places(source)
     if seen.in_order:
@@ -129,7 +129,7 @@ def parts_of_table(folder: Path, source: Chosen, subject: str, seen: Seen, split
 
 
 class _Rows:
-    """Rows of one partition, as they come."""
+    """Rows of one partition, collected as they are read."""
 
     def __init__(self, kinds: Mapping[str, str]) -> None:
         self._columns: dict[str, Texts | Numbers] = {name: reader_of(kind) for name, kind in kinds.items()}
@@ -166,7 +166,7 @@ def _in_order(source: Chosen, subject: str, split: Split, names: Any) -> Iterato
 
 
 def _sorted_by_person(folder: Path, source: Chosen, subject: str, split: Split) -> list[Path]:
-    """Write each row to the file of its person's partition; returns the files."""
+    """Write each row to the file of its person's partition; return the files."""
     import pyarrow as pa
 
     files = [folder / f"rows-{k:05d}.arrow" for k in range(split.n_parts)]
@@ -217,7 +217,7 @@ def _coded(column: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class _Places:
-    """Names of rows of several files: the number of the row over all of them."""
+    """Names of rows of several files: each row's number over all of them."""
 
     source: Chosen
 

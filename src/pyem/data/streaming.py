@@ -22,7 +22,7 @@ from pyem.data.texts import MISSING, TextFile
 from pyem.numerics.threads import abreast
 
 PIECE = 1 << 21
-"""Bytes that are read at once."""
+"""Number of bytes that are read at once."""
 _FAILED = re.compile(r"In CSV column #(\d+): .*invalid value '(.*)'")
 _WHOLE = re.compile(r"\s*[-+]?\d+\s*")
 _HEXADECIMAL = re.compile(rb"0[xX]")
@@ -40,7 +40,7 @@ def streamed_columns(file: TextFile, used: Sequence[str], names: Sequence[str]) 
     used
         Columns that are read.
     names
-        Those that hold names, which are kept as they are written.
+        Columns that hold names, which are kept as they are written.
 
     Raises
     ------
@@ -65,12 +65,12 @@ def streamed_columns(file: TextFile, used: Sequence[str], names: Sequence[str]) 
 
 
 def _rows_in_all(file: TextFile, first: int) -> int:
-    """About how many rows there are, from how many the first piece has; a few more."""
+    """Rough number of rows in all, a few too many, estimated from the first piece."""
     return int(1.02 * first * max(1.0, file.path.stat().st_size / PIECE))
 
 
 def kinds_of(file: TextFile, used: Sequence[str], names: Sequence[str], *, empty: str | None = None) -> dict[str, str]:
-    """What each column is: name, text, whole, number or truth; or `empty` if its first rows are, if that is given.
+    """Kind of each column: name, text, whole, number or truth; `empty`, if given, where its first rows are empty.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def kinds_of(file: TextFile, used: Sequence[str], names: Sequence[str], *, empty
 
 
 def _kind(file: TextFile, name: str, empty: str | None) -> str:
-    """What the values of a column are, from its first rows: text, whole, number or truth."""
+    """Kind of a column's values, from its first rows: text, whole, number or truth."""
     if name in file.texts:
         return "text"
     known = file.sample[name].dropna()
@@ -103,10 +103,10 @@ def _kind(file: TextFile, name: str, empty: str | None) -> str:
 
 
 def corrected(file: TextFile, kinds: Mapping[str, str], error: str) -> dict[str, str]:
-    """What columns are if whole numbers in the first rows are followed by others."""
+    """Correct the kinds of columns whose whole numbers in the first rows are followed by others."""
     failed = _FAILED.search(error)
     name = file.header[int(failed[1])] if failed else None
-    # Too long for 64 bits is another matter than not whole.
+    # A number too long for 64 bits needs another treatment than one that is not whole.
     if failed is None or name is None or kinds.get(name) != "whole" or _WHOLE.fullmatch(failed[2]):
         raise Unknown(error) from None
     return {**kinds, name: "number"}
@@ -128,7 +128,7 @@ def text_pieces(file: TextFile, kinds: Mapping[str, str]) -> Iterator[dict[str, 
 
 @dataclasses.dataclass
 class _Parser:
-    """Makes Arrow tables of pieces of a text file, with columns that are named by their places."""
+    """Parser that makes Arrow tables of pieces of a text file, with columns named by their positions."""
 
     file: TextFile
     kinds: Mapping[str, str]
@@ -136,7 +136,7 @@ class _Parser:
     quick: bool = True
 
     def __call__(self, rows: memoryview) -> Any:
-        """The table of rows."""
+        """Parse rows to a table."""
         import pyarrow as pa
 
         piece = _piece(rows, whole="whole" in self.kinds.values())
@@ -144,13 +144,13 @@ class _Parser:
             try:
                 return _table(self.file, self.kinds, self.at, piece, quick=True)
             except (pa.ArrowInvalid, Unknown):
-                # Words for what is missing, or larger numbers; whatever else it is shows below.
+                # Text for missing values, or larger numbers; other problems show below.
                 self.quick = False
         return _table(self.file, self.kinds, self.at, piece, quick=False)
 
 
 class _Piece(NamedTuple):
-    """Rows of a text file, whether there are quotes in them, and whether there is nothing but plain characters."""
+    """Rows of a text file, with whether there are quotes in them, and whether all are plain characters."""
 
     rows: memoryview
     quoted: bool
@@ -158,7 +158,7 @@ class _Piece(NamedTuple):
 
 
 def _table(file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str], piece: _Piece, *, quick: bool) -> Any:
-    """One piece as an Arrow table; the quick way knows empty cells and short whole numbers only."""
+    """Parse one piece as an Arrow table; the quick way handles only empty cells and short whole numbers."""
     import pyarrow as pa
     import pyarrow.csv
 
@@ -172,17 +172,17 @@ def _table(file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str], piec
             block_size=max(2, len(piece.rows)),
             use_threads=False,
         ),
-        # What a piece does not have need not be looked for in each of its cells.
+        # Features that a piece lacks need not be looked for in each of its cells.
         parse_options=pyarrow.csv.ParseOptions(delimiter=file.separator, quote_char=piece.quoted and '"'),
         convert_options=pyarrow.csv.ConvertOptions(
             column_types={at[name]: types.get(kind, text) for name, kind in kinds.items()},
             include_columns=list(at.values()),
             null_values=[""] if quick else list(MISSING),
-            # What is missing in columns of text is told by their distinct values.
+            # Missing values in columns of text are recognised by their distinct values.
             strings_can_be_null=False,
             check_utf8=not piece.ascii,
         ),
-        # What is freed goes back at once.
+        # Freed memory is given back at once.
         memory_pool=pa.system_memory_pool(),
     )
     _require_finite([table.column(at[name]) for name, kind in kinds.items() if kind == "number"])
@@ -190,7 +190,7 @@ def _table(file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str], piec
 
 
 def reader_of(kind: str) -> Reader:
-    """What collects a column of this kind."""
+    """Return a reader that collects a column of this kind."""
     if kind in ("whole", "number"):
         return Numbers(whole=kind == "whole")
     if kind == "flag":
@@ -231,14 +231,14 @@ def _pieces(file: TextFile) -> Iterator[memoryview]:
 
 
 def _filled(stream: io.BufferedReader, block: bytearray, start: int) -> int:
-    """Read into a block from a place on until it is full or the file ends; returns where what was read ends."""
+    """Read into a block from `start` on until it is full or the file ends; return the end of what was read."""
     while start < len(block) and (n := stream.readinto(memoryview(block)[start:])):
         start += n
     return start
 
 
 def _piece(rows: memoryview, *, whole: bool) -> _Piece:
-    """What is in rows, before they are parsed.
+    """Examine rows before they are parsed.
 
     Raises
     ------

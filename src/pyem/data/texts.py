@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MISSING = ("", "#N/A", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null")
-"""Cells that are missing, except in columns of names."""
+"""Texts of cells that are missing, except in columns of names."""
 SAMPLE = 200
-"""Rows that show which columns are text."""
+"""Number of rows that show which columns are text."""
 SPACES = r"\s+"
 _SEPARATORS = ";\t|,"
 _STATED = re.compile(r'\ufeff?"?sep=(.)"?\r?\n', re.IGNORECASE)
@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"\s*[-+]?\d+([.,]\d+)?([eE][-+]?\d+)?\s*", re.ASCII)
 
 
 def first_bytes(path: Path, n: int = 4096) -> bytes:
-    """The beginning of a file, unpacked."""
+    """Beginning of a file, unpacked."""
     from pandas.io.common import get_handle
 
     with get_handle(path, "rb", is_text=False, compression="infer") as file:
@@ -55,35 +55,35 @@ def usual_encoding(path: Path) -> str:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TextFile:
-    """A text file, and what its first rows say."""
+    """A text file, with what its first rows show."""
 
     path: Path
     separator: str
     encoding: str
     decimal: str | None
     header: tuple[str, ...]
-    """Names of its columns."""
+    """Names of the columns."""
     skipped: int
-    """Lines before the header."""
+    """Number of lines before the header."""
     sample: pd.DataFrame
-    """Its first rows."""
+    """The first rows."""
     texts: tuple[str, ...]
     """Columns with a text in the first rows that is no number."""
     notes: tuple[str, ...]
-    """How it was read."""
+    """Notes on how the first rows were read."""
     options: Mapping[str, Any]
-    """Those of pandas that read it."""
+    """Options with which pandas reads the file."""
 
     @property
     def may_have_commas(self) -> bool:
-        """Whether its numbers may have decimal commas."""
+        """Whether the numbers may have decimal commas."""
         return self.decimal == "," or (self.separator == ";" and self.decimal is None)
 
 
 def first_rows(
     path: Path, kind: str, *, separator: str | None, encoding: str | None, decimal: str | None, names: Sequence[str]
 ) -> TextFile:
-    """What the first rows of a file say.
+    """Read the first rows of a file.
 
     Parameters
     ----------
@@ -125,12 +125,12 @@ def first_rows(
 
 
 def read_text(file: TextFile, names: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """A table, and notes on how it was read.
+    """Read a table, and make notes on how it was read.
 
     Parameters
     ----------
     file
-        What `first_rows` says of it.
+        Result of `first_rows`.
     names
         Columns that hold names, which are kept as they are written.
 
@@ -193,7 +193,7 @@ def _columns_of_text(sample: pd.DataFrame) -> list[str]:
 
 
 def _is_word(value: str) -> bool:
-    """Whether this is no number: pandas makes numbers of categories that all are."""
+    """Whether a text is no number: pandas makes numbers of categories that all are."""
     try:
         float(value)
     except ValueError:
@@ -217,7 +217,7 @@ def _whole_rows(path: Path, header: list[str], options: dict[str, Any]) -> pd.Da
 
 
 def _read_commas(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """Columns of numbers with decimal commas, read as numbers in place, and a note that names them."""
+    """Read columns with decimal commas as numbers, in place, and return a note that names them."""
     import pandas as pd
 
     found = []

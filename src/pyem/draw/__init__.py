@@ -1,1 +1,1 @@
-"""Drawing numbers with matplotlib, which knows nothing of models and fits."""
+"""Drawing of numbers with matplotlib, without any knowledge of models and fits."""

@@ -1,4 +1,4 @@
-"""Curves by trial from plain numbers: choices, or what a model says of each trial, one for each condition."""
+"""Curves by trial from plain numbers: choices, or a model's latents, one curve for each condition."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODEL = "model's probability, given each person's past choices"
 
 
 def by_trial(*, title: str, x_label: str, y_label: str, blocks: Sequence[dict[str, Any]]) -> Figure:
-    """Means over people by trial with a band, and what a model says.
+    """Means over people by trial with a band, and the model's predictions.
 
     Each of `blocks` is a panel: its ``name``; ``chance``, if it is a proportion; and ``curves``, each with its ``name`` and
     ``trial``, ``data``, ``low``, ``high`` and perhaps ``model``, arrays of one length.
@@ -42,7 +42,7 @@ def by_trial(*, title: str, x_label: str, y_label: str, blocks: Sequence[dict[st
 
 
 def _alone(panel: Axes, curve: dict[str, Any]) -> None:
-    """One curve: people in one colour, the model in another."""
+    """Draw a single curve: people in one colour, the model in another."""
     trial = curve["trial"]
     panel.fill_between(trial, curve["low"], curve["high"], color=BLUE, alpha=0.2, linewidth=0)
     panel.plot(trial, curve["data"], "o-", color=BLUE, markersize=3, linewidth=0.8, label=PEOPLE)
@@ -51,7 +51,7 @@ def _alone(panel: Axes, curve: dict[str, Any]) -> None:
 
 
 def _of_cell(panel: Axes, curve: dict[str, Any], colour: str) -> None:
-    """One of several curves: points are people and the line is the model, both in the colour of the condition."""
+    """Draw one of several curves: points are people and the line is the model, both in the colour of the condition."""
     trial = curve["trial"]
     panel.fill_between(trial, curve["low"], curve["high"], color=colour, alpha=0.15, linewidth=0)
     if "model" not in curve:

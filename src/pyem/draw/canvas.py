@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
 COLOURS = (BLUE, RED, GREEN, "#CC79A7", ORANGE, "#56B4E9", "#000000")
-"""Of several curves in one panel."""
+"""Colours of several curves in one panel."""
 
 
 PANEL_INCHES = (2.9, 2.5)
 LETTERS_PER_INCH = 11
-"""Of a title."""
+"""Number of letters of a title that fit into an inch."""
 LABELLED_PEOPLE = 40
-"""Up to this many people have their names on the axis."""
+"""Number of people up to which their names are on the axis."""
 
 
 def canvas(n_panels: int, *, size: tuple[float, float] = PANEL_INCHES, columns: int = 4) -> tuple[Figure, list[Axes]]:
@@ -44,14 +44,14 @@ def canvas(n_panels: int, *, size: tuple[float, float] = PANEL_INCHES, columns: 
 
 
 def whole_numbers(axis: Axis) -> None:
-    """Ticks at whole numbers only."""
+    """Put ticks at whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(nbins="auto", steps=[1, 2, 5, 10], integer=True))
 
 
 def headings(figure: Figure, title: str, panels: Sequence[Axes], names: Sequence[str]) -> None:
-    """The figure's title, and a smaller one for each panel."""
+    """Set the figure's title, and a smaller one for each panel."""
     # As many letters as fit: names of designs are long.
     lines = textwrap.wrap(title, max(20, int(LETTERS_PER_INCH * figure.get_figwidth())))
     figure.suptitle("\n".join(lines), fontsize=10, fontweight="bold")
@@ -60,7 +60,7 @@ def headings(figure: Figure, title: str, panels: Sequence[Axes], names: Sequence
 
 
 def legend_below(figure: Figure, panel: Axes) -> None:
-    """One legend for the whole figure, under it, in as many columns as fit."""
+    """Put one legend for the whole figure below it, in as many columns as fit."""
     handles, labels = panel.get_legend_handles_labels()
     letters = 15 * figure.get_figwidth()
     across = max(1, min(len(labels), int(letters // (max(map(len, labels)) + 6))))

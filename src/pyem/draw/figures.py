@@ -1,4 +1,4 @@
-"""Figures from plain numbers: no model, no fit, no JAX, so that they can be drawn by another process.
+"""Figures from plain numbers, without models, fits or JAX, so that another process can draw them.
 
 `pyem.plot` has the functions that take fits. Colours are those of Okabe and Ito, which colour-blind people can tell apart.
 Matplotlib's object interface is used throughout: nothing here touches the global state of `pyplot`.
@@ -141,7 +141,7 @@ def effects(*, title: str, panels: Sequence[dict[str, Any]]) -> Figure:
     headings(figure, title, axes, [panel["name"] for panel in panels])
     for axis, panel in zip(axes, panels, strict=True):
         places, middle, people = np.arange(len(panel["cells"])), panel["middle"], panel["people"]
-        # All in one line, with gaps between people, and over cells in which a person is not.
+        # Cells are on one line, with gaps between people, also where a person has no value.
         here = [np.r_[places[np.isfinite(person)], np.nan] for person in people]
         there = [np.r_[person[np.isfinite(person)], np.nan] for person in people]
         style = {"color": GREY, "alpha": 0.4, "linewidth": 0.7, "markersize": 2}
@@ -179,7 +179,7 @@ def recovery(*, title: str, names: Sequence[str], truth: np.ndarray, estimates: 
 
 
 def confusion(*, title: str, names: Sequence[str], matrices: Sequence[tuple[str, np.ndarray]]) -> Figure:
-    """Matrices of shares (M, M) with what made the data in rows and the best model in columns."""
+    """Matrices of shares (M, M), with the model that made the data in rows and the best model in columns."""
     side = 1.1 + 0.55 * len(names)
     figure, panels = canvas(len(matrices), size=(max(side, 2.6), max(side, 2.4)), columns=2)
     for (_, values), panel in zip(matrices, panels, strict=True):
@@ -200,7 +200,7 @@ def confusion(*, title: str, names: Sequence[str], matrices: Sequence[tuple[str,
 
 
 def calibration(*, title: str, names: Sequence[str], below: Sequence[np.ndarray]) -> Figure:
-    """Cumulative distribution of sorted shares less the uniform, a panel for each parameter, with the band of chance."""
+    """Cumulative distribution of sorted shares minus the uniform one, a panel for each parameter, with the band of chance."""
     figure, panels = canvas(len(names), size=(2.8, 2.5))
     for values, panel in zip(below, panels, strict=True):
         n = max(len(values), 1)
@@ -222,7 +222,7 @@ def calibration(*, title: str, names: Sequence[str], below: Sequence[np.ndarray]
 def comparison(
     *, title: str, models: Sequence[str], measures: Sequence[tuple[str, np.ndarray, np.ndarray | None]]
 ) -> Figure:
-    """How far each model is behind the best, (M,), with standard errors, a panel for each measure; 0 is best."""
+    """Difference of each model from the best, (M,), with standard errors, a panel for each measure; 0 is best."""
     figure, panels = canvas(len(measures), size=(3.6, 0.9 + 0.36 * len(models)), columns=2)
     place = np.arange(len(models))[::-1]
     for (label, behind, error), panel in zip(measures, panels, strict=True):
@@ -262,7 +262,7 @@ def trace(*, title: str, log_evidence: np.ndarray, change: np.ndarray) -> Figure
 
 
 def loss(*, title: str, step: np.ndarray, loss: np.ndarray) -> Figure:
-    """What an optimiser made smaller, by step; most of the axis is for where it ended."""
+    """The loss of an optimiser by step; most of the axis shows the end."""
     figure, (panel,) = canvas(1, size=(3.6, 2.6))
     panel.plot(step, loss, color=BLUE, linewidth=1.2)
     low, high = loss.min(), np.quantile(loss, 0.98)
@@ -293,7 +293,7 @@ KINDS: dict[str, Callable[..., Figure]] = {
 
 
 def render(kind: str, numbers: dict[str, Any], file_format: str = "png") -> bytes:
-    """The figure of some kind, from its numbers, as the bytes of a file."""
+    """Draw a figure of some kind from its numbers, and return the bytes of a file."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -308,7 +308,7 @@ def render(kind: str, numbers: dict[str, Any], file_format: str = "png") -> byte
 
 
 def serve(jobs: BinaryIO, answers: BinaryIO) -> None:
-    """Draw what comes in until it ends: pickled (name, kind, numbers, format) to pickled (name, bytes).
+    """Draw requests until they end: pickled (name, kind, numbers, format) in, pickled (name, bytes) out.
 
     `pyem.cli.report` runs this in a second process, which imports Matplotlib and draws while the first one fits.
     """

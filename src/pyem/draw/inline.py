@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FONTS = ["DejaVu Sans", "Verdana", "Helvetica", "Arial", "sans-serif"]
-"""Text stays text, so that it can be searched and edited; these are about as wide as what it was laid out with."""
+"""Fonts of similar width to the one of the layout; text stays text, so that it can be searched and edited."""
 PIXELS = 5 / 3
-"""Pixels of a point."""
+"""Pixels per point."""
 
 
 def inline_svg(figure: Figure, prefix: str) -> str:
-    """A figure as an element of a page: without a prolog, its names made unique by `prefix`, hidden from screen readers.
+    """Convert a figure to an element of a page: without prolog, with names made unique by `prefix`, hidden from screen readers.
 
     Examples
     --------
@@ -35,12 +35,12 @@ def inline_svg(figure: Figure, prefix: str) -> str:
 
 
 def undated(path: Path) -> dict[str, None]:
-    """What a file of a figure is told to leave out, so that equal figures are equal files."""
+    """Metadata that a figure's file must leave out, so that equal figures are equal files."""
     return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower(), {})
 
 
 def tidied(text: str, prefix: str) -> str:
-    """The drawing alone, with names that no other drawing of the page has.
+    """Extract the drawing alone, with names that no other drawing of the page has.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def tidied(text: str, prefix: str) -> str:
 
 
 def _shown(head: str) -> str:
-    """The first tag with its width in pixels, in which text has the size of a page's notes; the height follows from viewBox."""
+    """First tag with its width in pixels, so that text has the size of a page's notes; the height follows from viewBox."""
     width = re.search(r'\bwidth="([\d.]+)pt"', head)
     pixels = "" if width is None else f' width="{PIXELS * float(width[1]):.0f}"'
     head = re.sub(r'\s(?:width|height)="[^"]*"', "", head)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 
 class Picture(Figure):
-    """A figure of Matplotlib that a notebook shows at the end of a cell, although pyplot does not know of it.
+    """A figure of Matplotlib that a notebook shows at the end of a cell although pyplot does not manage it.
 
     Examples
     --------

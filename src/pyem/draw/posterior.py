@@ -1,4 +1,4 @@
-"""Figures of how parameters hang together, and of what is known of a group, from plain numbers."""
+"""Figures of correlations between parameters and of a group's posterior, from plain numbers."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def beliefs(
     starts: Sequence[float],
     panels: Sequence[dict],
 ) -> Figure:
-    """Quantities of one person over trials (T,), a panel below the other.
+    """Quantities of one person over trials (T,), one panel below the other.
 
     Parameters
     ----------

@@ -23,9 +23,9 @@ def frequencies(
     title
         Above the figure.
     panels
-        For each panel ``frequency``, ``sd``, ``exceedance`` and ``protected``, (M,) each; the last may be absent.
+        Arrays of each panel: ``frequency``, ``sd``, ``exceedance`` and ``protected``, (M,) each; the last may be absent.
     names
-        For each panel the names of its models.
+        Names of the models of each panel.
     """
     most = max(len(some) for some in names.values())
     figure, axes = canvas(2 * len(panels), size=(3.2, 0.9 + 0.4 * most), columns=2)

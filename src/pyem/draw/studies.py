@@ -19,7 +19,7 @@ Line = tuple[str, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 def curves(
     *, title: str, panels: Sequence[tuple[str, Sequence[Line]]], y_label: str, level: float | None, top: float | None
 ) -> Figure:
-    """What changes with the number of people: a panel for each effect or model, a line for each number of trials."""
+    """Curves over the number of people: a panel for each effect or model, a line for each number of trials."""
     figure, axes = canvas(len(panels), size=(3.0, 2.6), columns=3)
     colours = (BLUE, ORANGE, GREEN, RED, GREY)
     for (_, lines), axis in zip(panels, axes, strict=True):

@@ -1,4 +1,4 @@
-"""Log-likelihoods of all people at once, their derivatives and integrals, and whether a model suits its data."""
+"""Log-likelihoods of all people at once, their derivatives and integrals, and checks that a model suits its data."""
 
 from pyem.engine.evaluate import log_lik, log_lik_draws, trial_values, value_grad_hess
 

@@ -1,4 +1,4 @@
-"""A design of formulas on a data set: which effects there are, where each goes, and the group that they come from."""
+"""A design of formulas applied to a data set: its effects, their places, and the group that they come from."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Formula(NamedTuple):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that it names."""
+        """Columns that the formula names."""
         return tuple(
             sorted({name for text in (self.right, *(left for left, _ in self.bars)) for name in variables(text)})
         )
@@ -52,14 +52,14 @@ class Formula(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:
-    """What is estimated for one coefficient that everybody has: its mean, and what the mean depends on.
+    """Parts of one coefficient that everybody has: its mean, and the effects on the mean.
 
     Parameters
     ----------
     effect
         The coefficient.
     within
-        What it is multiplied by.
+        Columns by which the coefficient is multiplied.
     has_mean
         Whether it has a mean besides the effects of people's columns.
     people
@@ -79,7 +79,7 @@ class Part:
 
 
 class Bound(NamedTuple):
-    """A design on a data set."""
+    """A design applied to a data set."""
 
     model: Model
     data: Dataset
@@ -88,7 +88,7 @@ class Bound(NamedTuple):
     codes: dict[str, Coded]
     """The formula of each parameter with the coding of its factors."""
     common: tuple[str, ...]
-    """What everybody has the same value of."""
+    """Names of the parameters that have the same value for everybody."""
 
 
 def bind(
@@ -151,7 +151,7 @@ def _require_no_people(parts: list[Part], gone: set[str]) -> None:
 
 
 def _require_people(parts: list[Part], shared: list[str], group: Group, people: int) -> None:
-    """Raise where a coefficient has as many effects as there are people, of whom none is then left to differ."""
+    """Raise if a coefficient has as many effects as there are people, as then nobody is left to differ."""
     for part in parts:
         n = len(part.people) + part.has_mean
         if part.people and n >= people and part.effect.name not in {*shared, *dict(group.sd)}:
@@ -162,7 +162,7 @@ def _require_people(parts: list[Part], shared: list[str], group: Group, people: 
 
 
 def _require_known(made: Model, parts: list[Part], common: tuple[str, ...]) -> None:
-    """Raise where what is common to all is no effect and no parameter."""
+    """Raise if a name in `common` is no effect and no parameter."""
     base = made if made.design is None else made.design.base
     known = dict.fromkeys((*(part.effect.name for part in parts), *made.names))
     whole = {parameter.name for parameter in base.parameters}
@@ -171,7 +171,7 @@ def _require_known(made: Model, parts: list[Part], common: tuple[str, ...]) -> N
 
 
 def _complete(rows: Rows, data: Dataset, formula: Formula, missing: str) -> Rows:
-    """The rows without those where a value is missing, which is an error unless they are to be left out."""
+    """Select the rows without missing values; these are an error unless they are to be left out."""
     complete = rows.complete
     if complete.all():
         return rows
@@ -194,7 +194,7 @@ def _complete(rows: Rows, data: Dataset, formula: Formula, missing: str) -> Rows
 
 
 def _parts(model: Model, formula: Formula, code: Coded, columns: Columns) -> tuple[list[Part], list[tuple[str, ...]]]:
-    """What is estimated for one formula, and which effects are correlated."""
+    """The coefficients of one formula with their effects, and the effects that are correlated."""
     if not code.terms:
         raise DataError(
             f"the formula of {formula.parameter!r} has no effect; write 1 for its mean alone, or hold the parameter "
@@ -235,7 +235,7 @@ def _effect(model: Model, name: str, code: Coded, within: tuple[Piece, ...], col
 
 
 def _part(effect: Effect, code: Coded, terms: list[Term], random: bool, columns: Columns) -> Part:
-    """The coefficient with what its mean depends on."""
+    """The coefficient with the effects on its mean."""
     has_mean = any(not term.person for term in terms)
     of_people = {label_of(term.person): term.person for term in terms if term.person}
     raw = {label: code.of_people(pieces) for label, pieces in of_people.items()}
@@ -251,12 +251,12 @@ def _part(effect: Effect, code: Coded, terms: list[Term], random: bool, columns:
 
 
 def _how(values: np.ndarray, raw: np.ndarray) -> str:
-    """What was done to a column of people, in a word; levels are not centred, numbers are."""
+    """A word for how a column of people was changed: levels are not centred, numbers are."""
     return "coded" if np.array_equal(values, raw) else "centred"
 
 
 def _width(values: np.ndarray) -> float:
-    """What a difference in a column is: 1 for an indicator, two standard deviations of a number."""
+    """Size of a typical difference in a column: 1 for an indicator, two standard deviations of a number."""
     distinct = np.unique(values)
     return float(np.ptp(distinct)) if len(distinct) == 2 else 2 * float(values.std())
 
@@ -348,7 +348,7 @@ def _group(
 
 
 def _effects_of(model: Model, name: str, *, intercept: bool = False) -> list[str]:
-    """The effects on a parameter, or its intercept only; what has no formula itself."""
+    """Effects on a parameter, or its intercept only; the parameter's own name if it has no formula."""
     mine = [effect for effect in model.design.effects if effect.parameter == name] if model.design else []
     kept = [effect.name for effect in mine if effect.level == "constant" or not intercept]
     return kept or [name]

@@ -1,4 +1,4 @@
-"""How the factors of a design are coded, in words."""
+"""Words for how the factors of a design are coded."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from pyem.engine.binding import Part
 
 MOST = 8
-"""Factors of more levels are told by the first two of them."""
+"""Number of levels above which only the first two of a factor are named."""
 
 
 def coding_of(code: Coded, pieces: Sequence[Piece], *, centred: bool = False) -> str:
-    """How the factors of a column of a design matrix are coded; empty where there is nothing to say.
+    """Words for how the factors of a column of a design matrix are coded; empty if there are no factors.
 
     Parameters
     ----------
     code
         The formula.
     pieces
-        What the column is a product of.
+        Factors of the product that makes the column.
     centred
         Whether numbers are taken from their mean over people.
 
@@ -43,7 +43,7 @@ def coding_of(code: Coded, pieces: Sequence[Piece], *, centred: bool = False) ->
 
 
 def codings(parts: Sequence[Part], codes: dict[str, Coded]) -> dict[tuple[str, str], str]:
-    """How each effect is coded, by the coefficient that people have and the column of people it depends on ("" for none)."""
+    """Coding of each effect, by the coefficient that people have and the column of people it depends on ("" for none)."""
     out = {}
     for part in parts:
         code = codes[part.effect.parameter]

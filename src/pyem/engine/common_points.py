@@ -1,4 +1,4 @@
-"""What everybody's data say of parameters that are common to all, and the likelihood at points as a function of these."""
+"""Information in the data about parameters that are common to all, and the likelihood at points as a function of these."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pyem.engine.nodes import Nodes
 from pyem.model.model import Model
 
 FALL = 300.0
-"""Nats by which the likelihood of a point falls, at most, where common values make it impossible."""
+"""Largest fall of a point's log-likelihood, in nats, where common values make it impossible."""
 
 LogLik = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Log-likelihood (n, K) of some people at points (n, K, P) of theirs."""
+"""Function that returns the log-likelihood (n, K) of some people at their points (n, K, P)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CommonValues:
-    """How everybody's likelihood changes with what is common to all, near a group.
+    """Change of everybody's likelihood with parameters that are common to all, near a group.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class CommonValues:
     spread
         What all data together leave open of the common values: d is this times what is nearly standard normal, (S, C, C).
     degree
-        Of the polynomials that stand for the likelihood at other common values; 0 where it is evaluated there itself.
+        Degree of the polynomials that stand for the likelihood at other common values; 0 where it is evaluated there itself.
     """
 
     random: np.ndarray
@@ -49,7 +49,7 @@ class CommonValues:
 
     @classmethod
     def near(cls, model: Model, data: Dataset, x: np.ndarray, random: np.ndarray, degree: int) -> CommonValues:
-        """From derivatives at parameters (S, P) of everybody."""
+        """Make the approximation from derivatives at everybody's parameters (S, P)."""
         _, grad, hess = value_grad_hess(model, data, x)
         hess = np.where(np.isfinite(hess).all((1, 2), keepdims=True), hess, 0.0)
         grad = np.where(np.isfinite(grad), grad, 0.0)
@@ -63,17 +63,17 @@ class CommonValues:
         return self.curvature + np.einsum("sqc,sqr,srd->scd", self.cross, cov, self.cross)
 
     def shift(self, cov: np.ndarray, common: np.ndarray) -> np.ndarray:
-        """By how much people's posteriors (S, Q) with covariances (S, Q, Q) move with common values (S, C)."""
+        """Move of people's posterior means (S, Q), with covariances (S, Q, Q), that common values (S, C) bring about."""
         return np.einsum("sqr,src,sc->sq", cov, self.cross, common - self.at)
 
     def changes(self, common: np.ndarray) -> tuple[np.ndarray, float]:
-        """By how much the slope (S, Q) of likelihoods at 0 changes with common values (S, C), and everybody's likelihood."""
+        """Change of the slope (S, Q) of likelihoods at 0, and of everybody's log-likelihood, with common values (S, C)."""
         d = common - self.at
         value = (self.slope * d).sum() + 0.5 * np.einsum("sc,scd,sd->", d, self.curvature, d)
         return np.einsum("sqc,sc->sq", self.cross, d), float(value)
 
     def whole(self, x: np.ndarray, common: np.ndarray) -> np.ndarray:
-        """All parameters (..., P) from those in which people differ (..., Q) and the common ones (..., C)."""
+        """Join the parameters in which people differ (..., Q) and the common ones (..., C) to all parameters (..., P)."""
         out = np.empty((*x.shape[:-1], len(self.random)))
         out[..., self.random], out[..., ~self.random] = x, common
         return out
@@ -81,7 +81,7 @@ class CommonValues:
     def on(
         self, log_lik: LogLik, who: np.ndarray, x: np.ndarray, cov: np.ndarray, common: np.ndarray
     ) -> tuple[np.ndarray, Surface]:
-        """Log-likelihood (n, K) at points (n, K, Q) with common values (S, C), and how both change with these.
+        """Log-likelihood (n, K) at points (n, K, Q) with common values (S, C), and the change of both with these.
 
         `cov` (n, Q, Q) are covariances of these people's posteriors given the group: along these points move.
         """
@@ -107,7 +107,7 @@ class CommonValues:
         return first, made._replace(bend=bend, reach=holds(z, off))
 
     def evaluated(self, log_lik: LogLik, part: Nodes, design: np.ndarray, common: np.ndarray) -> Nodes:
-        """Points with the likelihood itself under each of many groups with common values (D, K, C)."""
+        """Evaluate the likelihood itself at the points, under each of many groups with common values (D, K, C)."""
         surface, who = part.surface, part.people
         assert surface is not None
         x = part.x[None] + part.moves(design, common)[:, :, None]
@@ -118,6 +118,6 @@ class CommonValues:
 
 
 def _rise(value: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """By how much a log-likelihood is larger than the first one; 0 where that is not finite."""
+    """Increase of a log-likelihood over the first one; 0 where that is not finite."""
     known = np.isfinite(first)
     return np.where(known, np.maximum(value, first - FALL) - np.where(known, first, 0.0), 0.0)

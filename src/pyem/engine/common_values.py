@@ -1,4 +1,4 @@
-"""How people's points, and the likelihood there, change with parameters that have one value for everybody.
+"""Change of people's points, and of the likelihood there, with parameters that have one value for everybody.
 
 All data together tell a common value much better than those of one person do. Within what they leave open, the log-likelihood
 at a point is smooth, and a polynomial of it. Points move along with where the person's posterior goes.
@@ -15,17 +15,17 @@ import numpy as np
 from pyem.numerics.lattice import quasi_random
 
 DEGREES = {1: 6, 2: 5, 3: 4, 4: 4, 5: 3, 6: 3, 7: 3, 8: 3}
-"""Degree of the polynomials, for each number of common values; 2 for more."""
+"""Degree of the polynomials for each number of common values; 2 for more."""
 OFF = 0.1
-"""Nats that everybody's likelihood may be off where polynomials hold."""
+"""Nats by which everybody's likelihood may be off where polynomials are used."""
 NEARBY = 2.5
-"""How far quadratic polynomials reach."""
+"""Distance to which quadratic polynomials are used, in posterior sds."""
 NEAREST = 1.0
-"""Polynomials are used so far from their centre at least, in posterior sds."""
+"""Least distance from their centre to which polynomials are used, in posterior sds."""
 
 
 class Surface(NamedTuple):
-    """What changes with common values, for some people.
+    """Change of some people's points, and of their likelihood there, with common values.
 
     Coordinates of common values are in units of what all data leave open.
     """
@@ -33,35 +33,36 @@ class Surface(NamedTuple):
     at: np.ndarray
     """Common values for which the points were made, (n, C)."""
     white: np.ndarray
-    """Coordinates are differences from these times this, (n, C, C)."""
+    """Matrices (n, C, C) that turn differences of common values from these into coordinates."""
     move: np.ndarray
-    """Points move by the difference times this, (n, C, Q)."""
+    """Matrices (n, C, Q) that turn differences of common values into moves of the points."""
     first: np.ndarray
     """Log-likelihood at the points, (n, K)."""
     bend: np.ndarray | None
-    """By how much it changes, for each term of a polynomial, (n, M, K); None where it is evaluated anew at all values."""
+    """Coefficients (n, M, K) of the change of the log-likelihood, one for each term of a polynomial; None if it is
+    evaluated anew at all values."""
     degree: int
-    """Of the polynomials; 0 without any."""
+    """Degree of the polynomials; 0 if there are none."""
     reach: float
-    """How far from the centre all this holds, in posterior sds of the common values."""
+    """Distance from the centre to which the polynomials are used, in posterior sds of the common values."""
     share: float
-    """One over the number of all people, who bring the density down together beyond that."""
+    """One over the number of people: beyond `reach` they bring the density down together."""
 
     def of(self, rows: np.ndarray) -> Surface:
-        """That of some of the people."""
+        """Select some of the people."""
         people = {name: getattr(self, name)[rows] for name in ("at", "white", "move", "first")}
         return self._replace(**people, bend=None if self.bend is None else self.bend[rows])
 
     def coordinates(self, n: int, common: np.ndarray) -> np.ndarray:
-        """Those (D, C) of common values (D, C) of one person."""
+        """Coordinates (D, C) of common values (D, C), for one person."""
         return (common - self.at[n]) @ self.white[n]
 
     def moves(self, n: int, common: np.ndarray) -> np.ndarray:
-        """By how much the points of one person move, (D, Q)."""
+        """Moves (D, Q) of one person's points."""
         return (common - self.at[n]) @ self.move[n]
 
     def rises(self, n: int, common: np.ndarray) -> np.ndarray:
-        """By how much the log-likelihood at the points of one person is larger at common values (D, C), (D, K)."""
+        """Increase (D, K) of the log-likelihood at one person's points, at common values (D, C)."""
         if self.bend is None:
             raise ValueError("points without polynomials have to be evaluated at common values")
         z = self.coordinates(n, common)
@@ -72,7 +73,7 @@ class Surface(NamedTuple):
 
 
 def farthest(n_common: int, degree: int) -> float:
-    """How far from the centre the likelihood is looked at, in posterior sds of so many common values.
+    """Distance from the centre to which the likelihood is evaluated, in posterior sds of so many common values.
 
     Quadratic polynomials are for searches, which take short steps.
     """
@@ -80,7 +81,7 @@ def farthest(n_common: int, degree: int) -> float:
 
 
 def degree_for(n_common: int) -> int:
-    """Degree of polynomials in so many common values that are close to the likelihood."""
+    """Degree of polynomials in so many common values that approximate the likelihood well."""
     return DEGREES.get(n_common, 2)
 
 
@@ -102,7 +103,7 @@ def terms(z: np.ndarray, degree: int) -> np.ndarray:
 
 @functools.cache
 def trials_of(n_common: int, degree: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates (J, C) at which the likelihood is evaluated, and what makes a polynomial (M, J) of what it rises by there."""
+    """Coordinates (J, C) of evaluations, and the matrix (M, J) that makes a polynomial of the increases found there."""
     n = math.comb(n_common + degree, degree) - 1
     from scipy.special import ndtri
 
@@ -118,7 +119,7 @@ def trials_of(n_common: int, degree: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def holds(z: np.ndarray, off: np.ndarray) -> float:
-    """How far from the centre polynomials hold that are `off` (J,) at the coordinates (J, C)."""
+    """Distance from the centre to which polynomials hold that are `off` (J,) at the coordinates (J, C)."""
     length = np.sqrt((z**2).sum(1))
     poor = length[~(off < OFF)]
     return max(NEAREST, float(min(poor.min(initial=np.inf), length.max())))

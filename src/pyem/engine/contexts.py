@@ -1,4 +1,4 @@
-"""Sharing of contexts: decisions made in the same state of mind are evaluated once.
+"""Sharing of contexts: decisions made in the same state are evaluated only once.
 
 Where blocks start afresh, what a subject does on a trial depends on the past only through the model's state. In a short task
 with few different events, thousands of decisions are made in a few dozen states. They are found once, when the data are
@@ -29,11 +29,11 @@ from pyem.model.rollout import initial_state, over_lanes, policies, updated
 from pyem.numerics.jit import compiled
 
 WORTH = 0.7
-"""Contexts are shared if there is less to compute than this share of the trials."""
+"""Amount of computation, as a share of the trials, below which contexts are shared."""
 FEWEST = 200
-"""Trials of a data set below which nothing is gained by a search."""
+"""Number of trials below which a search for contexts does not pay."""
 MARGIN = 1e-8
-"""The shared log-likelihood must equal the plain one to this, relative to its size."""
+"""Relative difference within which the shared log-likelihood must equal the plain one."""
 
 
 # -- evaluation ---------------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def _options(model: Model, data: Dataset) -> dict[str, int] | None:
 
     with jax.enable_x64(True):
         jax.eval_shape(look, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), trial)
-    # What is shown between responses is part of no context.
+    # Columns shown between responses are not part of any context.
     known = {name: count for name, count in counts.items() if count is not None}
     return known if len(known) == len(counts) and not model.between else None
 
@@ -126,7 +126,7 @@ def _options(model: Model, data: Dataset) -> dict[str, int] | None:
 def _laid_out(
     model: Model, data: Dataset, tree: Tree, events: Events, options: dict[str, int], bucket: Callable[[int], int]
 ) -> tuple[Record, int]:
-    """Every subject's nodes and contexts, and how many there are to compute."""
+    """Arrays of every subject's nodes and contexts, and the number of them to compute."""
     who = np.broadcast_to(data.lane_subject, events.valid.shape)[events.valid]
     context = tree.context[events.valid]
     subject, which = np.divmod(np.unique(who * len(tree.context_at) + context), len(tree.context_at))
@@ -170,14 +170,14 @@ def _laid_out(
 
 
 def _slots(subject: np.ndarray, n_subjects: int, bucket: Callable[[int], int]) -> tuple[np.ndarray, int]:
-    """The place of each entry in its subject's list, and the length of the lists; `subject` is sorted."""
+    """Index of each entry in its subject's list, and the length of the lists; `subject` is sorted."""
     counts = np.bincount(subject, minlength=n_subjects)
     slot = np.arange(len(subject)) - np.repeat(np.cumsum(counts) - counts, counts)
     return slot, bucket(int(counts.max()))
 
 
 def _needed(tree: Tree, subject: np.ndarray, node: np.ndarray, n_subjects: int) -> np.ndarray:
-    """Whose evaluation needs which state, (subject, node): those of its contexts, and all on the way there."""
+    """(subject, node): whether a subject's evaluation needs a state: that of a context, or one on the way to it."""
     needed = np.zeros((n_subjects, len(tree.parent)), bool)
     needed[subject, node] = True
     for level in range(int(tree.level.max()), 0, -1):
@@ -188,7 +188,7 @@ def _needed(tree: Tree, subject: np.ndarray, node: np.ndarray, n_subjects: int) 
 
 
 def _places(tree: Tree, needed: np.ndarray, bucket: Callable[[int], int]) -> tuple[np.ndarray, int, int]:
-    """Where each subject keeps each state: 0 for the first, then level by level; number of levels, and width of one."""
+    """Place of each state in each subject's array, level by level with 0 the first; number and width of levels."""
     order = np.zeros(needed.shape, np.int32)
     depth = int(tree.level.max())
     widest = 1
@@ -213,7 +213,7 @@ def _gathered(fields: dict[str, Any], at: np.ndarray) -> Record:
 
 
 def _without_masks(trials: Record) -> Record:
-    """Masks that are True throughout as None: what a model does about missing values is then not even compiled."""
+    """Replace masks that are True throughout by None, so that the treatment of missing values is not compiled."""
     return jax.tree.map(lambda a: None if a.dtype == bool and a.all() else a, trials)
 
 
@@ -222,7 +222,7 @@ def _with_masks(trials: Record) -> Record:
 
 
 def _equal(model: Model, data: Dataset, laid: Record, pasts: Tree, events: Events) -> bool:
-    """Whether the shared log-likelihood is that of the plain scan, at two more random parameters."""
+    """Whether the shared log-likelihood equals that of the plain scan at two more random parameters."""
     counted = data.masks(model)[0]
     with jax.enable_x64(True):
         contexts = jax.tree.map(jnp.asarray, laid)

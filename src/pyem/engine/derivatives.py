@@ -19,7 +19,7 @@ class Derivatives(NamedTuple):
 
 
 FORWARD = 2
-"""Up to this many parameters Hessians are made by forward mode alone, beyond it forward over reverse (measured)."""
+"""Number of parameters up to which Hessians use forward mode alone; beyond it forward over reverse mode (measured)."""
 
 
 def derivatives(function: Callable[[Array], Array], x: Array) -> Derivatives:
@@ -44,11 +44,11 @@ def gradients(function: Callable[[Array], Array], x: Array) -> tuple[Array, Arra
 
 
 def reverse_gradients(function: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
-    """The same as `gradients` by reverse mode, whose work does not grow with the number of parameters."""
+    """Value and gradient as by `gradients`, in reverse mode, whose work does not grow with the number of parameters."""
     value, pull = jax.vjp(function, x)
     return value, pull(jnp.ones_like(value))[0]
 
 
 def _basis(x: Array) -> Array:
-    """The same basis vector in every lane, (P, P, L)."""
+    """Basis vectors (P, P, L), the same in every lane."""
     return jnp.eye(x.shape[0], dtype=x.dtype)[:, :, None] * jnp.ones_like(x)

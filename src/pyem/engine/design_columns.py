@@ -13,7 +13,7 @@ from pyem.errors import DataError
 
 
 class Columns:
-    """Columns that are added to a data set: of trials as fields, of people as covariates.
+    """Columns that are added to a data set: columns of trials as fields, and columns of people as covariates.
 
     Columns of the same name and values are added once; where values differ, as in another coding, the parameter is named.
 
@@ -72,7 +72,7 @@ class Columns:
         return self.of_people(name, "people", values - values.mean(), "centred")
 
     def added(self) -> Dataset:
-        """The data with all columns."""
+        """Data with all columns."""
         return dataclasses.replace(
             self.data,
             fields={**self.data.fields, **self._fields},

@@ -25,27 +25,27 @@ from pyem.model.model import Model
 from pyem.model.rollout import rollout
 
 FORWARD = 4
-"""Up to this many parameters gradients are made by forward mode, which stores nothing; beyond it by reverse mode."""
+"""Number of parameters up to which gradients use forward mode, which stores nothing; beyond it reverse mode."""
 FEW_LANES = 640
-"""Parameters times lanes up to which forward mode is quicker for more of them, too, as its passes fill the processor."""
+"""Parameters times lanes up to which forward mode is quicker for more parameters too, as its passes fill the processor."""
 
 
 class People(NamedTuple):
-    """Everybody's trials, laid out for one call; a pytree. There is an entry for each group of people by length of lanes."""
+    """Everybody's trials, laid out for one call; a pytree, with an entry for each group of people by length of lanes."""
 
     chunks: tuple[Chunk, ...]
-    """Trials (chunk, ..., lane) and owners (chunk, lane) of each group; owners are places in the chunk."""
+    """Trials (chunk, ..., lane) and owners (chunk, lane) of each group; owners are indices of places in the chunk."""
     subject: tuple[Array, ...]
-    """Who is in each place, (chunk, place); places left over repeat somebody and own no lane that counts."""
+    """Index of the subject in each place, (chunk, place); places left over repeat somebody and own no lane that is used."""
     place: Array
-    """The place of each subject, counted over all chunks of all groups, (S,)."""
+    """Place of each subject, counted over all chunks of all groups, (S,)."""
 
 
 _laid_out: weakref.WeakKeyDictionary[Dataset, dict[Any, People]] = weakref.WeakKeyDictionary()
 
 
 def people(model: Model, data: Dataset, *, by_trial: bool = False) -> People:
-    """The data laid out for `model`: chunks of as many lanes as stay in the cache. With `by_trial` every trial is kept."""
+    """Lay the data out for `model` in chunks of as many lanes as stay in the cache. With `by_trial`, keep every trial."""
     known = _laid_out.setdefault(data, {})
     if (model, by_trial) not in known:
         laid = batch(model, data, by_trial=by_trial, exact=True)
@@ -59,7 +59,7 @@ def people(model: Model, data: Dataset, *, by_trial: bool = False) -> People:
 
 
 def _over_chunks(function: Any, people: People, x: Array) -> list[Any]:
-    """``function(chunk, x (P, place))`` of every chunk of each group, with the chunk as the first axis of what it returns."""
+    """Apply ``function(chunk, x (P, place))`` to every chunk of each group; the chunk is the first axis of the results."""
     return [_over_group(function, *group, x) for group in zip(people.chunks, people.subject, strict=True)]
 
 
@@ -72,7 +72,7 @@ def _over_group(function: Any, chunks: Chunk, subject: Array, x: Array) -> Any:
 
 
 def _to_subjects(values: Sequence[Array], people: People) -> Array:
-    """(chunk, ..., place) of each group to (..., S)."""
+    """Reorder values (chunk, ..., place) of each group to (..., S)."""
     moved = [jnp.moveaxis(a, 0, -2) for a in values]
     flat = [a.reshape(*a.shape[:-2], -1) for a in moved]
     return (flat[0] if len(flat) == 1 else jnp.concatenate(flat, axis=-1))[..., people.place]
@@ -132,7 +132,7 @@ def _trial_log_lik_jvp(bare: Model, primals: Any, tangents: Any) -> tuple[Array,
 
 
 def _moved(model: Model, chunks: Chunk, subject: Array, x: Array, change: Array) -> tuple[list[Array], list[Array]]:
-    """Values (chunk, trial, lane) of each part of a group, and how they change when the subjects' parameters do."""
+    """Values (chunk, trial, lane) of each part of a group, and their derivatives along a change of subjects' parameters."""
 
     def both(chunk: Chunk, x: Array) -> tuple[tuple[Array, Array], ...]:
         return tuple(gradients(partial(_part_trials, model, part), x[:, part.lane_subject]) for part in chunk.parts)
@@ -157,7 +157,7 @@ def _flat(parts: Sequence[Array]) -> Array:
 
 
 def trial_places(model: Model, data: Dataset, lane: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Where the values of single trials are in what `trial_log_lik` returns, (obs,)."""
+    """Indices (obs,) of the values of single trials in the result of `trial_log_lik`."""
     laid = batch(model, data, by_trial=True, exact=True)
     parts = [[part.trials.learn.shape for part in shard.parts] for shard in laid.shards]
     sizes = [int(np.prod(shape)) for shapes in parts for shape in shapes]

@@ -1,4 +1,4 @@
-"""Whether a model's functions use the data as indices beyond the ends of their arrays."""
+"""Checks that a model's functions do not use the data as indices beyond the ends of their arrays."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from pyem.model.rollout import initial_state, policies
 from pyem.numerics.jit import compiled
 
 MOST = 50_000
-"""Trials that `check` looks at, at most; of more, those with different values."""
+"""Number of trials that `check` tests at most; of more, those with different values."""
 _ACCESSES: dict[Any, list[Access]] = {}
-"""What was seen when a function was traced, by what `_key` says."""
+"""Accesses seen when a function was traced, by `_key`."""
 _smallest: weakref.WeakKeyDictionary[Model, int | None] = weakref.WeakKeyDictionary()
-"""The shortest axis of a model's state and parameters; None if all are single numbers."""
+"""Length of the shortest axis of a model's state and parameters; None if all are single numbers."""
 
 
 def require_ends(model: Model, data: Dataset) -> None:
-    """Raise if a column of whole numbers that is not declared is used as an index beyond an end. Cheap: for every fit.
+    """Raise if an undeclared column of whole numbers is used as an index beyond an end. Cheap enough for every fit.
 
     Each combination of such values is looked at once, in the state before the first trial, and only if one of them could be
     beyond the end of the state or of a parameter.
     """
-    # What is looked at is the model of a block; conditions of a design are no columns of its trials.
+    # The checked model is that of a block; conditions of a design are not among the columns of its trials.
     model = model if model.design is None else model.design.inner
     names = _suspicious(model, data)
     if not names:
@@ -48,7 +48,7 @@ def require_ends(model: Model, data: Dataset) -> None:
 
 
 def look_at_all(model: Model, data: Dataset) -> None:
-    """Raise if any function of a model uses an index beyond an end, on any trial as it comes, at typical parameters.
+    """Raise if any function of a model uses an index beyond an end, on any trial in turn, at typical parameters.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def _beyond(data: Dataset, name: str, size: int) -> bool:
 
 
 def _distinct(model: Model, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """A trial, as lane and row, with each combination of whole numbers, and of whether it counts and teaches."""
+    """Lane and row of one trial with each combination of whole numbers and masks."""
     lane, row = np.nonzero(data.valid.T)
     responded, learn = data.masks(model)
     columns = [np.any(list(responded.values()), axis=0), learn]
@@ -113,7 +113,7 @@ def _distinct(model: Model, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _key(model: Model, which: str) -> Any:
-    """The same for a model whose fixed parameters are being traced."""
+    """Key that is equal for models which differ only in fixed parameters that are being traced."""
     return which, model.init, model.policy, model.update, model.log_likelihood, model.parameters, model.options
 
 

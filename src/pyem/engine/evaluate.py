@@ -76,7 +76,7 @@ def _given(part: Chunk, held: Array | None) -> Callable[..., Derivatives]:
 
 
 def lane_derivatives(model: Model, part: Chunk, x: Array, method: Callable[..., Any]) -> Any:
-    """What `method` (of `pyem.engine.derivatives`) gives for every lane at parameters `x` (P, lane) of its subject.
+    """Apply `method` (of `pyem.engine.derivatives`) to every lane, at parameters `x` (P, lane) of its subject.
 
     The parameters of a block are a linear function of the person's, so that the trials are gone through with as many
     derivatives as the model of a block has parameters, however many effects there are.
@@ -100,7 +100,7 @@ def lane_derivatives(model: Model, part: Chunk, x: Array, method: Callable[..., 
 
 
 def _of_lanes(model: Model, part: Chunk, x: Array, method: Callable[..., Any]) -> Any:
-    """What `method` gives for lanes of a model without a design.
+    """Apply `method` to lanes of a model without a design.
 
     Where no trial depends on another, that of the sum over trials is the sum of those of each. Policies with an attribute
     ``trial_by_trial`` take less time so; others gain nothing, as what depends on parameters alone is gone through with each.
@@ -135,7 +135,7 @@ def chunk_gradients(model: Model, chunk: Chunk, x: Array, method: Callable[..., 
 
 
 def _total(parts: list[Any]) -> Any:
-    """The sum of trees of arrays over the parts of a chunk, of which there is mostly one."""
+    """Sum trees of arrays over the parts of a chunk, of which there is mostly one."""
     return functools.reduce(lambda a, b: jax.tree.map(jnp.add, a, b), parts)
 
 
@@ -178,7 +178,7 @@ def _shard_derivatives(model: Model, shard: Chunk, x: Array) -> Derivatives:
 
 
 LITTLE = 20_000
-"""The values of up to so many trials take less time to compute than the code for them takes to be optimised."""
+"""Number of trials up to which computing values takes less time than optimising the code for them."""
 
 
 def _is_little(model: Model, shard: Chunk, x: Array) -> bool:
@@ -248,7 +248,7 @@ def _group_draws(model: Model, laid: Batch, x: np.ndarray) -> np.ndarray:
     """`log_lik_draws` of people of similar length; others are left undefined."""
     n_shards = len(laid.shards)
     at_once = _draws_at_once(laid.shards[0].lane_subject.shape[-1])
-    # The draws of data that are too few to be shared out are shared out themselves.
+    # If people are too few to be shared among threads, draws are shared instead.
     n_parts = min(n_cores() // n_shards, len(x) // at_once) or 1
     filled = np.concatenate([x, np.repeat(x[-1:], -len(x) % (at_once * n_parts), axis=0)])
     with jax.enable_x64(True):
@@ -274,7 +274,7 @@ def _derivatives_of_part(model: Model, data: Dataset, x: np.ndarray) -> Derivati
 
 
 def trial_values(model: Model, data: Dataset, x: np.ndarray) -> dict[str, Any]:
-    """What `rollout` gives for every trial at unconstrained `x` (S, P): arrays (trial, ..., lane) as in the data."""
+    """Result of `rollout` for every trial at unconstrained `x` (S, P): arrays (trial, ..., lane) as in the data."""
     laid = batch(model, data, by_trial=True)
     with jax.enable_x64(True):
         parts = over_shards(partial(_shard_rollout, model), laid, split(_checked(model, data, x), laid))

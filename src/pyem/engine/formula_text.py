@@ -1,4 +1,4 @@
-"""Formulas as they are written: a parameter, a tilde, terms, and bars that say what differs between people."""
+"""Formulas as text: a parameter, a tilde, terms, and bars that say in what people differ."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def columns_of(formula: str) -> tuple[str, ...]:
 
 
 def formula_of(model: Model, text: str) -> Formula:
-    """A formula as it is written, taken apart.
+    """Parse the text of a formula.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def formula_of(model: Model, text: str) -> Formula:
 
 
 def _without_bars(right: str) -> tuple[str, tuple[tuple[str, bool], ...]]:
-    """The right side without ``(... | subject)``, and what these say."""
+    """Split off ``(... | subject)`` from the right side, and return both."""
     rest, bars, depth, start, plain = "", [], 0, 0, _masked(right)
     for place, char in enumerate(plain):
         if char == "(":
@@ -75,7 +75,7 @@ def _without_bars(right: str) -> tuple[str, tuple[tuple[str, bool], ...]]:
 
 
 def _masked(text: str) -> str:
-    """The text with what stands in quotes or backquotes replaced by as many letters: names and levels are no operators."""
+    """Replace the text in quotes or backquotes by as many letters, so that names and levels are no operators."""
     return re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", lambda found: "x" * len(found[0]), text)
 
 

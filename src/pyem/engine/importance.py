@@ -16,11 +16,11 @@ from pyem.numerics.student_t import log_t
 from pyem.population.group import Group
 
 DF = 5.0
-"""Degrees of freedom of the proposals: tails heavier than a Gaussian's."""
+"""Degrees of freedom of the proposals, whose tails are heavier than a Gaussian's."""
 FROM_PRIOR = 8
-"""One draw in so many comes from the prior."""
+"""Share of draws from the prior: one in so many."""
 WORKING_SET = 2**22
-"""Values of all subjects' parameters drawn together."""
+"""Number of values, of all subjects' parameters, that are drawn together."""
 
 
 class Estimate(NamedTuple):
@@ -55,7 +55,7 @@ def log_evidence(
     group, mean, cov
         The prior: family, mean (S, P) and scale matrix (P, P).
     draws
-        For each subject, at least.
+        Least number of draws for each subject.
     key
         Seed.
 
@@ -83,7 +83,7 @@ def log_evidence(
 
 
 def _of_part(model: Model, data: Dataset, proposal: _Proposal, draws: int, rng: np.random.Generator) -> Estimate:
-    """The same for people in memory."""
+    """Estimate the log marginal likelihood of people in memory."""
     x = proposal.x
     at_most = max(2 * FROM_PRIOR, WORKING_SET // x.size)
     # Blocks of one size, because another would be compiled anew.
@@ -106,11 +106,11 @@ class _Proposal:
         known: Any = np.isfinite(spread).all(axis=(1, 2)) & np.isfinite(x).all(axis=1)
         self.centre = np.where(known[:, None], x, mean)
         values, self.vectors = np.linalg.eigh(np.where(known[:, None, None], spread, cov))
-        # A direction in which the approximation knows nothing is left to the prior's draws.
+        # A direction about which the approximation has no information is left to the prior's draws.
         self.scale = np.sqrt(np.clip(values, 1e-10, 1e4))
 
     def n_prior(self, n: int) -> int:
-        """How many of `n` draws are the prior's; they come last."""
+        """Number of prior draws among `n`; they come last."""
         return max(2, n // FROM_PRIOR)
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +145,7 @@ class _Sums:
         self.count = np.zeros((2, 1))
 
     def add(self, log_weight: np.ndarray, n_prior: int) -> None:
-        """Count the weights (S, n) of a block, of which the last `n_prior` are those of the prior's draws."""
+        """Add the weights (S, n) of a block, of which the last `n_prior` are those of the prior's draws."""
         top = np.maximum(self.top, log_weight.max(1))
         base = np.where(np.isfinite(top), top, 0.0)
         before = np.exp(np.where(np.isfinite(self.top), self.top - base, 0.0))
@@ -157,7 +157,7 @@ class _Sums:
         self.top = top
 
     def estimate(self) -> Estimate:
-        """What the weights so far say."""
+        """Estimate from the weights so far."""
         n = self.count.sum()
         total = self.first.sum(0)
         variance = ((self.second - self.first**2 / self.count) * self.count / (self.count - 1)).sum(0)

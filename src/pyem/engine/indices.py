@@ -25,7 +25,7 @@ CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "re
 
 @dataclasses.dataclass(frozen=True)
 class Access:
-    """A place in a function that uses an index.
+    """A place in a function where an index is used.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Access:
     size
         Length of the axis.
     place
-        Where in the code, in words.
+        Place in the code, in words.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Access:
 
 
 def watched(function: Callable[..., Any], *args: Any) -> tuple[Array, list[tuple[Array, Array]], list[Access]]:
-    """Whether indices beyond the ends have an effect on what `function` returns, and which indices are.
+    """Whether indices beyond the ends change the result of `function`, and which indices are beyond.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def watched(function: Callable[..., Any], *args: Any) -> tuple[Array, list[tuple
 
 
 class _Watch:
-    """Runs a traced function one operation after the other, and keeps what it sees of indices."""
+    """Runs a traced function one operation after the other, and records its use of indices."""
 
     def __init__(self) -> None:
         self.flags: list[tuple[Array, Array]] = []
@@ -106,7 +106,7 @@ class _Watch:
         wrong = jnp.zeros((), bool)
         for k, index, last, size, variable in axes:
             before: Any = below.get(variable, index)
-            # Of several axes each has its own place in the last dimension.
+            # For several axes, each has its own place in the last dimension.
             before = before[..., k] if before.ndim == index.ndim + 1 else before
             said = jnp.where(before < 0, before, index) if before.shape == index.shape else index
             bad = (said < 0) | (index > last)
@@ -115,7 +115,7 @@ class _Watch:
             wrong = wrong | bad.any()
         if jnp.issubdtype(out.dtype, jnp.inexact):
             return jnp.where(wrong, jnp.nan, out)
-        # Whole numbers cannot say that they mean nothing.
+        # Whole numbers have no NaN to mark a meaningless value.
         self.lost = self.lost | wrong
         return out
 
@@ -160,7 +160,7 @@ class _Watch:
         return [*carry, *out]
 
     def _cond(self, params: dict[str, Any], given: list[Any]) -> list[Any]:
-        """All branches are run; what the one that is taken does counts."""
+        """Run all branches; only the branch that is taken has an effect."""
         which, args, outs = given[0], given[1:], []
         for k, branch in enumerate(params["branches"]):
             watch = _Watch()
@@ -171,7 +171,7 @@ class _Watch:
         return [lax.select_n(which, *map(jnp.asarray, values)) for values in zip(*outs, strict=True)]
 
     def _while(self, params: dict[str, Any], given: list[Any]) -> list[Any]:
-        """The loop goes on as long as it does without a watch, which makes NaN of what means nothing."""
+        """Run a loop as long as it goes on without a watch; this makes NaN of values without meaning."""
         n_test, n_body = params["cond_nconsts"], params["body_nconsts"]
         for_test, for_body, first = given[:n_test], given[n_test : n_test + n_body], given[n_test + n_body :]
         test, plain = (core.jaxpr_as_fun(params[name]) for name in ("cond_jaxpr", "body_jaxpr"))
@@ -209,7 +209,7 @@ def _is_zero(variable: Any) -> bool:
 
 def _gathered(equation: Any, given: list[Any]) -> Any:
     numbers, sizes, shape = equation.params["dimension_numbers"], equation.params["slice_sizes"], given[0].shape
-    # What is read with mode="fill" or "clip" says itself what comes of an index beyond the end, but not of a negative one.
+    # Reads with mode="fill" or "clip" define the result for an index beyond the end, but not for a negative one.
     told = "PROMISE" not in str(equation.params["mode"])
     return "reads", [
         (k, given[1][..., k], np.inf if told else shape[d] - sizes[d], shape[d], _hashable(equation.invars[1]))
@@ -255,7 +255,7 @@ def _own_folders() -> tuple[str, ...]:
 
 
 def place_of(equation: Any) -> str:
-    """The line of the user's code that an operation comes from; empty if it is not known."""
+    """Line of the user's code that an operation comes from; empty if it is not known."""
     trace = equation.source_info.traceback
     if trace is None:
         return ""

@@ -1,4 +1,4 @@
-"""Subjects' parameters integrated out: one set of points for each subject, weighted anew for every draw of the group."""
+"""Integrals over subjects' parameters: one set of points for each subject, reweighted for every draw of the group."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from pyem.population.group import Group
 from pyem.population.priors import NaturalPriors
 
 FROM_PRIOR = 0.25
-"""Share of the points that come from the prior of people on their own, so that no weight is without bound."""
+"""Share of the points that come from the prior of people on their own, so that weights are bounded."""
 NARROW = 0.7
-"""Groups narrower than this many posterior sds of a person are integrated over with points of their own,"""
+"""Width of a group, in posterior sds of a person, below which a draw of the group gets its own points."""
 OWN_POINTS = 96
-"""as many for each person,"""
+"""Number of such points for each person."""
 TOGETHER = 2**18
-"""and for so many people and points at a time."""
+"""Number of such points, of all people, that are held in memory at a time."""
 LOOKED_AT = 8
-"""Groups under which the integrals are diagnosed."""
+"""Number of groups under which the integrals are diagnosed."""
 MORE_ROUNDS = 3
-"""Times that points are added where they are wanting, at most."""
+"""Largest number of times that points are added where there are too few."""
 
 
 class Points(NamedTuple):
@@ -49,11 +49,11 @@ class Points(NamedTuple):
     x: np.ndarray
     """Unconstrained parameters, (S, n, P)."""
     log_weight: np.ndarray
-    """Log-likelihood less the log-density of the proposal and log n, (S, n): sums of what these weigh are integrals."""
+    """Log-likelihood less the log-density of the proposal and log n, (S, n): sums of these weights are integrals."""
 
 
 class Rounds:
-    """Points of each subject from one or several mixtures, weighted as if all came from all of them."""
+    """Points of each subject from one or several mixtures, weighted as draws from all of them together."""
 
     def __init__(self, model: Model, data: Dataset, rng: np.random.Generator) -> None:
         self.model, self.data, self.rng = model, data, rng
@@ -62,7 +62,7 @@ class Rounds:
         self._log_lik: list[np.ndarray] = []
 
     def add(self, mixture: Mixture, n: int) -> Points:
-        """About `n` more points for each subject from `mixture`; all points so far."""
+        """Add roughly `n` points for each subject from `mixture`, and return all points so far."""
         x = mixture.sample(-(-n // len(mixture.means)), self.rng)
         # Every round has as many points as the first, because another number would be compiled anew.
         x = x[:, : self._x[0].shape[1]] if self._x else x
@@ -138,14 +138,14 @@ def _over_draws(
 
 
 class Integrals(NamedTuple):
-    """What `integrals` gives."""
+    """Result of `integrals`."""
 
     value: np.ndarray
     """Log marginal likelihood for every draw of the group, (D, S)."""
     x: np.ndarray
-    """A draw of each subject's parameters given each of them, (D, S, P)."""
+    """A draw of each subject's parameters given each draw of the group, (D, S, P)."""
     pareto_k: np.ndarray
-    """How well the points cover each subject's posterior, (S,): the mean Pareto k of the weights over several of the groups."""
+    """Mean Pareto k of each subject's weights over several groups, (S,): how well the points cover the posterior."""
 
 
 def integrals(
@@ -160,14 +160,14 @@ def integrals(
     n: int,
     rng: np.random.Generator,
 ) -> Integrals:
-    """Everybody integrated out, for every draw of the group, with a diagnosis of each person's integral.
+    """Integrate everybody out for every draw of the group, with a diagnosis of each person's integral.
 
     Where points cover the posterior of some people badly, more are drawn around those that count.
 
     Parameters
     ----------
     model, data, group, design, draws
-        Whose likelihood, and the group.
+        The likelihood of these data, and draws of the group.
     people
         Gaussian approximations of each subject's likelihood, around one or several modes.
     around
@@ -211,7 +211,7 @@ def integrated(
     n: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `integrals`, with one Gaussian approximation: log marginal likelihood (D, S), and a draw of each subject (D, S, P).
+    """Integrate with one Gaussian approximation: log marginal likelihood (D, S), and a draw of each subject (D, S, P).
 
     Parameters
     ----------
@@ -246,13 +246,13 @@ def mean_pareto_k(joint: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         log_weight, k = pareto_smoothed(columns)
         even = np.exp(log_weight).max(0) < 2 / n
-    # Weights that are all the same have no tail; others whose tail has no shape count for nothing.
+    # Equal weights have no tail; weights whose tail has no shape are ignored.
     k = np.where(even, -1.0, np.where(np.isnan(k), np.inf, np.maximum(k, -1.0)))
     return k.reshape(d, s).mean(0)
 
 
 def _narrow(draws: GroupDraws, cov: np.ndarray) -> np.ndarray:
-    """Draws (D,) of groups that are narrower, in some direction, than what is not known of a person."""
+    """(D,): whether a group is, in some direction, narrower than a person's parameters are uncertain."""
     unit = np.sqrt(np.median(np.diagonal(cov, axis1=1, axis2=2), axis=0))
     root = draws.chol * (draws.sd / unit)[:, :, None]
     return np.linalg.eigvalsh(root @ np.swapaxes(root, 1, 2)).min(1) < NARROW**2
@@ -268,7 +268,7 @@ def _one_by_one(
     which: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `integrals`, of some of the draws, with points for each of them alone."""
+    """Integrate for some of the draws, with points for each of them alone."""
     n_subjects = len(design)
     together = max(1, TOGETHER // (OWN_POINTS * n_subjects))
     together = min(together, len(which))
@@ -318,7 +318,7 @@ def _log_groups(group: Group, design: np.ndarray, draws: GroupDraws, x: np.ndarr
 def alone(
     model: Model, points: Points, priors: NaturalPriors, n: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Without a group: log evidence of each subject (S,), and `n` draws of its parameters (n, S, P)."""
+    """Log evidence (S,) of each subject without a group, and `n` draws of its parameters (n, S, P)."""
     joint = points.log_weight + log_prior(model, priors, points.x)
     top = joint.max(1, keepdims=True)
     below = np.cumsum(np.exp(joint - top), axis=1)

@@ -1,4 +1,4 @@
-"""Data laid out for the processor: chunks of lanes that stay in the cache, shared among the cores."""
+"""Layout of the data for the processor: chunks of lanes that stay in the cache, shared among the cores."""
 
 from __future__ import annotations
 
@@ -22,54 +22,56 @@ from pyem.model.record import Record
 from pyem.numerics.threads import n_cores
 
 CHUNK_LANES = 512
-"""Lanes worked on together on a CPU: few enough to stay in the cache, enough to amortise the loop over trials."""
+"""Number of lanes computed together on a CPU: few enough for the cache, enough to amortise the loop over trials."""
 COARSE = 0
-"""Sizes up to this are rounded up to 16, 32, 64 ..., larger ones by `bucket`. Tests set it, to compile less; see `coarsely`."""
+"""Size up to which sizes are rounded up to 16, 32, 64 ...; larger ones by `bucket`. Tests set it, to compile less; see
+`coarsely`."""
 LARGE_STATES = {24: 64, 8: 128}
-"""From so many numbers of a state on, fewer: what the reverse sweep keeps of each trial has to stay in the cache, too."""
+"""Number of lanes computed together for large states, by the number of values in a state: what the reverse sweep keeps of
+each trial has to stay in the cache too."""
 WORTH_SHARING = 4096
-"""Trials from which on two threads are faster than one."""
+"""Number of trials from which on two threads are faster than one."""
 LIGHT = 10_000
-"""Trials of a shard up to which compiling a search takes longer than some hundred searches."""
+"""Number of trials of a shard up to which compiling a search takes longer than some hundred searches."""
 STEP_LANES_ELSEWHERE = 16_384
-"""`pyem.data.lengths.STEP_LANES` on a graphics card, which has that many lanes at work."""
+"""Value of `pyem.data.lengths.STEP_LANES` on a graphics card, which computes that many lanes at a time."""
 
 
 # -- chunks and shards --------------------------------------------------------------------------------------------------
 
 
 class Chunk(NamedTuple):
-    """Some subjects and all their lanes. In a shard, every array has the chunk as an extra first axis."""
+    """Some subjects with all their lanes. In a shard, every array has the chunk as an extra first axis."""
 
     trials: Record
     """Fields and masks, (trial, ..., lane); or each subject's contexts as `pyem.engine.contexts` lays them out, (..., lane)."""
     lane_subject: Array
-    """Whose lane it is, as an index into the chunk's subjects, (lane,)."""
+    """Owner of each lane, as an index into the chunk's subjects, (lane,)."""
     shorter: tuple[Chunk, ...] = ()
-    """More lanes of the same subjects, which are much shorter."""
+    """Further lanes of the same subjects, which are much shorter."""
 
     @property
     def parts(self) -> tuple[Chunk, ...]:
-        """All lanes: those here, and those that are shorter."""
+        """All lanes: those of this chunk, and the shorter ones."""
         return (self, *self.shorter)
 
 
 class Batch(NamedTuple):
-    """A data set laid out for one model: shards of people whose longest lanes are of similar length, the longest first."""
+    """A data set laid out for one model: shards of people with longest lanes of similar length, the longest first."""
 
     shards: tuple[Chunk, ...]
     index: tuple[np.ndarray, ...]
-    """Subject in each place of each shard, -1 where none, (chunk, place)."""
+    """Index of the subject in each place of each shard, -1 where there is none, (chunk, place)."""
     group: tuple[int, ...]
     """Group by length of each shard: shards of one group have the same shape."""
     n_subjects: int
     lane_at: np.ndarray
     """Shard, part, chunk and position of each lane of the data, (lane, 4); -1 where contexts are shared."""
     n_cells: int
-    """Trials of all lanes with their padding, as far as lanes are laid out; sizes are not rounded up in it."""
+    """Number of trials of all lanes laid out, with their padding, before sizes are rounded up."""
 
     def of_groups(self) -> list[Batch]:
-        """A batch for each group, of its shards only."""
+        """A batch for each group, with its shards only."""
         out = []
         for k in dict.fromkeys(self.group):
             mine = [s for s, group in enumerate(self.group) if group == k]
@@ -79,13 +81,13 @@ class Batch(NamedTuple):
 
     @property
     def subjects(self) -> np.ndarray:
-        """Those who are in some place."""
+        """Indices of the subjects who have a place."""
         placed = np.concatenate([index.ravel() for index in self.index])
         return placed[placed >= 0]
 
 
 def n_cells(shard: Chunk) -> int:
-    """Trials of a shard, with their padding."""
+    """Number of trials of a shard, with their padding."""
     return max(leaf.size for part in shard.parts for leaf in jax.tree.leaves(part.trials))
 
 
@@ -94,7 +96,7 @@ _groups: weakref.WeakKeyDictionary[Dataset, list[Group]] = weakref.WeakKeyDictio
 
 
 def batch(model: Model, data: Dataset, *, by_trial: bool = False, exact: bool = False) -> Batch:
-    """The data laid out in chunks and shards for `model`; made once for each data set and kind of model.
+    """Lay the data out in chunks and shards for `model`; this is done once for each data set and kind of model.
 
     Contexts are shared where the model asks for it and it is worthwhile, unless every trial is needed. With `exact` there is
     one shard for each group of lengths, and sizes are not rounded up: for what evaluates the same data thousands of times.
@@ -117,7 +119,7 @@ def batch(model: Model, data: Dataset, *, by_trial: bool = False, exact: bool = 
 
 
 def lanes_at_once(model: Model) -> int:
-    """How many lanes of a model are worked on together."""
+    """Number of lanes of a model that are computed together."""
     size = state_size(model)
     return next((n for least, n in LARGE_STATES.items() if size >= least), CHUNK_LANES)
 
@@ -133,26 +135,26 @@ class _Part(NamedTuple):
     """Sequences that are laid out in one array."""
 
     trials: Record
-    """(..., lane); the first axis is of trials if there are any."""
+    """Columns (..., lane); the first axis is that of trials if there are any."""
     owner: np.ndarray
-    """Whose they are, as an index into the subjects of the group, ascending, (lane,)."""
+    """Owner of each sequence, as an index into the subjects of the group, ascending, (lane,)."""
     n_trials: int | None
     lanes: np.ndarray | None
-    """Which lanes of the data they are, if they are lanes."""
+    """Indices of the lanes in the data, if the sequences are lanes."""
 
 
 class _Places(NamedTuple):
-    """Where each subject of a group goes."""
+    """Place of each subject of a group."""
 
     row: np.ndarray
-    """Chunk, counted over the shards, (subject,)."""
+    """Index of the chunk, counted over the shards, (subject,)."""
     place: np.ndarray
-    """Place in the chunk, (subject,)."""
+    """Index of the place in the chunk, (subject,)."""
     n_shards: int
     n_chunks: int
-    """Chunks of each shard."""
+    """Number of chunks of each shard."""
     n_places: int
-    """Places for subjects in each chunk."""
+    """Number of places for subjects in each chunk."""
 
 
 def _lay_out(
@@ -198,7 +200,7 @@ def _rounded(n: int) -> int:
 def _parts(
     model: Model, data: Dataset, group: Group, *, size: Callable[[int], int] | None, more: int
 ) -> tuple[_Part, ...]:
-    """What is laid out for a group; contexts, with sizes rounded by `size`, if that is given and worthwhile."""
+    """Parts to lay out for a group; contexts, with sizes rounded by `size`, if that is given and worthwhile."""
     if size is not None:
         whole = data.cut(np.sort(np.concatenate(group.lanes)), group.n_trials[0])
         if (shared := contexts.shared(model, whole, size)) is not None:
@@ -212,7 +214,7 @@ def _parts(
 
 
 def _cut(part: _Part, exact: bool) -> _Part:
-    """A part in pieces, where its lanes are few and long."""
+    """Cut a part into pieces where its lanes are few and long."""
     if part.n_trials is None:
         return part
     lanes = LANES if jax.default_backend() == "cpu" else STEP_LANES_ELSEWHERE
@@ -245,7 +247,7 @@ def _places(n_subjects: int, parts: tuple[_Part, ...], exact: bool, at_once: int
 def _arranged(
     part: _Part, places: _Places, size: Callable[[int], int]
 ) -> tuple[Record, np.ndarray, np.ndarray, np.ndarray]:
-    """The arrays of a part and the owners, with the chunk as the first axis; and the chunk and the position of each lane."""
+    """Arrays and owners of a part, with the chunk as the first axis; and each lane's chunk and position."""
     n_rows = places.n_shards * places.n_chunks
     row = places.row[part.owner]
     order = np.argsort(row, kind="stable")
@@ -261,7 +263,7 @@ def _arranged(
         padded = np.concatenate([array, np.repeat(array[-1:], extra, axis=0)]) if extra else array
         out = np.moveaxis(padded[..., source], -2, 0)
         if fill is not None or array.dtype == bool:
-            # What is not there neither counts nor teaches.
+            # Places that are filled up are neither in the likelihood nor learned from.
             out = np.where(real.reshape(len(real), *[1] * (array.ndim - 1), -1), out, fill or False)
             out[:, array.shape[0] :] = fill or False
         return out
@@ -288,7 +290,7 @@ def _shards(parts: Sequence[tuple[Record, np.ndarray]], places: _Places) -> list
 
 
 def split(values: np.ndarray, batch: Batch) -> list[np.ndarray]:
-    """One array (chunk, ..., place) for each shard from values with the subject first; empty places repeat the first."""
+    """Split values with the subject first into one array (chunk, ..., place) for each shard; empty places repeat the first."""
     values = np.asarray(values)
     # As `np.moveaxis` from the second to the last place; see `join`.
     axes = (0, *range(2, values.ndim + 1), 1)
@@ -296,7 +298,7 @@ def split(values: np.ndarray, batch: Batch) -> list[np.ndarray]:
 
 
 def join(parts: Sequence[Any], batch: Batch) -> Any:
-    """The inverse of `split` for every leaf: values with the subject first, in order."""
+    """Join every leaf to values with the subject first, in order: the inverse of `split`."""
     filled = [index >= 0 for index in batch.index]
     who = [index[here] for index, here in zip(batch.index, filled, strict=True)]
 
@@ -316,7 +318,7 @@ _pool: ThreadPoolExecutor | None = None
 
 
 def over_shards(function: Callable[..., Any], batch: Batch, *args: Sequence[Any]) -> list[Any]:
-    """``function(shard, *args_of_shard)`` for all shards, in a thread each (compiled code runs without the lock)."""
+    """Call ``function(shard, *args_of_shard)`` for all shards, in a thread each (compiled code runs without the lock)."""
 
     def one(shard: Chunk, *rest: Any) -> Any:
         with jax.enable_x64(True):
@@ -327,13 +329,13 @@ def over_shards(function: Callable[..., Any], batch: Batch, *args: Sequence[Any]
     global _pool
     _pool = _pool or ThreadPoolExecutor(n_cores(), thread_name_prefix="pyem")
     first, *rest = zip(batch.shards, *args, strict=True)
-    # Whoever is first compiles, and the others then find the compiled function; this thread works, too.
+    # The first thread compiles, and the others then find the compiled function; this thread works too.
     others = [_pool.submit(one, *each) for each in rest]
     return [one(*first), *(each.result() for each in others)]
 
 
 def unlay(data: Dataset, laid: Batch, shards: Sequence[Sequence[Any]]) -> Any:
-    """Undo the layout for every leaf of what each part of each shard gave, (chunk, trial, ..., lane): (trial, ..., lane).
+    """Undo the layout for results (chunk, trial, ..., lane) of each part of each shard: (trial, ..., lane).
 
     Rows of the data after those that were laid out are like the last of these, which is of padding.
     """
@@ -352,7 +354,7 @@ def unlay(data: Dataset, laid: Batch, shards: Sequence[Sequence[Any]]) -> Any:
 
 
 def _parts_of(laid: Batch, shards: Sequence[Sequence[Any]]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """The lanes of each part of each shard, and their chunks and positions there."""
+    """Yield the lanes of each part of each shard, with their chunks and positions there."""
     for s, shard in enumerate(shards):
         for k in range(len(shard)):
             lanes = np.flatnonzero((laid.lane_at[:, 0] == s) & (laid.lane_at[:, 1] == k))
@@ -360,7 +362,7 @@ def _parts_of(laid: Batch, shards: Sequence[Sequence[Any]]) -> Iterator[tuple[np
 
 
 def picked(laid: Batch, shards: Sequence[Sequence[Array]], lane: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Single trials (obs, ...) of the data from what each part of each shard gave, (chunk, trial, ..., lane)."""
+    """Single trials (obs, ...) of the data, from results (chunk, trial, ..., lane) of each part of each shard."""
     first = np.asarray(shards[0][0])
     out = np.empty((len(lane), *first.shape[2:-1]), first.dtype)
     shard, part, chunk, position = laid.lane_at[lane].T

@@ -13,8 +13,8 @@ from pyem.engine.nodes import Nodes, log_root, unpacked
 from pyem.population.group import Group
 
 TOGETHER = 2**18
-"""Multiplications for some groups and one person at a time: they stay in the cache, and are fewer than what libraries share
-among threads, which then wait for each other longer than they work."""
+"""Number of multiplications for some groups and one person at a time: they stay in the cache, and are fewer than what
+libraries share among threads, which would then wait for each other longer than they work."""
 
 
 def log_evidences(parts: Sequence[Nodes], group: Group, design: np.ndarray, draws: GroupDraws) -> np.ndarray:
@@ -53,9 +53,9 @@ class Given(NamedTuple):
     """Everybody's posterior given each of many groups, and a draw from it."""
 
     mean: np.ndarray
-    """(D, S, P)"""
+    """Posterior means, (D, S, P)."""
     cov: np.ndarray
-    """(D, S, P, P)"""
+    """Posterior covariances, (D, S, P, P)."""
     index: np.ndarray
     """A point of each person drawn given each group, (D, S)."""
 
@@ -68,7 +68,7 @@ def given(
     times: np.ndarray,
     rng: np.random.Generator,
 ) -> Given:
-    """Posterior means and covariances of everybody under each of many groups, and so many `times` (D,) points drawn from it."""
+    """Posterior means and covariances of everybody under each of many groups, with `times` (D,) points drawn from each."""
     (d, p), s = draws.sd.shape, len(design)
     out = Given(np.empty((d, s, p)), np.empty((d, s, p, p)), np.empty((int(times.sum()), s), int))
     u = rng.uniform(size=(s, len(out.index)))
@@ -86,7 +86,7 @@ def given(
 
 
 def _drawn(weight: np.ndarray, times: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Indices of points drawn with probabilities in proportion to `weight` (rows, K), so many `times` from each row."""
+    """Indices of points drawn in proportion to `weight` (rows, K), `times` from each row."""
     below = np.cumsum(weight, axis=1)
     below /= below[:, -1:]
     # All rows in one ascending sequence, so that one search serves them all.
@@ -98,7 +98,7 @@ def _drawn(weight: np.ndarray, times: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 
 class _Groups:
-    """Many groups, and of each what is the same for everybody."""
+    """Many groups, with the quantities of each that are the same for everybody."""
 
     def __init__(self, group: Group, design: np.ndarray, draws: GroupDraws) -> None:
         self.group, self.design, self.draws = group, design, draws
@@ -121,14 +121,14 @@ class _Groups:
 
 
 Piece = tuple[slice, np.ndarray, np.ndarray, np.ndarray, Nodes, int]
-"""Which groups, the weights of one person's points under them, the log of the largest, the group's mean as seen from the
-points, which move with common values, the points, and the place in them."""
+"""Slice of groups, weights of one person's points under them, log of the largest weight, mean of the group as seen from
+the points (which move with common values), the points, and the person's index in them."""
 
 
 def _each(
     parts: Sequence[Nodes], group: Group, design: np.ndarray, draws: GroupDraws, single: bool = False
 ) -> Iterator[Piece]:
-    """For every person and some of the groups at a time: the weights of the points, relative to the largest.
+    """Yield, for every person and some groups at a time, the weights of the points relative to the largest.
 
     With `single`, log weights are in single precision, too: good to about 1e-5 of themselves.
     """

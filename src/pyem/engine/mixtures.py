@@ -1,4 +1,4 @@
-"""Where people's parameters may be, given draws of the group: mixtures of Student-t distributions."""
+"""Mixtures of Student-t distributions that cover people's parameters, given draws of the group."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from pyem.population.group import Group
 DF = 5.0
 """Degrees of freedom of the proposals."""
 WIDER = 1.2
-"""Proposals have this times the approximate posterior's variance."""
+"""Variance of a proposal, as a multiple of the approximate posterior's."""
 GROUPS = 24
-"""Draws of the group that points are chosen for."""
+"""Number of draws of the group for which points are chosen."""
 
 
 class GroupDraws(NamedTuple):
     """Draws of a group's parameters."""
 
     coef: np.ndarray
-    """(D, K, P)"""
+    """Regression weights, (D, K, P)."""
     sd: np.ndarray
-    """(D, P)"""
+    """Standard deviations, (D, P)."""
     chol: np.ndarray
     """Cholesky factor of the correlations, (D, P, P)."""
     common: np.ndarray | None = None
-    """Regression weights (D, K, C) of what is common to all, where the others are of what people differ in only."""
+    """Regression weights (D, K, C) of parameters common to all, if the others are only those in which people differ."""
 
     def some(self, which: Any) -> GroupDraws:
-        """Those of the draws that are wanted."""
+        """Select some of the draws."""
         return GroupDraws(*(None if part is None else part[which] for part in self))  # type: ignore[arg-type]
 
     @classmethod
     def of(cls, coef: np.ndarray, sd: np.ndarray, corr: np.ndarray | None) -> GroupDraws:
-        """From correlations, or None for independent parameters."""
+        """Make draws from correlations, or from None for independent parameters."""
         p = sd.shape[-1]
         chol = np.broadcast_to(np.eye(p), (len(sd), p, p)) if corr is None else np.linalg.cholesky(corr)
         return cls(coef, sd, chol)
@@ -47,7 +47,7 @@ class GroupDraws(NamedTuple):
         return self.sd[:, :, None] * self.chol
 
     def covariances(self) -> np.ndarray:
-        """Of the people around their mean, (D, P, P)."""
+        """Covariances of people around their mean, (D, P, P)."""
         return self.roots @ np.swapaxes(self.roots, 1, 2)
 
     def precisions(self) -> np.ndarray:
@@ -57,10 +57,10 @@ class GroupDraws(NamedTuple):
 
 
 class Mixture(NamedTuple):
-    """A mixture of Student-t distributions for each subject, in equal parts."""
+    """A mixture of Student-t distributions for each subject, with equal weights."""
 
     means: np.ndarray
-    """(component, S, P)"""
+    """Centres of the components, (component, S, P)."""
     chols: np.ndarray
     """Cholesky factors of the scale matrices, (component, S, P, P)."""
 
@@ -82,21 +82,21 @@ class Mixture(NamedTuple):
 
 
 class Gaussians(NamedTuple):
-    """Gaussian approximations of each person's likelihood, one or several: around its modes."""
+    """Gaussian approximations of each person's likelihood: one, or several around its modes."""
 
     precision: np.ndarray
-    """(component, S, P, P), positive semidefinite."""
+    """Precision of each approximation, (component, S, P, P), positive semidefinite."""
     shift: np.ndarray
     """The precision times the location, (component, S, P)."""
 
     @classmethod
     def of(cls, precision: np.ndarray, shift: np.ndarray) -> Gaussians:
-        """From one approximation, (S, P, P) and (S, P), or several."""
+        """Make the record from one approximation, (S, P, P) and (S, P), or from several."""
         return cls(precision[None], shift[None]) if precision.ndim == 3 else cls(precision, shift)
 
 
 def given_groups(group: Group, design: np.ndarray, draws: GroupDraws, people: Gaussians) -> Mixture:
-    """Every subject's posterior given some of the draws of the group, and these groups themselves.
+    """Mixture of every subject's posteriors given some draws of the group, and of these groups themselves.
 
     Where people hardly differ in some of the draws, these need points that hardly differ.
 
@@ -116,7 +116,7 @@ def given_groups(group: Group, design: np.ndarray, draws: GroupDraws, people: Ga
     fewer = draws.some(some[::3])
     others = [posteriors(design, fewer, *pair) for pair in zip(people.precision[1:], people.shift[1:], strict=True)]
     mean, cov = moments(design, few)
-    # The groups themselves, for what the approximation does not cover; heavy-tailed ones are wider.
+    # The groups themselves are components for what the approximation misses; heavy-tailed ones are wider.
     wide = np.linalg.cholesky((1.0 if group.family == "gaussian" else 4.0) * cov)[::4, None]
     wide = np.broadcast_to(wide, (len(wide), *chols.shape[1:]))
     means = [middle, *(part for part, _ in others), mean[::4]]
@@ -124,7 +124,7 @@ def given_groups(group: Group, design: np.ndarray, draws: GroupDraws, people: Ga
 
 
 def with_more(mixture: Mixture, mean: np.ndarray, cov: np.ndarray) -> Mixture:
-    """A mixture and, as a fifth of it, a part around the mean (S, P) and covariance (S, P, P) of each subject."""
+    """Add a component around the mean (S, P) and covariance (S, P, P) of each subject, which gets a fifth of the weight."""
     chol = np.linalg.cholesky(WIDER * cov + 1e-14 * np.eye(mean.shape[1]))
     copies = max(1, len(mixture.means) // 4)
     means, chols = np.repeat(mean[None], copies, 0), np.repeat(chol[None], copies, 0)
@@ -132,7 +132,7 @@ def with_more(mixture: Mixture, mean: np.ndarray, cov: np.ndarray) -> Mixture:
 
 
 def around_points(x: np.ndarray, weight: np.ndarray, rng: np.random.Generator, parts: int = 12) -> Mixture:
-    """A mixture with parts at some of the points (S, n, P), drawn by their weights (S, n), which add to 1.
+    """Mixture with components at some of the points (S, n, P), drawn by their weights (S, n), which add to 1.
 
     References
     ----------
@@ -146,7 +146,7 @@ def around_points(x: np.ndarray, weight: np.ndarray, rng: np.random.Generator, p
     means = np.swapaxes(x[np.arange(len(x))[:, None], index], 0, 1)
     gap = x - np.einsum("sn,snp->sp", weight, x)[:, None]
     cov = np.einsum("sn,snp,snq->spq", weight, gap, gap)
-    # Of few points that count one learns too little of the width: the parts then stay wide.
+    # If few points carry the weight, the width is poorly known: the components then stay wide.
     width = np.clip(1 / (weight**2).sum(1), 2.0, parts) ** (-2 / (p + 4))
     floor = 1e-6 * np.einsum("spp->s", cov)[:, None, None] * np.eye(p) + 1e-12 * np.eye(p)
     chols = np.linalg.cholesky(width[:, None, None] * cov + floor)

@@ -25,7 +25,7 @@ def log_lik(model: Model, data: Dataset, params: ArrayLike) -> np.ndarray:
     Parameters
     ----------
     model, data
-        Which model of which data.
+        The model, and its data.
     params
         Natural parameters in the order of ``model.names``: a row for each subject, (S, P), as in ``fit.params``, or one set
         for everybody, (P,). Values may be at the very end of their range, such as a learning rate of 0 or 1.
@@ -65,7 +65,7 @@ def log_lik(model: Model, data: Dataset, params: ArrayLike) -> np.ndarray:
 
 
 def _far_out(model: Model, values: np.ndarray) -> np.ndarray:
-    """Unconstrained values, those of an end of the range as far out as makes no difference."""
+    """Unconstrained values; an end of a range becomes so large a number that it makes no difference."""
     x, start = np.empty(values.shape), 0
     with jax.enable_x64(True), np.errstate(all="ignore"):
         for parameter in model.parameters:
@@ -77,9 +77,9 @@ def _far_out(model: Model, values: np.ndarray) -> np.ndarray:
 
 
 def _untransformed(model: Model) -> Model:
-    """The same model of natural parameters: its unconstrained ones are the natural ones."""
+    """Return the model with natural parameters in place of the unconstrained ones."""
     plain = tuple(dataclasses.replace(parameter, transform=Real()) for parameter in model.parameters)
-    # Contexts are found at random unconstrained parameters, which here may be outside the range.
+    # Contexts are found at random unconstrained parameters, which may be outside of the range here.
     return dataclasses.replace(model, parameters=plain, share=False, recipe=())
 
 

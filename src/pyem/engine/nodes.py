@@ -1,4 +1,4 @@
-"""Points that each person is integrated over: given the likelihood there, everything that depends on the group costs little.
+"""Points over which each person is integrated: given the likelihood there, everything about the group is cheap to compute.
 
 The log-likelihood at chosen points does not depend on the group. It is evaluated once; posteriors, evidences and their
 derivatives under any group that the points suit are then weighted sums.
@@ -21,7 +21,7 @@ from pyem.population.group import Group
 from pyem.population.posterior import GaussianPrior, Moments, Status
 
 BLOCK = 128
-"""Points of everybody that are evaluated by one call, so that nothing is compiled for other numbers of points."""
+"""Number of points of everybody in one evaluation, so that nothing is compiled for other numbers of points."""
 
 
 def log_lik_at(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
@@ -36,7 +36,7 @@ def log_lik_at(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
 
 
 def log_sum(joint: np.ndarray) -> np.ndarray:
-    """Log of the sum of exponentials over the last axis; minus infinity where all are."""
+    """Log of the sum of exponentials over the last axis; minus infinity where all terms are."""
     top = joint.max(-1)
     base = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore"):
@@ -44,37 +44,37 @@ def log_sum(joint: np.ndarray) -> np.ndarray:
 
 
 class Frame(NamedTuple):
-    """How the lattices of some people were put where they are."""
+    """Place and scale of the lattices of some people."""
 
     middle: np.ndarray
-    """(n, P)"""
+    """Centres of the lattices, (n, P)."""
     root: np.ndarray
-    """The factors (n, P, P) by which they were scaled."""
+    """Factors (n, P, P) by which the lattices were scaled."""
     radius: float
-    """How far they reach before they are stretched,"""
+    """Radius of the lattices before they are stretched."""
     stretch: float
-    """by so much."""
+    """Amount by which the lattices are stretched."""
     cell: float
-    """Variance of a place within the cell of a point, along each axis, before that."""
+    """Variance of a place within the cell of a point, along each axis, before stretching."""
 
     def inside(self, x: np.ndarray) -> np.ndarray:
-        """Points (n, K, P) before they were placed, but stretched."""
+        """Return points (n, K, P) before they were placed, but after stretching."""
         return (x - self.middle[:, None]) @ np.swapaxes(np.linalg.inv(self.root), 1, 2)
 
 
 class Nodes:
-    """Points of some people, weighted by the likelihood there and the volume that each stands for.
+    """Points of some people, weighted by the likelihood there and by the volume that each represents.
 
     Parameters
     ----------
     people
-        Whose points they are, (n,), as indices into all people.
+        Indices of the people who have the points, (n,).
     x
         Unconstrained parameters, (n, K, P).
     log_weight
         Log-likelihood plus log volume, (n, K): the sum of what these weigh, times a density, is the integral.
     frame
-        For lattices, how they were put where they are.
+        Place and scale of lattices; None for mixtures.
     surface
         How points and likelihoods change with what is common to all; None where nothing is. `x` are then parameters in which
         people differ, at the common values that the points were made for.
@@ -99,7 +99,7 @@ class Nodes:
         self._kept: list[np.ndarray] | None = None
 
     def without(self, people: np.ndarray) -> Nodes | None:
-        """Those of other people than these; None if there are no others."""
+        """Return the points of all others than these people; None if there are no others."""
         others = ~np.isin(self.people, people)
         if others.all() or not others.any():
             return self if others.all() else None
@@ -110,7 +110,7 @@ class Nodes:
         return Nodes(self.people[others], self.x[others], self.log_weight[others], frame, surface)
 
     def thinned(self, group: Group, prior: GaussianPrior, negligible: float) -> Nodes:
-        """The same points, of which those are left out of sums over many groups that weigh next to nothing under this one."""
+        """Leave points with negligible weight under a group out of sums over many groups."""
         joint = self.joint(group, prior)
         out = Nodes(self.people, self.x, self.log_weight, self.frame, self.surface)
         with np.errstate(invalid="ignore"):
@@ -118,7 +118,7 @@ class Nodes:
         return out
 
     def moved(self, common: np.ndarray) -> Nodes:
-        """The same points at other common values, of everybody (S, C)."""
+        """Move the points to other common values of everybody, (S, C)."""
         if self.surface is None:
             return self
         x, log_weight = self.x.copy(), self.log_weight.copy()
@@ -128,24 +128,24 @@ class Nodes:
         return Nodes(self.people, x, log_weight, self.frame)
 
     def with_rises(self, rises: np.ndarray) -> Nodes:
-        """The same points with what the likelihood there rises by under each of many groups, (D, n, K)."""
+        """Attach the increases (D, n, K) of the likelihood at the points under each of many groups."""
         out = copy.copy(self)
         out._rises = rises
         return out
 
     def rises(self, n: int, common: np.ndarray) -> np.ndarray:
-        """By how much the log-likelihood at a person's points is larger at the common values (D, C) of many groups, (D, K)."""
+        """Increases (D, K) of the log-likelihood at a person's points, at the common values (D, C) of many groups."""
         assert self.surface is not None
         return self.surface.rises(n, common) if self._rises is None else self._rises[:, n]
 
     def moves(self, design: np.ndarray, common: np.ndarray | None) -> Any:
-        """By how much points have moved under each of many groups, (D, n, P); `common` (D, K, C) are their common values."""
+        """Moves (D, n, P) of the points under each of many groups; `common` (D, K, C) are their common values."""
         if self.surface is None or common is None:
             return 0.0
         return np.stack([self.surface.moves(n, design[k] @ common) for n, k in enumerate(self.people)], axis=1)
 
     def reaches(self, design: np.ndarray, common: np.ndarray) -> np.ndarray:
-        """Under which of many groups polynomials hold for everybody, (D,); `common` (D, K, C) are their common values."""
+        """(D,): whether polynomials hold for everybody under each of many groups with the common values `common` (D, K, C)."""
         out = np.ones(len(common), bool)
         if self.surface is None:
             return out
@@ -157,11 +157,11 @@ class Nodes:
         return out
 
     def kept(self, n: int) -> np.ndarray | slice:
-        """Which points of a person count in sums over many groups."""
+        """Indices of a person's points that are used in sums over many groups."""
         return slice(None) if self._kept is None else self._kept[n]
 
     def joint(self, group: Group, prior: GaussianPrior) -> np.ndarray:
-        """Log weight (n, K) of the points under a group: its means and its scale matrix are those of `prior`, for everybody."""
+        """Log weight (n, K) of the points under a group, whose means and scale matrix are those of `prior` for everybody."""
         mean = prior.mean[self.people]
         if group.family != "gaussian":
             return self.log_weight + group.standard_log_prob(self.whitened(prior)) + log_root(prior.precision)
@@ -174,7 +174,7 @@ class Nodes:
         return np.moveaxis((self.x - prior.mean[self.people][:, None]) @ white.T, -1, 0)
 
     def gaussian_terms(self, mean: np.ndarray, precision: np.ndarray) -> np.ndarray:
-        """What Gaussian log-densities with means (D, n, P) and precisions (D, P, P) are of the monomials: (n, D, terms)."""
+        """Coefficients (n, D, terms) of the monomials in Gaussian log-densities: means (D, n, P), precisions (D, P, P)."""
         gap = np.swapaxes(mean - self.centre, 0, 1)
         linear = np.einsum("ndp,dpq->ndq", gap, precision)
         constant = log_root(precision) - 0.5 * mean.shape[2] * math.log(2 * math.pi) - 0.5 * (linear * gap).sum(-1)
@@ -203,7 +203,7 @@ def unpacked(sums: np.ndarray, centre: np.ndarray, pairs: tuple[np.ndarray, ...]
 
 
 class NodeEStep:
-    """The exact E-step on points that stay: only the group changes.
+    """The exact E-step on fixed points, while the group changes.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ class NodeEStep:
         self.n_people = sum(len(part.people) for part in parts)
 
     def __call__(self, prior: GaussianPrior, tol: float = 0.0) -> Moments:
-        """What the M-step needs: posterior moments; for heavy tails expected weights, and moments weighted by them."""
+        """Moments for the M-step: posterior moments; for heavy tails expected weights, and moments weighted by them."""
         del tol
         return self._gathered(prior, self.group.family != "gaussian")
 
@@ -258,7 +258,7 @@ class NodeEStep:
 def _scale_moments(
     part: Nodes, group: Group, prior: GaussianPrior, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Means, covariances and expected weights, as the M-step of a heavy-tailed group takes them: a scale mixture of Gaussians.
+    """Means, covariances and expected weights for the M-step of a heavy-tailed group: a scale mixture of Gaussians.
 
     The weight of a person's precision is expected at each point; parameters are averaged by it, too.
     """
@@ -275,7 +275,7 @@ def _scale_moments(
 def as_moments(
     mean: np.ndarray, cov: np.ndarray, log_evidence: np.ndarray, weight: np.ndarray | None = None
 ) -> Moments:
-    """Posterior moments with a status: not finite where the evidence is not."""
+    """Make posterior moments with a status: not finite where the evidence is not."""
     finite = np.isfinite(log_evidence)
     status = np.where(finite, int(Status.CONVERGED), int(Status.NOT_FINITE))
     log_det = -np.linalg.slogdet(np.where(finite[:, None, None], cov, np.eye(cov.shape[1])))[1]

@@ -18,7 +18,7 @@ from pyem.model.record import Record
 SMALL = 0.25
 """Seconds of work below which starting processes costs more than it saves."""
 WORKS = "fit_mle, fit_map and fit_em"
-"""The methods that need values of the likelihood only."""
+"""Names of the methods that need only values of the likelihood."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class PlainFunction:
     name: str
 
     def __call__(self, p: Any, trials: Any) -> Any:
-        """Raise: this is how JAX would call it."""
+        """Raise an error, because JAX tries to trace the function."""
         raise ModelError(
             f"the likelihood of model {self.name!r} is a plain Python function, which gives one value for a person: there are "
             f"no derivatives by JAX, no values of single trials and no simulation; {WORKS} work on it, and so do table(), lme "
@@ -107,12 +107,12 @@ def opaque_model(
 
 
 def is_opaque(model: Model) -> bool:
-    """Whether the model's likelihood can be evaluated only."""
+    """Whether the model's likelihood can only be evaluated."""
     return isinstance(model.log_likelihood, PlainFunction)
 
 
 def require_traceable(model: Model, verb: str) -> None:
-    """Raise a ModelError if `verb` needs of the model what a plain Python function does not give."""
+    """Raise a ModelError if `verb` needs more of the model than the values of a plain Python function."""
     if is_opaque(model):
         raise ModelError(
             f"{verb} needs a likelihood that JAX can trace, but that of model {model.name!r} is a plain Python function; use "
@@ -144,7 +144,7 @@ class PersonLogLik:
     model: Model
 
     def __call__(self, x: np.ndarray, trials: Record) -> float:
-        """At x (P,)."""
+        """Log-likelihood at `x` (P,)."""
         value = self.model.log_likelihood.function(plain_record(self.model, x), trials)  # type: ignore[union-attr]
         array = np.asarray(np.nan if value is None else value)
         if value is None or array.size != 1 or array.dtype.kind not in "fiub":
@@ -156,7 +156,7 @@ class PersonLogLik:
         return float(array.reshape(()))
 
     def column(self, trials: Record, x: np.ndarray) -> np.ndarray:
-        """At several draws (K, P) of one person's parameters."""
+        """Log-likelihoods at several draws (K, P) of one person's parameters."""
         return np.array([self(row, trials) for row in x])
 
 
@@ -182,7 +182,7 @@ def opaque_log_liks(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
 def values_of_people(
     column: Callable[[Any, np.ndarray], np.ndarray], people: Sequence[Any], x: np.ndarray, *, n_jobs: int = -2
 ) -> np.ndarray:
-    """What ``column(person, x (K, P))`` gives for each person, (K, S), from draws (K, S, P); much work is shared out."""
+    """Values (K, S) of ``column(person, x (K, P))`` for each person, from draws (K, S, P); long work runs in parallel."""
     from joblib import Parallel, delayed, effective_n_jobs
 
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Pasts: which trials of a data set have the same state before them.
+"""Pasts: groups of trials of a data set that have the same state before them.
 
 Trials with the same past in their block have the same state, and so have others whose states are equal at random parameters.
 Pasts form a tree: a node is a state that some event led to from the state of its parent.
@@ -20,19 +20,19 @@ from pyem.model.rollout import initial_state, over_lanes, policies, updated
 from pyem.numerics.jit import compiled
 
 EQUAL = 1e-9
-"""States are the same if they differ by less, relative to the size of each value, at all random parameters."""
+"""Difference, relative to the size of each value, below which states are the same (at all random parameters)."""
 
 
 class Events(NamedTuple):
-    """What happens on the trials of a data set, as numbers: (trial, lane)."""
+    """Events on the trials of a data set, as numbers: (trial, lane)."""
 
     shown: np.ndarray
-    """Codes of what is shown before the response."""
+    """Codes of the stimuli before the response."""
     done: np.ndarray
-    """Codes of the response and what comes of it."""
+    """Codes of the response and its outcomes."""
     valid: np.ndarray
     fields: dict[str, Any]
-    """Columns and masks by name, as a model's functions get them, (trial, ..., lane)."""
+    """Columns and masks by name, as a model's functions receive them, (trial, ..., lane)."""
 
 
 class Tree(NamedTuple):
@@ -43,19 +43,19 @@ class Tree(NamedTuple):
     context: np.ndarray
     """Context of each trial, (trial, lane); -1 for padding."""
     node_at: np.ndarray
-    """A trial before which each state is found, as (trial, lane), (node, 2)."""
+    """Position (trial, lane) of a trial that has each state before it, (node, 2)."""
     context_at: np.ndarray
-    """A trial with each context, (context, 2)."""
+    """Position of a trial with each context, (context, 2)."""
     parent: np.ndarray
-    """A state that leads to each state by the trial before it, (node,); -1 for the first."""
+    """Index of a state that leads to each state by the trial before it, (node,); -1 for the first."""
     event_at: np.ndarray
-    """The trial that leads from the parent to the state, (node, 2)."""
+    """Position of the trial that leads from the parent to the state, (node, 2)."""
     level: np.ndarray
-    """Trials from the start to each state, along the parents, (node,)."""
+    """Number of trials from the start to each state, along the parents, (node,)."""
 
 
 def events_of(model: Model, data: Dataset) -> Events:
-    """What happens on the trials of `data`, as `model` sees it."""
+    """Events on the trials of `data`, as `model` sees them."""
     trials = data.trials(model)
     fields: dict[str, Any] = {name: trials[name] for name in model.columns}
     fields |= {"responded": trials.responded, "learn": trials.learn}
@@ -81,7 +81,7 @@ def _numbered(arrays: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
 
 
 def _pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """A number for each different pair, small."""
+    """Small number for each different pair."""
     return np.unique(a * (int(b.max(initial=0)) + 1) + b, return_inverse=True)[1].reshape(a.shape)
 
 
@@ -140,7 +140,7 @@ def merged(model: Model, tree: Tree, events: Events) -> Tree:
         level[better] = through[best][better]
         parent[better], event_at[better] = origin[best][better], tree.event_at[best][better]
     node = group[tree.node]
-    # Of the contexts where the choice is the same, the one soonest reached stands for all.
+    # Of the contexts with the same choice, the one reached soonest represents all.
     alike = _groups(choices)
     order = np.lexsort((level[node[tuple(tree.context_at.T)]], alike))
     stands = order[np.searchsorted(alike[order], np.arange(int(alike.max()) + 1))]
@@ -160,7 +160,7 @@ def _at_random(model: Model, pasts: Tree, events: Events) -> tuple[np.ndarray, n
 def at_parameters(
     model: Model, x: np.ndarray, pasts: Tree, events: Events
 ) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
-    """The plain scan at one parameter: parts of the state of every node, and log-probabilities in every context."""
+    """Run the plain scan at one parameter: parts of the state of every node, and log-probabilities in every context."""
     lanes, place = np.unique(np.concatenate([pasts.node_at, pasts.context_at])[:, 1], return_inverse=True)
     trials = jax.tree.map(lambda a: jnp.asarray(a[..., lanes]), Record(**events.fields))
     out = _rollout(model, jnp.asarray(np.repeat(x[:, None], len(lanes), axis=1)), trials)
@@ -188,13 +188,13 @@ def _rollout(model: Model, x: Array, trials: Record) -> dict[str, Any]:
 
 
 def random_parameters(model: Model, n: int, seed: int) -> np.ndarray:
-    """Parameters in general position, (n, P)."""
+    """Random parameters without special values, (n, P)."""
     mean, sd = model.typical
     return mean + sd * np.random.default_rng(seed).uniform(-1.5, 1.5, (n, model.n_params))
 
 
 def _groups(values: np.ndarray) -> np.ndarray:
-    """A number for each row such that rows of one number are equal; row 0 has number 0."""
+    """Number for each row such that equal rows have the same number; row 0 has number 0."""
     scale = np.maximum(np.abs(values).max(0), 1e-300)
     values = values / scale
     direction = np.random.default_rng(0).uniform(0.5, 1, values.shape[1]) / values.shape[1]

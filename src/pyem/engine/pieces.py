@@ -1,4 +1,4 @@
-"""Sequences of models without a state in pieces: where no trial depends on another, few long lanes become many short ones."""
+"""Division of sequences of models without a state: as trials are independent, few long lanes become many short ones."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pyem.model.model import Model
 from pyem.model.record import Record
 
 LANES = 128
-"""Lanes at a time from which on a processor gains nothing by more (measured: 14 lanes take three times as long a trial)."""
+"""Number of lanes at a time from which on more lanes do not help (measured: 14 lanes take three times as long a trial)."""
 SHORTEST = 16
-"""Trials of a piece; shorter ones would only add to what is compiled anew for other data."""
+"""Number of trials of the shortest pieces; shorter ones would only add to what is compiled for other data."""
 
 
 _sizes: dict[Any, int] = {}
@@ -26,7 +26,7 @@ def has_no_state(model: Model) -> bool:
 
 
 def state_size(model: Model) -> int:
-    """Numbers in the state of one lane."""
+    """Number of values in the state of one lane."""
     inner = model if model.design is None else model.design.inner
     if inner.init is None:
         return 0
@@ -38,7 +38,7 @@ def state_size(model: Model) -> int:
 
 
 def rows_of_pieces(n_trials: int, n_lanes: int, lanes: int) -> int:
-    """How long pieces of `n_lanes` sequences are, so that there are about `lanes` of them.
+    """Length of pieces of `n_lanes` sequences such that there are roughly `lanes` of them.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def rows_of_pieces(n_trials: int, n_lanes: int, lanes: int) -> int:
 
 
 def in_pieces(trials: Record, owner: np.ndarray, n_trials: int, rows: int) -> tuple[Record, np.ndarray]:
-    """Trials (trial, ..., lane) as (row, ..., piece), those of a lane one after another, and whose each piece is.
+    """Trials (trial, ..., lane) as (row, ..., piece), those of a lane one after another, and the owner of each piece.
 
     The last piece of a lane is filled with copies of the last trial that count nothing, and pieces in which nothing counts are
     left out.

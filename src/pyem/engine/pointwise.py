@@ -18,11 +18,11 @@ from pyem.model.rollout import rollout
 from pyem.numerics.jit import TRACES, compiled
 
 LARGEST = 2**31
-"""Bytes of the result, at most."""
+"""Largest size of the result in bytes."""
 WORKING_SET = 2**22
-"""Values computed together."""
+"""Number of values that are computed together."""
 IN_MEMORY = 2**23
-"""Pointwise values of some subjects that are in memory together."""
+"""Number of pointwise values of some subjects that are in memory together."""
 
 
 class Observed:
@@ -107,7 +107,7 @@ def trial_log_lik(model: Model, data: Dataset, x: np.ndarray, lane: np.ndarray, 
 
 
 def units(model: Model, data: Dataset, unit: Literal["trial", "block"]) -> tuple[np.ndarray, np.ndarray]:
-    """Lane and row of every unit that counts: each trial with a response, or each block with its first.
+    """Lane and row of every unit in the likelihood: each trial with a response, or each block with its first.
 
     Raises
     ------
@@ -133,16 +133,16 @@ def chunks_of(
     Parameters
     ----------
     model, data
-        Whose log-likelihood, of what.
+        The model, and its data.
     x
         Draws of the unconstrained parameters, (draw, S, P).
     unit
-        What has one value.
+        Unit of the log-likelihood.
     """
     lane, row = units(model, data, unit)
     observed = Observed(model, data)
     n_subjects = data.n_subjects
-    # Padded to the length of the longest block, that is what the compiled function works with.
+    # Padded to the length of the longest block, as the compiled function works with it.
     per_subject = int(np.bincount(data.lane_subject).max() * data.valid.shape[0])
     n_chunks = -(-len(x) * per_subject * n_subjects // IN_MEMORY)
     together = -(-n_subjects // min(n_chunks, n_subjects))

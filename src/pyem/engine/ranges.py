@@ -1,4 +1,4 @@
-"""Codes of options that a model cannot have, and what is probably meant by them."""
+"""Checks of the range of data: codes of options that a model cannot have, and response times in milliseconds."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def require_codes(model: Model, data: Dataset, name: str, n_codes: int) -> None:
 
 
 SLOW = 60.0
-"""Seconds: where half of the response times are longer, they are milliseconds."""
+"""Seconds that half of the response times must exceed to be taken for milliseconds."""
 
 
 def require_seconds(model: Model, data: Dataset, name: str) -> None:
@@ -100,7 +100,7 @@ def _remedy(model: Model, data: Dataset, name: str, n_codes: int) -> str:
     used = [_label(data, name, int(code)) for code in np.unique(codes)]
     markers = [label for label in used if looks_like_marker(label)]
     if name in data.codes and markers and len(used) - len(markers) <= n_codes:
-        # That it could be one more option is not said: who follows the advice fits nonsense.
+        # The message does not suggest one more option, because that would make people fit nonsense.
         return f"if {' and '.join(map(repr, markers))} marks a missing value, pass {advice(name, markers)}"
     if name in data.codes and [str(label) for label in used] == [str(k) for k in range(n_codes + 1)]:
         return (

@@ -1,4 +1,4 @@
-"""Whether the effects of a design can be told apart, and which cannot."""
+"""Checks that the effects of a design can be told apart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyem.data.formulas import Coded, variables
 from pyem.errors import DataError
 
 SMALL = 1e-9
-"""Columns of unit length that a combination of others reproduces to this are collinear with them."""
+"""Distance within which a combination of other columns reproduces a column of unit length that is collinear with them."""
 
 
 def require_cells(code: Coded, parameter: str) -> None:
@@ -21,7 +21,7 @@ def require_cells(code: Coded, parameter: str) -> None:
     code
         The formula.
     parameter
-        What it is of, for the message.
+        Parameter of the formula, for the message.
     """
     for term in code.terms:
         pieces = (*term.within, *term.person)
@@ -40,7 +40,7 @@ def require_cells(code: Coded, parameter: str) -> None:
 
 
 def _empty_cell(code: Coded, factors: list[str]) -> str:
-    """The first combination of levels that no trial has, in words; empty if there is none."""
+    """First combination of levels that no trial has, in words; empty if there is none."""
     levels = [code.levels(factor) for factor in factors]
     seen = set(zip(*(code.level_of_rows(factor).tolist() for factor in factors), strict=True))
     for cell in itertools.product(*(range(len(known)) for known in levels)):
@@ -76,7 +76,7 @@ def require_rank(columns: dict[str, np.ndarray], what: str) -> None:
 
 
 def same_span(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
-    """Whether the combinations of some columns are those of others.
+    """Whether some columns span the same space as others.
 
     Examples
     --------

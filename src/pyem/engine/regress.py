@@ -37,7 +37,7 @@ class Regression:
     common
         Parameters, or effects, that have one value for everybody.
     missing
-        What a missing value in a column of a formula means: ``"error"``, or ``"skip"`` to leave its trial out of the
+        Treatment of a missing value in a column of a formula: ``"error"``, or ``"skip"`` to leave its trial out of the
         likelihood.
     levels
         Levels of columns that are known from an earlier fit.
@@ -59,18 +59,18 @@ class Regression:
 
     @property
     def name(self) -> str:
-        """The name of the model that it makes."""
+        """Name of the model that the design makes."""
         formulas = [(formula.parameter, formula.text) for formula in self.formulas]
         return design_name(self.model.name, formulas, self.held, self.tied)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that its formulas name, besides those that every data set has."""
+        """Columns that the formulas name, besides those that every data set has."""
         named = dict.fromkeys(name for formula in self.formulas for name in formula.columns)
         return tuple(name for name in named if name not in ("subject", "block", "trial"))
 
     def modified(self, step: str, values: Mapping[str, Any]) -> Regression:
-        """The design after `pyem.fix`, `pyem.tie` or another function that makes models of models; these call it.
+        """Return the design after a change by `pyem.fix`, `pyem.tie` or another modifier of models; these call it.
 
         Examples
         --------
@@ -84,7 +84,7 @@ class Regression:
         return dataclasses.replace(self, model=DERIVATIONS[step](self.model, **values))
 
     def bind(self, data: Dataset, group: Group | None = Group()) -> Bound:  # noqa: B008 (a Group is frozen)
-        """What the design is on a data set: the model whose parameters are the effects, the data with their columns, the group.
+        """Apply the design to a data set: the model whose parameters are the effects, the data with their columns, the group.
 
         Raises
         ------
@@ -116,7 +116,7 @@ class Regression:
         return known[self, group]
 
     def describe(self, data: Dataset) -> pd.DataFrame:
-        """A row for each effect: on which parameter, where it went, whether people differ in it, and how factors are coded.
+        """A row for each effect: its parameter, its place, whether people differ in it, and the coding of factors.
 
         Examples
         --------
@@ -211,7 +211,7 @@ def regress(
 
 
 def by(model: Model, **columns: str) -> Regression:
-    """A model with a parameter of its own in each condition: ``by(model, alpha="session")``.
+    """Give a parameter its own value in each condition: ``by(model, alpha="session")``.
 
     The parameters are values of cells and not differences; ``fit.marginal_means("alpha").pairs()`` has these. People's values
     in the conditions are correlated, and that correlation is the test-retest reliability (`fit.group_table`).
@@ -221,7 +221,7 @@ def by(model: Model, **columns: str) -> Regression:
     model
         The model of one block.
     columns
-        For each parameter the column whose values are the conditions.
+        Column with the conditions, for each parameter.
 
     Examples
     --------
@@ -236,14 +236,14 @@ def by(model: Model, **columns: str) -> Regression:
 
 
 def _fixed(design: Regression, values: Mapping[str, float]) -> Regression:
-    """A design with effects, or parameters without a formula, that are held."""
+    """Hold effects, or parameters without a formula, of a design."""
     plain, rest = _split(design, values)
     model = fix(design.model, **plain) if plain else design.model
     return dataclasses.replace(design, model=model, held=(*design.held, *((k, float(v)) for k, v in rest.items())))
 
 
 def _tied(design: Regression, sources: Mapping[str, str]) -> Regression:
-    """A design with effects, or parameters without a formula, that are equal to others."""
+    """Set effects, or parameters without a formula, of a design equal to others."""
     plain, rest = _split(design, sources)
     own = {name: source for name, source in plain.items() if _split(design, {source: ""})[0]}
     rest |= {name: source for name, source in plain.items() if name not in own}
@@ -252,7 +252,7 @@ def _tied(design: Regression, sources: Mapping[str, str]) -> Regression:
 
 
 def _split(design: Regression, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is about parameters of the model that have no formula, and what is about effects."""
+    """Split values into those of parameters of the model that have no formula, and those of effects."""
     with_formula = {formula.parameter for formula in design.formulas}
     plain = {name: value for name, value in values.items() if name not in with_formula and "[" not in name}
     return plain, {name: value for name, value in values.items() if name not in plain}
@@ -264,7 +264,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def takes_designs(function: Function) -> Function:
-    """A decorator for a function of a model and data, which may then be given what `regress` makes.
+    """A decorator for a function of a model and data, which then also takes a design made by `regress`.
 
     A model that was made for other data is made again for the data that are given, with the levels that it knows.
     """
@@ -293,7 +293,7 @@ def takes_designs(function: Function) -> Function:
 
 
 def of_new_data(model: Any, data: Dataset) -> Regression | None:
-    """The design that `model` is, if it has to be made for `data`; None for a model that is used as it is."""
+    """The design, if `model` is one that has to be applied to `data`; None for a model that is used as it is."""
     if isinstance(model, Regression):
         return model
     design = model.design if isinstance(model, Model) else None
@@ -305,7 +305,7 @@ def of_new_data(model: Any, data: Dataset) -> Regression | None:
 
 
 def source_of(model: Any) -> Regression | None:
-    """The design that a model was made by, with the levels that it knows; None for a model without."""
+    """The design that made a model, with the levels that it knows; None for a model without a design."""
     if isinstance(model, Regression):
         return model
     design = model.design
@@ -317,13 +317,13 @@ def source_of(model: Any) -> Regression | None:
 
 
 def block_model(model: Model | Regression) -> Model:
-    """The model of one block that a design was made of; a model without formulas itself."""
+    """The model of one block from which a design was made; a model without formulas itself."""
     source = source_of(model)
     return model if source is None else source.model  # type: ignore[return-value]
 
 
 def on_data(model: Model | Regression, data: Dataset) -> tuple[Model, Dataset]:
-    """A model, and the data with the columns of its design, if it has one."""
+    """Return the model, and the data with the columns of its design, if it has one."""
     design = of_new_data(model, data)
     if design is None:
         return model, data  # type: ignore[return-value]
@@ -342,7 +342,7 @@ def _require_same(model: Model | Regression, made: Model) -> None:
 
 
 def again(model: Model, data: Dataset) -> Bound:
-    """What the design of a fitted model is on the data of the fit, whose effects have the names that they have in the fit."""
+    """Apply the design of a fitted model to the data of the fit, with the names of effects as in the fit."""
     source, design = source_of(model), model.design
     assert source is not None
     assert design is not None
@@ -352,7 +352,7 @@ def again(model: Model, data: Dataset) -> Bound:
 
 
 def _alone(function: str, bound: Bound) -> None:
-    """Warn of effects that only a group has."""
+    """Warn of effects that need a group."""
     lost = [f"{label_of(pieces)} on {part.effect.name}" for part in bound.parts for pieces in part.people.values()]
     if lost:
         warn(

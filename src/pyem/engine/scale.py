@@ -16,7 +16,7 @@ from pyem.model.model import Model
 
 
 def scaled(model: Model, data: Dataset, *, tell: bool = True) -> Model:
-    """`model` on the scale of `data`, as every fit takes it; a model that knows its scale, or has none, as it is.
+    """Put `model` on the scale of `data`, as every fit does; a model that knows its scale, or has none, stays the same.
 
     What makes a model for a fit leaves the warning to that: `tell` is then False. A design is on the scale of the data once its
     formulas are bound to them, and the fit of it only looks whether outcomes lie outside.
@@ -48,7 +48,7 @@ def scaled(model: Model, data: Dataset, *, tell: bool = True) -> Model:
 
 
 def ready_to_fit(model: Model, data: Dataset, *, in_parts: bool = False) -> Model:
-    """`model` on the scale of `data`, if it can be fitted to them: it has something to estimate, and they have what it needs.
+    """Put `model` on the scale of `data` after checking that it can be fitted to them.
 
     The data have to be in memory, unless they may be `in_parts`: in partitions on the disk.
 
@@ -73,7 +73,7 @@ def _with_range(model: Model, data: Dataset, *, tell: bool) -> Model:
         low, high = model.reward_range
         slack = 1e-9 * (high - low)
         if model.from_zero and low == 0 and seen is not None and seen[0] <= 0 <= seen[1]:
-            # On the scale of the largest size a loss is as far from 0 as a gain.
+            # On the scale of the largest absolute outcome a loss is as far from 0 as a gain.
             seen = (0.0, max(-seen[0], seen[1]))
         if seen is not None and (seen[0] < low - slack or seen[1] > high + slack):
             per_range = any(parameter.per_reward for parameter in model.parameters)
@@ -96,13 +96,13 @@ def _with_range(model: Model, data: Dataset, *, tell: bool) -> Model:
 
 
 def observed_range(model: Model, data: Dataset) -> tuple[float, float] | None:
-    """The lowest and the highest outcome that was observed; None where there is none."""
+    """Lowest and highest outcome observed; None if there is none."""
     ends = [float(end) for values in _observed(model, data) if values.size for end in (values.min(), values.max())]
     return (min(ends), max(ends)) if ends else None
 
 
 def latest_response(model: Model, data: Dataset) -> float | Literal["auto"]:
-    """The longest response time, in seconds; as it was where there is none.
+    """Longest response time, in seconds; ``"auto"`` if there is none.
 
     Examples
     --------
@@ -118,13 +118,13 @@ def latest_response(model: Model, data: Dataset) -> float | Literal["auto"]:
 
 
 def _observed(model: Model, data: Dataset) -> Iterator[np.ndarray]:
-    """The values of each outcome that were observed."""
+    """Observed values of each outcome."""
     for part in parts_of(data):
         yield from (np.moveaxis(part.fields[name], -1, 1)[part.present[name] & part.valid] for name in model.outcomes)
 
 
 def chosen_range(seen: tuple[float, float] | None, *, from_zero: bool = False) -> tuple[float, float]:
-    """The range of outcomes that a model takes from those between `seen`.
+    """Range of outcomes that a model takes from the observed range `seen`.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def chosen_range(seen: tuple[float, float] | None, *, from_zero: bool = False) -
     """
     low, high = seen or (0.0, 1.0)
     if low == high:
-        # One value does not tell a range; it may be one end of it.
+        # A single value shows no range; it may be either end of it.
         return (0.0, 1.0) if 0 <= low <= 1 else (min(low, 0.0), max(low, 0.0))
     if from_zero and low <= 0 <= high:
         return (0.0, max(-low, high))
@@ -148,7 +148,7 @@ def chosen_range(seen: tuple[float, float] | None, *, from_zero: bool = False) -
 
 
 def pooled(model: Model, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """The inputs (N, K) and the response (N,) of all trials of all people that count in the likelihood."""
+    """Inputs (N, K) and response (N,) of all trials in the likelihood, of all people together."""
     x, y = [], []
     for part in (piece for whole in parts_of(data) for _, piece in whole.pieces()):
         counts = part.masks(model)[0][model.responses[0]]

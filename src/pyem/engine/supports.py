@@ -1,4 +1,4 @@
-"""Responses that a distribution cannot have: half a count, more successes than attempts, a rating at the end of its scale."""
+"""Checks for responses that a distribution cannot have: half a count, too many successes, a rating at the scale's end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def require_supported(model: Model, data: Dataset, kinds: Mapping[str, type]) ->
 
 
 def _first(data: Dataset, name: str, bad: np.ndarray) -> tuple[float, Any, tuple[int, int]] | None:
-    """The first bad value (trial, lane), and whose it is."""
+    """First bad value (trial, lane), and the position of it."""
     found = np.argwhere(bad & data.present[name] & data.valid)
     if not len(found):
         return None

@@ -1,4 +1,4 @@
-"""Does a model suit its data? A quick look before every fit."""
+"""Quick checks before every fit that a model suits its data."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _valid: weakref.WeakKeyDictionary[Dataset, set[Model]] = weakref.WeakKeyDictiona
 
 
 class Response(NamedTuple):
-    """What is known of a response before anything is computed."""
+    """Properties of a response that are known before anything is computed."""
 
     kind: type
-    """Of its distribution."""
+    """Type of its distribution."""
     n_options: int | None
-    """If it is one of several."""
+    """Number of options, if it is one of several."""
 
 
 _traced: weakref.WeakKeyDictionary[Model, dict[Any, dict[str, Response]]] = weakref.WeakKeyDictionary()
-"""What is known of models from data whose columns have given shapes: of each response, its distribution."""
+"""Distributions of the responses of each model, by the shapes of the columns from which they were traced."""
 
 
 def require_free(model: Model) -> None:
@@ -101,7 +101,7 @@ def validate(model: Model, data: Dataset) -> None:
 
 
 def _dry_run(model: Model, data: Dataset) -> dict[str, Response]:
-    """Shapes only: nothing is computed. What is found is the same for all data with columns of these kinds."""
+    """Trace shapes without computing anything; the result is the same for all data with columns of these kinds."""
     if is_opaque(model):
         guarded(
             model,
@@ -116,7 +116,7 @@ def _dry_run(model: Model, data: Dataset) -> dict[str, Response]:
         if kinds in known:
             return known[kinds]
         x = jax.ShapeDtypeStruct((model.n_params, 2), jnp.float64)
-        # Of what a function keeps outside itself one hears when it runs again.
+        # State that a function keeps outside of itself shows when it runs again.
         for _ in range(1 if known else 2):
             guarded(
                 model,
@@ -128,7 +128,7 @@ def _dry_run(model: Model, data: Dataset) -> dict[str, Response]:
 
 
 def _responses(model: Model, trial: Any) -> dict[str, Response]:
-    """Of each response, its distribution on a trial of such a shape; empty for models without a policy."""
+    """Distribution of each response on a trial of such a shape; empty for models without a policy."""
     if model.policy is None:
         return {}
     inner = model if model.design is None else model.design.inner
@@ -144,7 +144,7 @@ def _responses(model: Model, trial: Any) -> dict[str, Response]:
 
 
 def guarded(model: Model, doing: str, call: Callable[[], Any]) -> Any:
-    """`call()`, with what goes wrong inside the user's functions said in words."""
+    """Return `call()`, and explain errors inside the user's functions in words."""
     try:
         return call()
     except (DataError, ModelError):

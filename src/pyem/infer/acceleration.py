@@ -47,7 +47,7 @@ class Ascent:
 
     @property
     def extrapolated(self) -> bool:
-        """Whether the last step was more than the Newton step, or the step of EM, itself."""
+        """Whether the last step differs from the plain Newton step or EM step, because it was extrapolated."""
         return self._anderson.active
 
     def __call__(self, population: Population, image: Population, laplace: Found) -> tuple[Population, float]:
@@ -81,7 +81,7 @@ class Ascent:
 
 
 def newton_step(population: Population, laplace: Found) -> np.ndarray:
-    """Where a Newton step from a population leads, as its `roots`, given the subjects' posteriors under it."""
+    """Return the `roots` that a Newton step from a population leads to, given the subjects' posteriors under it."""
     score, matrix = score_and_information(population, laplace)
     scale = 1 / np.sqrt(np.maximum(_expected(population, laplace.n_usable), 1e-300))
     return population.roots + scale * _uphill(scale[:, None] * matrix * scale, scale * score)
@@ -90,7 +90,7 @@ def newton_step(population: Population, laplace: Found) -> np.ndarray:
 def _uphill(matrix: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """The step of a Newton iteration; where the curvature has the wrong sign, one of the same length that leads uphill."""
     try:
-        # Of many parameters, a factor takes a tenth of the time of the axes; there is one if all curvatures are well known.
+        # For many parameters a factor takes a tenth of the time of eigenvectors; it exists if all curvatures are well known.
         np.linalg.cholesky(matrix - KNOWN * np.eye(len(matrix)))
         return np.linalg.solve(matrix, slope)
     except np.linalg.LinAlgError:
@@ -110,7 +110,7 @@ def _expected(population: Population, n: int) -> np.ndarray:
 
 
 def limited(before: np.ndarray, after: np.ndarray, population: Population) -> np.ndarray:
-    """`after`, or on the way there, so that no step is too long and no standard deviation vanishes at once."""
+    """Return `after`, or a point on the way to it, so that no step is too long and no standard deviation vanishes at once."""
     step = after - before
     size = np.abs(step).max()
     if not np.isfinite(size):

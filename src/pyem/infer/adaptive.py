@@ -16,32 +16,32 @@ from pyem.numerics.student_t import log_t
 DF = 6.0
 """Degrees of freedom of the proposals."""
 WIDER = 1.1
-"""They have this times the covariance of the draws so far."""
+"""Covariance of a proposal, as a multiple of the covariance of the draws so far."""
 SIZES = (256, 256, 1024)
-"""Draws of each round,"""
+"""Number of draws in each of the first rounds."""
 MORE = 1024
-"""and of further ones,"""
+"""Number of draws in each further round."""
 ROUNDS = 7
-"""at most so many,"""
+"""Largest number of rounds."""
 ENOUGH = 500
-"""until so many draws are effective."""
+"""Number of effective draws at which the rounds stop."""
 
 
 class Weighted(NamedTuple):
     """Weighted draws."""
 
     v: np.ndarray
-    """(D, G)"""
+    """Coordinates of the draws, (D, G)."""
     weight: np.ndarray
-    """(D,), adding to 1; smoothed."""
+    """Smoothed importance weights (D,), which add to 1."""
     pareto_k: float
-    """Above 0.7, the proposal does not cover the density."""
+    """Pareto k of the weights; above 0.7 the proposal does not cover the density."""
     effective: float
     """Number of independent draws that they are worth."""
     log_total: float
     """Log of the integral of the density."""
     error: float
-    """Its Monte-Carlo standard error."""
+    """Monte-Carlo standard error of `log_total`."""
 
 
 def adaptive_importance(

@@ -20,12 +20,12 @@ from pyem.population.priors import NaturalPriors
 
 
 class AloneArgs(NamedTuple):
-    """What the density of `Alone` depends on besides the position."""
+    """Arguments of the density of `Alone` besides the position."""
 
     people: People
     priors: NaturalPriors
     center: Array
-    """(P, S)"""
+    """Centre of each person's coordinates, (P, S)."""
     chol: Array
     """Cholesky factor of each person's covariance, (P, P, S)."""
 
@@ -37,12 +37,12 @@ class Alone:
     model: Model
 
     def split_values(self) -> tuple[Alone, Any]:
-        """The same without the values of the model's fixed parameters, and these; see `Model.split_values`."""
+        """Split off the values of the model's fixed parameters: this posterior without them, and the values themselves."""
         model, values = self.model.split_values()
         return Alone(model), values
 
     def join_values(self, values: Any) -> Alone:
-        """The inverse of `split_values`."""
+        """Put the values of fixed parameters back: the inverse of `split_values`."""
         return Alone(self.model.join_values(values))
 
     def log_density(self, args: AloneArgs, position: Position) -> Array:

@@ -75,7 +75,7 @@ def fit_bayes(
     Parameters
     ----------
     model, data, group, priors, mean, sd
-        As for `fit_nuts`.
+        Arguments as in `fit_nuts`.
     draws
         Draws that are kept.
     nodes
@@ -192,7 +192,7 @@ def _fit_group(
     some = some.some(np.repeat(np.arange(len(times)), times)[order])
     values = {"x": posterior.whole(with_moments(x, mean, spread)[order], some)} | posterior.values(some)
     clock("people")
-    # What the draws leave open, and what the points do.
+    # Variance due to the draws, and due to the points.
     found = found._replace(error=float(np.hypot(found.error, np.sqrt((exact.error**2).sum()))))
     trace = _trace(found, evidence, len(sets), exact)
     if chains is not None:
@@ -224,7 +224,7 @@ def _fit_group(
 
 
 def _covers(found: Weighted) -> bool:
-    """Whether draws by importance tell the group's posterior."""
+    """Whether the draws by importance cover the group's posterior."""
     return found.pareto_k <= GOOD and found.effective >= FEW_DRAWS
 
 
@@ -270,7 +270,7 @@ def _trace(found: Weighted, evidence: np.ndarray, n_sets: int, exact: Exact) -> 
 def _problems(
     found: Weighted, chains: np.ndarray | None, foreign: float, status: np.ndarray, data: Dataset
 ) -> list[str]:
-    """What is wrong with the draws, and what to do, in words."""
+    """Describe what is wrong with the draws, and what to do about it."""
     out = []
     if chains is not None:
         out += _of_chains(found, chains)
@@ -300,7 +300,7 @@ def _problems(
 
 
 def _of_chains(found: Weighted, chains: np.ndarray) -> list[str]:
-    """The same of draws by NUTS over the points."""
+    """Describe what is wrong with draws by NUTS over the points."""
     out, worst = [], float(rhat(chains).max())
     if not worst < RHAT_LIMIT:
         out.append(

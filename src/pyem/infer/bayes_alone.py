@@ -28,11 +28,11 @@ from pyem.results.sample import SampleFit
 ROUNDS = 3
 """Times that points are placed around each posterior."""
 AGREE = 0.02
-"""Nats by which the lattice and the mixture, which reaches all of the prior, may differ; above it, lattices become finer"""
+"""Nats by which the evidence by lattice and by mixture, or by two lattices, may differ and still count as the same."""
 FINE = 0.002
-"""until two of them differ by less, and the mixture counts if they do not settle,"""
+"""Nats by which two lattices differ once no finer ones are tried."""
 SURE = 3.0
-"""or settle more than so many of its standard errors away."""
+"""Standard errors of the mixture within which the finest lattice has to agree with it; else the mixture is used."""
 
 
 def fit_alone(
@@ -66,14 +66,14 @@ def fit_alone(
     require_known(model, data, ~np.isfinite(total[1]))
     same = np.abs(total[1] - evidence) < AGREE
     effective = 1 / (total[0] ** 2).sum(1)
-    # Of a lattice, what placing it again changes; of a mixture, at most what independent draws would have.
+    # Error of a lattice: the change when it is placed again; of a mixture: at most that of independent draws.
     error = np.where(same, np.abs(evidence - before) / np.sqrt(2), np.sqrt(1 / effective))
     evidence = np.where(same, evidence, total[1])
     some = np.flatnonzero(~same) if made.rule is not None else np.empty(0, int)
     x[~same], cov[~same] = centre[~same], width[~same]
     if len(some):
         *finer, apart = _finely(model, given, made, typical, x, cov, some)
-        # A lattice that misses what the mixture reaches settles, too, but elsewhere.
+        # A lattice that misses a part of the posterior settles too, but on another value than the mixture.
         right = (apart < AGREE) & (np.abs(finer[2] - evidence[some]) < SURE * error[some])
         for old, new in zip((x, cov, evidence, error), (*finer, apart), strict=True):
             old[some[right]] = new[right]

@@ -1,4 +1,4 @@
-"""Where a long iteration stands, kept in a folder, so that a run that was killed goes on from there and ends the same."""
+"""Saved states of long iterations, from which an interrupted run resumes and ends with the same result."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from pyem.model.model import Model
 from pyem.numerics.pickles import unpickled
 
 VERSION = 1
-"""Of what is kept: what others kept cannot be gone on from."""
+"""Version of the file format; a checkpoint of another version cannot be resumed."""
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """The file in which one iteration keeps where it stands."""
+    """The file in which one iteration saves its state."""
 
     path: Path
 
     def read(self) -> dict[str, Any] | None:
-        """What was kept last; None at the beginning."""
+        """Return the state that was saved last; None if nothing was saved yet."""
         if not self.path.exists():
             return None
         with open(self.path, "rb") as file:
             return unpickled(file)
 
     def write(self, known: Mapping[str, Any]) -> None:
-        """Keep this; what was kept before stays until it is complete."""
+        """Save a state; the one saved before is replaced only once this one is complete."""
         with file_at_once(self.path) as partial, open(partial, "wb") as file:
             pickle.dump(dict(known), file, protocol=5)
             file.flush()
@@ -56,7 +56,7 @@ class KeptEM:
     kept: Kept
 
     def load(self, estep: Any, elsewhere: Any) -> tuple[int, tuple[Any, ...]] | None:
-        """The iteration that is to be done next, and the loop's values before it; None at the beginning.
+        """Return the next iteration to do and the loop's values before it; None if nothing was saved yet.
 
         The E-step, and what looks for better modes, then stand where they stood.
         """
@@ -69,19 +69,19 @@ class KeptEM:
         return known["iteration"], known["values"]
 
     def save(self, iteration: int, values: tuple[Any, ...], estep: Any, elsewhere: Any) -> None:
-        """Keep where the loop stands before an iteration."""
+        """Save the state of the loop before an iteration."""
         memory = None if elsewhere is None else elsewhere.memory
         states = jax.tree.map(np.asarray, estep.states)
         self.kept.write({"iteration": iteration, "values": values, "states": states, "memory": memory})
 
 
 def stored(tree: Any) -> list[np.ndarray]:
-    """The arrays of a tree, of random keys their data."""
+    """Return the arrays of a tree; of a random key, its data."""
     return [np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in jax.tree.leaves(tree)]
 
 
 def restored(arrays: list[np.ndarray], like: Any) -> Any:
-    """The tree of which these are the arrays, which is like another one.
+    """Rebuild a tree from its arrays, with the structure of the tree `like`.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def _is_key(leaf: Any) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """A folder for one fit.
+    """A folder with the saved states of one fit.
 
     Parameters
     ----------
@@ -144,21 +144,21 @@ class Checkpoint:
         return cls(folder)
 
     def part(self, k: int) -> Kept:
-        """What is kept of one of several parts of the fit: a start, some chains."""
+        """Return the file for part `k` of the fit: one of its starts, or one group of chains."""
         return Kept(self.folder / f"part-{k}.pickle")
 
 
 def _told(value: Any) -> bytes:
-    """What a setting is, the same in every process."""
+    """Serialise a setting to bytes that are the same in every process."""
     if isinstance(value, np.ndarray):
         return value.tobytes()
     text = repr(value)
-    # Whatever shows where in the memory it is, such as a distribution, does not show its numbers.
+    # An object printed with its address in memory, such as a distribution, does not show its numbers.
     return (_ADDRESS.sub("", text) + json.dumps(in_words(value)) if _ADDRESS.search(text) else text).encode()
 
 
 def _digest(model: Model, data: Dataset | PartitionedDataset, settings: Mapping[str, Any]) -> str:
-    """A text that is the same only for the same model, as far as can be told, data and settings."""
+    """Return a digest that is the same only for the same model (as far as can be told), data and settings."""
     fitted = (
         model.name,
         model.names,

@@ -36,7 +36,7 @@ from pyem.population.posterior import EStep, GaussianPrior, Laplace, joined
 T = TypeVar("T")
 _numbers = itertools.count()
 ALWAYS = (mstep.evidence, mstep.sums)
-"""What each iteration needs of people."""
+"""Sums over people that every iteration needs."""
 
 
 class Cluster:
@@ -45,9 +45,9 @@ class Cluster:
     Parameters
     ----------
     workers
-        Who computes.
+        The workers that compute.
     model, data
-        What to fit to what; the data are in partitions.
+        The model, and its data in partitions.
 
     Warns
     -----
@@ -95,7 +95,7 @@ class Cluster:
             has[self._worker[k]] += 1
 
     def ask(self, search: str, asks: Sequence[Ask]) -> dict[int, tuple[bool, Any]]:
-        """What the workers of some partitions answer, each of all that it has."""
+        """Send each worker what is asked about its partitions, and return the answers by partition."""
         by_worker: dict[str, list[Ask]] = {}
         for ask in asks:
             by_worker.setdefault(self._worker[ask.part], []).append(ask)
@@ -108,7 +108,7 @@ class Cluster:
         return out
 
     def again(self, search: str, asks: Sequence[Ask]) -> dict[int, tuple[bool, Any]]:
-        """The same for partitions whose worker is lost, shared among those that there are."""
+        """Ask again about partitions whose worker is lost, and share them among the workers that are left."""
         self._share([ask.part for ask in asks])
         return self.ask(search, asks)
 
@@ -119,13 +119,13 @@ def run_em_on(cluster: Cluster, start: np.ndarray, population: Population, **opt
     Parameters
     ----------
     cluster
-        Who computes.
+        The cluster that computes.
     start
-        Where the first E-step starts, (S, P).
+        Starting point of the first E-step, (S, P).
     population
-        Where to start.
+        Population to start from.
     **options
-        Those of `pyem.infer.em_loop.run_em`.
+        Options of `pyem.infer.em_loop.run_em`.
     """
     estep = ClusterEStep(cluster, start)
     return run_em(estep, population, elsewhere=Looks(estep.look), under=ClusterEStep.under, **options)
@@ -137,7 +137,7 @@ class ClusterEStep:
     Parameters
     ----------
     cluster
-        Who computes.
+        The cluster that computes.
     start
         First guess, (S, P), unconstrained.
     max_steps
@@ -160,20 +160,20 @@ class ClusterEStep:
         self._stand_at(states, 0)
 
     def _stand_at(self, states: list[Any], made: int) -> None:
-        """What has to be done again if a worker is lost begins here, after so many moves."""
+        """Set the state from which partitions are searched again if a worker is lost; `made` moves led to it."""
         self._begin, self._made = states, made
         self._moves: list[tuple[Any, ...]] = [() for _ in self._places]
 
     @property
     def made(self) -> int:
-        """Moves of the search."""
+        """Number of moves that the search has made."""
         return self._made + len(self._moves[0])
 
     # -- as an E-step -------------------------------------------------------------------------------------------------------
 
     @property
     def states(self) -> list[Any]:
-        """Where the search of each partition stands."""
+        """State of the search of each partition."""
         self._stand_at(self._answers(on_workers.states), self.made)
         return self._begin
 
@@ -182,10 +182,10 @@ class ClusterEStep:
         self._begin_at(list(states))
 
     def under(self, population: Population, tol: float) -> Spread:
-        """What is found under a population: people's modes, which stay where they are."""
+        """Find everybody's mode under a population; the modes stay with the workers."""
         ats = self._ats(population)
         if self.made and ats[0].weight is not None:
-            # Everybody's weights at each iteration are more to keep than where the searches stand.
+            # Storing everybody's weights at each iteration would take more room than the state of the searches.
             self._stand_at(self._answers(on_workers.states), self.made)
         self._population = population
         order = np.arange(len(population.cov))
@@ -203,7 +203,7 @@ class ClusterEStep:
         return joined(found)
 
     def look(self, population: Population, found: Spread, first: bool) -> EStep | None:
-        """Look for better modes; the E-step itself, which begins from them, if there are some. See `Looks`."""
+        """Look for better modes; return the E-step itself, which begins from them, or None if there are none. See `Looks`."""
         del found
         ats = self._ats(population)
         if not any(self._answers([on_workers.Better(at, first) for at in ats])):
@@ -212,19 +212,19 @@ class ClusterEStep:
         return self
 
     def _ats(self, population: Population) -> list[At]:
-        """Where a population stands, for each partition."""
+        """Return the group's parameters for the people of each partition."""
         ats = [At.of(population, place) for place in self._places]
         return [ats[0]] * len(ats) if ats[0].weight is None else ats
 
     # -- asking -------------------------------------------------------------------------------------------------------------
 
     def _answers(self, query: Any, moves: Sequence[Any] | None = None) -> list[Any]:
-        """What all partitions answer to a query, or each to its own, after another move."""
+        """Send one query to all partitions, or each its own query, after another move, and return the answers."""
         n = len(self._places)
         queries = query if isinstance(query, list) else [query] * n
         new = [()] * n if moves is None else [(move,) for move in moves]
         asks = [Ask(k, self.made, new[k], queries[k]) for k in range(n)]
-        # At first nobody knows of it.
+        # At first no worker knows of the search.
         found = self._cluster.ask(self._search, asks) if self.made else {ask.part: (False, None) for ask in asks}
         lost = [k for k in range(n) if not found[k][0]]
         if lost:
@@ -236,67 +236,67 @@ class ClusterEStep:
     def _begun(self, part: int) -> Begin:
         group, place = self._population, self._places[part]
         if group is not None:
-            # What is known of the group beforehand is no matter of its people.
+            # The prior of the group does not concern the workers, who compute people.
             rows = {"design": alike(group.design[place]), "weight": alike(group.weight[place])}
             group = dataclasses.replace(group, **rows, hyper=None)
         return Begin(self._begin[part], group, self._cluster.model, self._cluster.digest, self._max_steps)
 
     def total(self, functions: tuple[Callable[..., Any], ...], population: Population, order: np.ndarray) -> list[Any]:
-        """Of functions that sum over people the sums; `order` is that in which the parameters of the population are."""
+        """Sum each of `functions` over people; `order` is the order of the population's parameters."""
         natural = population.reordered(np.argsort(order))
         parts = self._answers([on_workers.Of(functions, at, order) for at in self._ats(natural)])
         return [added(each) for each in zip(*parts, strict=True)]
 
     def rows(self, function: Callable[..., np.ndarray], population: Population, order: np.ndarray) -> np.ndarray:
-        """Of a function that has a row for each of the people all rows."""
+        """Return all rows of a function that has one row for each person; `order` is that of the population's parameters."""
         natural = population.reordered(np.argsort(order))
         parts = self._answers([on_workers.Of((function,), at, order) for at in self._ats(natural)])
         return np.concatenate([part for (part,) in parts])
 
     def whole(self) -> Laplace:
-        """What the last move found of everybody."""
+        """Return everybody's Laplace approximation as of the last move."""
         return joined(self._answers(on_workers.whole))
 
 
 def _nothing(standing: Any) -> None:
-    """Ask nothing."""
+    """Return None: a query that asks nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Spread:
-    """What an E-step found on a cluster, where people's modes stay with the workers. See `pyem.population.posterior.Found`."""
+    """Result of an E-step on a cluster; people's modes stay with the workers. See `pyem.population.posterior.Found`."""
 
     estep: ClusterEStep
     made: int
-    """Moves of the search when it was found; after others it is gone."""
+    """Number of moves of the search when this was found; it is no longer available after further moves."""
     population: Population
-    """Under which it was found."""
+    """The population under which people's modes were found."""
     known: dict[Any, Any]
-    """Sums that came with it."""
+    """Sums over people that were computed along with the modes, by function."""
     order: np.ndarray
-    """Of the parameters."""
+    """Order of the parameters."""
 
     @property
     def n_usable(self) -> int:
-        """How many subjects inform the group."""
+        """Number of subjects that inform the group."""
         return int(self.known[mstep.sums].n)
 
     def total(self, function: Callable[[Any, Laplace], T], population: Any) -> T:
-        """Of a function of a population and of its people, which sums over them, the sum."""
+        """Sum a function of a population and of its people over the people."""
         if population is self.population and function in self.known:
             return self.known[function]
         return self._there().total((function,), population, self.order)[0]
 
     def rows(self, function: Callable[[Any, Laplace], np.ndarray], population: Any) -> np.ndarray:
-        """Of a function of a population and of its people, which has a row for each of them, all rows."""
+        """Return all rows of a function of a population and of its people that has one row for each person."""
         return self._there().rows(function, population, self.order)
 
     def whole(self) -> Laplace:
-        """Everybody's approximation."""
+        """Return everybody's Laplace approximation."""
         return self._there().whole().reordered(self.order)
 
     def reordered(self, order: np.ndarray) -> Spread:
-        """The same with the parameters in another order."""
+        """Return this result with the parameters in another order."""
         return dataclasses.replace(self, order=self.order[order], population=self.population.reordered(order))
 
     def _there(self) -> ClusterEStep:
@@ -306,7 +306,7 @@ class Spread:
 
 
 def added(parts: Sequence[T]) -> T:
-    """The sum of trees of arrays.
+    """Sum trees of arrays entry by entry.
 
     Examples
     --------
@@ -317,7 +317,7 @@ def added(parts: Sequence[T]) -> T:
 
 
 def alike(rows: np.ndarray) -> np.ndarray:
-    """One row if all are the same.
+    """Return a single row if all rows are equal, and else all rows.
 
     Examples
     --------

@@ -21,7 +21,7 @@ from pyem.population.edges import log_evidence_of
 from pyem.population.posterior import Laplace, Moments
 
 SAME = 0.01
-"""Nats, altogether, by which exact and approximate log evidence may differ where the approximation counts as exact."""
+"""Nats, summed over people, by which exact and approximate log evidence may differ for the approximation to count as exact."""
 TEXT = "; people hardly differ, so that the group is that of the Laplace approximation, which is exact there"
 
 
@@ -35,7 +35,7 @@ def or_laplace(found: Exact, places: Places, run: EMRun) -> Exact:
     places
         Makes the points.
     run
-        How EM by Laplace approximation ended.
+        Result of EM by Laplace approximation.
     """
     group, laplace = run.population, run.laplace
     if group.group.family != "gaussian" or group.hyper is not None or (found.stays and not _narrowest(found)):
@@ -75,12 +75,12 @@ def common_or_laplace(found: Found, run: EMRun, model: Model, data: Dataset, *, 
 
 
 def alike(laplace: Laplace, value: np.ndarray, exact: np.ndarray, error: np.ndarray) -> bool:
-    """Whether log evidence by Laplace approximation, (S,), is that over points, whose standard errors are known."""
+    """Whether log evidence (S,) by Laplace approximation equals that over points, to within the points' standard errors."""
     gap = np.abs(np.where(laplace.usable, exact - value, np.inf)).sum()
     return bool(gap < SAME + error.sum())
 
 
 def _narrowest(found: Exact) -> bool:
-    """Whether the group is as narrow in some direction as points allow."""
+    """Whether the group is, in some direction, as narrow as points allow."""
     group = found.population
     return bool(group.correlated and np.linalg.eigvalsh(group.cov)[0] < 1.05 * group.least**2)

@@ -38,7 +38,7 @@ LONGEST = 2.0
 
 
 def without_common(group: Group) -> Group:
-    """The same group in which people may differ in everything."""
+    """Return the group with differences between people in all parameters."""
     return Group(
         group.family,
         covariance=group.covariance,
@@ -57,11 +57,11 @@ class Point(NamedTuple):
     laplace: Laplace
     value: float
     grad: np.ndarray
-    """By the group's `vector`."""
+    """Gradient by the group's `vector`."""
 
 
 def with_prior(point: Point) -> Point:
-    """The same with the log-density of a prior of the group's parameters, if it has one."""
+    """Return the point with the log-density of the prior of the group's parameters added, if there is one."""
     population = point.population
     if population.hyper is None:
         return point
@@ -76,7 +76,7 @@ class Evidence:
     Parameters
     ----------
     model, data
-        What is fitted to what.
+        The model, and its data.
     estep
         Finds people's modes.
     """
@@ -86,7 +86,7 @@ class Evidence:
     estep: EStep
 
     def __call__(self, population: Population) -> Point:
-        """Its value and gradient."""
+        """Return the summed log evidence at a population, with its gradient."""
         random = population.random
         found = self.estep(population.prior, 1e-16)
         x = np.where(random, found.mode, population.mean)
@@ -137,7 +137,7 @@ def _gradient(
     chol, precision = np.linalg.cholesky(population.cov), np.linalg.inv(population.cov[own])
     bent, own_hess = bend[:, random], hess[:, random][:, :, random]
     told, added = _of_people((x - population.mean)[:, random], slope[:, random], own_hess, cov, precision)
-    # The Laplace approximation's own estimate of by how much the mean is off the mode, and what the group makes of it.
+    # Distance of the mean from the mode by the Laplace approximation's own estimate, and its effect on the group.
     skew = -0.5 * np.einsum("spq,sq->sp", cov, bent)
     drawn = -0.5 * (bent + np.einsum("spq,sqr,sr->sp", own_hess, cov, bent))
     by_mean = np.empty_like(x)
@@ -156,7 +156,7 @@ def _gradient(
 def _of_people(
     gap: np.ndarray, slope: np.ndarray, hess: np.ndarray, cov: np.ndarray, precision: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What each person says of the group's mean, (S, P), and of its covariance besides, (S, P, P), at the mode.
+    """Derivatives of each person's log evidence by the group's mean, (S, P), and by its covariance, (S, P, P), at the mode.
 
     At a mode the slopes of likelihood and group cancel. Where the group is narrow, that of the likelihood is the exact one, and
     the small difference of two precisions is made of its curvature.
@@ -194,9 +194,9 @@ def polished(evidence: Evidence, start: Population, *, max_iter: int, tol: float
     Parameters
     ----------
     evidence
-        What is maximised.
+        The function to maximise.
     start
-        Where the search begins.
+        Population at which the search begins.
     max_iter
         Steps, at most.
     tol
@@ -224,10 +224,10 @@ def climbed(
     max_iter: int,
     tol: float,
 ) -> tuple[Point, str]:
-    """The maximum, and why the search did not end there, if it did not."""
+    """Climb to the maximum, and return it with the reason why the search did not end there, if it did not."""
     spread, unit, free = np.eye(0), np.ones(0), np.zeros(0, bool)
     for n in range(max_iter):
-        # A standard deviation of 0 stays so, and correlations with it mean nothing.
+        # A standard deviation of 0 stays at 0, and correlations with that parameter are meaningless.
         if n % REFRESHED == 0 or not np.array_equal(free, ~at.population.at_floor):
             unit, free = units(at.population), ~at.population.at_floor
             spread = np.zeros((len(unit), len(unit)))
@@ -254,8 +254,8 @@ def climbed(
 
 
 def units(population: Population) -> np.ndarray:
-    """What one unit of a step is for each entry of `vector`: the sd between people, or 1 for a logarithm."""
-    # Of what is common to all nobody knows the scale; the curvature does.
+    """Unit of a step for each entry of `vector`: the sd between people, or 1 for a logarithm."""
+    # Common parameters have no known scale; the curvature gives one.
     sd = np.where(population.random, np.sqrt(np.diag(population.cov)), 1.0)
     of_coef = np.broadcast_to(sd, population.coef.shape) / np.maximum(np.abs(population.design).max(0), 1e-300)[:, None]
     rows, columns = population.lower
@@ -265,7 +265,7 @@ def units(population: Population) -> np.ndarray:
 def _along(
     evidence: Callable[[Population], Point], at: Point, step: np.ndarray, unit: np.ndarray, grad: np.ndarray
 ) -> Point | None:
-    """A better point on the way of a step, or None."""
+    """Search along a step for a better point; return None if there is none."""
     step = step * min(1.0, LONGEST / max(float(np.abs(step).max()), 1e-300))
     slope = float(grad @ step)
     for _ in range(12):
@@ -303,14 +303,14 @@ def _inverse(matrix: np.ndarray) -> np.ndarray:
 
 
 def _uncertain(model: Model, data: Dataset, laplace: Laplace) -> np.ndarray:
-    """(P,): what the data of the median person leave uncertain, as a standard deviation; 0 where nothing is known."""
+    """Uncertainty (P,) that the data of the median person leave, as a standard deviation; 0 where nothing is known."""
     hess = value_grad_hess(model, data, laplace.mode)[2]
     known = np.median(-np.diagonal(hess, axis1=1, axis2=2)[laplace.usable], axis=0)
     return np.where(known > 0, 1 / np.sqrt(np.maximum(known, 1e-12)), 0.0)
 
 
 def _away_from_edges(evidence: Evidence, at: Point) -> Point:
-    """The same with a standard deviation that is not 0 where that is better: there is no slope at 0."""
+    """Raise standard deviations of 0 where that is better, as there is no slope at 0."""
     unsure = _uncertain(evidence.model, evidence.data, at.laplace)
     for k in np.flatnonzero(at.population.vanished):
         for size in (0.5, 2.0):
@@ -324,7 +324,7 @@ def _away_from_edges(evidence: Evidence, at: Point) -> Point:
 
 
 def _at_edges(evidence: Evidence, at: Point) -> Point:
-    """The same with standard deviations at 0 where that is as good: the search nears it by ever shorter steps."""
+    """Set standard deviations to 0 where that is as good, because the search nears 0 by ever shorter steps."""
     for entry in np.flatnonzero(at.population.is_diagonal & ~at.population.at_floor):
         vector = at.population.vector
         vector[entry] = math.log(MIN_SD)

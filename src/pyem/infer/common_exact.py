@@ -34,17 +34,17 @@ from pyem.results.group_rows import group_covariance
 STEP = 1e-4
 """Step of the differences by common values."""
 NEAR = 2.0
-"""Points tell groups that are less than so many times as wide, or narrow, as the one that they were made for."""
+"""Factor of width within which the points made for one group serve another."""
 WIDE = 0.3
-"""Points are first made for groups no narrower than this share of the typical one: narrow ones see nothing else."""
+"""Least width of the groups that points are first made for, as a share of the typical group's: narrow groups see too little."""
 GONE = 0.02
-"""Whoever wants to be narrower than this share of the typical one is not different at all."""
+"""Width, as a share of the typical group's, below which people count as not differing at all."""
 SETTLED = 1e-4
-"""Points stay where they are once no entry of the group's `vector` has moved by more, in sds between people."""
+"""Change of an entry of the group's `vector`, in sds between people, below which the points are not placed anew."""
 ROUNDS = 15
 """Times that points are placed, at most."""
 FEW = 5.0
-"""Effective number of points below which they do not tell a posterior."""
+"""Effective number of points below which the points do not represent a posterior."""
 
 
 def require_few(random: np.ndarray) -> None:
@@ -69,7 +69,7 @@ class ExactEvidence:
     Parameters
     ----------
     model, data
-        What is fitted to what.
+        The model, and its data.
     placed
         The group that the points were made for.
     nodes
@@ -82,7 +82,7 @@ class ExactEvidence:
     nodes: Nodes
 
     def __call__(self, population: Population) -> Point:
-        """Its value and gradient; the value is minus infinity where the points do not tell."""
+        """Log marginal likelihood at a population, with its gradient; minus infinity where the points do not suffice."""
         random, inner, common = population.random, people_only(population), population.mean[:, ~population.random]
         found = self._integrated(inner, common)
         use = found.usable
@@ -90,7 +90,7 @@ class ExactEvidence:
         for k, move in enumerate(STEP * np.eye(common.shape[1])):
             ends = [self._integrated(inner, common + sign * move).log_lik for sign in (1, -1)]
             slope[use, k] = (ends[0] - ends[1])[use] / (2 * STEP)
-        # By Fisher's identity that of the group is the expected score.
+        # By Fisher's identity, the gradient by the group is the expected score.
         n, score = int(inner.free.sum()), inner.score(found)
         of_people = np.zeros(inner.free.shape)
         of_people[inner.free] = score[:n]
@@ -129,7 +129,7 @@ def _whole(population: Population, found: Moments) -> Moments:
 
 
 def _is_near(group: Population, placed: Population, times: float = NEAR) -> bool:
-    """Whether a group is less than so many times as wide, or narrow, as another, in any direction."""
+    """Whether a group is less than `times` as wide, and as narrow, as another in every direction."""
     white = np.linalg.inv(np.linalg.cholesky(placed.cov))
     values = np.linalg.eigvalsh(white @ group.cov @ white.T)
     return bool(values[0] > times**-2 and values[-1] < times**2)
@@ -145,9 +145,9 @@ class Found(NamedTuple):
     moments: Moments
     """Posterior means and covariances of everybody given the group, and the log evidence."""
     wide: Population
-    """The group, with some width where it has none,"""
+    """The group, widened where it has no width."""
     evidence: ExactEvidence
-    """and points for it."""
+    """The log marginal likelihood on points for the `wide` group."""
 
 
 def exact_common(
@@ -158,13 +158,13 @@ def exact_common(
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and its data.
     run
         The maximum of the Laplace approximation.
     nodes
         Points of each person; as many as suit the number of parameters if not given.
     seed
-        Of the lattice's shifts.
+        Seed of the lattice's shifts.
     max_iter, tol
         See `pyem.infer.common.climbed`.
     """
@@ -195,7 +195,7 @@ def exact_common(
         message = "" if ended else "the maximum where people do not differ in some parameter was not found"
         evidence = look(at, new)
         at, moved, wide = evidence(new), 0.0, edge.widened(new, 1.0)
-        # Where one sd is 0, others may turn out to be.
+        # Where one sd is 0, others may turn out to be 0 too.
         narrower = _vanished(new, before, typical)
         if not ended or narrower is new:
             break
@@ -219,7 +219,7 @@ def _slope(evidence: ExactEvidence) -> Slope:
 
 
 def _widened(at: Point, population: Population) -> Laplace:
-    """Roughly people's posteriors under a group that is wider in some directions, and has moved a little."""
+    """Approximate people's posteriors under a group that is wider in some directions and has moved a little."""
     more = population.chol @ np.linalg.inv(at.population.chol)
     mode = population.mean + (at.laplace.mode - at.population.mean) @ more.T
     return at.laplace._replace(mode=mode, cov=more @ at.laplace.cov @ more.T)
@@ -271,7 +271,7 @@ def wide_group(population: Population, typical: np.ndarray) -> Population:
 
 
 def _vanished(new: Population, old: Population, typical: np.ndarray) -> Population:
-    """The group without differences between people that have become smaller than points can tell."""
+    """Set to zero the differences between people that have become smaller than points can tell."""
     sd, before = np.sqrt(np.diag(new.cov)), np.sqrt(np.diag(old.cov))
     gone = np.isnan(new.given_sd) & (sd < np.minimum(GONE * typical, before)) & ~new.vanished
     if not gone.any():

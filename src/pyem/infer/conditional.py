@@ -38,7 +38,7 @@ def holding(model: Model, names: Sequence[str], values: Any) -> Model:
 
 
 def _released(model: Model, names: tuple[str, ...]) -> Model:
-    """The model with these as its last parameters, as they are, whose values the engine is given."""
+    """Make the named parameters the last ones of the model, without a transform, so that the engine is given their values."""
     last = tuple(Parameter(name, Real(), mean=0.0, sd=1.0) for name in names)
     fixed = tuple((name, value) for name, value in model.fixed if name not in names)
     return dataclasses.replace(model, parameters=(*model.parameters, *last), fixed=fixed)
@@ -47,7 +47,7 @@ def _released(model: Model, names: tuple[str, ...]) -> Model:
 def _prior(
     model: Model, names: tuple[str, ...], density: Density, x: Array, held: Array, of: tuple[Array, ...]
 ) -> Derivatives:
-    """That of every subject (P, S): a Gaussian, and where there is one a density given what is held."""
+    """Derivatives of every subject's log prior (P, S): a Gaussian, plus a density given the held values if there is one."""
     mean, weight, precision = of
     total = gaussian(mean, precision, weight)(x)
     if density is None:
@@ -103,13 +103,13 @@ class Conditional:
     Parameters
     ----------
     model
-        In which the parameters `names` are fixed, at any value.
+        Model in which the parameters `names` are fixed, at any value.
     names
-        What may differ between people and searches.
+        Names of the held parameters, whose values may differ between people and searches.
     data
-        What to fit to.
+        Data to fit.
     prior
-        That of each person; None for none.
+        Prior of each person; None for none.
     max_steps
         Evaluations of each search, at most.
     solver
@@ -126,7 +126,7 @@ class Conditional:
         max_steps: int = 200,
         solver: Solver = DEFAULT,
     ) -> None:
-        # What people share in one state of mind is not shared by those who hold different values.
+        # Contexts shared by people in the same state are not shared by people who hold different values.
         self._model, self._names = dataclasses.replace(model, share=False), tuple(names)
         self._max_steps, self._solver = max_steps, solver
         self._batch = batch(self._model, data)
@@ -138,7 +138,7 @@ class Conditional:
     def modes(
         self, x: np.ndarray, held: np.ndarray, tol: float = TOL, prior: GaussianPrior | None = None
     ) -> list[Laplace]:
-        """Of K searches of each subject that begin at `x` (K, S, P), hold `held` (K, S, D), and end with `tol` nats to gain.
+        """Search for each subject's mode from K starts `x` (K, S, P), holding `held` (K, S, D), to within `tol` nats.
 
         A Gaussian `prior` takes the place of the one that was given.
         """

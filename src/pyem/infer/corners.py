@@ -17,11 +17,11 @@ from pyem.infer.ending import UNFINISHED
 from pyem.population.posterior import Laplace, Modes, Status
 
 LOOKS = 30
-"""Evaluations of everybody, at most."""
+"""Largest number of evaluations of everybody's likelihood."""
 BOX = 0.1
 """Half the width of the first box, in posterior sds."""
 KEPT = 4
-"""Sides that are remembered for each parameter, and as many more: the last ones."""
+"""Number of sides remembered for each parameter, and as many of the last ones seen."""
 NARROWEST = 1e-12
 """Half the width of the last box."""
 ALIKE = 1e-6
@@ -29,22 +29,22 @@ ALIKE = 1e-6
 
 
 class Seen(NamedTuple):
-    """What a look shows of everybody's likelihood."""
+    """Values and derivatives of everybody's likelihood and prior at one place."""
 
     x: np.ndarray
-    """(S, P): where it was."""
+    """The place, (S, P)."""
     log_lik: np.ndarray
-    """(S,)"""
+    """Log-likelihood there, (S,), in nats."""
     grad: np.ndarray
-    """(S, P)"""
+    """Gradient of the log-likelihood, (S, P)."""
     hess: np.ndarray
-    """(S, P, P)"""
+    """Hessian of the log-likelihood, (S, P, P)."""
     prior: tuple[np.ndarray, np.ndarray, np.ndarray]
-    """The same three of the log prior there, its value up to a constant."""
+    """Value (up to a constant), gradient and Hessian of the log prior there."""
 
 
 Look = Callable[[np.ndarray], Seen]
-"""Evaluates everybody at (S, P)."""
+"""Function that evaluates everybody's likelihood at parameters (S, P)."""
 
 
 class Side(NamedTuple):
@@ -55,17 +55,17 @@ class Side(NamedTuple):
     grad: np.ndarray
     curvature: np.ndarray
     hess: np.ndarray
-    """Of the likelihood alone."""
+    """Hessian of the log-likelihood alone."""
     prior: tuple[float, np.ndarray, np.ndarray]
     """Value, gradient and Hessian of the log prior."""
 
     def at(self, x: np.ndarray) -> float:
-        """The model's value."""
+        """Value of the quadratic model at `x` (P,)."""
         gap = x - self.x
         return float(self.value + self.grad @ gap - 0.5 * gap @ self.curvature @ gap)
 
     def slope(self, x: np.ndarray) -> np.ndarray:
-        """The model's gradient."""
+        """Gradient of the quadratic model at `x` (P,)."""
         return self.grad - self.curvature @ (x - self.x)
 
 
@@ -77,17 +77,17 @@ class Climb:
         self.best: Side | None = None
         self.box = BOX * scale
         self.found: tuple[float, np.ndarray] | None = None
-        """What is left to gain, and the mean Hessian of the likelihood's sides, once there is nothing."""
+        """Nats left to gain, and the mean Hessian of the likelihood's sides, once the search is over; None before."""
 
     @property
     def goes_on(self) -> bool:
-        """Whether there is still something to look for."""
+        """Whether the search goes on."""
         return self.found is None and self.best is not None and bool((self.box > NARROWEST).any())
 
     def see(self, side: Side) -> None:
-        """A new side, and a better place if it is one."""
+        """Add a side, and move to its place if that is better."""
         if not (np.isfinite(side.value) and np.isfinite(side.grad).all() and np.isfinite(side.curvature).all()):
-            # A wall, which is no corner.
+            # The value is infinite: a wall and no corner.
             self.box = np.zeros_like(self.box)
             return
         better = self.best is None or side.value > self.best.value
@@ -106,8 +106,8 @@ class Climb:
         return np.maximum(values, self.best.value), np.array([side.slope(x) for side in self.sides])
 
     def _certify(self) -> None:
-        """Whether a mean of the sides that meet here has no slope, and what it says is left to gain."""
-        # Takes as long to load as a small fit does, and few people are at corners.
+        """Test whether a mean of the sides that meet here has no slope, and if so, store in `found` what is left to gain."""
+        # Importing the solver takes as long as a small fit, and few people are at corners.
         from scipy.optimize import nnls
 
         assert self.best is not None
@@ -117,7 +117,7 @@ class Climb:
         try:
             share, _ = nnls(np.vstack([slopes[meet].T / size, np.ones(len(meet))]), np.eye(len(self.best.x) + 1)[-1])
         except RuntimeError:
-            # It did not end, which says nothing.
+            # The solver failed, which shows nothing about the corner.
             return
         share = share / share.sum()
         mean = lambda parts: np.tensordot(share, np.array(parts), 1)  # noqa: E731
@@ -138,7 +138,7 @@ class Climb:
         bent = np.array([side.curvature * np.outer(self.box, self.box) for side in self.sides])
         size = np.abs(steps).max() + 1e-300
         above, steps, bent = (values - self.best.value) / size, steps / size, bent / size
-        # Of (z, t): all models are above t, which is to be as large as possible.
+        # Linear programme in (z, t): all models are above t, which is to be as large as possible.
         over = lambda z: above + steps @ z[:-1] - 0.5 * ((bent @ z[:-1]) @ z[:-1]) - z[-1]  # noqa: E731
         by = lambda z: np.column_stack([steps - bent @ z[:-1], -np.ones(len(steps))])  # noqa: E731
         p = len(self.box)
@@ -155,12 +155,12 @@ class Climb:
 
 
 def at_corners(found: Laplace, look: Look, limits: np.ndarray) -> Laplace:
-    """The same with people at the mode whose search did not end because more than two sides of a kink meet there.
+    """Return the approximations with people at corners, where more than two sides of a kink meet, marked as at their mode.
 
     Parameters
     ----------
     found
-        How everybody's search ended.
+        Approximations in which everybody's search ended.
     look
         Shows what is maximised.
     limits
@@ -197,7 +197,7 @@ def _side(seen: Seen, s: int) -> Side:
 
 
 def _with(found: Laplace, ended: dict[int, Climb]) -> Laplace:
-    """The modes that were found in place of where the other search stopped."""
+    """Replace the modes of those who ended at a corner by what was found there."""
     fields = [part.copy() for part in found]
     mode, cov, log_lik, log_det, status = fields
     known = None if found.derivatives is None else [part.copy() for part in found.derivatives]

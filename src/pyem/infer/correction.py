@@ -35,7 +35,7 @@ class Corrected(NamedTuple):
     pareto_k: float
     """Pareto k of the weights of the group's draws; -inf without a group."""
     people_k: np.ndarray
-    """Pareto k of each person's integral, (S,)."""
+    """Pareto k of the weights of each person's integral, (S,)."""
 
     @property
     def done(self) -> bool:
@@ -43,7 +43,7 @@ class Corrected(NamedTuple):
         return bool(self.pareto_k <= GOOD and (self.people_k <= GOOD).all())
 
     def problems(self, data: Dataset) -> list[str]:
-        """Why draws could not be corrected, in words."""
+        """Explain why draws could not be corrected."""
         problems = []
         if not self.pareto_k <= GOOD:
             problems.append(
@@ -145,7 +145,7 @@ def _looks(spec: Any, data: Dataset, population: Population) -> list[Laplace]:
 
 
 def _is_new(laplace: Laplace, cov: np.ndarray, seen: list[np.ndarray]) -> np.ndarray:
-    """(S,): whether a regular mode was found that is none of those that were `seen`."""
+    """(S,): whether a regular mode was found that differs from all those in `seen`."""
     regular = laplace.usable & np.isfinite(laplace.cov).all((1, 2)) & np.isfinite(laplace.mode).all(1)
     width = np.sqrt(np.minimum(*(np.diagonal(c, axis1=1, axis2=2) for c in (laplace.cov, cov))))
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,4 +1,4 @@
-"""Who computes on a cluster: the workers of Dask."""
+"""Access to the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pyem.infer import on_workers
 from pyem.infer.on_workers import Ask
 
 PATIENCE = 2.0
-"""Seconds after which it is looked whether somebody still computes what was asked."""
+"""Seconds between checks that somebody still computes what was asked."""
 
 Asked = tuple[str, str, list[Ask]]
 """The folder of the partitions, the search, and what is asked of a worker: see `pyem.infer.on_workers.answers`."""
 
 
 class Workers(Protocol):
-    """Who computes."""
+    """Access to a set of workers that answer queries."""
 
     def names(self) -> list[str]:
-        """Those that there are, of which there may be others later."""
+        """Names of the present workers; there may be others later."""
         ...
 
     def answers(self, asked: Mapping[str, Asked]) -> list[tuple[str, list[tuple[bool, Any]]]]:
-        """What workers answer, and who does: another one where a worker is lost."""
+        """Ask the workers, and return each answer with the name of who gave it: another worker if the asked one is lost."""
         ...
 
 
@@ -43,7 +43,7 @@ class DaskWorkers:
 
     @classmethod
     def of(cls, client: Any) -> DaskWorkers:
-        """Those of a client.
+        """Make an instance from the workers of a Dask client.
 
         Raises
         ------
@@ -59,11 +59,11 @@ class DaskWorkers:
         return cls(client)
 
     def names(self) -> list[str]:
-        """Their addresses."""
+        """Addresses of the present workers."""
         return sorted(self.client.scheduler_info(n_workers=-1)["workers"])
 
     def answers(self, asked: Mapping[str, Asked]) -> list[tuple[str, list[tuple[bool, Any]]]]:
-        """What they answer, one task for each worker."""
+        """Ask the workers, with one task for each, and return the name of the worker and its answers."""
         futures = [self._asked(worker, words) for worker, words in asked.items()]
         while not self._all_done(futures):
             stranded = self._stranded(futures)
@@ -87,7 +87,7 @@ class DaskWorkers:
         return True
 
     def _stranded(self, futures: list[Any]) -> set[str]:
-        """Those that nobody computes or is asked to.
+        """Find the tasks that nobody computes or has been asked to compute.
 
         Dask gives what a lost worker had to others that there are, but not to one that comes after the last one is lost.
         """
@@ -95,7 +95,7 @@ class DaskWorkers:
         return {future.key for future in futures if not future.done()} - known
 
     def _elsewhere(self, future: Any, words: Asked) -> Any:
-        """The same asked of a worker that there is now; if there is none, one is waited for."""
+        """Ask a present worker instead; if there is none, wait for one."""
         there = self.names()
         if not there:
             warn("the cluster has lost its last worker; the fit goes on when there is another one")

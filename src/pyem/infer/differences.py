@@ -16,17 +16,17 @@ Value = Callable[[np.ndarray], float]
 """Negative log-likelihood at unconstrained parameters (P,), in nats; infinite where it is not defined."""
 
 WALL = 1e6
-"""Functions of the pyEM form return 1e7 for "not allowed": such values say nothing about curvature."""
+"""Value from which on a function is taken to say "not allowed": functions of the pyEM form then return 1e7."""
 
 
 BY_VALUES = ("nelder-mead", "powell", "cobyla", "cobyqa")
-"""Methods of `scipy.optimize.minimize` that ask for values only,"""
+"""Methods of `scipy.optimize.minimize` that use values only."""
 BY_GRADIENT = ("cg", "bfgs", "newton-cg", "l-bfgs-b", "tnc", "slsqp", "trust-constr")
-"""for gradients, too,"""
+"""Methods of `scipy.optimize.minimize` that use values and gradients."""
 BY_HESSIAN = ("dogleg", "trust-ncg", "trust-exact", "trust-krylov")
-"""and for Hessians."""
+"""Methods of `scipy.optimize.minimize` that use values, gradients and Hessians."""
 METHODS = (*BY_VALUES, *BY_GRADIENT, *BY_HESSIAN)
-"""In any case of letters."""
+"""All methods of `scipy.optimize.minimize` that are accepted, in lower case."""
 
 
 class Stencil(NamedTuple):
@@ -42,7 +42,7 @@ class Stencil(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """How one person's mode is looked for.
+    """Settings of the search for one person's mode.
 
     Parameters
     ----------
@@ -74,21 +74,21 @@ class Quadratic:
     precision: np.ndarray
 
     def value(self, x: np.ndarray) -> float:
-        """At x (P,)."""
+        """Minus the log-density at `x` (P,), up to a constant."""
         gap = x - self.mean
         return 0.5 * float(gap @ self.precision @ gap)
 
     def grad(self, x: np.ndarray) -> np.ndarray:
-        """Gradient (P,)."""
+        """Gradient of minus the log-density at `x` (P,)."""
         return self.precision @ (x - self.mean)
 
 
 class Found(NamedTuple):
-    """Where the search ended."""
+    """The point where a search ended."""
 
     at: Stencil
     decrement: float
-    """What another Newton step would gain, in nats."""
+    """Nats that another Newton step would gain."""
     positive: bool
     """Whether the curvature is positive definite."""
 
@@ -153,7 +153,7 @@ def find_mode(
     if quick or _good(found, tol):
         return found
     for attempt in range(search.max_restarts + 1):
-        # First from where it got stuck, then from places that the prior finds likely.
+        # Search first from where the search got stuck, then from places that the prior finds likely.
         x = found.at.x if attempt == 0 else _draw(prior, rng)
         other = _newton(function, prior, _cold(function, prior, x, search), search, tol)
         found = min(found, other, key=lambda f: (not _good(f, tol), _total(f.at, prior)))
@@ -171,7 +171,7 @@ def _total(at: Stencil, prior: Quadratic) -> float:
 
 
 def _draw(prior: Quadratic, rng: np.random.Generator) -> np.ndarray:
-    # A wide prior says nothing about likely places: a start 30 away from the rest would be lost on a plateau.
+    # A wide prior does not restrict likely places: a start 30 away from the rest would be lost on a plateau.
     precision = np.diag(prior.precision)
     sd = np.where(precision > 0.25, 1 / np.sqrt(np.maximum(precision, 0.25)), 2.0)
     return prior.mean + sd * rng.standard_normal(len(sd))

@@ -21,7 +21,7 @@ from pyem.model.modifiers import fix
 from pyem.results.point import PointFit
 
 MOST = 100
-"""Combinations of values, at most."""
+"""Largest number of combinations of values."""
 
 
 def fit_each(way: Way, model: Model, data: Dataset, start: Any, starts: int, settings: Mapping[str, Any]) -> PointFit:
@@ -32,7 +32,7 @@ def fit_each(way: Way, model: Model, data: Dataset, start: Any, starts: int, set
     way
         The method.
     model, data, start, starts, settings
-        As for the method.
+        Arguments as for the method.
     """
     held = each_held(model)
     given = None if start is None else without_discrete(model, start)
@@ -61,7 +61,7 @@ def each_held(model: Model) -> dict[Values, Model]:
 def _all_at_once(
     names: list[str], way: Way, held: Mapping[Values, Model], data: Dataset, given: Any, starts: int
 ) -> dict[Values, PointFit]:
-    """Of one compiled function, and searches side by side."""
+    """Fit all combinations by searches side by side in one compiled function."""
     assert way.result is not None
     found = side_by_side(way, names, held, data, given, starts).finish()
     return {one: way.result(model, laplace) for (one, model), laplace in zip(held.items(), found, strict=True)}
@@ -73,7 +73,7 @@ def _all_at_once(
 def _one_after_another(
     way: Way, held: Mapping[Values, Model], data: Dataset, given: Any, starts: int
 ) -> dict[Values, PointFit]:
-    """Of models that are not compiled, or have a design.
+    """Fit the combinations one after another, for models that are not compiled or have a design.
 
     Outwards from the middle combination: the first from all starts, the others from what their neighbour has found; then once
     more from what the best combination of each person has found.
@@ -90,7 +90,7 @@ def _one_after_another(
 
 
 def _combinations(model: Model) -> list[tuple[float, ...]]:
-    """All of them, the middle ones first."""
+    """All combinations of values, the middle ones first."""
     every = list(itertools.product(*model.discrete.values()))
     if len(every) > MOST:
         raise ModelError(
@@ -106,18 +106,18 @@ def _nearest(one: tuple[float, ...], found: Mapping[tuple[float, ...], Any]) -> 
 
 
 def _columns(model: Model) -> np.ndarray:
-    """(P,): which parameters are not discrete."""
+    """(P,): whether a parameter is not discrete."""
     return np.array([name not in model.discrete for name in model.names])
 
 
 def without_discrete(model: Model, start: Any) -> np.ndarray:
-    """Natural values (S, P - D) of the others, from an array of all or another fit."""
+    """Natural values (S, P - D) of the other parameters, from an array of all parameters or from another fit."""
     values = start.params if isinstance(start, PointFit) else np.asarray(start, float)
     return values[:, _columns(model)]
 
 
 def _criterion(fits: list[PointFit], marginal: bool) -> np.ndarray:
-    """(combination, S): what tells which is best, in nats; minus infinity where it is not finite."""
+    """(combination, S): criterion in nats by which the best is chosen; minus infinity where it is not finite."""
     value = np.array([one.log_evidence if marginal else one.log_lik for one in fits], float)
     return np.where(np.isfinite(value), value, -np.inf)
 
@@ -139,7 +139,7 @@ def _taken(found: Mapping[Any, PointFit], best: np.ndarray) -> np.ndarray:
 
 
 def _better(one: PointFit, other: PointFit) -> PointFit:
-    """Of two fits of the same model, the better one for each person."""
+    """Combine two fits of the same model: the better one for each person."""
     joint = lambda fit: fit.log_lik + (0.0 if fit.log_prior is None else fit.log_prior)  # noqa: E731
     take = ~(joint(one) >= joint(other) - 1e-9) & np.isfinite(joint(other))
     chosen = {}
@@ -151,7 +151,7 @@ def _better(one: PointFit, other: PointFit) -> PointFit:
 
 
 def _whole(model: Model, found: Mapping[Any, PointFit], marginal: bool, settings: Mapping[str, Any]) -> PointFit:
-    """The result: everybody's best combination, with the weights of all values."""
+    """Assemble the result: everybody's best combination, with the weights of all values."""
     fits, combinations = list(found.values()), np.array(list(found))
     best, value = _assembled(found, marginal)
     weights = np.exp(value - np.where(np.isfinite(value.max(0)), value.max(0), 0.0))
@@ -187,9 +187,9 @@ def embedded(
     Parameters
     ----------
     model
-        With its discrete parameters.
+        Model with its discrete parameters.
     mode, cov
-        Of the other parameters, (S, P - D) and (S, P - D, P - D), given everybody's best combination.
+        Modes and covariances of the other parameters, (S, P - D) and (S, P - D, P - D), given everybody's best combination.
     best, weights, combinations
         Which that is (S,), the probabilities (C, S), and the values (C, D).
     """
@@ -207,7 +207,7 @@ def embedded(
 
 
 def _mean_evidence(fits: list[PointFit]) -> np.ndarray:
-    """(S,): log evidence with all combinations alike before the data."""
+    """Log evidence (S,) averaged over all combinations, which are equally probable a priori."""
     value = _criterion(fits, True)
     top = np.where(np.isfinite(value.max(0)), value.max(0), 0.0)
     total = top + np.log(np.exp(value - top).sum(0)) - np.log(len(fits))

@@ -61,16 +61,16 @@ class Mixture:
     discrete
         (P,): which parameters of the group they are.
     modes
-        Where the searches start, (C, S, P - D).
+        Starting points of the searches, (C, S, P - D).
     """
 
     def __init__(self, search: Conditional, combinations: np.ndarray, discrete: np.ndarray, modes: np.ndarray) -> None:
         self._search, self._combinations, self._discrete = search, combinations, discrete
         self._x = modes
         self.found: list[Laplace] = []
-        """The posterior of each combination, as of the last call."""
+        """Posterior given each combination, as of the last call."""
         self.weights = np.empty((0, 0))
-        """Its probability, (C, S)."""
+        """Posterior probability of each combination, (C, S)."""
 
     def __call__(self, prior: GaussianPrior, tol: float) -> Laplace:
         """Means and covariances of everybody's posterior, with the log evidence."""
@@ -114,27 +114,27 @@ def inner(prior: GaussianPrior, places: np.ndarray) -> GaussianPrior:
 
 
 def log_density(x: np.ndarray, prior: GaussianPrior) -> np.ndarray:
-    """Of a Gaussian prior, (S,), at (S, P)."""
+    """Log-density (S,) of a Gaussian prior at (S, P)."""
     gap = x - prior.mean
     square = np.einsum("sp,pq,sq->s", gap, prior.precision, gap)
     return 0.5 * (np.linalg.slogdet(prior.precision)[1] - square - gap.shape[1] * math.log(2 * math.pi))
 
 
 def _log_evidence(found: Laplace, prior: GaussianPrior) -> np.ndarray:
-    """(S,): by Laplace approximation; minus infinity where it is not finite."""
+    """Log evidence (S,) by Laplace approximation; minus infinity where it is not finite."""
     value = found.log_evidence(log_density(found.mode, prior))
     return np.where(np.isfinite(value) & found.usable, value, -np.inf)
 
 
 @dataclasses.dataclass(frozen=True)
 class DiscreteEM:
-    """Where the iteration ended."""
+    """The group and people at which the iteration ended."""
 
     run: EMRun
     people: Laplace
     """Everybody's mode given the most probable values."""
     log_prior: np.ndarray
-    """(S,), of that."""
+    """Log prior density (S,) at these modes."""
     trace: dict[str, np.ndarray]
     """The probabilities of the values."""
 
@@ -149,11 +149,11 @@ def discrete_em(
     Parameters
     ----------
     search
-        Of the whole model.
+        The iteration for the whole model.
     held
         The model with each combination held.
     data, start, starts, progress
-        As for `pyem.fit_em`; `start` without the discrete parameters.
+        Arguments as in `pyem.fit_em`; `start` without the discrete parameters.
     """
     model, told = search.model, {"priors": None, "mean": None, "sd": None, "log_prior": None}
     way = Way(lambda one: given_prior(one, data, **told), max_iter=100, key=search.seed)

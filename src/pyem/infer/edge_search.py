@@ -21,18 +21,18 @@ from pyem.population.population import MIN_SD, Population
 Slope = Callable[[Population], np.ndarray]
 """The gradient of the log marginal likelihood by the group's `vector`, for groups near the one that points were made for."""
 Look = Callable[[Population], Slope]
-"""Makes points for a group."""
+"""Function that makes points for a group and returns the `Slope` on them."""
 
 NEARER = 0.5
-"""The second group has this share of the variance of the first."""
+"""Variance of the second of two groups, as a share of the variance of the first."""
 CLOSE = 1e-4
-"""Nats that a Newton step promises where the search ends: a hundredth of a standard error."""
+"""Nats that a Newton step promises below which the search ends: a hundredth of a standard error."""
 STEPS = 12
-"""Newton steps, at most."""
+"""Largest number of Newton steps."""
 LONGEST = 2.0
-"""Standard errors that one Newton step may be long."""
+"""Longest Newton step, in standard errors."""
 KNOWN = 1e-6
-"""Curvatures, as shares of those of each parameter alone, below which a combination of parameters is not told."""
+"""Curvature, as a share of that of each parameter alone, below which a combination of parameters counts as not informed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,14 +55,14 @@ class Edge:
 
     @classmethod
     def of(cls, population: Population, sd: np.ndarray) -> Edge:
-        """Those of a group."""
+        """Find the directions in which a group has no width."""
         none = population.vanished
         fixed = determined(population.cov, population.chol, 1.5 * population.smallest) & ~none
         return cls(none, fixed & population.correlated, sd)
 
     @property
     def any(self) -> bool:
-        """Whether there are any."""
+        """Whether there is a direction without width."""
         return bool(self.narrow.any())
 
     @property
@@ -99,14 +99,14 @@ class Edge:
 
 @dataclasses.dataclass(frozen=True)
 class _PartlyGaussian:
-    """What an E-step asks of a group, where some standardised parameters are Gaussian."""
+    """The distribution of a group, as an E-step needs it, in which some standardised parameters are Gaussian."""
 
     group: Group
     gaussian: np.ndarray
 
     @property
     def family(self) -> str:
-        """That of the other parameters."""
+        """Family of the distribution of the other parameters."""
         return self.group.family
 
     def standard_log_prob(self, z: np.ndarray) -> np.ndarray:
@@ -128,9 +128,9 @@ def at_edge(population: Population, edge: Edge, look: Look) -> tuple[Population,
     Parameters
     ----------
     population
-        Where to start.
+        Population to start from.
     edge
-        In which directions it is narrow.
+        Directions in which the population is narrow.
     look
         Makes points, and slopes on them.
     """

@@ -64,17 +64,17 @@ def fit_em(
     Parameters
     ----------
     model, data
-        What to fit to what; the data may be those of `pyem.Dataset.open`.
+        The model, and the data to fit, which may come from `pyem.Dataset.open`.
     group
         The population distribution; Gaussian with independent parameters if not given. People on their own (``group=None`` in
         other methods) have `fit_map` and `fit_mle`.
     priors
-        Of the group's parameters, ``{"mean": ..., "sd": ..., "effect": ..., "correlation": ...}`` as in `fit_nuts`, whose
+        Priors of the group, ``{"mean": ..., "sd": ..., "effect": ..., "correlation": ...}`` as in `fit_nuts`, whose
         priors also stand for what is not named. The group is then at the mode of its posterior, by its means, effects, sds
         and correlations, with people integrated out; standard errors are from the curvature there. Without (the default), at
         the largest likelihood.
     start
-        Where to start: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates of a
+        Starting point: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates of a
         diffusion decision model. The group starts with their mean and sd; the model's typical population if not given.
     starts
         Number of starting points: that one, and random ones around it, for people and group. The fit with the largest
@@ -205,14 +205,14 @@ def fit_em(
 def _way_of(search: Search, integrate: Integrate, nodes: int | None, accuracy: float | None) -> Way:
     if integrate == "laplace" and not search.group.common:
         return ByLaplace(search)
-    # What integrates takes as long to load as a small fit does.
+    # Importing the code for integration takes as long as a small fit.
     from pyem.infer.em_by_points import way_of
 
     return way_of(search, integrate, nodes, accuracy)
 
 
 def _checkpoint(folder: str | Path, way: Way, model: Model, data: Dataset, settings: Mapping[str, Any]) -> Checkpoint:
-    """Where a fit keeps where it stands."""
+    """Open the checkpoint of a fit."""
     if not isinstance(way, ByLaplace) or is_opaque(model):
         raise ValueError(
             "checkpoint= is for integrate='laplace' without common parameters, and for models that JAX can trace; leave it out"
@@ -221,7 +221,7 @@ def _checkpoint(folder: str | Path, way: Way, model: Model, data: Dataset, setti
 
 
 def _cluster(client: Any, search: Search, integrate: str) -> Cluster:
-    """The workers of a fit."""
+    """Make a cluster of the workers of a fit."""
     from pyem.infer.cluster import Cluster
 
     if integrate != "laplace" or search.group.common:
@@ -314,7 +314,7 @@ def _total(run: EMRun) -> float:
 
 
 def _starts_disagree(runs: list[EMRun], best: EMRun, data: Dataset) -> list[str]:
-    """What to say of people whose mode is another one where the fit started elsewhere."""
+    """Warn of people whose mode differs between starts of the fit."""
     sd = np.sqrt(np.diag(best.population.cov))
     gaps = np.array([np.abs(run.laplace.mode - best.laplace.mode) / np.maximum(sd, 1e-3) for run in runs])
     other = (gaps > 0.5).any((0, 2)) & best.laplace.usable
@@ -328,7 +328,7 @@ def _starts_disagree(runs: list[EMRun], best: EMRun, data: Dataset) -> list[str]
 
 
 def _remarks(run: EMRun, names: tuple[str, ...]) -> list[str]:
-    """What the user should know about how the iteration went."""
+    """Describe what the user should know about how the iteration went."""
     gained = _information_gained(run)
     mute = [name for name, share in zip(names, gained, strict=True) if share == 0]
     same = [name for name, floor in zip(names, run.population.vanished, strict=True) if floor]
@@ -353,7 +353,7 @@ def _remarks(run: EMRun, names: tuple[str, ...]) -> list[str]:
 
 
 def _information_gained(run: EMRun) -> np.ndarray:
-    """(P,): how much narrower people's posteriors are than the group, on average, as a share; exactly 0 if all say nothing."""
+    """(P,): narrowing of people's posteriors relative to the group, on average, as a share; exactly 0 without information."""
     use = run.laplace.usable
     weight, prior = run.population.weight[use], run.population.cov
     variance = np.diagonal(run.laplace.cov[use], axis1=1, axis2=2) * weight / np.diag(prior)

@@ -1,4 +1,4 @@
-"""How `fit_em` goes about a group whose people are integrated out exactly, or that has parameters common to all."""
+"""Ways of `fit_em` to fit groups whose people are integrated out exactly, or whose parameters are common to all."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class OverPoints:
     accuracy: float | None
 
     def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
-        """The exact fixed point, with means and spreads of people's posteriors."""
+        """Find the exact fixed point, with means and spreads of people's posteriors."""
         search = self.search
         made = places(search.model, search.data, nodes=self.nodes, rng=generator(search.seed))
         exact = _exactly(search, run, made, self.accuracy)
@@ -49,7 +49,7 @@ class OverPoints:
 
 
 def _exactly(search: Search, run: EMRun, made: Places, accuracy: float | None) -> Exact:
-    """The same iteration with people integrated out over points, from where a run by Laplace approximation ended."""
+    """Iterate with people integrated out over points, from the end of a run by Laplace approximation."""
     make = estep_maker(search.model, search.data, seed=search.seed, warm=True)
     options = {"max_iter": search.max_iter, "tol": search.tol, "accelerate": search.accelerate}
     return or_laplace(exact_em(made, run, make, seed=search.seed, accuracy=accuracy, **options), made, run)
@@ -70,24 +70,24 @@ class WithCommon:
 
     @property
     def search(self) -> Search:
-        """The iteration as if nothing were common, which need not be exact."""
+        """The first iteration, as if no parameter were common; it need not be exact."""
         whole = self.whole
         return dataclasses.replace(whole, group=without_common(whole.group), tol=max(whole.tol, 1e-3))
 
     def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
-        """The largest evidence by all parameters together."""
+        """Maximise the evidence by all parameters together."""
         run, info = self.joined(run, start)
         return self.ended(run, info if standard_errors else None)
 
     def ended(self, run: EMRun, info: np.ndarray | None) -> Ended:
-        """What is told of the maximum of the Laplace approximation."""
+        """Complete the run at the maximum of the Laplace approximation with the group's scatter and the log evidence."""
         run = dataclasses.replace(run, population=_scattered(run.population, run))
-        # Of the units of common parameters, which are part of no integral, the evidence knows nothing.
+        # The evidence does not depend on the units of common parameters, which are part of no integral.
         log_evidence = run.laplace.log_evidence(run.population.log_prior(run.laplace.mode))
         return Ended(run, run, info, log_evidence)
 
     def joined(self, run: EMRun, start: np.ndarray) -> tuple[EMRun, np.ndarray]:
-        """The maximum of the Laplace approximation of the evidence, and the information there."""
+        """Find the maximum of the Laplace approximation of the evidence, and the information there."""
         whole = self.whole
         first = begin(whole.model, whole.data, whole.population(start, False), run)
         evidence = Evidence(whole.model, whole.data, run.estep)
@@ -96,18 +96,18 @@ class WithCommon:
 
 @dataclasses.dataclass(frozen=True)
 class WithCommonOverPoints:
-    """The same with people integrated out over points: adaptive quadrature."""
+    """Parameters with one value for everybody, with people integrated out over points by adaptive quadrature."""
 
     joint: WithCommon
     nodes: int | None
 
     @property
     def search(self) -> Search:
-        """As without points."""
+        """The first iteration, which is that of the way by Laplace approximation."""
         return self.joint.search
 
     def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
-        """The largest marginal likelihood by all parameters together, with means and spreads of people's posteriors."""
+        """Maximise the marginal likelihood by all parameters together, and return means and spreads of people's posteriors."""
         whole = self.joint.whole
         require_few(whole.population(start, False).random)
         run, known = self.joint.joined(run, start)

@@ -22,7 +22,7 @@ from pyem.results.point_problems import STOOD_STILL, STUCK, WANDERED
 
 @dataclasses.dataclass(frozen=True)
 class EMRun:
-    """What the loop found, and the path to it."""
+    """The result of the loop, and the path to it."""
 
     population: Population
     laplace: Laplace
@@ -31,26 +31,26 @@ class EMRun:
     trace: dict[str, np.ndarray]
     """``log_evidence``, ``change`` and ``vector`` of the group at every iteration."""
     estep: EStep
-    """The E-step that ended it, where it stands."""
+    """The E-step that ended the loop, in its last state."""
     seen: Seen | None = None
-    """What the last look for better modes saw of people's likelihood; None without one."""
+    """Likelihoods seen by the last look for better modes; None if there was no look."""
 
 
 Report = Callable[[int, float, float], None]
-"""Called after each iteration with its number, the log evidence and the change of the group."""
+"""Function called after each iteration with its number, the log evidence and the change of the group."""
 
 MStep = Callable[[Population, Any], Population]
-"""Makes the next group of the last one and of what the E-step found under it."""
+"""Function that makes the next group from the last one and from the result of the E-step under it."""
 
 Settled = Callable[[Population, Any], bool]
-"""Called after each iteration with the group and what the E-step found under it."""
+"""Function called after each iteration with the group and the result of the E-step; returns whether the loop may end."""
 
 Under = Callable[[Any, Population, float], Found]
-"""What an E-step finds under a population, to within so many nats."""
+"""Function that makes an E-step under a population, to within a given number of nats."""
 
 
 def by_prior(estep: EStep, population: Population, tol: float) -> Found:
-    """What an E-step finds that takes a prior for each person."""
+    """Make an E-step that takes a prior for each person."""
     return estep(population.prior, tol)
 
 
@@ -64,14 +64,14 @@ FELL = 0.02
 SLOW, FEW_TIMES = 0.5, 3.0
 """Fast steps begin up to so many times farther away where a plain step is longer than this share of the last one."""
 OPEN = 0.7
-"""The same only where people's data leave a smaller share of the group's variance open: near an sd of 0 there are saddles."""
+"""Share of the group's variance that people's data may leave open for `SLOW` to apply: near an sd of 0 there are saddles."""
 
 WANDER, TURNS = 60, 4
 """Iterations without any headway from which on no fixed point is looked for, if the evidence turned up or down so often."""
 
 
 EXACT = 2 * LAST
-"""Nats that an E-step may leave on the way, at least; the last one is more exact, and looks at corners of kinks, too."""
+"""Least number of nats that an E-step leaves along the way; the last one is more exact, and looks at corners of kinks too."""
 
 
 class Elsewhere(Protocol):
@@ -90,7 +90,7 @@ class Keeper(Protocol):
         ...
 
     def save(self, iteration: int, values: tuple[Any, ...], estep: EStep, elsewhere: Any) -> None:
-        """Keep them."""
+        """Save the state of the loop."""
         ...
 
 
@@ -116,7 +116,7 @@ def run_em(
     estep
         The Laplace approximation of all subjects under a prior, warm-started.
     population
-        Where to start.
+        Population to start from.
     max_iter
         Iterations at most.
     tol
@@ -135,7 +135,7 @@ def run_em(
     mstep
         The M-step. Accelerated steps need that of the population itself, or one with the same fixed points.
     under
-        How the E-step is asked.
+        Function that calls the E-step.
     scale
         Typical sds (P,), for an end where a parameter would drift for ever along a flat likelihood: once the log evidence has
         stayed the same to 0.001 nats for 25 iterations while the data tell the mean of a parameter less exactly than that, or
@@ -168,7 +168,7 @@ def run_em(
         image = mstep(population, laplace)
         moved = image.distance(population)
         fell = scale is not None and ascent is not None and _fell(value, evidence, population, laplace)
-        # An M-step that leaves the group as it is has nothing to be accelerated.
+        # An M-step that leaves the group unchanged cannot be accelerated.
         ascent = _ascent(ascent, pace.way(moved, population, laplace) if moved > 0 else None, population)
         following, moved = ascent(population, image, laplace) if ascent else (image, moved)
         if fell or (tried and not moved < 1.5 * change):
@@ -213,28 +213,28 @@ def run_em(
     assert laplace is not None
     trace = {"log_evidence": np.array(evidence), "change": np.array(changes), "vector": np.array(vectors)}
     trace["evaluated"] = np.array(iteration + 1)
-    # What is reported belongs together: a group, and the modes under it to full precision.
+    # The reported results belong together: a group, and the modes under it to full precision.
     population = population if converged else plain
     laplace = under(estep, population, LAST).whole()
     return EMRun(population, laplace, converged, message, trace, estep)
 
 
 def _ascent(last: Ascent | None, way: str | None, population: Population) -> Ascent | None:
-    """What makes the next step, if that is not a plain one."""
+    """Return the accelerator that makes the next step; None for a plain step."""
     if way is None or (last and last.newton == (way == "newton")):
         return last if way else None
     return Ascent(population, newton=way == "newton")
 
 
 def _ended(change: float, tol: float, still: int) -> str:
-    """Why the iteration may end, in words; empty if it may not."""
+    """Explain why the iteration may end; empty if it may not."""
     if change < tol:
         return f"group parameters changed by less than {tol:g}"
     return "log evidence stayed the same to rounding" if still >= 5 else ""
 
 
 def _fell(value: float, evidence: list[float], population: Population, laplace: Found) -> bool:
-    """Whether the last step lost so much that it leads elsewhere. Steps towards the mode under a prior may lose evidence.
+    """Whether the last step lost so much evidence that it leads elsewhere. Steps towards a mode under a prior may lose some.
 
     So may those of many weights: with hundreds of covariates Newton steps lose some nats, and end higher all the same.
     """
@@ -243,7 +243,7 @@ def _fell(value: float, evidence: list[float], population: Population, laplace: 
 
 
 def _creeps(ascent: Ascent | None, population: Population, laplace: Found) -> bool:
-    """Whether steps are short only because an sd is 0: those of EM move a mean by no more than the square of it."""
+    """Whether steps are short only because an sd is 0, where EM moves a mean by no more than the square of the sd."""
     if (ascent and ascent.newton) or not population.at_floor.any():
         return False
     roots = population.roots
@@ -253,7 +253,7 @@ def _creeps(ascent: Ascent | None, population: Population, laplace: Found) -> bo
 
 
 def _drifts(evidence: list[float], population: Population, laplace: Found, scale: np.ndarray, exhausted: bool) -> bool:
-    """Whether the group drifts along a flat likelihood: the evidence stands still, and nothing makes the group do so."""
+    """Whether the group drifts along a flat likelihood: it moves, the evidence stays the same, and no step changes that."""
 
     def still(n: int) -> bool:
         return len(evidence) > n and float(np.ptp(evidence[-n:])) < DRIFTED
@@ -262,7 +262,7 @@ def _drifts(evidence: list[float], population: Population, laplace: Found, scale
 
 
 def _wanders(changes: list[float], evidence: list[float]) -> bool:
-    """Whether for a long time steps became no smaller, and the evidence went up and down, and no higher."""
+    """Whether steps have not shortened for a long time, while the evidence went up and down without rising."""
     if len(changes) < 2 * WANDER:
         return False
     late, last = changes[-WANDER:], evidence[-WANDER:]
@@ -272,7 +272,7 @@ def _wanders(changes: list[float], evidence: list[float]) -> bool:
 
 
 class _Pace:
-    """Which steps to take: plain ones while they are large; then Newton's; where those do not help, extrapolated ones.
+    """Choice of the next step: plain while steps are large, then Newton's, and extrapolated ones where Newton's do not help.
 
     A Laplace approximation can have several fixed points, some of them unstable. Plain steps leave an unstable one, while a
     Newton step stays near it; large steps can end in a collapsed variance. And where posteriors are far from Gaussian, Newton
@@ -281,7 +281,7 @@ class _Pace:
     """
 
     crept = False
-    """The iteration seemed to end once where steps were short only because an sd was 0."""
+    """Whether the iteration once seemed to end only because an sd of 0 made its steps short."""
 
     def __init__(self, wanted: bool, below: float, patience: int = 15, overshots: int = 10, rest: int = 30) -> None:
         self.wanted = wanted
@@ -295,7 +295,7 @@ class _Pace:
         """Begin anew: plain steps while they are large, then Newton's."""
         self._refill()
         self.exhausted = False
-        """Fast steps were tried, and did not help."""
+        """Whether fast steps were tried and did not help."""
 
     def _refill(self) -> None:
         self._ways = ["extrapolated", "newton"] if self.wanted else []
@@ -313,11 +313,11 @@ class _Pace:
 
     @property
     def idle(self) -> bool:
-        """Fast steps are wanted, but did not help, or there never was a step small enough for them."""
+        """Whether fast steps are wanted, but did not help or never became possible because plain steps stayed too large."""
         return self.wanted and (self.exhausted or not self._begun)
 
     def headway(self, change: float) -> None:
-        """A step begins at this distance from the fixed point."""
+        """Take note of a step that begins at distance `change` from the fixed point."""
         if not (self._begun and self.wanted):
             return
         if not self._ways:
@@ -333,7 +333,7 @@ class _Pace:
         self._next_way(self._waited >= self.patience)
 
     def overshot(self) -> None:
-        """A step had to be taken back."""
+        """Take note of a step that had to be taken back."""
         self._overshot += 1
         self._next_way(self._overshot >= self.overshots)
 
@@ -352,7 +352,7 @@ def _left_open(population: Population, laplace: Found) -> float:
 
 
 def _close(group: Group) -> float:
-    """Change of a plain step that is small enough for fast ones: likelihoods of rich families have more than one maximum."""
+    """Change of a plain step below which fast steps begin: likelihoods of rich families have more than one maximum."""
     if group.family != "gaussian":
         return 0.01
     return 0.03

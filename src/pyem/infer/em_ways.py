@@ -1,4 +1,4 @@
-"""How `fit_em` goes about a group: what all ways share, and that by Laplace approximation."""
+"""Ways of `fit_em` to fit a group: what all ways share, and the way by Laplace approximation."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from pyem.infer.cluster import Cluster
 
 Integrate = Literal["laplace", "exact"]
-"""How people are integrated out."""
+"""Method by which people are integrated out."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """The iteration of `fit_em`, from anywhere."""
+    """The iteration of `fit_em`, which can start anywhere."""
 
     model: Model
     data: Dataset
@@ -46,7 +46,7 @@ class Search:
     priors: Mapping[str, Any] | None = None
 
     def __call__(self, start: np.ndarray, moved: bool, progress: bool | None, keeper: Keeper | None = None) -> EMRun:
-        """From `start` (S, P); the group starts at the typical population unless that was `moved`."""
+        """Run EM from `start` (S, P); the group begins at the typical population unless the start was `moved`."""
         population = self.population(start, moved)
         with progress_line(progress, f"EM {self.model.name}", self.max_iter) as say:
             options: dict[str, Any] = {
@@ -63,7 +63,7 @@ class Search:
                 return run_em_on(self.cluster, start, population, **options)
             make = estep_maker(self.model, self.data, seed=self.seed, warm=True)
             glance = glance_of(self.model, self.data)
-            # Of data in partitions, what is remembered of everybody would take more memory than they do.
+            # For data in partitions, remembering everybody's likelihoods would take more memory than the data.
             options["remember"] = isinstance(self.data, Dataset)
             return run_em_global(make, start, population, glance=glance, at_once=at_once(self.model), **options)
 
@@ -74,18 +74,18 @@ class Search:
         return other_modes(self.model, self.data, self._surroundings(run, glance), run.laplace, 100, self.seed)[1]
 
     def _surroundings(self, run: EMRun, glance: Glance | None) -> Surroundings | None:
-        """What is known of everybody's likelihood around the group: what the last look saw, if that was near enough."""
+        """Places around the group with everybody's likelihood: those of the last look if near enough, and else new ones."""
         if glance is None:
             return None
         prior = PersonPrior(run.population, None)
         if run.seen is None or not is_near(run.seen, run.population):
             return Surroundings.seen(self.model, self.data, glance, prior)
-        # A way to where a mode was before does not lead along a ridge that has moved since.
+        # The way to an earlier mode does not lead along a ridge that has moved since.
         seen = run.seen._replace(way=None) if is_ridge(run.population) else run.seen
         return Surroundings.known(Looking(glance, seen), prior, run.population.mean)
 
     def population(self, start: np.ndarray, moved: bool) -> Population:
-        """Where the group starts."""
+        """Return the group that the iteration starts from."""
         mean, sd = self.model.typical
         made = populate(
             self.group,
@@ -117,16 +117,16 @@ def _report(say: Callable[[int, str], None]) -> Report:
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
-    """Where a way ended."""
+    """The end of one way of fitting."""
 
     run: EMRun
-    """The group, and what is reported of people."""
+    """The run with the final group, and with what is reported of people."""
     before: EMRun
-    """The same with what the last M-step was made of, which tells how it went."""
+    """The run as the last M-step saw it, which tells how the iteration went."""
     information: np.ndarray | None
-    """On the group's `vector`; None if it was not asked for."""
+    """Information on the group's `vector`; None if it was not asked for."""
     log_evidence: np.ndarray | None = None
-    """Of each person, (S,), where it is not that of the Laplace approximation."""
+    """Log evidence of each person, (S,), where it is not that of the Laplace approximation."""
 
 
 class Way(Protocol):
@@ -138,18 +138,18 @@ class Way(Protocol):
         ...
 
     def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
-        """What follows the best `run`; `start` (S, P) is the first of the starts."""
+        """Complete the best `run`; `start` (S, P) is the first of the starts."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class ByLaplace:
-    """The iteration itself is all there is."""
+    """The way by Laplace approximation, which consists of the iteration alone."""
 
     search: Search
 
     def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
-        """The run, and what it says of its precision."""
+        """Return the run, and the precision that it implies."""
         info = information(run.estep, run.population, run.laplace) if standard_errors else None
         run = dataclasses.replace(run, trace={**run.trace, "other_mode": self.search.other_mode(run)})
         run = dataclasses.replace(run, population=with_scatter(run.population, lambda: run.laplace))

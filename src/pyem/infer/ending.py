@@ -1,4 +1,4 @@
-"""How a search ended for each subject, in natural units where it ended at an end of a parameter's range."""
+"""Status of each subject after a search, in natural units where an estimate is at an end of its parameter's range."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pyem.model.model import Model
 from pyem.population.posterior import Status
 
 UNFINISHED = 1e-8
-"""Nats that are left to gain above which a search is not finished, however it ended."""
+"""Nats left to gain above which a search counts as unfinished, however it ended."""
 NEAR_END = 1e-4
-"""A natural value is at an end of its range if it is nearer to it than this share of the range."""
+"""Distance from an end of a range, as a share of the range, below which a natural value counts as at that end."""
 SAME = 1e-6
-"""Nats by which a likelihood may change all the way to the end of a range and is still the same."""
+"""Nats by which a likelihood may change on the way to the end of a range and still count as flat."""
 VAGUE = 1e6
 """Variance of an unconstrained parameter above which the likelihood is flat in it."""
 
@@ -27,7 +27,7 @@ def ended_as(positive: np.ndarray, decrement: np.ndarray, stuck: np.ndarray, *, 
     positive, decrement, stuck
         (S,): whether the curvature is positive definite, what is left to gain, and whether no step was better.
     tol
-        What the search was asked for.
+        Tolerance of the search.
     """
     unfinished = decrement > max(tol, UNFINISHED)
     status = np.where(positive, int(Status.CONVERGED), int(Status.FLAT))
@@ -52,7 +52,7 @@ def at_an_end(
     mute: np.ndarray,
     look: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Which of the `mute` (S,) subjects, see `flat_somewhere`, have a parameter at an end of its range.
+    """Find those of the `mute` (S,) subjects (see `flat_somewhere`) who have a parameter at an end of its range.
 
     On the unconstrained scale, a likelihood is flat near an end of a range. It is at the end in natural units, or where the
     likelihood stays the same to the end but not to the other end; the same to both ends, it does not depend on the parameter.

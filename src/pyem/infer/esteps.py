@@ -1,4 +1,4 @@
-"""Which engine makes the E-step of a model: JAX, or SciPy for a plain Python function."""
+"""Choice of the engine that makes a model's E-step: JAX, or SciPy for a plain Python function."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pyem.model.model import Model
 from pyem.numerics.threads import n_cores
 
 SHORT = 10
-"""Newton steps of a short E-step of the SciPy engine, at most."""
+"""Largest number of Newton steps of a short E-step of the SciPy engine."""
 
 
 class NegativeLogLik:
@@ -31,7 +31,7 @@ class NegativeLogLik:
         self.log_lik = PersonLogLik(model)
 
     def __call__(self, x: np.ndarray, trials: Any, prior: Any) -> float:
-        """At unconstrained x (P,); the prior does not matter."""
+        """Return the negative log-likelihood at unconstrained `x` (P,); the prior does not matter."""
         return -self.log_lik(x, trials)
 
 
@@ -41,7 +41,7 @@ def estep_maker(model: Model, data: Dataset, *, max_steps: int = 100, seed: int 
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and its data.
     max_steps
         Evaluations (Newton steps of the SciPy engine) of one person in one call, at most.
     seed
@@ -73,5 +73,5 @@ def glance_of(model: Model, data: Dataset) -> Glance | None:
 
 
 def at_once(model: Model) -> int:
-    """E-steps that run side by side: those of compiled code do, while the SciPy engine has its own processes."""
+    """Number of E-steps that run side by side; the SciPy engine runs one at a time, in processes of its own."""
     return 1 if is_opaque(model) else n_cores()

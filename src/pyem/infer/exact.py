@@ -23,27 +23,28 @@ from pyem.population.population import Population
 from pyem.population.posterior import Laplace, Moments, Status
 
 SETTLED = 0.05
-"""Points stay where they are once the group has moved by less than this share of its standard error: other lattices move it."""
+"""Move of the group, as a share of its standard error, below which points stay: other lattices would move it as much."""
 ROUNDS = 15
-"""Times that points are placed, at most."""
+"""Largest number of times that points are placed."""
 UNREACHED, FEW = 0.02, 5.0
 """Share of the evidence beyond the points, and effective number of points, from which a person needs a mixture."""
 FINE = 1e-3
-"""The same as a share of the group's sds, where there are so many people that this is more."""
+"""Move of the group, as a share of its sds, below which points stay where `SETTLED` is smaller because people are many."""
 ACCURACY = 0.05
-"""Standard error of a person's log evidence, in nats, above which there are more points, if nothing else is asked for."""
+"""Default standard error of a person's log evidence, in nats, above which more points are made."""
 NEAR = 0.5
-"""Points are judged once the group moves by less than this, in standard errors: around modes they are only roughly right."""
+"""Move of the group, in standard errors, below which points are judged: around modes they are only roughly right."""
 CAUTION = 0.1
-"""Share of an accuracy that was asked for that the difference of two lattices may be without finer ones."""
+"""Difference of two lattices, as a share of the requested accuracy, up to which no finer lattices are made."""
 MOST = 2**22
-"""Points of one level of care for everybody together, at most: they have to be kept."""
+"""Largest number of points of one level of care for all people together, which have to be kept in memory."""
 THINNEST = 0.05
-"""The same of groups with correlations, of what is left of an sd given the others: where a correlation nears 1."""
+"""Least sd given the other parameters, as a share of the typical sd, in a group with correlations that points are made for."""
 ROUND, ROUNDED = 0.1, 0.3
-"""Where the smallest eigenvalue of the correlations is below the first, the search begins with so much less of them."""
+"""Smallest eigenvalue of the correlations below which the search starts from weaker ones, and the share by which these
+shrink."""
 ENOUGH = 20.0
-"""Effective points of a mixture below which moments are not reliable."""
+"""Effective number of points of a mixture below which moments are not reliable."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +60,9 @@ class Exact:
     effective, unreached
         Effective number of points of each person, and the share of the evidence beyond them as far as scouts see, (S,).
     run
-        How EM on the last points ended.
+        Result of EM on the last points.
     rounds
-        How often points were placed.
+        Number of times that points were placed.
     moved
         Distance of the last two groups, in standard errors.
     error
@@ -98,7 +99,7 @@ class Exact:
 
     @property
     def message(self) -> str:
-        """How it ended, in words."""
+        """Describe how the iteration ended."""
         text = f"{self.run.message}; points placed {self.rounds} times"
         if not self.stays:
             text += f", and the group still moved by {self.moved:.2g} se"
@@ -108,13 +109,13 @@ class Exact:
         return text
 
     def trace(self) -> dict[str, np.ndarray]:
-        """The path of the last iteration, and what is known of each person's points."""
+        """Path of the last iteration, and measures of each person's points."""
         known = {"effective_nodes": self.effective, "unreached": self.unreached, "evidence_error": self.error}
         return {**self.run.trace, **known}
 
 
 Climb = Callable[[NodeEStep, Population], EMRun]
-"""Finds the best group given points, from a group near by."""
+"""Function that finds the best group given points, from a group near by."""
 
 
 def on_points(
@@ -135,7 +136,7 @@ def on_points(
     places, scouts
         Make points, and see what they do not reach.
     population, beside
-        Where to start: a group, and means (S, P) and covariances (S, P, P) of its people.
+        Starting point: a group, and means (S, P) and covariances (S, P, P) of its people.
     climb
         Finds the best group on points.
     settled
@@ -155,7 +156,7 @@ def on_points(
         before = estep.posterior(population.prior)
         moved = distance(new, population, before, places.model.typical[1])
         if far and rounds < ROUNDS:
-            # The points do not tell posteriors under such a group, but what they say of the likelihood does, roughly.
+            # The points do not represent posteriors under such a group, but they show the likelihood roughly.
             mean, cov = predicted(before, population, new)
             population, last = new, estep
             continue
@@ -163,7 +164,7 @@ def on_points(
         moments = estep.posterior(population.prior)
         effective = estep.effective(population.prior)
         mean, wide = around(moments, population)
-        # A few points say little of a covariance, but that it is not much smaller than their cells.
+        # A few points give a poor covariance, except that it is not much smaller than their cells.
         few = (level == PLAIN) & (effective < ENOUGH)
         cov = np.where(few[:, None, None], wide + places.cell * cov, wide)
         unreached, _ = scouts.unreached(population, mean, cov, moments.log_lik, places.reach)
@@ -182,12 +183,12 @@ def on_points(
 
 
 def wanting(level: np.ndarray, beyond: np.ndarray, effective: np.ndarray) -> np.ndarray:
-    """Who needs a mixture and has none, (S,): people whose posterior reaches beyond their points, or who have few of them."""
+    """(S,): people who need a mixture and have none, as their posterior exceeds their points, or few points are effective."""
     return (level == PLAIN) & (beyond | (effective < FEW))
 
 
 def error_between(last: NodeEStep | None, estep: NodeEStep, population: Population) -> np.ndarray:
-    """Standard error (S,) of everybody's log evidence, from what other points, as many, say of the same group.
+    """Standard error (S,) of everybody's log evidence, from the difference to other points, as many, for the same group.
 
     That of a mixture is at most that of as many independent points.
     """
@@ -204,7 +205,7 @@ def error_between(last: NodeEStep | None, estep: NodeEStep, population: Populati
 
 
 def refined(found: Exact, places: Places, beside: tuple[np.ndarray, np.ndarray], climb: Climb, caution: float) -> Exact:
-    """More and more points for people whose log evidence is not exact enough; those of the others stay.
+    """Add points for people whose log evidence is not exact enough; those of the others stay.
 
     The difference of two plain lattices may be small by chance, so it is held against `caution` times what is asked for.
     """
@@ -219,7 +220,7 @@ def refined(found: Exact, places: Places, beside: tuple[np.ndarray, np.ndarray],
 def _with_levels(
     found: Exact, level: np.ndarray, places: Places, beside: tuple[np.ndarray, np.ndarray], climb: Climb
 ) -> Exact:
-    """The group on new points for those whose `level` (S,) is another."""
+    """Find the group again, with new points for those whose `level` (S,) has changed."""
     some, start = level != found.level, found.population
     kept = (part.without(np.flatnonzero(some)) for part in found.estep.parts)
     parts = [part for part in kept if part is not None] + places.nodes(*beside, start, np.where(some, level, -1))
@@ -236,7 +237,7 @@ def _with_levels(
 
 
 def _finer(level: np.ndarray, rough: np.ndarray, places: Places) -> np.ndarray:
-    """Levels (S,) of care, of which those whose evidence is `rough` get one more, as far as there is room for points."""
+    """Raise the level of care (S,) of those whose evidence is `rough` by one, as far as there is room for points."""
     up = np.maximum(level, MIXED) + 1
     out = np.where(rough & (up <= FINEST), up, level)
     plain = places.n_mixed if places.rule is None else places.rule.n
@@ -256,7 +257,7 @@ def wide_enough(places: Places, started: Population, laplace: Laplace, make: Mak
     wide = np.maximum(sd, 0.3 * places.model.typical[1])
     corr = started.cov / np.outer(sd, sd)
     if started.correlated:
-        # A correlation of 1 is neared as a standard deviation of 0 is, but points have to have some width.
+        # A correlation of 1 is approached as a standard deviation of 0 is, but points must have some width.
         started = dataclasses.replace(started, least=THINNEST * float(places.model.typical[1].min()))
         corr = less_correlated(corr)
     elif (wide <= 1.01 * sd).all():
@@ -295,7 +296,7 @@ def first_places(population: Population, laplace: Laplace, scouts: Scouts, make:
 
 
 def around(found: Laplace, population: Population) -> tuple[np.ndarray, np.ndarray]:
-    """Where points go: means, and covariances that are regular and no wider than the group (twice, for a heavy-tailed one)."""
+    """Centres and covariances of points: regular, and no wider than the group (twice that for heavy tails)."""
     known = found.usable & np.isfinite(found.mode).all(1)
     limit = population.cov if population.group.family == "gaussian" else 4 * population.cov
     cov = no_wider(regular(Moments(*found), population.cov), limit)

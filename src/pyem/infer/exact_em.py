@@ -24,12 +24,12 @@ from pyem.population.posterior import Laplace, Moments
 from pyem.results.group_rows import group_covariance
 
 APART = 0.02
-"""The variance of a group where it is 0 counts as this share of what a person's data leave open, for the error of its mean."""
+"""Variance that replaces 0 in a group, as a share of what a person's data leave open, for the standard error of its mean."""
 
 CAREFUL, HEAVY = 2, 3
-"""Levels of care at an edge, where slopes are divided by a small variance: of Gaussian groups and of those with heavy tails."""
+"""Levels of care at an edge, where slopes are divided by a small variance: for Gaussian and for heavy-tailed groups."""
 SLACK = 0.01
-"""Nats that other points may make of the same group."""
+"""Nats by which the evidence of the same group may differ between sets of points."""
 
 
 def exact_em(
@@ -46,11 +46,11 @@ def exact_em(
     make
         Makes E-steps that find modes, for people whose mode is not the one that was found.
     seed
-        Of the scouts.
+        Seed of the scouts.
     accuracy
         Standard error of a person's log evidence that is asked for.
     **options
-        Those of `pyem.infer.em_loop.run_em`.
+        Options of `pyem.infer.em_loop.run_em`.
     """
     population, laplace = wide_enough(places, run.population, run.laplace, make)
     scouts = Scouts(places, population, seed)
@@ -65,12 +65,12 @@ def exact_em(
 
 @dataclasses.dataclass(eq=False)
 class _AtEdge:
-    """Makes points for groups near an edge, where people are as the last points have it.
+    """Makes points for groups near an edge; people's posteriors are taken from the last points.
 
     Parameters
     ----------
     edge, places, level
-        In which directions the group is narrow; what makes points, with everybody's level of care.
+        Directions in which the group is narrow; maker of points, with everybody's level of care.
     population, moments
         A group, and everybody's posterior under it.
     """
@@ -82,13 +82,13 @@ class _AtEdge:
     moments: Moments
 
     def __call__(self, wide: Population) -> Slope:
-        """Slopes near a group."""
+        """Return the slopes for groups near `wide`."""
         estep = self.on_points(wide)
         self.population, self.moments = wide, estep.posterior(wide.prior)
         return expected_score(estep)
 
     def on_points(self, population: Population) -> NodeEStep:
-        """The E-step on points for a group."""
+        """Make the E-step on points for a group."""
         mean, cov = predicted(self.moments, self.population, population)
         mean, cov = around(self.moments._replace(mode=mean, cov=cov), population)
         return self.edge.estep(self.places.nodes(mean, cov, population, self.level), population)
@@ -107,7 +107,7 @@ def _to_edge(found: Exact, places: Places, edge: Edge) -> Exact:
         one.log_lik.sum() + (0.0 if group.hyper is None else group.hyper.slopes(group).value)
         for one, group in zip(moments, choices, strict=True)
     ]
-    # Other points may make a little less of a better group.
+    # On other points, even a better group may have slightly less evidence.
     k = len(choices) - 1 if values[-1] > values[0] - SLACK else 0
     effective = esteps[k].effective(choices[k].prior)
     told = {"moments": judged(moments[k], found.level, effective), "effective": effective}

@@ -9,18 +9,18 @@ from pyem.model.model import Model
 from pyem.model.times.ez import NAMES, of_trials
 
 LATEST = 0.95
-"""Of the fastest response, for non-decision times."""
+"""Largest non-decision time, as a share of the fastest response time."""
 RANGES = {"v": (-6.0, 6.0), "a": (0.3, 6.0)}
-"""What people could have; estimates beyond are of few responses, and end there."""
+"""Ranges to which estimates are limited; few responses can give values beyond."""
 
 
 def suits_ez(model: Model) -> bool:
-    """Whether a model is one of those of a choice and its time by `v`, `a` and `t`, without learning and formulas."""
+    """Whether a model predicts a choice and its time from `v`, `a` and `t`, without learning and formulas."""
     return bool(model.joint) and not model.outcomes and set(NAMES) <= set(model.names) and model.design is None
 
 
 def times_of_people(model: Model, data: Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of every person, whether each response in time was towards the upper bound (or right, by the stimulus), and its time."""
+    """Return, for every person, whether each response in time was at the upper bound (or correct), and its time."""
     choice, rt = model.joint[0]
     here = data.masks(model)[0][choice] & data.present[rt] & data.valid & (data.fields[choice] < 2)
     towards = data.fields["stimulus"] if "stimulus" in model.inputs else 1
@@ -53,6 +53,6 @@ def ez_start(model: Model, data: Dataset) -> np.ndarray:
 
 
 def _within(found: np.ndarray, fastest: float) -> np.ndarray:
-    """Estimates where people can be."""
+    """Limit estimates to plausible ranges."""
     ends = (*RANGES.values(), (0.1 * fastest, LATEST * fastest))
     return np.clip(found, *np.transpose(ends))

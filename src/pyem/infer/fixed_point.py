@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 FLAT = 1e-6
-"""A direction in which a plain step leaves less than this share of the way undone, or adds less, is taken as so slow."""
+"""Share of the way that a plain step must leave undone or add, in a direction; smaller shares are raised to it."""
 
 
 class StableNewton:
@@ -43,7 +43,7 @@ class StableNewton:
         self._units, self._longest = units, longest
         self._path: list[tuple[np.ndarray, np.ndarray]] = []
         self.stable = True
-        """Whether plain steps became shorter in every direction, as far as was known at the last step."""
+        """Whether plain steps shrink in every direction, as far as was known at the last step."""
 
     def __call__(self, point: np.ndarray, image: np.ndarray) -> np.ndarray:
         """The next point, from a point and where the plain step leads."""
@@ -55,7 +55,7 @@ class StableNewton:
         return point + self._units * step * min(1.0, self._longest / max(size, 1e-300)) if np.isfinite(size) else image
 
     def _learn(self) -> None:
-        """The least change of slopes after which the last step is as it was."""
+        """Update the slopes by the least change that explains the last step."""
         (before, led), (now, leads) = self._path
         way = now - before
         self._slopes = self._slopes + np.outer(leads - led - self._slopes @ way, way) / max(way @ way, 1e-300)

@@ -1,4 +1,4 @@
-"""The log-likelihood of everybody at several places, and what was seen there last."""
+"""Evaluation of everybody's log-likelihood at several places, with a memory of the last one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pyem.engine.evaluate import log_lik_draws
 from pyem.model.model import Model
 
 STILL = 0.05
-"""A straight way is the same if its ends moved by no more than this share of its length."""
+"""Move of the ends of a straight way, as a share of its length, up to which it counts as the same way."""
 
 Glance = Callable[[np.ndarray], np.ndarray]
-"""The log-likelihood of everybody at several places, (K, S), at parameters (K, S, P)."""
+"""Function that returns everybody's log-likelihood at several places, (K, S), from parameters (K, S, P)."""
 
 
 class JaxGlance:
@@ -32,7 +32,7 @@ class JaxGlance:
 
     @property
     def pending(self) -> bool:
-        """Whether they are still being compiled."""
+        """Whether the evaluation is still being compiled."""
         return not self._ready.done()
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -55,33 +55,33 @@ def _compiling(model: Model, n_subjects: int, shape: tuple[int, ...], values: Gl
 
 
 class StraightWay(NamedTuple):
-    """What was seen of everybody's likelihood between a place and a mode."""
+    """Everybody's log-likelihood at points between a place and a mode."""
 
     start: np.ndarray
-    """(S, P)."""
+    """Places at which the ways start, (S, P)."""
     mode: np.ndarray
-    """(S, P)."""
+    """Modes at which the ways end, (S, P)."""
     x: np.ndarray
     """Points between them, (n, S, P)."""
     log_lik: np.ndarray
     """The log-likelihood there, (n, S), in nats."""
 
     def leads(self, start: np.ndarray, mode: np.ndarray) -> bool:
-        """Whether this is the way from `start` to `mode` (S, P), of those for whom the two are apart."""
+        """Whether this way leads from `start` to `mode` (S, P), for those for whom the two are apart."""
         apart = (start != mode).any(1)
         moved = np.abs(mode - self.mode).max(1) <= STILL * np.abs(start - mode).max(1)
         return bool(((start == self.start).all(1) & moved)[apart].all())
 
 
 class Seen(NamedTuple):
-    """What a look saw of everybody's likelihood around a group."""
+    """Everybody's log-likelihood at places around a group."""
 
     x: np.ndarray
     """The places, (K, S, P)."""
     log_lik: np.ndarray
     """The log-likelihood there, (K, S), in nats."""
     way: StraightWay | None = None
-    """Between some of them and the modes that were known."""
+    """The ways between some of the places and the modes that were known."""
 
 
 class Looking:
@@ -98,7 +98,7 @@ class Looking:
         return log_lik
 
     def between(self, start: np.ndarray, mode: np.ndarray, stops: int) -> StraightWay:
-        """What there is on the straight way from `start` to `mode` (S, P), at `stops` points of it at least."""
+        """Return the likelihood on the straight way from `start` to `mode` (S, P), at `stops` points at least."""
         known = None if self.seen is None else self.seen.way
         if known is not None and known.leads(start, mode):
             return known
@@ -108,7 +108,7 @@ class Looking:
         return way
 
     def _along(self, start: np.ndarray, mode: np.ndarray, stops: int) -> StraightWay:
-        # As many at a time as there are places, so that nothing is compiled for other numbers.
+        # Use as many at a time as there are places, so that nothing is compiled for other numbers.
         at_once = 2 * mode.shape[1]
         n = at_once * -(-stops // at_once)
         x = np.stack([start + k / (n + 1) * (mode - start) for k in range(1, n + 1)])

@@ -26,9 +26,9 @@ from pyem.population.group import Group
 from pyem.population.population import Population
 
 NARROW = 0.3
-"""Share of the typical sd of a group below which points say too little of each person's likelihood."""
+"""Sd, as a share of the group's typical sd, below which points say too little about each person's likelihood."""
 FEW = 5
-"""Parameters up to which there are lattices of points."""
+"""Largest number of parameters for which there are lattices of points."""
 
 
 def args_from_points(
@@ -46,7 +46,7 @@ def args_from_points(
     """
     if group.family != "gaussian" or group.common or group.sd or model.n_params > FEW:
         return None
-    # Priors that are given are in the units of the model.
+    # Given priors are in the units of the model.
     inner = model if priors else in_standard_units(model)
     made = places(inner, data, nodes=None, rng=generator(0))
     try:

@@ -43,9 +43,9 @@ from pyem.population.posterior import Status
 from pyem.results.grid import GridFit
 
 WIDTH = 30.0
-"""Where people do not differ, slopes are those under a group with so many times the smallest sd there is: grids tell them."""
+"""Width, in smallest possible sds, of the group under which slopes are computed where people do not differ."""
 GIVEN_NONE = Group()
-"""The group where none was given: this very object."""
+"""Default of `group`: this very object shows that none was given."""
 
 
 @without(**GROUP)
@@ -73,12 +73,12 @@ def fit_grid(
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and the data to fit.
     group
         A Gaussian `Group` (the default) is estimated by maximum marginal likelihood (EM with exact E-steps). A `Population`,
         such as ``fit.population`` of another fit, is taken as it is. None: people are on their own, with one given prior.
     priors, mean, sd, log_prior
-        With ``group=None``, that prior, as in `fit_map`: NumPyro distributions of natural parameters by name; mean and sd (P,)
+        Prior if ``group=None``, as in `fit_map`: NumPyro distributions of natural parameters by name; mean and sd (P,)
         of a Gaussian on the unconstrained scale; or a log-density of the natural parameters. With a `Group`, `priors` are of
         its parameters, and the group is at the mode of its posterior, as in `fit_em`.
     accuracy
@@ -145,9 +145,9 @@ def fit_grid(
 
 
 def _group_of(group: Any, priors: Any, *, given: bool) -> Group | Population | None:
-    """The group, after a look at what else was given: `given` says whether a prior other than by `priors` was."""
+    """Return the group after checking the other arguments; `given` says whether a prior was given other than by `priors`."""
     if group is GIVEN_NONE and given:
-        # Before there was a default group, a prior alone meant people on their own.
+        # Before there was a default group, giving a prior alone meant people on their own.
         warn("fit_grid: a prior (mean and sd, or log_prior) is for group=None; write that, too", DeprecationWarning)
         return None
     if not (group is None or isinstance(group, Group | Population)):
@@ -176,7 +176,7 @@ def _gaussian_only(group: Group | Population | None) -> None:
 
 
 def _prior_box(population: Population) -> np.ndarray:
-    """(S, P, 2): where the prior is not negligible."""
+    """(S, P, 2): box outside of which the prior is negligible."""
     reach = 9 * np.sqrt(np.diag(population.cov))
     return np.stack([population.mean - reach, population.mean + reach], axis=-1)
 

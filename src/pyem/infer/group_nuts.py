@@ -21,19 +21,19 @@ from pyem.model.model import Model
 from pyem.numerics.rng import as_key
 
 CHAINS, WARMUP = 4, 300
-"""Of the sampler."""
+"""Number of chains, and of warm-up iterations, of the sampler."""
 SETTINGS = Settings(WARMUP, 0.9, 8)
 
 
 class PointArgs(NamedTuple):
-    """What the density of `OnPoints` depends on besides the position."""
+    """Arguments of the density of `OnPoints` besides the position."""
 
     points: Stacked
     at: Coordinates
     mean: Any
-    """Where the chains begin, (G,),"""
+    """Centre of the places where the chains begin, (G,)."""
     root: Any
-    """and how far they are apart: a factor of a covariance, (G, G)."""
+    """Factor of the covariance of the places where the chains begin, (G, G)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,16 +44,16 @@ class OnPoints:
 
     @property
     def model(self) -> Model:
-        """Of the people."""
+        """The model of the people."""
         return self.spec.model
 
     def split_values(self) -> tuple[OnPoints, Any]:
-        """The same without the values of the model's fixed parameters, and these; see `Model.split_values`."""
+        """Split off the values of the model's fixed parameters: this posterior without them, and the values themselves."""
         spec, values = self.spec.split_values()
         return OnPoints(spec), values
 
     def join_values(self, values: Any) -> OnPoints:
-        """The inverse of `split_values`."""
+        """Put the values of fixed parameters back: the inverse of `split_values`."""
         return OnPoints(self.spec.join_values(values))
 
     def start(self, args: PointArgs, key: Array, size: Any = 1.0) -> Position:

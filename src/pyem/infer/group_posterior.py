@@ -21,24 +21,24 @@ from pyem.population.posterior import Moments
 from pyem.population.priors import HyperPriors, hyper_priors
 
 BLOCK = 256
-"""Groups that are unpacked together, so that nothing is compiled for other numbers of them."""
+"""Number of groups that are unpacked together, so that nothing is compiled for other numbers of groups."""
 DETERMINED = 1e-6
-"""What a correlation leaves of a standard deviation, at least."""
+"""Least share of a standard deviation that a correlation leaves."""
 STEP = 0.1
 """Step of the differences that give the mode of the posterior and its curvature, in rough posterior sds."""
 
 Density = Callable[[np.ndarray], np.ndarray]
-"""Log-density (D,) at coordinates of groups (D, G)."""
+"""Function that returns the log-density (D,) at coordinates of groups (D, G)."""
 
 
 class Coordinates(NamedTuple):
-    """Where the group's coordinates have their origin, their units, and the priors of the group's parameters."""
+    """Origin and units of the group's coordinates, with the priors of the group's parameters."""
 
     center: Any
     scale: Any
     priors: HyperPriors
     design: np.ndarray
-    """(S, K)"""
+    """Design matrix of the group's regressions, (S, K)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class GroupPosterior:
     Parameters
     ----------
     spec
-        Which parameters the group has.
+        Specification of the group's parameters.
     at
         Origin and units of the coordinates, and the priors.
     population
@@ -60,7 +60,7 @@ class GroupPosterior:
     population: Population
 
     def unpack(self, v: np.ndarray) -> tuple[GroupDraws, np.ndarray]:
-        """Groups at coordinates `v` (D, G), and the log-density of their prior by the coordinates (D,).
+        """Return the groups at coordinates `v` (D, G), and the log prior density of the coordinates (D,).
 
         Where parameters are common to all, the sds and correlations are those of the others only.
         """
@@ -94,7 +94,7 @@ class GroupPosterior:
         return self.as_populations(self.unpack(v)[0])
 
     def as_populations(self, draws: GroupDraws) -> list[Population]:
-        """The same from their values."""
+        """Return populations with the parameters of each draw of the group."""
         values = self.values(draws)
         sd = np.where(self.random, values["sd"], COMMON_SD)
         corr = values.get("corr", np.eye(sd.shape[1])[None])
@@ -169,7 +169,7 @@ def mode_of(density: Density, start: np.ndarray, steps: int = 12) -> tuple[np.nd
 
 
 def _differences(density: Density, v: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Value, gradient and Hessian, from one call."""
+    """Value, gradient and Hessian of a density by differences, from one call."""
     g = len(v)
     unit = STEP * np.eye(g)
     rows, columns = np.triu_indices(g, 1)

@@ -23,9 +23,9 @@ def group_prior(
     Parameters
     ----------
     model, population
-        Those of the search, in its units.
+        Model and population of the search, in its units.
     covariates
-        In the units of the table.
+        Covariates in the units of the table.
     priors
         Distributions of means, effects and sds on the unconstrained scale, and the concentration of correlations.
 

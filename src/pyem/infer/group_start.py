@@ -1,4 +1,4 @@
-"""Where the posterior of a group is: the search that importance sampling begins with."""
+"""Search for the mode of a group's posterior, from which importance sampling begins."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from pyem.population.population import Population
 from pyem.population.posterior import Moments, Status
 
 SETTLED = 0.1
-"""Points stay where they are once the group's mode has moved by less than this share of its standard error."""
+"""Move of the group's mode, as a share of its standard error, below which points stay where they are."""
 LOOKS = 256
-"""Points of the typical group that show where people are, with up to three parameters."""
+"""Number of points of the typical group that show where people are, with up to three parameters."""
 LEAST = 8.0
-"""Nats by which the prior of a group's parameter may be less dense than that of the typical group where a search begins."""
+"""Nats by which the prior density of a group's parameter may be below that at the typical group where a search begins."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Climb:
         return group_posterior(self.model, population, moments, self.priors)
 
     def __call__(self, estep: NodeEStep, population: Population) -> EMRun:
-        """The mode from a group near by."""
+        """Climb to the mode, from a group near by."""
         moments = estep.posterior(population.prior)
         posterior = self.posterior(population, moments)
         v, _ = mode_of(posterior.log_density(estep.parts), posterior.vector(population))
@@ -84,12 +84,12 @@ def located(
 
 
 def _is_poor(found: Exact) -> bool:
-    """Whether the points do not tell everybody's posterior or the group's."""
+    """Whether the points do not represent everybody's posterior, or the group's."""
     return not found.converged or bool((found.moments.status == Status.NOT_COVERED).any())
 
 
 def possible(climb: Climb, typical: Population, run: EMRun) -> Population:
-    """The group that EM found, but each of its parameters no farther from a typical group's than the priors have possible."""
+    """Limit each parameter of the group that EM found to values that its prior makes possible."""
     posterior = climb.posterior(typical, Moments(*run.laplace))
     goal, start = posterior.vector(run.population), posterior.vector(typical)
     shares = np.linspace(1, 0, 21)

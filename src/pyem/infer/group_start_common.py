@@ -1,4 +1,4 @@
-"""Where the posterior of a group is if some parameters are common to all: the search that importance sampling begins with."""
+"""Search for the mode of a group's posterior if some parameters are common to all, from which importance sampling begins."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ from pyem.population.population import Population
 from pyem.population.posterior import Laplace, Moments
 
 ROUGH = 2
-"""Degree of polynomials that tell where the posterior is."""
+"""Degree of the polynomials with which the posterior is located."""
 ROUNDS = 20
-"""Times that points are placed, at most."""
+"""Largest number of times that points are placed."""
 AGREE = 0.1
-"""Points are placed again if that changes a person's log evidence by more: a standard error, in nats."""
+"""Change of a person's log evidence by new points, in nats, above which points are placed again: a standard error."""
 STEP = 2.0
-"""Common values move by so much at most before points are placed anew, in what is left open of them."""
+"""Largest move of common values between two placements of points, in units of their uncertainty."""
 FIRST = 1.5
-"""At first, common values are taken to be so many times less known than they are given the group."""
+"""Uncertainty of common values that is assumed at first, as a multiple of that given the group."""
 WIDEST = 5.0
-"""They are no more than so many times less known than given the group."""
+"""Largest uncertainty of common values, as a multiple of that given the group."""
 LITTLE = 3000
-"""Points times trials up to which everybody's likelihood is evaluated for each draw of the group, for each evaluation that a
-polynomial takes."""
+"""Number of points times trials up to which the likelihood is evaluated for each draw of the group, per evaluation that a
+polynomial needs."""
 WEAK = 3.0
-"""Common values are taken to be known to so many typical sds at least."""
+"""Largest uncertainty of common values that is assumed, in typical sds."""
 
 
 def located_with_common(
@@ -157,7 +157,7 @@ def with_common(moments: Moments, population: Population, spread: np.ndarray) ->
 
 
 def _left_open(model: Model, population: Population, near: CommonValues, cov: np.ndarray) -> np.ndarray:
-    """What all data leave open of everybody's common values given the group, (S, C, C): see `CommonValues`."""
+    """Covariance (S, C, C) of everybody's common values given the group and all data: see `CommonValues`."""
     known = -np.nansum(near.with_people_out(cov), axis=0)
     weak = np.diag((WEAK * model.typical[1][~population.random]) ** -2.0)
     values, axes = np.linalg.eigh((known + known.T) / 2)
@@ -169,7 +169,7 @@ def _left_open(model: Model, population: Population, near: CommonValues, cov: np
 
 
 def _no_less(spread: np.ndarray, least: np.ndarray) -> np.ndarray:
-    """What is left open, but no less than given the group, and not much more, in any direction: factors (S, C, C)."""
+    """Factors (S, C, C) of the uncertainty of common values, limited in every direction by that given the group."""
     white = np.linalg.solve(least, spread)
     values, axes = np.linalg.eigh(white @ np.swapaxes(white, 1, 2))
     root = least @ (axes * np.sqrt(np.clip(values, 1.0, WIDEST**2))[:, None])
@@ -177,7 +177,7 @@ def _no_less(spread: np.ndarray, least: np.ndarray) -> np.ndarray:
 
 
 def spread_of(posterior: GroupPosterior, cov: np.ndarray, population: Population) -> np.ndarray:
-    """What they leave open from the covariance (G, G) of the group's coordinates."""
+    """Uncertainty of common values, from the covariance (G, G) of the group's coordinates."""
     common = np.flatnonzero(~population.random)
     rows, columns = np.nonzero(population.free)
     change = np.zeros((len(population.design), len(common), len(cov)))

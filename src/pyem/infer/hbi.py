@@ -59,9 +59,9 @@ def fit_hbi(
     models
         A name for each model, at least two.
     data
-        What to fit them to.
+        Data to fit.
     start
-        For each model where to start its people, natural values (S, P) or a fit; the typical parameters if not given.
+        Starting points of people for each model: natural values (S, P) or a fit; the typical parameters if not given.
     starts
         Number of starting points: those, and random ones around them. The fit with the largest bound is kept.
     max_iter, tol
@@ -74,7 +74,7 @@ def fit_hbi(
         The prior of each group: its mean is worth `beta` people at the typical parameters, precisions have a Gamma distribution
         with this shape and rate on the unconstrained scale. The defaults are the published ones.
     concentration
-        Of the Dirichlet prior of the frequencies, for each model.
+        Concentration of the Dirichlet prior of the frequencies, for each model.
     null
         Also fit with equal frequencies, for protected exceedance probabilities.
     key
@@ -135,7 +135,7 @@ def fit_hbi(
     nothing = None
     if null:
         alike, state = dataclasses.replace(iteration, null=True), _alike(run.last[0], first, prior)
-        # Only the bound is asked for, which settles long before groups do that nobody belongs to for sure.
+        # Only the bound is needed, which settles long before groups do that have no certain members.
         nothing = alike.run(state, max_iter, tol, accelerate=accelerate, threads=threads, settled=SETTLED).bound
     fit = _as_fit(given, search, data, run, prior, nothing, settings)
     for text in [*fit.problems(), *_apart([one.bound for _, one in runs])]:
@@ -175,14 +175,14 @@ def _first(models: Mapping[str, Model], data: Dataset, prior: HyperPrior) -> Sta
 
 
 def _alike(ended: State, first: State, prior: HyperPrior) -> State:
-    """Where the iteration with equal frequencies starts: groups that nobody belongs to would take long to leave their prior."""
+    """Start of the iteration with equal frequencies, without groups that nobody belongs to: those would be slow."""
     has_people = ended.alpha - prior.concentration >= 1
     pairs = zip(ended.groups, first.groups, has_people, strict=True)
     return State(tuple(mine if has else typical for mine, typical, has in pairs), first.alpha)
 
 
 def _apart(bounds: list[float]) -> list[str]:
-    """What to say where several starts ended with different bounds."""
+    """Warn if several starts ended with different bounds."""
     if max(bounds) - min(bounds) < SLACK:
         return []
     told = ", ".join(f"{bound:.3f}" for bound in bounds)
@@ -230,7 +230,7 @@ def _as_fit(
 
 
 def _point_fit(model: Model, data: Dataset, laplace: Laplace, group: GroupPosterior, converged: bool) -> PointFit:
-    """People and group of one model, as any other fit."""
+    """Present people and group of one model as a fit like any other."""
     population = populate(
         Group(),
         names=model.names,

@@ -27,55 +27,55 @@ from pyem.population.posterior import EStep, Laplace
 from pyem.results.hbi import FELL
 
 SETTLED = 1e-5
-"""Nats by which the bound with equal frequencies moves where it is not looked at any further."""
+"""Change of the bound, in nats, at which the iteration with equal frequencies ends."""
 LEFT = 1e-13
-"""Nats that a search for a person's mode leaves to its last step, at most: the quadratic model is all but exact there."""
+"""Largest number of nats that a search leaves to its last step: the quadratic model is all but exact there."""
 ROUGH = 1e-7
-"""The same where only the bound is asked for, or slopes."""
+"""Nats left by searches for which only the bound or slopes are asked."""
 SHARE = 1e-3
-"""The same as a share of the square of the last change, where that is less."""
+"""Nats left by a search, as a share of the square of the last change, where that is less than `LEFT`."""
 FAST, FAST_NULL = 3e-3, 1e-2
 """Change of a plain step below which steps are extrapolated: larger ones still decide between several fixed points."""
 GROWS = 3.0
-"""An extrapolated step is taken back where the next one is so many times longer and the bound lower, or falls by a lot."""
+"""Factor by which a step after an extrapolated one may be longer while the bound falls; beyond it the step is taken back."""
 ROUNDING = 1e-6
 """Nats by which the bound may seem to fall."""
 LONGEST, SHORTEST = 0.25, 0.02
-"""How far an extrapolated step may lead: means in sds of the group, log sds, and log odds of frequencies."""
+"""Longest and shortest limit of an extrapolated step: means in sds of the group, log sds, and log odds of frequencies."""
 BESIDE = 0.01
-"""How far from a state its slopes are looked at, in the same units."""
+"""Step of the differences that give slopes, in the same units as `LONGEST`."""
 ANEW = 1.5
-"""Slopes are looked at again where the next plain step is so many times longer than the one before."""
+"""Factor by which a plain step may be longer than the one before without the slopes being computed again."""
 
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """Where the iteration is."""
+    """Groups and frequencies at one point of the iteration."""
 
     groups: tuple[GroupPosterior, ...]
     alpha: np.ndarray
 
     @property
     def coordinates(self) -> np.ndarray:
-        """What it is made of, without bounds: means and log sds of groups, and log odds of frequencies."""
+        """Unbounded coordinates of the state: means and log sds of the groups, and log odds of the frequencies."""
         groups = [part for one in self.groups for part in (one.mean, -0.5 * np.log(one.precision))]
         return np.concatenate([*groups, np.log(self.alpha[:-1] / self.alpha[-1])])
 
     @property
     def units(self) -> np.ndarray:
-        """Of each coordinate: sds of the group for its means."""
+        """Unit of each coordinate: sds of the group for its means, and else 1."""
         groups = [part for one in self.groups for part in (1 / np.sqrt(one.precision), np.ones(len(one.mean)))]
         return np.concatenate([*groups, np.ones(len(self.alpha) - 1)])
 
     @property
     def owners(self) -> list[int | None]:
-        """Of each coordinate the model whose people depend on it; frequencies do not matter for them."""
+        """Index of the model whose people depend on each coordinate; None for frequencies, on which nobody's mode depends."""
         return [k for k, one in enumerate(self.groups) for _ in range(2 * len(one.mean))] + [None] * (
             len(self.alpha) - 1
         )
 
     def at(self, coordinates: np.ndarray, prior: HyperPrior) -> State:
-        """The same number of people elsewhere."""
+        """Return the state at other coordinates, with the same number of people."""
         sizes = [len(one.mean) for one in self.groups for _ in range(2)]
         *parts, odds = np.split(coordinates, np.cumsum(sizes))
         people = self.alpha.sum() - len(self.alpha) * prior.concentration
@@ -90,7 +90,7 @@ class State:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """What one iteration found."""
+    """The result of one iteration."""
 
     laplace: tuple[Laplace, ...]
     evidence: np.ndarray
@@ -107,10 +107,10 @@ class Iteration:
     prior: HyperPrior
     n_subjects: int
     null: bool = False
-    """All models are equally frequent."""
+    """Whether all models are held equally frequent."""
 
     def look(self, state: State, threads: int = 1, left: float = LEFT) -> Step:
-        """Posteriors of people, their models, and the bound.
+        """Find people's posteriors, the probabilities of their models, and the bound.
 
         Models are searched in so many threads; nats that are `left` are what a search leaves to its last step.
         """
@@ -138,7 +138,7 @@ class Iteration:
         return Step(tuple(found), evidence, weight, float(total.sum() - divergence))
 
     def move(self, step: Step) -> State:
-        """Groups and frequencies given people."""
+        """Update groups and frequencies given people."""
         parts = zip(step.weight.T, step.laplace, self.middles, strict=True)
         groups = tuple(updated_group(weight, laplace, middle, self.prior) for weight, laplace, middle in parts)
         return State(groups, self.prior.concentration + step.weight.sum(0))
@@ -166,7 +166,7 @@ class Iteration:
         threads: int = 1,
         settled: float = 0.0,
     ) -> Run:
-        """To a fixed point, from `state`, or where the bound moves by less than `settled`; models in so many threads.
+        """Iterate from `state` to a fixed point, or until the bound moves by less than `settled`, with models in `threads`.
 
         Steps are those of the published iteration until they are short, later than the published rule stops. Then they are
         extrapolated, unless `accelerate` is False: between models that explain the same people, they become ever shorter.
@@ -191,22 +191,22 @@ class Iteration:
 
 
 class _Fast:
-    """Newton steps in place of plain ones, once these are below a length."""
+    """Newton steps that replace plain steps once these are shorter than a limit."""
 
     def __init__(self, prior: HyperPrior, below: float) -> None:
         self._prior, self._below = prior, below
         self._steps: StableNewton | None = None
         self._longest, self._change = LONGEST, np.inf
         self.plain: Any = None
-        """Where the last plain step led."""
+        """The state to which the last plain step led."""
 
     @property
     def stable(self) -> bool:
-        """Whether the iteration would stay near where it is, as far as that is known."""
+        """Whether plain steps return to the present fixed point after a small move, as far as is known."""
         return self._steps is None or self._steps.stable
 
     def too_far(self, last: tuple[State, Step, float], step: Step, change: float) -> bool:
-        """Whether the last step was extrapolated, and led to where the bound is lower and the next one longer."""
+        """Whether the last step was extrapolated, and led to a lower bound from which the next step is longer."""
         if self._steps is None:
             return False
         fell = last[1].bound - step.bound
@@ -243,12 +243,12 @@ class Run:
 
     @property
     def last(self) -> tuple[State, Step]:
-        """Where it ended."""
+        """The last state, and what was found there."""
         return self.path[-1][:2]
 
     @property
     def bound(self) -> float:
-        """Of the log evidence, at the end, in nats."""
+        """Lower bound of the log evidence at the end, in nats."""
         return self.path[-1][1].bound
 
     def trace(self, names: list[str]) -> dict[str, np.ndarray]:

@@ -20,11 +20,11 @@ class HyperPrior:
     Parameters
     ----------
     beta
-        How many people the prior mean of a group is worth.
+        Number of people whose information equals that of the prior mean of a group.
     shape, rate
-        Of the Gamma prior of a group's precision (1 / variance) on the unconstrained scale.
+        Shape and rate of the Gamma prior of a group's precision (1 / variance) on the unconstrained scale.
     concentration
-        Of the Dirichlet prior of frequencies, for each model.
+        Concentration of the Dirichlet prior of frequencies, for each model.
     """
 
     beta: float = 1.0
@@ -37,11 +37,11 @@ class GroupPosterior(NamedTuple):
     """The Gaussian-Gamma posterior of one model's group."""
 
     mean: np.ndarray
-    """(P,)"""
+    """Posterior mean of the group's means, (P,)."""
     beta: float
     shape: float
     rate: np.ndarray
-    """(P,)"""
+    """Rates of the Gamma posteriors of the group's precisions, (P,)."""
 
     @property
     def precision(self) -> np.ndarray:
@@ -55,13 +55,13 @@ class GroupPosterior(NamedTuple):
 
     @property
     def log_bias(self) -> float:
-        """By how much the expected log-density of a person is below that at the expected mean and precision, in nats."""
+        """Nats by which a person's expected log-density is below that at the expected mean and precision."""
         from scipy.special import digamma
 
         return 0.5 * len(self.mean) * float(digamma(self.shape) - np.log(self.shape) - 1 / self.beta)
 
     def prior(self, n: int) -> GaussianPrior:
-        """What it says of `n` people."""
+        """Return the Gaussian prior that the group implies for `n` people."""
         shape = (n, len(self.mean))
         return GaussianPrior(np.tile(self.mean, (n, 1)), np.diag(self.precision), np.ones(shape))
 
@@ -85,7 +85,7 @@ def updated_group(weight: np.ndarray, laplace: Laplace, middle: np.ndarray, prio
 
 
 def expected_log_frequency(alpha: np.ndarray) -> np.ndarray:
-    """(M,), under a Dirichlet distribution."""
+    """Expected log frequency of each model, (M,), under a Dirichlet distribution."""
     from scipy.special import digamma
 
     return digamma(alpha) - digamma(alpha.sum())

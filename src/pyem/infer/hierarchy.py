@@ -48,7 +48,7 @@ class Anchor(NamedTuple):
     """A Gaussian approximation of each person's likelihood. It shapes the coordinates, not the posterior."""
 
     precision: Array
-    """(P, P, S), positive semidefinite."""
+    """Precision of each Gaussian, (P, P, S), positive semidefinite."""
     shift: Array
     """The precision times the location, (P, S)."""
     weight: Array
@@ -56,7 +56,7 @@ class Anchor(NamedTuple):
 
 
 class GroupArgs(NamedTuple):
-    """What the density of a `Hierarchy` depends on besides the position."""
+    """Arguments of the density of a `Hierarchy` besides the position."""
 
     people: People
     design: Array
@@ -65,7 +65,7 @@ class GroupArgs(NamedTuple):
     center: Array
     """Centre of the group's coordinates, (G,)."""
     scale: Array
-    """(G,)"""
+    """Scale of the group's coordinates, (G,)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Hierarchy:
     model, group
         Likelihood and family of the population.
     free
-        Which regression weights are estimated, (K, P), as nested tuples.
+        Whether each regression weight is estimated, (K, P), as nested tuples.
     parametrization
         ``"standardized"``, ``"noncentered"`` or ``"centered"``.
     held
@@ -94,12 +94,12 @@ class Hierarchy:
     blocks: tuple[tuple[int, ...], ...]
 
     def split_values(self) -> tuple[Hierarchy, Any]:
-        """The same without the values of the model's fixed parameters, and these; see `Model.split_values`."""
+        """Split off the values of the model's fixed parameters: this posterior without them, and the values themselves."""
         model, values = self.model.split_values()
         return dataclasses.replace(self, model=model), values
 
     def join_values(self, values: Any) -> Hierarchy:
-        """The inverse of `split_values`."""
+        """Put the values of fixed parameters back: the inverse of `split_values`."""
         return dataclasses.replace(self, model=self.model.join_values(values))
 
     @property
@@ -110,12 +110,12 @@ class Hierarchy:
 
     @property
     def estimated(self) -> np.ndarray:
-        """Places of parameters whose standard deviation is estimated."""
+        """Indices of the parameters whose standard deviation is estimated."""
         return np.array([k for k, sd in enumerate(self.held) if sd is None], int)
 
     @property
     def random(self) -> np.ndarray:
-        """Places of parameters in which people differ."""
+        """Indices of the parameters in which people differ."""
         return np.array([k for k, sd in enumerate(self.held) if sd != 0], int)
 
     # -- the group ----------------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ class Hierarchy:
         return (x, log_det) if len(x) == len(whole) else (whole.at[self.random].set(x), log_det)
 
     def _of_people(self, x: Array, mean: Array, sd: Array, chol: Array | None) -> Any:
-        """The same of the parameters in which people differ only."""
+        """Take the entries of the parameters in which people differ."""
         some = self.random
         if len(some) == len(self.held):
             return x, mean, sd, chol
@@ -312,7 +312,7 @@ def group_args(
     spec, args = group_layout(model, data, group, priors, pop, parametrization)
     within = np.median(np.diagonal(fit.cov, axis1=1, axis2=2), axis=0)
     if len(spec.random) < len(within):
-        # Of what is common to all, the error of its mean is that of all people together.
+        # For common parameters, the error of the mean is that of all people together.
         curvature = -np.nansum(np.diagonal(value_grad_hess(model, data, fit.x)[2], axis1=1, axis2=2), axis=0)
         sd = model.typical[1]
         within = np.where(pop.random, within, sd**2 * data.n_subjects / np.maximum(sd**2 * curvature, 1e-8))
@@ -366,10 +366,10 @@ def likelihood_of(laplace: Laplace, pop: Population) -> tuple[np.ndarray, np.nda
     prior = np.linalg.inv(pop.cov)[None] * root[:, :, None] * root[:, None]
     known = laplace.usable & np.isfinite(laplace.cov).all((1, 2))
     precision = np.linalg.inv(np.where(known[:, None, None], laplace.cov, np.linalg.inv(prior))) - prior
-    # Given what is common to all.
+    # The likelihood given the common parameters.
     some = np.flatnonzero(pop.random)
     precision, prior = precision[:, some][:, :, some], prior[:, some][:, :, some]
-    # In sds of the group, so that what is taken for 0 does not depend on the units.
+    # In sds of the group, so that the limit for 0 does not depend on the units.
     unit = np.sqrt(np.diag(pop.cov)[some])
     values, vectors = np.linalg.eigh(np.outer(unit, unit) * (precision + np.swapaxes(precision, 1, 2)) / 2)
     vectors = vectors / unit[:, None]

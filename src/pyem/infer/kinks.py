@@ -15,21 +15,21 @@ from pyem.infer.solver import Smooth
 from pyem.numerics.linalg import positive_solver, without
 
 ABRUPT = 0.5
-"""A slope has a jump, rather than a bend, if at a quarter of the distance this part of its change is left: of a bend, 1/16."""
+"""Share of a slope's change that is left at a quarter of the distance, above which it is a jump and not a bend (1/16)."""
 REACH = 4.0
-"""A point tells of the other side up to this distance, as a multiple of the step that led to it."""
+"""Distance up to which a point tells of the other side, as a multiple of the step that led to it."""
 STALE = 0.05
-"""A point is too far to tell of the other side when steps are shorter than this part of its distance."""
+"""Length of steps, as a share of a point's distance, below which the point is too far to tell of the other side."""
 PROBE = 1e-3
-"""How near, as a part of that step, a point has to be that confirms a kink: across a smooth bend, slopes would agree there."""
+"""Distance, as a share of the step, of a point that confirms a kink: across a smooth bend, slopes would agree there."""
 NOISE = 1e-10
 """Changes of a value that are a smaller share of it than this cannot be told from rounding."""
 ROUNDING = 1e-14
 """Share of a value by which the models of both sides may differ at one point by rounding alone."""
 AT_BOUND = 1 - 1e-9
-"""From this share of its bound on, a parameter is there."""
+"""Share of its bound from which on a parameter counts as at the bound."""
 AGREED = 0.5
-"""The slope at a new point is as foreseen if the surprise is a smaller share of it than this."""
+"""Surprise in the slope at a new point, as a share of the slope, below which the slope counts as foreseen."""
 
 
 class Side(NamedTuple):
@@ -38,30 +38,30 @@ class Side(NamedTuple):
     x: Array
     """(P, S): a point that was tried."""
     at: Derivatives
-    """The derivatives of the likelihood there."""
+    """Derivatives of the likelihood at that point."""
     known: Array
-    """(S,): whether there is one."""
+    """(S,): whether another side is known."""
     size: Array
     """(S,): length of the step that led there."""
     jump: Array
-    """(S,): by how much the slope along the last step fell that was not taken, beyond what the Hessian says; else 0."""
+    """(S,): fall of the slope along the last step that was not taken, beyond what the Hessian predicts; else 0."""
     sure: Array
-    """(S,): whether the slope on this side is confirmed: one derivative that is wrong looks like a kink, too."""
+    """(S,): whether the slope on this side is confirmed, as a single wrong derivative looks like a kink too."""
 
 
 class Plan(NamedTuple):
     """The next step from where a search stands."""
 
     value: Array
-    """(S,): what is maximised, where the search stands."""
+    """(S,): value of the maximised function at the place of the search."""
     grad: Array
-    """(P, S), of that."""
+    """(P, S): gradient of the maximised function."""
     step: Array
-    """(P, S)"""
+    """(P, S): the step."""
     decrement: Array
-    """(S,): what the step should gain if it may be as long as it likes."""
+    """(S,): expected gain of the step if its length were not limited."""
     gain: Array
-    """(S,): what it should gain as it is."""
+    """(S,): expected gain of the step as it is."""
     here: Array
     """(S,): weight of this side of a kink, 1 where there is none."""
     probes: Array
@@ -71,24 +71,24 @@ class Plan(NamedTuple):
 
 
 class Models(NamedTuple):
-    """What the quadratic models of both sides of a kink say, where a search stands."""
+    """Quadratic models of both sides of a kink, at the place of a search."""
 
     step: Array
-    """(P, S): to the maximum of this side's model, by the curvature of both."""
+    """(P, S): step to the maximum of this side's model, by the curvature of both."""
     step_there: Array
-    """The same of the other side's."""
+    """(P, S): step to the maximum of the other side's model, by the curvature of both."""
     grad: Array
     """(P, S): slope of this side's model."""
     grad_there: Array
-    """(P, S): slope of the other side's."""
+    """(P, S): slope of the other side's model."""
     gap: Array
-    """(S,): by how much the other side's model is higher."""
+    """(S,): value of the other side's model minus that of this side's."""
     value: Array
-    """(S,): what is maximised."""
+    """(S,): value of the maximised function."""
     away: Array
-    """(P, S): the way to the point that is known of the other side."""
+    """(P, S): vector to the known point of the other side."""
     bent: Array
-    """(S,): how much of the fall of the slope on that way may be curvature."""
+    """(S,): part of the slope's fall along that vector that may be curvature."""
 
 
 def choose(keep: Array, one: Any, other: Any) -> Any:
@@ -97,24 +97,24 @@ def choose(keep: Array, one: Any, other: Any) -> Any:
 
 
 def along(h: Array, d: Array) -> Array:
-    """``h d`` (P, S)."""
+    """Product ``h d`` (P, S) of each subject's matrix and vector."""
     return (h * d[None]).sum(1)
 
 
 def noise(value: Array) -> Array:
-    """(S,): differences of values that cannot be told from rounding."""
+    """(S,): largest difference of values that cannot be told from rounding."""
     return NOISE * (1 + jnp.abs(value))
 
 
 def no_side(x: Array, at: Derivatives, *, sure: Array) -> Side:
-    """Nothing is known of another side at `x`."""
+    """Make a `Side` which says that nothing is known of another side at `x`."""
     nobody = jnp.zeros(x.shape[-1], bool)
     return Side(x, at, nobody, jnp.ones(x.shape[-1], x.dtype), jnp.zeros(x.shape[-1], x.dtype), sure)
 
 
 @dataclasses.dataclass(frozen=True)
 class Planner:
-    """What is maximised, and how exactly; lengths of steps are in units of the longest that is allowed, (P, 1)."""
+    """Planner of the steps of a search; lengths are in units of the longest step that is allowed, (P, 1)."""
 
     likelihood: Smooth
     prior: Smooth
@@ -132,7 +132,7 @@ class Planner:
         return Derivatives(at.value + p.value, at.grad + p.grad, -(at.hess + p.hess))
 
     def held(self, x: Array, grad: Array) -> Array:
-        """(P, S): parameters at their bound, where what is left to gain lies outside: the search goes on in the others."""
+        """(P, S): parameters at their bound, with gain only outside of it: the search goes on in the others."""
         return (jnp.abs(x) >= AT_BOUND * self.bound) & (x * grad > 0)
 
     def plan(self, x: Array, at: Derivatives, side: Side, here: Array, radius: Array) -> Plan:
@@ -141,11 +141,11 @@ class Planner:
         there = self.joint(side.x, side.at)
         away = side.x - x
         curved = along(there.hess, away)
-        # The other side's model, carried on to x. It cannot be less there than the value, which is the lesser of both.
+        # The other side's model, continued to x. There it cannot be below the value, which is the lesser of both.
         gap = there.value - (there.grad * away).sum(0) - 0.5 * (away * curved).sum(0) - value
         # Steps lead to just before the kink: on it, a derivative may be that of neither side.
         gap = jnp.maximum(gap - ROUNDING * (1 + jnp.abs(value)), 0.0)
-        # Its slope at x, for what follows from here.
+        # Slope of the other side's model at x, for the computations below.
         g_there = there.grad + curved
         bent = jnp.abs((away * (along(h, away) - curved)).sum(0))
         mixed = here * h + (1 - here) * there.hess
@@ -153,7 +153,7 @@ class Planner:
             held = self.held(x, here * g + (1 - here) * g_there)
             g, g_there, mixed = jnp.where(held, 0.0, g), jnp.where(held, 0.0, g_there), without(mixed, held)
         solve = positive_solver(mixed)
-        # The barrier keeps the compiler from repeating all that in each of what follows.
+        # The barrier keeps the compiler from repeating these computations in each of the following ones.
         models: Models = lax.optimization_barrier(Models(solve(g), solve(g_there), g, g_there, gap, value, away, bent))
         return self._towards(models, side, radius)
 
@@ -164,33 +164,33 @@ class Planner:
         weight = (gap - (jump * s_there).sum(0)) / ((jump * (s - s_there)).sum(0) + 1e-300)
         here = jnp.where(side.known, jnp.clip(weight, 0.0, 1.0), 1.0)
         step = here * s + (1 - here) * s_there
-        # The lesser of both models, at its maximum, is higher by half the slope times the step, and by the way to the kink.
+        # At its maximum, the lesser of both models is higher by half the slope times the step, plus the way to the kink.
         decrement = 0.5 * ((here * g + (1 - here) * g_there) * step).sum(0) + (1 - here) * jnp.maximum(
             gap - ROUNDING * (1 + jnp.abs(value)), 0.0
         )
         size = self.length(step)
         share = jnp.minimum(1.0, radius / (size + 1e-300))
         step, size = step * share, jnp.minimum(size, radius)
-        # A kink is believed in only where a point at hand shows it.
+        # A kink is assumed only where a nearby point shows it.
         far = self.length(away)
         over = decrement <= self.tol
         stale = over | (size < STALE * far)
-        # Nor where the fall of the slope on the way there is no more than what curvature makes of it.
+        # Nor where curvature alone explains the fall of the slope on the way there.
         bends = over & (10 * bent > jnp.abs((jump * away).sum(0))) & (far > 1e-13)
         kink = side.known & (here < 1)
         probes = kink & stale & ((far > 2 * PROBE * side.size) | bends)
         nearer = jnp.where(over, PROBE, jnp.maximum(2 * size / (far + 1e-300), PROBE))
-        # Nor by one derivative, if a point just behind has the slope of the other side as well.
+        # Nor from a single derivative here, if a point just behind has the slope of the other side as well.
         backs = kink & over & ~probes & ~side.sure
         step = jnp.where(probes, nearer * away, jnp.where(backs, -away, step))
         decrement = jnp.where(probes | backs, 2 * self.tol + 1e-300, decrement)
-        # Where the likelihood is not known yet, the first step stays in place and looks.
+        # Where the likelihood is not known yet, the first step only evaluates it.
         known = value > -jnp.inf
         step, decrement = jnp.where(known, step, 0.0), jnp.where(known, decrement, jnp.inf)
         return Plan(value, g, step, decrement, share * (2 - share) * decrement, here, probes, backs)
 
     def other_side(self, x: Array, at: Derivatives, side: Side, tried: Side, accept: Array, plan: Plan) -> Side:
-        """What is known of the other side after a step was tried, or taken: that may have led there."""
+        """Update what is known of the other side after a step was tried or taken, which may have led there."""
         as_here = at.grad + along(at.hess, tried.x - x)
         as_there = side.at.grad + along(side.at.hess, tried.x - side.x)
         surprise = jnp.abs(tried.at.grad - as_here).sum(0)

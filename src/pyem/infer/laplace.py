@@ -26,19 +26,19 @@ from pyem.numerics.linalg import inverse_and_log_det
 from pyem.population.posterior import GaussianPrior, Laplace, Modes, Status
 
 TOL = 1e-16
-"""Nats that are left to gain where a search ends that gains in accuracy with each step."""
+"""Nats left to gain at which a search ends, if each of its steps gains in accuracy."""
 LAST = 1e-22
-"""The same of the last search of an iteration over a group. Those on the way there leave more, but in the end hardly more:
-where the group comes to rest would otherwise depend on what they leave, and so on the way."""
+"""Nats left to gain at which the last search of an iteration over a group ends. Searches on the way to it leave more, but
+in the end hardly more: where the group comes to rest would otherwise depend on what they leave, and so on the way."""
 DEFAULT = Newton()
-"""The solver of an E-step that is given none."""
+"""The solver of an E-step for which none is given."""
 ASIDE = 1e-6
-"""How far from a given start a search begins: derivatives may be wrong where everything is exactly symmetric."""
+"""Distance from a given start at which a search begins: derivatives may be wrong where everything is exactly symmetric."""
 ROUGH, FIRST_LOOK, NEXT_LOOK = 1e-7, 40, 12
-"""Where more than so many nats may be left to gain, a search ends after so many evaluations, the first one and those that go on
-from it: few people need more, whom all others would wait for, and they go on in the next search."""
+"""Nats left to gain up to which a search always runs on, and number of evaluations after which a longer one pauses, at
+first and when it is resumed: few people need more, for whom all others would have to wait."""
 FEW_CONTEXTS = 4096
-"""Up to this many contexts of all subjects, an E-step that is not optimised takes a few milliseconds."""
+"""Number of contexts of all subjects up to which an E-step that is not optimised takes a few milliseconds."""
 
 
 class _State(NamedTuple):
@@ -47,10 +47,10 @@ class _State(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a search found, with the curvature of what was maximised."""
+    """Result of a search, with the curvature of what was maximised."""
 
     state: _State
-    """Where the next search begins."""
+    """State from which the next search begins."""
     mode: Array
     log_lik: Array
     cov: Array
@@ -63,9 +63,10 @@ class Outcome(NamedTuple):
 
 
 LogPrior = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Value (S,), up to a constant, gradient (S, P) and Hessian (S, P, P) of everybody's log prior at (S, P)."""
+"""Function of parameters (S, P): value (S,) up to a constant, gradient (S, P) and Hessian (S, P, P) of everybody's log
+prior."""
 _Search = Callable[[list[_State], int], list[Outcome]]
-"""A search from given states, with at most so many evaluations."""
+"""Function that searches from given states with at most a given number of evaluations."""
 
 
 def gaussian(mean: Array, precision: Array, weight: Array) -> Callable[[Array], Derivatives]:
@@ -96,7 +97,7 @@ def beside(start: np.ndarray) -> np.ndarray:
 
 
 def finished(mode: Mode, prior: Callable[[Array], Derivatives]) -> Outcome:
-    """The posterior around a mode."""
+    """Compute the posterior around a mode."""
     cov, log_det, positive = inverse_and_log_det(-(mode.hess + prior(mode.x).hess))
     x, log_lik, grad = mode.x, mode.at.value, mode.at.grad
     if mode.last is not None:
@@ -107,12 +108,12 @@ def finished(mode: Mode, prior: Callable[[Array], Derivatives]) -> Outcome:
 
 
 def _few_contexts(model: Model, solver: Solver, shard: Chunk, *_: Any) -> bool:
-    """Whether there is so little to compute that compiling takes the time: few contexts that trials share."""
+    """Whether so little has to be computed that compiling takes most of the time: few contexts, which trials share."""
     return "counts" in shard.trials and shard.trials.node.size <= FEW_CONTEXTS
 
 
 def _few_trials(model: Model, solver: Solver, shard: Chunk, *_: Any) -> bool:
-    """Whether a search takes so few milliseconds that most of the time of a fit is that of compiling it."""
+    """Whether a search takes so few milliseconds that most of the time of a fit is spent on compiling it."""
     return n_cells(shard) <= LIGHT
 
 
@@ -168,7 +169,7 @@ class JaxEStep:
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and its data.
     start
         First guess, (S, P), unconstrained.
     max_steps
@@ -204,7 +205,7 @@ class JaxEStep:
 
     @property
     def states(self) -> list[_State]:
-        """Where the next search begins; may be given to an E-step of the same people."""
+        """States from which the next search begins; they may be given to an E-step of the same people."""
         return self._states
 
     @states.setter
@@ -223,7 +224,7 @@ class JaxEStep:
         return self._finished(self._under(prior, tol), tol, log_prior)
 
     def _finished(self, search: _Search, tol: float, log_prior: LogPrior) -> Laplace:
-        """What a search finds, with those at their modes for whom it ended where several sides of a kink meet."""
+        """Search, and mark as at their mode those whose search ended where several sides of a kink meet."""
         found = self._collect(search, tol)
 
         def look(x: np.ndarray) -> Seen:
@@ -249,7 +250,7 @@ class JaxEStep:
         return search
 
     def general(self, log_prior: Callable[[Array], Array], tol: float = TOL) -> Laplace:
-        """The same under any log prior density of one subject's unconstrained parameters, a traceable function."""
+        """Approximate posteriors under any traceable log prior density of one subject's unconstrained parameters."""
 
         def search(states: list[_State], max_steps: int) -> list[Outcome]:
             run = lambda shard, state: _general_modes(  # noqa: E731
@@ -280,16 +281,16 @@ class JaxEStep:
 
 
 def ended_laplace(model: Model, found: Any, tol: float, look: Callable[[np.ndarray], np.ndarray]) -> Laplace:
-    """What a search found, in how it ended for each person.
+    """Make the Laplace approximations of a search's result, with a status for how the search ended for each person.
 
     Parameters
     ----------
     model
-        What was fitted.
+        The fitted model.
     found
         The fields of `Outcome` from ``mode`` on, with the subject first.
     tol
-        What the search was asked for.
+        Tolerance of the search.
     look
         Log-likelihood (S,) at other parameters (S, P).
     """

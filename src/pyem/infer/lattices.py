@@ -10,14 +10,14 @@ from pyem.numerics.lattice import TURNS, cell_variance, lattice
 
 
 class Rule(NamedTuple):
-    """How many points a lattice has, how far it reaches, and how its tails are stretched."""
+    """Number of points of a lattice, its reach, and how much its tails are stretched."""
 
     n: int
     radius: float
     stretch: float
 
     def times(self, factor: float, dim: int) -> Rule:
-        """With so many times the points, which then reach farther and lie closer."""
+        """Return the rule with `factor` times as many points, which reach farther and lie closer."""
         return self._replace(n=round(factor * self.n), radius=self.radius * factor ** (0.4 / dim))
 
 
@@ -28,17 +28,17 @@ RULES = {
     4: Rule(512, 4.5, 0.4),
     5: Rule(768, 4.3, 0.4),
 }
-"""For each number of parameters; for more there are mixtures only."""
+"""Rule of the lattice for each number of parameters; for more parameters there are only mixtures."""
 PLAIN, MIXED, FINEST = 0, 1, 5
-"""Levels of care: the plain lattice, a mixture, and finer lattices from there on to the last."""
+"""Levels of care: the plain lattice, a mixture, and the finest of the finer lattices that follow."""
 TIMES, BETTER = 4, 2
-"""Points of a level from the second on are so many times those of the one before, and at least so many times as exact."""
+"""Factor by which each level from the second on has more points, and least factor by which it is more exact."""
 FINE_TURNS = 4
-"""Turns of fine lattices, whose errors are too small to add up."""
+"""Number of turns of fine lattices, whose errors are too small to add up."""
 
 
 def rule_of(dim: int, nodes: int | None) -> Rule | None:
-    """The lattice for `dim` parameters, of `nodes` points if said; None where there is none for as many."""
+    """Return the lattice for `dim` parameters, with `nodes` points if given; None if there is none for so many parameters."""
     rule = RULES.get(dim)
     return rule if rule is None or nodes is None else rule.times(nodes / rule.n, dim)
 
@@ -53,9 +53,9 @@ class Lattices:
     rule
         The plain lattice.
     people
-        How many there are.
+        Number of people.
     seed
-        Of the turns and shifts.
+        Seed of the turns and shifts.
     """
 
     def __init__(self, dim: int, rule: Rule, people: int, seed: int) -> None:
@@ -63,7 +63,7 @@ class Lattices:
         self._made: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def rule_at(self, level: int) -> Rule:
-        """The lattice of a level."""
+        """Return the rule of a level's lattice."""
         return self.rule if level == PLAIN else self.rule.times(points_at(level), self.dim)
 
     def cell(self, level: int) -> float:
@@ -87,7 +87,7 @@ class Lattices:
 
 
 def points_at(level: int) -> int:
-    """How many times as many points a level has as the plain lattice, or a mixture as the first.
+    """Number of points of a level, as a multiple of the plain lattice's or, for a mixture, of the first mixture's.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How far a group moves while points stay where they are, and where people's posteriors then are."""
+"""Moves of a group while points stay where they are, and the posteriors of people that follow from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyem.population.population import Population
 from pyem.population.posterior import Moments
 
 NARROWEST = 0.02
-"""Points are made for groups no narrower than this share of the typical one, unless people do not differ at all."""
+"""Least width of a group that points are made for, as a share of the typical one's, unless people do not differ at all."""
 
 
 def predicted(moments: Moments, old: Population, new: Population) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +23,7 @@ def predicted(moments: Moments, old: Population, new: Population) -> tuple[np.nd
 
 
 def distance(new: Population, old: Population, moments: Moments, typical: np.ndarray) -> float:
-    """How far two groups are apart, in standard errors of the group's means, roughly."""
+    """Distance between two groups, roughly in standard errors of the group's means."""
     variance = np.diag(old.cov)
     own = np.diagonal(moments.cov, axis1=1, axis2=2)
     within = 1 / np.maximum(1 / own - 1 / variance, 1 / (3 * typical) ** 2)
@@ -34,11 +34,11 @@ def distance(new: Population, old: Population, moments: Moments, typical: np.nda
 
 
 def trusted(old: Population, new: Population, typical: np.ndarray) -> tuple[Population, bool]:
-    """The new group, but no farther from the one that points were made for than they can tell; and whether it is that far."""
+    """Limit a new group to what the points made for the old one can tell; also return whether it had to be limited."""
     before, after = np.sqrt(np.diag(old.cov)), np.sqrt(np.diag(new.cov))
     floor = NARROWEST * typical
     same = before < 1.5 * old.smallest
-    # Whoever wants to be narrower still than the narrowest is not different at all.
+    # A parameter whose sd would shrink below the floor is taken as one in which people do not differ.
     gone = ~same & (before <= 1.01 * floor) & (after < before)
     sd = np.clip(after, np.maximum(0.5 * before, np.minimum(floor, before)), 2 * before)
     sd = np.where(same | gone, old.smallest, sd)
@@ -52,7 +52,7 @@ def trusted(old: Population, new: Population, typical: np.ndarray) -> tuple[Popu
 
 
 def _near(old: Population, cov: np.ndarray) -> np.ndarray:
-    """A covariance that in no direction is less than half as wide, or more than twice as wide, as that of the old group."""
+    """Limit a covariance to between half and twice the width of the old group's, in every direction."""
     root = np.linalg.cholesky(old.cov)
     white = np.linalg.inv(root)
     values, axes = np.linalg.eigh(white @ cov @ white.T)

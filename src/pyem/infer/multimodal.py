@@ -1,4 +1,4 @@
-"""EM for people whose likelihood has several modes: the iteration looks again, from elsewhere, for better ones."""
+"""EM for people whose likelihood has several modes: during the iteration, better modes are searched from other places."""
 
 from __future__ import annotations
 
@@ -20,25 +20,26 @@ from pyem.population.population import Population
 from pyem.population.posterior import EStep, GaussianPrior, Laplace
 
 ROUGHLY = 1e-3
-"""Change of the group's parameters below which modes are looked for: those of some people move little after it."""
+"""Change of the group's parameters below which modes are searched: those of some people hardly move after that."""
 NEAR = 0.1
-"""Change of the group's parameters since the last look, in sd units, below which another would see the same."""
+"""Change of the group's parameters since the last look, in sd units, below which another look would find the same."""
 RIDGE = 0.3
-"""A group is a ridge if the others leave a parameter a smaller share of its sd than this."""
+"""Share of a parameter's sd that the other parameters leave, below which the group counts as a ridge."""
 BETTER = 1e-4
-"""Nats by which a mode has to be better than the one that is known."""
+"""Nats by which a mode has to be better than the known one."""
 REACH = 1.5
-"""How far from the group's mean modes are looked for, in sds of the group."""
+"""Distance from the group's mean at which modes are looked for, in sds of the group."""
 SURPRISE = 1.0
 """Nats by which a posterior has to be denser somewhere than its Laplace approximation says, for a search to begin there."""
 STOPS = 4
-"""How many points of the straight way between such a place and the known mode are looked at, at least."""
+"""Least number of points that are evaluated on the straight way from such a place to the known mode."""
 
 MANY, SCOUTS = 4, 8
-"""With so many parameters or more there are so many further places for each, in all directions: few modes lie along an axis."""
+"""Number of parameters from which on more places are used, and number of these places for each parameter, in all
+directions: few modes lie along an axis."""
 
 LOOKS = 5
-"""Times that better modes are looked for, at most."""
+"""Largest number of times that better modes are looked for."""
 
 
 class Make(Protocol):
@@ -50,7 +51,7 @@ class Make(Protocol):
 
 
 SHORT = 8
-"""Evaluations of a short search, at most: enough to be better than a lesser mode; from far away some take a hundred."""
+"""Largest number of evaluations of a short search: enough to improve on a lesser mode; some from far away take a hundred."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,13 +61,13 @@ class JaxESteps:
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and its data.
     max_steps
         Evaluations of one subject in one call, at most.
     solver
         The optimiser.
     kind
-        Of the E-steps: `JaxEStep`, or `pyem.infer.partitions.PartitionedEStep` of data in partitions.
+        Class of the E-steps: `JaxEStep`, or `pyem.infer.partitions.PartitionedEStep` of data in partitions.
     """
 
     model: Model
@@ -103,21 +104,21 @@ def run_em_global(
     make
         Makes E-steps.
     start
-        Where the first E-step starts, (S, P).
+        Starting point of the first E-step, (S, P).
     population
-        Where to start.
+        Population to start from.
     glance
         The log-likelihood of everybody at several places, where that is cheap: the search then begins at the place where the
         posterior exceeds the Laplace approximation most, for people of whom there is such a place and a valley before it.
         Without it, from all places.
     looks
-        At most so many times.
+        Largest number of looks.
     at_once
         Threads that look; E-steps of compiled code run side by side.
     remember
         Keep what the last look saw, which is then in ``seen`` of what is returned.
     **options
-        Those of `pyem.infer.em_loop.run_em`.
+        Options of `pyem.infer.em_loop.run_em`.
     """
     looking = None if glance is None else Looking(glance, remember=remember)
     look = functools.partial(_looked, make, looking, at_once)
@@ -137,7 +138,7 @@ def _looked(
 
 
 class Looks:
-    """When to look, so many times at most. See `pyem.infer.em_loop.Elsewhere`."""
+    """Decides when to look for better modes, up to a number of times. See `pyem.infer.em_loop.Elsewhere`."""
 
     def __init__(self, look: Look, looks: int = LOOKS, looking: Looking | None = None) -> None:
         self._look, self._left, self._looking = look, looks, looking
@@ -145,12 +146,12 @@ class Looks:
 
     @property
     def memory(self) -> tuple[int, Population | None, Seen | None]:
-        """How many looks are left, at what group the last one was, and what it saw."""
+        """Number of looks that are left, the group at the last look, and what the look saw."""
         return self._left, self._looked, None if self._looking is None else self._looking.seen
 
     @memory.setter
     def memory(self, memory: tuple[Any, ...]) -> None:
-        # What was kept by an earlier version does not have what was seen.
+        # States saved by an earlier version lack the likelihoods that were seen.
         self._left, self._looked, *seen = memory
         if self._looking is not None:
             self._looking.seen = seen[0] if seen else None
@@ -174,7 +175,7 @@ class Looks:
 def better_modes(
     make: Make, looking: Looking | None, population: Population, laplace: Laplace, at_once: int, first_look: bool
 ) -> np.ndarray | None:
-    """Everybody's modes (S, P), of those who have a better one that; None if nobody has. See `run_em_global`."""
+    """Everybody's modes (S, P), better ones where a look has found some; None if it has found none. See `run_em_global`."""
     prior, best = population.prior, laplace.mode
     first = value = log_joint(laplace.log_lik, best, prior)
     places = places_around(population)
@@ -201,25 +202,25 @@ def better_modes(
 
 
 def places_around(population: Population) -> list[np.ndarray]:
-    """Where to look, (S, P) each: on both sides of the group's mean along each parameter."""
+    """Places to look for modes, (S, P) each: on both sides of the group's mean along each parameter."""
     sd = np.sqrt(np.diag(population.cov))
     ways = np.concatenate([np.eye(len(sd)), -np.eye(len(sd))])
     return [population.mean + REACH * way * sd for way in ways]
 
 
 def is_near(seen: Seen, population: Population) -> bool:
-    """Whether what was seen is around this group: no farther from it than where no other look is due."""
+    """Whether likelihoods were seen around this group: no farther from it than where no other look is due."""
     sd = np.sqrt(np.diag(population.cov))
     return bool((np.abs(seen.x - np.stack(places_around(population))) <= (1 + REACH) * NEAR * sd).all())
 
 
 def is_ridge(population: Population) -> bool:
-    """Whether parameters are so correlated that what lies a little beside the group is far from it."""
+    """Whether parameters are so correlated that a place a little beside the group is far from it."""
     return bool((np.diag(population.precision) * np.diag(population.cov) * RIDGE**2 > 1).any())
 
 
 def scattered(population: Population) -> np.ndarray:
-    """Places (K, S, P) from the group, as wide as others are looked at."""
+    """Draw places (K, S, P) from the group, with the width at which other modes are looked for."""
     p = len(population.cov)
     z, _ = normal_and_t(quasi_random(SCOUTS * p, p + 1, 1), 5.0)
     return population.mean + REACH * (z @ np.linalg.cholesky(population.cov).T)[:, None]
@@ -227,7 +228,7 @@ def scattered(population: Population) -> np.ndarray:
 
 def densest(glance: Glance, joint: Callable[[np.ndarray, np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
     """The place (S, P) of those (K, S, P) where each person's posterior is densest."""
-    # As many at a time as there are other places, so that nothing is compiled for other numbers.
+    # Use as many at a time as there are other places, so that nothing is compiled for other numbers.
     parts = np.split(x, len(x) // (2 * x.shape[2]))
     there = joint(np.concatenate([glance(part) for part in parts]), x)
     there = np.where(np.isnan(there), -np.inf, there)
@@ -242,7 +243,7 @@ def promising(
     x: np.ndarray,
     there: np.ndarray,
 ) -> np.ndarray:
-    """Where each person's search begins, (S, P): the place that surprises most, or the mode that is known if none does.
+    """Start (S, P) of each person's search: the place with the largest surprise, or the known mode if there is none.
 
     That mode, too, if the posterior only rises on the straight way to it: a search would end there again.
 
@@ -254,7 +255,7 @@ def promising(
     cov = laplace.cov if regular.all() else np.where(regular[:, None, None], laplace.cov, np.eye(mode.shape[1]))
     gap = x - mode
     expected = value - 0.5 * ((gap[:, :, None] @ _inverse(cov))[:, :, 0] * gap).sum(2)
-    # Where neither is finite, nothing surprises.
+    # If neither value is finite, there is no surprise.
     with np.errstate(invalid="ignore"):
         surprise = np.where(regular, there - expected, np.where(np.isfinite(there), np.inf, -np.inf))
     surprise = np.where(np.isnan(surprise), -np.inf, surprise)
@@ -268,7 +269,7 @@ def promising(
 
 
 def _inverse(cov: np.ndarray) -> np.ndarray:
-    """Of covariances (S, P, P), which may be singular to rounding."""
+    """Invert covariances (S, P, P), which may be singular to rounding."""
     try:
         return np.linalg.inv(cov)
     except np.linalg.LinAlgError:
@@ -283,16 +284,16 @@ def _valley(
     mode: np.ndarray,
     value: np.ndarray,
 ) -> np.ndarray:
-    """Whose (S,) posterior falls somewhere on the straight way from `start`, where it is `there`, to the mode that is known."""
+    """(S,): whether a posterior falls somewhere on the way from `start`, where its value is `there`, to the known mode."""
     way = looking.between(start, mode, STOPS)
     path = np.array([there, *joint(way.log_lik, way.x), value])
-    # What is not finite tells nothing, and the search has to.
+    # A value that is not finite says nothing about a valley, and the search has to find out.
     with np.errstate(invalid="ignore"):
         falls: Any = ~(np.diff(path, axis=0) >= -1e-9 * np.abs(value))
     return falls.any(0)
 
 
 def log_joint(log_lik: np.ndarray, x: np.ndarray, prior: GaussianPrior) -> np.ndarray:
-    """What an E-step maximises, (..., S), up to a constant."""
+    """Log joint density (..., S) that an E-step maximises, up to a constant."""
     gap = np.sqrt(prior.weight) * (x - prior.mean)
     return log_lik - 0.5 * ((gap @ prior.precision) * gap).sum(-1)

@@ -32,16 +32,16 @@ class NaturalPrior:
         return isinstance(other, NaturalPrior) and self._key == other._key
 
     def split_values(self) -> tuple[NaturalPrior, Any]:
-        """The same without the values of the model's fixed parameters, and these; see `Model.split_values`."""
+        """Split off the values of the model's fixed parameters: this prior without them, and the values themselves."""
         model, values = self._key[0].split_values()
         return NaturalPrior(model, self._key[1]), values
 
     def join_values(self, values: Any) -> NaturalPrior:
-        """The inverse of `split_values`."""
+        """Put the values of fixed parameters back: the inverse of `split_values`."""
         return NaturalPrior(self._key[0].join_values(values), self._key[1])
 
     def under(self, model: Model) -> NaturalPrior:
-        """The same with other values of the model's fixed parameters."""
+        """Return this prior under a model with other values of its fixed parameters."""
         return NaturalPrior(model, self._key[1])
 
     def __call__(self, x: Any) -> Any:
@@ -73,22 +73,22 @@ class PriorFunction:
         return isinstance(other, PriorFunction) and self._key == other._key
 
     def split_values(self) -> tuple[PriorFunction, Any]:
-        """The same without the numbers of the priors and of the model's fixed parameters, and these."""
+        """Split off the numbers of the priors and of the model's fixed parameters, and return both parts."""
         model, values = self._model.split_values()
         bare = jax.tree.map(lambda leaf: np.zeros_like(leaf), self._priors)
         return PriorFunction(model, bare), (values, self._priors)
 
     def join_values(self, values: Any) -> PriorFunction:
-        """The inverse of `split_values`."""
+        """Put the numbers back: the inverse of `split_values`."""
         fixed, priors = values
         return PriorFunction(self._model.join_values(fixed), priors)
 
     def under(self, model: Model) -> PriorFunction:
-        """The same with other values of the model's fixed parameters."""
+        """Return this prior under a model with other values of its fixed parameters."""
         return PriorFunction(model, self._priors)
 
     def __call__(self, x: Any) -> Any:
-        """Log-density at (P,)."""
+        """Log prior density at unconstrained parameters (P,)."""
         return self._priors.log_prob(self._model, jnp.asarray(x)[:, None])[0]
 
 
@@ -104,14 +104,14 @@ class PersonPrior(NamedTuple):
     function: NaturalPrior | PriorFunction | None
 
     def modes(self, estep: Any) -> Laplace:
-        """Everybody's mode and curvature."""
+        """Find everybody's mode and curvature with an E-step."""
         if self.population is not None:
             return estep(self.population.prior)
         # The SciPy engine asks for plain numbers.
         return estep.general(self.function if getattr(estep, "exact", True) else Plain(self.function))
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
-        """(..., S), at unconstrained parameters (..., S, P)."""
+        """Log prior density (..., S) at unconstrained parameters (..., S, P)."""
         if self.population is not None:
             return self.population.log_prior(x)
         with jax.enable_x64(True):
@@ -130,7 +130,7 @@ class Plain:
         return {"function": self.function, "_compiled": None}
 
     def __call__(self, x: np.ndarray) -> float:
-        """At (P,)."""
+        """Return the log-density at parameters (P,)."""
         self._compiled = self._compiled or jax.jit(self.function)
         with jax.enable_x64(True):
             return float(self._compiled(jnp.asarray(x)))
@@ -160,5 +160,5 @@ def given_prior(
         return PersonPrior(None, PriorFunction(model, natural_priors(model, priors, mean=mean, sd=sd)))
     centre, spread = unconstrained_gaussian(model, mean, sd)
     population = populate(Group(), names=model.names, mean=centre, sd=spread, covariates={}, n_subjects=data.n_subjects)
-    # What is given is no estimate that has to be kept from 0, and may be small because the parameter's unit is large.
+    # A given sd is no estimate to be kept from 0, and may be small because the parameter's unit is large.
     return PersonPrior(dataclasses.replace(population, cov=np.diag(spread**2)), None)

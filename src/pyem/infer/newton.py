@@ -16,64 +16,64 @@ from pyem.infer.kinks import Plan, Planner, Side, choose, no_side, noise
 from pyem.infer.solver import Mode, Smooth
 
 ENOUGH = 1e-10
-"""Nats: with less than this to gain, a search ends whose steps gain little; the others go on to `tol`, which takes one step."""
+"""Nats left to gain below which a search ends if its steps gain little; others go on to `tol`, which takes one step."""
 FAST = 0.01
-"""A step gains little if it leaves more than this share of what there was to gain."""
+"""Share of what there was to gain that a step must leave to count as gaining little."""
 PART = 1e-3
-"""A step is taken if it gains at least this share of what it should."""
+"""Least share of the expected gain with which a step is taken."""
 TINY = 1e-13
-"""A step that is a smaller share of a parameter than this does not change it."""
+"""Size of a step, as a share of a parameter, below which the step does not change it."""
 
 
 Given = Callable[[Array, Array], Derivatives]
-"""Value, gradient and Hessian at (P, S), given what is held, (D, S)."""
+"""Function of parameters (P, S) and held values (D, S) that returns value, gradient and Hessian."""
 
 
 class _Trial(NamedTuple):
-    """How the last evaluation went, (S,) each."""
+    """Outcome of the last evaluation, (S,) each."""
 
     active: Array
-    """Who was searched for."""
+    """Subjects that were searched for."""
     looks: Array
-    """The step was only to look at a kink."""
+    """Subjects for whom the step was only to examine a kink."""
     accept: Array
-    """The step was taken."""
+    """Subjects for whom the step was taken."""
     found: Array
-    """It showed another side."""
+    """Subjects for whom the step showed another side of a kink."""
 
 
 class _Carry(NamedTuple):
-    """Where the searches are."""
+    """State of the searches of all subjects."""
 
     n: Array | int
-    """Evaluations so far."""
+    """Number of evaluations so far."""
     x: Array
     at: Derivatives
     side: Side
     radius: Array
-    """(S,): the longest step."""
+    """(S,): largest length of a step."""
     plan: Plan
-    """Of the last step; when all is over, of the next."""
+    """Plan of the last step; once all searches are over, of the next one."""
     trial: _Trial
     ended: Array
-    """(S,): no step however short is better, or further ones are not worth it."""
+    """(S,): whether no step, however short, is better, or further steps are not worth it."""
     over: Array | bool
 
 
 class _Queue(NamedTuple):
-    """Searches of each subject, one after another."""
+    """Queue of searches of each subject, which run one after another."""
 
     at: Array
-    """(S,): which of them goes on; as many as there are, if all are done."""
+    """(S,): index of the search that runs; the number of searches if all are done."""
     steps: Array
-    """(S,): its evaluations so far."""
+    """(S,): evaluations of that search so far."""
     carry: _Carry
     found: Mode
-    """What those found that are done, (K, ...)."""
+    """Results of the searches that are done, (K, ...)."""
 
 
 def _begin(x: Array, at: Derivatives) -> _Carry:
-    """Nothing has been tried, and everybody's next step is still to be planned."""
+    """Make the state in which nothing has been tried, and everybody's next step is still to be planned."""
     ones, nobody = jnp.ones(x.shape[-1], x.dtype), jnp.zeros(x.shape[-1], bool)
     plan = Plan(at.value, at.grad, x, ones, ones, ones, nobody, nobody)
     trial = _Trial(~nobody, nobody, nobody, nobody)
@@ -85,7 +85,7 @@ def _planned(planner: Planner, carry: _Carry) -> _Carry:
     last, trial = carry.plan, carry.trial
     following = planner.plan(carry.x, carry.at, carry.side, last.here, carry.radius)
     ends = trial.active & (carry.n > 0) & _ends(planner, carry, following)
-    # Those who are there stay as they are, however long others take.
+    # Subjects whose search is over stay as they are, however long others take.
     return carry._replace(plan=choose(trial.active, following, last), ended=carry.ended | ends)
 
 
@@ -93,12 +93,12 @@ def _advance(planner: Planner, max_steps: Array | int, carry: _Carry) -> _Carry:
     """Plan the next step, and try it, unless all have ended."""
     carry = _planned(planner, carry)
     over = (carry.n >= max_steps) | ~_active(planner, carry).any()
-    # One place plans and one evaluates, so that each is compiled once.
+    # A single place plans and a single one evaluates, so that each is compiled once.
     return lax.cond(over, lambda carry: carry, lambda carry: _try(planner, carry), carry)._replace(over=over)
 
 
 def _ends(planner: Planner, carry: _Carry, following: Plan) -> Array:
-    """(S,): whose search is over, from how the last step went and what the next one is to gain."""
+    """(S,): whether a search is over, judged by the last step and by what the next one is to gain."""
     last, (_, looks, accept, found) = carry.plan, carry.trial
     spent = ~looks & ~accept & ~found & (last.gain < noise(last.value))
     spent |= (carry.radius * planner.unit < TINY * (1 + jnp.abs(carry.x))).all(0) | _pinned(following)
@@ -114,15 +114,15 @@ def _try(planner: Planner, carry: _Carry) -> _Carry:
     tried = jnp.where(active, jnp.clip(x + plan.step, -planner.bound, planner.bound), x)
     new = planner.likelihood(tried)
     gained = new.value + planner.prior(tried).value - plan.value
-    # Of a gain that can be told from rounding, a small part has to be there; a longer step would be taken back, too.
+    # If the gain can be told from rounding, a small part of it must be realised; a longer step would be taken back as well.
     least = jnp.where(plan.gain > noise(plan.value), PART * plan.gain, -noise(plan.value))
     enough = gained >= jnp.where(plan.probes | plan.backs | jnp.isinf(plan.gain), -noise(plan.value), least)
-    # Where the value alone is finite, the search would be lost.
+    # A point with a finite value but without finite derivatives would end the search.
     usable = jnp.isfinite(new.value) & jnp.isfinite(new.grad).all(0) & jnp.isfinite(new.hess).all((0, 1))
     accept = active & (enough | (plan.value == -jnp.inf)) & usable
     size = planner.length(plan.step)
     seen = planner.other_side(x, at, side, Side(tried, new, usable, size, size, side.sure), accept, plan)
-    # A side that has just become known is a reason to try again before steps become shorter.
+    # If another side has just become known, the step is tried again before steps become shorter.
     found = seen.known & ~side.known
     moved = jnp.where(accept, jnp.clip(2 * size, radius, 1.0), jnp.where(found, size, 0.25 * size))
     looks = plan.probes | plan.backs
@@ -134,13 +134,13 @@ def _try(planner: Planner, carry: _Carry) -> _Carry:
 
 
 def _pinned(plan: Plan) -> Array:
-    """(S,): whether steps have become so short, though there is much to gain, that nothing is left to be seen of it."""
+    """(S,): whether steps have become too short to change anything, although there is much to gain."""
     level = noise(plan.value)
     return ~(plan.probes | plan.backs) & (plan.gain < level) & (plan.decrement > 10 * level)
 
 
 def _active(planner: Planner, carry: _Carry) -> Array:
-    """(S,): who goes on."""
+    """(S,): whether a search goes on."""
     return (carry.plan.decrement > planner.tol) & ~carry.ended
 
 
@@ -160,7 +160,7 @@ class Newton:
     longest
         One step changes a parameter by at most this share of its limit.
     free
-        The same for a parameter without a limit, as a change of its unconstrained value.
+        Longest step of a parameter without a limit, as a change of its unconstrained value.
 
     References
     ----------
@@ -219,14 +219,14 @@ class Newton:
         likelihood, prior
             Value, gradient and Hessian at (P, S), given what is held in the search, (D, S).
         x, held
-            Where each search begins, (K, P, S), and what is held in it, (K, D, S).
+            Starting point of each search, (K, P, S), and what is held in it, (K, D, S).
         tol, max_steps, limits
             As for `maximise`; `max_steps` of each search.
 
         Returns
         -------
         Mode
-            Of each search: every array has one more first axis, (K, ...).
+            Results of all searches: every array has one more first axis, (K, ...).
         """
 
         def planner(held: Array) -> Planner:
@@ -237,7 +237,7 @@ class Newton:
             carry = _planned(now, queue.carry)
             done = ~_active(now, carry) | (queue.steps >= max_steps)
             here = done & (jnp.arange(len(x))[:, None] == queue.at)
-            # A value that is not taken may be NaN: it is chosen, not weighted.
+            # A value that is not used may be NaN: results are selected, not weighted.
             keep = lambda all_, one: jnp.where(here.reshape(len(x), *[1] * (one.ndim - 1), -1), one, all_)  # noqa: E731
             found = jax.tree.map(keep, queue.found, _mode(now, carry))
             place = queue.at + done
@@ -259,13 +259,13 @@ class Newton:
 
 
 def _taken(values: Array, at: Array) -> Array:
-    """Everybody's own entry (..., S) of values (K, ..., S); the last one of those who are done."""
+    """Everybody's own entry (..., S) of values (K, ..., S); the last entry for those who are done."""
     at = jnp.minimum(at, len(values) - 1)
     return jnp.take_along_axis(values, at.reshape(1, *[1] * (values.ndim - 2), -1), axis=0)[0]
 
 
 def _looking(x: Array) -> _Carry:
-    """A search that is about to look at `x` (P, S), of which nothing is known yet."""
+    """Make the state of a search that has yet to evaluate `x` (P, S)."""
     p, places = x.shape
     hess = jnp.broadcast_to(-jnp.eye(p, dtype=x.dtype)[:, :, None], (p, p, places))
     none, some = jnp.zeros(places, x.dtype), jnp.full(places, jnp.inf, x.dtype)
@@ -277,7 +277,7 @@ def _looking(x: Array) -> _Carry:
 
 
 def _mode(planner: Planner, end: _Carry) -> Mode:
-    """What a search found, where it stands."""
+    """Make the result of a search from its last state."""
     here, at = end.plan.here, end.at
     hess = jnp.where(here < 1, here * at.hess + (1 - here) * end.side.at.hess, at.hess)
     there = end.plan.decrement <= jnp.maximum(planner.tol, ENOUGH)

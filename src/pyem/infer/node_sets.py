@@ -22,32 +22,32 @@ from pyem.population.population import Population
 from pyem.population.posterior import Moments
 
 WIDEST = 4.0
-"""Points that weigh next to nothing under a group with so many times the variance are not looked at again:"""
+"""Factor of the variance of a group up to which points must weigh something to be kept."""
 NEGLIGIBLE = 18.0
-"""so many nats less than the heaviest."""
+"""Nats below the heaviest point at which a point's weight is negligible."""
 SLACK = 3.0
-"""Nats that a posterior density that is found in a rough way may be off."""
+"""Nats by which the rough posterior density may be wrong."""
 MOST = 64
-"""Sets, at most; groups that are like none of them have the points of the nearest one."""
+"""Largest number of sets; groups unlike all of them use the points of the nearest one."""
 EVALUATIONS = 2000
-"""Evaluations of everybody's likelihood at a point of each that polynomials in common values may take for all sets."""
+"""Evaluations of everybody's likelihood, at one point each, that polynomials in common values may take for all sets."""
 HELD = 2**23
-"""Numbers of points of all people and sets that a sampler holds, at most."""
+"""Largest number of points, of all people and sets, that a sampler holds in memory."""
 EXTRAPOLATED = 0.01
-"""Nats that the evidence of all people may be off under a narrow group, where it is extrapolated from wider ones."""
+"""Nats by which the evidence of all people may be off under a narrow group, for which it is extrapolated from wider ones."""
 AT_ONCE = 2**21
-"""Points of all people times groups that are held at a time."""
+"""Number of points times groups, for all people, that are held in memory at a time."""
 LEAST = 1e-9
-"""Share of what data say in one direction that they say in any, at least: so there are inverses under groups of any width."""
+"""Least information in any direction, as a share of the largest: so matrices can be inverted under groups of any width."""
 
 
 class Stacked(NamedTuple):
-    """Points of several sets, of which each serves the groups near to one."""
+    """Points of several sets, each of which serves the groups near to one group."""
 
     x: np.ndarray
-    """(set, S, K, P)"""
+    """Points, (set, S, K, P)."""
     log_weight: np.ndarray
-    """(set, S, K); minus infinity for what only fills up."""
+    """Log weights of the points, (set, S, K); minus infinity for those that only fill up the array."""
     where: np.ndarray
     """Logarithms of the sds of the groups that sets were made for, and their means in `unit` (P,), (set, 2 P)."""
     unit: np.ndarray
@@ -83,11 +83,11 @@ class NodeSets:
         own = people_only(self.population)
         gain = _positive(np.linalg.inv(self.moments.cov) - np.linalg.inv(own.cov))
         order = np.argsort(np.einsum("spq,pq->s", gain, own.cov))
-        # Posteriors of whom the data say little change most with the group; such people are few.
+        # Posteriors of people about whom the data say little change most with the group; such people are few.
         # A median of each element by itself need not be positive definite.
         typical = _positive(np.median(gain, axis=0)[None])[0]
         self._people = [(typical, False), (gain[order[len(order) // 10]], True)]
-        # What the evidence is off where it is extrapolated.
+        # Error of the evidence where it is extrapolated.
         known = np.diagonal(np.square(gain), axis1=1, axis2=2).sum(0)
         least = (4 * EXTRAPOLATED / np.maximum(known, 1e-300)) ** 0.25
         gaussian = self.population.group.family == "gaussian"
@@ -126,7 +126,7 @@ class NodeSets:
         out = self._on_sets(draws, owner) + log_prior
         self._top = max(self._top, float(out.max(initial=-np.inf, where=owner >= 0)))
         lost = np.flatnonzero(owner < 0)
-        # What is found on points made for others may be too small, and so may a Gaussian approximation.
+        # The density on points made for other groups may be too small, and so may a Gaussian approximation.
         likely = np.maximum(out[lost], self._rough(draws.some(lost)) + log_prior[lost])
         self._add_for(draws, owner, lost[likely > self._top - self._negligible])
         new = lost[owner[lost] >= 0]
@@ -135,7 +135,7 @@ class NodeSets:
 
     @property
     def _most(self) -> int:
-        """Number of sets, at most."""
+        """Largest number of sets."""
         common = self.places.common
         if common is None or not common.degree:
             return MOST
@@ -165,7 +165,7 @@ class NodeSets:
         return np.array_split(which, -(-len(which) // size))
 
     def _rough(self, draws: GroupDraws) -> np.ndarray:
-        """The same, roughly."""
+        """Rough log evidence of all people under each group (D,)."""
         return self._level + rough_evidence(self._likelihood, self.population.design, draws, self.places.common)
 
     def people(
@@ -186,7 +186,7 @@ class NodeSets:
             for part in parts:
                 moved = part.moves(design, None if held.common is None else held.common[at[which]])
                 x[np.ix_(which, part.people)] = self._in_cells(part, moved, *(a[:, part.people] for a in more), rng=rng)
-            # In a group that is narrower than the data tell, everybody is nearer to its mean.
+            # In a group narrower than the data can tell, everybody is nearer to its mean.
             nearer = (draws.roots @ np.linalg.inv(held.roots))[at[which]][:, None]
             means = (draws.covariances() @ held.precisions())[at[which]]
             middle = design @ draws.coef[at[which]]
@@ -233,17 +233,17 @@ class NodeSets:
         return Stacked(x, log_weight, where, unit, self._least)
 
     def foreign(self, draws: GroupDraws) -> float:
-        """Share of groups that none of the points were made for."""
+        """Share of the groups for which no set of points was made."""
         return float((self._owners(draws) < 0).mean())
 
     def _held(self, draws: GroupDraws) -> GroupDraws:
-        """Groups that points are made for: in no direction narrower than the data tell."""
+        """Widen groups to what points are made for: in no direction narrower than the data can tell."""
         if not self.posterior.spec.blocks or not self._least.all():
             return draws._replace(sd=np.maximum(draws.sd, self._least))
         return held_apart(draws, self._least)
 
     def _served(self, draws: GroupDraws, owner: np.ndarray) -> list[tuple[int, np.ndarray]]:
-        """Indices of sets, and of the draws that each serves: its own, and those without an owner that are nearest to it."""
+        """Indices of each set and of the draws it serves: its own, and those without a set that are nearest to it."""
         lost = np.flatnonzero(owner < 0)
         if len(lost):
             sets = np.concatenate([self._where(one, draws) for one, _ in self._sets])
@@ -252,7 +252,7 @@ class NodeSets:
         return [(int(k), np.flatnonzero(owner == k)) for k in np.unique(owner)]
 
     def _owners(self, draws: GroupDraws) -> np.ndarray:
-        """The set that serves each draw, -1 where there is none, (D,)."""
+        """Index (D,) of the set that serves each draw; -1 where there is none."""
         owner = np.full(len(draws.sd), -1)
         for k in range(len(self._sets)):
             left = np.flatnonzero(owner < 0)
@@ -268,7 +268,7 @@ class NodeSets:
             wanted = wanted[owner[wanted] < 0]
 
     def _middle(self, draws: GroupDraws) -> int:
-        """The one that is nearest to the middle of all."""
+        """Index of the draw nearest to the middle of all."""
         where = self._where(draws, draws)
         return int(((where - np.median(where, axis=0)) ** 2).sum(1).argmin())
 
@@ -282,7 +282,7 @@ class NodeSets:
         self._keep(population, parts)
 
     def _keep(self, population: Population, parts: Sequence[Nodes]) -> None:
-        """Keep points, less those that count neither under a group nor under the widest that its points serve."""
+        """Keep a set of points, without those that weigh nothing under its group or under the widest group that it serves."""
         own = people_only(population)
         wide = dataclasses.replace(own, cov=WIDEST * own.cov)
         thinned = [part.thinned(own.group, wide.prior, NEGLIGIBLE) for part in parts]
@@ -290,7 +290,7 @@ class NodeSets:
         self._sets.append((_as_draws(own)._replace(common=common), thinned))
 
     def _where(self, draws: GroupDraws, units: GroupDraws) -> np.ndarray:
-        """Coordinates (D, 2 P) in which groups are alike that are near to each other."""
+        """Coordinates (D, 2 P) of groups, in which similar groups are near to each other."""
         parts = [np.log(draws.sd), draws.coef[:, 0] / np.median(units.sd, axis=0)]
         if self.places.common is not None and draws.common is not None:
             values = draws.common[:, 0] - self.population.coef[0, ~self.population.random]
@@ -298,7 +298,7 @@ class NodeSets:
         return np.concatenate(parts, axis=1)
 
     def _alike(self, draws: GroupDraws, k: int) -> np.ndarray:
-        """Whether points of one set, made for one group, serve others, (D,)."""
+        """(D,): whether points made for one group serve others."""
         made = self._sets[k][0]
         draws = self._held(draws)
         prior, own = draws.precisions(), made.precisions()[0]
@@ -317,7 +317,7 @@ class NodeSets:
 
 
 def held_apart(draws: GroupDraws, least: np.ndarray) -> GroupDraws:
-    """Groups that are in no direction narrower than one with independent parameters and these sds (P,).
+    """Widen groups, so that in no direction they are narrower than one with independent parameters and these sds (P,).
 
     Examples
     --------
@@ -353,7 +353,7 @@ def rough_evidence(
     design, draws
         Covariates of people (S, K), and groups.
     common
-        How likelihoods change with what is common to all; None where nothing is.
+        Change of the likelihoods with common parameters; None without any.
     """
     precision, shift = likelihood
     out = np.empty(len(draws.sd))
@@ -388,6 +388,6 @@ def _as_draws(population: Population) -> GroupDraws:
 
 
 def regular_cov(mean: np.ndarray, cov: np.ndarray, population: Population) -> np.ndarray:
-    """Covariances (S, P, P) that points can be put around, of people who are all known."""
+    """Covariances (S, P, P) around which points can be placed, of people who are all known."""
     zeros = np.zeros(len(mean))
     return regular(Moments(mean, cov, zeros, zeros, zeros.astype(int)), population.cov)

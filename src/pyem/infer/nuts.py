@@ -35,12 +35,12 @@ from pyem.results.sample import SampleFit
 
 ChainMethod = Literal["auto", "parallel", "vectorized"]
 BLOCK = 50
-"""Iterations of one call of the compiled sampler; progress is reported after each."""
+"""Number of iterations in one call of the compiled sampler; progress is reported after each call."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is fixed when the sampler is compiled."""
+    """Settings of the sampler that are fixed when it is compiled."""
 
     warmup: int
     target_accept: float
@@ -74,17 +74,17 @@ def fit_nuts(
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and the data to fit.
     group
         The population distribution; Gaussian with independent parameters if not given. None: every person is on their own,
         with the priors given (also for one person).
     priors
-        With a group, of its parameters on the unconstrained scale, see `pyem.population.priors.hyper_priors`:
+        With a group, priors of its parameters on the unconstrained scale, see `pyem.population.priors.hyper_priors`:
         ``{"mean": {"alpha": Normal(0, 1)}, "sd": HalfNormal(1)}``. With ``group=None``, NumPyro distributions of the natural
         parameters by name: ``{"alpha": Beta(1, 1), "beta": HalfNormal(10)}`` (the Jacobian of the transforms is added; a
         prior that goes beyond the range of its parameter is cut off there); the Gaussian of `mean` and `sd` for the others.
     mean, sd
-        With ``group=None``, (P,) of a Gaussian prior on the unconstrained scale; the model's typical population if not given.
+        Gaussian prior (P,) if ``group=None``, on the unconstrained scale; the model's typical population if not given.
     draws, warmup, chains
         Draws of each chain that are kept, iterations before them that adapt the sampler, and number of chains. Coordinates come
         from the group's posterior with people integrated out (or from EM), so that little is left to adapt.
@@ -187,7 +187,7 @@ def _kernel(spec: Any, settings: Settings, args: Any) -> tuple[Callable[..., Any
             dense_mass=dense,
             target_accept_prob=settings.target_accept,
             max_tree_depth=settings.max_tree_depth,
-            # NumPyro's own default is a number, which NUTS has no use for.
+            # NumPyro's own default is a number, which NUTS ignores.
             trajectory_length=None,  # pyright: ignore[reportArgumentType]
             model_args=(args,),
             model_kwargs={},
@@ -229,7 +229,7 @@ def _over_chains(function: Callable[..., Any], tree: Any) -> Any:
 
 @compiled(0, 1)
 def _advance(spec: Any, settings: Settings, args: Any, states: Any, n: Array) -> tuple[Any, dict[str, Any]]:
-    """`n` (at most `BLOCK`) iterations of several chains, and what they gave, (iteration, chain, ...)."""
+    """Advance several chains by `n` (at most `BLOCK`) iterations, and return their draws (iteration, chain, ...)."""
     TRACES[spec.model.name, "nuts_advance"] += 1
     begin, step = _kernel(spec, settings, args)
     # The kernel learns its settings when it is initialised; nothing is computed here.
@@ -284,7 +284,7 @@ def sample(
     with ThreadPoolExecutor(min(len(groups), n_cores()), thread_name_prefix="pyem-nuts") as pool:
         going = [pool.submit(run, file, states) for file, (states, _) in zip(files, groups, strict=True)]
         try:
-            # The first chain that fails, or Ctrl-C, stops all: before the pool is left, which waits for them.
+            # The first chain that fails, or Ctrl-C, stops all chains before the pool is closed, which would wait for them.
             for ended in wait(going, return_when=FIRST_EXCEPTION).done:
                 ended.result()
         finally:
@@ -296,19 +296,19 @@ def sample(
 
 def compile_sampler(spec: Any, settings: Settings, args: Any, states: Any) -> None:
     """Compile the sampler, if it is not yet."""
-    # No iteration.
+    # Run no iteration: only compile.
     jax.block_until_ready(_advance(spec, settings, args, states, jnp.asarray(0)))
 
 
 def compile_ahead(spec: Any, args: Any, *, settings: Settings, together: int) -> None:
-    """Compile all that `sample` needs, for arguments of these shapes."""
+    """Compile everything that `sample` needs for arguments of these shapes."""
     with jax.enable_x64(True):
         states, _ = _begin(spec, settings, args, jax.random.split(jax.random.key(0), together))
         compile_sampler(spec, settings, args, states)
 
 
 def chains_together(chains: int, method: ChainMethod) -> int:
-    """How many chains are vectorised in one call."""
+    """Number of chains that are vectorised in one call."""
     if method == "auto":
         method = "parallel" if jax.default_backend() == "cpu" else "vectorized"
     return chains if method == "vectorized" else 1
@@ -343,7 +343,7 @@ def _run_group(
 
 
 def stages(warmup: int, draws: int) -> list[tuple[str, int]]:
-    """What is done in each call of the sampler, and how many iterations it has.
+    """Stage of each call of the sampler, and its number of iterations.
 
     Examples
     --------
@@ -355,7 +355,7 @@ def stages(warmup: int, draws: int) -> list[tuple[str, int]]:
 
 
 def news(stage: str, out: dict[str, Any]) -> dict[str, Any]:
-    """What a progress bar says of a block of iterations."""
+    """Numbers that a progress bar shows after a block of iterations."""
     return {
         "stage": stage,
         "steps": float(out["n_steps"].mean()),

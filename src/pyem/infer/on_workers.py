@@ -1,4 +1,4 @@
-"""What the workers of a cluster keep of each partition and do with it; see `pyem.infer.cluster`.
+"""State that the workers of a cluster keep for each partition, and their answers to queries; see `pyem.infer.cluster`.
 
 A search is what its moves have made of it, one after the other, from where it began. A worker that does not know how far it
 is says so, and is told where it began and all moves since then.
@@ -31,45 +31,45 @@ from pyem.population.posterior import GaussianPrior, Laplace
 
 
 class At(NamedTuple):
-    """Where the group stands, for the people of a partition."""
+    """The group's parameters, for the people of one partition."""
 
     coef: np.ndarray
     cov: np.ndarray
     weight: np.ndarray | None
-    """None where all are 1."""
+    """Precision weights of the people; None where all are 1."""
 
     @classmethod
     def of(cls, population: Population, place: slice) -> At:
-        """Where a population stands."""
+        """Take the parameters of a population, for the people at `place`."""
         weight = None if population.group.family == "gaussian" else population.weight[place]
         return cls(population.coef, population.cov, weight)
 
 
 @dataclasses.dataclass(frozen=True)
 class Begin:
-    """Where the search of a partition begins, and what a worker needs for it."""
+    """Start of a partition's search, with all that a worker needs for it."""
 
     states: Any
-    """Everybody's parameters, (S, P) or a row if all are the same; or where the search stood."""
+    """Everybody's parameters, (S, P) or one row if all are the same; or the state of an earlier search."""
     group: Population | None
-    """The group, of which people whose rows are the same have one; None if priors are given."""
+    """The group, with one row for people whose rows are the same; None if priors are given."""
     model: bytes
     digest: str
-    """Of the model, which a worker makes of its bytes once."""
+    """Digest of the model, which a worker unpickles only once."""
     max_steps: int
 
 
 class Ask(NamedTuple):
-    """What is asked of a worker about a partition."""
+    """A query to a worker about one partition."""
 
     part: int
     had: int
-    """So many moves it should have made before."""
+    """Number of moves that the worker should have made before."""
     moves: tuple[Any, ...]
-    """Those that come next."""
+    """The moves to make next, before the query is answered."""
     query: Callable[[Standing], Any]
     begin: Begin | None = None
-    """Where to begin if it has to; it then has had as many moves."""
+    """Start for a worker that has to begin anew, after which it has made `had` moves; None if it must not."""
 
 
 # -- what a worker keeps ---------------------------------------------------------------------------------------------------
@@ -77,11 +77,11 @@ class Ask(NamedTuple):
 
 @dataclasses.dataclass
 class Standing:
-    """How far the search of a partition is."""
+    """State of the search of a partition."""
 
     search: str
     made: int
-    """Moves."""
+    """Number of moves made."""
     model: Model
     data: Dataset
     estep: JaxEStep
@@ -91,13 +91,13 @@ class Standing:
     """The better modes that a look has found since the last move, if there was one."""
 
     def population(self, at: At) -> Population:
-        """The group of these people."""
+        """Return the group of these people at given parameters."""
         assert self.group is not None
         weight = {} if at.weight is None else {"weight": at.weight}
         return dataclasses.replace(self.group, coef=at.coef, cov=at.cov, **weight)
 
     def look(self, at: At, first: bool) -> np.ndarray | None:
-        """Everybody's modes, of those who have a better one that; None if nobody has."""
+        """Everybody's modes, better ones where a look has found some; None if it has found none."""
         if self.looked is None:
             self.looked = (self._look(at, first),)
         return self.looked[0]
@@ -109,7 +109,7 @@ class Standing:
 
     @property
     def found(self) -> Laplace:
-        """What the last move found."""
+        """The result of the last move."""
         assert self.laplace is not None
         return self.laplace
 
@@ -117,20 +117,20 @@ class Standing:
 _data: dict[str, PartitionedDataset] = {}
 _models: dict[str, Model] = {}
 _standing: dict[tuple[str, int], Standing] = {}
-"""By folder and partition."""
+"""State of each search, by folder and partition."""
 
 
 def answers(folder: str, search: str, asks: Sequence[Ask]) -> list[tuple[bool, Any]]:
-    """Of each partition whether how far its search is was known, and the answer to its query."""
+    """Answer the queries about partitions: for each whether the state of its search was known, and the answer."""
     return [_answer(folder, search, ask) for ask in asks]
 
 
 def answers_on_dask(folder: str, search: str, asks: Sequence[Ask]) -> tuple[str, list[tuple[bool, Any]]]:
-    """The worker of a Dask cluster that this is, and its answers."""
+    """Name of this worker of a Dask cluster, and its answers."""
     from distributed import get_worker  # pyright: ignore[reportMissingImports]
 
     worker = get_worker()
-    # As many threads as the worker has were meant for it.
+    # The worker's threads are all meant for this computation.
     limit_cores(worker.state.nthreads)
     return str(worker.address), answers(folder, search, asks)
 
@@ -140,7 +140,7 @@ def _answer(folder: str, search: str, ask: Ask) -> tuple[bool, Any]:
     if ask.begin is not None:
         _standing[key] = _begun(folder, search, ask)
     known = _standing.get(key)
-    # Who is asked again because the first answer was lost has made the moves, or some of them.
+    # If a worker is asked again because its first answer was lost, it has made some or all of the moves already.
     if known is None or known.search != search or not 0 <= known.made - ask.had <= len(ask.moves):
         return False, None
     for move in ask.moves[known.made - ask.had :]:
@@ -156,7 +156,7 @@ def _begun(folder: str, search: str, ask: Ask) -> Standing:
     if begin.digest not in _models:
         _models[begin.digest] = unpickled(begin.model)
     if folder not in _data:
-        # All partitions that a worker has stay in its memory.
+        # All partitions of a worker stay in its memory.
         _data[folder] = PartitionedDataset.of(Path(folder), Dataset, memory=np.inf)
     model, data = _models[begin.digest], _data[folder].partition(ask.part)
     known = isinstance(begin.states, np.ndarray)
@@ -179,38 +179,38 @@ def _everybody(rows: np.ndarray, data: Dataset) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class UnderGroup:
-    """Everybody's mode under a group."""
+    """A move: search for everybody's mode under a group."""
 
     at: At
     tol: float
 
     def __call__(self, standing: Standing) -> None:
-        """Search."""
+        """Search from the present state."""
         standing.laplace = standing.estep(standing.population(self.at).prior, self.tol)
 
 
 @dataclasses.dataclass(frozen=True)
 class UnderPrior:
-    """Everybody's mode under priors; one that is the same for everybody has one row."""
+    """A move: search for everybody's mode under priors; a prior that is the same for everybody has one row."""
 
     prior: GaussianPrior
     tol: float
 
     def __call__(self, standing: Standing) -> None:
-        """Search."""
+        """Search from the present state."""
         mean, weight = (_everybody(rows, standing.data) for rows in (self.prior.mean, self.prior.weight))
         standing.laplace = standing.estep(GaussianPrior(mean, self.prior.precision, weight), self.tol)
 
 
 @dataclasses.dataclass(frozen=True)
 class FromBetter:
-    """Begin again from better modes, of those who have some."""
+    """A move: begin again from better modes, for those who have some."""
 
     at: At
     first: bool
 
     def __call__(self, standing: Standing) -> None:
-        """Begin again."""
+        """Begin again from the better modes."""
         better = standing.look(self.at, self.first)
         standing.estep.restart(standing.found.mode if better is None else better)
 
@@ -220,40 +220,40 @@ class FromBetter:
 
 @dataclasses.dataclass(frozen=True)
 class Of:
-    """Functions of a population and of its people, with the parameters in an order."""
+    """A query: functions of a population and of its people, with the parameters in a given order."""
 
     functions: tuple[Callable[[Population, Laplace], Any], ...]
     at: At
     order: np.ndarray
 
     def __call__(self, standing: Standing) -> list[Any]:
-        """What they give for these people."""
+        """Values of the functions for the people of the partition."""
         population, found = standing.population(self.at).reordered(self.order), standing.found.reordered(self.order)
         return [function(population, found) for function in self.functions]
 
 
 @dataclasses.dataclass(frozen=True)
 class Better:
-    """Whether anybody has a better mode."""
+    """A query: whether anybody has a better mode."""
 
     at: At
     first: bool
 
     def __call__(self, standing: Standing) -> bool:
-        """Look."""
+        """Look for better modes."""
         return standing.look(self.at, self.first) is not None
 
 
 def whole(standing: Standing) -> Laplace:
-    """What was found of everybody."""
+    """A query: the Laplace approximation of everybody."""
     return standing.found
 
 
 def states(standing: Standing) -> Any:
-    """Where the search stands."""
+    """A query: the state of the search."""
     return jax.tree.map(np.asarray, standing.estep.states)
 
 
 def whole_and_states(standing: Standing) -> tuple[Laplace, Any]:
-    """Both."""
+    """A query: the Laplace approximation of everybody, and the state of the search."""
     return whole(standing), states(standing)

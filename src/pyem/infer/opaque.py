@@ -19,10 +19,10 @@ from pyem.infer.differences import WALL, Found, Quadratic, Search, Stencil, find
 from pyem.numerics.pickles import unpickled
 
 Likelihood = Callable[..., float]
-"""``f(x, data, prior)``: one person's negative log-likelihood; only some functions look at the prior."""
+"""Function ``f(x, data, prior)`` that returns one person's negative log-likelihood; only some functions use the prior."""
 
 Job = tuple[int, np.ndarray, Stencil | None, np.ndarray, np.ndarray, float, tuple[int, ...]]
-"""Place in the block, start, what is known, the prior's mean and precision, tolerance, seed."""
+"""One search: index in the block, start, what is known, the prior's mean and precision, tolerance, seed."""
 
 
 class OpaqueEStep:
@@ -37,11 +37,11 @@ class OpaqueEStep:
         ``likelihood(x, data, prior) -> float``, the negative log-likelihood in nats. It may be defined anywhere, also in
         a notebook.
     people
-        What it takes as `data`, for each person.
+        Each person's `data` for the function.
     start
         First guess, (S, P), unconstrained.
     search
-        How each person's mode is looked for.
+        Settings of the search for each person's mode.
     n_jobs
         Processes, as in joblib: -1 for all cores, -2 for all but one. A negative number is a limit: little work is done in
         this process.
@@ -83,7 +83,7 @@ class OpaqueEStep:
         return _laplace(found, precisions, tol)
 
     def general(self, log_prior: Callable[[np.ndarray], float], tol: float = 1e-16) -> Any:
-        """The same under any log prior density of one person's parameters."""
+        """Approximate posteriors under any log prior density of one person's parameters."""
         joint = OpaqueEStep.__new__(OpaqueEStep)
         joint.__dict__ |= self.__dict__ | {"likelihood": _Joint(self.likelihood, log_prior), "_blocks": []}
         n = self._x.shape[1]
@@ -140,7 +140,7 @@ class OpaqueEStep:
 
 
 class _Joint:
-    """Likelihood times a prior of any form."""
+    """Negative log joint density of data and parameters, under a prior of any form."""
 
     def __init__(self, likelihood: Likelihood, log_prior: Callable[[np.ndarray], float]) -> None:
         self.likelihood = likelihood
@@ -172,7 +172,7 @@ def _unpacked(digest: bytes, packed: bytes) -> tuple[Likelihood, list[Any], bool
 
 
 def _block(digest: bytes, packed: bytes, search: Search, jobs: list[Job]) -> list[Found]:
-    """Runs in a worker process, which unpickles a block once, and computes with as many digits as the process that asks."""
+    """Search in a worker process, which unpickles a block only once and computes in the precision of the process that asks."""
     likelihood, people, x64 = _unpacked(digest, packed)
     with jax.enable_x64(x64):
         return [_one(likelihood, people[job[0]], search, job) for job in jobs]

@@ -1,4 +1,4 @@
-"""People whose posterior has several modes: the better one, and the share of the evidence of another."""
+"""Search for a second mode of each person's posterior: the better mode is kept, with the other's share of the evidence."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from pyem.population.population import Population
 from pyem.population.posterior import Laplace, Status
 
 APART = 1.0
-"""Modes are different if they are so many posterior sds apart."""
+"""Distance, in posterior sds, from which on modes count as different."""
 FAIR = 0.05
-"""Share of the evidence from which another mode is told of."""
+"""Share of the evidence from which on another mode is reported."""
 DROP, SOFTER = 5.0, 2.0
 """Nats by which a posterior is taken to fall from the middle to the places around it, on average, and how much flatter it is
 taken to be. With these, searches of 15 groups (learning and discounting) took .68 to .98 times as long, none longer."""
 
 
 class Surroundings(NamedTuple):
-    """What is known of everybody's posterior before it is searched: its density at a few places around the prior's middle."""
+    """Everybody's posterior density at a few places around the prior's middle, evaluated before a search."""
 
     looking: Looking
     prior: PersonPrior
     middle: np.ndarray
-    """(S, P)."""
+    """Middle of the prior, (S, P)."""
     x: np.ndarray
     """The places, (K, S, P)."""
     there: np.ndarray
-    """The log posterior there, up to a constant, (K, S)."""
+    """Log posterior at these places, up to a constant, (K, S)."""
 
     @classmethod
     def seen(cls, model: Model, data: Dataset, glance: Glance, prior: PersonPrior) -> Surroundings:
@@ -50,7 +50,7 @@ class Surroundings(NamedTuple):
 
     @classmethod
     def known(cls, looking: Looking, prior: PersonPrior, middle: np.ndarray) -> Surroundings:
-        """The same from what was seen last, which may have been around another prior: the likelihood is the same."""
+        """Use the likelihoods of the last look, which may have been around another prior."""
         assert looking.seen is not None
         there = _joint(prior, looking.seen.log_lik, looking.seen.x)
         return cls(looking, prior, middle, looking.seen.x, np.where(np.isnan(there), -np.inf, there))
@@ -77,13 +77,13 @@ def other_modes(
     Parameters
     ----------
     model, data
-        Whose posterior.
+        The model, and its data.
     seen
-        What was seen of it before; None where every evaluation costs as much as a step of the search.
+        Evaluations of the posterior before the search; None if an evaluation takes as long as a step of the search.
     found
         The modes that are known.
     max_steps, seed
-        Of the search.
+        Largest number of steps, and seed, of the search.
     """
     none = np.zeros(len(found.mode))
     if seen is None or not found.usable.any():
@@ -104,7 +104,7 @@ def other_modes(
 
 
 def _joint(prior: PersonPrior, log_lik: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """The log posterior (..., S), up to a constant."""
+    """Log posterior density (..., S), up to a constant."""
     if prior.population is None:
         return log_lik + prior.log_density(x)
     return log_joint(log_lik, x, prior.population.prior)
@@ -131,7 +131,7 @@ def _share(one: Laplace, other: Laplace, value: np.ndarray, other_value: np.ndar
 
 
 def several_modes(share: np.ndarray, data: Dataset, instead: str) -> list[str]:
-    """What to say of people whose posterior has another mode with a fair `share` (S,) of the evidence, and to use `instead`."""
+    """Warn of people whose posterior has another mode with a fair `share` (S,) of the evidence; name what to use `instead`."""
     some = np.flatnonzero(share > FAIR)
     if not len(some):
         return []

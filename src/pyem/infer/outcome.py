@@ -1,4 +1,4 @@
-"""From what a search found to a result, with a word about those who have no regular mode."""
+"""Results made from searches, with a warning that names people without a regular mode."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pyem.results.point_problems import bound_problems, drift_problems, vague_pr
 
 
 def ended(laplace: Laplace) -> tuple[bool, str]:
-    """Whether everybody has a regular mode, and how many have, in words."""
+    """Whether everybody has a regular mode, and a sentence that counts those who do."""
     return ended_texts(laplace.status)
 
 
 def ended_texts(status: np.ndarray) -> tuple[bool, str]:
-    """The same from the status of everybody, (S,)."""
+    """Whether everybody has a regular mode, and a sentence that counts those who do, from everybody's status (S,)."""
     done = status == Status.CONVERGED
     return bool(done.all()), f"{int(done.sum())} of {len(done)} subjects converged"
 
@@ -97,7 +97,7 @@ def some_finite(model: Model, laplace: Laplace) -> None:
 
 
 def _without_lost(laplace: Laplace) -> Laplace:
-    """NaN for subjects whose likelihood is not finite: no number that looks like an estimate."""
+    """Set the numbers of subjects whose likelihood is not finite to NaN, so that none looks like an estimate."""
     lost = ~laplace.usable
     if not lost.any():
         return laplace
@@ -107,7 +107,7 @@ def _without_lost(laplace: Laplace) -> Laplace:
 
 
 def warn_of_failures(fit: PointFit) -> None:
-    """A warning that names the people without a regular mode, if there are any."""
+    """Warn of the people without a regular mode, if there are any."""
     failed = np.flatnonzero(fit.status != Status.CONVERGED)
     if not len(failed):
         return

@@ -21,7 +21,7 @@ from pyem.population.posterior import GaussianPrior, Laplace, joined
 
 
 def partitioned_esteps(model: Model, data: PartitionedDataset, max_steps: int = 100) -> JaxESteps:
-    """What makes E-steps of a model and data in partitions.
+    """Make E-steps of a model and data in partitions.
 
     Raises
     ------
@@ -42,7 +42,7 @@ class PartitionedEStep:
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and its data.
     start
         First guess, (S, P), unconstrained.
     max_steps
@@ -78,7 +78,7 @@ class PartitionedEStep:
         return self._each(modes)
 
     def general(self, log_prior: Callable[[Any], Any], tol: float = TOL) -> Laplace:
-        """The same under any log prior density of one subject's unconstrained parameters, a traceable function."""
+        """Approximate posteriors under any traceable log prior density of one subject's unconstrained parameters."""
         return self._each(lambda estep, place: estep.general(log_prior, tol))
 
     def _each(self, modes: Callable[[JaxEStep, slice], Laplace]) -> Laplace:

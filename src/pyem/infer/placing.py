@@ -1,4 +1,4 @@
-"""Where the points are put that people are integrated over."""
+"""Placing of the points over which people are integrated."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from pyem.population.population import Population
 from pyem.population.posterior import Moments
 
 MIXTURE = 1024
-"""Points of a mixture, for people whom a lattice does not cover; half as many for up to two parameters, twice from six on."""
+"""Number of points of a mixture, for people whom a lattice does not cover; half of it up to two parameters, twice from six
+on."""
 NEAR = 0.75
 """Share of a mixture around the person's posterior; the others are from the group."""
 DF = 5.0
-"""Degrees of freedom of both."""
+"""Degrees of freedom of both parts of a mixture."""
 WIDER = 1.2
-"""A mixture has this times the posterior's variance."""
+"""Variance of a mixture around a posterior, as a multiple of the posterior's variance."""
 CHEAP = 20_000_000
-"""Trials times points up to which everybody's likelihood costs less than compiling that of some of them."""
+"""Trials times points up to which evaluating everybody's likelihood costs less than compiling it for some people."""
 RIM = 0.8
-"""How wide the rim of a lattice is, in posterior sds."""
+"""Width of the rim of a lattice, in posterior sds."""
 SCOUTS = 128
-"""Points of the group that show modes which a local approximation misses; half as many where data are large."""
+"""Number of points of the group that show modes which a local approximation misses; half of it where data are large."""
 LARGE = 1_000_000
-"""Trials from which on data are large."""
+"""Number of trials from which on data count as large."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ class Places:
     Parameters
     ----------
     model, data
-        Whose likelihood.
+        The model, and its data.
     lattices
         Points before they are placed; None for mixtures only.
     n_mixed
@@ -67,13 +68,13 @@ class Places:
 
     @property
     def typical(self) -> np.ndarray:
-        """The typical sds of what points are of, (P,)."""
+        """Typical sds of the parameters over which people are integrated, (P,)."""
         sd = self.model.typical[1]
         return sd if self.common is None else sd[self.common.random]
 
     @property
     def rule(self) -> Rule | None:
-        """The plain lattice; None for mixtures only."""
+        """Rule of the plain lattice; None if there are only mixtures."""
         return None if self.lattices is None else self.lattices.rule
 
     def nodes(
@@ -114,7 +115,7 @@ class Places:
         return Nodes(who, x, log_volume + value, frame, surface)
 
     def cube(self, who: np.ndarray, care: int = MIXED) -> np.ndarray:
-        """Points (n, K, P + 1) of the unit cube, of which those of a mixture are made."""
+        """Points (n, K, P + 1) of the unit cube, from which a mixture is made."""
         return turned(quasi_random(points_at(care) * self.n_mixed, self.shift.shape[1], self.seed), self.shift[who])
 
     def _lattice(
@@ -178,14 +179,14 @@ class Places:
         return x + step @ np.swapaxes(frame.root, 1, 2), frame.cell * np.square(frame.root).sum(2)
 
     def serve(self, shares: np.ndarray, shift: np.ndarray, roughly: bool) -> np.ndarray:
-        """Whether points serve other posteriors than the one that they were made for, (D,).
+        """(D,): whether points serve posteriors other than the one that they were made for.
 
         Parameters
         ----------
         shares
             Variances of these along their axes, as shares of the variance that points were made for, ascending, (D, P).
         shift
-            How far their means are from the points' centre, in sds that points were made for, (D,).
+            Distance of their means from the points' centre, in sds that points were made for, (D,).
         roughly
             Whether the integral of a Gaussian may be off by 2 % where they just serve; otherwise by 0.2 %.
 
@@ -202,7 +203,7 @@ class Places:
 
     @property
     def at_rim(self) -> float:
-        """Share of a posterior near the rim that is too much: three times that of a Gaussian one, or 3 %."""
+        """Largest share of a posterior near the rim that is accepted: three times that of a Gaussian one, or 3 %."""
         from scipy.special import gammaincc
 
         p = self.shift.shape[1] - 1
@@ -210,7 +211,7 @@ class Places:
 
     @property
     def reach(self) -> float:
-        """How many posterior sds the lattice reaches."""
+        """Reach of the lattice, in posterior sds."""
         if self.rule is None:
             return 5.0
         return math.sinh(self.rule.stretch * self.rule.radius) / self.rule.stretch
@@ -219,7 +220,7 @@ class Places:
 def places(
     model: Model, data: Dataset, *, nodes: int | None, rng: np.random.Generator, dim: int | None = None
 ) -> Places:
-    """Points for `data`; with `nodes` of them for each person, or as many as suit the number of parameters (or of `dim`)."""
+    """Make points for `data`, with `nodes` for each person or as many as suit the number of parameters (or `dim`)."""
     p, s = model.n_params if dim is None else dim, data.n_subjects
     mixed = MIXTURE // 2 if p <= 2 else MIXTURE if p <= max(RULES) else 2 * MIXTURE
     if nodes is not None:
@@ -246,7 +247,7 @@ def mixture(
     u
         Points of the unit cube, (n, K, P + 1).
     mean, cov
-        Of each person's posterior, (n, P) and (n, P, P).
+        Mean and covariance of each person's posterior, (n, P) and (n, P, P).
     group_mean, group_cov, group
         Mean (n, P) and covariance (P, P) of the group that each person is from, and its family.
     near
@@ -319,7 +320,7 @@ class Scouts:
 
 
 def regular(moments: Moments, cov: np.ndarray) -> np.ndarray:
-    """Covariances (S, P, P) that points can be put around: those of `cov` (P, P) where there is no regular one."""
+    """Covariances (S, P, P) around which points can be placed: `cov` (P, P) for people who have no regular one."""
     least = 1e-10 * np.diag(cov).min()
     good = np.asarray(moments.usable & (np.linalg.eigvalsh(_finite(moments.cov)).min(1) > least))
     return np.where(good[:, None, None], _finite(moments.cov), cov)

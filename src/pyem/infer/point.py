@@ -58,7 +58,7 @@ def fit_map(
     Parameters
     ----------
     model, data
-        What to fit to what; the data may be those of `pyem.Dataset.open`.
+        The model, and the data to fit, which may come from `pyem.Dataset.open`.
     priors
         NumPyro distributions of natural parameters by name, ``{"alpha": Beta(2, 2)}``: the Jacobian of the transforms is
         added, and a prior that goes beyond the range of its parameter is cut off there. Parameters without one have the
@@ -71,7 +71,7 @@ def fit_map(
     common
         Parameters that have one value for everybody, the best for all together; of a design, those that its formulas say.
     start
-        Where to search from: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates
+        Starting point: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates
         of a diffusion decision model. If not given, near the mean of the prior, on the side where a few places
         around it are likelier.
     starts
@@ -125,7 +125,7 @@ def fit_map(
         return fit_each(way, model, data, start, starts, settings)
     model = ready_to_fit(model, data, in_parts=True)
     search = in_standard_units(model)
-    # Begun here, what it needs is compiled while the search itself is.
+    # Started here, further code is compiled during the search itself.
     glance = glance_of(search, data) if start is None and not common else None
     told = {"priors": priors, "mean": mean, "sd": sd, "log_prior": log_prior}
     prior = given_prior(model, data, **told)
@@ -147,9 +147,9 @@ def fit_map(
 
 
 def _seen(model: Model, data: Dataset, glance: Glance, prior: PersonPrior, point: np.ndarray) -> Surroundings:
-    """What is known of everybody's posterior before the search."""
+    """Evaluate everybody's posterior at a few places before the search."""
     if isinstance(glance, JaxGlance) and glance.pending:
-        # A search of no step compiles the other half of what is needed meanwhile.
+        # A search without steps compiles the remaining code meanwhile.
         prior.modes(estep_maker(model, data, max_steps=0)(point))
     return Surroundings.seen(model, data, glance, prior)
 
@@ -168,7 +168,7 @@ def _map_result(
 
 
 def _map_held(told: Mapping[str, Any], data: Dataset, model: Model, found: Laplace) -> PointFit:
-    """The result with discrete parameters held."""
+    """Make the result of a fit in which discrete parameters are held."""
     model = ready_to_fit(model, data)
     return _map_result(model, data, found, given_prior(model, data, **told), {}, {})
 
@@ -194,11 +194,11 @@ def fit_mle(
     Parameters
     ----------
     model, data
-        What to fit to what; the data may be those of `pyem.Dataset.open`.
+        The model, and the data to fit, which may come from `pyem.Dataset.open`.
     common
         Parameters that have one value for everybody, the best for all together; of a design, those that its formulas say.
     start
-        Where to search from: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates
+        Starting point: natural values (S, P), another fit of the same people and parameters, or ``"ez"`` for EZ estimates
         of a diffusion decision model; the typical parameters if not given.
     starts
         Number of starting points: that one, and random ones around it.
@@ -254,7 +254,7 @@ def fit_mle(
 
 
 def _prior_held(told: Mapping[str, Any], data: Dataset, model: Model) -> PersonPrior:
-    """The prior with discrete parameters held."""
+    """Return the prior of a fit in which discrete parameters are held."""
     return given_prior(model, data, **told)
 
 
@@ -271,7 +271,7 @@ def _require_unshared(common: Sequence[str]) -> None:
 
 
 def _without_discrete(model: Model, settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a fit in which the discrete parameters are held: without their entries of `mean` and `sd`."""
+    """Settings of a fit with discrete parameters held: without their entries of `mean` and `sd`."""
     kept = np.array([name not in model.discrete for name in model.names])
     short = {
         name: np.asarray(settings[name], float)[kept]
@@ -322,7 +322,7 @@ def _best(
 def _shared(
     model: Model, data: Dataset, prior: Priors | None, common: Sequence[str], found: Laplace, max_iter: int
 ) -> tuple[Laplace, Any]:
-    """The same with parameters that are common to all, and the prior, in units, without its part of these."""
+    """Fit again with some parameters common to all, and return the prior, in units, without its part of these."""
     require_traceable(model, "a fit with common parameters")
     places = places_of(model, tuple(common))
     given, in_units = (None, None) if prior is None else (prior.inside.population, prior.units.population)
@@ -335,12 +335,12 @@ def _shared(
 
 
 def _in_units(model: Model, found: Laplace, common: Sequence[str] = ()) -> Laplace:
-    """What a search with a model found, in the units of its parameters."""
+    """Convert the result of a search to the units of the model's parameters."""
     return laplace_in_units(*model.units, found, np.isin(model.names, common))
 
 
 def _gain(values: list[np.ndarray]) -> np.ndarray:
-    """(S,): by how much the last of several starts is better than all before it."""
+    """(S,): gain of the last of several starts over the best before it."""
     return gain_of(np.max(values[:-1], axis=0), values[-1])
 
 
@@ -351,6 +351,6 @@ def _modes(estep: Any, prior: Priors | None, shape: tuple[int, ...]) -> Laplace:
 
 
 def _joint(found: Laplace, prior: Priors | None) -> np.ndarray:
-    """(S,): what was maximised, in nats; minus infinity where it is not finite."""
+    """(S,): the maximised function, in nats; minus infinity where it is not finite."""
     value = found.log_lik if prior is None else found.log_lik + prior.units.log_density(found.mode)
     return np.where(np.isfinite(value) & found.usable, value, -np.inf)

@@ -15,7 +15,7 @@ from pyem.population.population import COMMON_SD, Population
 from pyem.population.posterior import EStep, GaussianPrior, Laplace
 
 ENOUGH = 1e-12
-"""Nats: the search ends where a Newton step promises less."""
+"""Nats that a Newton step promises below which the search ends."""
 
 
 class _Profile(NamedTuple):
@@ -35,15 +35,15 @@ def pooled_modes(
     Parameters
     ----------
     model, data
-        What to fit to what.
+        The model, and its data.
     estep
         Finds people's modes.
     prior
         Gaussian prior of people and of the common values; None for maximum likelihood.
     common
-        Which parameters are common, (P,).
+        Whether each parameter is common, (P,).
     start
-        Where the common values begin, as medians of (S, P).
+        Starting points (S, P), the medians of which are those of the common values.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def pooled_modes(
     cov[:, common] = 0.0
     cov[:, :, common] = 0.0
     cov[np.ix_(np.arange(len(cov)), common, common)] = np.linalg.inv(at.curvature)
-    # What holds them is no part of the evidence.
+    # The prior that holds the common values is no part of the evidence.
     log_det = at.laplace.log_det + common.sum() * (math.log(2 * math.pi) + 2 * math.log(COMMON_SD))
     return at.laplace._replace(cov=cov, log_det=log_det)
 
@@ -112,7 +112,7 @@ def _held(prior: Population | None, common: np.ndarray, values: np.ndarray, n: i
 
 
 def places_of(model: Model, names: tuple[str, ...]) -> np.ndarray:
-    """Which parameters are named, (P,).
+    """(P,): whether each parameter is among the `names`.
 
     Raises
     ------
@@ -128,6 +128,6 @@ def places_of(model: Model, names: tuple[str, ...]) -> np.ndarray:
 
 
 def without_shared_prior(population: Population, common: np.ndarray) -> Population:
-    """A given prior of people in which the common parameters have none: that is counted once and not for everybody."""
+    """Remove the common parameters from a given prior of people, as their prior counts once and not for everybody."""
     held = np.where(common, 0.0, np.nan)
     return dataclasses.replace(population, held=held, pattern=np.diag(~common))

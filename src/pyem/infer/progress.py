@@ -1,4 +1,4 @@
-"""How far a method is, told while it runs: on the error stream of a terminal, in a line below the cell of a notebook."""
+"""Display of a method's progress while it runs: in a terminal's error stream, or in a line below a notebook cell."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Line = Callable[[int, str], None]
-"""Takes the number of an iteration, and what to say of it."""
+"""Function that takes the number of an iteration and a text about it."""
 Report = Callable[[int, Mapping[str, Any]], None]
-"""Takes how many iterations a block of chains has made since the last time, and some statistics of them."""
+"""Function that takes the number of iterations that chains have made since the last call, and statistics of these."""
 SECONDS = 0.2
-"""Between two updates of a line in a notebook."""
+"""Seconds between two updates of a line in a notebook."""
 
 _asked = contextvars.ContextVar("_asked", default=True)
 
 
 def is_shown(progress: bool | None) -> bool:
-    """Whether progress is to be shown: as said, or for None where somebody sits in front (a prompt, a notebook).
+    """Whether progress is shown: as asked, or for None in a prompt or a notebook.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def is_shown(progress: bool | None) -> bool:
 
 @contextlib.contextmanager
 def unless_asked() -> Iterator[None]:
-    """Fits of the block show nothing of their own accord: they are many, or parts of something larger."""
+    """Let fits within the block show no progress unless asked: they are many, or parts of something larger."""
     token = _asked.set(False)
     try:
         yield
@@ -42,19 +42,19 @@ def unless_asked() -> Iterator[None]:
 
 
 def in_notebook() -> bool:
-    """Whether output goes to a notebook's page, where a terminal's ways of moving about mean nothing."""
+    """Whether output goes to a notebook's page, where a terminal's control characters have no effect."""
     shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
     return bool(shell) and "ipykernel" in type(shell).__module__
 
 
 class PageLine:
-    """A line that is written over and over, which every notebook shows without further packages."""
+    """A line that is overwritten again and again, in any notebook without further packages."""
 
     def __init__(self) -> None:
         self._width, self._last = 0, -SECONDS
 
     def say(self, text: str) -> None:
-        """Show a text in place of the last one, unless that is very new."""
+        """Show a text in place of the last one, unless the last one is very recent."""
         if time.monotonic() - self._last >= SECONDS:
             self._write(text)
             self._last = time.monotonic()
@@ -81,7 +81,7 @@ def _page_line() -> Iterator[PageLine]:
 
 @contextlib.contextmanager
 def progress_line(progress: bool | None, label: str, total: int | None = None) -> Iterator[Line | None]:
-    """What to call after each iteration with its number and what to say of it; None if nothing is to be shown."""
+    """Yield a function to call after each iteration with its number and a text; None if nothing is to be shown."""
     if not is_shown(progress):
         yield None
         return
@@ -100,7 +100,7 @@ def progress_line(progress: bool | None, label: str, total: int | None = None) -
 
 @contextlib.contextmanager
 def count_line(progress: bool | None, label: str, total: int, done: int = 0) -> Iterator[Line | None]:
-    """What to call after each of many equal parts, `done` of which are there already; with a bar and the time that is left."""
+    """Yield a function to call after each of `total` equal parts, of which `done` are done; it shows a bar and the time."""
     if not is_shown(progress):
         yield None
         return
@@ -119,7 +119,7 @@ def count_line(progress: bool | None, label: str, total: int, done: int = 0) -> 
 
 @contextlib.contextmanager
 def progress_bar(progress: bool | None, label: str, total: int) -> Iterator[Report | None]:
-    """The same for chains, which report from several threads; the time of compilation is shown too."""
+    """Yield a function for chains to call, from several threads; the time of compilation is shown too."""
     if not is_shown(progress):
         yield None
         return
@@ -138,7 +138,7 @@ def progress_bar(progress: bool | None, label: str, total: int) -> Iterator[Repo
 
 
 def _counting(show: Callable[[int, int, str], None]) -> Report:
-    """A report that says the news in words, to `show` with the number of iterations that are done, and done now."""
+    """Make a report that turns news into words and passes them to `show`, with the iterations done in all and just now."""
     lock, done, divergent = threading.Lock(), 0, 0
 
     def report(n: int, news: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Rectangular grids around posteriors, and what is computed on them."""
+"""Rectangular grids around posteriors, and integrals over them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from pyem.population.population import Population
 from pyem.population.posterior import Moments
 
 BLOCK = 128
-"""Grid points of every subject evaluated by one call of the compiled likelihood."""
+"""Number of grid points of every subject that one call of the compiled likelihood evaluates."""
 NEGLIGIBLE = 28.0
-"""Nats below the peak at which a posterior is cut off: what lies beyond weighs about 1e-11."""
+"""Nats below the peak at which a posterior is cut off: the rest weighs about 1e-11."""
 FARTHEST = 60.0
-"""No grid reaches beyond this unconstrained value: logistic and exponential maps have saturated long before."""
+"""Largest unconstrained value on a grid: logistic and exponential maps have saturated long before."""
 
 
 def ends_of(model: Model) -> np.ndarray:
-    """(P, 2): where grids must end; where parameters have units, as many sds of the typical population from its mean."""
+    """(P, 2): limits of grids; for parameters with units, at a number of typical sds from the typical mean."""
     mean, sd = model.typical if model.autoscale is not None else (np.zeros(model.n_params), np.ones(model.n_params))
     return np.stack([mean - FARTHEST * sd, mean + FARTHEST * sd], axis=1)
 
@@ -39,13 +39,13 @@ class Grids(NamedTuple):
     """A rectangular grid for each subject, and the log-likelihood on it."""
 
     axes: np.ndarray
-    """(S, P, n)"""
+    """Values of each parameter on the grid, (S, P, n)."""
     log_lik: np.ndarray
-    """(S, n) or (S, n, n)"""
+    """Log-likelihood on the grid, (S, n) or (S, n, n)."""
 
     @property
     def points(self) -> np.ndarray:
-        """All points, (S, n^P, P)."""
+        """All points of the grid, (S, n^P, P)."""
         return _points(self.axes)
 
     @property
@@ -55,7 +55,7 @@ class Grids(NamedTuple):
 
 
 LogPrior = Callable[[np.ndarray], np.ndarray]
-"""Log prior density (S, G) at unconstrained parameters (S, G, P)."""
+"""Function that returns the log prior density (S, G) at unconstrained parameters (S, G, P)."""
 
 
 def gaussian_log_prior(population: Population) -> LogPrior:
@@ -118,7 +118,7 @@ def _joint(grids: Grids, log_prior: LogPrior) -> np.ndarray:
 
 
 def make_grids(model: Model, data: Dataset, log_prior: LogPrior, box: np.ndarray, tol: float, max_points: int) -> Grids:
-    """Grids that cover all that matters of every posterior, fine enough."""
+    """Make grids that cover every posterior and are fine enough."""
     n = 65 if model.n_params == 1 else 33
     ends = ends_of(model)
     box = np.clip(box, ends[:, :1], ends[:, 1:])
@@ -127,7 +127,7 @@ def make_grids(model: Model, data: Dataset, log_prior: LogPrior, box: np.ndarray
         box, settled = _zoomed(grids, _joint(grids, log_prior), ends)
         if settled.all():
             break
-    # Halving the spacing (at least) squares the error, so that what half of the points leave tells what all of them do.
+    # Halving the spacing (at least) squares the error, so the error of half of the points bounds that of all.
     while 2 * n - 1 <= max_points and _error(_joint(grids, log_prior)).max(initial=0) > math.sqrt(tol):
         n = 2 * n - 1
         grids = _evaluated(model, data, grids.axes[:, :, [0, -1]], n)
@@ -135,7 +135,7 @@ def make_grids(model: Model, data: Dataset, log_prior: LogPrior, box: np.ndarray
 
 
 def _zoomed(grids: Grids, joint: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The box (S, P, 2) around what is not negligible, and whether the present one was good (S,)."""
+    """Box (S, P, 2) around the part that is not negligible, and whether the present box was good (S,)."""
     n_subjects, n_params, n = grids.axes.shape
     old = grids.axes[:, :, [0, -1]]
     box, good = old.copy(), np.ones(n_subjects, bool)
@@ -158,7 +158,7 @@ def _zoomed(grids: Grids, joint: np.ndarray, ends: np.ndarray) -> tuple[np.ndarr
 
 
 def _error(joint: np.ndarray) -> np.ndarray:
-    """How far the log evidence of every other grid point is from that of all, (S,)."""
+    """(S,): difference between the log evidence from every other grid point and that from all."""
     every_other = (slice(None), *[slice(None, None, 2)] * (joint.ndim - 1))
     coarse, fine = _log_sum(joint[every_other]), _log_sum(joint)
     known = np.isfinite(fine)

@@ -1,4 +1,4 @@
-"""Rounds of a study: each from a key of its own, in this process or in a pool, written as they finish, resumed after a kill.
+"""Rounds of a study: each with its own key, here or in a pool of processes, saved when finished, resumed after an interruption.
 
 All studies run their rounds here. A study says what a round does, `work(*arguments)`, which returns arrays by name, and which
 rounds there are. A round depends on its arguments alone, so that the result is the same whoever runs it, and in which order.
@@ -27,12 +27,12 @@ from pyem.numerics.pickles import unpickled
 from pyem.population.priors import is_distribution
 
 Found = dict[str, np.ndarray]
-"""What a round found, arrays by name."""
+"""Result of a round: arrays by name."""
 Work = Callable[..., Found]
-"""What is done in a round, given its arguments."""
+"""Function that does a round, given its arguments."""
 LOG = "study.json"
 SECONDS_IDLE = 60
-"""After which worker processes of a study end by themselves."""
+"""Seconds without work after which a study's worker processes end by themselves."""
 CACHE_SETTINGS = (
     "jax_compilation_cache_dir",
     "jax_persistent_cache_min_compile_time_secs",
@@ -42,7 +42,7 @@ CACHE_SETTINGS = (
 
 @dataclasses.dataclass(frozen=True)
 class Running:
-    """How the rounds of a study are run, the same words in every study.
+    """Arguments that say how the rounds of a study are run, the same in every study.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Running:
         None: one after the other, in this process. A whole number: in so many processes. Else anything with a method ``map``,
         such as an executor of `concurrent.futures`, a pool of `multiprocessing`, or a client of Dask.
     folder
-        Where each round is written when it is finished, and read again by the same study; nothing is written if not given.
+        Folder for finished rounds, which the same study reads again; nothing is written if not given.
     progress
         Show how far it is; by default at an interactive prompt and in a notebook only.
     """
@@ -73,20 +73,20 @@ def run_rounds(
     running: Running,
     said: Mapping[str, Any],
 ) -> list[Found]:
-    """What all rounds found, in their order.
+    """Run all rounds, and return their results in order.
 
     Parameters
     ----------
     label
-        What the study is called, for its progress.
+        Name of the study, for its progress.
     work
         ``work(*arguments)``: one round.
     rounds
         Arguments of each round by its name, which is that of its file.
     running
-        Where and how.
+        Arguments on how and where the rounds are run.
     said
-        What the study depends on, in words and numbers: a folder with the rounds of another study is refused.
+        Everything on which the study depends, in words and numbers: a folder with the rounds of another study is refused.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def _run(work: Work, jobs: Sequence[tuple[str, tuple[Any, ...]]], pool: Any, fol
         return
     import cloudpickle
 
-    # Models of users' own are functions in a notebook, which plain pickle does not take.
+    # Models of users are often functions in a notebook, which plain pickle cannot handle.
     job = _Job(cloudpickle.dumps(work), None if folder is None else str(folder.resolve()), _cache_settings())
     with _workers(pool) as workers:
         results = workers.map(job, jobs)
@@ -131,7 +131,7 @@ def _run(work: Work, jobs: Sequence[tuple[str, tuple[Any, ...]]], pool: Any, fol
 
 @contextlib.contextmanager
 def _workers(pool: Any) -> Iterator[Any]:
-    """Something with a method ``map``; processes that were made for the study end with it where it fails."""
+    """Yield an object with a method ``map``; processes made for the study end with it if it fails."""
     if not isinstance(pool, int):
         yield pool
         return
@@ -146,20 +146,20 @@ def _workers(pool: Any) -> Iterator[Any]:
 
 
 def _arrived(results: Iterable[Any]) -> Iterator[Found]:
-    """Results as they come; some pools give futures."""
+    """Yield results as they arrive; some pools return futures."""
     for one in results:
         yield one if isinstance(one, dict) else one.result()
 
 
 def _cache_settings() -> dict[str, Any]:
-    """Where this process keeps compiled code, so that others need not compile it again."""
+    """Settings of the cache in which this process keeps compiled code, for worker processes to use it too."""
     settings = {name: getattr(jax.config, name) for name in CACHE_SETTINGS}
     return settings if settings[CACHE_SETTINGS[0]] else {}
 
 
 @dataclasses.dataclass(frozen=True)
 class _Job:
-    """One round of a study, in whatever process."""
+    """One round of a study, to be done in any process."""
 
     work: bytes | None
     folder: str | None
@@ -171,7 +171,7 @@ class _Job:
         return self.done(_unpacked(self.work), *job)
 
     def done(self, work: Work, name: str, arguments: tuple[Any, ...]) -> Found:
-        """The result of a round, written where the folder can be reached."""
+        """Do a round, and return its result, which is also written to the folder where that can be reached."""
         try:
             with unless_asked():
                 one = {key: np.asarray(value) for key, value in work(*arguments).items()}
@@ -199,7 +199,7 @@ def _unpacked(work: bytes) -> Work:
 
 
 def _opened(folder: Path, label: str, said: Mapping[str, Any]) -> Path:
-    """The folder of this study, made if there is none."""
+    """Open the folder of this study; make it if there is none."""
     content = {"study": label} | {name: value for name, value in said.items()}
     text = json.dumps(content, indent=2, default=_plain) + "\n"
     if folder.exists() and not folder.is_dir():
@@ -234,12 +234,12 @@ def _require_same(log: Path, wanted: Mapping[str, Any]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no word for, as plain values."""
+    """Convert a value that JSON cannot represent to plain values."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
 
 
 def _read(path: Path) -> Found | None:
-    """What an earlier run wrote; None where it did not come to this round, or the file is damaged."""
+    """Read the result of an earlier run; None if that did not reach this round, or the file is damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
@@ -278,7 +278,7 @@ def _described(value: Any) -> Any:
     if isinstance(getattr(value, "__array__", None), Callable):
         return in_words(np.asarray(value))
     if not dataclasses.is_dataclass(value):
-        # Of a distribution, say, its numbers.
+        # For example, the numbers of a distribution.
         parts = {name: one for name, one in getattr(value, "__dict__", {}).items() if not name.startswith("_")}
         plain = {
             name: one for name, one in parts.items() if isinstance(one, int | float | str) or hasattr(one, "shape")
@@ -292,7 +292,7 @@ def _described(value: Any) -> Any:
 
 
 def _with_hidden(value: Any, plain: dict[str, Any]) -> dict[str, Any]:
-    """The same with the numbers that are in parts of it: those of a truncated distribution, or of a mixture."""
+    """Add the numbers inside a distribution's parts, such as a truncated distribution or a mixture, to its description."""
     numbers = [in_words(leaf) for leaf in jax.tree.leaves(value) if leaf is not value]
     hidden = [one for one in numbers if one not in plain.values()]
     return plain | ({"parts": hidden} if hidden else {})

@@ -1,4 +1,4 @@
-"""What NUTS and SVI share: from a model and data to a posterior in good coordinates, and from draws to a result."""
+"""Steps that NUTS and SVI share: preparing a posterior in good coordinates, and making a result from draws."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pyem.results.point import PointFit
 from pyem.results.sample import SampleFit
 
 Ahead = Callable[[Any, Any], object]
-"""Compiles what will be needed, given a specification and arguments of the right shapes."""
+"""Function that compiles in advance, given a specification and arguments of the right shapes."""
 
 
 def prepare(
@@ -76,7 +76,7 @@ def prepare(
 
 
 def ready_with_priors(model: Model, data: Dataset, group: Any, priors: Any, mean: Any, sd: Any) -> Model:
-    """`model` on the scale of `data`, if all that a sampler is given goes together.
+    """Return `model` on the scale of `data`, after checking that a sampler's arguments go together.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def _quick_em(model: Model, data: Dataset, group: Group) -> PointFit:
 
 
 def _meanwhile(ahead: Ahead | None, layout: tuple[Any, Any], function: Callable[[], Any]) -> Any:
-    """``function()``, while `ahead` compiles."""
+    """Call ``function()`` while `ahead` compiles."""
     if ahead is None:
         return function()
     with ThreadPoolExecutor(1, thread_name_prefix="pyem-compile") as pool:
@@ -132,10 +132,10 @@ def as_result(
     message: str,
     settings: Mapping[str, Any],
 ) -> SampleFit:
-    """Draws (chain, draw, ...) with all that a result needs."""
+    """Make a result from draws (chain, draw, ...)."""
     free = None if group is None else np.array(spec.free)
     design = None if group is None else np.asarray(args.design)
-    # On the scale of the data.
+    # The model on the scale of the data.
     model = spec.model
     priors = described(model, args.priors, group, free)
     return SampleFit(
@@ -156,14 +156,14 @@ def as_result(
 
 
 class Clock:
-    """Seconds of each stage."""
+    """Stopwatch of the stages of a fit, in seconds."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
     def __call__(self, stage: str) -> None:
-        """`stage` is over."""
+        """Note the end of a stage."""
         now = time.perf_counter()
         self.seconds[stage] = now - self._last
         self._last = now

@@ -19,17 +19,17 @@ from pyem.population.posterior import Laplace
 from pyem.results.point import PointFit
 
 SCOUTS = 128
-"""Places that are looked at for each combination, half of them near typical people; searches begin at the best of them."""
+"""Number of places that are evaluated for each combination, half of them near typical people; searches start at the best."""
 SIDE = 0.05
-"""Share of a parameter's range that the other side of it is from its end."""
+"""Distance of the place on the other side of a parameter's range from that end, as a share of the range."""
 APART = 0.5
-"""Places are far from one another if a parameter differs by this share of its range."""
+"""Difference in a parameter, as a share of its range, from which on places count as far from one another."""
 CROSSINGS = 3
-"""Rounds of searches from what another combination has found, at most; they end where nobody gains."""
+"""Largest number of rounds of searches from modes of another combination; they end once nobody gains."""
 ROUGHLY = 1e-4
-"""Nats that are left to gain where a search ends that is only to tell modes apart; the best are then searched in full."""
+"""Nats left to gain at which a search ends that only tells modes apart; the best are then searched in full."""
 GAIN = 1e-3
-"""Nats that are a gain."""
+"""Nats that count as a gain."""
 
 Values = tuple[float, ...]
 """A value of each discrete parameter."""
@@ -37,14 +37,14 @@ Values = tuple[float, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """How a method fits a model in which the discrete parameters are held.
+    """Functions with which a method fits a model whose discrete parameters are held.
 
     Parameters
     ----------
     prior
         The prior of people of a model.
     max_iter, key
-        As for the method.
+        Arguments as for the method.
     fit
         ``fit(model, data, start=..., starts=...)``: everybody's modes, where one combination has to follow on another.
     result
@@ -64,7 +64,7 @@ class Way:
 def side_by_side(
     way: Way, names: Sequence[str], held: Mapping[Values, Model], data: Dataset, given: Any, starts: int
 ) -> Rounds:
-    """Searches of all combinations at once: from the start, from the best of many places, and from one another's modes.
+    """Search under all combinations at once: from the start, from the best of many places, and from one another's modes.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def side_by_side(
 
 
 class Rounds:
-    """Rounds of searches, as many in each as there are combinations.
+    """Rounds of searches, with as many searches in each as there are combinations.
 
     Parameters
     ----------
@@ -101,9 +101,9 @@ class Rounds:
     names, combinations
         The discrete parameters, and their values, (C, D).
     models
-        In which each of the combinations is held, as they are searched with.
+        Models in which each of the combinations is held, as they are searched with.
     data
-        What to fit to.
+        Data to fit.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Rounds:
         self.found: list[Laplace] = []
 
     def go(self, x: np.ndarray, which: np.ndarray | None = None) -> bool:
-        """Search from `x` (C, S, P), and keep what is better; whether somebody's best combination gained.
+        """Search from `x` (C, S, P), and keep what is better; return whether anybody's best combination gained.
 
         `which` (C, S) are the combinations that are held, by default each of them once.
         """
@@ -133,14 +133,14 @@ class Rounds:
         return bool((gain_of(before, self._joint().max(0)) > GAIN).any())
 
     def finish(self) -> list[Laplace]:
-        """Search from the best modes once more, as exactly as can be; what was found, in the units of the model."""
+        """Search from the best modes once more, as exactly as possible, and return the results in the units of the model."""
         x = np.array([one.mode for one in self.found])
         x = np.where(np.isfinite(x), x, self._model.typical[0])
         found = self.search.modes(x, np.repeat(self.combinations[:, None], x.shape[1], axis=1))
         return [laplace_in_units(*self._model.units, one) for one in found]
 
     def elsewhere(self, points: np.ndarray, at_least: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Where rounds begin, (C, S, P), and which combinations they hold, (C, S): far from the modes that are known.
+        """Yield starts of rounds (C, S, P), far from the known modes, and the combinations that they hold (C, S).
 
         First from everybody's best mode with one parameter after another at the other side of its range, then from the best of
         the points (N, S, P), the next one always far from all that were taken.
@@ -154,7 +154,7 @@ class Rounds:
             yield x[k : k + size], which[k : k + size]
 
     def _aside(self) -> list[np.ndarray]:
-        """(S, P) for each parameter: everybody's best mode with that one at the other side of its range."""
+        """Everybody's best mode (S, P) with one parameter at the other side of its range, for each parameter."""
         model, best = self._model, self._joint().argmax(0)
         mode = inside(model, np.array([self.found[k].mode[s] for s, k in enumerate(best)]))
         low, high = _ends(model)
@@ -171,7 +171,7 @@ class Rounds:
         value, held = self._values(points)
         people, taken = np.arange(points.shape[1]), []
         low, high = _ends(self._model)
-        # What has no end is measured in sds of a typical population.
+        # Parameters without an end are measured in sds of a typical population.
         closed = np.isfinite(high - low)
         unit = np.where(closed, high - low, 4 * self._model.typical[1])
         scale = np.where(closed, self._model.natural(points), points) / unit
@@ -183,7 +183,7 @@ class Rounds:
         return points[picked, people], held[picked, people]
 
     def _values(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What the best combination gives at each of the points (N, S, P), and which it is, (N, S)."""
+        """Value of the best combination at each of the points (N, S, P), and its index, (N, S)."""
         each = []
         for one, prior in zip(self.combinations, self.priors, strict=True):
             value = self.search.values(points, np.broadcast_to(one, (*points.shape[:2], len(one))))
@@ -192,24 +192,24 @@ class Rounds:
         return np.max(each, axis=0), np.argmax(each, axis=0)
 
     def crossed(self) -> np.ndarray:
-        """(C, S, P): for each combination everybody's best mode of the others."""
+        """(C, S, P): everybody's best mode of the other combinations, for each combination."""
         value, modes = self._joint(), inside(self._model, np.array([one.mode for one in self.found]))
         others = np.where(np.eye(len(value), dtype=bool)[:, :, None], -np.inf, value[None])
         return modes[others.argmax(1), np.arange(modes.shape[1])]
 
     def _joint(self) -> np.ndarray:
-        """What was maximised, (C, S)."""
+        """The maximised function, (C, S), in nats."""
         return np.array([_joint(one, prior) for one, prior in zip(self.found, self.priors, strict=True)])
 
 
 def _joint(found: Laplace, prior: PersonPrior | None) -> np.ndarray:
-    """(S,): what was maximised; minus infinity where it is not finite."""
+    """(S,): the maximised function; minus infinity where it is not finite."""
     value = found.log_lik if prior is None else found.log_lik + prior.log_density(found.mode)
     return np.where(np.isfinite(value) & found.usable, value, -np.inf)
 
 
 def inside(model: Model, x: np.ndarray) -> np.ndarray:
-    """Unconstrained values inside their ranges: at the ends, and where a search was lost, there is no slope to begin with."""
+    """Move unconstrained values inside their ranges: at the ends, and where a search was lost, there is no slope."""
     x = np.where(np.isfinite(x), x, model.typical[0])
     return np.clip(x, -0.5 * model.limits, 0.5 * model.limits)
 

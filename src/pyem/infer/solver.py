@@ -1,4 +1,4 @@
-"""The contract of a solver: what the E-step asks of the optimiser that it is given, and what it gets back."""
+"""The contract of a solver: its arguments in the E-step, and its result."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from jax import Array
 from pyem.engine.derivatives import Derivatives
 
 Smooth = Callable[[Array], Derivatives]
-"""Value, gradient and Hessian at (P, S)."""
+"""Function of parameters (P, S) that returns value, gradient and Hessian."""
 
 
 class Mode(NamedTuple):
-    """What a search found for each subject. A solver has to fill in the first four."""
+    """Result of a search for each subject's mode. A solver has to fill in the first four fields."""
 
     x: Array
     """(P, S): the best point that was evaluated."""
     at: Derivatives
-    """The derivatives of the likelihood there; the next search begins with them."""
+    """Derivatives of the likelihood at that point; the next search begins with them."""
     hess: Array
-    """(P, P, S), of the likelihood: the same as in `at` unless there is a kink, where it is that of both sides, weighted."""
+    """(P, P, S): Hessian of the likelihood, as in `at` unless there is a kink, where it is that of both sides, weighted."""
     decrement: Array
-    """(S,): what is left to gain, in nats."""
+    """(S,): nats that are left to gain."""
     stuck: Array | None = None
-    """(S,): whether the search ended since no step was better, although there is something to gain; None for nobody."""
+    """(S,): whether the search ended because no step was better, although there is something to gain; None for nobody."""
     last: Array | None = None
     """(P, S): a last step from `x` that needs no evaluation, as the quadratic model is exact there; None for no step."""
 

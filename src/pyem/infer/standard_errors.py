@@ -13,11 +13,11 @@ from pyem.population.population import Population
 from pyem.population.posterior import EStep, Found, Laplace
 
 NEARLY = 1e-6
-"""Nats that a search may have left, for a mode to be one where the slopes of likelihood and prior cancel."""
+"""Nats that a search may have left for its end to be a mode, where the slopes of likelihood and prior cancel."""
 APART = 1e-3
-"""The variance of a heavy-tailed group where it is 0 counts as this share of what a person's data leave open."""
+"""Variance that replaces 0 in a heavy-tailed group, as a share of what a person's data leave open."""
 ALIKE = 1e-4
-"""A posterior is as wide as the group if the data change its variance by no more than this share."""
+"""Change of a person's variance by the data, as a share, up to which the posterior counts as wide as the group."""
 
 
 class ScoreAndInformation(NamedTuple):
@@ -60,13 +60,13 @@ def louis_information(population: Population, laplace: Found) -> np.ndarray:
     """
     score, matrix = score_and_information(population, laplace)
     slope = population.root_slope
-    # By the logarithms of the factor's diagonal, of which the second derivative counts as well.
+    # The vector has logarithms of the factor's diagonal, so that the second derivative matters as well.
     logs = population.is_diagonal
     return slope[:, None] * matrix * slope - np.diag(np.where(logs, score * slope, 0.0))
 
 
 def score_and_information(population: Population, found: Found) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient of the log-likelihood of the group by its `roots`, and minus its Hessian, given the subjects' posteriors.
+    """Gradient of the group's log-likelihood by its `roots`, and minus its Hessian, given the subjects' posteriors.
 
     With a prior of the group's parameters, of the log posterior. The weights of a heavy-tailed family are taken as known,
     which makes the information of such a family too large.
@@ -81,14 +81,14 @@ def score_and_information(population: Population, found: Found) -> tuple[np.ndar
 
 
 def score_and_information_of(population: Population, laplace: Laplace) -> ScoreAndInformation:
-    """The part of that which is a sum over people."""
+    """Sum over people of their part of the score and of the information."""
     use, (rows, columns) = laplace.usable, population.lower
     root = np.sqrt(population.weights(laplace)[use])
     chol = population.chol
     slope, own = _own(population, laplace, root)
     precise = _positive(own, chol)
     by_design, shifted = np.nonzero(population.free)
-    # How the gradient of each person moves with each weight, and with each entry of the covariance's factor.
+    # Change of each person's gradient with each weight, and with each entry of the covariance's factor.
     n, people = len(shifted), len(slope)
     by = np.zeros((people, n + len(rows), len(chol)))
     by[:, np.arange(n), shifted] = population.design[use][:, by_design] * root[:, shifted]
@@ -106,7 +106,7 @@ def score_and_information_of(population: Population, laplace: Laplace) -> ScoreA
 
 
 def _own(population: Population, laplace: Laplace, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What each usable subject says: the gradient (S, P) of its likelihood, and the inverse variance (S, P, P) of its estimate.
+    """Each usable subject's gradient (S, P) of the likelihood, and inverse variance (S, P, P) of the estimate.
 
     That variance is of the estimate around the mean of the group. Both are made of the derivatives of the likelihood where
     these are known, which lose nothing where the group is narrow, and else of the posterior (in a heavy-tailed family, in
@@ -119,10 +119,10 @@ def _own(population: Population, laplace: Laplace, root: np.ndarray) -> tuple[np
     precise = precision - precision @ cov @ precision
     if laplace.derivatives is not None and population.group.family == "gaussian":
         grad, hess = (part[use] for part in laplace.derivatives)
-        # Rounding is that of the larger of the two, the likelihood's curvature or the group's.
+        # Rounding errors are those of the larger of the two: the likelihood's curvature or the group's.
         narrow = np.abs(hess).max((1, 2)) < np.abs(precision).max()
         precise = np.where(narrow[:, None, None], -hess - hess @ cov @ hess, precise)
-        # What the search has left; at a kink, or an end of a range, there is no such point.
+        # Gradient left by the search; at a kink, or an end of a range, there is no point without one.
         left = grad - slope
         step = (cov @ left[:, :, None])[:, :, 0]
         there = narrow & (np.abs((left * step).sum(1)) < NEARLY)
@@ -131,14 +131,14 @@ def _own(population: Population, laplace: Laplace, root: np.ndarray) -> tuple[np
 
 
 def with_scatter(population: Population, posteriors: Callable[[], Laplace]) -> Population:
-    """The fitted group with its `scatter`, for which people's `posteriors` are asked for where an sd is 0."""
+    """Add to a fitted group its `scatter`; `posteriors` is called for people's posteriors where an sd is 0."""
     if not population.vanished.any():
         return population
     return dataclasses.replace(population, scatter=scatter(population, posteriors()))
 
 
 def scatter(population: Population, laplace: Laplace) -> np.ndarray:
-    """(P,): how much people scatter around the means of the group, as a share of what the fit expects of them.
+    """(P,): scatter of people around the means of the group, as a share of the scatter that the fit expects.
 
     That is the sum of their squared scores over the information of the means. Where an sd is estimated above 0, the two are
     alike: the likelihood has its maximum there. Where it is 0, people scatter less than their own errors let expect.
@@ -167,7 +167,7 @@ def _positive(precise: np.ndarray, chol: np.ndarray) -> np.ndarray:
     """
     shares = chol.T @ precise @ chol
     try:
-        # In most groups nobody is bent, and a factor tells that in a third of the time of the axes.
+        # In most groups no posterior is wider than the group; a factor shows that in a third of the time of eigenvectors.
         np.linalg.cholesky(shares + ALIKE * np.eye(len(chol)))
         return precise
     except np.linalg.LinAlgError:
@@ -192,7 +192,7 @@ def _of_factor(precise: np.ndarray, chol: np.ndarray, rows: np.ndarray, columns:
 
 
 def no_wider(cov: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """The covariances (S, P, P), with no direction in which they exceed `limit` (P, P)."""
+    """Limit the covariances (S, P, P), so that in no direction they exceed `limit` (P, P)."""
     chol = np.linalg.cholesky(limit)
     white = np.linalg.inv(chol)
     values, vectors = np.linalg.eigh(white @ cov @ white.T)
@@ -201,7 +201,7 @@ def no_wider(cov: np.ndarray, limit: np.ndarray) -> np.ndarray:
 
 
 def not_vanished(population: Population, sd: np.ndarray) -> Population:
-    """The population with the sds (P,) in place of those that are 0; the population itself where none is.
+    """Replace sds of 0 by the sds (P,); return the population itself where none is 0.
 
     The score of a mean is a difference over the variance. On the lower bound of that, an error of a posterior mean by a
     millionth of a millionth is worth thousands, and differences of scores tell nothing. The information on means changes with
@@ -214,7 +214,7 @@ def not_vanished(population: Population, sd: np.ndarray) -> Population:
 
 
 def information_of_one(population: Population, laplace: Laplace) -> np.ndarray:
-    """(P,): what the data of one person say of a parameter, on average, by Laplace approximation: one over a variance."""
+    """(P,): information of one person's data about a parameter, on average, by Laplace approximation: one over a variance."""
     use, prior = laplace.usable, population.prior
     root = np.sqrt(prior.weight[use])
     known = np.linalg.inv(laplace.cov[use]) - prior.precision * root[:, :, None] * root[:, None]
@@ -235,7 +235,7 @@ def oakes_information(estep: EStep, population: Population, *, step: float = 1e-
     def score(moved: Population) -> np.ndarray:
         laplace = estep(moved.prior, 1e-16)
         for _ in range(0 if moved.group.family == "gaussian" else 5):
-            # The weights move with the posteriors, and they with the weights.
+            # The weights move with the posteriors, and the posteriors with the weights.
             moved = dataclasses.replace(moved, weight=moved.weights(laplace))
             laplace = estep(moved.prior, 1e-16)
         return moved.score(laplace)

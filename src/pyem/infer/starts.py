@@ -1,4 +1,4 @@
-"""Where searches start, and what several starts say together."""
+"""Starting points of searches, and comparison of the results of several starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyem.results.fit import is_fit
 
 MOST_STARTS = 10_000
 SAME = 1e-3
-"""Nats within which two starts have found the same maximum."""
+"""Nats within which two starts are taken to have found the same maximum."""
 
 
 def first_guess(model: Model, data: Dataset, start: Any) -> np.ndarray | None:
@@ -52,7 +52,7 @@ def first_guess(model: Model, data: Dataset, start: Any) -> np.ndarray | None:
 
 
 def plain_start(start: Any) -> np.ndarray | str | None:
-    """What `first_guess` takes, as natural values (S, P) or a name: for the settings of a fit."""
+    """Convert a `start` as in `first_guess` to natural values (S, P) or a name, for the settings of a fit."""
     if start is None or isinstance(start, str):
         return start
     return start.model.natural(start.x) if is_fit(start) else np.array(start, float)
@@ -96,20 +96,20 @@ def spread_points(model: Model, n: int, n_subjects: int, key: Any) -> list[np.nd
 
 
 def better(a: Laplace, b: Laplace, gain: np.ndarray) -> Laplace:
-    """For each person the second of two, where that is a gain (S,), in nats."""
+    """Choose, for each person, the second of two results where that is a `gain` (S,), in nats."""
     take = gain > 1e-9
     pick = lambda one, other: np.where(take.reshape(-1, *[1] * (one.ndim - 1)), other, one)  # noqa: E731
     return Laplace(*(pick(one, other) for one, other in zip(a, b, strict=True)))
 
 
 def gain_of(before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """(S,): by how much one value is better than another, of which minus infinity says that there is none."""
+    """(S,): gain from one value to another; a value of minus infinity says that there is none."""
     known = np.isfinite(before)
     return np.where(known, now - np.where(known, before, 0.0), np.where(np.isfinite(now), np.inf, 0.0))
 
 
 def disagreement(values: np.ndarray, data: Dataset) -> list[str]:
-    """What to say of people whose best value, of those of several starts (start, S), was found from one of them only."""
+    """Warn of people whose best value, out of several starts (start, S), was found from only one of them."""
     if len(values) < 2:
         return []
     values = np.where(np.isfinite(values), values, -np.inf)

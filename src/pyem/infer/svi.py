@@ -34,16 +34,16 @@ from pyem.results.sample import SampleFit
 Guide = Literal["subject", "diagonal", "low_rank", "full"]
 GUIDES: tuple[Guide, ...] = ("subject", "diagonal", "low_rank", "full")
 BLOCK = 50
-"""Steps of one call of the compiled optimiser; the stopping rule looks at its mean after each."""
+"""Number of steps in one call of the compiled optimiser; the stopping rule looks at their mean after each call."""
 WINDOW = 4
-"""Blocks that are compared with as many before them."""
+"""Number of blocks that are compared with as many before them."""
 RATES = (1.0, 0.3, 0.1)
-"""The learning rate falls by these factors whenever the ELBO has stopped rising; after the last it stops."""
+"""Factors of the learning rate, each used until the ELBO has stopped rising; after the last the optimiser stops."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is fixed when the optimiser is compiled."""
+    """Settings of the optimiser that are fixed when it is compiled."""
 
     guide: Guide
     rank: int
@@ -82,9 +82,9 @@ def fit_svi(
     Parameters
     ----------
     model, data, group, priors, mean, sd, start, checkpoint
-        As for `fit_nuts`.
+        Arguments as in `fit_nuts`.
     guide
-        Which Gaussian. ``"subject"``: a full covariance for the group's parameters and one for each person's;
+        Form of the Gaussian. ``"subject"``: a full covariance for the group's parameters and one for each person's;
         ``"diagonal"``: none (mean field); ``"low_rank"``: a diagonal and `rank` directions of all coordinates together;
         ``"full"``: a full covariance of all coordinates, for few people.
     rank
@@ -104,7 +104,7 @@ def fit_svi(
         Gaussian, which tends to be too narrow. With common parameters or given sds there is no correction, which the fit
         says; `fit_nuts` has no such error.
     integration_draws
-        For the correction: points for each person.
+        Number of points for each person in the correction.
     key
         Seed or JAX random key.
     progress
@@ -198,7 +198,7 @@ def fit_svi(
 
 
 def _compiled(spec: Any, args: Any, *, settings: Settings, key: Array | None = None) -> Any:
-    """The first state, with everything compiled that the optimiser needs."""
+    """Compile everything that the optimiser needs, and return the first state."""
     with jax.enable_x64(True):
         key = jax.random.key(0) if key is None else key
         _check_size(settings.guide, spec.start(args, key))
@@ -226,7 +226,7 @@ def _guide_sites(settings: Settings, position: Any) -> dict[str, Any]:
     from numpyro.distributions.transforms import LowerCholeskyAffine
 
     def gaussian(name: str, shape: tuple[int, ...]) -> Any:
-        """Full covariance of the last axis."""
+        """Gaussian distribution with a full covariance of the last axis."""
         n = shape[-1]
         loc: Any = numpyro.param(f"{name}_loc", jnp.zeros(shape))
         start = jnp.broadcast_to(jnp.eye(n), (*shape, n))
@@ -263,7 +263,7 @@ def _guide_sites(settings: Settings, position: Any) -> dict[str, Any]:
 
 
 def _shaped(settings: Settings, values: dict[str, Array], position: Any) -> Any:
-    """A position from the values of the guide's sites."""
+    """Make a position from the values of the guide's sites."""
     if "all" in values:
         return ravel_pytree(position)[1](values["all"])
     if settings.guide == "diagonal":
@@ -314,7 +314,7 @@ def _begin(spec: Any, settings: Settings, args: Any, key: Array) -> Any:
 
 @compiled(0, 1)
 def _advance(spec: Any, settings: Settings, args: Any, state: Any, rate: Array, n: Array) -> tuple[Any, Any]:
-    """`n` steps; their mean ELBO, its standard error, and the mean of the guide's parameters over the steps."""
+    """Take `n` steps; return their mean ELBO, its standard error, and the mean of the guide's parameters over the steps."""
     TRACES[spec.model.name, "svi"] += 1
     svi = _svi(spec, settings, args, rate)
     # SVI learns the constraints of its parameters when it is initialised; nothing is computed here.
@@ -337,8 +337,8 @@ def _advance(spec: Any, settings: Settings, args: Any, state: Any, rate: Array, 
 def _climb(
     spec: Any, settings: Settings, args: Any, state: Any, rate: float, max_steps: int, report: Any, kept: Kept | None
 ) -> tuple[Any, dict[str, np.ndarray], bool]:
-    """Steps until the ELBO stays the same, at falling rates; the parameters averaged over the last steps."""
-    # Steps of no length tell the bound of the start.
+    """Take steps until the ELBO stays the same, at falling rates; return the parameters averaged over the last steps."""
+    # Steps of length zero measure the bound at the start.
     _, (mean, error, _) = _advance(spec, settings, args, state, jnp.asarray(0.0), jnp.asarray(BLOCK))
     elbo, errors = [float(mean)], [float(error)]
     level, since = 0, 1
@@ -374,7 +374,7 @@ def _climb(
 
 
 def _flat(elbo: list[float], errors: list[float]) -> bool:
-    """Whether the last window is no better than the one before, to within its noise."""
+    """Whether the last window is no better than the one before, up to noise."""
     late, early = np.array(elbo[-WINDOW:]), np.array(elbo[-2 * WINDOW : -WINDOW])
     noise = np.sqrt((np.array(errors[-2 * WINDOW :]) ** 2).sum()) / WINDOW
     return bool(late.mean() - early.mean() < 2 * noise)
@@ -382,7 +382,7 @@ def _flat(elbo: list[float], errors: list[float]) -> bool:
 
 @compiled(0, 1, quick=True)
 def _drawn(spec: Any, settings: Settings, args: Any, params: Any, keys: Array) -> Any:
-    """Positions drawn from the guide."""
+    """Draw positions from the guide."""
     import numpyro
 
     svi = _svi(spec, settings, args, 0.0)

@@ -1,4 +1,4 @@
-"""Searches in standard units: where parameters or covariates have units, steps, floors and tolerances must not depend on them.
+"""Searches in standard units, so that steps, limits and tolerances do not depend on units of parameters or covariates.
 
 What is searched for is the same. Parameters are deviations from a typical population in its sds, covariates are standardised,
 and what was found is given back in the units of the model and of the table.
@@ -17,13 +17,13 @@ from pyem.population.posterior import Laplace
 
 
 def in_standard_units(model: Model) -> Model:
-    """The model as it is searched with: what has units is a deviation from the typical population in its sds."""
+    """Return the model as used in searches: parameters with units are deviations from the typical population in its sds."""
     which = with_units(model)
     return dataclasses.replace(model, standard=tuple(which.tolist())) if which.any() else model
 
 
 def with_units(model: Model) -> np.ndarray:
-    """(P,): which parameters have units of the data.
+    """(P,): whether a parameter has units of the data.
 
     These are all where the typical population comes from the data; of a design, what has no range, as the effects of columns
     have none. What has a range of its own has no unit.
@@ -41,7 +41,7 @@ def with_units(model: Model) -> np.ndarray:
 
 
 def standardised(covariates: dict[str, np.ndarray], *, centred: bool = True) -> dict[str, np.ndarray]:
-    """Covariates (S,) with a mean of 0 and a variance of 1; constant ones as they are.
+    """Standardise covariates (S,) to a mean of 0 and a variance of 1; constant ones stay as they are.
 
     Those that are not centred keep their 0, and have a mean square of 1.
 
@@ -54,7 +54,7 @@ def standardised(covariates: dict[str, np.ndarray], *, centred: bool = True) -> 
 
 
 def _standard(values: np.ndarray, centred: bool) -> np.ndarray:
-    # Numbers near the ends of what a computer knows have squares beyond them.
+    # Squares of numbers near the limits of floating point would overflow.
     size = np.abs(values).max() if values.size else 0.0
     if not size or np.ptp(values) == 0:
         return values
@@ -65,7 +65,7 @@ def _standard(values: np.ndarray, centred: bool) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Units:
-    """From standard units back to those of the model and the table.
+    """Conversion from standard units to those of the model and the table.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class Units:
 
     @classmethod
     def of(cls, model: Model, population: Population, covariates: dict[str, np.ndarray]) -> Units:
-        """Those of a search with `model`, and with a population of standardised covariates."""
+        """Make the conversion for a search with `model` and with a population of standardised covariates."""
         shift, scale = model.units
         raw = [np.asarray(covariates[name], float) for name, _ in population.group.covariates]
         centred = population.group.centred
@@ -95,7 +95,7 @@ class Units:
         return cls(shift, scale, rows, design)
 
     def population(self, found: Population) -> Population:
-        """A group in the units of the model and the table."""
+        """Convert a group to the units of the model and the table."""
         coef = found.coef * self.scale / self.rows[:, None]
         coef[0] += self.shift * found.free[0]
         cov = found.cov * np.outer(self.scale, self.scale)
@@ -104,15 +104,15 @@ class Units:
         return with_given_sd(made, 1 / self.scale)
 
     def information(self, found: Population, matrix: np.ndarray) -> np.ndarray:
-        """Information on the `vector` of a group, likewise."""
+        """Convert the information on a group's `vector` to the units of the model and the table."""
         by_coef = np.broadcast_to(self.scale / self.rows[:, None], found.free.shape)[found.free]
-        # The diagonal of the Cholesky factor is there as logarithms, which only move.
+        # The diagonal of the Cholesky factor is stored as logarithms, which a change of units only shifts.
         rows, columns = (np.asarray(part) for part in found.lower)
         slope = np.concatenate([by_coef, np.where(rows == columns, 1.0, self.scale[rows])])
         return matrix / slope[:, None] / slope
 
     def run(self, found: EMRun) -> EMRun:
-        """What a search for a group found, likewise."""
+        """Convert the result of a search for a group to the units of the model and the table."""
         if len(self.rows) == 1 and not self.shift.any() and (self.scale == 1).all():
             return found
         vectors = np.array([self.population(found.population.with_vector(v)).vector for v in found.trace["vector"]])
@@ -125,7 +125,7 @@ class Units:
 
 
 def with_given_sd(population: Population, scale: np.ndarray) -> Population:
-    """The same with the standard deviations that are given divided by a scale (P,)."""
+    """Divide the given standard deviations of a population by a scale (P,)."""
     given = population.given_sd > 0
     if not given.any():
         return population
@@ -136,7 +136,7 @@ def with_given_sd(population: Population, scale: np.ndarray) -> Population:
 
 
 def laplace_in_units(shift: np.ndarray, scale: np.ndarray, found: Laplace, common: np.ndarray | None = None) -> Laplace:
-    """Posteriors in the units of the model; those which are `common` (P,) are part of no integral."""
+    """Convert posteriors to the units of the model; `common` parameters (P,) are part of no integral."""
     if not shift.any() and (scale == 1).all():
         return found
     of_people = scale if common is None else scale[~common]

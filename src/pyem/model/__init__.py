@@ -1,4 +1,4 @@
-"""What a model is: parameters and their transforms, distributions of responses, modifiers, and the scan over trials."""
+"""Models: parameters and their transforms, distributions of responses, modifiers, and the scan over trials."""
 
 from pyem.model.distribution import Bernoulli, Binomial, Categorical, Normal, Poisson
 from pyem.model.model import Model

@@ -17,7 +17,7 @@ from pyem.model.rollout import diverged
 
 
 def with_cues(model: Either, cues: int = 4, column: str = "cue") -> Either:
-    """The same model with a table of values for each of several cues, learned apart.
+    """Give the model a table of values for each of several cues, which are learned apart.
 
     A cue (stimulus, context) is shown before the response, in a column of codes 0, 1, ... What the model keeps from trial
     to trial it keeps for each cue.
@@ -27,7 +27,7 @@ def with_cues(model: Either, cues: int = 4, column: str = "cue") -> Either:
     model
         The model, or a design of it.
     cues
-        How many there are.
+        Number of cues.
     column
         The column of the cue.
 
@@ -77,7 +77,7 @@ def _put(state: Any, cue: Array, new: Any) -> Any:
 
 
 def _told(tables: Any) -> Any:
-    """The state of all cues; of a model whose updates may diverge, one that says whether that of any cue did."""
+    """State of all cues; if the model's updates may diverge, with an entry for whether that of any cue did."""
     bad = diverged(tables)
     return tables if bad is None else {"cues": tables, "diverged": bad.max()}
 
@@ -118,14 +118,14 @@ class _Update:
 
 @dataclasses.dataclass(frozen=True)
 class Cued:
-    """Another task for each of several cues: each has payoffs of its own, and all come equally often, in random order.
+    """A separate task for each of several cues: each has its own payoffs, and all come equally often, in random order.
 
     Parameters
     ----------
     task
         The task of a cue.
     cues
-        How many there are.
+        Number of cues.
     column
         The column of the cue.
 
@@ -142,28 +142,28 @@ class Cued:
 
     @property
     def n_options(self) -> int | None:
-        """Number of options, where the task has them."""
+        """Number of options, if the task has options."""
         return getattr(self.task, "n_options", None)
 
     def init(self, key: Array) -> Any:
-        """The number of trials so far, the order of the cues, and the state of each one's task."""
+        """Return the number of trials so far, the order of the cues, and the state of each one's task."""
         order, own = jax.random.split(key)
         worlds = jax.vmap(self.task.init)(jax.random.split(own, self.cues))
         return jnp.zeros((), jnp.int32), jax.random.permutation(order, self.cues), worlds
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """The cue, and what its task shows."""
+        """Return the cue, and what its task shows."""
         n, order, worlds = state
         cue = order[n % self.cues]
         return {self.column: cue, **self.task.present(_at(worlds, cue), key)}
 
     def between(self, state: Any, response: str, trial: Record, key: Array) -> dict[str, Any]:
-        """What the task of the cue shows between responses, if it has any such thing."""
+        """Return what the task of the cue shows between responses, if anything."""
         own = _at(state[2], trial[self.column])
         return self.task.between(own, response, trial, key) if hasattr(self.task, "between") else {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """What the task of the cue pays."""
+        """Let the task of the cue respond."""
         n, order, worlds = state
         answer, shuffle = jax.random.split(key)
         cue = trial[self.column]

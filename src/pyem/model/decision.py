@@ -1,4 +1,4 @@
-"""Rules of decision: what is done with the values that were learned, and how long that takes."""
+"""Rules of decision: the distribution of a choice, and of its time, given learned values."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ P_OUTLIER = Parameter("p_outlier", Interval(0, 1), "probability of a response of
 
 @dataclasses.dataclass(frozen=True)
 class Diffusion:
-    """The distribution of a choice and its time from the parameters that a model has."""
+    """The distribution of a choice and its time, from the parameters of a model."""
 
     coding: Coding = "response"
     p_outlier: float | Literal["free"] = 0.0
@@ -53,7 +53,7 @@ class Diffusion:
     go: bool = False
 
     def __call__(self, p: Record, state: Any, trial: Record) -> Any:
-        """The policy of a model without learning."""
+        """Policy of a model without learning."""
         return self.at(p, p.v * (2 * trial.stimulus - 1) if self.coding == "stimulus" else p.v)
 
     def at(self, p: Record, v: Any) -> Any:
@@ -62,14 +62,14 @@ class Diffusion:
         return self.observed(p, plain)
 
     def observed(self, p: Record, dist: Any) -> Any:
-        """What is seen of a decision: by a deadline, and with outliers."""
+        """Distribution of the observed response: with a deadline, and with outliers."""
         if self.deadline is not None:
             dist = (GoNoGo if self.go else Deadline)(dist, self.deadline)
         return with_share(dist, p, self.p_outlier)
 
 
 def extras(sv: bool, sz: bool, st: bool, p_outlier: float | Literal["free"]) -> tuple[Parameter, ...]:
-    """The parameters of what varies between trials."""
+    """Parameters of the quantities that vary between trials."""
     if p_outlier != "free" and not 0 <= p_outlier < 1:
         raise ValueError(f"p_outlier={p_outlier}; give a probability below 1, or 'free' to have it estimated")
     asked = ((sv, SV), (sz, SZ), (st, ST), (p_outlier == "free", P_OUTLIER))
@@ -79,7 +79,7 @@ def extras(sv: bool, sz: bool, st: bool, p_outlier: float | Literal["free"]) -> 
 def outliers_until(
     longest: float | Literal["auto"], p_outlier: float | Literal["free"], deadline: float | None = None
 ) -> float | Literal["auto"] | None:
-    """Seconds up to which outliers of a model come, None where there are none: the deadline, if nothing else is said.
+    """Longest outlier of a model in seconds, None if there are no outliers: the deadline, unless another value is given.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def outliers_until(
 
 
 def longest_outlier(model: Model) -> float | Literal["auto"]:
-    """Seconds up to which outliers come that are added to a model of choices with their times."""
+    """Longest outlier, in seconds, if outliers are added to a model of choices with their times."""
     if model.longest_outlier is not None:
         return model.longest_outlier
     rule = model.policy
@@ -149,7 +149,7 @@ def with_decision(
     longest_outlier: float | Literal["auto"] = "auto",
     bound: Literal["angle", "exponential"] | MovingBound | None = None,
 ) -> Model:
-    """The same learning rule, and another rule of decision in place of the softmax: choices with their response times.
+    """Replace the softmax of a learning rule by another rule of decision, for choices with their response times.
 
     In the diffusion model the drift is `v` times the difference of the values of option 1 and option 0, where the model had its
     inverse temperature times that; in a race each option has an accumulator, whose drift is `v0` plus `v` times its value.
@@ -165,9 +165,9 @@ def with_decision(
         whose drifts are the softplus of the sum, and so above 0; ``"lnr"``, log-normal times, where ``m - v * value`` is the
         mean of the logarithm.
     sv, sz, st
-        As for `pyem.models.response_times.ddm`, of which they are a part.
+        Arguments as in `pyem.models.response_times.ddm`.
     p_outlier, longest_outlier
-        As there.
+        Arguments as in `pyem.models.response_times.ddm`.
     bound
         Bounds of the diffusion that move, as there; without `sz` and `st`.
 
@@ -234,7 +234,7 @@ def with_decision(
 def _rule(
     model: Model, decision: Any, bound: str | MovingBound | None, p_outlier: float | Literal["free"]
 ) -> tuple[str, Diffusion | MovingDiffusion | Racing, tuple[Parameter, ...], dict[str, Any]]:
-    """The name of a rule of decision, the rule, its parameters, and what else it changes of a model."""
+    """Name of a rule of decision, the rule, its parameters, and its other changes to a model."""
     if decision != "ddm":
         race = Racing(decision, model.options or 2, p_outlier=p_outlier)
         return decision, race, (BASES[race.kind], *race.parameters), {}
@@ -249,7 +249,7 @@ def _rule(
 
 
 def _weight(model: Model, decision: str) -> str:
-    """The name of the inverse temperature of a model for which the rule of decision is."""
+    """Name of the inverse temperature of the model that the rule of decision is for."""
     if not isinstance(model, Model) or model.design is not None:
         raise ValueError("formulas come after the rule of decision: pyem.regress(with_decision(model), ...)")
     if decision not in ("ddm", *BASES):

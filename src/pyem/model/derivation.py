@@ -1,4 +1,4 @@
-"""What functions that make models out of models share."""
+"""Helpers of functions that make models out of models."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pyem.model.parameter import Parameter
 
 
 class Design(Protocol):
-    """What is not a model yet but will be one of data, as what `pyem.regress` makes."""
+    """A design that makes a model once it has data, such as one made by `pyem.regress`."""
 
     def modified(self, step: str, values: Mapping[str, Any]) -> Self:
-        """The same with the change of that name."""
+        """Return the design with the named change."""
         ...
 
 
@@ -31,7 +31,7 @@ def derived(model: Model, step: str, arguments: tuple[tuple[str, Any], ...] = ()
 def redesigned(
     model: Model, base: Model | None = None, *, held: Mapping[str, float] | None = None, tied: Any = None
 ) -> Model:
-    """A model with a design, made again: of another model of a block, or with more effects held or tied."""
+    """Make a model with a design again: with another model of a block, or with more effects held or tied."""
     design = model.design
     assert design is not None
     told: dict[str, Any] = dict(arguments_of(model)) | {"typical": (), "reward_range": None, "longest_outlier": None}

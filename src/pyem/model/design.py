@@ -1,4 +1,4 @@
-"""Parameters that depend on columns of the data: how those of a block, and of a trial, are made of what is estimated.
+"""Parameters that depend on columns of the data: those of a block, and of a trial, computed from the estimated ones.
 
 A lane is a block, and parameters are given for each lane: what is constant in a block therefore costs nothing per trial. The
 model itself never learns of it. What differs from trial to trial costs one product per trial.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pyem.model.model import Model
 
 CONDITIONS = "conditions"
-"""The entry of the trials that has the columns which are constant in a block, (1, column, lane)."""
+"""Name of the entry of the trials with the columns that are constant in a block, (1, column, lane)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +31,13 @@ class Slope:
     parameter
         Its name.
     element
-        Which of its values, where it is a vector; None for a single number.
+        Index of the value, if the parameter is a vector; None for a single number.
     transform
-        From the unconstrained to the natural value.
+        Transform from the unconstrained to the natural value.
     rows
         Places of what is added up among the unconstrained values of a block.
     columns
-        For each of them the column of the trial that it is multiplied by; an empty name for a constant.
+        Column of the trial by which each of them is multiplied; an empty name for a constant.
     """
 
     parameter: str
@@ -48,7 +48,7 @@ class Slope:
 
     @property
     def key(self) -> str:
-        """Where a record keeps the unconstrained values."""
+        """Name in a record of the unconstrained values."""
         return f"unconstrained {self.parameter}" + ("" if self.element is None else f"[{self.element}]")
 
     def value(self, p: Record, trial: Record) -> Array:
@@ -74,7 +74,7 @@ def on_trial(model: Model, p: Record, trial: Record) -> Record:
 
 @dataclasses.dataclass(frozen=True)
 class BlockDesign:
-    """How the unconstrained parameters of a block are made of those of a person: a sum of products with columns.
+    """Unconstrained parameters of a block, as sums of a person's parameters multiplied by columns.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class BlockDesign:
     base
         The model that the design was made of.
     effects
-        What is estimated, as `pyem.model.designed.Effect`.
+        The estimated effects, as `pyem.model.designed.Effect`.
     formulas
         Name and right side of each formula.
     levels
@@ -114,19 +114,19 @@ class BlockDesign:
     constants: tuple[tuple[str, int, int, float], ...] = ()
 
     def without_values(self) -> BlockDesign:
-        """What the likelihood depends on without the values of `Model.split_values`."""
+        """Return the parts on which the likelihood depends, without the values of `Model.split_values`."""
         bare = self.inner.split_values()[0]
         return dataclasses.replace(
             self, inner=bare, base=bare, effects=(), formulas=(), levels=(), inputs=(), held=(), tied=()
         )
 
     def with_values(self, values: Any) -> BlockDesign:
-        """The same with the values of `Model.split_values`."""
+        """Put the values of `Model.split_values` back."""
         return dataclasses.replace(self, inner=self.inner.join_values(values))
 
     @property
     def held_values(self) -> dict[str, float]:
-        """What is held, on the unconstrained scale."""
+        """Values of held effects, on the unconstrained scale."""
         return {name: value for name, _, _, value in self.constants}
 
     def matrix(self, conditions: Array, n_params: int) -> Array:

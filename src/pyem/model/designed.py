@@ -1,4 +1,4 @@
-"""From a model and the effects of a design to the model whose parameters are these effects."""
+"""Models whose parameters are the effects of a design."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyem.model.parameter import Parameter
 from pyem.model.transform import Ordered, Real
 
 FAR = 700.0
-"""Unconstrained values beyond this one are at the end of any range."""
+"""Absolute unconstrained value above which a parameter counts as at an end of its range."""
 
 
 class Effect(NamedTuple):
@@ -25,7 +25,7 @@ class Effect(NamedTuple):
     parameter
         Name of the value that it is an effect on.
     label
-        What varies; empty for an intercept.
+        Name of the effect; empty for an intercept.
     level
         ``"constant"``, ``"block"`` or ``"trial"``.
     column
@@ -33,7 +33,7 @@ class Effect(NamedTuple):
     natural
         Whether it is a value of the parameter itself, as the mean of a cell is, and not a difference.
     sd
-        How much a typical population varies in it, on the unconstrained scale.
+        Sd of a typical population, on the unconstrained scale.
     """
 
     name: str
@@ -58,7 +58,7 @@ def designed(
     held: Sequence[tuple[str, float]] = (),
     tied: Sequence[tuple[str, str]] = (),
 ) -> Model:
-    """The model whose parameters are the effects of a design, and those of `model` that have no formula.
+    """Make the model whose parameters are the effects of a design, and those of `model` that have no formula.
 
     Parameters
     ----------
@@ -67,13 +67,13 @@ def designed(
     formulas
         Name and right side of each formula, as they were written.
     effects
-        What is estimated for each, as `Effect`.
+        The estimated effects of each formula, as `Effect`.
     levels
         Names of columns that are factors, each with its levels.
     inputs
         Further columns that a trial needs in order to count.
     reward_range, typical, longest_outlier
-        What a fit took from its data: the range of outcomes, mean and sd of a typical population of each parameter, and how
+        Values taken from data by a fit: the range of outcomes, mean and sd of a typical population of each parameter, and how
         late outliers come.
     held, tied
         Values of the design that are not estimated: ``(name, natural value)``, and ``(name, name of the one that it equals)``.
@@ -163,7 +163,7 @@ def _require_known(
 
 
 def _unconstrained(parameter: Parameter, value: float) -> float:
-    """A natural value on the unconstrained scale; at an end of the range as far out as makes no difference."""
+    """Unconstrained value of a natural one; an end of the range becomes so large a number that it makes no difference."""
     import jax
     import numpy as np
 
@@ -172,7 +172,7 @@ def _unconstrained(parameter: Parameter, value: float) -> float:
 
 
 def _on_scale(model: Model, reward_range: Any, typical: Sequence[tuple[float, float]], longest: Any) -> Model:
-    """A model with what a fit takes from its data."""
+    """Put a model on the scale that a fit has taken from its data."""
     parameters = model.parameters
     if typical:
         pairs = zip(parameters, typical, strict=True)
@@ -183,20 +183,20 @@ def _on_scale(model: Model, reward_range: Any, typical: Sequence[tuple[float, fl
 
 
 def arguments_of(model: Model) -> tuple[tuple[str, Any], ...]:
-    """What `designed` was given besides the model of a block, by name."""
+    """Arguments of `designed`, by name, except the model of a block."""
     design = model.design
     assert design is not None
     base, effects = design.base, tuple(tuple(effect) for effect in design.effects)
     typical = tuple((one.mean, one.sd) for one in base.parameters) if base.autoscale is not None else ()
     told = {"formulas": design.formulas, "effects": effects, "levels": design.levels, "inputs": design.inputs}
-    # Files of designs without have no word of these.
+    # Files of designs without these options do not mention them.
     more = ("longest_outlier", base.longest_outlier), ("held", design.held), ("tied", design.tied)
     told |= {name: value for name, value in more if value}
     return tuple((told | {"reward_range": base.reward_range, "typical": typical}).items())
 
 
 def _inner(model: Model, effects: tuple[Effect, ...], of_trial: list[Effect], inputs: Sequence[str]) -> Model:
-    """The model of a block: what differs from trial to trial has parameters of its own."""
+    """Model of a block, in which what differs from trial to trial has its own parameters."""
     moving = [one.name for one in model.parameters if one.per_block and {*one.names} & {e.parameter for e in of_trial}]
     if moving:
         raise ValueError(
@@ -229,7 +229,7 @@ def _inner(model: Model, effects: tuple[Effect, ...], of_trial: list[Effect], in
 def _parameters(
     model: Model, inner: Model, effects: tuple[Effect, ...]
 ) -> tuple[tuple[Parameter, ...], list[tuple[int, int, str]]]:
-    """What is estimated, and to which parameter of a block each value is added, multiplied by which column."""
+    """Estimated parameters, and for each value the parameter of a block that it is added to, and the column."""
     parameters: list[Parameter] = []
     terms: list[tuple[int, int, str]] = []
     row = source = 0

@@ -19,7 +19,7 @@ from pyem.model.entries import entry
 
 
 class Distribution(Protocol):
-    """What a policy returns: a density that can be sampled."""
+    """Distribution of a response: a density that can be sampled."""
 
     def log_prob(self, value: Array) -> Array:
         """Log-probability, in nats."""
@@ -54,7 +54,7 @@ class Categorical(NamedTuple):
         log_probs = self.log_probs
         if log_probs.ndim != 1 or value.ndim:
             return log_probs[value]
-        # What is no option has no probability.
+        # A value that is no option has probability 0.
         possible = (value >= 0) & (value < len(log_probs))
         return jnp.where(possible, entry(log_probs, value), -jnp.inf)
 
@@ -105,7 +105,7 @@ class Poisson(NamedTuple):
     def log_prob(self, value: ArrayLike) -> Array:
         """Log-probability of the count `value`, in nats."""
         value = _as_float(value)
-        # Nothing times the logarithm of 0 is nothing, and so is its derivative.
+        # Zero times the logarithm of 0 is 0, and so is its derivative.
         log_rate = jnp.log(jnp.where(value == 0, 1.0, self.rate)) if self.log_rate is None else self.log_rate
         return value * log_rate - self.rate - gammaln(value + 1.0)
 
@@ -115,7 +115,7 @@ class Poisson(NamedTuple):
 
 
 class NegativeBinomial(NamedTuple):
-    """Counts that vary more than those of `Poisson`: with mean `exp(log_mean)`, and variance mean + mean^2 / `exp(log_size)`.
+    """Counts with more variance than `Poisson`: the mean is `exp(log_mean)`, the variance mean + mean^2 / `exp(log_size)`.
 
     Give the logarithms, as a small mean or a large size has them without rounding; with a size without end it is `Poisson`.
 
@@ -129,14 +129,14 @@ class NegativeBinomial(NamedTuple):
     log_size: ArrayLike
 
     def log_prob(self, value: ArrayLike) -> Array:
-        """Log-probability of the count `value`, in nats; minus infinity for what is no count."""
+        """Log-probability of the count `value`, in nats; minus infinity for values that are no count."""
         value = _as_float(value)
-        # Without a size, as without a mean, all counts are 0.
+        # If the size or the mean is 0, all counts are 0.
         some = (_as_float(self.log_size) > -jnp.inf) & (_as_float(self.log_mean) > -jnp.inf)
         possible = _is_count(value) & (some | (value == 0))
         value = jnp.where(possible & some, value, 0.0)
         log_size, log_mean = jnp.where(some, self.log_size, 0.0), jnp.where(some, self.log_mean, 0.0)
-        # The size times log(1 + mean / size), which is the mean where the size has no end.
+        # The size times log(1 + mean / size), which tends to the mean as the size grows.
         more = jax.nn.softplus(log_mean - log_size)
         ways = _log_rising(log_size, value) - gammaln(value + 1.0)
         log_p = ways + value * (log_mean - more) - jnp.exp(log_size) * more
@@ -146,7 +146,7 @@ class NegativeBinomial(NamedTuple):
         """One random count: of a Poisson distribution whose rate is gamma distributed."""
         first, second = jax.random.split(key)
         log_size = _as_float(self.log_size)
-        # The logarithm of a gamma variate of a small shape is a number where the variate is not.
+        # The logarithm of a gamma variate with a small shape is finite even where the variate is 0.
         log_rate = jax.random.loggamma(first, jnp.exp(log_size)) - log_size + self.log_mean
         return jax.random.poisson(second, jnp.exp(log_rate))
 
@@ -156,7 +156,7 @@ def _log_rising(log_size: Array, count: Array) -> Array:
     size = jnp.exp(log_size)
     large = size > 1e5 * (1.0 + count)
     some = jnp.where(large, 1.0, size)
-    # One is split off the argument, as the derivatives of the logarithm of gamma(size) have no end at 0.
+    # The recursion moves the argument by one, as derivatives of the logarithm of gamma(size) diverge at 0.
     first = jnp.where(count > 0, log_size - jnp.log(jnp.where(large, 1.0, size) + count), 0.0)
     whole = gammaln(some + count + 1.0) - gammaln(some + 1.0) + first - count * jnp.log(some)
     return jnp.where(large, 0.5 * count * (count - 1.0) / jnp.where(large, size, 1.0), whole)
@@ -185,7 +185,7 @@ class Bernoulli:
         _one_of("Bernoulli", self.logits, self.probs)
 
     def log_prob(self, value: ArrayLike) -> Array:
-        """Log-probability of `value`, in nats; minus infinity for what is neither 0 nor 1."""
+        """Log-probability of `value`, in nats; minus infinity for values other than 0 and 1."""
         value = _as_float(value)
         log_p = _log_odds(self.logits, self.probs, value, 1.0 - value)
         return jnp.where((value == 0) | (value == 1), log_p, -jnp.inf)
@@ -198,7 +198,7 @@ class Bernoulli:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Binomial:
-    """How many of `total_count` trials are a success; give the log-odds of one, `logits`, or its probability, `probs`.
+    """Number of successes in `total_count` trials; give the log-odds of a success, `logits`, or its probability, `probs`.
 
     `total_count` may be a column of the data. Derivatives are exact everywhere, at even odds and at the ends of the range,
     too.
@@ -220,7 +220,7 @@ class Binomial:
         _one_of("Binomial", self.logits, self.probs)
 
     def log_prob(self, value: ArrayLike) -> Array:
-        """Log-probability of `value` successes, in nats; minus infinity for what is no count up to `total_count`."""
+        """Log-probability of `value` successes, in nats; minus infinity for values that are no count up to `total_count`."""
         value, n = _as_float(value), _as_float(self.total_count)
         possible = _is_count(value) & (value <= n)
         yes = jnp.where(possible, value, 0.0)
@@ -235,7 +235,7 @@ class Binomial:
 
 
 class Unless(NamedTuple):
-    """Another distribution, unless something made every response impossible.
+    """Another distribution, unless every response was made impossible.
 
     Examples
     --------
@@ -248,7 +248,7 @@ class Unless(NamedTuple):
 
     @property
     def logits(self) -> Array | None:
-        """Those of a choice among options."""
+        """Logits of the options, if the response is a choice."""
         return option_logits(self.dist)
 
     def log_prob(self, value: ArrayLike) -> Array:
@@ -261,7 +261,7 @@ class Unless(NamedTuple):
 
 
 def _as_float(value: ArrayLike) -> Array:
-    # Of whole numbers of 32 bits the functions of `jax.scipy.special` have single precision.
+    # For 32-bit integers the functions of `jax.scipy.special` use single precision.
     return jnp.asarray(value, jnp.result_type(float))
 
 
@@ -280,10 +280,10 @@ def _probability(logits: Any, probs: Any) -> Array:
 
 
 def _log_odds(logits: Any, probs: Any, yes: Array, no: Array) -> Array:
-    """``yes * log p + no * log(1 - p)``, where nothing of something impossible is nothing; its derivatives are exact."""
+    """Value of ``yes * log p + no * log(1 - p)``, where 0 times minus infinity is 0; its derivatives are exact."""
     one, other = yes > 0, no > 0
     if probs is None:
-        # An infinite logit is kept out of the term that does not count.
+        # An infinite logit is kept out of the term that is not used.
         up, down = jnp.where(one, logits, 0.0), jnp.where(other, logits, 0.0)
         return -yes * jax.nn.softplus(-up) - no * jax.nn.softplus(down)
     up, down = jnp.where(one, probs, 1.0), jnp.where(other, probs, 0.0)
@@ -298,7 +298,7 @@ def option_logits(distribution: Any) -> Array | None:
 
 
 def option_count(distribution: Any) -> int | None:
-    """How many options a choice is among; None for other distributions.
+    """Number of options of a choice; None for other distributions.
 
     A distribution that has ``n_options`` is not asked for its logits, which of response times take long to trace.
     """

@@ -11,11 +11,11 @@ from jax import Array
 from jax.typing import ArrayLike
 
 FEW = 16
-"""With more entries than this, looking at all of them takes longer than gathering one."""
+"""Number of entries above which gathering one is faster than looking at all of them."""
 
 
 def entry(values: Array, k: Array) -> Array:
-    """The entry `k` of values (n,): what ``values[k]`` is for an index from 0 to n - 1, of which the caller is sure.
+    """Entry `k` of values (n,), as ``values[k]``, for an index that the caller knows to be from 0 to n - 1.
 
     Examples
     --------
@@ -28,7 +28,7 @@ def entry(values: Array, k: Array) -> Array:
 
 
 def with_entry(values: Array, k: Array, new: ArrayLike) -> Array:
-    """The values (n,) with their entry `k` replaced by `new`: by a number, or by the same entry of an array (n,).
+    """Return the values (n,) with entry `k` replaced by `new`: a number, or the same entry of an array (n,).
 
     Examples
     --------

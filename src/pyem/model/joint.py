@@ -12,7 +12,7 @@ from pyem.model.distribution import option_count
 
 
 class JointDistribution(Protocol):
-    """What a policy returns for a joint response: ``responses=(("choice", "rt"),)``.
+    """Joint distribution of two responses, as in ``responses=(("choice", "rt"),)``.
 
     Of a pair the first response is one of several options, and the second any number.
     """
@@ -27,7 +27,7 @@ class JointDistribution(Protocol):
         ...
 
     def sample(self, key: Array) -> tuple[Array, Array]:
-        """Both responses, drawn together."""
+        """Draw both responses together."""
         ...
 
 
@@ -38,7 +38,7 @@ class First(NamedTuple):
 
     @property
     def n_options(self) -> int | None:
-        """How many options there are."""
+        """Number of options."""
         return option_count(self.joint)
 
     @property
@@ -51,7 +51,7 @@ class First(NamedTuple):
         return jax.nn.log_softmax(self.logits, axis=-1)[jnp.asarray(value).astype(int)]
 
     def sample(self, key: Array) -> Array:
-        """The first of the pair that is drawn with `key`."""
+        """First of the pair that is drawn with `key`."""
         return self.joint.sample(key)[0]
 
 
@@ -70,7 +70,7 @@ class Second(NamedTuple):
         return self.joint.log_prob((self.first, value))
 
     def sample(self, key: Array) -> Array:
-        """The second of the pair that is drawn with `key`, whose first is what `First` draws with the same key."""
+        """Second of the pair that is drawn with `key`, whose first is what `First` draws with the same key."""
         return self.joint.sample(key)[1]
 
 

@@ -23,12 +23,12 @@ RESERVED = ("responded", "learn", "seen", "counted")
 
 
 Recipe = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
-"""Steps, each a name and its keyword arguments."""
+"""Recipe of a model: steps, each a name and its keyword arguments."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A model of what one subject does, one trial at a time.
+    """A model of one subject's responses, one trial at a time.
 
     Give either `policy` (with `init` and `update` where there is something to learn) or `log_likelihood`.
     Instances are hashable and compare by value: two equal models share one compilation.
@@ -91,18 +91,18 @@ class Model:
     autoscale
         Gives the typical population of these parameters on the scale of data; see `pyem.engine.scale`.
     standard
-        Which unconstrained values are deviations from the typical population in its sds, (P,); none if empty. Searches use it
+        Whether unconstrained values are deviations from the typical population in its sds, (P,); none if empty. Searches use it
         inside, where parameters have units.
     task
         Default task for simulations.
     doc, reference
-        What the model says, and where it is published.
+        Description of the model, and its publication.
     fixed, tied
         Parameters held at a value, and parameters that copy another (see `fix` and `tie`).
     slopes
         Parameters that differ from trial to trial with columns of the data; made by a design (see `pyem.regress`).
     design
-        How the parameters of a block are made of those that are estimated; made by a design.
+        Relation of the parameters of a block to the estimated ones; made by a design.
     joint
         The pairs among the responses; made of `responses`.
     seconds
@@ -111,7 +111,7 @@ class Model:
         Whether the range of rewards is one of their sizes, gains and losses alike; made of ``reward_range="auto_zero"``, and
         kept when that becomes numbers.
     recipe
-        How `pyem.models.get` and functions such as `fix` made this model, so that a saved fit can name it: the registered
+        Steps by which `pyem.models.get`, `fix` and others made this model, so that a saved fit can name it: the registered
         name with its options, then each function with its arguments. Empty for models made otherwise.
 
     Examples
@@ -247,18 +247,18 @@ class Model:
 
     @property
     def in_units_typical(self) -> tuple[np.ndarray, np.ndarray]:
-        """The same in the units of the parameters, of a `standard` model too."""
+        """Mean and sd (P,) of a typical population in the units of the parameters, also of a `standard` model."""
         return np.asarray(self._each("mean"), float), np.asarray(self._each("sd"), float)
 
     @property
     def units(self) -> tuple[Any, Any]:
-        """Shift and scale (P,) from unconstrained values to those in the units of the parameters, traced where they are."""
+        """Shift and scale (P,) from unconstrained values to the units of the parameters, traced if they are traced values."""
         mean, sd, which = self._each("mean"), self._each("sd"), np.array(self.standard or (False,) * self.n_params)
         where: Any = jnp.where if isinstance(sd, Array) else np.where
         return where(which, mean, 0.0), where(which, sd, 1.0)
 
     def _each(self, name: str) -> Any:
-        """The mean or the sd of every value, (P,), traced where it is."""
+        """Mean or sd of every value, (P,), traced if it is a traced value."""
         given = [getattr(parameter, name) for parameter in self.parameters]
         pairs = zip(self.parameters, given, strict=True)
         each = [v for p, one in pairs for v in (one if isinstance(one, tuple) else (one,) * len(p.names))]
@@ -266,25 +266,25 @@ class Model:
 
     @property
     def range(self) -> tuple[Any, Any]:
-        """Lowest and highest outcome; 0 and 1 until data tell."""
+        """Lowest and highest outcome; 0 and 1 until a fit takes them from data."""
         return self.reward_range if isinstance(self.reward_range, tuple) else (0.0, 1.0)
 
     @property
     def told(self) -> tuple[tuple[str, Any], ...]:
-        """Numbers by name that the functions find among the parameters: what is held, and what data tell."""
+        """Numbers by name that the functions find among the parameters: held values, and those taken from data."""
         ends = () if self.reward_range is None else zip(("reward_low", "reward_high"), self.range, strict=True)
         longest = LONGEST if self.longest_outlier == "auto" else self.longest_outlier
         return (*self.fixed, *ends, *(() if longest is None else (("longest_outlier", longest),)))
 
     def in_units(self, x: Any) -> Any:
-        """Unconstrained values in the units of the parameters, from those of a `standard` model; the first axis is theirs."""
+        """Convert unconstrained values of a `standard` model to the parameters' units; the first axis is the parameter."""
         if not self.standard:
             return x
         shift, scale = (jnp.asarray(part).reshape(-1, *[1] * (x.ndim - 1)) for part in self.units)
         return shift + scale * x
 
     def from_units(self, x: np.ndarray) -> np.ndarray:
-        """The inverse of `in_units`; the last axis is the parameter."""
+        """Convert values in the units of the parameters to those of the model; the last axis is the parameter."""
         return (x - self.units[0]) / self.units[1] if self.standard else x
 
     @property
@@ -301,16 +301,16 @@ class Model:
             values[parameter.name] = parameter.transform(block[0] if parameter.size is None else block)
             start += len(parameter.names)
         for slope in self.slopes:
-            # A trial's value is made of it on the unconstrained scale, see `pyem.model.design.on_trial`.
+            # A trial's value is computed from it on the unconstrained scale, see `pyem.model.design.on_trial`.
             values[slope.key] = jnp.stack([x[row] for row in slope.rows])
         values |= {name: jnp.full(x.shape[1:], value, x.dtype) for name, value in self.told}
-        # The newest first: what a parameter is tied to may have been tied itself later on.
+        # The newest tie comes first, as its source may have been tied itself later on.
         for name, source in reversed(self.tied):
             values[name] = values[source]
         return Record(**values)
 
     def split_values(self) -> tuple[Model, tuple[Any, ...]]:
-        """The model without the values of its fixed parameters, what data tell and its typical population, and these.
+        """Split off the values of fixed parameters, values taken from data, and the typical population; return both parts.
 
         What is compiled for it serves all values; `join_values` puts them back. The likelihood depends on the typical
         population of a `standard` model only.
@@ -326,12 +326,12 @@ class Model:
 
     @functools.cached_property
     def _split(self) -> tuple[Model, tuple[Any, ...]]:
-        # Kept: making and comparing a model takes longer than most of what else a call of compiled code needs.
+        # Cached: making and comparing a model takes longer than most other parts of a call of compiled code.
         typical = (*self._each("mean"), *self._each("sd")) if self.standard else ()
         values = (*(value for _, value in self.told), *typical)
         name = self.name
         for parameter, value in self.fixed:
-            # As `fix` wrote it; numbers that JAX traces are those of `join_values`, and in no name.
+            # Names hold the numbers that `fix` wrote; numbers traced by JAX come from `join_values` and are in no name.
             if isinstance(value, float | int):
                 name = name.replace(f"{parameter}={value:g}", parameter)
         without = tuple((parameter, 0.0) for parameter, _ in self.fixed)
@@ -342,7 +342,7 @@ class Model:
         return (bare if self.design is None else dataclasses.replace(bare, design=self.design.without_values())), values
 
     def join_values(self, values: Any) -> Model:
-        """The model with these values: the inverse of `split_values`."""
+        """Put these values back: the inverse of `split_values`."""
         left = iter(values)
         fixed = tuple((name, next(left)) for name, _ in self.fixed)
         span = None if self.reward_range is None else (next(left), next(left))
@@ -353,11 +353,11 @@ class Model:
         return dataclasses.replace(self, fixed=fixed, design=whole, parameters=people, **told)
 
     def natural(self, x: np.ndarray) -> np.ndarray:
-        """Natural from unconstrained values; the last axis is the parameter."""
+        """Convert unconstrained to natural values; the last axis is the parameter."""
         return self._along_parameters(np.moveaxis(self._plain(x), 0, -1), lambda transform, block: transform(block))
 
     def unconstrained(self, values: np.ndarray) -> np.ndarray:
-        """Unconstrained from natural values; the last axis is the parameter.
+        """Convert natural to unconstrained values; the last axis is the parameter.
 
         Raises
         ------
@@ -383,7 +383,7 @@ class Model:
         return scale + self._along_parameters(plain, lambda transform, block: transform.log_det(block))
 
     def _plain(self, x: np.ndarray) -> np.ndarray:
-        """In the units of the parameters, with the parameter first; the last axis of `x` is the parameter."""
+        """Convert to the units of the parameters, with the parameter first; the last axis of `x` is the parameter."""
         x = np.moveaxis(np.asarray(x, float), -1, 0)
         if not self.standard:
             return x

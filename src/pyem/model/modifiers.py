@@ -1,4 +1,4 @@
-"""Models out of models: parameters held or tied, and all that a recipe may name."""
+"""Modifiers of models: parameters held or tied, and the registry of all modifiers that a recipe may name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyem.model.value_modifiers import with_eligibility, with_forgetting
 
 
 def fix(model: Either, **values: float) -> Either:
-    """The same model with some parameters held at given natural values.
+    """Hold some parameters of a model at given natural values.
 
     Effects of a design (`pyem.regress`) are held, too: ``fix(design, **{"alpha[drug]": 0.5})``.
 
@@ -58,7 +58,7 @@ def fix(model: Either, **values: float) -> Either:
 
 
 def tie(model: Either, **sources: str) -> Either:
-    """The same model with some parameters equal to others: ``tie(model, alpha_neg="alpha_pos")``.
+    """Set some parameters of a model equal to others: ``tie(model, alpha_neg="alpha_pos")``.
 
     So are effects of a design (`pyem.regress`), on one parameter or two:
     ``tie(design, **{"alpha_neg[drug]": "alpha_pos[drug]"})``.
@@ -104,4 +104,4 @@ DERIVATIONS: dict[str, Callable[..., Any]] = {
         *(with_lapse, with_range, with_side_bias, with_stickiness),
     )
 }
-"""What a recipe may name after the registered model."""
+"""Functions that a recipe may name after the registered model."""

@@ -18,7 +18,7 @@ from pyem.model.times.outliers import with_share
 from pyem.model.transform import Interval
 
 SOLUTION, LEARNED = "_bounds", "value"
-"""Of the state of a block: the solution for its bounds, and what is learned beside it."""
+"""Entries of the state of a block: the solution for its bounds, and the learned values."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +32,9 @@ class MovingBound:
         `time` seconds after the start of the decision; `p` has the parameters of the model. In `jax.numpy`, with a slope and a
         curvature, 1 at time 0; bounds end at a fiftieth. The same object each time, as models are compared by value.
     parameters
-        Those of the bound. They, `a` and `z` are the same on all trials of a block.
+        Parameters of the bound. They, `a` and `z` are the same on all trials of a block.
     name
-        What the bound is called.
+        Name of the bound.
 
     Examples
     --------
@@ -77,7 +77,7 @@ BOUNDS = {
 
 
 def moving_bound(bound: str | MovingBound) -> MovingBound:
-    """A bound by its name, or one's own.
+    """Return a bound given by name, or a user's own bound.
 
     Raises
     ------
@@ -92,12 +92,12 @@ def moving_bound(bound: str | MovingBound) -> MovingBound:
 
 @dataclasses.dataclass(frozen=True)
 class MovingStart:
-    """The state of a block: the solution for its bounds."""
+    """Initial state of a block: the solution for its bounds."""
 
     bound: MovingBound
 
     def __call__(self, p: Record) -> dict[str, Any]:
-        """Of the parameters that are the same on all trials of a block."""
+        """Solve for the bounds, from parameters that are the same on all trials of a block."""
         return {SOLUTION: tuple(solved(functools.partial(self.bound.function, p), p.a / 2, 2 * p.z - 1))}
 
 
@@ -110,7 +110,7 @@ class MovingDiffusion:
     p_outlier: float | Literal["free"] = 0.0
 
     def __call__(self, p: Record, state: dict[str, Any], trial: Record) -> Any:
-        """The policy of a model without learning."""
+        """Policy of a model without learning."""
         return self.at(p, p.v * (2 * trial.stimulus - 1) if self.by_stimulus else p.v, state)
 
     def at(self, p: Record, v: Any, state: dict[str, Any]) -> Any:
@@ -121,30 +121,30 @@ class MovingDiffusion:
 
 
 def once_a_block(parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
-    """Of a diffusion between bounds that move: `a` and `z` are the same on all trials of a block."""
+    """Mark `a` and `z` of a diffusion between moving bounds as the same on all trials of a block."""
     return tuple(dataclasses.replace(one, per_block=one.name in ("a", "z")) for one in parameters)
 
 
 @dataclasses.dataclass(frozen=True)
 class LearningStart:
-    """The state of a block in which something is learned: what `base` starts from, and the solution for the bounds."""
+    """Initial state of a block with learning: that of `base`, and the solution for the bounds."""
 
     base: Callable[[Record], Any] | None
     bound: MovingBound
 
     def __call__(self, p: Record) -> dict[str, Any]:
-        """Of the parameters that are the same on all trials of a block."""
+        """Solve for the bounds, from parameters that are the same on all trials of a block."""
         return _beside(() if self.base is None else self.base(p), MovingStart(self.bound)(p))
 
 
 @dataclasses.dataclass(frozen=True)
 class LearningUpdate:
-    """What `base` learns from a trial, beside the solution for the bounds."""
+    """Update of the learned values by `base`; the solution for the bounds stays the same."""
 
     base: Callable[..., Any]
 
     def __call__(self, p: Record, state: dict[str, Any], trial: Record) -> tuple[dict[str, Any], Any]:
-        """The state after the trial, and what is worth plotting."""
+        """Return the state after the trial, and the latents."""
         learned, seen = self.base(p, state[LEARNED], trial)
         return _beside(learned, state), seen
 

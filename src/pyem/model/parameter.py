@@ -78,7 +78,7 @@ class Parameter:
 
 
 def placed(parameters: Sequence[Parameter], values: Sequence[Any]) -> tuple[Parameter, ...]:
-    """The parameters in another typical population: the means of all values, then the sds.
+    """Give the parameters another typical population: the means of all values, then the sds.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def placed(parameters: Sequence[Parameter], values: Sequence[Any]) -> tuple[Para
 def along(
     parameters: tuple[Parameter, ...], x: np.ndarray, apply: Callable[[Transform, np.ndarray], Any]
 ) -> np.ndarray:
-    """What `apply` makes of the values of each parameter, which are along the first axis of `x`; they end up along the last."""
+    """Apply a function to the values of each parameter, which are along the first axis of `x`, and put that axis last."""
     out, start = np.empty_like(x), 0
     with jax.enable_x64(True), np.errstate(all="ignore"):
         for parameter in parameters:

@@ -34,13 +34,14 @@ def _bounds(gap: float, width: float) -> tuple[Parameter, ...]:
 
 
 BOUNDS: dict[Kind, tuple[Parameter, ...]] = {"lba": _bounds(0.6, 0.5), "rdm": _bounds(0.9, 0.5), "lnr": (SPREAD,)}
-"""What an accumulator has besides what drives it."""
+"""Parameters of an accumulator besides those that drive it."""
 DRIVES: dict[Kind, tuple[str, Any, str, tuple[float, float], float]] = {
     "lba": ("v", Real(), "mean drift, a second", (1.5, 2.8), 0.5),
     "rdm": ("v", Positive(), "drift, a second", (math.log(1.3), math.log(3.0)), 0.3),
     "lnr": ("m", Real(), "mean of the logarithm of the time in seconds", (-0.3, -0.9), 0.4),
 }
-"""Of what drives an accumulator: name, transform, meaning, typical value of a wrong and of the right option, and its spread."""
+"""Parameter that drives an accumulator: name, transform, meaning, typical values for a wrong and for the right option, and
+spread."""
 RACERS: dict[Kind, Callable[[Record, Array], Racers]] = {
     "lba": lambda p, drive: LBA(drive, p.B, p.A),
     "rdm": lambda p, drive: RDM(drive, p.B, p.A),
@@ -50,14 +51,14 @@ RACERS: dict[Kind, Callable[[Record, Array], Racers]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Racing:
-    """The distribution of a choice and its time from the parameters that a model has.
+    """The distribution of a choice and its time as a race, from the parameters of a model.
 
     Parameters
     ----------
     kind
-        Of the accumulators.
+        Kind of the accumulators.
     options
-        How many there are.
+        Number of accumulators.
     by_stimulus
         Whether the column ``stimulus`` says which option is right, and accumulators are driven as the right or a wrong one.
     p_outlier, deadline
@@ -71,30 +72,30 @@ class Racing:
     deadline: float | None = None
 
     trial_by_trial = True
-    """Derivatives are taken of each trial by itself: densities of races are their own for every response time."""
+    """Whether derivatives are taken of each trial by itself; densities of races differ for every response time."""
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        """The parameters of the race but for what drives it."""
+        """Parameters of the race except those that drive it."""
         return (*BOUNDS[self.kind], T)
 
     @property
     def drive(self) -> Parameter:
-        """What drives the accumulators: one value for each, or one for wrong and one for right ones."""
+        """Parameter that drives the accumulators: one value for each, or one for wrong and one for right ones."""
         name, transform, doc, (wrong, right), sd = DRIVES[self.kind]
         size = 2 if self.by_stimulus else self.options
         whose = " of wrong options (0) and the right one (1)" if self.by_stimulus else " of each option's accumulator"
         return Parameter(name, transform, doc + whose, mean=(*[wrong] * (size - 1), right), sd=sd, size=size)
 
     def __call__(self, p: Record, state: Any, trial: Record) -> Any:
-        """The policy of a model without learning."""
+        """Policy of a model without learning."""
         drive = p[DRIVES[self.kind][0]]
         if self.by_stimulus:
             drive = jnp.where(jnp.arange(self.options) == trial.stimulus, drive[1], drive[0])
         return self.at(p, drive)
 
     def at(self, p: Record, drive: Array) -> Any:
-        """The distribution where the accumulators are driven by `drive`, one value for each option."""
+        """Distribution of choice and time when `drive` drives the accumulators, one value for each option."""
         dist: Any = Race(RACERS[self.kind](p, drive), p.t)
         if self.deadline is not None:
             dist = Deadline(dist, self.deadline)
@@ -119,7 +120,7 @@ WEIGHT = Parameter(
 
 
 def driven(kind: Kind, p: Record, logits: Array) -> Array:
-    """What drives the accumulators, from what speaks for each option: drifts grow with it, log-normal times shrink.
+    """Drives of the accumulators, from the evidence for each option: drifts grow with it, log-normal times shrink.
 
     Drifts of the racing diffusion model stay above 0: they are the softplus of the sum.
     """

@@ -1,4 +1,4 @@
-"""Other ranges of parameters, and other ways from the real line to them."""
+"""Other ranges of parameters, and other transforms from the real line to them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Range = tuple[float, float] | str
 
 
 def with_range(model: Either, **ranges: Range) -> Either:
-    """The same model with other ranges of parameters, ``with_range(model, beta=(0, 50))``, or a probit in place of a logit.
+    """Give parameters other ranges, ``with_range(model, beta=(0, 50))``, or a probit in place of a logit.
 
     A pair is the lowest and the highest value: two finite numbers, ``(0, inf)`` or ``(-inf, inf)``. The word ``"probit"`` keeps
     the range and takes the normal distribution function to it, ``"logit"`` the logistic one. The typical person stays the same
@@ -93,7 +93,7 @@ def _linked(parameter: Parameter, link: str) -> Transform:
 
 
 def _onto(parameter: Parameter, transform: Transform) -> Parameter:
-    """The parameter with another transform, and the same typical people in natural units where they have room."""
+    """Give the parameter another transform, with the same typical people in natural units as far as the range allows."""
     old = parameter.transform
     mean = np.array([float(parameter.mean)])  # type: ignore[arg-type]
     new = np.asarray(transform.inv(np.asarray(old(mean))))
@@ -105,7 +105,7 @@ def _onto(parameter: Parameter, transform: Transform) -> Parameter:
 
 @dataclasses.dataclass(frozen=True)
 class _Scale:
-    """The typical population that data give to parameters with their own transforms, brought to others."""
+    """Function that converts a typical population taken from data to other transforms of the parameters."""
 
     base: Callable[..., Model]
     pairs: tuple[tuple[Parameter, Parameter], ...]

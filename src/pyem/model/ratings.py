@@ -15,15 +15,15 @@ from pyem.model.times.few import with_slopes
 from pyem.model.times.tails import LOG_ROOT, log_phi, mills
 
 Link = Literal["logit", "probit"]
-"""Whether what is judged has logistic or standard normal noise."""
+"""Noise of a judgement: logistic for ``"logit"``, standard normal for ``"probit"``."""
 SMALL = 1e-150
-"""Thresholds that rounding has put together are this far apart; the square of its inverse is still a number."""
+"""Distance given to thresholds that rounding has put together; the square of its inverse is still finite."""
 FAR = 100.0
-"""Normal noise does not come so far: what lies beyond it counts nothing beside what does not."""
+"""Distance beyond which normal noise is negligible."""
 
 
 class Beta(NamedTuple):
-    """Shares between 0 and 1, both excluded, with log-odds of the mean `logits` and the precision `exp(log_precision)`.
+    """Shares strictly between 0 and 1, with log-odds of the mean `logits` and the precision `exp(log_precision)`.
 
     The variance is mean (1 - mean) / (1 + precision).
 
@@ -53,7 +53,7 @@ class Beta(NamedTuple):
         value = jnp.where(possible, value, 0.5)
         log_a, log_b = self._log_shapes
         a, b = jnp.exp(log_a), jnp.exp(log_b)
-        # One is split off each argument, as the derivatives of the logarithm of gamma(a) have no end at 0.
+        # The recursion moves each argument by one, as derivatives of the logarithm of gamma(a) diverge at 0.
         log_beta = gammaln(a + 1) + gammaln(b + 1) - gammaln(a + b + 1) - jax.nn.log_sigmoid(self.logits) - log_b
         log_p = (a - 1) * jnp.log(value) + (b - 1) * jnp.log1p(-value) - log_beta
         return jnp.where(possible, log_p, -jnp.inf)
@@ -67,7 +67,7 @@ class Beta(NamedTuple):
 
 
 class Ordinal(NamedTuple):
-    """Ordered categories 0, 1, ... K - 1: where `location` plus noise falls among the K - 1 increasing `thresholds`.
+    """Ordered categories 0, 1, ... K - 1: `location` plus noise lies between two of the K - 1 increasing `thresholds`.
 
     P(at most k) = F(thresholds[k] - location), with the logistic (``link="logit"``) or the normal (``"probit"``) function F.
 
@@ -88,7 +88,7 @@ class Ordinal(NamedTuple):
 
     @property
     def n_options(self) -> int:
-        """How many categories there are."""
+        """Number of categories."""
         return jnp.shape(self.thresholds)[-1] + 1
 
     @property
@@ -106,7 +106,7 @@ class Ordinal(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Ordered categories 0, 1, ... K - 1 of standard normal noise above a `border`, of the widths `steps` from there on.
+    """Ordered categories 0, 1, ... K - 1 of standard normal noise above a `border`; the inner ones have the widths `steps`.
 
     There are K - 1 widths; the last category has no end. A category without width is impossible.
 
@@ -126,7 +126,7 @@ class Steps(NamedTuple):
 
     @property
     def n_options(self) -> int:
-        """How many categories there are."""
+        """Number of categories."""
         return self.steps.shape[-1] + 1
 
     @property
@@ -136,7 +136,7 @@ class Steps(NamedTuple):
         return jax.vmap(self.log_prob)(levels)
 
     def log_prob(self, value: ArrayLike) -> Array:
-        """Log-probability of the category `value`, in nats: of one category, as others take as long and are not asked for."""
+        """Log-probability, in nats, of the category `value` alone, as each category takes as long to compute."""
         levels = jnp.arange(self.steps.shape[-1])
         low = self.border + jnp.where(levels < value, self.steps, 0.0).sum(-1)
         width = jnp.where(levels == value, self.steps, 0.0).sum(-1)
@@ -179,7 +179,7 @@ class _Bent(NamedTuple):
 
 
 def _slopes_of_mass(middle: Array, width: Array) -> _Bent:
-    """Derivatives of `_log_mass`: of what is narrow as of the density, elsewhere from the densities at both ends."""
+    """Derivatives of `_log_mass`: from the density for narrow intervals, elsewhere from the densities at both ends."""
     narrow = _is_narrow(middle, width)
     thin, wide = jnp.where(narrow, width, 1e-3), jnp.where(narrow, 1.0, width)
     at = jnp.where(narrow, middle, 0.0)
@@ -190,7 +190,7 @@ def _slopes_of_mass(middle: Array, width: Array) -> _Bent:
     few_bent = (thin**2 / 12 / whole - 1 - by_m**2, mixed, (at**2 - 1) / 12 / whole - 1 / thin**2 - by_w**2)
     low, high = middle - 0.5 * wide, middle + 0.5 * wide
     near, far = _ends(middle, wide)
-    # So far away that the ends are one, the slope still leads back.
+    # Where the ends are equal to rounding, the slope still points back.
     more = 1 / jnp.expm1(jnp.clip(log_ndtr(near) - log_ndtr(far), 5e-4, 700.0))
     here, there = _hazard(near) * (1 + more), _hazard(far) * more
     above = middle > 0
@@ -213,14 +213,14 @@ def _is_narrow(middle: Array, width: Array) -> Array:
 
 
 def _ends(middle: Array, width: Array) -> tuple[Array, Array]:
-    """Both ends in the lower tail, where the smaller of two probabilities is not lost beside 1; the one nearer to 0 first."""
+    """Both ends mirrored to the lower tail, so that the smaller of two probabilities is not lost; the nearer one first."""
     near, far = 0.5 * width - jnp.abs(middle), -0.5 * width - jnp.abs(middle)
-    # The far end of a wide interval counts nothing; far away its logarithm would have no derivative.
+    # The far end of a wide interval is negligible; far away its logarithm would have no derivative.
     return near, jnp.maximum(far, jnp.minimum(near, 0.0) - 40.0)
 
 
 def _hazard(z: Array) -> Array:
-    """Derivative of the log-probability of what is below `z`."""
+    """Derivative of the log-probability of values below `z`."""
     below = z < 0
     above = jnp.where(below, 0.0, z)
     return jnp.where(below, 1 / mills(jnp.where(below, -z, 0.0)), jnp.exp(log_phi(above)) / ndtr(above))
@@ -229,7 +229,7 @@ def _hazard(z: Array) -> Array:
 @with_slopes(_slopes_of_mass)
 def _log_mass(middle: Array, width: Array) -> Array:
     """Log-probability, in nats, that a standard normal number is within half a width of a middle."""
-    # Of a narrow interval the probability is its width times the density in its middle, to third order of the width.
+    # For a narrow interval the probability is its width times the density in its middle, to third order of the width.
     narrow = _is_narrow(middle, width)
     curved = jnp.log1p(jnp.where(narrow, width**2 * (middle**2 - 1), 0.0) / 24)
     as_density = jnp.log(jnp.where(narrow, width, 1.0)) - 0.5 * middle**2 - LOG_ROOT + curved
@@ -239,7 +239,7 @@ def _log_mass(middle: Array, width: Array) -> Array:
 
 
 def _log1mexp(gap: Array) -> Array:
-    """``log(1 - exp(-gap))`` of a gap above 0."""
+    """Value of ``log(1 - exp(-gap))`` for a gap above 0."""
     gap = jnp.maximum(gap, SMALL)
     near = gap < math.log(2)
     return jnp.where(

@@ -1,4 +1,4 @@
-"""Models whose responses have something added: lapses, perseveration, a bias for a side."""
+"""Modifiers of responses: lapses, perseveration, a bias for a side."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pyem.model.transform import Interval, Real
 
 
 def with_lapse(model: Either, response: str | None = None) -> Either:
-    """The same model, except that with probability ``lapse`` the subject picks an option at random.
+    """Add lapses: with probability ``lapse`` the subject picks an option at random.
 
     An option whose logit is minus infinity is not on offer: it is not picked at random either. Of a choice with a response time
     the time is then any up to the latest response of the data or the model's deadline, as for `p_outlier` of `pyem.models.get`.
@@ -31,7 +31,7 @@ def with_lapse(model: Either, response: str | None = None) -> Either:
     model
         The model, or a design of it.
     response
-        Which response lapses, in a model with several in one trial; the parameter is then named after it, so that each may have
+        Response that lapses, in a model with several in one trial; the parameter is then named after it, so that each may have
         its own.
 
     Raises
@@ -60,14 +60,14 @@ def with_lapse(model: Either, response: str | None = None) -> Either:
 
 
 def with_stickiness(model: Either, response: str | None = None) -> Either:
-    """The same model with ``stickiness`` nats added to the option chosen last (perseveration; below 0, alternation).
+    """Add ``stickiness`` nats to the option chosen last: perseveration; below 0, alternation.
 
     Parameters
     ----------
     model
         The model, or a design of it.
     response
-        Which response perseverates, in a model with several in one trial; the parameter is then named after it.
+        Response that perseverates, in a model with several in one trial; the parameter is then named after it.
 
     Raises
     ------
@@ -105,14 +105,14 @@ def with_stickiness(model: Either, response: str | None = None) -> Either:
 
 
 def with_side_bias(model: Either, response: str | None = None) -> Either:
-    """The same model with ``side_bias`` nats added to the second of two options, code 1 (below 0, to the first).
+    """Add ``side_bias`` nats to the second of two options, code 1; below 0, the first is preferred.
 
     Parameters
     ----------
     model
         The model, or a design of it.
     response
-        Which response is biased, in a model with several in one trial; the parameter is then named after it.
+        Response that is biased, in a model with several in one trial; the parameter is then named after it.
 
     Raises
     ------
@@ -147,7 +147,7 @@ class _Lapse:
     def __call__(self, p: Record, log_p: Array) -> Array:
         lapse, offered = p[self.parameter], log_p > -jnp.inf
         guess = jnp.log(lapse) - jnp.log(offered.sum(-1, dtype=log_p.dtype))
-        # Derivatives are those of the other branch, too, which therefore must be finite.
+        # Derivatives of the branch that is not taken enter as well, and therefore must be finite.
         mixed = jnp.logaddexp(jnp.log1p(-lapse) + jnp.where(offered, log_p, 0.0), guess)
         return jnp.where(offered, mixed, -jnp.inf)
 
@@ -173,12 +173,12 @@ class _Side:
 
 
 def _changed(plans: Any, name: str, change: Callable[[Array], Array]) -> Any:
-    """What a policy said, with `change` made to the log-probabilities of one response."""
+    """Apply `change` to the log-probabilities of one response in the result of a policy."""
     return plans | {name: _change_of(plans[name], change)} if isinstance(plans, dict) else _change_of(plans, change)
 
 
 def _change_of(plan: Any, change: Callable[[Array], Array]) -> Any:
-    """The changed distribution, or a function of the trial that gives it later."""
+    """Return the changed distribution, or a function of the trial that gives it later."""
     told = cast(Any, plan)
     if callable(plan) and not hasattr(plan, "log_prob"):
         return lambda trial: Categorical(change(log_probs(told(trial))))
@@ -224,7 +224,7 @@ class _StickyUpdate:
         value, latents = self.base(p, state["value"], trial) if self.base else (state["value"], {})
         before = state["last_choice"]
         last = jax.nn.one_hot(trial[self.response], before.shape[-1], dtype=before.dtype)
-        # A model may learn from a trial without a response, which leaves the last choice what it was.
+        # A model may learn from a trial without a response, after which the last choice is still the one before.
         return {"value": value, "last_choice": jnp.where(trial.responded[self.response], last, before)}, latents
 
 

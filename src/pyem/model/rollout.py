@@ -17,12 +17,12 @@ from pyem.model.record import Record
 
 
 def over_lanes(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` of one lane, applied to arrays whose last axis is the lane."""
+    """Apply `function` of one lane to arrays whose last axis is the lane."""
     return jax.vmap(function, in_axes=-1, out_axes=-1)
 
 
 def in_full(values: dict[str, Any]) -> dict[str, Array]:
-    """Columns in 64 bits, as a data set has them.
+    """Convert columns to 64 bits, as in a data set.
 
     Of fewer bits JAX computes functions such as ``gammaln`` in single precision, so that a simulated trial would not have
     the probability that the likelihood says.
@@ -86,7 +86,7 @@ def in_turn(
 
 
 def _plans(model: Model, p: Record, state: Any, trial: Record) -> dict[str, Any]:
-    """What the policy says of every response: a distribution, or a function that gives it later in the trial."""
+    """Result of the policy for every response: a distribution, or a function that gives it later in the trial."""
     policy = model.policy(on_trial(model, p, trial), state, trial)  # type: ignore[misc]
     dists = dict(policy) if isinstance(policy, dict) else {model.responses[0]: policy}
     for first, second in model.joint:
@@ -100,7 +100,7 @@ def _plans(model: Model, p: Record, state: Any, trial: Record) -> dict[str, Any]
 
 
 def diverged(state: Any) -> Array | None:
-    """The entry ``diverged`` of a state, also of one inside another; None for models whose updates always have a value."""
+    """Entry ``diverged`` of a state, also of one inside another; None for models whose updates always have a value."""
     if not isinstance(state, dict):
         return None
     inner = (diverged(part) for part in state.values())
@@ -108,7 +108,7 @@ def diverged(state: Any) -> Array | None:
 
 
 def may_diverge(model: Model) -> bool:
-    """Whether the model's state tells when an update has no value."""
+    """Whether the model's state records that an update had no value."""
     inner = model if model.design is None else model.design.inner
     with jax.enable_x64(True):
         p = jax.eval_shape(inner.record, jax.ShapeDtypeStruct((inner.n_params,), jnp.float64))
@@ -116,8 +116,8 @@ def may_diverge(model: Model) -> bool:
 
 
 def _parted(dists: dict[str, Any], first: str, second: str) -> dict[str, Any]:
-    """The distribution of a pair as that of its first response, and that of the second given the first."""
-    # Asked of the class first: of a distribution of times, to work logits out takes long.
+    """Split the distribution of a pair into those of its first response, and of the second given the first."""
+    # The class is asked first, because computing the logits of a distribution of times takes long.
     if first not in dists or not (hasattr(type(dists[first]), "logits") or hasattr(dists[first], "logits")):
         raise TypeError(
             f"policy(p, state, trial) must return for {first!r} one distribution of the pair ({first!r}, {second!r}), with "
@@ -132,7 +132,7 @@ def _parted(dists: dict[str, Any], first: str, second: str) -> dict[str, Any]:
 
 
 def _settled(model: Model, name: str, plan: Any, state: Any, trial: Record) -> Any:
-    """The distribution of a response, once all is known that it depends on."""
+    """Distribution of a response, once everything is known on which it depends."""
     # Some distributions can be called, too.
     later = not hasattr(plan, "log_prob") and callable(plan)
     if later and name not in dict(model.between):
@@ -159,7 +159,7 @@ def _settled(model: Model, name: str, plan: Any, state: Any, trial: Record) -> A
 
 
 def _kind(value: Any) -> str:
-    """A value for messages: arrays by their shape, as their contents are tracers."""
+    """Words for a value in messages: arrays by their shape, as their contents are tracers."""
     return f"an array of shape {jnp.shape(value)}" if hasattr(value, "shape") else f"a {type(value).__name__}"
 
 
@@ -190,7 +190,7 @@ def updated(
 def _same_shapes(state: Any, new: Any) -> None:
     before, after = ([jnp.shape(leaf) for leaf in jax.tree.leaves(tree)] for tree in (state, new))
     if before != after or jax.tree.structure(state) != jax.tree.structure(new):
-        # Without this look, a number would silently become an array of equal values.
+        # Without this check, a number would silently become an array of equal values.
         before, after = (jax.tree.map(jnp.shape, tree) for tree in (state, new))
         raise TypeError(
             f"update(p, state, trial) returned a state of shape {after}, but that of init(p) has shape {before}; they must be "
@@ -254,13 +254,13 @@ def trial_log_lik(model: Model, x: Array, trial: Record) -> Array:
 
 
 def _counted(dists: dict[str, Any], trial: Record) -> Any:
-    """The log-probability of those responses of a trial that count."""
+    """Log-probability of those responses of a trial that are used in the likelihood."""
     counts = counting(trial)
     return sum(_count_if(counts[k], k, value) for k, value in log_probs_of(dists, trial).items())
 
 
 def log_probs_of(dists: dict[str, Any], trial: Record) -> dict[str, Any]:
-    """The log-probability of each response; of a pair that is never observed in part, all of it is that of the second."""
+    """Log-probability of each response; for a pair that is always observed as a whole, all of it is the second's."""
     pairs = [id(dist.joint) for dist in dists.values() if isinstance(dist, Second)]
     whole = [] if "partial" in trial else pairs
     out: dict[str, Any] = {}
@@ -275,7 +275,7 @@ def log_probs_of(dists: dict[str, Any], trial: Record) -> dict[str, Any]:
 
 
 def counting(trial: Record) -> dict[str, Array]:
-    """Which responses count in the likelihood: those that were made, and freely."""
+    """Responses that are used in the likelihood: those that were made, and made freely."""
     if "counted" not in trial:
         return trial.responded
     return {name: mask & trial.counted for name, mask in trial.responded.items()}

@@ -24,7 +24,7 @@ from scipy.special import ndtri as scipy_ndtri
 
 
 def _arrays(x: ArrayLike) -> tuple[Any, Any]:
-    """The library to compute with, and `x` as its array."""
+    """The array library to compute with, and `x` as its array."""
     # Outside of traced functions JAX would compile every operation anew for every shape of array.
     library = np if isinstance(x, np.ndarray) else jnp
     return library, library.asarray(x)
@@ -65,11 +65,11 @@ class Real:
         return (-float("inf"), float("inf"))
 
     def __call__(self, x: ArrayLike) -> Array:
-        """Unconstrained to natural."""
+        """Map unconstrained to natural values."""
         return _arrays(x)[1]
 
     def inv(self, y: ArrayLike) -> Array:
-        """Natural to unconstrained."""
+        """Map natural to unconstrained values."""
         return _arrays(y)[1]
 
     def log_det(self, x: ArrayLike) -> Array:
@@ -96,12 +96,12 @@ class Positive:
         return (0.0, float("inf"))
 
     def __call__(self, x: ArrayLike) -> Array:
-        """Unconstrained to natural."""
+        """Map unconstrained to natural values."""
         library, values = _arrays(x)
         return library.exp(values)
 
     def inv(self, y: ArrayLike) -> Array:
-        """Natural to unconstrained."""
+        """Map natural to unconstrained values."""
         return _log(y)
 
     def log_det(self, x: ArrayLike) -> Array:
@@ -135,11 +135,11 @@ class Interval:
         return (self.low, self.high)
 
     def __call__(self, x: ArrayLike) -> Array:
-        """Unconstrained to natural."""
+        """Map unconstrained to natural values."""
         return self.low + (self.high - self.low) * _sigmoid(x)
 
     def inv(self, y: ArrayLike) -> Array:
-        """Natural to unconstrained."""
+        """Map natural to unconstrained values."""
         _, values = _arrays(y)
         return _log(values - self.low) - _log(self.high - values)
 
@@ -175,12 +175,12 @@ class Probit:
         return (self.low, self.high)
 
     def __call__(self, x: ArrayLike) -> Array:
-        """Unconstrained to natural."""
+        """Map unconstrained to natural values."""
         cdf = scipy_ndtr(x) if isinstance(x, np.ndarray) else ndtr(x)
         return self.low + (self.high - self.low) * cdf
 
     def inv(self, y: ArrayLike) -> Array:
-        """Natural to unconstrained."""
+        """Map natural to unconstrained values."""
         library, values = _arrays(y)
         share = (values - self.low) / (self.high - self.low)
         return scipy_ndtri(share) if library is np else ndtri(share)
@@ -211,12 +211,12 @@ class Ordered:
         return (-float("inf"), float("inf"))
 
     def __call__(self, x: ArrayLike) -> Array:
-        """Unconstrained to natural."""
+        """Map unconstrained to natural values."""
         library, values = _arrays(x)
         return library.cumsum(library.concatenate([values[:1], library.exp(values[1:])]), axis=0)
 
     def inv(self, y: ArrayLike) -> Array:
-        """Natural to unconstrained."""
+        """Map natural to unconstrained values."""
         library, values = _arrays(y)
         return library.concatenate([values[:1], _log(library.diff(values, axis=0))])
 
@@ -249,11 +249,11 @@ class OneOf:
         return (self.values[0], self.values[-1])
 
     def __call__(self, x: ArrayLike) -> Array:
-        """Unconstrained to natural."""
+        """Map unconstrained to natural values."""
         return _arrays(x)[1]
 
     def inv(self, y: ArrayLike) -> Array:
-        """Natural to unconstrained; NaN for what is none of the values."""
+        """Map natural to unconstrained values; NaN for numbers that are none of the values."""
         library, values = _arrays(y)
         known = (values[..., None] == library.asarray(self.values)).any(-1)
         return library.where(known, values, library.nan)

@@ -1,4 +1,4 @@
-"""Models whose values of options change in more ways: they are forgotten, or outcomes reach back to earlier choices."""
+"""Modifiers of how values of options change: they are forgotten, or outcomes reach back to earlier choices."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ELIGIBILITY = Parameter(
 
 
 def with_forgetting(model: Either, values: str | None = None) -> Either:
-    """The same model, in which the values of options that are not chosen go back to where they started.
+    """Let the values of options that are not chosen go back to where they started.
 
     On each trial that teaches, they go the share ``forgetting`` of the way.
 
@@ -37,7 +37,7 @@ def with_forgetting(model: Either, values: str | None = None) -> Either:
     model
         The model, or a design of it, that keeps one value for each option.
     values
-        Which entry of the state these are, where it is a dict: ``"q"``, ``"mean"``, ...; the one entry that fits, if not given.
+        Entry of the state with the values, if it is a dict: ``"q"``, ``"mean"``, ...; the one entry that fits, if not given.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def with_forgetting(model: Either, values: str | None = None) -> Either:
 
 
 def with_eligibility(model: Either, values: str | None = None) -> Either:
-    """The same model, in which what a choice changes also changes the options chosen before it.
+    """Let outcomes change not only the chosen option but also those chosen before it.
 
     An option has a trace of 1 when it is chosen, of which the share ``eligibility`` is left one trial later; the step of the
     value of the option that was chosen is made by all others, too, times their trace.
@@ -73,7 +73,7 @@ def with_eligibility(model: Either, values: str | None = None) -> Either:
     Parameters
     ----------
     model, values
-        As for `with_forgetting`.
+        Arguments as in `with_forgetting`.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def _modified(model: Model, step: str, values: str | None, added: Parameter, **c
 
 
 def _entry(model: Model, step: str, values: str | None) -> str | None:
-    """Which entry of the state has a value for each option; None for the state itself."""
+    """Entry of the state that has a value for each option; None for the state itself."""
     sizes = _sizes(model)
     fitting = [name for name, size in sizes.items() if size == (model.options,)]
     if values is not None and values not in fitting:
@@ -132,7 +132,7 @@ def _entry(model: Model, step: str, values: str | None) -> str | None:
 
 
 def _sizes(model: Model) -> dict[str | None, tuple[int, ...]]:
-    """The shape of each entry of the state; None stands for a state that is one array."""
+    """Shape of each entry of the state; None stands for a state that is one array."""
     if model.init is None or model.update is None or model.policy is None or model.options is None:
         return {}
     with jax.enable_x64(True):

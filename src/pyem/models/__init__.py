@@ -11,96 +11,23 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import importlib
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyem.model.model import Model
 from pyem.model.ranges import with_range
-from pyem.models import (
-    active_inference,
-    associability,
-    aversive,
-    balloon,
-    beliefs,
-    cambridge,
-    card_sorting,
-    change_points,
-    choice,
-    counterfactual,
-    counts,
-    detection,
-    discounts,
-    effort,
-    exploration,
-    gambles,
-    go_nogo,
-    happiness,
-    hgf,
-    hgf_continuous,
-    iowa,
-    learning,
-    metacognition,
-    probabilistic_selection,
-    psychometric,
-    racers,
-    rating,
-    regression,
-    response_times,
-    reversal,
-    reward_punishment,
-    risk,
-    social,
-    two_step,
-    volatility,
-    working_memory,
-)
 from pyem.models.equations import EQUATIONS
 from pyem.models.finding import found, kind_named, kinds_of
+from pyem.models.registry import MODULES, Registry
 
-_FACTORIES: dict[str, Callable[..., Model]] = {
-    **learning.MODELS,
-    **choice.MODELS,
-    **counterfactual.MODELS,
-    **associability.MODELS,
-    **reward_punishment.MODELS,
-    **probabilistic_selection.MODELS,
-    **exploration.MODELS,
-    **volatility.MODELS,
-    **iowa.MODELS,
-    **balloon.MODELS,
-    **cambridge.MODELS,
-    **two_step.MODELS,
-    **go_nogo.MODELS,
-    **working_memory.MODELS,
-    **response_times.MODELS,
-    **racers.MODELS,
-    **beliefs.MODELS,
-    **hgf.MODELS,
-    **hgf_continuous.MODELS,
-    **change_points.MODELS,
-    **reversal.MODELS,
-    **discounts.MODELS,
-    **risk.MODELS,
-    **gambles.MODELS,
-    **effort.MODELS,
-    **social.MODELS,
-    **aversive.MODELS,
-    **happiness.MODELS,
-    **card_sorting.MODELS,
-    **regression.MODELS,
-    **counts.MODELS,
-    **rating.MODELS,
-    **detection.MODELS,
-    **psychometric.MODELS,
-    **metacognition.MODELS,
-    **active_inference.MODELS,
-}
+_FACTORIES: Mapping[str, Callable[..., Model]] = Registry(MODULES)
 
 
 def names() -> list[str]:
-    """The identifiers of all models, in the order of the documentation."""
+    """Identifiers of all models, in the order of the documentation."""
     return list(_FACTORIES)
 
 
@@ -132,12 +59,12 @@ def search(text: str = "", *, task: str | None = None) -> list[str]:
 
 
 def said(name: str) -> str:
-    """What the model says, with its equations, in the words of its definition: the text before the list of its options."""
+    """Description of a model with its equations, from its definition: the text before the list of its options."""
     return re.split(r"\n(?:Parameters|References|Examples)\n-", _docstring(name))[0].strip()
 
 
 def cited(name: str) -> list[str]:
-    """The publications that a model comes from, each as a list of references has it, with its DOI where it has one.
+    """Publications that a model comes from, each as in a list of references, with its DOI if it has one.
 
     Examples
     --------
@@ -153,7 +80,7 @@ def cited(name: str) -> list[str]:
 
 
 def _of_other_forms(name: str) -> list[str]:
-    """References of models that are the same but for their form, that of a curve: they are alternatives, not sources."""
+    """References of models that differ only in the form of a curve: they are alternatives, not sources."""
     make = _FACTORIES[name]
     if not isinstance(make, functools.partial) or next(iter(inspect.signature(make.func).parameters)) != "form":
         return []
@@ -167,7 +94,7 @@ def _docstring(name: str) -> str:
 
 
 def equations(name: str) -> tuple[str, ...]:
-    """What a registered model says, in equations: a line for each step, in plain text.
+    """Equations of a registered model: a line for each step, in plain text.
 
     Q is a value, r a reward, c the option that was chosen, d a prediction error, K the number of options; ``<-`` is what a
     trial does, sigma the logistic function, Phi the normal distribution.
@@ -188,7 +115,7 @@ def equations(name: str) -> tuple[str, ...]:
 
 
 def get(name: str, **options: Any) -> Model:
-    """A model by its identifier; `options` such as ``options=4`` are those of the family.
+    """Return a model by its identifier; `options`, such as ``options=4``, are those of the family.
 
     The names of parameters are options, too, and change their range: ``get("rw1a1b", beta=(0, 50))``; see `pyem.with_range`.
 
@@ -209,7 +136,7 @@ def get(name: str, **options: Any) -> Model:
 
 
 def _made(name: str, options: dict[str, Any]) -> Model:
-    """The model of the family's own options, with other ranges for the rest."""
+    """Make a model with the options of the family itself, and with the rest as other ranges."""
     own = inspect.signature(_FACTORIES[name]).parameters
     rest = {key: value for key, value in options.items() if key not in own}
     made = _FACTORIES[name](**{key: value for key, value in options.items() if key in own})
@@ -221,3 +148,10 @@ def _made(name: str, options: dict[str, Any]) -> Model:
             f"{', '.join(free)} for their ranges"
         )
     return with_range(made, **rest) if rest else made
+
+
+def __getattr__(name: str) -> Any:
+    # The files of the models are loaded on first use, as attributes of this package, too.
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}")

@@ -25,15 +25,15 @@ def aif_tmaze(
     free
         Free parameters, among the following.
     reward_probability
-        What the agent believes the better arm pays with.
+        Probability of reward in the better arm, as the agent believes.
     preference
         Preference of a reward, and minus that of a punishment, in nats.
     cue_validity
-        How far the agent trusts the cue; the task has the value given here.
+        Probability with which the agent takes the cue to be right; the task has the value given here.
     gamma, alpha
         Precision of policies and of actions.
     policy_len
-        How many actions the agent plans ahead.
+        Number of actions that the agent plans ahead.
     inference, missed
         See `pyem.aif.DiscretePOMDP`.
 

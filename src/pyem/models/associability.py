@@ -44,7 +44,7 @@ class _Start:
 
 
 def value_softmax(p: Record, state: dict[str, Array], trial: Record) -> Categorical:
-    """Choose by a softmax of the values of a state that has more than values."""
+    """Choose by a softmax of the values in a state that holds more than values."""
     return Categorical(per_unit(p) * state["q"])
 
 

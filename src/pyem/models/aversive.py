@@ -1,4 +1,4 @@
-"""Learning what is followed by a shock."""
+"""Learning to expect a shock."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _learn(p: Record, chance: Array, trial: Record) -> tuple[Any, dict[str, Arra
 
 @functools.lru_cache
 def aversive() -> Model:
-    """Which of two options a shock follows: its probability is learned, its sizes (``magnitude0``, ``magnitude1``) are told.
+    """Learning which of two options a shock follows, when its sizes (``magnitude0``, ``magnitude1``) are told.
 
     ``shocked`` is the option (0 or 1) that the shock followed or would have followed, whatever was chosen. Learning rates of
     stable and volatile blocks are told apart by `pyem.by(model, alpha="phase")`. Written from a description of the model: how

@@ -25,7 +25,7 @@ PARK = "https://doi.org/10.1016/j.jmp.2021.102532"
 
 
 def _counts(p: Record) -> dict[str, Array]:
-    """Pumps of this balloon; of the balloons before it, pumps in all and those that did not burst."""
+    """Number of pumps of this balloon; over the balloons before it, number of pumps and of those without a burst."""
     return {name: jnp.zeros(()) for name in ("here", "pumps", "held")}
 
 
@@ -146,7 +146,7 @@ def ewmv(win: float = 1.0) -> Model:
     Parameters
     ----------
     win
-        What a pump wins, in the unit of utilities; ``tau`` and ``rho`` are per unit of it.
+        Gain of a pump, in the unit of utilities; ``tau`` and ``rho`` are per unit of it.
 
     References
     ----------
@@ -169,7 +169,7 @@ def ewmv(win: float = 1.0) -> Model:
 
 
 def pump_by_pump(frame: pd.DataFrame, pumps: str = "pumps", exploded: str = "exploded") -> pd.DataFrame:
-    """A row for each decision, from a table with a row for each balloon.
+    """Turn a table with a row for each balloon into one with a row for each decision.
 
     Parameters
     ----------

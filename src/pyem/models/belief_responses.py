@@ -1,4 +1,4 @@
-"""How people respond to what they believe of a binary outcome: predictions, response times, or nothing but what they see."""
+"""Responses that follow from beliefs about a binary outcome: predictions, response times, or the outcomes themselves."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pyem.task.beliefs import Contingency
 from pyem.task.offers import Offers
 
 BinaryResponse = Literal["unit_square", "softmax", "unit_square_rt", "log_rt", "bayes_optimal"]
-"""What is explained: predictions by the unit-square sigmoid or a softmax, with their response times or without; the response
-times to the outcomes themselves; or the outcomes, as someone would predict them who believes what the model says."""
+"""Response that is explained: predictions by the unit-square sigmoid or a softmax, with response times or without; the
+response times to the outcomes; or the outcomes themselves, as predicted by somebody who believes what the model says."""
 
 ZETA = Parameter(
     "zeta", Positive(), "inverse noise of predictions: 1 matches the belief, more exaggerates it", mean=1.6, sd=0.5
@@ -38,17 +38,17 @@ SIGMA = Parameter("sigma", Positive(), "sd of log response times", mean=-1.2, sd
 
 
 class Prediction(NamedTuple):
-    """What is believed before an outcome."""
+    """The belief before an outcome."""
 
     log_p: Array
     """Log-probabilities of the outcomes 0 and 1, (2,)."""
     variance: ArrayLike = 0.0
-    """Of the belief on the scale of probability (inferential variance, estimation uncertainty)."""
+    """Variance of the belief on the scale of probability (inferential variance, estimation uncertainty)."""
     volatility: ArrayLike = 0.0
-    """How much the probability is expected to change because the world has become volatile (phasic volatility)."""
+    """Expected change of the probability because the world has become volatile (phasic volatility)."""
 
     def surprise(self, outcome: Array) -> Array:
-        """Of an outcome, in nats."""
+        """Surprise at an outcome, in nats."""
         return -jnp.where(outcome == 1, self.log_p[1], self.log_p[0])
 
 
@@ -59,7 +59,7 @@ class LogNormal(NamedTuple):
     scale: ArrayLike
 
     def log_prob(self, value: ArrayLike) -> Array:
-        """Log-density of `value`, in nats; minus infinity for what is not above 0."""
+        """Log-density of `value`, in nats; minus infinity for values that are not above 0."""
         value = jnp.asarray(value)
         log = jnp.log(jnp.where(value > 0, value, 1.0))
         return jnp.where(value > 0, Normal(self.loc, self.scale).log_prob(log) - log, -jnp.inf)
@@ -71,7 +71,7 @@ class LogNormal(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class BinaryPolicy:
-    """Responses to the prediction that ``predict(p, state)`` gives."""
+    """Policy of responses to the prediction ``predict(p, state)``."""
 
     predict: Callable[[Record, Any], Prediction]
     response: BinaryResponse
@@ -99,12 +99,12 @@ def _response_time(p: Record, said: Prediction, surprise: Array) -> LogNormal:
 def response_parameters(
     response: BinaryResponse, regressors: tuple[Parameter, ...]
 ) -> tuple[tuple[Parameter, ...], tuple[tuple[str, float], ...]]:
-    """The parameters of a response model, and those that it holds at 0.
+    """Parameters of a response model, and those of its parameters that are held at 0.
 
     Parameters
     ----------
     response
-        Which one.
+        Name of the response model.
     regressors
         Weights of what response times may depend on, beside surprise and the variance of the outcome.
 
@@ -128,7 +128,7 @@ def response_parameters(
 
 
 def response_columns(response: BinaryResponse) -> dict[str, Any]:
-    """What a model with this response says of its columns, and the task that has them."""
+    """Arguments of a model with this response about its columns, and a task with these columns."""
     coded = (("outcome", 2),)
     if response == "bayes_optimal":
         return {"responses": ("outcome",), "options": 2, "task": Offers(())}
@@ -146,5 +146,5 @@ def log_odds_probabilities(log_odds: Array) -> Array:
 
 
 def flat_start() -> float:
-    """Surprise before any outcome: that of a coin."""
+    """Surprise before any outcome, which is that of a coin."""
     return math.log(2)

@@ -1,4 +1,4 @@
-"""Belief updating: where does what is seen come from, without feedback."""
+"""Belief updating without feedback about the source of what is seen."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _NothingSeen:
 
 
 def _log_belief(p: Record, lead: Array) -> Array:
-    """Log-probability of each pond, of which `lead` more fish of its own colour were seen than of the rarest colour.
+    """Log-probability of each pond; `lead` is the number of fish of its colour minus that of the rarest colour.
 
     Beliefs are kept as counts, which tell ponds apart even where they are certain: at a ``lambda1`` of 1 any pond is ruled
     out by a fish of another colour, and those least contradicted are left. As logs, beliefs near 0 keep their derivative.
@@ -46,12 +46,12 @@ def _with_this(lead: Array, trial: Record) -> Array:
 
 
 def match_belief(p: Record, state: dict[str, Array], trial: Record) -> Categorical:
-    """Choose each pond with the probability that it is the one, after what was seen."""
+    """Choose each pond with its probability given what was seen."""
     return Categorical(_log_belief(p, _with_this(state["lead"], trial)))
 
 
 def update_belief(p: Record, state: dict[str, Array], trial: Record) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Bayes' rule; how much the observation surprised (in nats) is worth plotting."""
+    """Update the belief by Bayes' rule; the latent is the surprise at the observation, in nats."""
     lead = state["lead"]
     own = jnp.arange(lead.shape[-1]) == trial.observation
     chance = jnp.where(own, jnp.log(p.lambda1), jnp.log1p(-p.lambda1) - jnp.log(lead.shape[-1] - 1.0))

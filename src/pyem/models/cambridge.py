@@ -32,13 +32,13 @@ def _red(trial: Record) -> Array:
 
 
 def _chance(trial: Record) -> Array:
-    """The share of boxes of the colour that was chosen."""
+    """Share of boxes of the colour that was chosen."""
     return jnp.where(trial.choice == 1, _red(trial), 1 - _red(trial))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Bets:
-    """What each bet is worth: expected utility of the points that one then has, less the cost of waiting for it."""
+    """Value of each bet: expected utility of the points after it, less the cost of waiting for it."""
 
     unit: float
 
@@ -61,7 +61,7 @@ class _Bets:
 
 @dataclasses.dataclass(frozen=True)
 class _Worth:
-    """Nothing is learned; what the bet was worth is worth plotting."""
+    """Update without learning; its latent is the value of the bet."""
 
     bets: _Bets
 

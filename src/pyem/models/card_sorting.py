@@ -25,7 +25,7 @@ D = Parameter(
 
 _BISHARA = "https://doi.org/10.1016/j.jmp.2008.10.002"
 WHOLE = 1 - 1e-12
-"""The largest shift: after a whole one no attention would be left that the next feedback could speak for."""
+"""Largest shift: after a complete one no attention would be left for the next feedback to shift."""
 _DIMENSIONS = ("match_colour", "match_form", "match_number")
 
 
@@ -53,7 +53,7 @@ def _shift(p: Record, attention: Array, trial: Record) -> tuple[Array, dict[str,
     right = trial.correct == 1
     signal = attention * jnp.where(right, agrees, ~agrees)
     total = signal.sum()
-    # What says nothing of any dimension moves nothing.
+    # Feedback without information about any dimension changes nothing.
     told = total > 0
     rate = jnp.minimum(jnp.where(right, p.r, p.p), WHOLE)
     shifted = attention + rate * (signal / jnp.where(told, total, 1.0) - attention)

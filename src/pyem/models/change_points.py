@@ -36,7 +36,7 @@ def _begin(p: Record) -> dict[str, Array]:
 
 
 def predict(p: Record, state: dict[str, Array], trial: Record) -> Normal:
-    """Around the believed mean; before anything was seen, anywhere in the range."""
+    """Predict around the believed mean; before any observation, anywhere in the range."""
     anywhere = jnp.square(p.reward_high - p.reward_low) / 12
     variance = jnp.square(p.zeta) + jnp.where(state["run_length"] > 0, 0.0, anywhere)
     return Normal(state["belief"], jnp.sqrt(variance))
@@ -59,15 +59,15 @@ def update(p: Record, state: dict[str, Array], trial: Record) -> tuple[dict[str,
 
 
 def in_units(parameters: tuple[Parameter, ...], width: float) -> tuple[Parameter, ...]:
-    """The same with a typical population for means that are drawn from a range of this width."""
+    """Give parameters a typical population for means drawn from a range of this width."""
     moved = {one.name: math.log(width) for one in (NOISE, ZETA)}
     return tuple(dataclasses.replace(one, mean=one.mean + moved.get(one.name, 0.0)) for one in parameters)  # type: ignore[operator]
 
 
 def on_scale(model: Model, x: np.ndarray, y: np.ndarray) -> Model:
-    """The model with a typical population in the units of the predictions `y`."""
+    """Give the model a typical population in the units of the predictions `y`."""
     del x
-    # Of numbers drawn from a range of width 1 the sd is 0.29.
+    # The sd of uniform numbers from a range of width 1 is 0.29.
     width = float(y.std()) / 0.29 if y.std() > 0 else 1.0
     return dataclasses.replace(model, parameters=in_units(model.parameters, width), autoscale=None)
 

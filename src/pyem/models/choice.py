@@ -39,7 +39,7 @@ ALPHA_C = Parameter("alpha_c", Interval(0, 1), "learning rate of the choice kern
 
 
 def biased(p: Record, state: Any, trial: Record) -> Categorical:
-    """Take the first option with probability ``bias``, whatever happened."""
+    """Take the first option with probability ``bias``, whatever happened before."""
     return Categorical(jnp.stack([jnp.log(p.bias), jnp.log1p(-p.bias)]))
 
 
@@ -78,7 +78,7 @@ def noisy_plan(p: Record, plan: Any, trial: Record) -> Categorical:
 
 @dataclasses.dataclass(frozen=True)
 class WinStay:
-    """Plan to repeat a choice that won more than `threshold`, else one of the other options, evenly.
+    """Rule of the plan: repeat a choice that won more than `threshold`, else take one of the other options, evenly.
 
     The threshold is in units of the rewards, or the ``"middle"`` of their range.
     """
@@ -86,7 +86,7 @@ class WinStay:
     threshold: float | Literal["middle"]
 
     def __call__(self, p: Record, plan: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
-        """The next plan, probabilities (options,), and whether this trial won."""
+        """Return the next plan, probabilities (options,), and whether this trial won."""
         n = plan.shape[-1]
         chosen = (jnp.arange(n) == trial.choice).astype(plan.dtype)
         win = trial.reward > worth(self.threshold, p)
@@ -249,12 +249,12 @@ def rwck(
 
 @dataclasses.dataclass(frozen=True)
 class Forgetting:
-    """The delta rule, and values of the options not chosen go back towards `start`."""
+    """Delta rule in which values of the options not chosen go back towards `start`."""
 
     start: float | Literal["middle", "lowest"]
 
     def __call__(self, p: Record, q: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
-        """The next values (options,), and the prediction error."""
+        """Return the next values (options,), and the prediction error."""
         error = trial.reward - entry(q, trial.choice)
         faded = q + p.forget * (worth(self.start, p) - q)
         return with_entry(faded, trial.choice, q + p.alpha * error), {"prediction_error": error}

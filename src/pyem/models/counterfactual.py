@@ -50,7 +50,7 @@ _RATES: dict[str, tuple[Parameter, ...]] = {
 
 
 def _rates(rates: Rates, p: Record, error: Array, error_unchosen: Array) -> tuple[Array, Array]:
-    """The learning rates of the option taken and of the other."""
+    """Learning rates for the option taken and for the other."""
     if rates == "outcome":
         return p.alpha, p.alpha_unchosen
     good, good_unchosen = error >= 0, error_unchosen >= 0
@@ -66,7 +66,7 @@ class _Update:
     rates: Rates
 
     def would(self, p: Record, trial: Record) -> tuple[Array, Any]:
-        """What the other option would have paid, and whether that is known."""
+        """Outcome of the other option, and whether it is known."""
         if self.unchosen == "shown":
             return trial[SHOWN], trial.seen[SHOWN]
         return (-trial.reward if self.unchosen == "negative" else p.reward_low + p.reward_high - trial.reward), True
@@ -108,7 +108,7 @@ def fictive(
     Parameters
     ----------
     unchosen
-        What the other option is taken to have paid: ``"shown"``, the column ``outcome_unchosen``; ``"mirrored"``, the outcome
+        Assumed outcome of the other option: ``"shown"``, the column ``outcome_unchosen``; ``"mirrored"``, the outcome
         of the choice mirrored at the middle of the range, which is 1 - r of rewards of 0 and 1 and -r of rewards of -1 and 1;
         ``"negative"``, -r whatever the range. Where ``outcome_unchosen`` is missing only the option taken is learned about, so
         that blocks without full feedback may be in the same table.

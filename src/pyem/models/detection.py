@@ -32,12 +32,12 @@ _DECARLO = "https://doi.org/10.1016/j.jmp.2012.02.004"
 
 
 def yes_or_no(evidence: Array) -> Categorical:
-    """Options 0 and 1, of which 1 has the normal probability of `evidence`; the logarithms of both are exact."""
+    """Choose option 1 with the normal probability of `evidence`, else 0; the logarithms of both are exact."""
     return Categorical(jnp.stack([log_ndtr(-evidence), log_ndtr(evidence)]))
 
 
 def _side(trial: Record, column: str = "signal") -> Array:
-    """Half of 1 where there is a signal, minus that where there is none."""
+    """Return 1/2 where there is a signal, and -1/2 where there is none."""
     return jnp.where(trial[column] == 1, 0.5, -0.5)
 
 
@@ -90,7 +90,7 @@ def sdt() -> Model:
 
 @functools.lru_cache
 def two_afc() -> Model:
-    """Which of two places or intervals had the signal (``signal`` 0 or 1, as ``choice``), with a bias.
+    """Two-alternative forced choice: the place or interval of the signal (``signal`` 0 or 1, as ``choice``), with a bias.
 
     P(choice = 1) = Phi(d_prime / sqrt(2) - bias) where the second one had it, and Phi(-d_prime / sqrt(2) - bias) where the
     first one had it: ``d_prime`` is that of a single place, as of `sdt`.
@@ -141,7 +141,7 @@ class _Rating:
 
 @functools.lru_cache
 def sdt_rating(levels: int = 6, unequal: bool = False) -> Model:
-    """How sure one is that there was a ``signal``: ``rating_level`` from 0, surely noise, to ``levels - 1``, surely a signal.
+    """Ratings of a ``signal``: ``rating_level`` from 0, surely noise, to ``levels - 1``, surely a signal.
 
     Evidence is normal, around -d_prime / 2 with the sd 1 for noise and around d_prime / 2 for a signal. A rating of k says that
     it was between the criteria k - 1 and k.

@@ -106,7 +106,7 @@ class _Delayed:
 
 
 def _rates(size: float, columns: dict[str, np.ndarray]) -> dict[str, tuple[float, float]]:
-    """Half of an amount is left at the middle delay."""
+    """Typical rates: half of an amount is left at the middle delay."""
     middle = middle_of(columns["delay_later"])
     kept = np.exp(-np.log(2) / middle)
     return {"k": (-np.log(middle), 1.0), "delta": (np.log(kept / -np.expm1(-np.log(2) / middle)), 1.0)}
@@ -119,7 +119,7 @@ def delay_discounting(form: DelayForm = "hyperbolic", immediate: bool = False) -
     Parameters
     ----------
     form
-        How an amount A loses value with the delay D. ``"hyperbolic"``: A / (1 + k D); ``"exponential"``: A exp(-k D);
+        Form in which an amount A loses value with the delay D. ``"hyperbolic"``: A / (1 + k D); ``"exponential"``: A exp(-k D);
         ``"quasi_hyperbolic"``: A beta delta^D for D above 0; ``"myerson_green"``: A / (1 + k D)^s; ``"rachlin"``:
         A / (1 + k D^s); ``"constant_sensitivity"``: A exp(-(k D)^s). The unit of Rachlin's ``k`` depends on ``s``, so that it
         is hardly recovered from 100 choices (r .45): compare areas under the curve.
@@ -176,7 +176,7 @@ def delay_discounting(form: DelayForm = "hyperbolic", immediate: bool = False) -
 
 
 def indifference(model: Model, params: Any, delays: Any) -> np.ndarray:
-    """The share of its value that an amount keeps after each delay: what one would take at once in place of it.
+    """Share of its value that an amount keeps after each delay: the immediate amount that is worth as much.
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ class _Shared:
 
 @dataclasses.dataclass(frozen=True)
 class _SocialRates:
-    """Half of an amount is left at the middle distance."""
+    """Typical rates: half of an amount is left at the middle distance."""
 
     form: SocialForm
 
@@ -299,7 +299,7 @@ def social_discounting(form: SocialForm = "hyperbolic") -> Model:
     Parameters
     ----------
     form
-        What an amount A of another person is worth. ``"hyperbolic"``: w_other A / (1 + k N); ``"parabolic"``: A - k N^2, and
+        Value of an amount A for another person. ``"hyperbolic"``: w_other A / (1 + k N); ``"parabolic"``: A - k N^2, and
         ``"linear"``: A - k N, where A is above 0, else nothing.
 
     References

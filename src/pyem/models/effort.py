@@ -59,7 +59,7 @@ class _Effortful:
 
 @dataclasses.dataclass(frozen=True)
 class _Rates:
-    """A typical effort costs as much as amounts differ, or half of an amount."""
+    """Typical rates: a typical effort costs as much as amounts differ, or half of an amount."""
 
     form: EffortForm
 

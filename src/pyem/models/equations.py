@@ -1,4 +1,4 @@
-"""What every registered model says, in equations: one line for each step, in plain text, with the names of the parameters.
+"""Equations of every registered model: one line for each step, in plain text, with the names of the parameters.
 
 Q is a value, r a reward, c the option that was chosen, d a prediction error, K the number of options; <- is what a trial does.
 softmax(x) is exp(x) divided by its sum, sigma the logistic function, Phi the normal distribution. Where a model takes the

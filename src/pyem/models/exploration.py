@@ -41,7 +41,7 @@ def _span(p: Record) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class _Start:
-    """Means and variances of what is believed of every option before the first trial."""
+    """Initial state: means and variances of the belief about every option before the first trial."""
 
     options: int
     mean: float
@@ -62,7 +62,7 @@ class _Tempered:
 
 
 def observed(state: dict[str, Array], trial: Record, noise: Array) -> tuple[dict[str, Array], dict[str, Array]]:
-    """The belief about the option taken after its payoff, whose variance around the mean is `noise`, and what it taught."""
+    """Belief about the option taken after its payoff, whose variance around the mean is `noise`, and the latents."""
     c = trial.choice
     mean, variance = state["mean"], state["variance"]
     before = entry(variance, c)
@@ -104,7 +104,7 @@ def kalman(
     options
         Number of options.
     bonus
-        What is uncertain is worth ``phi`` more for each sd of uncertainty.
+        Whether options are worth ``phi`` more for each sd of uncertainty.
     sigma_o
         Sd of payoffs around their mean, as a share of the range of the rewards; None for a free parameter ``sigma_o``, of
         which choices tell little.
@@ -170,7 +170,7 @@ class _Probit:
         if self.rule == "thompson":
             z = p.w * value / total
         else:
-            # An arm of which everything is known has no uncertainty, whose root has no derivative; no parameter moves it.
+            # An arm with a known payoff has no uncertainty, the root of which has no derivative; no parameter moves it.
             sds = jnp.sqrt(jnp.where(variance > 0, variance, 1.0)) * (variance > 0)
             z = (p.w1 * value + p.w2 * (sds[0] - sds[1])) / _span(p)
             z = z + p.w3 * value / total if self.rule == "hybrid" else z
@@ -179,7 +179,7 @@ class _Probit:
 
 @dataclasses.dataclass(frozen=True)
 class _Known:
-    """The start of a Kalman filter of two arms, of one of which the payoff may be known."""
+    """Initial state of a Kalman filter of two arms, of which one may have a known payoff."""
 
     base: _Start
     arm: int | None

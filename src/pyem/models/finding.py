@@ -1,4 +1,4 @@
-"""Which models there are for a task, and which say a word that is looked for."""
+"""Search for models by task or by words."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pyem.model.model import Model
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A kind of task, and the models of it."""
+    """A kind of task, with the models for it."""
 
     name: str
     question: str
-    """What people do in it."""
+    """Description of what people do in the task."""
     models: str
-    """A regular expression of their names."""
+    """Regular expression of the names of its models."""
     words: str = ""
-    """Other words for it."""
+    """Further words for the task."""
 
 
 KINDS = (
@@ -116,11 +116,11 @@ KINDS = (
         "diffusion reaction speed",
     ),
 )
-"""In the order of the page of models."""
+"""Kinds of task, in the order of the page of models."""
 
 
 def kind_named(task: str) -> Kind:
-    """The kind of task of that name, in any spelling.
+    """Find the kind of task of that name, in any spelling.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def kind_named(task: str) -> Kind:
 
 
 def kinds_of(name: str) -> list[Kind]:
-    """The kinds of task that a model is for.
+    """Kinds of task that a model is for.
 
     Examples
     --------
@@ -146,7 +146,7 @@ def kinds_of(name: str) -> list[Kind]:
 
 
 def found(text: str, factories: Mapping[str, Callable[..., Model]]) -> list[str]:
-    """The models that say all words of `text` in what there is about them, those first that say them in their names and titles.
+    """Models with all words of `text` in their descriptions, those first that have them in their names and titles.
 
     Words match the beginnings of words.
     """

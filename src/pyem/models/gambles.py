@@ -21,7 +21,7 @@ CURVE = "curvature of the weights of probabilities of"
 
 
 def utility(amount: Any, alpha: Any, beta: Any, aversion: Any) -> Array:
-    """x^alpha of gains, -aversion |x|^beta of losses: one power, of either exponent."""
+    """Utility x^alpha of gains, -aversion |x|^beta of losses, computed as one power of either exponent."""
     gain = amount >= 0
     return jnp.where(gain, 1.0, -aversion) * power(jnp.abs(amount), jnp.where(gain, alpha, beta))
 
@@ -44,7 +44,7 @@ class _Gamble:
         alone = [tversky_kahneman_weight(q, curve) for q, curve in zip(chances, curves, strict=True)]
         if not self.cumulative:
             return alone[0], alone[1]
-        # Of two gains or losses, which have the same curve, the one nearer to 0 has what it adds to the other's weight.
+        # Of two gains or two losses, which share a curve, the one nearer to 0 gets the weight of both less that of the other.
         both = tversky_kahneman_weight(chances[0] + chances[1], curves[0])
         same = first == second
         sizes = [jnp.abs(x) for x in outcomes]

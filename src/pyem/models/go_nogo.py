@@ -1,4 +1,4 @@
-"""Go/no-go learning, and the Pavlovian bias: to act for what may be won, to hold still before what may be lost."""
+"""Go/no-go learning, and the Pavlovian bias: to act for possible gains, and to hold still before possible losses."""
 
 from __future__ import annotations
 

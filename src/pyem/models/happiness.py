@@ -37,7 +37,7 @@ def _start(p: Record) -> Array:
 
 
 def _events(trial: Record) -> Array:
-    """The sure reward, or the expected value of the gamble and the error of its prediction."""
+    """Expectations and prediction errors of a trial: the sure reward, or the gamble's expected value and prediction error."""
     expected, took = 0.5 * (trial.gain + trial.loss), trial.choice == 1
     gambled = jnp.stack([jnp.zeros_like(expected), expected, trial.outcome - expected])
     return jnp.where(took, gambled, jnp.stack([trial.certain, *[jnp.zeros_like(expected)] * 2]))
@@ -66,7 +66,7 @@ def _move(p: Record, past: Array, trial: Record) -> tuple[Array, dict[str, Array
 
 @dataclasses.dataclass(frozen=True)
 class _Scale:
-    """Choices as in the model of choices; weights per unit of the typical amount."""
+    """Typical population: choices as in the model of choices; weights per unit of the typical amount."""
 
     choices: Model
 

@@ -194,7 +194,7 @@ def _believed(p: Record, state: dict[str, Array]) -> Prediction:
 @dataclasses.dataclass(frozen=True)
 class _EvenOdds:
     def __call__(self, p: Record) -> dict[str, Array]:
-        # Of both outcomes, so that the smaller one keeps its digits.
+        # Both outcomes are computed, so that the smaller probability keeps its digits.
         return {"belief": jnp.full(2, 0.5), "surprise": jnp.asarray(flat_start())}
 
 

@@ -22,7 +22,7 @@ from pyem.task.beliefs import ChangePoints
 from pyem.task.offers import Offers
 
 ContinuousResponse = Literal["gaussian", "bayes_optimal"]
-"""What is explained: predictions, or the outcomes, as someone would predict them who believes what the model says."""
+"""Response that is explained: predictions, or the outcomes, as predicted by somebody who believes what the model says."""
 
 OMEGA1 = Parameter("omega1", Real(), "tonic log volatility of the mean (level 1), per trial", mean=-4.0)
 OMEGA2 = Parameter("omega2", Real(), "log variance of steps of the log volatility (level 2), per trial", mean=-4.0)
@@ -87,7 +87,7 @@ class _Update:
 
 
 def on_scale(model: Model, x: np.ndarray, y: np.ndarray) -> Model:
-    """The model with a typical population in the units of the responses `y`."""
+    """Give the model a typical population in the units of the responses `y`."""
     del x
     sd = float(y.std()) or 1.0
     log = math.log(sd)

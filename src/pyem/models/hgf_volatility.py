@@ -1,4 +1,4 @@
-"""What the levels of a hierarchical Gaussian filter have in common: beliefs that spread, and beliefs about how much.
+"""Parts that the levels of a hierarchical Gaussian filter share: beliefs that spread, and beliefs about how much.
 
 Beliefs are Gaussian, with mean ``mu`` and variance ``sa``; a hat is for predictions, before the input of the trial.
 """
@@ -15,9 +15,9 @@ from jax.typing import ArrayLike
 from pyem.model.parameter import Parameter
 
 LIMIT = 50.0
-"""Log of a variance: a belief that spreads faster has diverged."""
+"""Largest log-variance: a belief that spreads faster has diverged."""
 SMALLEST = 1e-12
-"""Posterior precision: one that is not above this is none."""
+"""Least posterior precision for which an update has a value."""
 
 Update = Literal["classic", "ehgf"]
 """``"classic"``: the quadratic approximation at the predicted volatility, whose precision may be negative (Mathys et al.,
@@ -25,20 +25,20 @@ Update = Literal["classic", "ehgf"]
 
 
 class Spread(NamedTuple):
-    """How a belief of variance `before` spreads from one trial to the next."""
+    """Spread of a belief of variance `before` from one trial to the next."""
 
     before: Array
     log_volatility: Array
-    """Log of the variance that is added."""
+    """Logarithm of the variance that is added."""
 
     @property
     def volatility(self) -> Array:
-        """The variance that is added, v."""
+        """Variance v that is added."""
         return jnp.exp(jnp.minimum(self.log_volatility, LIMIT))
 
     @property
     def variance(self) -> Array:
-        """Of the prediction."""
+        """Variance of the prediction."""
         return self.before + self.volatility
 
     @property
@@ -48,7 +48,7 @@ class Spread(NamedTuple):
 
     @property
     def possible(self) -> Array:
-        """False where the update diverges."""
+        """Whether the update has a value, or else diverges."""
         return self.log_volatility <= LIMIT
 
 
@@ -58,9 +58,9 @@ class Above(NamedTuple):
     mu: Array
     sa: Array
     error: Array
-    """Volatility prediction error: by how much the belief below moved more than predicted, as a share."""
+    """Volatility prediction error: how much more than predicted the belief below moved, as a share."""
     possible: Array
-    """False where the update diverges."""
+    """Whether the update has a value, or else diverges."""
 
 
 def learn_volatility(
@@ -71,7 +71,7 @@ def learn_volatility(
     Parameters
     ----------
     update
-        Which approximation.
+        Name of the approximation.
     below
         The prediction of the level below.
     moved
@@ -89,7 +89,7 @@ def learn_volatility(
         return Above(new, 1 / (1 / variance + gained), error, below.possible)
     precision = 1 / variance + _curvature(below, kappa, error)
     positive = precision > SMALLEST
-    # What is divided by must be safe in the branch that is not taken, too, for derivatives to be finite.
+    # The divisor must be safe also in the branch that is not taken, so that derivatives are finite.
     sa = 1 / jnp.where(positive, precision, 1.0)
     return Above(mu + 0.5 * kappa * below.weight * error * sa, sa, error, below.possible & positive)
 
@@ -101,7 +101,7 @@ def _curvature(below: Spread, kappa: ArrayLike, error: Array) -> Array:
 
 
 def unless_diverged(state: dict[str, Array], new: dict[str, Array], possible: Array) -> tuple[dict[str, Array], Array]:
-    """The state after a trial, and whether the update has diverged by then: a state that has stays where it was last."""
+    """State after a trial, and whether the update has diverged by then: a diverged state keeps its last values."""
     finite = jnp.isfinite(sum(new.values()))  # type: ignore[arg-type]
     diverged = (state["diverged"] > 0) | ~(possible & finite)
     kept = {name: jnp.where(diverged, state[name], value) for name, value in new.items()}
@@ -109,7 +109,7 @@ def unless_diverged(state: dict[str, Array], new: dict[str, Array], possible: Ar
 
 
 def require_update(update: str) -> None:
-    """Raise unless `update` is one of those that there are."""
+    """Raise unless `update` is a known one."""
     if update not in get_args(Update):
         raise ValueError(f"update={update!r}; choose 'classic' or 'ehgf'")
 
@@ -117,7 +117,7 @@ def require_update(update: str) -> None:
 def free_and_held(
     parameters: Mapping[str, Parameter], given: Mapping[str, float | None]
 ) -> tuple[tuple[Parameter, ...], tuple[tuple[str, float], ...]]:
-    """The parameters that are given no value, and the others with theirs.
+    """Parameters that are given no value, and the other parameters with their values.
 
     Raises
     ------

@@ -40,7 +40,7 @@ W = Parameter("w", Interval(0, 1), "weight of expectancies, the rest being that 
 
 
 def _net(unit: float | None, p: Record, trial: Record) -> Array:
-    """What a card paid in all, in hundreds of the points of the original task."""
+    """Net payment of a card, in hundreds of the points of the original task."""
     hundred = (p.reward_high - p.reward_low) / LARGEST if unit is None else unit
     return (trial.gain - jnp.abs(trial.loss)) / hundred
 
@@ -88,7 +88,7 @@ class _Learn:
 
 
 def _model(name: str, parameters: tuple[Parameter, ...], unit: float | None, **rest: Any) -> Model:
-    """A model of the task; without a unit, outcomes are on the scale of the largest one in the data."""
+    """Make a model of the task; without a unit, outcomes are on the scale of the largest one in the data."""
     if unit is not None and unit <= 0:
         raise ValueError(f"unit={unit}; it is above 0: how many points or coins are a hundred of the original task")
     return Model(
@@ -115,7 +115,7 @@ def pvl(rule: Rule = "delta", unit: float | None = None) -> Model:
         ``"delta"``: the expectancy of the deck moves towards the utility at the rate ``A``; ``"decay"``: all expectancies keep
         a share ``A``, and the utility is added to that of the deck.
     unit
-        What counts as 1 in the utilities. The literature divides points by 100: ``unit=100``. Without it outcomes are on the
+        Amount that is 1 in the utilities. The literature divides points by 100: ``unit=100``. Without it outcomes are on the
         scale of the largest one in the data, which is taken for the 1250 points of the original task, so that the two agree
         there, and estimates are the same in points, cents and euros.
 
@@ -179,7 +179,7 @@ def vpp(unit: float | None = None) -> Model:
     Parameters
     ----------
     unit
-        As for `pvl`.
+        Unit as in `pvl`.
 
     References
     ----------
@@ -246,7 +246,7 @@ def orl(unit: float | None = None) -> Model:
     Parameters
     ----------
     unit
-        As for `pvl`. Values have the weight 1 in the softmax, so that the other weights are relative to a hundred points.
+        Unit as in `pvl`. Values have the weight 1 in the softmax, so that the other weights are relative to a hundred points.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""What models of judgements share: a response to what is shown, from which nothing is learned."""
+"""Parts that models of judgements share: a response to what is shown, without learning."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from pyem.task.together import Together
 
 
 class Rule(Protocol):
-    """What somebody says of what is shown. Instances are frozen and hashable."""
+    """Rule that gives the response to what is shown. Instances are frozen and hashable."""
 
     def __call__(self, p: Record, trial: Record) -> Any:
-        """The distribution of the response, or a dict of them."""
+        """Return the distribution of the response, or a dict of distributions."""
         ...
 
     def latents(self, p: Record, trial: Record) -> dict[str, Array]:
-        """What is worth plotting."""
+        """Return the latents."""
         ...
 
 
@@ -52,7 +52,7 @@ def _nothing(p: Record) -> tuple[()]:
 
 
 def judged(name: str, parameters: tuple[Parameter, ...], rule: Rule, **more: Any) -> Model:
-    """A model of responses to what is shown, by a rule; `more` are other arguments of `pyem.Model`."""
+    """Make a model of responses to what is shown, by a rule; `more` are other arguments of `pyem.Model`."""
     return Model(name, parameters, _Policy(rule), init=_nothing, update=_Latents(rule), updates="shown", **more)
 
 
@@ -75,11 +75,11 @@ class OnLink:
     thresholds: str | None = None
 
     def __call__(self, model: Model, x: np.ndarray, y: np.ndarray) -> Model:
-        """`model` with the typical population of the pooled inputs (N, K) and responses (N,)."""
+        """Return `model` with the typical population from the pooled inputs (N, K) and responses (N,)."""
         x = x[:, : len(self.weights)]
         if self.thresholds is None:
             return WeaklyInformative(self.weights, "poisson" if self.counts else "binomial")(model, x, y)
-        # As an intercept would be: a column of ones stands for it.
+        # The threshold is treated as an intercept: a column of ones stands for it.
         constant = np.ones((len(x), 1))
         whole = WeaklyInformative((self.thresholds, *self.weights), "binomial")
         scaled = whole(_with_intercept(model, self.thresholds), np.concatenate([constant, x], axis=1), y)
@@ -90,13 +90,13 @@ class OnLink:
 
 
 def _with_intercept(model: Model, name: str) -> Model:
-    """`model` with the vector of thresholds in the place of one intercept."""
+    """Put the vector of thresholds of `model` in the place of one intercept."""
     parameters = (dataclasses.replace(one, size=None) if one.name == name else one for one in model.parameters)
     return dataclasses.replace(model, parameters=tuple(parameters))
 
 
 def _widened(name: str, sd: Any) -> Any:
-    """From scaled and given parameters: the first threshold differs between people as an intercept would."""
+    """Make a function of scaled and given parameters that lets the first threshold vary as an intercept would."""
 
     def chosen(scaled: Parameter, given: Parameter) -> Parameter:
         if given.name != name:
@@ -109,24 +109,24 @@ def _widened(name: str, sd: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class MeanCount:
-    """A typical mean count from those of all people."""
+    """Typical mean count, from the counts of all people."""
 
     name: str
 
     def __call__(self, model: Model, x: np.ndarray, y: np.ndarray) -> Model:
-        """`model` with the typical mean of the pooled counts (N,)."""
+        """Return `model` with the typical mean of the pooled counts (N,)."""
         middle = float(np.log(max(y.mean(), 0.5 / len(y)))) if len(y) else 0.0
         moved = (dataclasses.replace(one, mean=middle) if one.name == self.name else one for one in model.parameters)
         return dataclasses.replace(model, parameters=tuple(moved))
 
 
 def linear_of(p: Record, trial: Record, weights: tuple[str, ...] | int) -> Array:
-    """The linear predictor of a trial."""
+    """Linear predictor of a trial."""
     return Linear(weights)(p, None, trial)
 
 
 def shown(predictors: int, **levels: tuple[float, ...]) -> Any:
-    """A task that shows random predictors, and columns with given values drawn at random."""
+    """Task that shows random predictors, and columns with given values drawn at random."""
     drawn = Offers(tuple(levels.items()))
     if not predictors:
         return drawn

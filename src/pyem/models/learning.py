@@ -37,7 +37,7 @@ def softmax(p: Record, q: Any, trial: Record) -> Categorical:
 
 
 def per_unit(p: Record) -> Any:
-    """The inverse temperature per unit of the rewards; as it is in a model that has no range of them.
+    """Inverse temperature per unit of the rewards; in a model without a range of rewards, the inverse temperature itself.
 
     A model with a sensitivity ``rho`` learns what rewards are worth to the person and chooses with an inverse temperature of 1,
     which is the same.
@@ -49,7 +49,7 @@ def per_unit(p: Record) -> Any:
 def reward_scale(
     reward_range: tuple[float, float] | None, scale: Scale = "auto", *, from_zero: bool = False
 ) -> tuple[float, float] | Literal["auto", "auto_zero"]:
-    """The scale of the rewards of a learning model, on which its inverse temperature is told.
+    """Scale of the rewards of a learning model, to which its inverse temperature refers.
 
     Choices depend on values times an inverse temperature, so that its size depends on the unit in which rewards are paid.
     All our learning models have it per range of the rewards, so that estimates are the same in cents and in euros.
@@ -121,7 +121,7 @@ def paired_rule(p: Record, q: Any, trial: Record) -> tuple[Any, dict[str, Any]]:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """The state before the first trial: every option is worth `value`. Hashable, so that equal models are equal.
+    """Initial state: every option is worth `value`. Hashable, so that equal models are equal.
 
     The value is in units of the rewards, or the ``"middle"`` or the ``"lowest"`` of their range.
     """
@@ -135,7 +135,7 @@ class Start:
 
 
 def worth(value: float | Literal["middle", "lowest"], p: Record) -> Any:
-    """A value in units of the rewards, which are 0 to 1 in a model that has no range of them."""
+    """Value in units of the rewards, which are 0 to 1 in a model that has no range of them."""
     if not isinstance(value, str):
         return value
     low, high = (p.reward_low, p.reward_high) if "reward_low" in p else (0.0, 1.0)
@@ -143,7 +143,7 @@ def worth(value: float | Literal["middle", "lowest"], p: Record) -> Any:
 
 
 def start_value(start: float | None, default: Literal["middle", "lowest"]) -> float | Literal["middle", "lowest"]:
-    """What is given, or else the default."""
+    """Return `start` if it is given, else the default."""
     return default if start is None else start
 
 

@@ -13,7 +13,7 @@ from pyem.model.parameter import Parameter
 from pyem.model.record import Record
 
 Scale = Literal["auto", "none"]
-"""Whether fits take the typical population of weights from the scale of the data."""
+"""Whether a fit takes the typical population of weights from the scale of the data."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Linear:
         return self.weigh(p, trial.predictors)
 
     def weigh(self, p: Record, predictors: Any) -> Array:
-        """The same of any row of predictors."""
+        """Linear predictor of any row of predictors."""
         b = p.b if isinstance(self.weights, int) else jnp.stack([p[name] for name in self.weights])
         predictors = jnp.atleast_1d(predictors)
         if predictors.shape != b.shape:
@@ -54,12 +54,12 @@ def weight_parameters(
 
 
 def frozen(predictors: int | Sequence[str]) -> int | tuple[str, ...]:
-    """A number of predictors, or their names, as what can be hashed."""
+    """Convert a number of predictors, or their names, to a hashable value."""
     return predictors if isinstance(predictors, int | str) else tuple(predictors)  # type: ignore[return-value]
 
 
 def is_auto(scale: str) -> bool:
-    """Whether `scale` is ``"auto"``; an error if it is not one of the two."""
+    """Whether `scale` is ``"auto"``; raises an error if it is not one of the two."""
     if scale not in ("auto", "none"):
         raise ValueError(
             f"scale={scale!r}; choose 'auto', or 'none' for typical populations that know nothing of the data"

@@ -44,7 +44,7 @@ class _Confidence:
         }
 
     def confidence(self, p: Record, side: Array, chosen: Array) -> Steps:
-        """Of what lies on the chosen side of the criterion, how much is between the criteria of confidence."""
+        """Distribution of the level of confidence, given the chosen side of the criterion."""
         place, sign = p.m_ratio * p.d_prime * side, jnp.where(chosen, 1.0, -1.0)
         border = p.criterion * (p.m_ratio if self.held == "relative" else 1.0)
         # Mirrored for option 0, so that confidence grows to the right for both.
@@ -71,7 +71,7 @@ def meta_d(levels: int = 4, held: Held = "relative") -> Model:
     levels
         Number of levels of confidence, codes 0, 1, ... from the lowest.
     held
-        What decisions and confidence have in common: the criterion in units of d', as Maniscalco and Lau have it
+        Criterion that decisions and confidence have in common: the criterion in units of d', as Maniscalco and Lau have it
         (``"relative"``), or in sds of the noise, as HMeta-d has it (``"absolute"``).
 
     References

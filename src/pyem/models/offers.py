@@ -1,4 +1,4 @@
-"""What models of choices between two described offers share: a value of each, and a logistic choice between them."""
+"""Parts that models of choices between two offers share: a value of each, and a logistic choice between them."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ ADVANTAGE = 4.0
 TAU = Parameter("tau", Positive(), "inverse temperature, per unit of value", mean=-1.5)
 
 Worth = Callable[[Record, Record], tuple[Array, Array]]
-"""``worth(p, trial)``: the values of the first and the second offer."""
+"""Function ``worth(p, trial)`` that returns the values of the first and the second offer."""
 
 
 Rates = Callable[[float, dict[str, np.ndarray]], dict[str, tuple[float, float]]]
-"""``rates(size, columns)``: typical means and sds of unconstrained parameters, from the size of the amounts and all columns."""
+"""Function ``rates(size, columns)`` that returns typical means and sds of unconstrained parameters, from the size of the
+amounts and all columns."""
 
 
 @dataclasses.dataclass(frozen=True)
 class OfferScale:
-    """Typical means of parameters that have units, from the offers that all people together were made.
+    """Typical means of parameters that have units, from all offers in the data.
 
     The inverse temperature is typically 4 / size, where the size is the standard deviation of all amounts; rates are such that
     half of a typical amount is lost at a typical delay, or the like. Estimates do not depend on the units of amounts and delays
@@ -49,12 +50,12 @@ class OfferScale:
     rates: Rates | None = None
 
     def __call__(self, model: Model, x: np.ndarray, y: np.ndarray) -> Model:
-        """`model` with the typical population of the pooled offers (N, K), in the order of its inputs."""
+        """Return `model` with the typical population of the pooled offers (N, K), in the order of its inputs."""
         columns = dict(zip(model.inputs, np.asarray(x, float).T, strict=True))
         amounts = np.concatenate([columns[name] for name in self.amounts])
         size = float(amounts.std()) if amounts.size else 0.0
         if not size > 0:
-            # Nothing was offered, or always the same.
+            # There were no offers, or all were the same.
             return model
         found = {"tau": (np.log(ADVANTAGE / size), 1.0)} | (self.rates(size, columns) if self.rates else {})
         typical = {name: tuple(map(float, pair)) for name, pair in found.items() if np.isfinite(pair).all()}
@@ -67,13 +68,13 @@ class OfferScale:
 
 
 def middle_of(values: np.ndarray) -> float:
-    """The median of those values that are not 0; NaN if there are none."""
+    """Median of the values that are not 0; NaN if there are none."""
     there = np.abs(values[values != 0])
     return float(np.median(there)) if there.size else float("nan")
 
 
 def power(base: Any, exponent: Any) -> Array:
-    """``base ** exponent`` of a base that is not negative, with derivatives that are finite where it is 0."""
+    """Compute ``base ** exponent`` of a base that is not negative, with finite derivatives where it is 0."""
     there = base > 0
     return jnp.where(there, jnp.exp(exponent * jnp.log(jnp.where(there, base, 1.0))), 0.0)
 
@@ -88,7 +89,7 @@ class _Policy:
 
 @dataclasses.dataclass(frozen=True)
 class _Values:
-    """Nothing is learned; the values of the offers are worth plotting."""
+    """Update without learning; its latents are the values of the offers."""
 
     worth: Worth
     offers: tuple[str, str]
@@ -115,14 +116,14 @@ def between(
     reference: str,
     input_codes: tuple[tuple[str, int], ...] = (),
 ) -> Model:
-    """A model of choices between two offers: P(second) = 1 / (1 + exp(-tau (value of the second - value of the first))).
+    """Make a model of choices between two offers: P(second) = 1 / (1 + exp(-tau (value of second - value of first))).
 
     Parameters
     ----------
     name
         Identifier.
     offers
-        What the options 0 and 1 are called.
+        Names of the options 0 and 1.
     parameters
         All but the inverse temperature, which comes last.
     worth
@@ -152,5 +153,5 @@ def between(
 
 
 def worth_of(model: Model) -> Worth | None:
-    """What a model of `between` says that offers are worth; None of other models."""
+    """Function that gives the values of the offers in a model made by `between`; None for other models."""
     return model.policy.worth if isinstance(model.policy, _Policy) else None

@@ -33,10 +33,10 @@ _WICHMANN = "https://doi.org/10.3758/BF03194544"
 
 
 def _log_way_up(form: Form, p: Record, intensity: Array) -> tuple[Array, Array]:
-    """Logarithms of how far up the function is, and of what is left to the top."""
+    """Logarithms of the height of the function, as a share of its range, and of the rest up to the top."""
     if form == "weibull":
         there = intensity > 0
-        # Nothing is seen of nothing, and its logarithm has no derivative.
+        # Nothing is detected at intensity 0, the logarithm of which has no derivative.
         log_ratio = jnp.log(jnp.where(there, intensity, 1.0)) - jnp.log(p.threshold)
         log_rate = jnp.where(p.slope > 0, p.slope * log_ratio, 0.0)
         rate = jnp.where(there, jnp.exp(jnp.minimum(log_rate, 700.0)), 0.0)
@@ -68,7 +68,7 @@ class _Psychometric:
 
 @dataclasses.dataclass(frozen=True)
 class _IntensityScale:
-    """Typical thresholds and slopes on the scale of the intensities."""
+    """Typical thresholds and slopes, on the scale of the intensities."""
 
     form: Form
 

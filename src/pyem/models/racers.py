@@ -72,7 +72,7 @@ def lba(
     Parameters
     ----------
     options
-        How many accumulators there are.
+        Number of accumulators.
     coding
         ``"response"``: each option has a drift of its own; coded by accuracy, option 1 is correct. ``"stimulus"``: a column
         ``stimulus`` says which option is right; `v1` is the drift of the right one, `v0` that of all others.

@@ -37,7 +37,7 @@ PHI = Parameter("phi", Interval(-1, 1), "how much of the last trial's y carries 
 
 @dataclasses.dataclass(frozen=True)
 class _Decaying(Linear):
-    """The same of predictors that linger: ``sum_j gamma**j X[t - j]``. The state has the last trials' rows."""
+    """Linear predictor of predictors that linger: ``sum_j gamma**j X[t - j]``. The state has the last trials' rows."""
 
     def __call__(self, p: Record, state: Any, trial: Record) -> Array:
         past = (p.gamma ** (lag + 1) * self.weigh(p, row) for lag, row in enumerate(state["past"]))
@@ -46,7 +46,7 @@ class _Decaying(Linear):
 
 @dataclasses.dataclass(frozen=True)
 class _Autoregressive(Linear):
-    """The same plus a part of the last y, which is the state."""
+    """Linear predictor plus a share of the last y, which is the state."""
 
     def __call__(self, p: Record, state: Any, trial: Record) -> Array:
         return super().__call__(p, state, trial) + p.phi * state["last_y"]
@@ -117,7 +117,7 @@ def _last_y(state: dict[str, Array], trial: Record) -> dict[str, Array]:
 
 @dataclasses.dataclass(frozen=True)
 class _Update:
-    """The next state; the expected response is worth plotting."""
+    """Update of the state; the latent is the expected response."""
 
     family: Family
     linear: Linear

@@ -105,7 +105,7 @@ def ddm(
 
 
 def _moving(coding: Coding, bound: str | MovingBound, sv: bool, outliers: tuple[Any, Any], more: bool) -> Model:
-    """The model with bounds that move."""
+    """Make the model with bounds that move."""
     moving = moving_bound(bound)
     if more:
         raise ValueError("sz, st and deadline are for bounds that stay where they are; leave them or bound= out")

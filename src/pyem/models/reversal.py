@@ -33,18 +33,18 @@ class _AllAlike:
 
 
 def softmax_belief(p: Record, state: dict[str, Array], trial: Record) -> Categorical:
-    """Choose by a softmax of how likely each option is to be the good one."""
+    """Choose by a softmax of the probability of each option to be the good one."""
     return Categorical(p.beta * state["belief"])
 
 
 def update_belief(p: Record, state: dict[str, Array], trial: Record) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Bayes' rule for the outcome of the chosen option, then a reversal that may come."""
+    """Update by Bayes' rule for the outcome of the chosen option, then by a possible reversal."""
     belief, others = state["belief"], state["belief"].shape[-1] - 1
     chance = jnp.where(jnp.arange(others + 1) == trial.choice, p.reward_good, p.reward_bad)
     rewarded = 2 * trial.reward > p.reward_low + p.reward_high
     joint = belief * jnp.where(rewarded, chance, 1 - chance)
     total = joint.sum()
-    # What the belief says is impossible teaches nothing.
+    # An outcome that the belief says is impossible changes nothing.
     known = jnp.where(total > 0, joint / jnp.where(total > 0, total, 1.0), belief)
     expected = (belief * chance).sum()
     new = (1 - p.hazard) * known + p.hazard * (1 - known) / others

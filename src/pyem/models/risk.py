@@ -29,7 +29,7 @@ DELTA = Parameter("delta", Positive(), "elevation of the weights of probabilitie
 
 
 def tversky_kahneman_weight(q: Any, gamma: Any) -> Array:
-    """q^g / (q^g + (1 - q)^g)^(1/g) of a probability q, in logs: the power 1/g of curvatures near 0 overflows."""
+    """Weight q^g / (q^g + (1 - q)^g)^(1/g) of a probability q, in logs: the power 1/g of curvatures near 0 overflows."""
     known = q > 0
     below = jnp.log(power(q, gamma) + power(1 - q, gamma)) / gamma
     return jnp.where(known, jnp.exp(gamma * jnp.log(jnp.where(known, q, 1.0)) - below), 0.0)
@@ -146,7 +146,7 @@ def prospect(
 
 
 AmbiguityForm = Literal["linear", "exponential"]
-"""How what is hidden of a probability changes it."""
+"""Form in which the hidden part of a probability changes it."""
 
 
 @dataclasses.dataclass(frozen=True)

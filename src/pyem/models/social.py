@@ -80,7 +80,7 @@ class _FirstNorm:
 
 @dataclasses.dataclass(frozen=True)
 class _ByNorm:
-    """Accept by the utility of the offer beside the norm that it has moved, or beside the one from before it."""
+    """Accept by the utility of the offer compared with the norm: after the offer has moved it, or before."""
 
     kind: Norm
     updated_first: bool
@@ -130,10 +130,10 @@ def ultimatum(
         ``"bayes"``: an ideal observer, whose norm is the posterior mean of the offers after a prior of `strength` offers;
         ``"delta"``: the norm moves by ``epsilon`` of the prediction error.
     norm
-        What is expected at the beginning of a block, in the units of the offers: 10 of 20. None: a parameter ``norm0`` of each
+        Expected offer at the start of a block, in the units of the offers: 10 of 20. None: a parameter ``norm0`` of each
         person, between 0 and 20 (another range: ``norm0=(0, 100)``).
     strength
-        How many offers the prior of the ideal observer is worth.
+        Number of offers whose information equals that of the prior of the ideal observer.
     updated_first
         Whether an offer moves the norm before it is compared with it, as in the scripts of Gu et al.; False: it is compared
         with the norm that was expected before it, and moves that afterwards.

@@ -43,7 +43,7 @@ def _start(p: Record) -> dict[str, Array]:
 
 @dataclasses.dataclass(frozen=True)
 class _ModelBased:
-    """What each first-stage option promises: the best of each state, as often as it leads there."""
+    """Model-based values of the first-stage options: the best value of each state, weighted by its probability."""
 
     transitions: Transitions
     common: float
@@ -185,7 +185,7 @@ def model_based(transitions: Transitions = "known", common: float = 0.7) -> Mode
     Parameters
     ----------
     transitions, common
-        As for `two_step`.
+        Arguments as in `two_step`.
 
     References
     ----------

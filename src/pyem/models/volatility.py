@@ -56,7 +56,7 @@ class _Update:
         m, w, v = (state[name][c] for name in ("mean", "variance", "volatility"))
         outcome = (trial.reward - p.reward_low) / span
         total = w + v + (p.sigma**2 if self.continuous else p.omega)
-        # Without noise and uncertainty an outcome says all there is.
+        # Without noise and uncertainty an outcome determines the value.
         gain = jnp.where(total > 0, (w + v) / jnp.where(total > 0, total, 1.0), 1.0)
         error = outcome - (m if self.continuous else jax.nn.sigmoid(m))
         rate = gain if self.continuous else jnp.sqrt(w + v)

@@ -15,14 +15,14 @@ from pyem.model.parameter import Parameter
 WIDTH = 2.5
 """Sd of a weight's typical population, in sds of the linear predictor for each sd of the column."""
 CONSTANT = 1e-12
-"""A column varies if its sd is a larger share of its size than this."""
+"""Least sd of a column, as a share of its size, for the column to count as varying."""
 COLLINEAR = 1e-9
-"""Columns are collinear if some combination of them is a smaller share of their size than this."""
+"""Size of a combination of columns, as a share of their size, below which they are collinear."""
 
 
 @dataclasses.dataclass(frozen=True)
 class WeaklyInformative:
-    """Typical means and sds of the parameters of a regression, from the columns and the response of all people together.
+    """Typical means and sds of a regression's parameters, from the columns and responses of all people together.
 
     A weight has the mean 0 and the sd ``2.5 sd(y) / sd(x)``, the intercept the mean of y; where other columns are far from 0,
     its sd is as much larger as they allow it to be elsewhere. The residual sd is typically sd(y). For yes or no and for counts
@@ -51,7 +51,7 @@ class WeaklyInformative:
     carries_over: bool = False
 
     def __call__(self, model: Model, x: np.ndarray, y: np.ndarray) -> Model:
-        """`model` with the typical population of the pooled columns (N, K) and responses (N,).
+        """Return `model` with the typical population of the pooled columns (N, K) and responses (N,).
 
         Raises
         ------
@@ -77,12 +77,12 @@ class WeaklyInformative:
         if self.family == "poisson":
             return float(np.log(max(y.mean(), 0.5 / len(y)))), 1.0
         size = float(y.std() if centred else np.sqrt((y**2).mean()))
-        # People who all said the same tell no size.
+        # If all responses are equal, they show no size.
         return float(y.mean()), size if size > CONSTANT * np.abs(y).max() else float(np.abs(y).max()) or 1.0
 
 
 def _checked(model: Model, names: tuple[str, ...], x: np.ndarray) -> int | None:
-    """The column that is constant, or None; all is well with the others."""
+    """Check the columns; return the index of the constant column, or None."""
     size = np.abs(x).max(0)
     same = [k for k in range(x.shape[1]) if x[:, k].std() <= CONSTANT * size[k]]
     empty = [names[k] for k in same if size[k] == 0]
@@ -123,7 +123,7 @@ def _weights(x: np.ndarray, constant: int | None, middle: float, size: float) ->
 
 
 def _typical(parameter: Parameter, known: Mapping[str, tuple[float, float]]) -> Parameter:
-    """The parameter with the typical population of its values, where that is known."""
+    """Give the parameter the typical population of its values, where that is known."""
     found = [known[name] for name in parameter.names if name in known]
     if not found:
         return parameter

@@ -17,15 +17,15 @@ from pyem.model.rollout import initial_state
 from pyem.task.together import Together
 
 COMPUTED = ("intercept", "p_chosen", "entropy")
-"""Predictors that are made of the choice: 1, the probability of the choice that was made, and the entropy in nats."""
+"""Predictors that are computed from the choice: 1, the probability of the choice, and the entropy in nats."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Seen:
-    """What the judgement sees of a trial and of the parameters, under its own names."""
+    """The trial and the parameters as the judgement sees them, under its own names."""
 
     names: tuple[tuple[str, str], ...]
-    """Its names, and those in the model of both."""
+    """Names in the judgement, and in the joint model."""
 
     def __call__(self, record: Record) -> Record:
         known = dict(self.names)
@@ -52,7 +52,7 @@ class _Policy:
                     shown = shown.with_values(predictors=self._predictors(first[self.choice], trial))
                 dist = self.judgement(self.seen(p), (), shown)
                 plan = dist[own] if isinstance(dist, dict) else dist
-                # Of a judgement with two responses the later one may follow on the earlier one.
+                # In a judgement with two responses the later one may depend on the earlier one.
                 return plan if hasattr(plan, "log_prob") else plan(shown)
 
             return later
@@ -76,7 +76,7 @@ def with_judgement(
     predictors: Sequence[str] = (),
     rename: Mapping[str, str] | Sequence[tuple[str, str]] = (),
 ) -> Model:
-    """The same model with a judgement beside its choice, explained by another model that learns nothing.
+    """Add a judgement to the choice, explained by another model that learns nothing.
 
     The judgement is optional: trials without one count by their choices, and teach what they teach anyway.
 
@@ -163,16 +163,16 @@ class Renamed:
     kept: tuple[str, ...]
 
     def init(self, key: Array) -> Any:
-        """The state of the task."""
+        """Return the state of the task."""
         return self.task.init(key)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """What it shows, by other names."""
+        """Return what the task shows, by other names."""
         shown = {dict(self.names).get(name, name): value for name, value in self.task.present(state, key).items()}
         return {name: value for name, value in shown.items() if name in self.kept}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """Nothing comes of a judgement."""
+        """Return no outcome."""
         return state, {}
 
 

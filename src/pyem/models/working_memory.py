@@ -101,7 +101,7 @@ def rlwm(
         the best of them for each person; None for a free parameter between 0 and 6. The likelihood has a kink where it equals
         the size of a set.
     error_reward
-        What slow values learn from an error: 0, or 1 for a habit that counts choices, right or wrong.
+        Outcome from which slow values learn after an error: 0, or 1 for a habit that counts choices, right or wrong.
     actions, stimuli
         Number of actions, and the largest number of stimuli in a block.
 

@@ -1,1 +1,1 @@
-"""Compilation, random numbers, linear algebra and distributions that the rest of the library stands on."""
+"""Compilation, random numbers, linear algebra and distributions for the rest of the library."""

@@ -1,4 +1,4 @@
-"""Can draws from several chains be trusted: Rhat and effective sample sizes.
+"""Diagnostics of draws from several chains: Rhat and effective sample sizes.
 
 References
 ----------
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 CHUNK = 2**22
-"""Values worked on together."""
+"""Number of values that are computed together."""
 
 
 def rhat(draws: np.ndarray) -> np.ndarray:
@@ -29,12 +29,12 @@ def rhat(draws: np.ndarray) -> np.ndarray:
 
 
 def ess(draws: np.ndarray, kind: str = "bulk") -> np.ndarray:
-    """Effective sample size of draws (chain, draw, ...): how many independent draws they are worth.
+    """Effective sample size of draws (chain, draw, ...): the number of independent draws with the same precision.
 
     Parameters
     ----------
     draws
-        From several chains.
+        Draws from several chains.
     kind
         ``"bulk"``: for the middle of the distribution (rank-normalised); ``"tail"``: for the 5 % and 95 % quantiles;
         ``"mean"``: for the mean.
@@ -80,7 +80,7 @@ def _in_chunks(function, draws: np.ndarray) -> np.ndarray:
 
 
 def _split(draws: np.ndarray) -> np.ndarray:
-    """Every chain as two: (2 chain, draw // 2, value)."""
+    """Split every chain into two: (2 chain, draw // 2, value)."""
     half = draws.shape[1] // 2
     return np.concatenate([draws[:, :half], draws[:, -half:]])
 
@@ -119,7 +119,7 @@ def _ess_tail(draws: np.ndarray) -> np.ndarray:
 
 
 def _ess(chains: np.ndarray) -> np.ndarray:
-    """Geyer's initial monotone sequence on the autocorrelations of all chains together."""
+    """Effective sample size by Geyer's initial monotone sequence on the autocorrelations of all chains together."""
     m, n, k = chains.shape
     centred = chains - chains.mean(1, keepdims=True)
     length = 1 << (2 * n - 1).bit_length()

@@ -42,7 +42,7 @@ def free_energy(
     expected = _expected_log(alpha, share)
     fit = (attribution * (table + expected)).sum() - xlogy(attribution, attribution).sum()
     start = np.broadcast_to(np.asarray(prior, float), alpha.shape)
-    # What is learnt within a family where all of them are equally frequent has no part in how frequent the family is.
+    # With families of equal frequency, information within a family does not inform about the family's frequency.
     parts = [np.arange(len(alpha))] if share is None else [np.flatnonzero(share == k) for k in np.unique(share)]
     within = expected if share is None else expected + np.log(len(parts))
     log_norm = lambda a: gammaln(a.sum()) - gammaln(a).sum()  # noqa: E731

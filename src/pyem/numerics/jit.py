@@ -39,7 +39,7 @@ _EFFORTS: dict[_Effort, dict[str, Any]] = {"full": {}, "light": _LIGHT_OPTIONS, 
 
 @functools.cache
 def _options(effort: _Effort) -> dict[str, Any]:
-    """Those of the options that this version of the compiler knows."""
+    """Options of an effort that this version of the compiler supports."""
     if jax.default_backend() != "cpu":
         return {}
     wanted = _CPU_OPTIONS | _EFFORTS[effort]
@@ -57,21 +57,21 @@ def _is_known(options: dict[str, Any]) -> bool:
 
 @runtime_checkable
 class Valued(Protocol):
-    """A static argument with numbers in it that need not be constants of the compiled code, such as a fixed parameter."""
+    """A static argument that contains numbers, such as a fixed parameter, which need not be constants of the compiled code."""
 
     def split_values(self) -> tuple[Any, Any]:
-        """The same without the numbers, hashable; and the numbers, a pytree, empty if there are none."""
+        """Split off the numbers: the argument without them, hashable, and the numbers, a pytree that may be empty."""
         ...
 
     def join_values(self, values: Any) -> Any:
-        """The inverse of `split_values`, a method of its first result."""
+        """Put the numbers back: the inverse of `split_values`, a method of its first result."""
         ...
 
 
 _making = threading.Lock()
 
 Asked = bool | Callable[..., bool]
-"""Whether something is so, or a function of the arguments that says so."""
+"""A truth value, or a function of the arguments that returns one."""
 
 
 def compiled(*static: int, quick: Asked = False, light: Asked = False) -> Callable[[Callable[..., Any]], Any]:
@@ -113,7 +113,7 @@ def compiled(*static: int, quick: Asked = False, light: Asked = False) -> Callab
 
 
 def _without_waiting(function: Callable[..., Any], static: tuple[int, ...]) -> Callable[..., Any]:
-    """`function` with its calls of LAPACK one by one, given the constants at the positions `static`."""
+    """Rewrite `function` with its LAPACK calls one by one, given the constants at the positions `static`."""
 
     # Under its own name, by which logs and caches of compiled programs know it.
     @functools.wraps(function)
@@ -139,7 +139,7 @@ def _is_so(asked: Asked, args: tuple[Any, ...]) -> bool:
 
 
 def _split(args: tuple[Any, ...], static: tuple[int, ...]) -> tuple[Any, ...]:
-    """The numbers in static arguments by position, and all arguments without them."""
+    """Split off the numbers in static arguments, by position; the second part is all arguments without them."""
     values, left = {}, list(args)
     for k in static:
         if _is_valued(type(args[k])):
@@ -150,4 +150,4 @@ def _split(args: tuple[Any, ...], static: tuple[int, ...]) -> tuple[Any, ...]:
 
 
 TRACES: Counter[tuple[str, str]] = Counter()
-"""How often each compiled function was traced for each model, for tests."""
+"""Number of times that each compiled function was traced for each model, for tests."""

@@ -1,4 +1,4 @@
-"""Programs whose calls of LAPACK cannot wait for each other.
+"""Rewriting of programs so that their LAPACK calls cannot wait for each other.
 
 On a CPU, JAX shares the matrices of one call out to the threads of its pool, and waits for them in one of these threads.
 Where as many calls run at once as there are threads, of one program or of several, each waits for a thread that another
@@ -32,11 +32,11 @@ _CORE_AXES = {
     "tridiagonal": 2,
     "tridiagonal_solve": 1,
 }
-"""Primitives that call LAPACK, and how many axes their first argument has for a single matrix."""
+"""Primitives that call LAPACK, with the number of axes that their first argument has for a single matrix."""
 
 
 def one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` of arrays, traceable, in which LAPACK is called for one matrix at a time; as it is if it calls none.
+    """Rewrite a traceable `function` of arrays to call LAPACK for one matrix at a time; without such calls it stays as it is.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def calls_lapack(program: Jaxpr) -> bool:
-    """Whether LAPACK is called for several matrices at once anywhere in a program.
+    """Whether a program calls LAPACK for several matrices at once anywhere.
 
     Examples
     --------
@@ -73,12 +73,12 @@ def _is_shared_out(eqn: Any) -> bool:
 
 
 def _batch(eqn: Any) -> tuple[int, ...]:
-    """Over what a primitive is repeated: the leading axes, which all its arguments and results share."""
+    """Leading axes over which a primitive is repeated, which all its arguments and results share."""
     return eqn.invars[0].aval.shape[: -_CORE_AXES[eqn.primitive.name]]
 
 
 def _programs(params: Any) -> list[Jaxpr]:
-    """Those among parameters of a primitive, such as the body of a loop, and the branches of a choice."""
+    """Programs among the parameters of a primitive, such as the body of a loop and the branches of a choice."""
     out: list[Jaxpr] = []
     for one in params:
         if isinstance(one, ClosedJaxpr):
@@ -91,7 +91,7 @@ def _programs(params: Any) -> list[Jaxpr]:
 
 
 def _rewritten(param: Any) -> Any:
-    """A program, or whatever of a primitive's parameters holds programs, with its calls of LAPACK one by one."""
+    """Rewrite the programs in a parameter of a primitive with their LAPACK calls one by one."""
     # Since JAX 0.12 programs with constants and those without are of one kind.
     if isinstance(param, ClosedJaxpr) and param.jaxpr is not param:
         return param.replace(jaxpr=_rewritten(param.jaxpr))
@@ -101,7 +101,7 @@ def _rewritten(param: Any) -> Any:
 
 
 def _one_by_one(eqn: Any) -> Any:
-    """One line of a program, rewritten."""
+    """Rewrite one line of a program."""
     if not _is_shared_out(eqn):
         return eqn.replace(params={name: _rewritten(one) for name, one in eqn.params.items()})
     batch = _batch(eqn)
@@ -111,6 +111,6 @@ def _one_by_one(eqn: Any) -> Any:
         found = lax.map(lambda each: eqn.primitive.bind(*each, **eqn.params), flat)
         return jax.tree.map(lambda one: one.reshape(*batch, *one.shape[1:]), found)
 
-    # Compiled code in it is one line again.
+    # Compiled code inside the program becomes one line again.
     (line,) = jax.make_jaxpr(jax.jit(mapped))(*(var.aval for var in eqn.invars)).jaxpr.eqns
     return line.replace(invars=eqn.invars, outvars=eqn.outvars)

@@ -8,16 +8,16 @@ import math
 import numpy as np
 
 TURNS = 256
-"""Different turns and shifts of a lattice; where there are more people, they share them."""
+"""Number of different turns and shifts of a lattice; if there are more people, they share them."""
 MARGIN = 1.8
-"""Cells of volume 1 are so small that neither a shift inside one nor a hole between points reaches farther."""
+"""Bound of the distance, for cells of volume 1, of a shift inside a cell or of a hole between points."""
 _SMALL, _LARGE = 1e-12, 1 - 1e-12
 
 
 def lattice(
     n: int, dim: int, radius: float, stretch: float, people: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The `n` points of a lattice that are nearest to the origin, turned and shifted at random for each person.
+    """The `n` points of a lattice nearest to the origin, turned and shifted at random for each person.
 
     Parameters
     ----------
@@ -26,11 +26,11 @@ def lattice(
     dim
         Dimension, at most 5: intervals, hexagons, body-centred cubes, and the duals of D4 and D5.
     radius
-        Of the ball that the points fill, before it is stretched.
+        Radius of the ball that the points fill, before it is stretched.
     stretch
         Points move outwards along each axis by ``sinh(stretch z) / stretch``, so that they reach far into the tails.
     people, rng
-        How many such sets, and the source of chance.
+        Number of such sets, and generator of random numbers.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def lattice(
     base, generator = _points(dim, n)
     sets = min(people, TURNS)
     shift = rng.uniform(-0.5, 0.5, size=(sets, dim)) @ generator.T
-    # Less the nearest point of the lattice, which leaves the lattice the same.
+    # Subtract the nearest point of the lattice, which leaves the lattice the same.
     shift -= base[((shift[:, None] - base[None]) ** 2).sum(2).argmin(1)]
     shifted = base[None] + shift[:, None]
     nearest = np.argpartition((shifted**2).sum(2), n - 1, axis=1)[:, :n]
@@ -91,7 +91,7 @@ def _size(n: int, dim: int, radius: float) -> float:
 
 
 def unstretched(z: np.ndarray, stretch: float) -> np.ndarray:
-    """Distance from the origin (...) of stretched points (..., dim), before they were stretched."""
+    """Distance (...) from the origin before stretching, of stretched points (..., dim)."""
     return np.sqrt((np.arcsinh(stretch * z) ** 2).sum(-1)) / stretch
 
 

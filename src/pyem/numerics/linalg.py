@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 UNROLLED = 6
-"""Up to this many parameters the factorisation is written out, number by number; beyond that, column by column.
+"""Number of parameters up to which the factorisation is written out number by number; beyond it, column by column.
 
 Both run over all subjects at once. LAPACK is not called: it does one subject after the other, and waits for threads of the
 pool that others who call it at the same time may hold.
@@ -30,7 +30,7 @@ def pivots(h: Array) -> tuple[list[list[Array]], list[Array]]:
 
 
 def without(h: Array, held: Array) -> Array:
-    """`h` (P, P, S) with the rows and columns of parameters that are `held` (P, S) as those of the unit matrix."""
+    """Replace rows and columns of `h` (P, P, S) for parameters that are `held` (P, S) by those of the unit matrix."""
     eye = jnp.eye(h.shape[0], dtype=h.dtype)[:, :, None]
     return jnp.where(held[:, None] | held[None], eye, h)
 
@@ -40,7 +40,7 @@ def _away_from_zero(d: Array) -> Array:
 
 
 def positive_solver(h: Array) -> Callable[[Array], Array]:
-    """``g -> h^-1 g`` (P, S) with negative curvature turned positive, so that the result is always an ascent of `g`."""
+    """Return a function ``g -> h^-1 g`` (P, S) with negative curvature turned positive, so that it always ascends along `g`."""
     if h.shape[0] > UNROLLED:
         lower, pivot = _by_columns(h)
         return lambda g: _substitute_columns(lower, jnp.abs(pivot), g)
@@ -87,7 +87,7 @@ def _by_columns(h: Array) -> tuple[Array, Array]:
 
 
 def _substitute_columns(lower: Array, diag: Array, g: Array) -> Array:
-    """``(L D L')^-1 g`` for g (P, S) or (P, Q, S)."""
+    """Solve ``(L D L')^-1 g`` for g (P, S) or (P, Q, S)."""
     n = len(diag)
     rows = jnp.arange(n).reshape(n, *[1] * (g.ndim - 1))
     between = (slice(None), *[None] * (g.ndim - 2))

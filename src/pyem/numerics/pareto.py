@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 GOOD = 0.7
-"""Pareto k up to which importance weights are trusted, as is usual."""
+"""Pareto k up to which importance weights are usually trusted."""
 ROUNDING = 1e-10
-"""Log ratios that differ by less than this part of their size (or than this, if they are small) are the same."""
+"""Difference of log ratios, relative to their size or to 1, up to which they count as equal."""
 
 
 def pareto_smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +38,7 @@ def pareto_smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     cutoff = np.maximum(np.take_along_axis(out, order[-n_tail - 1][None], 0)[0], np.log(np.finfo(float).tiny))
     largest = np.take_along_axis(out, tail, 0)
     excess = np.exp(largest) - np.exp(cutoff)
-    # Draws without any weight do not tell whether those that have some differ.
+    # Draws without any weight do not show whether those with weight differ.
     weighty = np.isfinite(log_ratio)
     size = np.where(weighty, np.abs(log_ratio), 0.0).max(0)
     spread = -np.where(weighty, out, 0.0).min(0) > ROUNDING * np.maximum(size, 1.0)
@@ -50,7 +50,7 @@ def pareto_smoothed(log_ratio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         smooth = np.minimum(np.log(quantile + np.exp(cutoff)), 0.0)
     usable = some & np.isfinite(k) & np.isfinite(smooth).all(0)
     np.put_along_axis(out, tail, np.where(usable, smooth, largest), 0)
-    # All the same weights: nothing to smooth, nothing to worry about.
+    # All weights are equal, so there is nothing to smooth.
     k = np.where(some, k, -np.inf)
     return out - logsumexp(out, axis=0), k
 
@@ -68,7 +68,7 @@ def generalized_pareto(excess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n = len(excess)
     n_grid = 30 + int(np.sqrt(n))
     quarter = excess[int(n / 4 + 0.5) - 1]
-    # Equal draws at the cutoff exceed it by nothing: then the smallest that does stands for the quarter.
+    # Draws equal to the cutoff exceed it by 0: the smallest that exceeds it then stands for the quartile.
     quarter = np.where(quarter > 0, quarter, np.where(excess > 0, excess, np.inf).min(0))
     with np.errstate(over="ignore"):
         grid = (1 - np.sqrt(n_grid / (np.arange(1, n_grid + 1) - 0.5)))[:, None] / (3 * quarter)

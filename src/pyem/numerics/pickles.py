@@ -1,4 +1,4 @@
-"""What another process, or this one earlier, has pickled."""
+"""Reading of pickles from another process, or from an earlier time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax
 
 
 def unpickled(source: bytes | IO[bytes]) -> Any:
-    """What bytes or an open file hold, pickled by `pickle` or cloudpickle.
+    """Read an object from bytes or an open file, pickled by `pickle` or cloudpickle.
 
     Arrays of JAX come back with half of their digits otherwise, unless 64 bits are switched on everywhere.
     """

@@ -1,4 +1,4 @@
-"""Random numbers for draws that NumPy makes."""
+"""Random numbers from NumPy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jax import Array
 
 
 def generator(key: Any) -> np.random.Generator:
-    """A NumPy generator from an integer seed or a JAX random key.
+    """Make a NumPy generator from an integer seed or a JAX random key.
 
     Raises
     ------
@@ -23,7 +23,7 @@ def generator(key: Any) -> np.random.Generator:
 
 
 def seed_of(key: Any) -> int:
-    """A whole number from an integer seed or a JAX random key.
+    """Make a whole number from an integer seed or a JAX random key.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def seed_of(key: Any) -> int:
 
 
 def plain_key(key: Any) -> Any:
-    """A seed or JAX random key as a whole number or an array of two, which can be written to files and used again.
+    """Convert a seed or JAX random key to a whole number or an array of two, which can be written to files.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def root(cov: np.ndarray) -> np.ndarray:
 
 
 def as_key(key: Any) -> Array:
-    """A JAX random key from an integer seed or a key.
+    """Make a JAX random key from an integer seed or a key.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Processor cores that may be used, and work that is shared among them."""
+"""Processor cores that may be used, and sharing of work among them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def n_cores() -> int:
 
 
 def abreast(work: Callable[[Item], Made], items: Iterable[Item], most: int = 8) -> Iterator[Made]:
-    """``work(item)`` for each, in order; the next ones are made by other threads while one is in use.
+    """Yield ``work(item)`` for each item, in order; other threads work ahead while one result is in use.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Figures from fits, and the numbers that they show."""
+"""Figures of fits, and the numbers that they show."""
 
 from __future__ import annotations
 

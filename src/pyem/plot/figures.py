@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def plot_parameters(fit: Fit) -> Figure:
-    """How people differ: a histogram of their estimates for each parameter, and the fitted group.
+    """Histogram of people's estimates for each parameter, with the fitted group.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def plot_effects(fit: Fit, parameters: Sequence[str] | None = None) -> Figure:
     fit
         A fit with a group of what `pyem.regress` or `pyem.by` made.
     parameters
-        Which of its parameters; by default all that have a formula.
+        Parameters to show; by default all that have a formula.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def plot_choice_curves(
 def plot_learning_curves(
     fit: Fit, name: str, *, by_block: bool = False, by: str | Sequence[str] | None = None
 ) -> Figure:
-    """What the fitted model says of each trial, by trial of the block: means over people, with the 95 % interval of the mean.
+    """A latent of the fitted model by trial of the block: means over people, with the 95 % interval of the mean.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def plot_learning_curves(
     name
         A column of ``fit.latents()``: a value, a prediction error, the probability of an option.
     by_block, by
-        As for `plot_choice_curves`.
+        Arguments as in `plot_choice_curves`.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def plot_recovery(truth: Any, estimates: Any = None, names: Sequence[str] | None
 
 
 def plot_confusion(study: Confusion, *, unit: Unit = "group") -> Figure:
-    """Which model was the best for what each model made: the confusion matrix, and the inversion matrix beside it.
+    """Confusion matrix (the best model for the data of each model), and the inversion matrix beside it.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def plot_calibration(study: Recovery) -> Figure:
 
 
 def plot_comparison(table: pd.DataFrame) -> Figure:
-    """How far each model is behind the best, by each measure of a table of `compare_fits`; 0 is best.
+    """Difference of each model from the best, by each measure of a table of `compare_fits`; 0 is best.
 
     Parameters
     ----------

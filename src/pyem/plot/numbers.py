@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 Z95 = 1.959963984540054
 TRIALS_SHOWN = 40
-"""Longer blocks are shown as means of consecutive trials, so that a curve has at most this many points."""
+"""Largest number of points of a curve; longer blocks are shown as means of consecutive trials."""
 CELLS_SHOWN = 4
-"""The curves of a design are split by its factors on their own accord if there are no more combinations."""
+"""Largest number of cells by which the curves of a design are split without being asked for."""
 PEOPLE_SHOWN = 0.25
-"""Curves end where fewer than this part of the people have trials: the mean of the rest says little, and of other people."""
+"""Share of the people who must have trials for a curve to go on: the mean of fewer says little, and of other people."""
 
 
 # -- from fits to numbers ---------------------------------------------------------------------------------------------
 
 
 def figure_numbers(fit: Fit) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Kind of figure and what `pyem.draw.figures` needs for it, for every figure of people that suits `fit`."""
+    """Yield the kind of figure, and its numbers for `pyem.draw.figures`, for every figure of people that suits `fit`."""
     yield "parameters", parameter_numbers(fit)
     yield "estimates", estimate_numbers(fit)
     if is_categorical(fit):
@@ -48,7 +48,7 @@ def _few_conditions(fit: Fit) -> list[str] | None:
 
 
 def all_numbers(fit: Fit) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The same, and the path of EM where there is one."""
+    """Yield the kind and numbers of every figure of people that suits `fit`, and of the path of EM if there is one."""
     yield from figure_numbers(fit)
     if "log_evidence" in fit.trace:
         yield "trace", trace_numbers(fit)
@@ -64,7 +64,7 @@ def _middle(fit: Fit) -> np.ndarray | None:
 
 
 def parameter_numbers(fit: Fit) -> dict[str, Any]:
-    """What `draw.parameters` needs."""
+    """Numbers for `draw.parameters`."""
     return {
         "title": title_of(fit, "Parameters"),
         "names": fit.model.names,
@@ -101,7 +101,7 @@ def _densities(fit: Fit) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def estimate_numbers(fit: Fit) -> dict[str, Any]:
-    """What `draw.estimates` needs."""
+    """Numbers for `draw.estimates`."""
     return {
         "title": title_of(fit, "Estimates"),
         "names": fit.model.names,
@@ -115,7 +115,7 @@ def estimate_numbers(fit: Fit) -> dict[str, Any]:
 
 
 def effect_numbers(fit: Fit, parameters: Sequence[str] | None = None) -> dict[str, Any]:
-    """What `draw.effects` needs: a panel for each parameter that has a formula with factors."""
+    """Numbers for `draw.effects`: a panel for each parameter that has a formula with factors."""
     design = fit.model.design
     if design is None:
         raise Unavailable("this fit has no formula; make a design with pyem.regress(model, ...)")
@@ -137,7 +137,7 @@ def effect_numbers(fit: Fit, parameters: Sequence[str] | None = None) -> dict[st
 
 
 def trace_numbers(fit: Fit) -> dict[str, Any]:
-    """What `draw.trace` needs."""
+    """Numbers for `draw.trace`."""
     if "log_evidence" not in fit.trace:
         raise Unavailable(f"a fit by {fit.method} has no path; only fit_em iterates over the group")
     return {
@@ -148,7 +148,7 @@ def trace_numbers(fit: Fit) -> dict[str, Any]:
 
 
 def comparison_numbers(table: pd.DataFrame) -> dict[str, Any]:
-    """What `draw.comparison` needs: what decided and the evidence where there is some, else criteria of the estimates."""
+    """Numbers for `draw.comparison`: the deciding criterion and the evidence if there is one, else criteria of estimates."""
     from pyem.selection import CRITERIA, measures
 
     known = measures(table)
@@ -172,7 +172,7 @@ def is_categorical(fit: Fit) -> bool:
 def choice_curve_numbers(
     fit: Fit, *, option: Any = None, by_block: bool = False, by: str | Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """What `draw.choice_curves` needs."""
+    """Numbers for `draw.choice_curves`."""
     from pyem.engine.evaluate import trial_values
 
     if not is_categorical(fit):
@@ -196,7 +196,7 @@ def choice_curve_numbers(
 
 
 def latent_numbers(fit: Fit, name: str, *, by_block: bool, by: str | Sequence[str] | None) -> dict[str, Any]:
-    """What `draw.choice_curves` needs for what the model says of each trial."""
+    """Numbers for `draw.choice_curves` from a latent of each trial."""
     table = fit.latents()
     known = [
         column for column in table.columns if column not in ("subject", "block", "trial") and _is_number(table[column])
@@ -233,7 +233,7 @@ def _panels(
     *,
     clip: bool,
 ) -> tuple[list[dict[str, Any]], str]:
-    """A panel for each block, or one for all, with a curve for each cell; and what the title has to say of them."""
+    """A panel for each block, or one for all, with a curve for each cell; and a note for the title."""
     data = fit.data
     width = -(-len(values) // TRIALS_SHOWN)
     lanes = data.lane_block.astype(str)
@@ -281,7 +281,7 @@ def _curve(
     n = count[kept]
     data = np.nansum(values[kept], 1) / n
     gap = np.nansum((values[kept] - data[:, None]) ** 2, 1)
-    # One person alone has no spread to tell the error from.
+    # A single person shows no spread from which an error could be computed.
     half = np.where(n > 1, Z95 * np.sqrt(gap / np.maximum(n - 1, 1) / n), 0.0)
     first = 1 + width * np.flatnonzero(kept)
     ends = np.stack([data - half, data + half])
@@ -300,13 +300,13 @@ def title_of(fit: Fit, what: str) -> str:
 
 
 def labels_of(fit: Fit) -> list[str]:
-    """What each parameter means, for an axis; a long explanation stops at its first clause, or after two lines."""
+    """Meaning of each parameter, for an axis; a long explanation stops at its first clause, or after two lines."""
     docs = [parameter.doc for parameter in fit.model.parameters for _ in parameter.names]
     return [_short(doc or name) for doc, name in zip(docs, fit.model.names, strict=True)]
 
 
 def doc_of(fit: Fit, name: str) -> str:
-    """The same of a parameter of the model of a block."""
+    """Meaning of a parameter of the model of a block, for an axis."""
     return _short(value_of(fit.model, name).doc or name)
 
 

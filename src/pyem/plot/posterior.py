@@ -1,4 +1,4 @@
-"""Figures of how parameters hang together, of what is known of a group, and of one person over trials."""
+"""Figures of correlations between parameters, of a group's posterior, and of one person over trials."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyem.results.fit import Fit
 
 MOST_PAIRS = 15
-"""More pairs of parameters than these are a page that nobody reads."""
+"""Largest number of pairs of parameters in one figure."""
 WIDTHS = {"column": 85.0, "page": 178.0}
 """Widths of figures in journals, in millimetres."""
 
@@ -38,7 +38,7 @@ def plot_correlations(fit: Fit, parameters: Sequence[str] | None = None) -> Figu
     fit
         A fit by any method, of a model with two parameters or more.
     parameters
-        Which; the first six if not given.
+        Parameters to show; by default the first six.
 
     Raises
     ------
@@ -62,16 +62,16 @@ def plot_correlations(fit: Fit, parameters: Sequence[str] | None = None) -> Figu
 
 
 def plot_densities(fit: Fit, parameters: Sequence[str] | None = None, *, draws: int = 2000, key: Any = 0) -> Figure:
-    """What is known of the mean of the group: its posterior density in natural units, with median and central 95 %.
+    """Posterior density of the group's mean in natural units, with median and central 95 %.
 
     Parameters
     ----------
     fit
         A fit with a group. Of `fit_em` it is the Gaussian that its standard errors describe.
     parameters
-        Which; all if not given.
+        Parameters to show; by default all.
     draws, key
-        How many draws, and their seed.
+        Number of draws, and their seed.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def plot_densities(fit: Fit, parameters: Sequence[str] | None = None, *, draws: 
 
 
 def plot_latents(fit: Fit, person: Any = None, *, names: Sequence[str] | None = None, blocks: int = 4) -> Figure:
-    """Beliefs, values and prediction errors of one person over trials, as `fit.latents()` has them.
+    """Beliefs, values and prediction errors of one person over trials, from `fit.latents()`.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def plot_latents(fit: Fit, person: Any = None, *, names: Sequence[str] | None = 
         Columns of ``fit.latents()``; by default the probabilities of the options, and what the model keeps and updates. Columns
         that differ by a number (``value0``, ``value1``) share a panel.
     blocks
-        How many blocks are shown, one after another; dotted lines are where they begin.
+        Number of blocks to show, one after another; dotted lines mark their beginnings.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def plot_latents(fit: Fit, person: Any = None, *, names: Sequence[str] | None = 
 
 
 def _latent_names(table: pd.DataFrame) -> list[str]:
-    """What stands behind the probability of the response, without standard deviations."""
+    """Columns after the probability of the response, without standard deviations."""
     columns = [str(name) for name in table.columns]
     behind = columns[columns.index("probability") + 1 :] if "probability" in columns else columns[3:]
     return [name for name in behind if name != "log_prob" and not name.endswith("_sd")][:16]
@@ -184,12 +184,12 @@ def _known(fit: Fit, names: Sequence[str]) -> list[str]:
 
 
 def save_figure(figure: Figure, path: str | Path, *, width: Literal["column", "page"] | float | None = None) -> Path:
-    """Write a figure to a file as a journal wants it: vectors with text that stays text, at the width of a column.
+    """Write a figure to a file in the form that journals ask for: vectors, text that stays text, the width of a column.
 
     Parameters
     ----------
     figure
-        What any function of `pyem.plot` gives.
+        Figure from any function of `pyem.plot`.
     path
         Its ending says the format: ``.pdf`` and ``.svg`` are vectors, ``.png`` is drawn with 300 dots an inch.
     width

@@ -19,7 +19,7 @@ Frequencies = ModelFrequencies | HBIFit | GroupDifference | ConditionDifference
 
 
 def plot_frequencies(found: Frequencies) -> Figure:
-    """How frequent models are, with posterior sds, and the probability that each is the most frequent one.
+    """Frequencies of models with posterior sds, and the probability that each is the most frequent one.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def plot_frequencies(found: Frequencies) -> Figure:
 
 
 def plot_responsibilities(found: ModelFrequencies | HBIFit) -> Figure:
-    """Which model each person has: the probability of each, people with the same model beside one another.
+    """Probability of each model for each person, with people of the same model beside one another.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def plot_responsibilities(found: ModelFrequencies | HBIFit) -> Figure:
 
 
 def frequency_numbers(found: Frequencies) -> dict[str, Any]:
-    """What `draw.selection.frequencies` needs."""
+    """Numbers for `draw.selection.frequencies`."""
     if isinstance(found, HBIFit):
         table = found.models_table()
         panels, names = {"": _columns(table)}, {"": list(found.names)}
@@ -80,7 +80,7 @@ def _columns(table: Any) -> dict[str, np.ndarray]:
 
 
 def responsibility_numbers(found: ModelFrequencies | HBIFit) -> dict[str, Any]:
-    """What `draw.selection.responsibilities` needs."""
+    """Numbers for `draw.selection.responsibilities`."""
     hbi = isinstance(found, HBIFit)
     values = found.responsibilities if hbi else found.attribution
     subjects = found.fits[found.names[0]].data.subjects if hbi else found.subjects

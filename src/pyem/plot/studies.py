@@ -68,7 +68,7 @@ def _panels(table: pd.DataFrame, *columns: str) -> list[tuple[str, list[draw.Lin
 
 
 def plot_ranks(study: Calibration, *, bins: int = 10) -> Figure:
-    """Histograms of the ranks of truths among posterior draws: flat, within the band, if the method is right.
+    """Histograms of the ranks of true values among posterior draws: flat, within the band, if the method is right.
 
     A hump: intervals are too wide; a bowl: too narrow; a slope: estimates are biased.
 

@@ -1,1 +1,1 @@
-"""Population distributions over people, their M-step, their priors, and what is known of each person."""
+"""Population distributions over people: their M-step, their priors, and the posteriors of people."""

@@ -1,4 +1,4 @@
-"""Groups at the edge of what they may be, standard deviations of 0 and correlations of 1: what is exact there in numbers."""
+"""Exact numerics of groups at the edge of their parameters: standard deviations of 0 and correlations of 1."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyem.population.posterior import Laplace
 
 
 def determined(cov: np.ndarray, chol: np.ndarray, least: np.ndarray) -> np.ndarray:
-    """(P,): parameters that vary, but that those before them in the Cholesky factor determine.
+    """(P,): whether a parameter varies but is determined by those before it in the Cholesky factor.
 
     A search keeps the factor from 0 in an order of its own, in which the last entry may be smaller than in this one. As many
     entries are therefore named as there are directions in which people do not vary.
@@ -37,7 +37,7 @@ def determined(cov: np.ndarray, chol: np.ndarray, least: np.ndarray) -> np.ndarr
 
 
 def log_det_under(chol: np.ndarray, hess: np.ndarray) -> np.ndarray:
-    """(S,): log-determinant of the group's precision minus the likelihoods' Hessians (S, P, P); NaN where it has none.
+    """(S,): log-determinant of the group's precision minus the likelihoods' Hessians (S, P, P); NaN where there is none.
 
     That is the determinant of the precision, times that of by how much the data raise it: in their sum, what the data say is
     lost to rounding next to the precision of a narrow group.
@@ -56,7 +56,7 @@ def log_det_under(chol: np.ndarray, hess: np.ndarray) -> np.ndarray:
 
 
 def log_evidence_of(laplace: Laplace, log_prior: np.ndarray, chol: np.ndarray) -> np.ndarray:
-    """(S,): log evidence under a Gaussian group with the Cholesky factor (P, P), as exact where that group is narrow."""
+    """(S,): log evidence under a Gaussian group with the Cholesky factor (P, P), exact also where that group is narrow."""
     if laplace.derivatives is None:
         return laplace.log_evidence(log_prior)
     log_det = log_det_under(chol, laplace.derivatives[1])

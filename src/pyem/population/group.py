@@ -32,7 +32,7 @@ def names_of(given: str | Sequence[str]) -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """How people differ: the family of the population distribution over unconstrained parameters.
+    """Distribution of people's unconstrained parameters: its family, covariates, covariance and common parameters.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Group:
     df
         Degrees of freedom of the Student-t.
     covariates
-        Which covariates of the data shift which parameters: ``{"age": ["alpha"]}``, or names alone for all parameters. The
+        Parameters that each covariate of the data shifts: ``{"age": ["alpha"]}``, or names alone for all parameters. The
         mean of the group is then a linear regression on them, centred at their mean. A covariate of three or more categories
         stands for all of its contrasts.
     common
@@ -162,7 +162,7 @@ class Group:
 
 
 def _blocks(covariance: Any) -> Any:
-    """A covariance as it is kept: one of two words, or blocks of names."""
+    """Normalise a covariance: one of two words, or blocks of names."""
     if isinstance(covariance, str):
         if covariance not in ("diagonal", "full"):
             raise ValueError(f"covariance={covariance!r}; choose 'diagonal' or 'full', or give blocks of names")
@@ -175,7 +175,7 @@ def _blocks(covariance: Any) -> Any:
 
 
 def _require_gaussian(family: str, blocks: Any, common: tuple[str, ...], sd: tuple[tuple[str, float], ...]) -> None:
-    """Raise where a heavy-tailed family is asked for what only a Gaussian group has, or an sd is not usable."""
+    """Raise if a heavy-tailed family is asked for options that only a Gaussian group has, or an sd is not usable."""
     if bad := [f"{name}={value}" for name, value in sd if not (value > 0 and math.isfinite(value))]:
         raise ValueError(
             f"sd has {', '.join(bad)}; a finite number above 0 is needed, or name the parameter in common="
@@ -192,7 +192,7 @@ Given = TypeVar("Given")
 
 
 def spelled_out(group: Given, known: Iterable[str]) -> Given:
-    """The same group with each category of a covariate by its own name, of those that the data have.
+    """Name each category of a covariate in a group, from those that the data have.
 
     What is no `Group` is given back as it is: the methods say what they expect in its place.
 

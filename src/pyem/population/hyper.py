@@ -1,4 +1,4 @@
-"""A prior of a group's parameters as a function of the group: for the mode of their posterior, and errors from its curvature.
+"""Priors of a group's parameters as a function of the group, for the mode of their posterior and errors at the mode.
 
 The density is by means, effects, standard deviations and correlations, not by their logarithms: with uniform priors the mode is
 where the likelihood of the group is largest.
@@ -21,17 +21,17 @@ from pyem.population.population import Population, Slopes
 from pyem.population.priors import HyperPriors
 
 STEPS, LONGEST, ENOUGH = 50, 0.5, 1e-10
-"""Steps of an M-step, at most; how far one leads at most, in sds of the group or as a logarithm; how short the last one is."""
+"""Largest number of steps of an M-step, longest step in sds of the group or as a logarithm, and length of the last step."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GroupPrior:
-    """Independent priors of a group's parameters; those of correlations as that of LKJ.
+    """Independent priors of a group's parameters, and an LKJ prior of correlations.
 
     Parameters
     ----------
     priors
-        In the units of the model and of the table.
+        Priors in the units of the model and of the table.
     shift, scale
         (P,): parameters in these units are the first plus the second times those of the group.
     rows
@@ -51,7 +51,7 @@ class GroupPrior:
     def of(
         cls, priors: HyperPriors, population: Population, shift: np.ndarray, scale: np.ndarray, rows: np.ndarray
     ) -> GroupPrior:
-        """The prior of a group that is searched for in other units; see `pyem.infer.units.Units`."""
+        """Make the prior of a group that is searched for in other units; see `pyem.infer.units.Units`."""
         n, n_effects = len(priors.mean), len(priors.effect)
         coef_at = np.zeros(population.free.shape, int)
         coef_at[0] = np.arange(n)
@@ -61,7 +61,7 @@ class GroupPrior:
         return cls(priors, shift, scale, rows, coef_at, n + n_effects + np.arange(n))
 
     def reordered(self, order: np.ndarray) -> GroupPrior:
-        """The same with the parameters in another order."""
+        """Return the prior with the parameters in another order."""
         columns = {name: getattr(self, name)[order] for name in ("shift", "scale", "sd_at")}
         return dataclasses.replace(self, coef_at=self.coef_at[:, order], **columns)
 
@@ -85,7 +85,7 @@ class GroupPrior:
         return Slopes(float(value[used].sum() + log_det), np.concatenate([by_coef[0], by_chol[0]]), hess)
 
     def update(self, population: Population, score: Callable[[Population], np.ndarray]) -> Population:
-        """The M-step with the prior, by Newton's method from where it ends without.
+        """Maximise with the prior, by Newton's method from the end of the M-step without it.
 
         `score` is the gradient of what is maximised without the prior, by the group's `vector`.
         """
@@ -101,7 +101,7 @@ class GroupPrior:
             tried, there = population.with_vector(population.vector + step), at
             for _ in range(10):
                 there = whole(tried)
-                # Past the top of the way the slope points back.
+                # Beyond the maximum along the way, the slope points back.
                 if there @ step >= -0.5 * (at @ step):
                     break
                 step = step / 2
@@ -112,7 +112,7 @@ class GroupPrior:
         return population
 
     def _step(self, population: Population, score: Callable[[Population], np.ndarray], at: np.ndarray) -> np.ndarray:
-        """The step of Newton's method from where the slope is `at`, by the group's `vector`."""
+        """Newton step by the group's `vector` from where the slope is `at`."""
         prior, slope, unit = self.slopes(population), population.root_slope, _units(population)
         bent = slope[:, None] * prior.hess * slope + np.diag(np.where(population.is_diagonal, slope * prior.grad, 0.0))
         fall = -derivative(population, score)
@@ -122,12 +122,12 @@ class GroupPrior:
 
 
 def _units(population: Population) -> np.ndarray:
-    """What counts as 1 in each entry of the `vector`: the sd between people, or 1 for a logarithm."""
+    """Unit of each entry of the `vector`: the sd between people, or 1 for a logarithm."""
     return by_entry(population, np.sqrt(np.diag(population.cov)))
 
 
 def _of_factor(population: Population, sd: np.ndarray, by_sd: np.ndarray, more: float) -> tuple[float, Any]:
-    """`more` times the log-determinant of the correlations; and gradient and Hessian by the entries of the Cholesky factor.
+    """Log-determinant of the correlations times `more`, with gradient and Hessian by the entries of the Cholesky factor.
 
     `by_sd` (2, P) are the derivatives by the sds of what else depends on these.
     """
@@ -147,7 +147,7 @@ def _of_factor(population: Population, sd: np.ndarray, by_sd: np.ndarray, more: 
 
 
 def _densities(priors: HyperPriors, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Log-density, and its first two derivatives, of each mean, effect and sd at `at` (D,)."""
+    """Log-density with first and second derivative of each mean, effect and sd at `at` (D,)."""
     with jax.enable_x64(True):
         return tuple(np.asarray(part) for part in _slopes(priors, jnp.asarray(at)))  # type: ignore[return-value]
 
@@ -166,7 +166,7 @@ def _slopes(priors: HyperPriors, at: Any) -> tuple[Any, Any, Any]:
 
 
 def require_smooth(model: Model, priors: HyperPriors) -> None:
-    """Raise where a density ends within the range of a parameter, or has a corner.
+    """Raise if a density ends within the range of a parameter, or has a corner.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What an iteration of EM has to know of people: sums over them, which are also those over parts of them added up."""
+"""Sums over people that an iteration of EM needs; sums over parts of the people can be added."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ class Sums(NamedTuple):
     """Sums over the people who inform the group, of their modes around the group's mean."""
 
     n: np.ndarray
-    """How many they are."""
+    """Number of people."""
     square: np.ndarray
-    """(K * P, K * P): of the design with itself, weighted."""
+    """Weighted products of the design with itself, (K * P, K * P)."""
     cross: np.ndarray
-    """(K * P, P): of the design with the distances from the mean."""
+    """Products of the design with the distances from the mean, (K * P, P)."""
     scatter: np.ndarray
-    """(P, P): of the distances with themselves."""
+    """Products of the distances with themselves, (P, P)."""
     spread: np.ndarray
-    """(P, P): of the covariances."""
+    """Sum of the covariances, (P, P)."""
 
 
 def sums(population: Population, laplace: Laplace) -> Sums:
-    """What the M-step needs of people, given the weights of the population."""
+    """Sums over people for the M-step, given the weights of the population."""
     use = laplace.usable
     root, design = np.sqrt(population.weight[use]), population.design[use]
     gap = root * (laplace.mode[use] - design @ population.coef)
-    # Where nobody has a finite likelihood, there is nothing to tell a size from.
+    # If nobody has a finite likelihood, there are no rows that show the sizes.
     scaled = (design[:, :, None] * root[:, None]).reshape(len(gap), population.free.size)
     spread = np.einsum("sp,sq,spq->pq", root, root, laplace.cov[use])
     return Sums(np.asarray(float(len(gap))), scaled.T @ scaled, scaled.T @ gap, gap.T @ gap, spread)
@@ -47,7 +47,7 @@ def maximised(population: Population, sums: Sums) -> tuple[np.ndarray, np.ndarra
 
 
 def _step(population: Population, sums: Sums, square: np.ndarray, cross: np.ndarray) -> np.ndarray:
-    """By how much the weights change: generalised least squares of every parameter on its own columns."""
+    """Change of the regression weights: generalised least squares of every parameter on its own columns."""
     k, p = population.free.shape
     if k == 1 and population.group.family == "gaussian":
         return cross[0, :1] / sums.n
@@ -89,7 +89,7 @@ def evidence(population: Population, laplace: Laplace) -> float:
 
 
 def told(population: Population, laplace: Laplace) -> np.ndarray:
-    """(P,): by how much people's data narrow what is known of each parameter, as the inverse of a variance."""
+    """(P,): information of people's data about each parameter, as the inverse of a variance."""
     use = laplace.usable
     if not use.any():
         return np.zeros(len(population.cov))

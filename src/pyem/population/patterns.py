@@ -1,4 +1,4 @@
-"""Which parameters of a group are estimated: entries of its covariance, and its regression weights."""
+"""Patterns of the estimated parameters of a group: entries of its covariance, and its regression weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyem.population.group import Group
 
 
 def covariance_pattern(group: Group, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Which entries of the covariance a group estimates, (P, P), and the sds that are given, (P,); see `Population`.
+    """Mask (P, P) of the estimated entries of a group's covariance, and the given sds (P,); see `Population`.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def covariance_pattern(group: Group, names: Sequence[str]) -> tuple[np.ndarray, 
 
 
 def correlated_blocks(estimated: np.ndarray) -> tuple[tuple[int, ...], ...]:
-    """Places of the parameters of each block of correlated ones, from which entries of a covariance are estimated, (P, P).
+    """Indices of the parameters in each block of correlated ones, from the mask (P, P) of estimated entries.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def correlated_blocks(estimated: np.ndarray) -> tuple[tuple[int, ...], ...]:
 def design_of(
     group: Group, names: list[str], covariates: Mapping[str, np.ndarray], n_subjects: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The design (S, K) of a group, a column of ones and the covariates, and which weights are estimated, (K, P).
+    """The design (S, K) of a group, a column of ones and the covariates, and the mask (K, P) of estimated weights.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def design_of(
         free.append(np.array([not on or parameter in on for parameter in names]))
     design = np.stack(columns, axis=1)
     if not (group.covariates and group.centred):
-        # What is given as it is was looked at where it was made.
+        # Given values were checked where they were made.
         return design, np.stack(free)
     if n_subjects < design.shape[1] + 1:
         raise ValueError(
@@ -104,5 +104,5 @@ def design_of(
 
 @functools.lru_cache(maxsize=256)
 def lower_entries(size: int, estimated: bytes) -> Any:
-    """Row and column of the entries of a triangle; asked for many times in each iteration."""
+    """Row and column of the entries of a triangle; cached, as each iteration asks many times."""
     return np.nonzero(np.tril(np.frombuffer(estimated, bool).reshape(size, size)))

@@ -1,4 +1,4 @@
-"""A group and posteriors of it with those parameters only in which people differ."""
+"""Restriction of a group and of posteriors to the parameters in which people differ."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyem.population.posterior import Moments
 
 
 def people_only(population: Population) -> Population:
-    """The group of what people differ in only, without a prior; itself if that is everything."""
+    """Group of the parameters in which people differ, without a prior; the group itself if these are all."""
     random = population.random
     if random.all():
         return population
@@ -24,7 +24,7 @@ def people_only(population: Population) -> Population:
 
 
 def moments_only(moments: Moments, random: np.ndarray) -> Moments:
-    """Posterior moments of the parameters that are `random`, (P,), only."""
+    """Posterior moments of the parameters that are `random`, (P,)."""
     if random.all():
         return moments
     return moments._replace(mode=moments.mode[:, random], cov=moments.cov[:, random][:, :, random])

@@ -17,11 +17,11 @@ from pyem.population.patterns import covariance_pattern, design_of, lower_entrie
 from pyem.population.posterior import Found, GaussianPrior, Laplace
 
 MIN_SD = 1e-4
-"""Group standard deviations do not fall below this: at zero the curvature of the prior would be infinite."""
+"""Least standard deviation of a group: at zero the curvature of the prior would be infinite."""
 VANISHED = 10.0
-"""Those below this many times `MIN_SD` are 0 as far as data can tell: the log evidence is the same to rounding."""
+"""Multiple of `MIN_SD` below which an sd counts as 0: the log evidence is the same to rounding."""
 COMMON_SD = 1e-6
-"""What stands for the sd of a common parameter where a search needs a regular prior: nobody is farther from the rest."""
+"""Sd of a common parameter in searches that need a regular prior: nobody is farther from the rest."""
 
 
 class Slopes(NamedTuple):
@@ -40,17 +40,17 @@ class GroupDensity(Protocol):
         ...
 
     def update(self, population: Population, score: Callable[[Population], np.ndarray]) -> Population:
-        """The M-step with the prior, from where it ends without; `score` is the gradient of what that maximises."""
+        """M-step with the prior, from the end of the one without; `score` is the gradient of what that maximises."""
         ...
 
     def reordered(self, order: np.ndarray) -> GroupDensity:
-        """The same with the parameters in another order."""
+        """Return the density with the parameters in another order."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Population:
-    """A `Group` with its values, for the people of one data set.
+    """A `Group` with values of its parameters, for the people of one data set.
 
     Parameters
     ----------
@@ -101,17 +101,17 @@ class Population:
 
     @property
     def smallest(self) -> np.ndarray:
-        """(P,): group standard deviations do not fall below this."""
+        """(P,): least standard deviations of the group."""
         return self.least * (np.ones(len(self.cov)) if self.unit is None else self.unit)
 
     @property
     def _nothing(self) -> np.ndarray:
-        """(P,): standard deviations below this are 0. Where points keep them from falling further, larger ones still count."""
+        """(P,): standard deviations below which an sd counts as 0, also where points keep sds from falling to `smallest`."""
         return np.maximum(VANISHED * MIN_SD / self.least, 1.5) * self.smallest
 
     @property
     def estimated(self) -> np.ndarray:
-        """(P, P): which entries of the covariance are estimated."""
+        """(P, P): whether each entry of the covariance is estimated."""
         if self.pattern is not None:
             return self.pattern
         p = len(self.cov)
@@ -129,12 +129,12 @@ class Population:
 
     @property
     def vanished(self) -> np.ndarray:
-        """(P,): parameters whose estimated standard deviation is as small as it may be."""
+        """(P,): whether an estimated standard deviation is as small as it may be."""
         return np.isnan(self.given_sd) & (np.sqrt(np.diag(self.cov)) < self._nothing)
 
     @property
     def random(self) -> np.ndarray:
-        """(P,): parameters in which people differ; the others are common to all."""
+        """(P,): whether people differ in a parameter; the others are common to all."""
         return self.given_sd != 0
 
     @property
@@ -142,11 +142,11 @@ class Population:
         """(S, P): the mean of the population that each subject is drawn from."""
         return self.design @ self.coef
 
-    # Asked for a dozen times in each iteration; arrays are not written to.
+    # Cached, as each iteration asks a dozen times; the arrays are read-only.
     @functools.cached_property
     def precision(self) -> np.ndarray:
         """(P, P): the inverse of the covariance."""
-        # From the factor, as the log-density is: what rounding leaves of a correlation near 1 is then the same in both.
+        # Computed from the factor, like the log-density, so that rounding near a correlation of 1 is the same in both.
         return (root := np.linalg.inv(self.chol)).T @ root
 
     @functools.cached_property
@@ -188,7 +188,7 @@ class Population:
         return self.hyper.update(likeliest, lambda population: mstep.score(population, moved.coef, sums))
 
     def uninformed(self, found: Found, scale: np.ndarray) -> np.ndarray:
-        """(P,): parameters of which the people's data tell the mean of the group less exactly than `scale` (P,).
+        """(P,): whether people's data inform the mean of the group about a parameter less precisely than `scale` (P,).
 
         The standard error of the mean is compared, as it would be if everything else were known and people did not differ.
         """
@@ -220,7 +220,7 @@ class Population:
         return np.concatenate([self.coef[self.free], chol[self.lower]])
 
     def with_vector(self, vector: np.ndarray) -> Population:
-        """The population of another `vector`."""
+        """Return the population with another `vector`."""
         n = int(self.free.sum())
         coef = np.zeros_like(self.coef)
         coef[self.free] = vector[:n]
@@ -233,7 +233,7 @@ class Population:
 
     @property
     def is_diagonal(self) -> np.ndarray:
-        """Which entries of `vector` belong to the diagonal of the Cholesky factor."""
+        """(G,): whether an entry of `vector` belongs to the diagonal of the Cholesky factor."""
         rows, columns = self.lower
         return np.concatenate([np.zeros(int(self.free.sum()), bool), np.asarray(rows) == np.asarray(columns)])
 
@@ -248,13 +248,13 @@ class Population:
         return np.where(self.is_diagonal, self.roots, 1.0)
 
     def with_roots(self, roots: np.ndarray) -> Population:
-        """The population of other `roots`."""
+        """Return the population with other `roots`."""
         logs = self.is_diagonal
         return self.with_vector(np.where(logs, np.log(np.where(logs, roots, 1.0)), roots))
 
     @property
     def at_floor(self) -> np.ndarray:
-        """Which entries of `vector` are of a standard deviation that is as small as it may be, or of a correlation of 1."""
+        """(G,): whether an entry of `vector` is of an sd as small as it may be, or of a correlation of 1."""
         rows, columns = self.lower
         tiny = np.sqrt(np.diag(self.cov)) < self._nothing
         narrow = determined(self.cov, self.chol, 1.5 * self.smallest)
@@ -266,7 +266,7 @@ class Population:
         return float(max(np.abs(self.coef - other.coef).max(), np.abs(self.root - other.root).max()))
 
     def reordered(self, order: np.ndarray) -> Population:
-        """The same population with its parameters in another order."""
+        """Return the population with its parameters in another order."""
         if (order == np.arange(len(order))).all():
             return self
         columns = {name: getattr(self, name)[:, order] for name in ("free", "coef", "weight")}
@@ -278,11 +278,11 @@ class Population:
         return dataclasses.replace(self, cov=self.cov[square], hyper=hyper, **columns, **kept)
 
     def _sds(self, sd: np.ndarray) -> np.ndarray:
-        """Estimated standard deviations (P,), with those that are given in their place."""
+        """Put the given standard deviations in the place of estimated ones (P,)."""
         return np.where(np.isnan(self.given_sd), sd, np.where(self.random, self.given_sd, COMMON_SD))
 
     def floored(self, cov: np.ndarray) -> np.ndarray:
-        """The part of a covariance that is estimated, no narrower than it may be, with what is given."""
+        """Limit the estimated part of a covariance to widths that are allowed, and add the given part."""
         estimated = self.estimated
         alone = ~estimated.any(1)
         if (estimated <= np.eye(len(cov), dtype=bool)).all():

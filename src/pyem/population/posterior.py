@@ -1,4 +1,4 @@
-"""What an E-step takes and gives: each person's prior, the Laplace approximation of the posterior, how the search ended."""
+"""Arguments and results of an E-step: people's priors, the Laplace approximation of posteriors, the status of searches."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ class GaussianPrior(NamedTuple):
     """Each subject's prior: ``N(mean_s, (precision * sqrt(weight_s weight_s'))^-1)``."""
 
     mean: np.ndarray
-    """(S, P)"""
+    """Mean of each subject's prior, (S, P)."""
     precision: np.ndarray
-    """(P, P), shared."""
+    """Precision matrix (P, P), shared by all subjects."""
     weight: np.ndarray
-    """(S, P): 1 for a Gaussian group; a heavy-tailed group gives outlying people less."""
+    """Weight of each subject's precision, (S, P): 1 for a Gaussian group, less for outlying people under heavy tails."""
 
 
 class Laplace(NamedTuple):
     """The Laplace approximation of every subject's posterior."""
 
     mode: np.ndarray
-    """(S, P), unconstrained."""
+    """Mode of each subject's posterior, unconstrained, (S, P)."""
     cov: np.ndarray
-    """(S, P, P): inverse Hessian of the negative log joint at the mode."""
+    """Inverse Hessian of the negative log joint density at the mode, (S, P, P)."""
     log_lik: np.ndarray
-    """(S,), in nats, at the mode."""
+    """Log-likelihood at the mode, in nats, (S,)."""
     log_det: np.ndarray
-    """(S,): log-determinant of that Hessian."""
+    """Log-determinant of that Hessian, (S,)."""
     status: np.ndarray
-    """(S,): a `Status` for each subject."""
+    """Status of each subject's search, (S,); see `Status`."""
 
     @property
     def usable(self) -> np.ndarray:
@@ -44,50 +44,50 @@ class Laplace(NamedTuple):
 
     @property
     def scale_weights(self) -> np.ndarray | None:
-        """(S, P): expected weights of the scale mixture where the E-step knows them; None where its moments tell them."""
+        """(S, P): expected weights of the scale mixture if the E-step computes them; None if its moments imply them."""
         return None
 
     @property
     def derivatives(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Gradient (S, P) and Hessian (S, P, P) of the log-likelihood at the mode, where the E-step knows them."""
+        """Gradient (S, P) and Hessian (S, P, P) of the log-likelihood at the mode if the E-step computes them, else None."""
         return None
 
     @property
     def n_usable(self) -> int:
-        """How many subjects inform the group."""
+        """Number of subjects that inform the group."""
         return int(self.usable.sum())
 
     def total(self, function: Callable[[Any, Laplace], T], population: Any) -> T:
-        """Of a function of a population and of its people, which sums over them, the sum."""
+        """Sum a function of a population and of its people over the people."""
         return function(population, self)
 
     def rows(self, function: Callable[[Any, Laplace], np.ndarray], population: Any) -> np.ndarray:
-        """Of a function of a population and of its people, which has a row for each of them, all rows."""
+        """Return all rows of a function of a population and of its people that has one row for each person."""
         return function(population, self)
 
     def whole(self) -> Laplace:
-        """Everybody's approximation."""
+        """Return everybody's Laplace approximation."""
         return self
 
     def reordered(self, order: np.ndarray) -> Laplace:
-        """The same with the parameters in another order."""
+        """Return the approximation with the parameters in another order."""
         if (order == np.arange(len(order))).all():
             return self
         return self._replace(mode=self.mode[:, order], cov=self.cov[:, order][:, :, order])
 
     def log_evidence(self, log_prior: np.ndarray) -> np.ndarray:
-        """(S,), in nats: Laplace approximation of the log marginal likelihood, from the log prior at the mode."""
+        """(S,): log marginal likelihood by Laplace approximation, in nats, from the log prior at the mode."""
         return self.log_lik + log_prior + 0.5 * self.mode.shape[1] * math.log(2 * math.pi) - 0.5 * self.log_det
 
 
 class Modes(Laplace):
-    """Modes of which the derivatives of the likelihood are known, too."""
+    """Modes with the derivatives of the likelihood."""
 
     _known: tuple[np.ndarray, np.ndarray] | None = None
 
     @classmethod
     def known(cls, laplace: Laplace, grad: np.ndarray, hess: np.ndarray) -> Modes:
-        """The same with gradient (S, P) and Hessian (S, P, P) of the log-likelihood."""
+        """Add the gradient (S, P) and Hessian (S, P, P) of the log-likelihood to an approximation."""
         out = cls(*laplace)
         out._known = grad, hess
         return out
@@ -98,7 +98,7 @@ class Modes(Laplace):
         return self._known
 
     def reordered(self, order: np.ndarray) -> Laplace:
-        """The same with the parameters in another order."""
+        """Return the modes with the parameters in another order."""
         out = super().reordered(order)
         if self._known is None:
             return out
@@ -107,7 +107,7 @@ class Modes(Laplace):
 
 
 def joined(parts: Sequence[Laplace]) -> Laplace:
-    """The approximations of several parts of the people, as one of all of them."""
+    """Join the approximations of several parts of the people."""
     out = Laplace(*(np.concatenate(each) for each in zip(*parts, strict=True)))
     known = [part.derivatives for part in parts]
     if any(each is None for each in known):
@@ -134,43 +134,43 @@ class Moments(Laplace):
         return self._weights
 
     def reordered(self, order: np.ndarray) -> Laplace:
-        """The same with the parameters in another order."""
+        """Return the moments with the parameters in another order."""
         out = Moments(*super().reordered(order))
         return out if self._weights is None else Moments.weighted(out, self._weights[:, order])
 
     def log_evidence(self, log_prior: np.ndarray) -> np.ndarray:
-        """(S,), in nats."""
+        """Log evidence (S,), in nats, which is exact."""
         del log_prior
         return self.log_lik
 
 
 class Found(Protocol):
-    """What an iteration of EM asks of what an E-step found, wherever people's approximations are."""
+    """Result of an E-step as an iteration of EM uses it, wherever people's approximations are kept."""
 
     @property
     def n_usable(self) -> int:
-        """How many subjects inform the group."""
+        """Number of subjects that inform the group."""
         ...
 
     def total(self, function: Callable[[Any, Laplace], T], population: Any) -> T:
-        """Of a function of a population and of its people, which sums over them, the sum."""
+        """Sum a function of a population and of its people over the people."""
         ...
 
     def rows(self, function: Callable[[Any, Laplace], np.ndarray], population: Any) -> np.ndarray:
-        """Of a function of a population and of its people, which has a row for each of them, all rows."""
+        """Return all rows of a function of a population and of its people that has one row for each person."""
         ...
 
     def whole(self) -> Laplace:
-        """Everybody's approximation."""
+        """Return everybody's Laplace approximation."""
         ...
 
     def reordered(self, order: np.ndarray) -> Found:
-        """The same with the parameters in another order."""
+        """Return the result with the parameters in another order."""
         ...
 
 
 class EStep(Protocol):
-    """What an engine offers: the Laplace approximation under a prior, started from the last one."""
+    """An E-step: the Laplace approximation under a prior, started from the last one."""
 
     def __call__(self, prior: GaussianPrior, tol: float) -> Laplace:
         """All subjects' modes, to within `tol` nats."""
@@ -178,7 +178,7 @@ class EStep(Protocol):
 
 
 class Status(enum.IntEnum):
-    """How the search for one subject's mode ended.
+    """Status of the search for one subject's mode.
 
     ``CONVERGED``: at a mode with a regular curvature. ``MAX_STEPS``: too few evaluations were allowed. ``NOT_FINITE``: the
     likelihood or a derivative is not finite. ``FLAT``: the likelihood does not depend on a parameter. ``AT_BOUND``: the
@@ -217,5 +217,5 @@ _NOT_FINITE, _DIVERGED = int(Status.NOT_FINITE), int(Status.DIVERGED)
 
 
 def is_known(status: np.ndarray) -> np.ndarray:
-    """Whose status (S,) says that they have a finite likelihood; the others are left out of the group."""
+    """(S,): whether a status says that the likelihood is finite; people without a finite one are left out of the group."""
     return (status != _NOT_FINITE) & (status != _DIVERGED)

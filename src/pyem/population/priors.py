@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpyro.distributions import Distribution
 
 GROUP_PRIORS = ("mean", "effect", "sd", "correlation")
-"""What a prior can be given for, in a hierarchical fit."""
+"""Parameters of a group that can be given a prior in a hierarchical fit."""
 _PROBES = np.linspace(-6.0, 6.0, 25)
 
 
@@ -51,7 +51,7 @@ def hyper_priors(model: Model, population: Population, priors: Mapping[str, Any]
     Parameters
     ----------
     model, population
-        Whose group it is.
+        The model, and its group.
     priors
         ``{"mean": ..., "effect": ..., "sd": ..., "correlation": 2.0}``; each a NumPyro distribution for all
         parameters, or a mapping from the name of a parameter (of a covariate, for effects) to a distribution.
@@ -92,7 +92,7 @@ def hyper_priors(model: Model, population: Population, priors: Mapping[str, Any]
 
 
 def _labels(model: Model) -> list[tuple[str, ...]]:
-    """For each value, the names by which it may be called: its own and its parameter's."""
+    """Names that each value may be called by: its own and its parameter's."""
     return [(name, parameter.name) for parameter in model.parameters for name in parameter.names]
 
 
@@ -114,7 +114,7 @@ def _replaced(defaults: list[Any], given: Any, labels: list[tuple[str, ...]], wh
 
 
 def is_distribution(value: Any) -> bool:
-    """Whether it is a distribution of NumPyro, or one like them."""
+    """Whether a value is a distribution of NumPyro, or one like them."""
     return all(hasattr(value, name) for name in ("log_prob", "sample", "event_shape", "arg_constraints"))
 
 
@@ -131,7 +131,7 @@ def _require_distribution(prior: Any, what: str) -> None:
 
 
 def _require_mass(prior: Any, points: np.ndarray, what: str) -> None:
-    """Raise where the density is zero at values that must be possible: a sampler could not move there."""
+    """Raise if the density is zero at values that must be possible: a sampler could not move there."""
     with jax.enable_x64(True):
         density = np.asarray(prior.log_prob(jnp.asarray(points)))
         inside = np.asarray(prior.support(jnp.asarray(points)))
@@ -144,7 +144,7 @@ def _require_mass(prior: Any, points: np.ndarray, what: str) -> None:
 
 
 def as_arrays(tree: Any) -> Any:
-    """The same pytree with float64 arrays as leaves, so that equal kinds of priors share a compilation."""
+    """Convert the leaves of a pytree to float64 arrays, so that equal kinds of priors share a compilation."""
     with jax.enable_x64(True):
         return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf, float)), tree)
 
@@ -156,9 +156,9 @@ class NaturalPriors(NamedTuple):
     """Priors of one person's parameters; a pytree. None stands for a Gaussian on the unconstrained scale."""
 
     given: tuple[Distribution | None, ...]
-    """Over the natural scale, for each value, (P,)."""
+    """Prior of each value on the natural scale, or None, (P,)."""
     typical: tuple[Array, Array]
-    """Mean and sd of a Gaussian over the unconstrained scale, (P,), for the others."""
+    """Mean and sd of Gaussian priors on the unconstrained scale, (P,), for values whose prior is None."""
 
     def log_prob(self, model: Model, x: Array) -> Array:
         """Log-density of unconstrained `x` (P, S) for each subject, (S,): the transforms' Jacobian is included."""
@@ -211,7 +211,7 @@ def _within(prior: Any, rng: np.random.Generator, n: int, low: float, high: floa
 
 
 def unconstrained_gaussian(model: Model, mean: Any, sd: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and sd (P,) of a Gaussian prior on the unconstrained scale: what is given, or the model's typical population.
+    """Mean and sd (P,) of a Gaussian prior on the unconstrained scale: given, or those of the model's typical population.
 
     Raises
     ------
@@ -243,7 +243,7 @@ def natural_priors(
     Parameters
     ----------
     model
-        Whose parameters they are.
+        Model with the parameters.
     priors
         NumPyro distributions by name.
     mean, sd
@@ -280,7 +280,7 @@ def natural_priors(
 # -- as text, for tables and files ----------------------------------------------------------------------------------------
 
 Described = dict[str, tuple[str, dict[str, float]]]
-"""For each parameter, the name of a distribution and its arguments: ``{"alpha": ("Beta", {...})}``."""
+"""Name and arguments of a distribution for each parameter: ``{"alpha": ("Beta", {...})}``."""
 
 
 def described(
@@ -321,7 +321,7 @@ def _effect_labels(model: Model, group: Group, free: np.ndarray) -> list[str]:
 
 
 def in_words(prior: Any) -> tuple[str, dict[str, float]]:
-    """The name of a distribution and its arguments that are numbers."""
+    """Name of a distribution, and its arguments that are numbers."""
     values = {name: getattr(prior, name, None) for name in prior.arg_constraints}
     return type(prior).__name__, {k: float(v) for k, v in values.items() if v is not None and np.ndim(v) == 0}
 
@@ -341,7 +341,7 @@ def prior_text(name: str, arguments: Mapping[str, float]) -> str:
 def rebuilt(
     model: Model, known: Described, group: Group | None = None, free: np.ndarray | None = None
 ) -> HyperPriors | NaturalPriors:
-    """The priors that `described` told of.
+    """Rebuild the priors from the result of `described`.
 
     Raises
     ------
@@ -362,7 +362,7 @@ def rebuilt(
         HyperPriors(
             tuple(made[f"mean of {name}"] for name in model.names),
             tuple(made[label] for label in labels),
-            # One that is not estimated has no prior; what stands in its place is not used.
+            # An sd that is not estimated has no prior; its placeholder is not used.
             tuple(made.get(f"sd of {name}", made[f"mean of {name}"]) for name in model.names),
             concentration,
         )
@@ -381,7 +381,7 @@ def _made(name: str, kind: str, arguments: Mapping[str, float]) -> Any:
 
 
 def from_words(kind: str, arguments: Mapping[str, float]) -> Any:
-    """The distribution of NumPyro that `in_words` told of."""
+    """Make the distribution of NumPyro from the result of `in_words`."""
     import numpyro.distributions as dist
 
     return getattr(dist, kind)(**arguments)

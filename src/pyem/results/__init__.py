@@ -1,1 +1,1 @@
-"""What fits find: frozen results, their tables, and their files."""
+"""Results of fits: frozen records, their tables, and their files."""

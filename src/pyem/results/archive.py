@@ -1,4 +1,4 @@
-"""Results as netCDF files: every value as JSON text and arrays, exactly, and back.
+"""Exact storage of results in netCDF files: every value as JSON text and arrays.
 
 A file is written by h5netcdf alone, because xarray and ArviZ take long to import. Nothing is pickled: a file can only bring
 back the types that are listed here.
@@ -36,21 +36,21 @@ TYPES = {
     "Simulation": "pyem.simulation.play",
     "Unsaved": "pyem.results.archive",
 }
-"""Dataclasses that a file may hold, and where they live. A new kind of result needs its name here and nothing else."""
+"""Dataclasses that a file may hold, with their modules. A new kind of result needs its name here and nothing else."""
 OLDER = {"GridFit": "flattened"}
-"""Functions, beside the dataclass, that turn fields as earlier versions wrote them into those of now."""
+"""Functions, in the dataclass's module, that convert fields written by earlier versions to the present ones."""
 WHOLE = ("Dataset", "GridFit", "HBIFit", "PointFit", "SampleFit", "Simulation")
 """Types that are not written a second time as a setting of a fit."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Unsaved:
-    """A setting of a fit that its file does not hold: a function, or another fit.
+    """Placeholder for a setting of a fit that its file does not hold: a function, or another fit.
 
     Parameters
     ----------
     text
-        How it was shown.
+        Text that Python shows for the setting.
     """
 
     text: str
@@ -60,21 +60,21 @@ class Unsaved:
 
 
 PLAIN_KINDS = "iuf"
-"""Array types that netCDF knows."""
+"""Kinds of array types that netCDF can store."""
 
 
 # -- values to JSON and arrays, and back --------------------------------------------------------------------------------
 
 
 class Packer:
-    """Turns values into what JSON can say, and sets their arrays aside by name."""
+    """Converter of values to JSON, which sets arrays aside by name."""
 
     def __init__(self, pack_model: Callable[[Model, Packer], Any]) -> None:
         self.arrays: dict[str, np.ndarray] = {}
         self._pack_model = pack_model
 
     def __call__(self, value: Any, path: str = "") -> Any:
-        """What JSON says of `value`, whose place in the whole is `path`.
+        """Convert `value` to JSON; `path` is its place in the whole.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class Packer:
 
 
 def unpack(packed: Any, arrays: Mapping[str, np.ndarray], unpack_model: Callable[[Any], Model | None]) -> Any:
-    """The value that `Packer` turned into `packed` and `arrays`."""
+    """Rebuild the value that `Packer` turned into `packed` and `arrays`."""
     again = lambda part: unpack(part, arrays, unpack_model)  # noqa: E731
     if not isinstance(packed, dict):
         return packed
@@ -159,7 +159,7 @@ def unpack(packed: Any, arrays: Mapping[str, np.ndarray], unpack_model: Callable
 
 
 def _revive(name: str, values: dict[str, Any]) -> Any:
-    """An instance with exactly these values: what was checked when it was made is not checked, or changed, again."""
+    """Make an instance with exactly these values, without checking or changing them again."""
     if name not in TYPES:
         raise ValueError(f"unknown type {name!r}")
     module = importlib.import_module(TYPES[name])

@@ -42,7 +42,7 @@ def to_arviz(
     fit
         A fit by any method.
     draws
-        From each subject's posterior, as of `fit.draws`. A sampler's own draws are exported whole.
+        Number of draws from each subject's posterior, as in `fit.draws`. A sampler's own draws are exported whole.
     log_likelihood
         Pointwise log-likelihood, by far the largest group, by ``"trial"``, ``"block"`` or ``"subject"`` (with the subject's
         parameters as drawn). True: by trial, or by sequence of trials where the model gives no value for single ones.

@@ -1,4 +1,4 @@
-"""Can draws be trusted? What is wrong with them, in words."""
+"""Diagnosis of draws: whether they can be trusted, and descriptions of what is wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pyem.results.sample import SampleFit
 
 RHAT_LIMIT = 1.01
-"""Above this, chains disagree (Vehtari et al., 2021)."""
+"""Rhat above which chains disagree (Vehtari et al., 2021)."""
 ESS_PER_CHAIN = 100
 """Effective draws of a chain below which quantiles and diagnostics are not reliable (Vehtari et al., 2021)."""
 
@@ -43,7 +43,7 @@ def worst(fit: SampleFit) -> str:
 
 
 def problems(fit: SampleFit) -> list[str]:
-    """What is wrong with the draws, and what to do about it, in words."""
+    """Descriptions of what is wrong with the draws, with advice."""
     if fit.method != "nuts":
         return [str(text) for text in fit.trace.get("problems", np.array([], object))]
     out = []

@@ -1,4 +1,4 @@
-"""Draws from what point estimates know: people's Gaussian approximations, and the group's."""
+"""Draws from the Gaussian approximations of people and group in point estimates."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def at_least_one(n: int) -> None:
-    """Raise a ValueError unless there is something to draw."""
+    """Raise a ValueError unless at least one draw is asked for."""
     if n < 1:
         raise ValueError(f"draws={n}; at least one is needed")
 
 
 def regular(status: np.ndarray, cov: np.ndarray) -> np.ndarray:
-    """(S,): whether a person's posterior is one that can be drawn from: a mode with a finite covariance."""
+    """(S,): whether a person's posterior can be drawn from: a mode with a finite covariance."""
     return np.isin(status, (Status.CONVERGED, Status.MAX_STEPS)) & np.isfinite(cov).all((1, 2))
 
 
@@ -70,7 +70,7 @@ def group_draws(
 def drawn_prior(
     model: Model, method: str, prior: tuple[np.ndarray, np.ndarray] | None, people: int, n: int, rng: Any
 ) -> Draws:
-    """`n` draws of people from a Gaussian prior that was given.
+    """Draw `n` times from a given Gaussian prior of people.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def drawn_prior(
 
 
 def one_chain(draws: Draws) -> Chains:
-    """Independent draws as a single chain."""
+    """Turn independent draws into a single chain."""
     values = {"x": draws.x} | dict(draws.group)
     return Chains({name: array[None] for name, array in values.items()}, {})
 

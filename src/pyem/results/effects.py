@@ -24,7 +24,7 @@ INTERVAL = (0.025, 0.975)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Weights:
-    """The regression weights of a group, with what is known of them.
+    """The regression weights of a group, with their errors or draws.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Weights:
 
     @classmethod
     def of_information(cls, population: Population | None, information: np.ndarray | None, method: str) -> Weights:
-        """From the observed information on the group's `vector`."""
+        """Make the record from the observed information on the group's `vector`."""
         group = required_group(population, method)
         n = int(group.free.sum())
         cov = group_covariance(group, information)[:n, :n]
@@ -53,7 +53,7 @@ class Weights:
 
     @classmethod
     def of_draws(cls, population: Population | None, coef: np.ndarray | None, method: str) -> Weights:
-        """From draws (draw, K, P)."""
+        """Make the record from draws (draw, K, P)."""
         group = required_group(population, method)
         assert coef is not None
         return cls(group, np.atleast_2d(np.cov(coef[:, group.free].T)), np.inf, coef)
@@ -62,7 +62,7 @@ class Weights:
         """Sums of the weights, each multiplied by its own of `weights` (sum, K, P)."""
         flat = weights[:, self.population.free]
         draws = None if self.draws is None else self.draws[:, self.population.free] @ flat.T
-        # What is not known does not matter where it is not used.
+        # Unknown entries do not matter where they are not used.
         used = (flat != 0).any(0)
         cov = flat[:, used] @ self.cov[np.ix_(used, used)] @ flat[:, used].T
         return Combined(flat @ self.population.coef[self.population.free], cov, self.df, draws)
@@ -88,7 +88,7 @@ class Combined:
     draws: np.ndarray | None
 
     def moved(self, by: np.ndarray) -> Combined:
-        """The same numbers with constants (n,) added."""
+        """Add constants (n,) to the numbers."""
         draws = None if self.draws is None else self.draws + by
         return dataclasses.replace(self, estimate=self.estimate + by, draws=draws)
 
@@ -110,7 +110,7 @@ class Combined:
 
 
 def effects_table(model: Model, data: Dataset, weights: Weights) -> pd.DataFrame:
-    """A row for each regression weight of a group: on which parameter, with its error, on which scale, sd between people.
+    """A row for each regression weight of a group: its parameter, error and scale, and the sd between people.
 
     Of a design, how the factors of the effect are coded, too.
     """
@@ -160,7 +160,7 @@ def effect_of(model: Model, name: str) -> tuple[str, str]:
 
 
 def is_value(model: Model, name: str) -> bool:
-    """Whether a group mean is one of a parameter, in a cell or where all columns are 0, and not of a difference."""
+    """Whether a group mean is the mean of a parameter, in a cell or where all columns are 0, and not of a difference."""
     return all(effect.natural for effect in (model.design.effects if model.design else ()) if effect.name == name)
 
 
@@ -171,7 +171,7 @@ def value_of(model: Model, name: str) -> Parameter:
 
 
 def scale_of(model: Model, name: str) -> str:
-    """The unconstrained scale of a parameter in words, with its range."""
+    """Words for the unconstrained scale of a parameter, with its range."""
     transform = value_of(model, name).transform
     words = {Real: "identity", Positive: "log", Interval: "logit", Probit: "probit", Ordered: "ordered"}
     text = words.get(type(transform), "unconstrained")

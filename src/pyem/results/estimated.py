@@ -1,4 +1,4 @@
-"""Methods that `PointFit` and `GridFit` have alike: functions of a fit, which both take into their classes."""
+"""Methods shared by `PointFit` and `GridFit`, as functions of a fit that both classes include."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def prior_draws(fit: Estimates, n: int, *, key: Any = 0) -> Draws:
 
 
 def chains(fit: Estimates, n: int, *, key: Any = 0) -> Chains:
-    """`n` draws as one chain."""
+    """Draw `n` times, as one chain."""
     return one_chain(fit.draws(n, key=key))
 
 
@@ -132,7 +132,7 @@ def chains(fit: Estimates, n: int, *, key: Any = 0) -> Chains:
 
 
 def problems(fit: Estimates) -> list[str]:
-    """What is wrong with the estimates, in words; empty if nothing is."""
+    """Descriptions of what is wrong with the estimates; empty if nothing is."""
     return [
         *iteration_problems(fit.population, fit.converged, fit.message, fit.data.subjects, fit.cov),
         *people_problems(fit.data.subjects, fit.status),
@@ -144,7 +144,7 @@ def problems(fit: Estimates) -> list[str]:
 
 
 def text(self: Estimates) -> str:
-    """The summary, as what Python shows of a fit."""
+    """Summary that Python shows for a fit."""
     return self.summary()
 
 
@@ -160,7 +160,7 @@ def to_arviz(
     posterior_predictive: int = 0,
     key: Any = 0,
 ) -> Any:
-    """The fit in ArviZ's container: draws, pointwise log-likelihood, observed data.
+    """Convert the fit to ArviZ's container: draws, pointwise log-likelihood, observed data.
 
     See `pyem.results.arviz.to_arviz`.
     """

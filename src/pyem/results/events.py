@@ -40,7 +40,7 @@ def to_bids_events(
     fit
         Any fit. Its data need the times of the trials: read the table with ``columns={..., "onset": "<column>"}``.
     folder
-        Where to write: a folder that does not exist yet, or is empty. Nothing is left there if something fails.
+        Folder to write to, which does not exist yet or is empty. Nothing is left there if something fails.
     task
         Name of the task in the names of the files, letters and digits.
     latents
@@ -158,7 +158,7 @@ def _times(fit: Fit, onset: str, duration: str | float) -> dict[str, np.ndarray]
 
 
 def _bids_labels(fit: Fit) -> list[str]:
-    """Labels of people as BIDS has them, letters and digits."""
+    """Labels of people in the form of BIDS, letters and digits."""
     labels = [re.sub(r"[^0-9A-Za-z]", "", str(subject).removeprefix("sub-")) for subject in fit.data.subjects]
     for k, label in enumerate(labels):
         if not label or label in labels[:k]:
@@ -188,7 +188,7 @@ def _means(values: np.ndarray) -> np.ndarray:
 
 
 def _orthogonal(values: np.ndarray) -> np.ndarray:
-    """Each centred column (trial, column) without what earlier ones explain; a missing value is the mean, and stays missing."""
+    """Remove from each centred column (trial, column) what earlier ones explain; missing values are left as they are."""
     filled = np.where(np.isfinite(values), values, 0.0)
     for k in range(1, filled.shape[1]):
         earlier = filled[:, :k]

@@ -1,4 +1,4 @@
-"""Fits written to netCDF files, and read back."""
+"""Writing of fits to netCDF files, and reading."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyem.results.fit import Fit, Unit
 
 FORMAT = 2
-"""Number of the format of files; a reader refuses files of a higher number. In format 1 a grid fit had a point fit inside."""
+"""Number of the file format; a reader refuses files of a higher number. In format 1 a grid fit had a point fit inside."""
 
 
 # -- files --------------------------------------------------------------------------------------------------------------
@@ -46,12 +46,12 @@ def save(
     Parameters
     ----------
     fit
-        What to write.
+        The fit to write.
     path
-        Where to; an existing file is replaced.
+        Path of the file; an existing file is replaced.
     draws
-        From each subject's posterior, for ArviZ; 0 leaves the posterior out. `load` does not need them. A sampler's draws are
-        written whole.
+        Number of draws from each subject's posterior, for ArviZ; 0 leaves the posterior out. `load` does not need them. All
+        draws of a sampler are written.
     log_likelihood
         Write the pointwise log-likelihood for ArviZ too, as in `to_arviz`. It is large, and ``load(path).to_arviz()`` has it
         as well.

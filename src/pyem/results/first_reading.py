@@ -1,4 +1,4 @@
-"""A first reading of files without a seal, in a process of its own: HDF5 may crash, or never end, on a damaged one."""
+"""First reading of files without a seal in a separate process: HDF5 may crash, or never end, on a damaged file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ try:
 except Exception:
     pass
 """
-"""Reads all there is. An error that HDF5 tells of is left to the reader proper, which words it."""
+"""Script that reads everything in a file. Errors that HDF5 reports are left to the main reader, which words them."""
 SECONDS = 30.0
-"""How long a file may take, whatever its size."""
+"""Seconds that reading may take, whatever the size of the file."""
 BYTES_PER_SECOND = 5e6
-"""What a slow disk reads."""
+"""Number of bytes that a slow disk reads in a second."""
 
 
 def require_readable(path: Path, reader: str = READER, seconds: float = SECONDS) -> None:
@@ -31,7 +31,7 @@ def require_readable(path: Path, reader: str = READER, seconds: float = SECONDS)
     reader
         The program that reads the file it is given.
     seconds
-        How long it may take, and longer for a large file.
+        Seconds that reading may take; more for a large file.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What every result of a fit offers, whatever the method: the one contract between inference and all that comes after it."""
+"""The contract of every fit, whatever the method, on which everything after inference relies."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ METHODS = {
     "svi": "variational inference (SVI)",
     "bayes": "integration over people and importance sampling",
 }
-"""How each method is called in summaries; a method that is not listed goes by its short name."""
+"""Name of each method in summaries; a method that is not listed goes by its short name."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Draws:
-    """Random draws from what a fit knows of people and their group.
+    """Random draws of people and their group from a fit.
 
     Parameters
     ----------
     x
         Unconstrained parameters, (n, S, P); NaN for people without a regular posterior.
     params
-        The same on the natural scale, (n, S, P).
+        Draws of people on the natural scale, (n, S, P).
     group
         Draws of the group, where their uncertainty is known, else empty: ``coef`` (n, K, P), the mean in the first row and
         effects of covariates below it; ``sd`` (n, P); for a full covariance ``corr`` (n, P, P).
@@ -58,14 +58,14 @@ class Draws:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Chains:
-    """Draws as a sampler leaves them, chain and draw first.
+    """Draws from a sampler, with chain and draw first.
 
     Parameters
     ----------
     values
         ``x`` (chain, draw, S, P), unconstrained, and the group's ``coef``, ``sd`` and ``corr`` where the method knows them.
     stats
-        What the sampler reports, (chain, draw) each; empty where there is none.
+        Statistics of the sampler, (chain, draw) each; empty for other methods.
     """
 
     values: Mapping[str, np.ndarray]
@@ -82,12 +82,12 @@ class Fit(Protocol):
 
     @property
     def model(self) -> Model:
-        """What was fitted."""
+        """The model that was fitted."""
         ...
 
     @property
     def data(self) -> Dataset:
-        """What it was fitted to."""
+        """The data to which the model was fitted."""
         ...
 
     @property
@@ -137,7 +137,7 @@ class Fit(Protocol):
 
     @property
     def message(self) -> str:
-        """How it ended."""
+        """Description of how the method ended."""
         ...
 
     @property
@@ -147,17 +147,17 @@ class Fit(Protocol):
 
     @property
     def log_prior(self) -> np.ndarray | None:
-        """Log-density of `x` under the prior or in the group, (S,), in nats; None where there is neither."""
+        """Log-density of `x` under the prior or in the group, (S,), in nats; None without either."""
         ...
 
     @property
     def log_evidence(self) -> np.ndarray | None:
-        """Log marginal likelihood of each person, (S,), in nats; None where the method does not give it."""
+        """Log marginal likelihood of each person, (S,), in nats; None if the method does not give it."""
         ...
 
     @property
     def trace(self) -> Mapping[str, np.ndarray]:
-        """The path of the iteration or optimisation; empty where there is none."""
+        """Path of the iteration or optimisation; empty if there is none."""
         ...
 
     def quantile(self, q: float) -> np.ndarray:
@@ -169,17 +169,17 @@ class Fit(Protocol):
         ...
 
     def group_table(self) -> pd.DataFrame:
-        """A row for each parameter of the group; raises `pyem.errors.Unavailable` where there is no group."""
+        """A row for each parameter of the group; raises `pyem.errors.Unavailable` without a group."""
         ...
 
     def effects(self) -> pd.DataFrame:
-        """A row for each effect on a parameter of the group; raises `pyem.errors.Unavailable` where there is no group."""
+        """A row for each effect on a parameter of the group; raises `pyem.errors.Unavailable` without a group."""
         ...
 
     def marginal_means(
         self, parameter: str, *, by: str | Sequence[str] | None = None, at: Mapping[str, Any] | None = None
     ) -> MarginalMeans:
-        """Means of a parameter in conditions and groups; raises `pyem.errors.Unavailable` where there is no group."""
+        """Means of a parameter in conditions and groups; raises `pyem.errors.Unavailable` without a group."""
         ...
 
     def latents(self) -> pd.DataFrame:
@@ -187,27 +187,27 @@ class Fit(Protocol):
         ...
 
     def draws(self, n: int, *, key: Any = 0) -> Draws:
-        """`n` random draws of people and, where the method knows them, of the group."""
+        """Draw `n` times from the posteriors of people and, if the method knows it, of the group."""
         ...
 
     def prior_draws(self, n: int, *, key: Any = 0) -> Draws:
-        """`n` random draws from the prior; raises `pyem.errors.Unavailable` where none was kept that can be drawn from."""
+        """Draw `n` times from the prior; raises `pyem.errors.Unavailable` if the fit has none that can be drawn from."""
         ...
 
     def chains(self, n: int, *, key: Any = 0) -> Chains:
-        """A sampler's own chains, whole; of other methods one chain of `n` independent draws."""
+        """All chains of a sampler; for other methods one chain of `n` independent draws."""
         ...
 
     def problems(self) -> list[str]:
-        """What is wrong, in words; empty if nothing is."""
+        """Descriptions of what is wrong; empty if nothing is."""
         ...
 
     def summary(self) -> str:
-        """What was fitted and what came out, as text."""
+        """Description of the fit and its results, as text."""
         ...
 
     def to_arviz(self, *, log_likelihood: Unit | bool | None = ..., key: Any = ...) -> Any:
-        """The fit in ArviZ's container."""
+        """Convert the fit to ArviZ's container."""
         ...
 
     def save(self, path: str | Path) -> Path:
@@ -223,13 +223,13 @@ Kind = TypeVar("Kind", bound=type)
 
 
 def result(kind: Kind) -> Kind:
-    """Class decorator that makes a kind of result known, so that `is_fit` recognises it."""
+    """Class decorator that registers a kind of result, so that `is_fit` recognises it."""
     KINDS[kind.__name__] = kind
     return kind
 
 
 def is_fit(value: Any) -> bool:
-    """Whether `value` is the result of a fit (and not, say, an array of parameters).
+    """Whether `value` is the result of a fit, and not, say, an array of parameters.
 
     Examples
     --------

@@ -31,7 +31,7 @@ class GridFit:
     Parameters
     ----------
     model, data
-        What was fitted to what.
+        The fitted model, and its data.
     x, cov
         Posterior means (S, P) and covariances (S, P, P) of the unconstrained parameters.
     log_lik, log_prior
@@ -189,7 +189,7 @@ class GridFit:
     # -- saying it --------------------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
-        """What was fitted and what came out, as text."""
+        """Description of the fit and its results, as text."""
         return summary_of(self, *ended(self, "log-likelihood at the means", "log evidence"))
 
     # -- as of all point estimates ----------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ class GridFit:
 
 
 def flattened(values: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a `GridFit` from those of version 0.1.0, which had most of them in a point fit."""
+    """Convert the fields of version 0.1.0, which had most of them in a point fit, to those of a `GridFit`."""
     if "point" not in values:
         return values
     known = {field.name for field in dataclasses.fields(GridFit)}

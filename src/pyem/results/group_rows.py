@@ -14,7 +14,7 @@ from pyem.population.population import Population
 
 
 def required_group(population: Population | None, method: str) -> Population:
-    """The group of a fit.
+    """Return the group of a fit, or raise if there is none.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def _inverse(matrix: np.ndarray) -> np.ndarray | None:
 
 
 def group_covariance(population: Population, information: np.ndarray | None) -> np.ndarray:
-    """Covariance of the group's `vector`: the inverse information of what is not on its lower bound, NaN elsewhere.
+    """Covariance of the group's `vector`: inverse information of the entries above their lower bound, NaN elsewhere.
 
     A group's variance is estimated by maximum likelihood, which divides by the number of people N and not by the N - k degrees
     of freedom that a regression of k weights leaves. The variance of means and effects is therefore multiplied by a factor of
@@ -161,12 +161,12 @@ def group_covariance(population: Population, information: np.ndarray | None) -> 
 
 
 def freedom(population: Population) -> int:
-    """Degrees of freedom that the regression of the group's mean leaves, at least 1."""
+    """Degrees of freedom left by the regression of the group's mean, at least 1."""
     return max(len(population.design) - len(population.coef), 1)
 
 
 def scatter_factor(population: Population) -> float:
-    """By what the variance of means and effects is multiplied, at least 1; see `group_covariance`."""
+    """Factor for the variance of means and effects, at least 1; see `group_covariance`."""
     random = population.random
     share = np.ones(len(random)) if population.scatter is None else population.scatter
     if not random.any():
@@ -175,7 +175,7 @@ def scatter_factor(population: Population) -> float:
 
 
 def _correction(population: Population, information: np.ndarray, keep: np.ndarray) -> np.ndarray:
-    """What is added to the covariance of the entries `keep` of the group's `vector`, as maximum likelihood has it.
+    """Correction of the maximum-likelihood covariance for the entries `keep` of the group's `vector`.
 
     It is a share of the variance that weights of what people differ in have given all else, so that it is the same whatever
     the coding of effects that are common to all.
@@ -201,7 +201,7 @@ def _row(
     if back:
         value = back(estimate)
         slope = (back(estimate + 1e-6) - back(estimate - 1e-6)) / 2e-6
-        # An interval may be open-ended; exp of what it overflows to says so.
+        # An interval may be open-ended; an overflow of exp then gives infinity.
         low, high = (back(min(max(end, -500.0), 500.0)) if np.isfinite(end) else np.nan for end in (low, high))
         return row | {"estimate": value, "se": slope * se, "low": low, "high": high}
     row |= {"estimate": estimate, "se": se, "low": low, "high": high}

@@ -1,4 +1,4 @@
-"""The result of `fit_hbi`: models, their frequencies, and the group of each."""
+"""The result of `fit_hbi`: models, their frequencies, and each model's group."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EARLY = 0.01
-"""Change of the group's means, in sds of the group, where the published rule stops."""
+"""Change of the group's means, in sds of the group, at which the published rule stops."""
 FELL = 0.1
-"""Nats by which the bound may fall in a step: with Laplace approximations it is none to the last digit."""
+"""Nats by which the bound may fall in a step, because Laplace approximations are not exactly a bound."""
 
 
 @final
@@ -37,7 +37,7 @@ class HBIFit:
     Parameters
     ----------
     fits
-        For each model everybody's estimates under it, and its group, as a `PointFit`.
+        Everybody's estimates under each model, and its group, as a `PointFit`.
     responsibilities
         Probability that each person's data came from each model, (S, M); NaN for people for whom no model has a finite
         likelihood.
@@ -49,7 +49,7 @@ class HBIFit:
     bound
         Lower bound of the log evidence of everything, in nats.
     bound_null
-        The same if all models are equally frequent; None where that was not asked for.
+        The bound if all models are equally frequent; None if that was not asked for.
     converged
         Whether the groups stopped moving.
     trace
@@ -211,7 +211,7 @@ class HBIFit:
     # -- saying it --------------------------------------------------------------------------------------------------------
 
     def problems(self) -> list[str]:
-        """What is wrong, in words; empty if nothing is."""
+        """Descriptions of what is wrong; empty if nothing is."""
         said = []
         if not self.converged:
             said.append(f"not converged after {len(self.trace['bound'])} iterations; raise max_iter")
@@ -226,7 +226,7 @@ class HBIFit:
         return said
 
     def summary(self) -> str:
-        """What was fitted and what came out, as text."""
+        """Description of the fit and its results, as text."""
         first = self.fits[self.names[0]]
         lines = [f"hierarchical Bayesian inference of {len(self.names)} models, {first.data.n_subjects} subjects"]
         lines.append(f"bound of the log evidence {self.bound:.3f}, {len(self.trace['bound'])} iterations")
@@ -236,7 +236,7 @@ class HBIFit:
         return self.summary()
 
     def save(self, path: str | Path) -> Path:
-        """Write all of it to a file that `pyem.load` reads, where models came from `pyem.models.get`.
+        """Write the fit to a file that `pyem.load` reads, if the models came from `pyem.models.get`.
 
         Raises
         ------

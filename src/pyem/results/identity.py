@@ -1,4 +1,4 @@
-"""Which model a file is about: what is written of it, how it is made again, and how another is told from it."""
+"""Identity of the model in a file: what is written of it, how it is rebuilt, and how another model is told from it."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ NOT_COMPARED = {"parameters", "policy", "init", "update", "log_likelihood", "tas
 NOT_COMPARED |= {"slopes", "design", "joint", "seconds"}
 """Parameters are compared apart; functions cannot be; the rest does not change what a fit means."""
 SCALE = {"reward_range", "longest_outlier", "autoscale", "standard"}
-"""What a fit takes from its data is kept apart, too."""
+"""Fields that a fit takes from its data, which are stored apart."""
 
 
 LATER: dict[str, dict[str, tuple[Any, Any]]] = {
     name: {"updated_first": (False, True)} for name in ("ultimatum_bayes", "ultimatum_delta")
 }
-"""Options that registered models did not always have: what those of files from before did, and what is the default since."""
+"""Options added to registered models later: their effective values in older files, and their present defaults."""
 
 
 def identity(model: Model, pack: Packer) -> dict[str, Any]:
-    """What a file says of `model`: enough to tell another model from it and, if it has a recipe, to make it again."""
+    """Description of `model` in a file: enough to tell another model from it and, if it has a recipe, to rebuild it."""
     compared = {
         field.name: pack(getattr(model, field.name), field.name)
         for field in dataclasses.fields(model)
@@ -43,14 +43,14 @@ def identity(model: Model, pack: Packer) -> dict[str, Any]:
 
 
 def scale_of(model: Model) -> dict[str, Any]:
-    """What a fit takes from its data: the range of outcomes, how late outliers come, each parameter's typical mean and sd."""
+    """Values taken from data: the range of outcomes, the longest outlier, and each parameter's typical mean and sd."""
     typical = tuple((parameter.mean, parameter.sd) for parameter in model.parameters)
     told = {"reward_range": model.reward_range, "typical": typical if model.autoscale is not None else None}
     return told | ({} if model.longest_outlier is None else {"longest_outlier": model.longest_outlier})
 
 
 def on_scale(model: Model, scale: dict[str, Any] | None) -> Model:
-    """The model with what `scale_of` told; as it is for None, as in files of earlier versions."""
+    """Give the model the values from `scale_of`; with None, as in files of earlier versions, it stays as it is."""
     if scale is None:
         return model
     parameters = model.parameters
@@ -63,7 +63,7 @@ def on_scale(model: Model, scale: dict[str, Any] | None) -> Model:
 
 
 def _longest(model: Model, scale: dict[str, Any]) -> Any:
-    """Seconds up to which outliers come; in files of before there was a choice, ten."""
+    """Longest outlier in seconds; ten in files written before it could be chosen."""
     return scale.get("longest_outlier", LONGEST) if model.longest_outlier == "auto" else model.longest_outlier
 
 
@@ -75,7 +75,7 @@ def _transform(transform: Any, pack: Packer) -> Any:
 
 
 def _recipe(model: Model, pack: Packer) -> Any:
-    """The recipe, packed, if following it gives this very model; else None."""
+    """Packed recipe, if following it gives exactly this model; else None."""
     recipe = model.recipe or ((model.name, ()),)
     try:
         return pack(_with_later(recipe, 1)) if on_scale(follow(recipe), scale_of(model)) == model else None
@@ -84,14 +84,14 @@ def _recipe(model: Model, pack: Packer) -> Any:
 
 
 def _with_later(recipe: Recipe, since: int) -> Recipe:
-    """The recipe with those of its options that came later: as files from before mean it (0), or as it is now (1)."""
+    """Set options added later in a recipe: to the meaning of older files (0), or to the present one (1)."""
     (name, options), *steps = recipe
     later = {option: values[since] for option, values in LATER.get(name, {}).items()}
     return ((name, tuple((later | dict(options)).items())), *steps)
 
 
 def follow(recipe: Recipe) -> Model:
-    """The model that a recipe makes.
+    """Make a model from a recipe.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def follow(recipe: Recipe) -> Model:
 
 
 def recover(stored: dict[str, Any], given: Model | None, path: str) -> Model:
-    """The model of the file `path`: `given` if that is it, else what the recipe makes.
+    """Return the model of the file `path`: `given` if it is the same model, else the one that the recipe makes.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def recover(stored: dict[str, Any], given: Model | None, path: str) -> Model:
 
 
 def _designed(stored: dict[str, Any], given: Model) -> Model:
-    """The model that was given, with the design of the file if it is that of a block."""
+    """Return the given model with the design of the file, if it is the model of a block of that design."""
     packed = stored.get("design")
     if packed is None or given.design is not None:
         return given
@@ -160,13 +160,13 @@ def _designed(stored: dict[str, Any], given: Model) -> Model:
 
 
 def describe(stored: dict[str, Any]) -> str:
-    """A model of a file in words."""
+    """Describe the model of a file in words."""
     names = ", ".join(parameter["name"] for parameter in stored["compared"]["parameters"])
     return f"model {stored['compared']['name']!r} (parameters {names})"
 
 
 def difference(stored: dict[str, Any], model: Model) -> str:
-    """In what `model` differs from the model of a file; empty if in nothing."""
+    """Describe the difference between `model` and the model of a file; empty if there is none."""
     mine = identity(model, Packer(lambda *_: None))["compared"]
     for name, expected in stored["compared"].items():
         # Lists, as JSON has them: tuples were packed already.

@@ -1,4 +1,4 @@
-"""What models say of single trials, as tables."""
+"""Tables of trial-wise quantities of models."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def latents_at(model: Model, data: Dataset, x: np.ndarray) -> pd.DataFrame:
 
 
 def latents_over(model: Model, data: Dataset, draws: np.ndarray) -> pd.DataFrame:
-    """The same as means over draws (n, S, P); ``name_sd`` has the standard deviation over draws of each column ``name``.
+    """A row for each trial with means over draws (n, S, P); ``name_sd`` is the standard deviation of the column ``name``.
 
     ``log_prob`` is the logarithm of the mean probability.
     """
@@ -82,7 +82,7 @@ def _given(model: Model, data: Dataset) -> dict[str, Any]:
 
 
 def _conditions(model: Model, data: Dataset) -> dict[str, Any]:
-    """What the formulas of a design name, in the words of the table."""
+    """Columns that the formulas of a design name, in the words of the table."""
     source = source_of(model)
     if source is None:
         return {}
@@ -96,7 +96,7 @@ def _conditions(model: Model, data: Dataset) -> dict[str, Any]:
 
 
 def _derived(model: Model, data: Dataset, x: np.ndarray) -> dict[str, Any]:
-    """What the model makes of every trial at parameters (S, P)."""
+    """Trial-wise quantities of the model at parameters (S, P)."""
     lane, row = np.nonzero(data.valid.T)
     out = trial_values(model, data, x)
     responded, learn = data.masks(model)
@@ -112,7 +112,7 @@ def _derived(model: Model, data: Dataset, x: np.ndarray) -> dict[str, Any]:
 def _spread(label: str, tree: Any, row: np.ndarray, lane: np.ndarray, mask: np.ndarray | None) -> dict[str, np.ndarray]:
     """Columns from arrays (trial, ..., lane), named by their place in a dict, tuple or array."""
     if isinstance(tree, dict):
-        # What has an underscore before its name is for the model's own use.
+        # Entries whose names begin with an underscore are for the model's own use.
         seen = {name: part for name, part in tree.items() if not name.startswith("_")}
         parts = {name if label in ("", "value") else f"{label}_{name}": part for name, part in seen.items()}
         return {k: v for name, part in parts.items() for k, v in _spread(name, part, row, lane, mask).items()}

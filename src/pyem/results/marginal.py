@@ -33,11 +33,11 @@ class MarginalMeans:
     parameter
         Its name.
     cells
-        What each cell is: the value of each column.
+        Value of each column in each cell.
     found
         Unconstrained means with their covariance.
     transform
-        From the unconstrained to the natural scale.
+        Transform from the unconstrained to the natural scale.
     scale
         The unconstrained scale, in words.
     sd
@@ -202,7 +202,7 @@ def _values(fit: Fit) -> tuple[str, ...]:
 
 
 def _grid(code: Coded, by: str | Sequence[str] | None, at: dict[str, Any]) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    """The cells, and for each of them all rows over which the others are averaged."""
+    """Cells, and all rows over which the others are averaged in each of them."""
     import pandas as pd
 
     frame = code.rows.frame
@@ -243,7 +243,7 @@ def _levels(code: Coded, name: str) -> list[Any]:
 
 
 def _is_factor(code: Coded, name: str, n: int) -> bool:
-    """Whether a formula takes the `n` values of a number for levels: ``C(session)``."""
+    """Whether a formula takes the `n` values of a number as levels: ``C(session)``."""
     factors = {piece.expr for term in code.terms for piece in (*term.within, *term.person) if not piece.number}
     return any(variables(code.written(factor)) == (name,) and len(code.levels(factor)) == n for factor in factors)
 
@@ -258,7 +258,7 @@ def _middle(code: Coded, name: str) -> float:
 def _picked(
     fit: Fit, weights: Weights, code: Coded, parts: list[Part], grid: pd.DataFrame
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What weights are multiplied by in each row, (row, K, P), and coefficients of people, (row, P); what is added, (row,)."""
+    """Factors of the weights in each row, (row, K, P), coefficients of people, (row, P), and added constants, (row,)."""
     fields = [name for name, _ in weights.population.group.covariates]
     pick = np.zeros((len(grid), *weights.population.coef.shape))
     within, known = _within(fit.model, code, parts, grid)
@@ -274,14 +274,14 @@ def _picked(
 
 
 def _index(fields: list[str], name: str) -> int:
-    """Where a column of people is; earlier fits wrote levels that are whole numbers with a decimal point."""
+    """Index of a column of people; earlier fits wrote whole-number levels with a decimal point."""
     if name in fields:
         return fields.index(name)
     return [re.sub(r"=(-?\d+)\.0(?=\b)", r"=\1", field) for field in fields].index(name)
 
 
 def _within(model: Model, code: Coded, parts: list[Part], grid: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """What each coefficient is multiplied by in each row, (row, P), and what is added for those that are held, (row,)."""
+    """Factors of each coefficient in each row, (row, P), and added constants of held coefficients, (row,)."""
     assert model.design is not None
     within, known = np.zeros((len(grid), model.n_params)), np.zeros(len(grid))
     for part in parts:
@@ -294,7 +294,7 @@ def _within(model: Model, code: Coded, parts: list[Part], grid: pd.DataFrame) ->
 
 
 def _place(model: Model, name: str) -> int | None:
-    """Where an effect is among the parameters, or the one that it is equal to; None for one that is held."""
+    """Index of the parameter for an effect, or for the one that it is equal to; None for a held one."""
     assert model.design is not None
     name = dict(model.design.tied).get(name, name)
     return None if name in dict(model.design.held) else model.names.index(name)

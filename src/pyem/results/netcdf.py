@@ -1,4 +1,4 @@
-"""netCDF files that appear under their names only when they are complete."""
+"""Writing of netCDF files that appear under their names only when complete, and reading."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pyem.data.leftovers import file_at_once, remove_leftovers
 from pyem.results.first_reading import require_readable
 
 SEAL = b"\0pyem sha256\0"
-"""Before the digest of all that comes before it, at the end of a file, where HDF5 does not look."""
+"""Marker before the digest of a file's contents, which is at the end, where HDF5 does not look."""
 DIGEST = hashlib.sha256().digest_size
 COMPRESSED_FROM = 4096
-"""Bytes above which arrays of whole numbers, which compress well, are compressed."""
+"""Size in bytes above which arrays of whole numbers, which compress well, are compressed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ def write_sections(path: Path, sections: Mapping[str, Section], attrs: Mapping[s
 
 
 def _made(sections: Mapping[str, Section], attrs: Mapping[str, Any]) -> memoryview:
-    """The bytes of a netCDF file."""
+    """Make the bytes of a netCDF file."""
     import h5netcdf
 
     made = io.BytesIO()
@@ -126,7 +126,7 @@ def read_attrs(path: Path) -> dict[str, Any]:
 
 
 def read_section(path: Path, name: str) -> tuple[str, dict[str, np.ndarray]]:
-    """The text and the arrays of a group that `packed_section` made.
+    """Read the text and the arrays of a group that `packed_section` made.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def read_section(path: Path, name: str) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def _is_sealed(path: Path) -> bool:
-    """Whether the file has a seal, which those of earlier versions have not.
+    """Whether the file has a seal; files of earlier versions have none.
 
     Raises
     ------
@@ -188,5 +188,5 @@ def _reading(path: Path, read: Callable[[Any], Any]) -> Any:
 
 
 def to_json(value: Any) -> str:
-    """JSON text on one line; floating-point numbers keep every bit."""
+    """Convert to JSON text on one line; floating-point numbers keep every bit."""
     return json.dumps(value, ensure_ascii=True, separators=(",", ":"))

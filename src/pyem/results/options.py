@@ -1,4 +1,4 @@
-"""Which option a curve of choices shows: the one rule for all figures and checks."""
+"""Choice of the option that curves of choices show: the same rule for all figures and checks."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pyem.model.model import Model
 
 
 class Shown(NamedTuple):
-    """The option that is shown."""
+    """The option that a curve shows."""
 
     code: int
     label: str
     why: str
-    """Why it is shown; empty where it was asked for."""
+    """Reason why the option is shown; empty if it was asked for."""
 
 
 def shown_option(model: Model, data: Dataset, option: Any = None) -> Shown:
-    """The option that is asked for or, if none is, the one whose outcomes were best on average.
+    """Return the option that is asked for or, if none is, the one with the best outcomes on average.
 
     Where a response has no outcome that is a single number, it is the option that was chosen most often.
 
     Parameters
     ----------
     model, data
-        Whose choices; the model has options.
+        The model, which has options, and its data.
     option
         Label of an option, or its text.
 

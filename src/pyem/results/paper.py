@@ -1,4 +1,4 @@
-"""Tables as papers print them: rounded as APA asks, in Markdown and in LaTeX."""
+"""Tables in the form of papers: rounded as APA asks, in Markdown and in LaTeX."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = {
     "r": "r",
     "df": "df",
 }
-"""How statistics are called in a paper; a column that is not listed keeps its name, with spaces for underscores."""
+"""Names of statistics in a paper; a column that is not listed keeps its name, with spaces for underscores."""
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 BELOW_ONE = ("p", "r", "pseudo_r2", "pxp", "exceedance", "correlation", "coverage", "frequency", "weight")
 """Columns that cannot be larger than 1 and are therefore written without the zero before the decimal point."""
@@ -130,7 +130,7 @@ def to_latex(
 
 
 def _stem(name: str) -> str | None:
-    """What comes before ``low`` in the name of an interval's lower end; None for other columns."""
+    """Part before ``low`` in the name of an interval's lower end; None for other columns."""
     found = re.fullmatch(r"(.*_)?low", name)
     return None if found is None else found[1] or ""
 
@@ -161,7 +161,7 @@ def probability_text(p: float) -> str:
 
 
 def number_text(value: Any, digits: int = 2) -> str:
-    """A number with `digits` decimals, with one digit that counts where it would round to 0, and a true minus sign."""
+    """Write a number with `digits` decimals, with one significant digit if it would round to 0, and a true minus sign."""
     if isinstance(value, numbers.Integral):
         return f"{int(value):d}"
     value = float(value)
@@ -171,13 +171,13 @@ def number_text(value: Any, digits: int = 2) -> str:
         return "∞" if value > 0 else f"{MINUS}∞"
     text = f"{value:.{digits}f}"
     if value != 0 and float(text) == 0:
-        # Not nothing, only small: one digit that counts.
+        # The number is small but not zero: show one significant digit.
         text = np.format_float_positional(float(f"{value:.0e}"), trim="-") if abs(value) >= 1e-6 else f"{value:.0e}"
     return text.replace("-", MINUS) if value < 0 else text
 
 
 def without_zero(text: str) -> str:
-    """The text of a number that cannot exceed 1, without the zero before the decimal point."""
+    """Remove the zero before the decimal point of a number that cannot exceed 1."""
     return re.sub(rf"^({MINUS}?)0\.", r"\1.", text)
 
 
@@ -185,7 +185,7 @@ def without_zero(text: str) -> str:
 
 
 def _rows(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """The heads of the columns and the cells of each row, the index first; a label that repeats the one above is left out."""
+    """Heads of the columns and cells of each row, the index first; labels that repeat the one above are left out."""
     index = [entry if isinstance(entry, tuple) else (entry,) for entry in table.index]
     shown, above = [], ()
     for entry in index:
@@ -197,7 +197,7 @@ def _rows(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 
 
 def _new(entry: tuple[Hashable, ...], above: tuple[Hashable, ...]) -> list[str]:
-    """The labels of a row from the first that differs from the row above."""
+    """Labels of a row from the first that differs from the row above."""
     first = next((k for k, label in enumerate(entry) if k >= len(above) or label != above[k]), len(entry) - 1)
     return ["" if k < first else str(label) for k, label in enumerate(entry)]
 

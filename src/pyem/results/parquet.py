@@ -29,7 +29,7 @@ def to_parquet(fit: Fit, folder: str | Path, *, latents: bool = False) -> Path:
     fit
         The fit.
     folder
-        Where to write: a folder that does not exist yet, or is empty. It appears under its name only when it is complete.
+        Folder to write to, which does not exist yet or is empty. It appears under its name only when it is complete.
     latents
         Write the table of trials, ``fit.latents()``, too.
 
@@ -76,7 +76,7 @@ def to_parquet(fit: Fit, folder: str | Path, *, latents: bool = False) -> Path:
 
 
 def _parts(fit: Fit, latents: bool) -> Iterator[tuple[slice, pd.DataFrame | None]]:
-    """Who is in each partition, and the table of their trials."""
+    """Yield the range of people in each partition, and the table of their trials."""
     data: Any = fit.data
     if not isinstance(data, PartitionedDataset):
         yield slice(0, len(np.asarray(data.subjects))), fit.latents() if latents else None

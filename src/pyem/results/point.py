@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 ON_POINTS = ("effective_nodes", "unreached", "evidence_error")
-"""What is known of each person's points, where people are integrated out over such."""
+"""Names of the diagnostics of each person's points, if people are integrated out over points."""
 
 
 @final
@@ -37,7 +37,7 @@ class PointFit:
     method
         ``"mle"``, ``"map"`` or ``"em"``.
     model, data
-        What was fitted to what.
+        The fitted model, and its data.
     x
         Unconstrained estimates, (S, P).
     cov
@@ -152,7 +152,7 @@ class PointFit:
     # -- saying it --------------------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
-        """What was fitted and what came out, as text."""
+        """Description of the fit and its results, as text."""
         how = "exact" if "effective_nodes" in self.trace else "Laplace"
         return summary_of(self, *ended(self, "log-likelihood", f"log evidence ({how})"))
 

@@ -1,4 +1,4 @@
-"""What is wrong with estimates of people and their group, in words."""
+"""Descriptions of what is wrong with estimates of people and their group."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pyem.population.posterior import Status, is_known
 from pyem.results.group_rows import group_covariance, mean_errors
 
 CLOSE = 0.01
-"""Within this share of its range a parameter is at its bound."""
+"""Distance from a bound, as a share of the range, within which a parameter counts as at the bound."""
 STOOD_STILL = "the log evidence stayed the same to 0.001 nats, while the group still moved"
-"""Why an iteration ended whose group drifts along a flat likelihood."""
+"""Message of an iteration whose group drifts along a flat likelihood."""
 WANDERED = "the group went to and fro and came no nearer to a fixed point"
-"""Why an iteration ended that has none, or none that its steps lead to."""
+"""Message of an iteration that has no fixed point, or none to which its steps lead."""
 STUCK = "an sd of the group went to 0 where its means had not settled, and steps from there are too short"
-"""Why an iteration ended whose steps are short, and lead nowhere, because they shrink with an sd."""
+"""Message of an iteration whose steps are short and lead nowhere, because they shrink with an sd."""
 UNTOLD = 0.1
-"""Data that narrow people's posteriors by less than this share of the group's variance hardly tell them apart."""
+"""Share of the group's variance by which data have to narrow people's posteriors to tell people apart."""
 VAGUE = 2.0
-"""A mean with a standard error of so many sds of a typical population is hardly informed."""
+"""Standard error of a mean, in sds of a typical population, from which on the mean is hardly informed."""
 MANY = 0.25
-"""From this share of people on, a parameter piles up there."""
+"""Share of people from which on a parameter is said to pile up at a bound."""
 
 
 def people_problems(subjects: np.ndarray, status: np.ndarray) -> list[str]:
-    """People without a regular mode by name, and those whose likelihood is not finite."""
+    """Name people without a regular mode, and those whose likelihood is not finite."""
     failed, lost = np.flatnonzero(status != Status.CONVERGED), np.flatnonzero(~is_known(status))
     if not len(failed):
         return []
@@ -39,7 +39,7 @@ def people_problems(subjects: np.ndarray, status: np.ndarray) -> list[str]:
 
 
 def bound_problems(model: Model, params: np.ndarray, status: np.ndarray) -> list[str]:
-    """Inverse temperatures that pile up at their upper bound, as where outcomes are paid in other units than the model's.
+    """Describe inverse temperatures that pile up at their upper bound, as where outcomes have other units than the model's.
 
     People whose search ended there are told of elsewhere.
     """
@@ -59,7 +59,7 @@ def bound_problems(model: Model, params: np.ndarray, status: np.ndarray) -> list
 
 
 def group_problems(model: Model, population: Population | None, information: np.ndarray | None) -> list[str]:
-    """Standard deviations of 0, and standard errors that cannot be told."""
+    """Describe standard deviations of 0, and standard errors that cannot be computed."""
     if population is None:
         return []
     floor = population.vanished
@@ -79,7 +79,7 @@ def group_problems(model: Model, population: Population | None, information: np.
 
 
 def vague_problems(model: Model, population: Population | None, information: np.ndarray | None) -> list[str]:
-    """Parameters of which the data do not tell where the group is."""
+    """Name parameters whose group mean the data do not inform."""
     if population is None or information is None:
         return []
     error, sd = mean_errors(population, information), model.typical[1]
@@ -93,7 +93,7 @@ def vague_problems(model: Model, population: Population | None, information: np.
 
 
 def drift_problems(model: Model, population: Population | None, cov: np.ndarray, message: str) -> list[str]:
-    """Parameters in which a group drifted until the evidence stood still."""
+    """Name parameters in which a group drifted until the evidence stood still."""
     if population is None or message != STOOD_STILL:
         return []
     within = np.nanmean(np.diagonal(cov, axis1=1, axis2=2) * population.weight, axis=0)
@@ -111,7 +111,7 @@ def _natural_typical(model: Model) -> np.ndarray:
 def iteration_problems(
     population: Population | None, converged: bool, message: str, subjects: np.ndarray, cov: np.ndarray
 ) -> list[str]:
-    """An iteration over a group that did not end, and whose posteriors may be why."""
+    """Describe an iteration over a group that did not end, with posteriors that may be the cause."""
     if population is None or converged:
         return []
     if message == STUCK:

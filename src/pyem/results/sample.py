@@ -48,23 +48,23 @@ class SampleFit:
     method
         ``"nuts"``, ``"svi"`` or ``"bayes"``.
     model, data, group
-        What was fitted to what; the group is None where people are on their own.
+        The fitted model, its data, and the group; None if people are on their own.
     priors
-        What was assumed: for each parameter, the name of a distribution and its arguments.
+        The priors: the name of a distribution and its arguments for each parameter.
     posterior
         Draws, chain and draw first: ``x`` (chain, draw, S, P), unconstrained; with a group ``coef`` (chain, draw, K, P), the
         group mean in the first row and the effects of the covariates below it, ``sd`` (chain, draw, P) and, for a full
         covariance, ``corr`` (chain, draw, P, P).
     stats
-        What the sampler reports, (chain, draw) each: ``lp, energy, acceptance_rate, n_steps, diverging, step_size``.
+        Statistics of the sampler, (chain, draw) each: ``lp, energy, acceptance_rate, n_steps, diverging, step_size``.
     design, free
         (S, K) and (K, P) of the group's regression on covariates, as in `Population`; None without a group.
     seconds
-        How long each stage took.
+        Duration of each stage.
     trace
         The path of the optimisation, for SVI: ``elbo`` and ``step``. For `fit_bayes`: log marginal likelihood and diagnostics.
     message
-        How it was made.
+        Description of the method.
     settings
         All keyword arguments that repeat the fit; empty in files of version 0.1.0.
     """
@@ -144,12 +144,12 @@ class SampleFit:
 
     @property
     def log_evidence(self) -> None:
-        """None: draws do not tell the evidence; compare by `pyem.loo`."""
+        """None, as draws do not determine the evidence; compare by `pyem.loo`."""
         return
 
     @property
     def prior(self) -> None:
-        """None: what was assumed is in `priors`."""
+        """None, as the assumed priors are in `priors`."""
         return
 
     @cached_property
@@ -157,7 +157,7 @@ class SampleFit:
         """The group at the posterior means of its parameters, or None."""
         if self.group is None or self.design is None or self.free is None:
             return None
-        # What is common to all has no sd, but a population needs one.
+        # Common parameters have no sd, but a population needs one.
         sd = np.maximum(self.posterior["sd"].mean((0, 1)), COMMON_SD)
         corr = self.posterior["corr"].mean((0, 1)) if "corr" in self.posterior else np.eye(len(sd))
         coef = self.posterior["coef"].mean((0, 1))
@@ -169,7 +169,7 @@ class SampleFit:
     # -- draws ------------------------------------------------------------------------------------------------------------
 
     def draws(self, n: int, *, key: Any = 0) -> Draws:
-        """`n` of the draws of all chains at random, people and group together (twice the same only if there are fewer).
+        """Draw `n` of all chains' draws at random, people and group together; a draw repeats only if there are fewer.
 
         Examples
         --------
@@ -183,7 +183,7 @@ class SampleFit:
         return Draws(x, self.model.natural(x), chosen)
 
     def prior_draws(self, n: int, *, key: Any = 0) -> Draws:
-        """`n` random draws of people and group from the priors."""
+        """Draw `n` times from the priors of people and group."""
         from pyem.population.priors import rebuilt
         from pyem.simulation.predictive import prior_draws
 
@@ -194,7 +194,7 @@ class SampleFit:
         return Draws(x, self.model.natural(x), drawn)
 
     def chains(self, n: int, *, key: Any = 0) -> Chains:
-        """All chains, whole; `n` and `key` are of use to other methods only."""
+        """All chains; `n` and `key` matter for other methods only."""
         del n, key
         return Chains(self.posterior, self.stats)
 
@@ -231,12 +231,12 @@ class SampleFit:
         return group_places(self.model.names, self.group, self.free)
 
     def problems(self) -> list[str]:
-        """What is wrong with the draws, and what to do about it, in words; empty if nothing is."""
+        """Descriptions of what is wrong with the draws, with advice; empty if nothing is."""
         return problems(self)
 
     @property
     def converged(self) -> bool:
-        """Whether nothing is wrong with the draws."""
+        """Whether the draws have no problems."""
         return not self.problems()
 
     @property
@@ -306,7 +306,7 @@ class SampleFit:
         return Weights.of_draws(self.population, self.flat.get("coef"), self.method)
 
     def latents(self, *, draws: int = 100, key: Any = 0) -> pd.DataFrame:
-        """A row for each trial, as `PointFit.latents`, with what the parameters' uncertainty means for it.
+        """A row for each trial, as in `PointFit.latents`, averaged over the posterior of the parameters.
 
         Probabilities, values and quantities of the update are means over the posterior; a column with ``_sd`` after its name
         has their standard deviation. ``log_prob`` is the log of the mean probability.
@@ -314,7 +314,7 @@ class SampleFit:
         Parameters
         ----------
         draws
-            How many of the draws are evaluated.
+            Number of draws that are evaluated.
         key
             Seed of their choice.
         """
@@ -323,7 +323,7 @@ class SampleFit:
     # -- saying it --------------------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
-        """What was fitted and what came out, as text."""
+        """Description of the fit and its results, as text."""
         seconds = f", {sum(self.seconds.values()):.1f} s" if self.seconds else ""
         lines = [self.message + seconds, *([worst(self)] if self.method == "nuts" else [])]
         return summary_of(self, *lines, people=None if self.group is not None else self.table())
@@ -344,7 +344,7 @@ class SampleFit:
         posterior_predictive: int = 100,
         key: Any = 0,
     ) -> Any:
-        """The fit as ArviZ `InferenceData`: posterior, prior, log-likelihood, predictions, sampler statistics, data.
+        """Convert the fit to ArviZ `InferenceData`: posterior, prior, log-likelihood, predictions, statistics, data.
 
         See `pyem.results.arviz.to_arviz`.
         """

@@ -1,4 +1,4 @@
-"""The parameters of a group among draws: what each is called, where it is, and its row in a table."""
+"""The parameters of a group among draws: the name of each, its place, and its row in a table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyem.results.group_rows import natural_mean
 
 
 class Place(NamedTuple):
-    """Where a parameter of the group is among the draws."""
+    """Place of a group's parameter among the draws."""
 
     kind: str
     """``"mean"``, ``"effect of <covariate>"``, ``"sd"`` or ``"correlation"``."""
@@ -22,11 +22,11 @@ class Place(NamedTuple):
     name: str
     """Name of the array of draws."""
     index: tuple[int, ...]
-    """In that array, after chain and draw."""
+    """Index in that array, after chain and draw."""
 
     @property
     def label(self) -> str:
-        """In words."""
+        """Description of the parameter."""
         return f"correlation {self.parameter}" if self.kind == "correlation" else f"{self.kind} of {self.parameter}"
 
 
@@ -46,7 +46,7 @@ def group_places(names: tuple[str, ...], group: Group, free: np.ndarray) -> list
 
 
 def place_row(model: Model, posterior: Mapping[str, np.ndarray], place: Place, *, gaussian: bool) -> dict[str, object]:
-    """Mean, sd and 95 % interval of a parameter's draws; a mean's on the natural scale, too.
+    """Mean, sd and 95 % interval of a parameter's draws; for a mean on the natural scale too.
 
     Of a `gaussian` group, that is the median of people and their mean, else the median only.
     """

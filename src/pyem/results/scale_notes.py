@@ -1,4 +1,4 @@
-"""On which scale a fit is, in words: the range of the outcomes, and the typical population of parameters with units."""
+"""Notes on the scale of a fit: the range of the outcomes, and the typical population of parameters with units."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from pyem.results.fit import Fit
 
 MOST = 6
-"""Parameters whose typical population is told."""
+"""Largest number of parameters whose typical population is listed."""
 
 
 def scale_notes(fit: Fit) -> list[str]:
-    """What a reader has to know about the units of a fit; empty where there is nothing to know."""
+    """Notes on the units of a fit for its reader; empty if there is nothing to say."""
     return [*_outcomes(fit), *_outliers(fit.model), *_typical(fit.model)]
 
 
 def per_unit(model: Model, values: np.ndarray) -> dict[str, np.ndarray]:
-    """Natural parameters (..., P) that are per range of the outcomes, per unit of them; none where the range is 1."""
+    """Natural parameters (..., P) per unit of the outcomes, if they are per range of them; empty if the range is 1."""
     low, high = model.range
     if model.reward_range is None or high - low == 1:
         return {}

@@ -1,4 +1,4 @@
-"""The groups of ArviZ's schema, from arrays: what every kind of fit is exported as."""
+"""The groups of ArviZ's schema, from arrays, for the export of every kind of fit."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from pyem.results.fit import Fit
 
 LARGEST = 2**25
-"""Values of a pointwise log-likelihood by trial that are kept unless asked for: 256 MiB."""
+"""Largest number of values of a pointwise log-likelihood by trial that is kept unless asked for: 256 MiB."""
 RIPPLE = 1e-12
-"""In nats; far below any difference that means something, far above the rounding of ratios near 1."""
+"""Size of the ripple, in nats: far below any meaningful difference, far above the rounding of ratios near 1."""
 
 
 def attributes(fit: Fit) -> dict[str, Any]:
-    """What every group says of where it comes from."""
+    """Attributes of every group about its origin."""
     return {
         "model": fit.model.name,
         "method": fit.method,
@@ -96,7 +96,7 @@ def log_likelihood_section(model: Model, data: Dataset, x: np.ndarray, unit: Uni
 
 
 def uneven(values: np.ndarray) -> np.ndarray:
-    """The same pointwise log-likelihood (draw, unit), with a ripple of `RIPPLE` nats where all draws are alike.
+    """Add a ripple of `RIPPLE` nats to units of a pointwise log-likelihood (draw, unit) in which all draws are equal.
 
     So are those of a first choice among options of equal value. Leaving such a unit out changes nothing, but ArviZ fits a
     tail to its importance ratios, and refuses (from version 1) or reports a Pareto k of infinity where they have none.
@@ -112,7 +112,7 @@ def uneven(values: np.ndarray) -> np.ndarray:
 
 
 def data_sections(model: Model, data: Dataset) -> dict[str, Section]:
-    """``observed_data`` and ``constant_data`` (obs): the trials that count in the likelihood."""
+    """Groups ``observed_data`` and ``constant_data`` (obs): the trials in the likelihood."""
     observed = Observed(model, data)
     labels = data.index_columns(observed.lane, observed.row)
     index = {name: (("obs",), as_labels(values)) for name, values in labels.items()}
@@ -126,7 +126,7 @@ def data_sections(model: Model, data: Dataset) -> dict[str, Section]:
 
 
 def _code_labels(model: Model, data: Dataset, observed: Observed) -> dict[str, Any]:
-    """What the codes of each observed trial stand for in the table that was read (obs), as ``choice_label``."""
+    """Labels of the codes of each observed trial in the table that was read (obs), as ``choice_label``."""
     out: dict[str, Any] = {}
     for name in model.columns:
         known = data.codes.get(name, ())
@@ -146,19 +146,19 @@ def chain_coordinates(x: np.ndarray) -> dict[str, Any]:
 
 
 def as_labels(values: np.ndarray) -> np.ndarray:
-    """Labels as netCDF knows them: numbers or text."""
+    """Convert labels to types that netCDF can store: numbers or text."""
     if values.dtype.kind in "iuf":
         return values
     return np.array([str(value) for value in values.tolist()], object)
 
 
 def with_attributes(sections: Mapping[str, Section], attrs: Mapping[str, Any]) -> dict[str, Section]:
-    """The sections, each saying where it comes from."""
+    """Give each section attributes about its origin."""
     return {name: dataclasses.replace(one, attrs={**attrs, **one.attrs}) for name, one in sections.items()}
 
 
 def container(sections: Mapping[str, Section], attrs: Mapping[str, Any]) -> Any:
-    """The sections as ArviZ `InferenceData`; with ArviZ 1 or later, as an xarray `DataTree`."""
+    """Put the sections into ArviZ `InferenceData`; with ArviZ 1 or later, into an xarray `DataTree`."""
     import xarray as xr
 
     datasets: dict[str, Any] = {

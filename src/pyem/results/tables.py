@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 MOST_PEOPLE = 20
-"""Rows of a summary that are people; more are left out in the middle."""
+"""Largest number of people in a summary; more are left out in the middle."""
 
 
 def people_table(fit: Fit, *, intervals: bool, more: Mapping[str, np.ndarray] | None = None) -> pd.DataFrame:
@@ -31,7 +31,7 @@ def people_table(fit: Fit, *, intervals: bool, more: Mapping[str, np.ndarray] | 
     Parameters
     ----------
     fit
-        Whose people.
+        Fit with the people.
     intervals
         Whether the ends of 95 % intervals are columns, ``name_low`` and ``name_high``.
     more
@@ -68,16 +68,16 @@ def information_table(fit: Fit, information: np.ndarray | None) -> pd.DataFrame:
 
 
 def summary_of(fit: Fit, *lines: str, people: pd.DataFrame | None = None) -> str:
-    """What was fitted and how it ended, what is wrong with it, and the table of the group, or of people if there is none.
+    """Description of a fit, its problems, and the table of the group, or of people if there is none.
 
     Parameters
     ----------
     fit
-        What is summarised.
+        The fit.
     lines
-        How it ended.
+        Lines on how the fit ended.
     people
-        What is shown of people; their estimates described if not given.
+        Table of people; their estimates described if not given.
     """
     head = [
         f"{fit.model.name} fitted by {METHODS.get(fit.method, fit.method)} to {fit.data.n_subjects} subjects, "
@@ -95,7 +95,7 @@ def summary_of(fit: Fit, *lines: str, people: pd.DataFrame | None = None) -> str
 
 
 def summary_html(fit: Fit) -> str:
-    """The same for notebooks, with the whole table."""
+    """Summary for notebooks, with the whole table."""
     head, _, _ = fit.summary().partition("\n\n")
     table = fit.group_table() if fit.population is not None else fit.table()
     return (
@@ -104,7 +104,7 @@ def summary_html(fit: Fit) -> str:
 
 
 def ended(fit: Fit, log_lik: str, log_evidence: str) -> tuple[str, str]:
-    """Two lines: how a fit ended, and its sums, which are called `log_lik` and `log_evidence`."""
+    """Two lines: how a fit ended, and its sums, named `log_lik` and `log_evidence`."""
     sums = {log_lik: fit.log_lik, log_evidence: fit.log_evidence}
     return (
         f"{'converged' if fit.converged else 'NOT CONVERGED'}: {fit.message}",

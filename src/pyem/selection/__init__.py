@@ -1,4 +1,4 @@
-"""Which model explains the data best: criteria, evidence, cross-validation, and the comparison of fits."""
+"""Comparison of models: criteria, evidence, cross-validation, and the comparison of fits."""
 
 from pyem.errors import UndefinedCriterion
 from pyem.selection.annealing import annealed_evidence

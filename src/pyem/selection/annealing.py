@@ -1,4 +1,4 @@
-"""Log marginal likelihoods by annealed importance sampling from the prior: a check that knows nothing of a posterior fit."""
+"""Log marginal likelihoods by annealed importance sampling from the prior: a check that needs no approximate posterior."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pyem.selection.bridge_sampling import BRIDGE, BridgeEvidence, told
 from pyem.selection.joint_density import AloneDensity, HierarchyDensity, log_likelihoods
 
 GROUP_MOVES = 12
-"""Steps of the group for every step of the people: they cost no likelihood."""
+"""Number of steps of the group for every step of the people: they need no evaluation of the likelihood."""
 ANYWHERE = 0.75
-"""The share of people's moves that go anywhere in their approximate posterior."""
+"""Share of people's moves that go anywhere in their approximate posterior."""
 STEEP = 2.5
-"""Powers of the likelihood are evenly spaced numbers to this power."""
+"""Exponent of the evenly spaced numbers that make the powers of the likelihood."""
 WORTH = 0.5
-"""Particles are drawn anew where the weights are worth less than this share of them."""
+"""Effective share of the particles below which they are drawn anew."""
 
 
 def annealed_evidence(
@@ -34,9 +34,9 @@ def annealed_evidence(
     Parameters
     ----------
     fit
-        By `fit_nuts` or `fit_bayes`: model, data and priors are its own. Where it ended says only which steps are tried.
+        Fit by `fit_nuts` or `fit_bayes` with the model, data and priors. Its draws only determine the steps that are tried.
     particles, temperatures, moves
-        How many particles go from the prior to the posterior, in how many steps, with how many moves of the people in each.
+        Numbers of particles, of steps from the prior to the posterior, and of moves of the people in each step.
     repeats
         Independent runs, whose spread gives the error.
     key
@@ -86,14 +86,14 @@ def annealed_evidence(
     run = _alone if fit.group is None else _together
     values = np.array([run(fit, particles, temperatures, moves, rng) for _ in range(repeats)])
     draws, (people, errors) = (0, particles * repeats), _averaged(values)
-    # Of people on their own, errors are independent.
+    # For people on their own, errors are independent.
     total, se = float(people.sum()), float(np.sqrt((errors**2).sum()))
     found = BridgeEvidence(total, se, *((None, None) if fit.group is not None else (people, errors)), draws)
     return told("annealed_evidence", fit, found, "take more particles or temperatures")
 
 
 def _averaged(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Log of the mean of runs' evidences (repeat, ...), which is what is not biased, and its standard error."""
+    """Log of the mean evidence of the runs (repeat, ...), which is unbiased before the logarithm, and its standard error."""
     total = _log_mean(values)
     share = np.exp(values - total)
     # With few runs that differ a lot, the spread of logs is the more honest one.
@@ -118,7 +118,7 @@ class _Weights:
         return cls(np.zeros(shape), np.zeros(shape[1:]))
 
     def add(self, step: np.ndarray, rng: np.random.Generator) -> np.ndarray | None:
-        """Weigh by a step; the indices of particles drawn anew, where few carry the weight."""
+        """Multiply the weights by those of a step; return indices of particles drawn anew if few of them count, else None."""
         before = _log_mean(self.log_weight)
         self.log_weight = self.log_weight + step
         self.evidence = self.evidence + _log_mean(self.log_weight) - before
@@ -234,7 +234,7 @@ def _move_both(
     power: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, GroupDraws, np.ndarray, np.ndarray]:
-    """A Metropolis step of the group that takes its people along: they keep their places in it.
+    """A Metropolis step of the group, in which people move with it: they keep their places relative to the group.
 
     While the likelihood has little power the group's own steps are short, because its people hold it where it is.
     """
@@ -252,7 +252,7 @@ def _move_both(
 
 
 def _one_or_all(v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Which coordinates (n, G) of each particle move: one or so at a time, or all."""
+    """(n, G): coordinates of each particle that move: roughly one at a time, or all."""
     return rng.random(v.shape) < rng.choice([1.0, 1.5 / v.shape[1]])
 
 
@@ -264,7 +264,7 @@ def _chosen(good: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
 def _move_group(
     density: HierarchyDensity, v: np.ndarray, x: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, GroupDraws]:
-    """Metropolis steps of the group given the people, of sizes from what particles differ by to what people leave open."""
+    """Metropolis steps of the group given the people, with sizes between the spread of particles and what people leave open."""
     old, groups = density.log_prior(v, x)
     size = np.minimum(v.std(0), 1.0) / max(x.shape[1], 1) ** 0.25
     for _ in range(GROUP_MOVES):

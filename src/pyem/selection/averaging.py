@@ -26,9 +26,9 @@ class ModelAverage:
     Parameters
     ----------
     names
-        Of the parameters, (P,): all that any of the models has.
+        Names of the parameters, (P,): all that any of the models has.
     mean, sd
-        Of each person's posterior averaged over the models that have the parameter, natural, (S, P).
+        Moments of each person's posterior averaged over the models that have the parameter, natural, (S, P).
     low, high
         Its central 95 % interval, (S, P).
     known
@@ -86,7 +86,7 @@ def model_average(
     models
         Average over these only, such as those of the best family.
     by
-        For weights that are not given: whose parts are the evidence, as in `compare_fits`.
+        Criterion that gives the evidence if weights are not given, as in `compare_fits`.
     window
         Models less probable for a person than this share of the most probable one are left out (Occam's window).
     draws, key
@@ -129,7 +129,7 @@ def model_average(
 def _weights(
     fits: Mapping[str, Fit], weights: np.ndarray, n: int, models: Sequence[str] | None, window: float
 ) -> np.ndarray:
-    """Checked, of the models that are averaged over alone, and summing to 1; (S, M)."""
+    """Check the weights of the models, and return those of the averaged models, summing to 1, (S, M)."""
     other = [name for name, fit in fits.items() if len(fit.x) != n]
     if other:
         raise ValueError(f"{list_of(other)} has other people than the first fit; fit all models to the same Dataset")
@@ -148,7 +148,7 @@ def _weights(
 
 
 def _drawn(fit: Fit, n: int, key: Any) -> np.ndarray:
-    """Natural draws of people, (n, S, P); of those without a regular posterior the estimate."""
+    """Natural draws of people, (n, S, P); for people without a regular posterior, the estimate repeated."""
     values = fit.draws(n, key=key).params
     return np.where(np.isfinite(values), values, fit.params)
 
@@ -156,7 +156,7 @@ def _drawn(fit: Fit, n: int, key: Any) -> np.ndarray:
 def _averaged(
     name: str, fits: Sequence[Fit], drawn: Sequence[np.ndarray], weights: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    """Mean, sd, interval and how known it is, of one parameter of everybody."""
+    """Mean, sd, interval, and the probability that the model has it, of one parameter of everybody."""
     having = [k for k, fit in enumerate(fits) if name in fit.model.names]
     known = weights[:, having].sum(1)
     values = np.stack([drawn[k][:, :, fits[k].model.names.index(name)] for k in having])

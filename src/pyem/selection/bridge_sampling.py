@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_ITER, TOL = 1000, 1e-10
 POOR = 0.5
-"""Standard errors above this many nats are warned of."""
+"""Standard error, in nats, above which a warning is given."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,11 +30,11 @@ class BridgeEvidence:
     Parameters
     ----------
     total, se
-        In nats, and its Monte-Carlo standard error.
+        Log marginal likelihood in nats, and its Monte-Carlo standard error.
     subject, subject_se
-        Of people on their own (``group=None``) each one's log evidence and its error, (S,); None where there is a group.
+        Log evidence of each person, with its error, (S,), if people are on their own (``group=None``); else None.
     draws
-        From the posterior and from the proposal.
+        Numbers of draws from the posterior and from the proposal.
     """
 
     total: float
@@ -50,7 +50,7 @@ def bridge_evidence(fit: SampleFit, *, key: Any = 0) -> BridgeEvidence:
     Parameters
     ----------
     fit
-        By `fit_nuts` or `fit_bayes`, with a group or without. The value depends on the priors.
+        Fit by `fit_nuts` or `fit_bayes`, with a group or without. The value depends on the priors.
     key
         Seed of the draws of the proposal.
 
@@ -96,14 +96,14 @@ def bridge_evidence(fit: SampleFit, *, key: Any = 0) -> BridgeEvidence:
 
 
 def told(verb: str, fit: SampleFit, found: BridgeEvidence, remedy: str) -> BridgeEvidence:
-    """What was found; a warning says so where it is not precise."""
+    """Return the result, with a warning if it is not precise."""
     if not found.se <= POOR:
         warn(f"{verb} of {fit.model.name!r}: the standard error is {found.se:.2g} nats; {remedy}")
     return found
 
 
 def _halves(fit: SampleFit, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first half of the draws (D, ...) of each chain, flat; and the others, (chain, draw, ...)."""
+    """The first half of each chain's draws (D, ...), with chains joined, and the second half, (chain, draw, ...)."""
     chains = values.reshape(fit.n_chains, -1, *values.shape[1:])
     half = chains.shape[1] // 2
     return chains[:, :half].reshape(-1, *values.shape[1:]), chains[:, half:]
@@ -114,7 +114,7 @@ def _together(fit: SampleFit, rng: np.random.Generator) -> BridgeEvidence:
     people = fit.flat["x"][..., density.posterior.random]
     (v1, v2), (x1, x2) = (_halves(fit, values) for values in (density.coordinates(fit.flat), people))
     of_group = GaussianProposal.of(v1)
-    # How people lie around where a Gaussian likelihood would have them, given their group.
+    # Deviation of people from their expectation under a Gaussian likelihood, given their group.
     of_people = GaussianProposal.of(_standard(density, v1, x1)[0])
     shape = v2.shape[:2]
     v2, x2 = v2.reshape(-1, v2.shape[-1]), x2.reshape(-1, *x2.shape[2:])
@@ -133,7 +133,7 @@ def _together(fit: SampleFit, rng: np.random.Generator) -> BridgeEvidence:
 
 
 def _standard(density: HierarchyDensity, v: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """People (D, S, P) in units of what a Gaussian likelihood says of them given their group, and log det of these (D, S)."""
+    """People (D, S, P) standardised by their Gaussian approximation given their group, and the log-determinant (D, S)."""
     middle, chol = density.around(density.posterior.unpack(v)[0])
     z = np.linalg.solve(chol, (x - middle)[..., None])[..., 0]
     return z, np.log(np.diagonal(chol, axis1=-2, axis2=-1)).sum(-1)
@@ -158,9 +158,9 @@ def bridged(of_posterior: np.ndarray, of_proposal: np.ndarray) -> tuple[float, f
     Parameters
     ----------
     of_posterior
-        At draws from the posterior, (chain, draw).
+        Log ratios at draws from the posterior, (chain, draw).
     of_proposal
-        At independent draws of the proposal, (n,).
+        Log ratios at independent draws of the proposal, (n,).
     """
     flat, centre = of_posterior.ravel(), float(np.median(of_posterior))
     a, b = flat - centre, of_proposal - centre
@@ -180,7 +180,7 @@ def bridged(of_posterior: np.ndarray, of_proposal: np.ndarray) -> tuple[float, f
 
 
 def _bridge_terms(a: np.ndarray, b: np.ndarray, share: float, log_r: float) -> tuple[np.ndarray, np.ndarray]:
-    """Times the bridge: of the proposal's draws the density, of the posterior's the proposal; relative to exp(log_r)."""
+    """Terms of the bridge: density at the proposal's draws, proposal at the posterior's draws; relative to exp(log_r)."""
     with np.errstate(over="ignore"):
         return 1 / (share + (1 - share) * np.exp(log_r - b)), 1 / (share * np.exp(a - log_r) + 1 - share)
 
@@ -203,7 +203,7 @@ def _score(fit: Fit, settings: Settings) -> Score:
     found = bridge_evidence(fit, key=settings.key)  # type: ignore[arg-type]
     subject = found.subject
     if subject is None:
-        # What people's parts differ by between models; the rest is the price of learning people and group.
+        # Differences of people's parts between models; the remainder is the penalty for learning people and group.
         subject = log_likelihoods(fit.model, fit.data, fit.draws(200, key=0).x).mean(0)
     return Score(subject, found.total - float(subject.sum()), found.se, shown={"bridge_se": found.se})
 

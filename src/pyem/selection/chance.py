@@ -1,4 +1,4 @@
-"""The chance level of choices: what a choice at random among the options on offer would have as its log-likelihood."""
+"""The chance level of choices: the log-likelihood of choosing at random among the options on offer."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def choices(model: Model, data: Dataset) -> dict[str, bool]:
 
 
 def chance(model: Model, data: Dataset, x: np.ndarray) -> Chance:
-    """The log-likelihood of all choices at unconstrained `x` (S, P), and that of choosing at random what is on offer.
+    """Log-likelihood of all choices at unconstrained `x` (S, P), and that of choosing at random among the options on offer.
 
     An option that has probability 0 (a logit of minus infinity) is not on offer. A model that gives the log-likelihood
     itself does not say what is on offer; there it is every option.
@@ -99,7 +99,7 @@ def _of_one_trial(model: Model, x: Array, state: Any, trial: Record) -> dict[str
 
 
 def _on_offer(dist: Any) -> Array | None:
-    """Which options of a categorical distribution can be chosen; None for other distributions."""
+    """Options of a categorical distribution that can be chosen; None for other distributions."""
     logits = option_logits(dist)
     if logits is None or jnp.ndim(logits) != 1:
         return None
@@ -107,5 +107,5 @@ def _on_offer(dist: Any) -> Array | None:
 
 
 def _by_probability(dist: Any) -> bool:
-    # Of these, NumPyro keeps the logarithm of a probability of 0 finite.
+    # For these, NumPyro keeps the logarithm of a probability of 0 finite.
     return "probs" in getattr(dist, "arg_constraints", {})

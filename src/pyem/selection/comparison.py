@@ -1,4 +1,4 @@
-"""Fits of the same data compared, the best first."""
+"""Comparison of fits of the same data, the best first."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def compare_fits(
         Draws and seed of the integrated BIC; see there. With ``draws=0`` it is left out. `key` is the seed of LOO by
         subject too.
     unit
-        For LOO and WAIC, what is left out: ``"trial"``, ``"block"`` or ``"subject"``; see `pyem.loo`.
+        Unit that LOO and WAIC leave out: ``"trial"``, ``"block"`` or ``"subject"``; see `pyem.loo`.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def compare_fits(
 
 
 def _scores(fit: Fit, shown: list[Criterion], settings: Settings) -> dict[str, Score]:
-    """What each criterion says of a fit, as far as it is defined."""
+    """Scores of a fit by every criterion that is defined for it."""
     found = {}
     for one in shown:
         if one.reason(fit, settings) is None:
@@ -128,7 +128,7 @@ def _row(fit: Fit, shown: list[Criterion], scores: Mapping[str, Score]) -> dict[
 
 
 def _sorted(table: pd.DataFrame, decides: Criterion, scores: Mapping[str, Score], settings: Settings) -> pd.DataFrame:
-    """The best first, with the differences from it."""
+    """Sort the table, the best fit first, and add the differences from the best."""
     lost = [name for name, score in scores.items() if not np.isfinite(score.total)]
     if lost:
         raise ValueError(f"{decides.name} of {list_of(lost)} is not a finite number; compare by another criterion")
@@ -196,7 +196,7 @@ def _same_data(fits: Mapping[str, Fit]) -> None:
 
 
 def measures(table: pd.DataFrame) -> list[Criterion]:
-    """The criteria that all fits of a table of `compare_fits` have: what decided first, then the most usual ones."""
+    """Criteria that all fits of a table of `compare_fits` have: the one that decided first, then the most usual ones."""
     by = table.attrs.get("by")
     found: dict[str, Criterion] = {}
     for one in sorted(deciding(), key=lambda one: one.name != by):

@@ -1,4 +1,4 @@
-"""Information criteria of point estimates, and how far a model is from chance."""
+"""Information criteria of point estimates, and pseudo-R2."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _bic_score(fit: Fit, settings: Settings) -> Score:
 
 
 def _n_common(fit: Fit) -> int:
-    """How many parameters have one value for everybody: they count once, and the number of data is that of all."""
+    """Number of parameters with one value for everybody: they count once, with the number of responses of all people."""
     if fit.population is not None:
         return int((~fit.population.random).sum())
     return len(fit.settings.get("common", ()))
@@ -125,12 +125,12 @@ BIC = Criterion(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PseudoR2:
-    """How far a model is from chance (0) to certainty (1).
+    """McFadden's pseudo-R2: 0 if a model predicts as by chance, 1 if it predicts with certainty.
 
     Parameters
     ----------
     median
-        Over subjects.
+        Median over subjects.
     pooled
         The value for all responses together.
     subject

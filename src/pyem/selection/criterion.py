@@ -1,4 +1,4 @@
-"""What a criterion is, what it says of a fit, and the registry of all criteria.
+"""The contract of a criterion, its score of a fit, and the registry of all criteria.
 
 Whoever compares fits - `compare_fits`, `confusion`, figures, the command line - reads the registry and knows no criterion by
 its name, so that a new criterion is one file and one call of `register`.
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 Unit = Literal["trial", "block", "subject"]
 UNITS: tuple[Unit, ...] = ("trial", "block", "subject")
-"""What cross-validation can leave out."""
+"""Units that cross-validation can leave out."""
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What an evaluation may be asked for.
+    """Settings of an evaluation.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Settings:
     key
         Seed of the draws.
     unit
-        What is left out: ``"trial"``, ``"block"`` or ``"subject"``.
+        Unit that is left out: ``"trial"``, ``"block"`` or ``"subject"``.
     """
 
     draws: int = 1000
@@ -50,14 +50,14 @@ USUAL = Settings()
 @final
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Score:
-    """What a criterion says of one fit.
+    """Score of one fit by a criterion.
 
     Parameters
     ----------
     subject
         Each subject's part, (S,).
     price
-        What the parameters of the group cost, on top of the sum over subjects.
+        Penalty for the parameters of the group, on top of the sum over subjects.
     error
         Monte-Carlo standard error of the total; 0 where nothing is drawn.
     weight
@@ -67,7 +67,7 @@ class Score:
     shown
         More columns for a table of fits, by name.
     extras
-        What else is known, by name: effective numbers of draws, Pareto k, and the like.
+        Further results, by name: effective numbers of draws, Pareto k, and the like.
     """
 
     subject: np.ndarray
@@ -80,7 +80,7 @@ class Score:
 
     @property
     def total(self) -> float:
-        """The sum of the subjects' parts and the price of the group: what fits are sorted by."""
+        """Sum of the subjects' parts and of the group's penalty, by which fits are sorted."""
         parts = self.subject if self.weight is None else self.weight * self.subject
         return float(parts.sum()) + self.price
 
@@ -92,7 +92,7 @@ Reason = Callable[[Any, Settings], str | None]
 
 
 def no_reason(fit: Fit, settings: Settings) -> str | None:
-    """None: the criterion suits every fit."""
+    """Return None: the criterion suits every fit."""
     del fit, settings
 
 
@@ -102,7 +102,7 @@ def has_draws(fit: Fit) -> bool:
 
 
 def without_estimates(fit: Fit, settings: Settings) -> str | None:
-    """Why a criterion of point estimates does not suit `fit`, or None."""
+    """Reason why a criterion of point estimates does not suit `fit`, or None."""
     del settings
     if has_draws(fit):
         return (
@@ -120,31 +120,31 @@ class Criterion:
     Parameters
     ----------
     name
-        What it is called in calls: ``by="aic"``.
+        Name in calls: ``by="aic"``.
     title
-        What it is called in tables: ``"AIC"``.
+        Name in tables: ``"AIC"``.
     score
         ``score(fit, settings)`` returns a `Score`.
     best
         Whether the ``"largest"`` or the ``"smallest"`` is best.
     nats
-        What one unit is worth in nats of log evidence: 1 for log evidence itself, -1/2 for a deviance. None for a
+        Nats of log evidence for each unit of the criterion: 1 for log evidence itself, -1/2 for a deviance. None for a
         description that has no such scale, by which fits cannot be sorted.
     reason
         ``reason(fit, settings)``: in words, why a fit has no such criterion and what to do instead; None if it has.
     needs
-        What it needs, in words.
+        Requirements of the criterion, in words.
     quantity, note
-        What is measured, for figures and headings (the title if not given), and how.
+        Measured quantity, for figures and headings (the title if not given), and a note on the method.
     units
         The units that the criterion is a sum of: ``"subject"``, ``"group"``, or what may be left out.
     column, columns
-        Where the total stands in a table of fits (under the name if not given), and all columns of the criterion with
+        Column of the total in a table of fits (the name if not given), and all columns of the criterion with
         their headings in print; those without a heading are not printed.
     usual
         ``usual(fit)``: whether it may decide about such fits if no criterion is named.
     order
-        Where several may decide, the smallest does.
+        Rank among the criteria that may decide; the smallest decides.
     marginal
         Whether people's parameters are averaged over. Criteria of estimates stand back for those in print.
     costly
@@ -193,7 +193,7 @@ class Criterion:
         return 1 if self.best == "largest" else -1
 
     def said(self, unit: str) -> str:
-        """The criterion in words."""
+        """Description of the criterion in words."""
         if len(self.units) > 1:
             return f"{self.title}, {unit}s left out one at a time: {self.quantity}, {self.best} is best"
         return f"{self.quantity}{' ' if self.note else ''}{self.note}, {self.best} is best"
@@ -230,7 +230,7 @@ def register(criterion: Criterion) -> Criterion:
 
 
 def unregister(name: str) -> None:
-    """Forget a criterion."""
+    """Remove a criterion from the registry."""
     _registry.pop(name, None)
 
 
@@ -291,7 +291,7 @@ def require(criterion: Criterion, fits: Mapping[str, Fit], settings: Settings) -
 
 
 def _usable(fits: Iterable[Fit], settings: Settings) -> str:
-    """What can be used, in words."""
+    """Words that name the criteria that all fits have."""
     fits = list(fits)
     usable = [one.name for one in deciding() if all(one.reason(fit, settings) is None for fit in fits)]
     if not usable:

@@ -34,7 +34,7 @@ class Predictive:
     method
         ``"loo"`` or ``"waic"``.
     unit
-        What is left out: ``"trial"``, ``"block"`` or ``"subject"``.
+        Unit that is left out: ``"trial"``, ``"block"`` or ``"subject"``.
     elpd, se
         Sum over units, in nats, and its standard error across units.
     p
@@ -44,7 +44,7 @@ class Predictive:
     subject
         Index of each unit's subject, (n,).
     pareto_k
-        For LOO, of each unit, (n,): above 0.7 the estimate is not reliable.
+        Pareto k of each unit for LOO, (n,): above 0.7 the estimate is not reliable.
     labels
         Subject, block and trial of each unit, as far as they apply.
     """
@@ -98,9 +98,9 @@ def loo(fit: SampleFit, *, unit: Unit = "trial", key: Any = 0, integration_draws
     fit
         Draws from the posterior.
     unit
-        What is left out.
+        Unit that is left out.
     key, integration_draws
-        For ``unit="subject"``: seed and number of the points over which each subject's parameters are integrated.
+        Seed, and number of points if ``unit="subject"``, over which each subject's parameters are integrated.
 
     Warns
     -----

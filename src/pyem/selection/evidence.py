@@ -1,4 +1,4 @@
-"""Model evidence: what the data say for a model when its parameters are averaged over, not maximised."""
+"""Model evidence: the probability of the data under a model whose parameters are averaged over, not maximised."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _some(labels: np.ndarray) -> str:
 
 
 def is_exact(fit: Fit) -> bool:
-    """Whether a fit has the integral over each subject's parameters itself: on a grid, or over points."""
+    """Whether a fit integrates over each subject's parameters exactly: on a grid, or over points."""
     return fit.method == "grid" or "effective_nodes" in fit.trace
 
 
@@ -192,10 +192,10 @@ def integrated_bic(fit: Fit, *, draws: int = 1000, key: Any = 0) -> IntegratedBI
     Parameters
     ----------
     fit
-        By EM, or by MAP with a Gaussian prior (which has no group parameters to pay for). A fit on a grid, or over points,
+        Fit by EM, or by MAP with a Gaussian prior (which has no group parameters to penalise). A fit on a grid, or over points,
         has the integrals already: they are taken as they are, with error 0.
     draws
-        For each subject's integral, at least. The error falls with their square root.
+        Least number of draws for each subject's integral. The error falls with their square root.
     key
         Seed of the draws.
 

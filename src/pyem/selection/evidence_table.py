@@ -17,9 +17,9 @@ class EvidenceTable(NamedTuple):
     """Log evidence of models for subjects."""
 
     values: np.ndarray
-    """(S, M), in nats."""
+    """Log evidence in nats, (S, M)."""
     names: tuple[str, ...]
-    """Of the models."""
+    """Names of the models."""
     subjects: np.ndarray
     """Labels, (S,)."""
 
@@ -81,7 +81,7 @@ def _of_fits(fits: Mapping[str, Any], by: str | None, settings: Settings) -> Evi
 
 
 def families_of(names: Sequence[str], families: Mapping[str, Sequence[str]]) -> np.ndarray:
-    """The place of each model's family, (M,).
+    """Index of each model's family, (M,).
 
     Raises
     ------

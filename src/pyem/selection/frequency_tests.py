@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_PROFILES = 4096
-"""Combinations of a model for each condition that are told apart, at most."""
+"""Largest number of combinations of one model for each condition."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GroupDifference:
-    """Whether groups of people have different frequencies of models.
+    """Test of whether groups of people have different frequencies of models.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class GroupDifference:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ConditionDifference:
-    """Whether people have the same model in all conditions.
+    """Test of whether people have the same model in all conditions.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class ConditionDifference:
     exceedance
         Probability that there are more people with the same model than with different ones.
     protected_exceedance
-        The same, allowing that the two kinds of people differ in number by chance only.
+        Exceedance probability which allows that the two kinds of people differ in number by chance only.
     profiles
         Frequencies of all combinations of a model for each condition, with the families ``"same"`` and ``"different"``.
     conditions
@@ -77,7 +77,7 @@ class ConditionDifference:
     factors: Mapping[str, ModelFrequencies] = dataclasses.field(default_factory=dict, repr=False)
 
     def factor_table(self) -> pd.DataFrame:
-        """A row for each factor, of whether it changes the model.
+        """A row for each factor: the probability that it changes people's model.
 
         ``changes`` is the expected share of people whose model depends on the factor, ``exceedance`` the probability that they
         are more than half, ``protected_exceedance`` the same with allowance for chance.
@@ -122,7 +122,7 @@ def between_groups(
     groups
         The group of each subject, (S,), in the order of the subjects, or by their labels.
     by, draws, key, prior, tol
-        As for `random_effects_bms`.
+        Arguments as in `random_effects_bms`.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def between_conditions(
     families
         Names of the models of each family: then it is asked whether the family is the same.
     by, draws, key, tol
-        As for `random_effects_bms`.
+        Arguments as in `random_effects_bms`.
     prior
         How many people with the same model, and how many with different ones, were seen before, so to say.
 
@@ -274,7 +274,7 @@ def _required(families: ModelFrequencies | None) -> ModelFrequencies:
 
 
 def _places_of(factors: Sequence[str], conditions: Sequence[Any]) -> dict[str, tuple[list[int], list[int]]]:
-    """For each factor the places of all pairs of conditions that differ in this factor only."""
+    """Indices of all pairs of conditions that differ in one factor only, for each factor."""
     if isinstance(factors, str) or len(set(factors)) < len(factors) or not factors:
         raise ValueError(f"factors={factors!r}; the names of the factors are expected, such as ['substance', 'stake']")
     for name in conditions:

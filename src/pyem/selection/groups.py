@@ -1,4 +1,4 @@
-"""Whether the groups of fits are the same, so that a comparison is about the models."""
+"""Checks that the groups of fits are the same, so that a comparison is about the models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def groups_differ(fits: Mapping[str, Fit]) -> str | None:
-    """What to say where fits of different models have different groups; None where they do not.
+    """Warning for fits of different models with different groups; None if the groups are the same.
 
     Fits of one model under several groups are compared for the sake of the groups, and nothing is said. Groups are the same if
     family, covariance and covariates are, and a covariate shifts the same of the parameters that both models have.
@@ -33,7 +33,7 @@ def groups_differ(fits: Mapping[str, Fit]) -> str | None:
 
 
 def groups_of_some(fits: Mapping[str, Fit]) -> str | None:
-    """What to say where groups are not those of everybody but of the people whose model it is; None where there are none."""
+    """Warning for groups that consist only of the people whose model it is; None if there are none."""
     some = [name for name, fit in fits.items() if fit.method == "hbi"]
     if not some:
         return None
@@ -57,7 +57,7 @@ def _group(fit: Fit) -> Group:
 
 
 def _family(fit: Fit, shared: set[str]) -> tuple[Any, ...]:
-    """The family, and what is correlated among the parameters that both fits have."""
+    """Family of the group, and the correlations among the parameters that both fits have."""
     group, covariance = _group(fit), _group(fit).covariance
     if not isinstance(covariance, str):
         blocks = [tuple(name for name in block if name in shared) for block in covariance]

@@ -20,11 +20,11 @@ from pyem.population.priors import NaturalPriors, rebuilt
 from pyem.results.sample import SampleFit
 
 LEAST_SD = 1e-6
-"""Of a proposal, in units of the coordinates."""
+"""Smallest sd of a proposal, in units of the coordinates."""
 
 
 def log_likelihoods(model: Model, data: Dataset, x: np.ndarray) -> np.ndarray:
-    """(D, S) at parameters (D, S, P); minus infinity where it is not a number."""
+    """Log-likelihood (D, S) at parameters (D, S, P); minus infinity where it is not a number."""
     value = log_lik_draws(model, data, x)
     return np.where(np.isnan(value), -np.inf, value)
 
@@ -62,7 +62,7 @@ class HierarchyDensity:
     shift: np.ndarray = dataclasses.field(init=False)
 
     def coordinates(self, flat: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Those of draws of the group, ``coef`` (D, K, P), ``sd`` (D, P) and ``corr`` (D, P, P); (D, G)."""
+        """Coordinates (D, G) of draws of the group: ``coef`` (D, K, P), ``sd`` (D, P) and ``corr`` (D, P, P)."""
         spec = self.posterior.spec
         parts = [flat["coef"][:, np.array(spec.free)], np.log(flat["sd"][:, spec.estimated])]
         parts += [corr_vector(flat["corr"][:, np.array(block)[:, None], block]) for block in spec.blocks]
@@ -80,12 +80,12 @@ class HierarchyDensity:
         return np.asarray(self.posterior.spec.group.standard_log_prob(np.moveaxis(z, 1, 0))) - scale[:, None]
 
     def places(self, groups: GroupDraws, x: np.ndarray) -> np.ndarray:
-        """Where people (D, S, P) are in their group: what would be independent standard numbers."""
+        """Standardise people (D, S, P) in their group: standard normal and independent if the group is Gaussian."""
         gap = (x - self.posterior.population.design[None] @ groups.coef) / groups.sd[:, None]
         return np.swapaxes(np.linalg.solve(groups.chol, np.swapaxes(gap, 1, 2)), 1, 2)
 
     def placed(self, groups: GroupDraws, z: np.ndarray) -> np.ndarray:
-        """The inverse of `places`."""
+        """Place standardised people in their group: the inverse of `places`."""
         return self.posterior.population.design[None] @ groups.coef + groups.sd[:, None] * (
             z @ np.swapaxes(groups.chol, 1, 2)
         )
@@ -129,25 +129,25 @@ class AloneDensity:
 
 @dataclasses.dataclass(frozen=True)
 class GaussianProposal:
-    """A Gaussian with the moments of some draws (D, ..., G), one for each of what is between the first and last axis."""
+    """A Gaussian with the moments of draws (D, ..., G), one for each index between the first and the last axis."""
 
     mean: np.ndarray
     chol: np.ndarray
 
     @classmethod
     def of(cls, draws: np.ndarray) -> GaussianProposal:
-        """From moments of draws."""
+        """Make the proposal from the moments of draws."""
         gap = draws - draws.mean(0)
         cov = np.einsum("d...p,d...q->...pq", gap, gap) / max(len(draws) - 1, 1)
         return cls(draws.mean(0), np.linalg.cholesky(cov + LEAST_SD**2 * np.eye(cov.shape[-1])))
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """`n` draws, (n, ..., G)."""
+        """Draw `n` times, (n, ..., G)."""
         z = rng.normal(size=(n, *self.mean.shape))
         return self.mean + np.einsum("...pq,d...q->d...p", self.chol, z)
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
-        """Log-density (D, ...)."""
+        """Log-density (D, ...) of the proposal at `x` (D, ..., G)."""
         z = np.linalg.solve(self.chol, (x - self.mean)[..., None])[..., 0]
         scale = np.log(np.diagonal(self.chol, axis1=-2, axis2=-1)).sum(-1)
         return -0.5 * (z**2).sum(-1) - scale - 0.5 * x.shape[-1] * np.log(2 * np.pi)

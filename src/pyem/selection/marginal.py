@@ -55,7 +55,7 @@ def _reason(fit: Fit, settings: Settings) -> str | None:
     return f"a fit by {fit.method} does not tell the marginal likelihood of the whole model; fit it by fit_bayes"
 
 
-# Not costly itself, but as the costly ones of use only where it decides: other fits do not have it.
+# Not costly itself, but shown like the costly ones only where it decides: other fits do not have it.
 MARGINAL = Criterion(
     TOTAL,
     "log marginal likelihood",

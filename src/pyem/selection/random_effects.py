@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ModelFrequencies:
-    """How frequent each model, or family of models, is in the population.
+    """Frequencies of models, or of families of models, in the population.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class ModelFrequencies:
     exceedance
         Probability that a model is more frequent than all others, (M,).
     protected_exceedance
-        The same, allowing that frequencies differ by chance only, (M,).
+        Exceedance probability which allows that frequencies differ by chance only, (M,).
     omnibus_risk
         Probability that all models are equally frequent ("Bayesian omnibus risk"); with families, that families are,
         and the models within each.
@@ -37,7 +37,7 @@ class ModelFrequencies:
     log_evidence, log_evidence_null
         Log evidence of the random-effects model (a lower bound), and of equal frequencies, in nats.
     names
-        Of the models, (M,).
+        Names of the models, (M,).
     subjects
         Labels of the subjects, (S,).
     families

@@ -1,4 +1,4 @@
-"""Cross-validation by fitting anew as a criterion: a fit says how to repeat it."""
+"""Cross-validation by fitting anew, as a criterion: a fit knows how to repeat itself."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VERBS: Mapping[str, Callable[..., Any]] = {
     "svi": fit_svi,
     "bayes": fit_bayes,
 }
-"""What repeats a fit of each method, given its settings."""
+"""Function that repeats a fit of each method, given its settings."""
 
 
 def _no_refit(fit: Fit, settings: Settings) -> str | None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 By = Literal["block", "subject"]
 Fitter = Callable[[Any, Dataset], Any]
 GROUPS = 64
-"""Draws of the group that a new person's likelihood is averaged over."""
+"""Number of draws of the group over which a new person's likelihood is averaged."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,23 +42,23 @@ class CrossValidation:
     Parameters
     ----------
     by
-        What was left out: ``"block"`` or ``"subject"``.
+        Unit that was left out: ``"block"`` or ``"subject"``.
     folds
-        How many times something was left out.
+        Number of times that something was left out.
     elpd, se
         Sum over everything left out, in nats, and its standard error over people (over blocks of one person).
     n_trials
         Number of responses that were predicted.
     pointwise
-        Of each block or subject, (n,).
+        Log-likelihood of each block or subject, (n,).
     subject
         Index of each one's subject, (n,).
     labels
         Subject and block of each, as far as they apply.
     method
-        Of the fits.
+        Method of the fits.
     problems
-        How many fits did not converge, and people without a regular mode, over all folds.
+        Numbers of fits that did not converge, and of people without a regular mode, over all folds.
     """
 
     by: str
@@ -124,11 +124,11 @@ def cross_validate(
         ``"block"``: a block of each person is left out, and predicted from the person's others (and from the group, where there
         is one). ``"subject"``: a person is left out, and predicted as a new person of the group of the others.
     folds
-        In how many parts blocks or people are left out: at random, each once. One at a time if not given.
+        Number of parts in which blocks or people are left out: at random, each once. By default one at a time.
     draws, key
         Draws of each posterior that predictions are averaged over, and the seed of these and of the parts.
     pool
-        Who fits: a number of processes, or anything with a method ``map``; see `recovery`. This process if not given.
+        A number of processes, or an object with a method ``map``; see `recovery`. By default this process alone.
     progress
         Show how far it is; by default at an interactive prompt and in a notebook only.
 
@@ -193,7 +193,7 @@ def cross_validate(
 
 @dataclasses.dataclass(frozen=True)
 class Fold:
-    """What is done for one fold, in whatever process: the rest is fitted, and what was left out predicted."""
+    """The work of one fold, in any process: fit the rest, and predict what was left out."""
 
     model: Any
     data: Dataset
@@ -205,7 +205,7 @@ class Fold:
     key: Any
 
     def __call__(self, k: int) -> dict[str, np.ndarray]:
-        """Log-likelihoods of what is left out in fold `k`, the counts of its fits, their method, and responses of all data."""
+        """Log-likelihoods of what is left out in fold `k`, counts of its fits, their method, and the number of responses."""
         left, silent = self.parts == k, _Silent(self.fit)
         if self.around is None:
             values = _left_blocks(silent, self.model, self.data, left, self.draws, self.key)[left]
@@ -258,7 +258,7 @@ def _require_folds(folds: int, most: int, what: str) -> None:
 
 @dataclasses.dataclass
 class _Silent:
-    """Fits whose warnings are counted, so that there is one and not one for each fold."""
+    """A fitting function whose warnings are counted, so that there is one warning and not one for each fold."""
 
     fit: Fitter
     fits: int = 0
@@ -295,7 +295,7 @@ def _report(what: str, fits: int, unconverged: int, irregular: int) -> None:
 def _left_blocks(fit: Fitter, model: Any, data: Dataset, left: np.ndarray, draws: int, key: Any) -> np.ndarray:
     """Log-likelihood of each lane (lane,) that is left out, given a fit of the others."""
     told = data.valid if data.counted is None else data.counted
-    # All of one shape, so that nothing is compiled anew.
+    # All data have one shape, so that nothing is compiled again.
     found = fit(model, dataclasses.replace(data, counted=told & ~left))
     out, several = np.zeros(data.n_lanes), np.bincount(data.lane_subject[left], minlength=data.n_subjects) > 1
     parts = [left & ~several[data.lane_subject]]
@@ -328,7 +328,7 @@ def _log_mean_exp(values: np.ndarray) -> np.ndarray:
 
 
 def _around(fit: Fitter, model: Any, data: Dataset) -> Fit:
-    """A fit of everybody: where to integrate over those who are left out."""
+    """A fit of everybody, which tells where to integrate over those who are left out."""
     if not isinstance(model, Model):
         raise ValueError(f"people cannot be left out of the design {model.name}; use by='block'")
     found = fit(model, data)
@@ -349,7 +349,7 @@ def _left_people(
     draws: int,
     key: Any,
 ) -> np.ndarray:
-    """Log-likelihood of each subject that is left out, as a new person of the group of the others."""
+    """Log-likelihood of each subject that is left out, as a new member of the others' group."""
     people, others = np.flatnonzero(left), np.flatnonzero(~left)
     found, test = fit(model, data.select(others)), data.select(people)
     around = (everybody[0][people], everybody[1][people])
@@ -363,7 +363,7 @@ def _left_people(
 
 
 def _design(fit: Fit, data: Dataset, people: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """What the mean of each new person depends on, (S, K), centred where those of the fit are."""
+    """Covariates of each new person, (S, K), centred as in the fit, on which the person's mean depends."""
     population = fit.population
     assert population is not None
     columns = [np.ones(len(people))]

@@ -14,12 +14,12 @@ from pyem.results.sample import SampleFit
 from pyem.results.sample_rows import group_places
 
 BATCHES = 20
-"""Parts of the draws whose spread gives the error."""
+"""Number of parts of the draws, whose spread gives the error."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PointNull:
-    """Whether a parameter of the group has a certain value.
+    """Bayes factor for a certain value of a parameter of the group.
 
     Parameters
     ----------
@@ -43,11 +43,11 @@ def savage_dickey(fit: SampleFit, kind: str, parameter: str, value: float = 0.0)
     Parameters
     ----------
     fit
-        By `fit_nuts` or `fit_bayes`, with a group.
+        Fit by `fit_nuts` or `fit_bayes`, with a group.
     kind, parameter
-        As the rows of ``fit.group_table()`` are called: ``"effect of drug", "alpha"``, or ``"mean", "beta"``.
+        Names of a row of ``fit.group_table()``: ``"effect of drug", "alpha"``, or ``"mean", "beta"``.
     value
-        On the unconstrained scale, as in the table.
+        Value on the unconstrained scale, as in the table.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from pyem.errors import DataError
 
 
 class Planned(NamedTuple):
-    """A design on the trials that are to be simulated."""
+    """A design applied to the trials that are to be simulated."""
 
     bound: Bound
     conditions: np.ndarray
@@ -24,17 +24,17 @@ class Planned(NamedTuple):
 
 
 def planned(design: Regression, conditions: Mapping[str, Any], subjects: int, blocks: int, trials: int) -> Planned:
-    """The design on data of no responses yet.
+    """Apply the design to data without responses.
 
     Parameters
     ----------
     design
-        What `pyem.regress` made.
+        Design made by `pyem.regress`.
     conditions
         Values of each column that it names: one for each block, (blocks,), for each person's blocks, (S, blocks), for each
         trial, (S, blocks, trials), or for each person, (S, 1).
     subjects, blocks, trials
-        How many.
+        Numbers of people, blocks and trials.
 
     Raises
     ------

@@ -50,7 +50,7 @@ def played(
 
 
 def _completed(model: Model, design: Dataset, missed: float, key: Array) -> Dataset:
-    """The design with columns for responses and outcomes, if it has none, and with some more responses missing."""
+    """Give the design columns for responses and outcomes, if it has none, and make some more responses missing."""
     absent = [name for name in model.inputs if name not in design.fields]
     if absent:
         raise DataError(
@@ -76,7 +76,7 @@ def _plain(design: Dataset) -> Dataset:
 
 
 def payoff_fields(model: Model, design: Dataset) -> dict[str, str]:
-    """Fields of the design that, by their names, have what every option would have paid."""
+    """Fields of the design that, by their names, say what every option would have paid."""
     names = {name: f"{name}_payoffs" for name in model.outcomes}
     if len(model.outcomes) == 1 and "payoffs" in design.fields:
         return {model.outcomes[0]: "payoffs"}
@@ -85,7 +85,7 @@ def payoff_fields(model: Model, design: Dataset) -> dict[str, str]:
 
 @dataclasses.dataclass(frozen=True)
 class _Outcomes:
-    """A task of which only the outcomes are used: what is shown is that of the design."""
+    """A task that gives outcomes only; the design says what is shown."""
 
     task: Any
     given: tuple[str, ...]

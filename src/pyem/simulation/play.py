@@ -30,7 +30,7 @@ from pyem.task.task import show_between
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Simulation(Dataset):
-    """A `Dataset` of simulated people, with the truth.
+    """A `Dataset` of simulated people, with their true parameters.
 
     Parameters
     ----------
@@ -78,15 +78,15 @@ def simulate(
     Parameters
     ----------
     model
-        How they choose and learn.
+        Model of how people choose and learn.
     params
         Natural parameters, (S, P). Without them, `subjects` people are drawn from the model's typical population.
     key
         Seed (a whole number) or a JAX random key.
     subjects, blocks, trials
-        How many; a block starts afresh. One block of 100 trials if nothing is said.
+        Numbers of people, of blocks (independent sequences), and of trials in each. By default one block of 100 trials.
     task
-        What they do; the model's own task if not given. With a `Design` everyone has their own course of the experiment.
+        Task; by default the model's own. With a `Design` everyone has their own course of the experiment.
     missed
         Probability that a response is missed.
     covariates
@@ -95,7 +95,7 @@ def simulate(
         Data whose design is used instead: its people, blocks and numbers of trials, what was shown (all columns but responses
         and outcomes), forced choices, and which values are missing. Its responses may be missing altogether.
     payoffs
-        For each outcome, the field of the design that has what every option would have paid: ``{"reward": "payoff"}``. If
+        Field of the design with the payments of all options, for each outcome: ``{"reward": "payoff"}``. If
         not given, the fields ``payoffs`` (of the one outcome) or ``reward_payoffs`` are used where the design has them, and
         otherwise outcomes come from the task, which a note tells.
     conditions
@@ -181,14 +181,14 @@ def simulate(
         model=model,
     )
     _warn_of_other_units(model, simulation)
-    # A trial may count for nothing because of what was missed before it.
+    # A trial may be left out of the likelihood because of what was missed before it.
     counts, _ = simulation.masks(model)
     log_lik = sum(np.where(counts[name], part, 0.0).sum(0) for name, part in log_p.items())
     return dataclasses.replace(simulation, log_lik=np.asarray(log_lik).reshape(n, blocks).sum(1))
 
 
 def on_one_scale(model: Model, task: Any) -> tuple[Model, Any]:
-    """The model and what it plays, its own task if none is given, with outcomes in the same units.
+    """The model and its task (its own if none is given), with outcomes in the same units.
 
     A model that was given its range of outcomes plays its own task in these units. A model whose range comes from the data
     takes that of the payoffs of a design, where there is one.
@@ -206,7 +206,7 @@ def on_one_scale(model: Model, task: Any) -> tuple[Model, Any]:
 
 
 def _warn_of_other_units(model: Model, data: Dataset) -> None:
-    """Outcomes of a task of one's own that are far from the units in which the model was simulated."""
+    """Warn if outcomes of a user's task are far from the units in which the model was simulated."""
     seen = observed_range(model, data) if isinstance(model.reward_range, str) else None
     if (
         seen
@@ -305,20 +305,20 @@ def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> 
 
 
 def _whole_draws(model: Model, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """People (S, P) whose discrete parameters are one of their values, each as often."""
+    """Give people (S, P) values of the discrete parameters, each equally often."""
     for name, values in model.discrete.items():
         x[:, model.names.index(name)] = rng.choice(values, len(x))
     return x
 
 
 LITTLE = 50_000
-"""Up to so many trials in all, a simulation takes less time to run than its code takes to be optimised."""
+"""Number of trials up to which running a simulation takes less time than optimising its code."""
 
 
 def play_lanes(
     model: Model, task: Any, trials: int, x: Array, key: Array, missed: Array, given: Any, columns: dict[str, Array]
 ) -> tuple[dict[str, Array], Array, dict[str, Array]]:
-    """The columns, whether there was a response, and the log-probability of each response; (trial, ..., lane).
+    """Columns, whether there was a response, and the log-probability of each response; (trial, ..., lane).
 
     `x` are the unconstrained parameters of each lane, (P, lane); it can be traced by JAX, in double precision.
     """
@@ -353,4 +353,4 @@ def play_lanes(
 
 
 play_compiled = compiled(0, 1, 2, quick=lambda model, task, trials, x, *_: x.shape[1] * trials <= LITTLE)(play_lanes)
-"""The same, compiled with options that JAX takes outside of other compiled functions only."""
+"""Compiled form of `play_lanes`, with options that JAX accepts only outside of other compiled functions."""

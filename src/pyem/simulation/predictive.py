@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predicted:
-    """Responses that were simulated for the trials of a data set.
+    """Simulated responses for the trials of a data set.
 
     Parameters
     ----------
     model, data
-        Whose responses, in which trials.
+        The model, and the data with the trials.
     source
         ``"posterior"`` or ``"prior"``.
     one_step
@@ -46,7 +46,7 @@ class Predicted:
     x
         Unconstrained parameters of each draw, (draw, S, P).
     responses
-        By column, (draw, trial, ..., lane); to be read where a response counts only.
+        Responses by column, (draw, trial, ..., lane); meaningful only where a response is in the likelihood.
     outcomes
         Simulated outcomes, and what was shown between the responses of a trial, (draw, trial, ..., lane); empty where they are
         the observed ones.
@@ -72,7 +72,7 @@ class Predicted:
 
 
 def predictions(predicted: Any, what: str) -> Predicted:
-    """Predictive draws that a function asks for; a fit in their place is a TypeError that says how they are made."""
+    """Return the predictive draws that a function needs; raise a TypeError that explains how to make them from a fit."""
     if not isinstance(predicted, Predicted):
         raise TypeError(
             f"{what} takes predictive draws, not a {type(predicted).__name__}: {what}(pyem.posterior_predictive(fit, key=0))"
@@ -171,14 +171,14 @@ def prior_predictive(
     task: Any = None,
     payoffs: Mapping[str, str] | None = None,
 ) -> Predicted:
-    """Simulate people drawn from the priors of `fit_nuts`, to see what is assumed before the data are looked at.
+    """Simulate people drawn from the priors of `fit_nuts`, to see what these assume before the data are used.
 
     Parameters
     ----------
     model, data, group, priors
-        As for `fit_nuts`; of the data only the trials are used (and, without a task, what each response is drawn given).
+        See `fit_nuts`; of the data only the trials are used (and, without a task, what each response is drawn given).
     draws, key, task, payoffs
-        As for `posterior_predictive`.
+        Arguments as in `posterior_predictive`.
 
     Examples
     --------
@@ -291,7 +291,7 @@ def _small(values: np.ndarray, model: Model) -> np.ndarray:
 
 
 def payoffs_of(model: Model, data: Dataset, payoffs: Mapping[str, str] | None) -> dict[str, Array]:
-    """What each option would have paid, (trial, option, ..., lane), for each outcome.
+    """Payments of each option, (trial, option, ..., lane), for each outcome.
 
     For models that do not choose among options it is what comes of any response, (trial, ..., lane).
 
@@ -326,7 +326,7 @@ def payoffs_of(model: Model, data: Dataset, payoffs: Mapping[str, str] | None) -
 def play_draws(
     model: Model, task: Any, one_step: bool, trials: Record, payoffs: dict[str, Array], x: Array, keys: Array
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Responses, and outcomes with what was shown between responses, (draw, trial, lane), at parameters (draw, P, lane)."""
+    """Responses, outcomes and columns shown between responses, (draw, trial, lane), at parameters (draw, P, lane)."""
     n_lanes = x.shape[-1]
     outer, conditions, inner = model, trials, model if model.design is None else model.design.inner
     trials = without_conditions(trials)
@@ -382,7 +382,7 @@ def play_draws(
 
 
 def _made(drawn: Any, name: str, trial: Record) -> Array:
-    """The response that was drawn; the one of the data where that was forced."""
+    """Return the drawn response, or that of the data where it was forced."""
     value = _like(drawn, trial[name])
     if "counted" not in trial:
         return value
@@ -390,7 +390,7 @@ def _made(drawn: Any, name: str, trial: Record) -> Array:
 
 
 def _like(value: Any, column: Array) -> Array:
-    """A response in the type of its column, unless that holds whole numbers only and the response is none."""
+    """Convert a response to the type of its column, unless this holds only whole numbers and the response is none."""
     value = jnp.asarray(value)
     whole = jnp.issubdtype(column.dtype, jnp.integer) and jnp.issubdtype(value.dtype, jnp.floating)
     return value if whole else value.astype(column.dtype)

@@ -1,4 +1,4 @@
-"""Could the experiment tell? Recovery of parameters and of models, calibration, dry runs, predictive checks, by simulation."""
+"""Studies by simulation: recovery of parameters and of models, calibration, power, dry runs, predictive checks."""
 
 from pyem.infer.rounds import Running, run_rounds
 from pyem.study.calibration_study import Calibration, calibration

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FALSE_ALARM = 0.01
-"""Probability that a method which is right is said not to be, over all quantities of a study."""
+"""Probability, over all quantities of a study, that a correct method is called wrong."""
 SIMULATED = 2000
-"""Sets of uniform ranks that p values come from."""
+"""Number of simulated sets of uniform ranks from which p values come."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,12 +35,12 @@ class Calibration:
     Parameters
     ----------
     model, method
-        What was fitted, and how.
+        Name of the model, and the method.
     ranks
         For each quantity how many of the draws are below the truth, from 0 to `draws`, (R,): every parameter of one person in
         each round, and group means and standard deviations where there is a group.
     draws
-        From each posterior.
+        Number of draws from each posterior.
     own_prior
         Whether truths were drawn from the very prior of the method, as calibration supposes; else from the typical population,
         and the ranks of group parameters show whether its intervals are right there.
@@ -68,7 +68,7 @@ class Calibration:
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("quantity")
 
     def passed(self, false_alarm: float = FALSE_ALARM) -> bool:
-        """Whether no quantity is off; a right method fails with the probability `false_alarm` at most (Bonferroni)."""
+        """Whether no quantity is off; a correct method fails with probability `false_alarm` at most (Bonferroni)."""
         return bool((self.table()["p"] >= false_alarm / len(self.ranks)).all())
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ class Calibration:
 
 
 def uniform_p(ranks: np.ndarray, draws: int) -> float:
-    """Probability that as many uniform ranks, from 0 to `draws`, stray as far from uniform at any point.
+    """Probability that as many uniform ranks, from 0 to `draws`, deviate as far from uniform at any point.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def calibration(
     subjects, blocks, trials, task, missed, design
         As in `recovery`; 20 subjects if nothing is said.
     pool, folder, progress
-        Who runs the rounds, where they are written, and whether it is shown how far it is; see `recovery`.
+        Processes that run the rounds, folder for finished rounds, and whether progress is shown; see `recovery`.
 
     Warns
     -----
@@ -206,7 +206,7 @@ def _typical(pilot: Fit, rounds: int, seed: int) -> Draws:
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationRound:
-    """What is done in a round: simulate people whose parameters are known, fit them, and rank what is known."""
+    """The work of a round: simulate people with known parameters, fit them, and rank the true values."""
 
     model: Model
     truth: Draws
@@ -236,7 +236,7 @@ class CalibrationRound:
 
 
 def _rank(truth: float, draws: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """How many of the draws are below the truth; ties are broken at random, and draws that are lost count as either."""
+    """Number of draws below the truth; ties are broken at random, and lost draws count as either."""
     tied = (draws == truth) | ~np.isfinite(draws)
     below = (draws < truth) & ~tied
     return np.array(below.sum() + rng.integers(0, tied.sum() + 1))

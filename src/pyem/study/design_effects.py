@@ -21,7 +21,7 @@ from pyem.study.effect import require_people, tested
 from pyem.study.experiment import Experiment, Silence, to_fit
 
 NORMAL = "normal"
-"""A column of standard normal numbers, one for each person."""
+"""Word for a column of standard normal numbers, one for each person."""
 Levels = Mapping[str, Sequence[Any]]
 
 
@@ -32,7 +32,7 @@ class DesignEffects:
     Parameters
     ----------
     design
-        What `pyem.regress` made.
+        Design made by `pyem.regress`.
     sizes
         Of each effect that there is, by the parameter and the effect as `fit.effects()` names them: ``{"alpha[drug]": 0.5,
         "alpha[drug:diagnosis]": 0.3}``. Each is tested, and effects of the design that are not named are 0.
@@ -48,7 +48,7 @@ class DesignEffects:
         order to the second): ``"sd"``, standard deviations of people on the unconstrained scale; ``"unconstrained"``, units of
         that scale; ``"natural"``, units of the parameter, for a person with typical values of it.
     spread
-        By how much people differ in effects within people, in standard deviations of people.
+        Differences between people in effects within people, in standard deviations of people.
     people
         A fit of the design's model with a group, of whose mean and spread people are; the typical population if not given.
 
@@ -116,7 +116,7 @@ class DesignEffects:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the effects are called in tables."""
+        """Names of the effects in tables."""
         unit = "" if self.scale == "sd" else f" ({self.scale})"
         return tuple(f"{name} = {size:g}{unit}" for name, size in self.sizes.items())
 
@@ -126,7 +126,7 @@ class DesignEffects:
         return tuple(self._size(name) / self.people_sd(_base(name)) for name in self.sizes)
 
     def blocks(self, asked: int | None) -> int:
-        """How many blocks people do: as many as there are combinations of conditions, or a multiple of that is asked for."""
+        """Number of blocks: that of the combinations of conditions, or a multiple of it that is asked for."""
         cells = int(np.prod([len(levels) for levels in self.within.values()]))
         blocks = asked or cells
         if blocks % cells:
@@ -228,7 +228,7 @@ class DesignEffects:
 
 @dataclasses.dataclass(frozen=True)
 class DesignRound:
-    """What is done in a round: simulate people in the design, fit them, and test each effect."""
+    """The work of a round: simulate people in the design, fit them, and test each effect."""
 
     effect: DesignEffects
     experiment: Experiment
@@ -237,7 +237,7 @@ class DesignRound:
     fit: Callable[..., Any]
 
     def __call__(self, k: int) -> dict[str, np.ndarray]:
-        """For each effect in round `k`: its p, estimate, width of the interval, and whether this covers, (effect,) each."""
+        """P value, estimate, width and coverage of the interval of each effect in round `k`, (effect,) each."""
         key, effect, plan = jax.random.fold_in(as_key(self.key), k), self.effect, self.experiment
         rng = generator(key)
         blocks, trials = effect.blocks(plan.blocks), plan.trials or 100
@@ -263,7 +263,7 @@ class DesignRound:
 
 
 def _base(name: str) -> str:
-    """The parameter of ``"alpha[drug]"``."""
+    """Name of the parameter in ``"alpha[drug]"``."""
     return name.partition("[")[0]
 
 
@@ -273,7 +273,7 @@ def _shuffled(n: int, levels: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _effects_at(bound: Bound, population: Population) -> dict[str, tuple[int, int]]:
-    """Where each effect is in the regression weights of the group, by the name that `DesignEffects` gives it."""
+    """Place of each effect in the group's regression weights, by its name in `DesignEffects`."""
     labels = ["", *(name for name, _ in population.group.covariates)]
     out = {}
     for k, j in np.argwhere(population.free):

@@ -1,4 +1,4 @@
-"""Numbers of a task, such as payoff probabilities or the rate of reversals, that make data tell most."""
+"""Search for the numbers of a task, such as payoff probabilities or the rate of reversals, with the most informative data."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCOUTS = 4
-"""Places that are looked at first, for each number, and the middle of the ranges."""
+"""Number of places to evaluate at first for each number, besides the middle of the ranges."""
 CLOSE = 0.01
-"""The search ends where it moves less than this share of the ranges."""
+"""Distance, as a share of the ranges, of moves at which the search ends."""
 MIDDLE, TUNED = "middle of the ranges", "tuned"
 
 
 @dataclasses.dataclass(frozen=True)
 class TaskOfNumbers(Around):
-    """A task that a function makes from numbers: other numbers compile nothing anew.
+    """A task that a function makes from numbers, of which other values need no new compilation.
 
     Parameters
     ----------
     make
         The function; numbers may be those that JAX traces.
     names, values
-        What it is called with.
+        Names and values of the numbers.
     """
 
     make: Callable[..., Any]
@@ -49,17 +49,17 @@ class TaskOfNumbers(Around):
         return self.make(**dict(zip(self.names, self.values, strict=True)))
 
     def split_values(self) -> tuple[TaskOfNumbers, tuple[Any, ...]]:
-        """The same without the numbers, and the numbers; see `pyem.numerics.jit.Valued`."""
+        """Split off the numbers: the task without them, and the numbers; see `pyem.numerics.jit.Valued`."""
         return dataclasses.replace(self, values=(0.0,) * len(self.names)), self.values
 
     def join_values(self, values: Any) -> TaskOfNumbers:
-        """The inverse of `split_values`."""
+        """Put the numbers back: the inverse of `split_values`."""
         return dataclasses.replace(self, values=tuple(values))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DesignTuning:
-    """Where a search among numbers of a task ended.
+    """Result of a search for the best numbers of a task.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class DesignTuning:
     path
         All that was looked at: the numbers, and the mean over simulated people, the same each time.
     fresh
-        What the middle of the ranges and the best numbers tell of other people than those of the search.
+        Information from the middle of the ranges and from the best numbers, about people not used in the search.
     """
 
     numbers: Mapping[str, float]
@@ -79,7 +79,7 @@ class DesignTuning:
     fresh: DesignChoice
 
     def table(self) -> pd.DataFrame:
-        """What the middle of the ranges and the best numbers tell, of people whom the search has not seen."""
+        """Information from the middle of the ranges and from the best numbers, about people not used in the search."""
         return self.fresh.table()
 
     def __repr__(self) -> str:
@@ -98,7 +98,7 @@ def tune_design(
     evaluations: int = 60,
     fit: Fitter = fit_map,
 ) -> DesignTuning:
-    """Find the numbers of a task with which data tell most about parameters, or about which of several models holds.
+    """Find the numbers of a task with the most informative data about parameters, or about which of several models holds.
 
     Parameters
     ----------
@@ -108,17 +108,17 @@ def tune_design(
         Makes the task from numbers: ``lambda good, bad: pyem.task.Bandit((good, bad))``. They may be numbers that JAX traces:
         nothing in it, nor in the task, may ask whether one of them is larger than another.
     ranges
-        Of each number, the smallest and the largest value.
+        Smallest and largest value of each number.
     key
         Seed or JAX random key; the same people do all tasks.
     design
-        What else people do: blocks, trials, missed responses.
+        Other properties of the experiment: blocks, trials, missed responses.
     subjects
         Simulated people for each task, and of each model.
     evaluations
         Tasks that are looked at, at most.
     fit
-        As of `choose_design`.
+        Method as in `choose_design`.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def tune_design(
 
 
 def _search(cost: Callable[[np.ndarray], float], n: int, evaluations: int) -> None:
-    """Look at places of the unit cube: some that are evenly spread, then downhill from the best."""
+    """Evaluate places of the unit cube: some that are evenly spread, then downhill from the best."""
     from scipy.optimize import minimize
     from scipy.stats.qmc import Halton
 

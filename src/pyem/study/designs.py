@@ -1,4 +1,4 @@
-"""Which of several designs tells most: of the parameters of a model, or of which model holds."""
+"""Choice of the most informative design: about the parameters of a model, or about which model holds."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DesignChoice:
-    """What designs tell of one person, the best first.
+    """Information of designs about one person, the best first.
 
     Parameters
     ----------
     by
         ``"information"``, of parameters, or ``"error"`` or ``"chernoff"``, of models.
     values
-        For each design what each simulated person gives, (n,) by name.
+        Measures of each simulated person, (n,) by name, for each design.
     """
 
     by: str
@@ -60,7 +60,7 @@ class DesignChoice:
 
     @property
     def best(self) -> str:
-        """The design that tells most."""
+        """Name of the most informative design."""
         return str(self.table().index[0])
 
     def __repr__(self) -> str:
@@ -76,14 +76,14 @@ def choose_design(
     subjects: int = 200,
     fit: Fitter = fit_map,
 ) -> DesignChoice:
-    """Pick the design that tells most about the parameters of a model, or about which of several models holds.
+    """Choose the most informative design about the parameters of a model, or about which of several models holds.
 
     Parameters
     ----------
     what
         A model, or several.
     designs
-        By name what a person would do: experiments with other tasks, payoffs, numbers of trials, or data.
+        Designs by name: experiments with other tasks, payoffs, numbers of trials, or data.
     key
         Seed or JAX random key; the same people do all designs.
     subjects
@@ -129,12 +129,12 @@ def choose_design(
 def told(
     what: Model | Sequence[Model] | Mapping[str, Model], plan: Experiment, subjects: int, key: Any, fit: Fitter
 ) -> dict[str, np.ndarray]:
-    """What a design tells of each simulated person: ``information``, and of several models ``error`` and ``chernoff``.
+    """Information of a design about each simulated person: ``information``, and for several models ``error``, ``chernoff``.
 
     Parameters
     ----------
     what, subjects, key, fit
-        As of `choose_design`.
+        Arguments as in `choose_design`.
     plan
         The design.
     """
@@ -150,7 +150,7 @@ def _fitted(fit: Fitter, model: Any, data: Dataset) -> Any:
 
 
 def _gain(model: Model, plan: Experiment, subjects: int, key: Any, fit: Fitter) -> np.ndarray:
-    """Nats that each person's data tell of the parameters, (n,)."""
+    """Information (n,) of each person's data about the parameters, in nats."""
     n = plan.n_subjects(None, subjects)
     data = plan.round(model, None, n, 0, key)
     found = _fitted(fit, to_fit(model, data), data)
@@ -163,7 +163,7 @@ def _gain(model: Model, plan: Experiment, subjects: int, key: Any, fit: Fitter) 
 def _told_apart(
     models: Mapping[str, Any], plan: Experiment, subjects: int, key: Any, fit: Fitter
 ) -> dict[str, np.ndarray]:
-    """Of each person of each model: whether another model is more probable, and nats that the data tell of the model."""
+    """Whether another model is more probable, and information about the model in nats, for each person of each model."""
     n = plan.n_subjects(None, subjects)
     wrong, told = [], []
     for m, model in enumerate(models.values()):

@@ -1,4 +1,4 @@
-"""Where the updates of a model have no value, in words."""
+"""Descriptions of where the updates of a model have no value."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Line(NamedTuple):
     """The log-likelihood of people along one parameter."""
 
     parameter: int
-    """Its place."""
+    """Index of the parameter."""
     x: np.ndarray
-    """(S, P): the middle."""
+    """Unconstrained parameters in the middle of the line, (S, P)."""
     grid: np.ndarray
-    """(n,): how far from the middle."""
+    """Distances of the points from the middle, (n,)."""
     points: np.ndarray
-    """(n, 2, S): value and slope there."""
+    """Values and slopes at the points, (n, 2, S)."""
     at: Callable[[np.ndarray], np.ndarray]
-    """The same (2, S) at other distances (S,)."""
+    """Function that returns value and slope (2, S) at other distances (S,)."""
 
 
 def diverges_at(model: Model, data: Dataset, x: np.ndarray) -> str | None:
-    """The first trial before which a state is not finite, or says that an update had no value; None if there is none."""
+    """Describe the first trial before which a state is not finite or an update had no value; None if there is none."""
     if model.policy is None or model.init is None:
         return None
     bad = _lost(trial_values(model, data, x)["state"]) & data.valid
@@ -51,7 +51,7 @@ def _lost(state: Any) -> np.ndarray:
 
 
 def diverges_along(model: Model, data: Dataset, line: Line) -> list[str]:
-    """From where on along a parameter updates of somebody have no value, if there is such a place."""
+    """Describe from where on along a parameter some person's updates have no value, if anywhere."""
     lost = ~np.isfinite(line.points[:, 0])
     if not lost.any() or lost[len(lost) // 2].any():
         return []

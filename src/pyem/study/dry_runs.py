@@ -1,4 +1,4 @@
-"""A ladder of dry runs for people who write models."""
+"""Checks of a user's own model by a series of dry runs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Rung:
 
 @dataclasses.dataclass(frozen=True)
 class CheckReport:
-    """What `check` found, rung by rung; true if all passed."""
+    """Results of `check`, dry run by dry run; true if all passed."""
 
     model: str
     rungs: tuple[Rung, ...]
@@ -66,7 +66,7 @@ class CheckReport:
 
 @takes_designs
 def check(model: Model, data: Dataset) -> CheckReport:
-    """A ladder of dry runs that stops at the first rung that fails.
+    """Check a model by a series of dry runs, which stops at the first failure.
 
     Columns and shapes, a finite value at typical parameters, no index beyond the ends of an array, the same value twice (no
     side effects), the gradient against finite differences where fits start and beside it, distributions that draw what their
@@ -80,7 +80,7 @@ def check(model: Model, data: Dataset) -> CheckReport:
     >>> bool(check(model, pyem.simulate(model, subjects=2, key=1)))
     True
     """
-    # A likelihood need not have derivatives by what has a few values only.
+    # A likelihood need not have derivatives by discrete parameters.
     model = fix(model, **{name: values[0] for name, values in model.discrete.items()}) if model.discrete else model
     rungs: list[Rung] = []
     for name, climb in _LADDER:
@@ -94,7 +94,7 @@ def check(model: Model, data: Dataset) -> CheckReport:
 
 
 def _of_block(model: Model) -> Model:
-    """The model of one block, whose parameters are those that the functions know."""
+    """Return the model of one block, which has the parameters that its functions use."""
     return model if model.design is None else model.design.inner
 
 
@@ -185,7 +185,7 @@ def _slopes_agree(model: Model, data: Dataset, x: np.ndarray, grad: np.ndarray, 
         slope, bend, rounding = _slope(model, data, x, k, 1e-5, value)
         if kinks:
             _, nearer, _ = _slope(model, data, x, k, 0.25e-5, value)
-            # The slopes on both sides of a kink differ the same from near and far; those of a step differ the more.
+            # The slopes on both sides of a kink differ equally from near and far; those of a step differ more from near.
             bend = np.where(nearer < 2 * bend, nearer, 0.0)
         gap = np.maximum(np.abs(slope - grad[:, k]) - bend - rounding, 0.0) / (1 + np.abs(slope))
         if gap.max() > 1e-4:
@@ -200,7 +200,7 @@ def _slopes_agree(model: Model, data: Dataset, x: np.ndarray, grad: np.ndarray, 
 def _slope(
     model: Model, data: Dataset, x: np.ndarray, k: int, step: float, value: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Slope along parameter `k`, by how much it differs from those on both sides, and its rounding error, (S,)."""
+    """Slope along parameter `k`, its difference from the slopes on both sides, and its rounding error, (S,)."""
     shift = step * np.eye(model.n_params)[k]
     above, below = log_lik(model, data, x + shift), log_lik(model, data, x - shift)
     bend = np.zeros(len(x)) if value is None else np.abs(above - 2 * value + below) / (2 * step)
@@ -222,12 +222,12 @@ def _along(model: Model, data: Dataset, x: np.ndarray, k: int) -> Line:
 
 
 def _jump(line: Line) -> tuple[np.ndarray, np.ndarray]:
-    """The largest step (S,) in the log-likelihood of each subject along a line, and where (S, P)."""
+    """Largest step (S,) in each subject's log-likelihood along a line, and its place (S, P)."""
     grid, points, x = line.grid, line.points, line.x
     subjects, direction = np.arange(len(x)), np.eye(x.shape[1])[line.parameter]
 
     def gap(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
-        # What the slopes at both ends do not explain: of third order in the width, unless there is a step between them.
+        # Part of a change that the slopes at both ends do not explain: third order in the width unless there is a step.
         with np.errstate(invalid="ignore"):
             return np.nan_to_num(np.abs(b[0] - a[0] - width * (a[1] + b[1]) / 2), posinf=0.0)
 
@@ -305,7 +305,7 @@ def _policy_before_response(model: Model, data: Dataset) -> None:
         trials = data.trials(model)
         shapes = {n: jax.ShapeDtypeStruct(trials[n].shape[1:-1], trials[n].dtype) for n in model.columns}
         inputs: dict[str, Any] = {n: shapes[n] for n in model.inputs}
-        # Whether an optional input was there is known as soon as the input is.
+        # Presence of an optional input is known as soon as the input is.
         inputs["seen"] = {n: jax.ShapeDtypeStruct((), bool) for n in model.inputs if n in model.optional}
         try:
             jax.eval_shape(dry, jax.ShapeDtypeStruct((model.n_params,), jnp.float64), inputs, shapes)

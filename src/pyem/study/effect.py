@@ -21,7 +21,7 @@ from pyem.simulation.play import simulate
 from pyem.study.experiment import Experiment, Silence, to_fit
 
 COVARIATE = "effect"
-"""What the simulated covariate is called."""
+"""Name of the simulated covariate."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,17 +35,17 @@ class Effect:
     parameter
         The parameter of which people's mean differs.
     size
-        In standard deviations of people on the unconstrained scale: of two groups Cohen's d, of a covariate the change for one
+        Size in sds of people on the unconstrained scale: of two groups Cohen's d, of a covariate the change for one
         standard deviation of it. 0 tells how often an effect is found where there is none.
     kind
         ``"groups"``: half of the people have it; ``"covariate"``: it grows with a standard normal covariate; ``"conditions"``:
         everybody has it in every second block.
     spread
-        Of conditions: by how much people differ in the effect, in standard deviations of people.
+        Differences between people in an effect of conditions, in standard deviations of people.
     people
         A fit with a group, of whose mean and spread people are; the model's typical population if not given.
     name
-        What it is called in tables.
+        Name in tables.
 
     Raises
     ------
@@ -85,12 +85,12 @@ class Effect:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the effect is called in tables."""
+        """Names of the effect in tables."""
         return (self.name,)
 
     @property
     def in_sds(self) -> tuple[float, ...]:
-        """Its size in standard deviations of people on the unconstrained scale."""
+        """Size of the effect in standard deviations of people on the unconstrained scale."""
         return (self.size,)
 
     @property
@@ -127,7 +127,7 @@ class Effect:
 
 
 def require_people(people: Any, model: Model) -> None:
-    """Raise an `Unavailable` if `people` are not None and no fit of `model` with a group."""
+    """Raise an `Unavailable` if `people` is neither None nor a fit of `model` with a group."""
     if people is None:
         return
     if not is_fit(people) or people.population is None or people.model.names != model.names:
@@ -135,12 +135,12 @@ def require_people(people: Any, model: Model) -> None:
 
 
 fit_effects: Callable[..., Any] = fit_em
-"""EM with standard errors, which the test of an effect needs."""
+"""Fit by EM with standard errors, which the test of an effect needs."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EffectRound:
-    """What is done in a round: simulate people with and without the effect, fit them, and test it."""
+    """The work of a round: simulate people with and without the effect, fit them, and test it."""
 
     effect: Effect
     experiment: Experiment
@@ -149,7 +149,7 @@ class EffectRound:
     fit: Callable[..., Any]
 
     def __call__(self, k: int) -> dict[str, np.ndarray]:
-        """Whether the effect is found in round `k`: its p, its estimate, the width of its interval, and whether this covers."""
+        """P value, estimate, width and coverage of the interval of the effect in round `k`."""
         key, effect, plan = jax.random.fold_in(as_key(self.key), k), self.effect, self.experiment
         rng = generator(key)
         made = self._in_conditions if effect.kind == "conditions" else self._between_people
@@ -184,6 +184,6 @@ class EffectRound:
 
 
 def tested(row: Any) -> dict[str, float]:
-    """Estimate, interval and two-sided p of an effect; of draws, p is twice the probability of the other sign."""
+    """Estimate, interval and two-sided p of an effect; with draws, p is twice the probability of the other sign."""
     p = row["p"] if "p" in row else 2 * min(row["above_0"], 1 - row["above_0"])
     return {"p": float(p)} | {name: float(row[name]) for name in ("estimate", "low", "high")}

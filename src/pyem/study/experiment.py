@@ -25,11 +25,11 @@ from pyem.simulation.conditions import planned
 from pyem.simulation.play import Simulation, simulate
 
 Fitter = Callable[[Any, Dataset], Fit]
-"""How a study fits: ``fit_em``, ``fit_map``, or one of them with settings, ``functools.partial(fit_map, sd=2.0)``."""
+"""Function with which a study fits: ``fit_em``, ``fit_map``, or one with settings, ``functools.partial(fit_map, sd=2.0)``."""
 Z95 = 1.959963984540054
 
 
-# Nobody looks at the group's standard errors in a study, and they cost as much as the fit.
+# Studies do not use the group's standard errors, which cost as much as the fit.
 fit_quickly: Fitter = partial(fit_em, standard_errors=False)
 
 
@@ -38,20 +38,20 @@ fit_quickly: Fitter = partial(fit_em, standard_errors=False)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Experiment:
-    """What the people of a study do: how much of which task, or the design of real data. For `recovery` and `confusion`.
+    """Experiment of a study: amount and task, or the design of real data. For `recovery` and `confusion`.
 
     Parameters
     ----------
     subjects, blocks, trials
-        How many. If not given: as many people as the study says, and one block of 100 trials.
+        Numbers of people, blocks and trials. By default as many people as in the study, and one block of 100 trials.
     task
-        What they do; the model's own task if not given.
+        Task; by default the model's own.
     missed
         Probability that a response is missed.
     data
         Data whose people, blocks, trials, stimuli and gaps are used instead of `subjects`, `blocks` and `trials`.
     payoffs
-        For each outcome, the field of `data` that has what every option would have paid. See `pyem.simulate`.
+        Field of `data` with the payments of all options, for each outcome. See `pyem.simulate`.
     conditions
         Values of columns, such as those that a design (`pyem.regress`) depends on. See `pyem.simulate`.
 
@@ -86,7 +86,7 @@ class Experiment:
             raise ValueError("payoffs= names fields of the data of a design; give data= too, or leave it out")
 
     def n_subjects(self, params: Any, default: int) -> int:
-        """How many people take part: as the data, the experiment or their parameters say, else `default`."""
+        """Number of people: that of the data, of the experiment or of their parameters, else `default`."""
         said = self.subjects if self.data is None else self.data.n_subjects
         if params is None or is_fit(params):
             return at_least_one(default if said is None else said, "subjects")
@@ -98,7 +98,7 @@ class Experiment:
         return at_least_one(given, "subjects")
 
     def of_fit(self, model: Any, params: Any) -> Experiment:
-        """The same, in the design of the data of a fit that `params` are, where a design by formula is told no other."""
+        """Use the design of a fit's data if `params` is a fit and a design by formula has no other."""
         told = self.data is not None or self.conditions is not None
         if told or source_of(model) is None or not is_fit(params):
             return self
@@ -110,7 +110,7 @@ class Experiment:
         return dataclasses.replace(self, data=params.data)
 
     def drawn(self, model: Model | Regression, subjects: int) -> Model:
-        """The model whose parameters people have: of a design by formula, that of its effects."""
+        """Model of people's parameters: for a design by formula, that of its effects."""
         source = source_of(model)
         if source is None:
             assert isinstance(model, Model)
@@ -120,7 +120,7 @@ class Experiment:
         return planned(source, self.conditions or {}, subjects, self.blocks or 1, self.trials or 100).bound.model
 
     def round(self, model: Model | Regression, params: Any, subjects: int, k: int, key: Any) -> Simulation:
-        """Group number `k` of so many people; other groups have other people unless `params` are given as an array."""
+        """Simulate group number `k` of so many people; groups differ in their people unless `params` is an array."""
         drawn = self.drawn(model, subjects)
         this = jax.random.fold_in(as_key(key), k)
         rng = np.random.default_rng(np.asarray(jax.random.key_data(this)).ravel())
@@ -141,7 +141,7 @@ class Experiment:
 
 
 def to_fit(model: Model | Regression, data: Simulation) -> Model | Regression:
-    """What is fitted to simulated people: the model that made them, on its scale; a design by formula as it is."""
+    """Return the model to fit: the one that made the data, on its scale; a design by formula stays as it is."""
     source = source_of(model)
     if source is None:
         return data.model or model
@@ -150,7 +150,7 @@ def to_fit(model: Model | Regression, data: Simulation) -> Model | Regression:
 
 
 def experiment_of(design: Dataset | Experiment | None, **words: Any) -> Experiment:
-    """The experiment that a study was given as `design`, or in single words.
+    """Make the experiment from a study's `design`, or from single arguments.
 
     Raises
     ------
@@ -211,7 +211,7 @@ def people(
 
 @dataclasses.dataclass
 class Silence:
-    """Fits whose warnings are counted, so that a study gives one and not hundreds."""
+    """A fitting function whose warnings are counted, so that a study gives one and not hundreds."""
 
     fit: Callable[..., Any]
     fits: int = 0
@@ -219,7 +219,7 @@ class Silence:
     irregular: int = 0
 
     def __call__(self, model: Any, data: Dataset) -> Any:
-        """Fit, and count what would have been warned of."""
+        """Fit, and count the warnings."""
         with warnings.catch_warnings(), unless_asked():
             warnings.simplefilter("ignore", FitWarning)
             found = self.fit(model, data)
@@ -231,12 +231,12 @@ class Silence:
 
     @property
     def counts(self) -> np.ndarray:
-        """Fits, fits that did not converge, people without a regular mode: for the result of a round."""
+        """Numbers of fits, of fits that did not converge, and of people without a regular mode, for the result of a round."""
         return np.array([self.fits, self.unconverged, self.irregular])
 
 
 def report(study: str, counts: Iterable[np.ndarray]) -> None:
-    """Warn once of all that was counted in the rounds of a study."""
+    """Warn once of everything that was counted in the rounds of a study."""
     fits, unconverged, irregular = np.sum(list(counts), axis=0)
     if unconverged or irregular:
         warn(
@@ -246,7 +246,7 @@ def report(study: str, counts: Iterable[np.ndarray]) -> None:
 
 
 def at_least_one(n: int, what: str = "rounds") -> int:
-    """`n`, or a ValueError if it is below 1."""
+    """Return `n`, or raise a ValueError if it is below 1."""
     if n < 1:
         raise ValueError(f"{what}={n}; at least one is needed")
     return n

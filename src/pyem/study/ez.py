@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def ez_diffusion(data: Dataset, *, by: str | None = None, correct: str | None = None) -> pd.DataFrame:
-    """EZ estimates of the diffusion decision model: an instant look at data, and a check on fits and their starts.
+    """EZ estimates of the diffusion decision model: a quick look at data, and a check on fits and their starts.
 
     ``fit_em(model, data, start="ez")`` starts from such estimates, and so do `pyem.fit_map` and `pyem.fit_mle`.
 
@@ -29,7 +29,7 @@ def ez_diffusion(data: Dataset, *, by: str | None = None, correct: str | None = 
     Parameters
     ----------
     data
-        With ``choice`` (1 is right, unless `correct` says otherwise) and ``rt``, in seconds.
+        Data with ``choice`` (1 is right, unless `correct` says otherwise) and ``rt``, in seconds.
     by
         Column of conditions; each has estimates of its own.
     correct

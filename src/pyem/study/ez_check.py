@@ -1,4 +1,4 @@
-"""EZ-diffusion as a check: what it says of data before a fit, and of data beside those that a fit predicts."""
+"""EZ-diffusion as a check: estimates from data before a fit, and beside those from the predictions of a fit."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FAR = 4.0
-"""Standard deviations of the simulations, or of a typical population, beyond which an estimate is named."""
+"""Distance, in standard deviations of the simulations or of a typical population, from which on an estimate is named."""
 MOST = 5
-"""People that are named."""
+"""Largest number of people that are named."""
 
 
 def ez_note(model: Model, data: Dataset) -> str:
-    """The medians of people's EZ estimates, and whose are none of a diffusion or far from a typical population's.
+    """Describe the medians of people's EZ estimates, and name estimates that are impossible or far from typical.
 
     Nothing of models that are no diffusion decision model of `v`, `a` and `t`.
 
@@ -70,9 +70,9 @@ def ez_table(
     Parameters
     ----------
     sorting
-        Which trials they are of.
+        Trials, conditions and right responses.
     data
-        Whose labels people have.
+        Data with the labels of people.
     observed, simulated
         Choices and their times, (trial, lane) and (draw, trial, lane).
 
@@ -108,7 +108,7 @@ def _band(values: np.ndarray) -> dict[str, float]:
 
 
 def far_from_simulated(table: pd.DataFrame) -> str:
-    """Whose observed EZ estimates are far from those of the simulations, in words; nothing if nobody's are."""
+    """Name people whose observed EZ estimates are far from those of the simulations; empty if there are none."""
     columns = ["subject", "condition", "parameter", "observed", "low", "high"]
     far = table.loc[(table["observed"] - table["mean"]).abs() > FAR * table["sd"], columns]
     named = [

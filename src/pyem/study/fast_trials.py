@@ -1,4 +1,4 @@
-"""Response times of another origin than the decision, in words: faster than the typical non-decision time, and outliers."""
+"""Descriptions of response times without a decision: faster than the typical non-decision time, and outliers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyem.model.model import Model
 
 
 def faster_than_typical(model: Model, data: Dataset) -> str:
-    """Which response is the fastest, where some are faster than the typical non-decision time `t`; else nothing.
+    """Describe the fastest response if some are faster than the typical non-decision time `t`; else empty.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def faster_than_typical(model: Model, data: Dataset) -> str:
 
 
 def outlier_note(model: Model) -> str:
-    """Up to which time outliers come, where the model has any; else nothing.
+    """Say up to which time outliers come, if the model has any; else empty.
 
     Examples
     --------

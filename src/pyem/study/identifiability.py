@@ -1,4 +1,4 @@
-"""What a design can tell of the parameters of one person: the expected Fisher information, and its weak directions."""
+"""Identifiability of one person's parameters in a design: expected Fisher information, and its weak directions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WEAK = 1.0
-"""Directions with less information than this are known better from the group than from the person's data."""
+"""Information below which the group informs about a direction more than the person's data."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Identifiability:
     model
         The model.
     params
-        Where, natural, (P,).
+        Natural parameters at which the information is computed, (P,).
     information
         Expected Fisher information in units of the spread of people, (P, P): 1 is as much as is known of a person before any
         data, from the group.
@@ -43,7 +43,7 @@ class Identifiability:
     error: np.ndarray
 
     def table(self) -> pd.DataFrame:
-        """A row for each parameter, in standard deviations of people: what one person's data leave open.
+        """A row for each parameter: uncertainty that one person's data leave, in standard deviations of people.
 
         ``sd``: of an unbiased estimate from the data alone (infinite if the data cannot tell it from others);
         ``sd_others_known``: the same if all other parameters were known; ``sd_with_group``: of the posterior; ``shrinkage``:
@@ -62,7 +62,7 @@ class Identifiability:
 
     @property
     def _noise(self) -> float:
-        """Eigenvalues below this are 0 as far as the simulation tells."""
+        """Size up to which an eigenvalue cannot be told from 0, given the error of the simulation."""
         return 2 * float(np.sqrt((self.error**2).sum())) + 1e-10 * float(np.trace(np.abs(self.information)))
 
     def directions(self) -> pd.DataFrame:
@@ -115,7 +115,7 @@ def identifiability(
     missed: float = 0.0,
     design: Experiment | Dataset | None = None,
 ) -> Identifiability:
-    """Which parameters, and which combinations of them, the data of one person can tell.
+    """Find the parameters, and combinations of parameters, about which the data of one person inform.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def identifiability(
     subjects
         Simulated people, all with these parameters: the information is the mean over them.
     blocks, trials, task, missed, design
-        What the person does; see `recovery`.
+        Experiment of the person; see `recovery`.
 
     Raises
     ------

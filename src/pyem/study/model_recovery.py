@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 Unit = Literal["group", "subject"]
 TOGETHER, EVERY = "hbi", "all"
-"""Words for ``by`` that name no criterion: hierarchical Bayesian inference of all models, and every criterion of the fits."""
+"""Values of ``by`` that name no criterion: hierarchical Bayesian inference of all models, and every criterion of the fits."""
 INVERSION_DRAWS = 4000
-"""Of shares, for the intervals of the inversion matrix."""
+"""Number of draws of shares for the intervals of the inversion matrix."""
 
 
 # -- models -------------------------------------------------------------------------------------------------------------
@@ -39,7 +39,7 @@ INVERSION_DRAWS = 4000
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Confusion:
-    """Which model explains best what each model made. M models, R rounds, S subjects.
+    """Results of model recovery: the best model for the data of each model. M models, R rounds, S subjects.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Confusion:
     subject
         Each subject's part of it, without the price of the group's parameters, (simulated, round, fitted, subject).
     others
-        The same by other criteria that were asked for; see `of`.
+        Results by other criteria that were asked for; see `of`.
 
     Notes
     -----
@@ -67,7 +67,7 @@ class Confusion:
     others: Mapping[str, Confusion] = dataclasses.field(default_factory=dict)
 
     def of(self, by: str) -> Confusion:
-        """The same by another of the criteria that were asked for.
+        """Return the results by another of the criteria that were asked for.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Confusion:
         return known[by]
 
     def wins(self, unit: Unit = "group") -> np.ndarray:
-        """How often each model (columns) was the best for what each model (rows) made, (M, M).
+        """Number of times that each model (columns) was the best for data of each model (rows), (M, M).
 
         Counted over rounds, by the score of the whole group, or over all subjects, by their own (which suits criteria that
         price the parameters of each subject, such as the BIC of `fit_mle`).
@@ -88,7 +88,7 @@ class Confusion:
         if unit not in ("group", "subject"):
             raise ValueError(f"unit={unit!r}; choose 'group' or 'subject'")
         scores = self.group if unit == "group" else self.subject
-        # What is not a number is no better than anything, although NumPy takes it for the largest.
+        # A score that is not a number wins nothing, although NumPy takes it for the largest.
         best = np.where(np.isnan(scores), -np.inf, scores).argmax(2)
         flat = np.where(np.isnan(scores).all(2), -1, best).reshape(len(self.names), -1)
         return np.stack([(flat == j).sum(1) for j in range(len(self.names))], axis=1)
@@ -182,7 +182,7 @@ def confusion(
     rounds, subjects, blocks, trials
         How many groups each model makes, and of what size; 50 subjects and one block of 100 trials if nothing is said.
     task
-        What people do; each model's own task if not given. The data have to have the columns of all models.
+        Task; by default each model's own. The data have to have the columns of all models.
     missed
         Probability that a response is missed.
     design
@@ -198,7 +198,7 @@ def confusion(
     together
         ``together({name: model, ...}, data)`` for ``"hbi"``: `fit_hbi`, or a partial of it with settings.
     pool, folder, progress
-        Who runs the rounds, where they are written, and whether it is shown how far it is; see `recovery`.
+        Processes that run the rounds, folder for finished rounds, and whether progress is shown; see `recovery`.
 
     Warns
     -----
@@ -242,7 +242,7 @@ def confusion(
 
 
 def asked(by: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """The criteria that are asked for by name; None for the usual one."""
+    """Names of the criteria that are asked for; None for the usual one."""
     if by is None:
         return None
     wanted = (by,) if isinstance(by, str) else tuple(by)
@@ -256,7 +256,7 @@ def asked(by: str | Sequence[str] | None) -> tuple[str, ...] | None:
 
 @dataclasses.dataclass(frozen=True)
 class ConfusionRound:
-    """What is done in a round: a model makes data, and all are fitted to them. For `confusion` and `pyem.power`."""
+    """The work of a round: a model makes data, and all models are fitted to them. For `confusion` and `pyem.power`."""
 
     models: Mapping[str, Model | Regression]
     params: Mapping[str, Any]
@@ -293,7 +293,7 @@ class ConfusionRound:
 
 
 def collected(names: tuple[str, ...], found: Sequence[Mapping[str, np.ndarray]], rounds: int) -> Confusion:
-    """The result of all rounds, those of the first model first."""
+    """Results of all rounds, those of the first model first."""
     shape = (len(names), rounds)
     every = {}
     for by in found[0]["criteria"].tolist():
@@ -345,7 +345,7 @@ def named_models(
 
 
 def winners(found: Mapping[str, np.ndarray]) -> int:
-    """The place of the best model of one round, -1 if no score is a number."""
+    """Index of the best model of one round, -1 if no score is a number."""
     by = found["criteria"].tolist()[0]
     scores = found[f"group {by}"]
     return -1 if np.isnan(scores).all() else int(np.where(np.isnan(scores), -np.inf, scores).argmax())
@@ -374,6 +374,6 @@ def _same_responses(named: Mapping[str, Model | Regression], data: Dataset) -> N
 
 
 def _counted(model: Model | Regression, data: Dataset) -> str:
-    """A digest of the responses that count for a model."""
+    """Digest of the responses in a model's likelihood."""
     made, columns = on_data(model, data)
     return columns.fingerprint(made)

@@ -48,7 +48,7 @@ class Recovery:
     truth, estimate
         Natural parameters, (R, S, P).
     z
-        How far the truth is from the estimate, in posterior standard deviations on the unconstrained scale, (R, S, P).
+        Distance of the true value from the estimate, in posterior standard deviations on the unconstrained scale, (R, S, P).
     status
         A `pyem.Status` for each person, (R, S).
     """
@@ -104,7 +104,7 @@ class Recovery:
         return [ndtr(self.z[..., j][regular]) for j in range(self.model.n_params)]
 
     def calibration(self) -> pd.DataFrame:
-        """Are the intervals what they claim? Simulation-based calibration: a row for each parameter.
+        """Simulation-based calibration of the intervals: a row for each parameter.
 
         If people are drawn from the very prior that the fit uses, the share of the posterior below the truth is uniform
         (exactly for the exact posterior; the Laplace approximation is judged by the same rule). ``coverage_50``, ``_80``,
@@ -142,7 +142,7 @@ def _correlations(truth: np.ndarray, estimate: np.ndarray) -> np.ndarray:
 
 
 def _centred(values: np.ndarray) -> np.ndarray:
-    """Differences from the mean over people, without those that are rounding."""
+    """Differences from the mean over people, without those due to rounding."""
     gap = values - values.mean(0)
     return np.where(np.abs(gap).max(0) > 1e-12 * np.abs(values).max(0), gap, 0.0)
 
@@ -172,12 +172,12 @@ def recovery(
     model
         The model, or a design by formula (`pyem.regress`).
     params
-        Who takes part: natural parameters (S, P), the same people in every round; a fit with a group, by any
+        People of the study: natural parameters (S, P), the same people in every round; a fit with a group, by any
         method, from whose group (of draws: its posterior mean) people are drawn; or None, for the model's typical population.
     key
         Seed or JAX random key.
     rounds, subjects, blocks, trials
-        How many; 100 subjects unless `params` say, and one block of 100 trials.
+        Numbers of each; by default 100 subjects unless `params` say, and one block of 100 trials.
     task, missed
         See `pyem.simulate`.
     design
@@ -188,9 +188,9 @@ def recovery(
     fit
         ``fit(model, data)``; `fit_em` if not given. Any method will do; estimates are modes or posterior means.
     pool
-        Who runs the rounds: a number of processes, or anything with a method ``map``; this process if not given.
+        A number of processes that run the rounds, or an object with a method ``map``; by default this process alone.
     folder
-        Where each round is written when it is finished: the same study goes on from there after it was stopped.
+        Folder for finished rounds, from which the same study continues after an interruption.
     progress
         Show how far it is; by default at an interactive prompt and in a notebook only.
 

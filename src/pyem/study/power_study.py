@@ -1,4 +1,4 @@
-"""The probability to find an effect, or the right model, with so many people and trials."""
+"""Power: the probability to find an effect, or the right model, with so many people and trials."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHARED = 512
-"""Numbers of people and trials up to which designs share what is compiled with others of up to twice the size."""
+"""Largest numbers of people and trials for which designs share compiled code with others of up to twice the size."""
 What = Effect | DesignEffects | Sequence[Effect | DesignEffects] | Sequence[Model] | Mapping[str, Model]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Power:
-    """How often effects, or the right models, were found, by number of people and trials.
+    """Share of rounds in which effects, or the right models, were found, by number of people and trials.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Power:
     size
         The size of each effect by its name; empty for models.
     what
-        What was asked, in words.
+        Description of the study, in words.
     """
 
     rounds: Mapping[tuple[int, int, str], Mapping[str, np.ndarray]]
@@ -137,7 +137,7 @@ def power(
     what
         A `pyem.Effect`, the `pyem.DesignEffects` of a design by formula, or several of them; or two models or more.
     design
-        What else people do: blocks, task, missed responses. Its numbers of people and trials are those of `n` and `trials`.
+        Blocks, task, missed responses. Its numbers of people and trials are those of `n` and `trials`.
     key
         Seed or JAX random key.
     n, trials
@@ -149,9 +149,9 @@ def power(
     fit
         ``fit(model, data)``; `fit_em` if not given. For effects it takes a ``group=`` with a covariate, and tests it.
     by, draws, together
-        For models: the criterion, or ``"hbi"``; see `confusion`.
+        Criterion, or ``"hbi"``, for models; see `confusion`.
     pool, folder, progress
-        Who runs the rounds, where they are written, and whether it is shown how far it is; see `recovery`.
+        Processes that run the rounds, folder for finished rounds, and whether progress is shown; see `recovery`.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def power(
 
 
 def _run(jobs: Sequence[Any], places: Sequence[tuple[int, ...]], running: Running) -> list[list[dict[str, np.ndarray]]]:
-    """All rounds of all jobs; those of one design, which share what is compiled, one after the other."""
+    """Run all rounds of all jobs; those of one design, which share compiled code, come one after the other."""
     names = {
         f"design-{j:03d}-{'-'.join(f'{k:05d}' for k in place)}": (j, *place)
         for j in range(len(jobs))
@@ -218,7 +218,7 @@ class Jobs:
     jobs: tuple[Callable[..., dict[str, np.ndarray]], ...]
 
     def __call__(self, j: int, *place: int) -> dict[str, np.ndarray]:
-        """A round of the design number `j`; designs of similar size share what is compiled."""
+        """Do a round of design number `j`; designs of similar size share compiled code."""
         with coarsely(SHARED if len(self.jobs) > 1 else 0):
             return self.jobs[j](*place)
 
@@ -235,7 +235,7 @@ def _effect_columns(found: Sequence[Mapping[str, np.ndarray]], alpha: float, pla
     columns = {
         name: np.array([float(one[name].flat[place]) for one in found]) for name in ("p", "estimate", "width", "covers")
     }
-    # What has no p, where people do not differ as far as the data say, is not found.
+    # An effect without a p value, where people do not differ as far as the data say, counts as not found.
     return {"found": np.nan_to_num(columns["p"], nan=1.0) < alpha} | columns
 
 
@@ -262,7 +262,7 @@ def _numbers(values: Sequence[int] | int, word: str) -> list[int]:
 
 
 def _effects(what: What) -> list[Effect | DesignEffects]:
-    """The effects that are asked for; none if it is models."""
+    """Effects that are asked for; empty if these are models."""
     every = (
         [what]
         if isinstance(what, Effect | DesignEffects)

@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROWS = 40
-"""Points of a block's curve, at most."""
+"""Largest number of points of a block's curve."""
 Statistic = Callable[[np.ndarray, "Context"], np.ndarray]
-"""From responses (..., trial, lane) and what else is known to a value for each trial, NaN where it has none."""
+"""Function of responses (..., trial, lane) and a `Context` that returns a value for each trial, NaN where it has none."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Context:
-    """What a statistic may use besides the responses.
+    """Data that a statistic may use besides the responses.
 
     Parameters
     ----------
     responded
-        Where a response counts, (trial, lane).
+        Whether a response is in the likelihood, (trial, lane).
     before
         The responses that those of this trial were drawn given: observed ones, one step ahead, else the same simulation's;
         (..., trial, lane).
@@ -88,7 +88,7 @@ def _lose_shift(responses: np.ndarray, context: Context) -> np.ndarray:
 
 
 def _change(responses: np.ndarray, context: Context) -> np.ndarray:
-    """How far the response is from the last one."""
+    """Distance of the response from the last one."""
     out = np.full(responses.shape, np.nan)
     both = context.responded[1:] & context.responded[:-1]
     out[..., 1:, :] = np.where(both, np.abs(responses[..., 1:, :] - context.before[..., :-1, :]), np.nan)
@@ -96,7 +96,7 @@ def _change(responses: np.ndarray, context: Context) -> np.ndarray:
 
 
 def default_statistics(model: Model) -> dict[str, Statistic]:
-    """What is looked at if nothing else is asked for."""
+    """Statistics that are used by default."""
     if model.options is None:
         return {"value": _value, "change": _change}
     some: dict[str, Statistic] = {"choice": _choice, "stay": _stay}
@@ -119,9 +119,9 @@ class PredictiveCheck:
         with a value as high as the observed one (equal ones count half): near 0 or 1 the model is wrong about this
         person.
     group
-        The same for the mean over people of each statistic.
+        Observed and simulated mean over people of each statistic.
     what
-        What the curves show, in words.
+        Description of the curves.
     by
         Columns that all is split by.
     """
@@ -134,11 +134,11 @@ class PredictiveCheck:
     by: tuple[str, ...] = ()
 
     def surprising(self, level: float = 0.05) -> pd.DataFrame:
-        """People and statistics whose two-sided p-value is below `level`; so many are expected by chance."""
+        """People and statistics with a two-sided p-value below `level`; a share `level` of them is expected by chance."""
         return self.people.loc[2 * np.minimum(self.people.p, 1 - self.people.p) < level]
 
     def summary(self) -> str:
-        """What was found, as text."""
+        """Description of the results, as text."""
         how = "one step ahead" if self.predicted.one_step else "by playing the task"
         lines = [
             f"{self.predicted.source} predictive check of {self.predicted.model.name}, {self.predicted.n_draws} simulations "
@@ -156,7 +156,7 @@ class PredictiveCheck:
         return self.summary()
 
     def response_times(self, *, by: str | None = None, correct: str | None = None) -> ResponseTimeCheck:
-        """The same simulations against the observed response times, by condition; see `response_time_check`."""
+        """Compare the same simulations with the observed response times, by condition; see `response_time_check`."""
         return response_time_check(self.predicted, by=by, correct=correct)
 
     def plot(self) -> Figure:
@@ -166,7 +166,7 @@ class PredictiveCheck:
         return predictive(**self.numbers())
 
     def numbers(self) -> dict[str, Any]:
-        """What `pyem.draw.predictive.predictive` needs."""
+        """Numbers for `pyem.draw.predictive.predictive`."""
         model, data = self.predicted.model, self.predicted.data
         who = "1 person" if data.n_subjects == 1 else f"{data.n_subjects} people"
         split = [(_words(key), part) for key, part in self.curves.groupby(list(self.by or ["block"]), sort=False)]
@@ -200,7 +200,7 @@ def predictive_check(
     Parameters
     ----------
     predicted
-        What `posterior_predictive` or `prior_predictive` returned.
+        Result of `posterior_predictive` or `prior_predictive`.
     option
         Label of the option whose curve is drawn; if not given, the one whose outcomes were best on average or, where there is
         no outcome, that was chosen most often (as in `pyem.plot.plot_choice_curves`).
@@ -250,7 +250,7 @@ def predictive_check(
 
 
 def _words(key: Any) -> str:
-    """The levels of a cell of a table that was split by several columns."""
+    """Levels of one cell of a table that was split by several columns."""
     return ", ".join(map(str, key))
 
 
@@ -266,7 +266,7 @@ def _of_cell(
     *,
     by_block: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Curves, people and group of some of the trials (trial, lane)."""
+    """Curves, people and group for some of the trials (trial, lane)."""
     import pandas as pd
 
     inside = lambda values: np.where(trials, values, np.float32(np.nan))  # noqa: E731
@@ -317,7 +317,7 @@ def _values(
 
 
 def middle_of(outcomes: np.ndarray) -> float:
-    """The middle of the range of outcomes, as of those of a model that takes it from the data.
+    """Middle of the range of outcomes, as a model takes it from the data.
 
     Examples
     --------
@@ -335,14 +335,14 @@ def _outcome(model: Model, data: Dataset) -> np.ndarray | None:
 
 
 def _defined(statistics: dict[str, Statistic], model: Model, data: Dataset) -> dict[str, Statistic]:
-    """Those that the data have what it takes for."""
+    """Statistics for which the data have the necessary columns."""
     if _outcome(model, data) is not None:
         return statistics
     return {name: function for name, function in statistics.items() if function not in (_win_stay, _lose_shift)}
 
 
 def _sums(statistics: Mapping[str, Statistic], responses: np.ndarray, context: Context) -> dict[str, np.ndarray]:
-    """Values of each trial, (trial, lane), small enough to keep; of each place of a vector."""
+    """Values of each trial, (trial, lane), small enough to keep; for vectors, of each place."""
     places = lambda values: np.moveaxis(values.reshape(len(values), -1, values.shape[-1]), 1, 0)  # noqa: E731
     out = {}
     for k, (mine, before) in enumerate(zip(places(responses), places(context.before), strict=True)):
@@ -363,7 +363,7 @@ def _people(data: Dataset, values: np.ndarray) -> np.ndarray:
 
 
 def _against(observed: np.ndarray, simulated: np.ndarray) -> dict[str, np.ndarray]:
-    """Observed values (n,) against simulated ones (draw, n)."""
+    """Compare observed values (n,) with simulated ones (draw, n)."""
     known = np.isfinite(simulated)
     n = known.sum(0)
     # Sums of single precision differ in the last digit; such values are equal.

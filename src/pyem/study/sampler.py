@@ -1,4 +1,4 @@
-"""Does a distribution draw what its density says? A test of the policy's `sample` against its `log_prob`.
+"""Test of a policy's `sample` against its `log_prob`: whether distributions draw what their densities say.
 
 At the parameters that responses are drawn with, the derivative of their log-density (the score) has the mean 0, and its
 variance is minus the mean second derivative (the information), whatever people did and earned before. Both are looked at
@@ -24,13 +24,13 @@ from pyem.model.rollout import first_states, initial_state, over_lanes, policies
 from pyem.numerics.jit import compiled
 
 DRAWS = 10_000
-"""Responses that are drawn, about."""
+"""Rough number of responses that are drawn."""
 NARROW = 0.3
-"""How much people differ, in sds of the typical population: where they differ a lot, a few of them outweigh all others."""
+"""Sd of the simulated people, in sds of the typical population: with larger differences a few would outweigh all others."""
 FALSE_ALARM = 1e-6
-"""Probability that the mean score of a right distribution is said to be wrong."""
+"""Probability that the mean score of a correct distribution is called wrong."""
 SPREAD_Z, SPREAD_PART = 8.0, 0.1
-"""The variance of the score is wrong if it is off by so many standard errors and by such a part of the information."""
+"""Deviation of the score's variance that is called wrong, in standard errors and as a share of the information."""
 
 
 class Scores(NamedTuple):
@@ -45,7 +45,7 @@ class Scores(NamedTuple):
 
 
 def check_sampler(model: Model, data: Dataset) -> str:
-    """Raise ModelError if a distribution of `model` does not draw what its density says; what was seen, in words."""
+    """Raise ModelError if a distribution of `model` does not draw what its density says; describe what was found."""
     if model.policy is None:
         return "skipped: the model has no policy to draw from"
     if not model.n_params:
@@ -63,7 +63,7 @@ def check_sampler(model: Model, data: Dataset) -> str:
 def _mean_is_zero(model: Model, name: str, scores: Scores) -> None:
     from scipy.special import ndtri
 
-    # Of rare responses hardly any may be drawn; the information knows of them.
+    # Rare responses may hardly be drawn, but the information includes them.
     scale = np.sqrt(np.maximum(np.maximum(scores.squares, scores.information), 0.0))
     some = scale > 1e-9 * np.sqrt(scores.n)
     z = np.where(some, scores.first, 0.0) / np.where(some, scale, 1.0)
@@ -79,7 +79,7 @@ def _mean_is_zero(model: Model, name: str, scores: Scores) -> None:
 
 def _spread_is_information(model: Model, name: str, scores: Scores) -> None:
     information = np.abs(scores.information)
-    # Where next to nothing was seen of what the information counts, the draws do not tell.
+    # If hardly anything of what the information includes was drawn, the draws are no test.
     some = (scores.squares > 0.02 * information) & (information > 1e-18 * scores.n)
     z = np.where(some, scores.excess, 0.0) / np.sqrt(np.where(some, scores.excess_squares, 1.0))
     part = np.where(some, scores.excess, 0.0) / np.where(some, information, 1.0)
@@ -97,7 +97,7 @@ def _spread_is_information(model: Model, name: str, scores: Scores) -> None:
 
 
 def _undrawable(model: Model, data: Dataset) -> str | None:
-    """Which distribution cannot be drawn from, and why."""
+    """Name a distribution that cannot be drawn from, with the reason; None if there is none."""
     found = []
 
     def look(x: Array, trial: Record, key: Array) -> int:
@@ -130,7 +130,7 @@ def sampled_scores(model: Model, data: Dataset) -> dict[str, Scores]:
 
 
 def _histories(model: Model, data: Dataset) -> tuple[Record, int]:
-    """Trials of as many blocks as are needed, each as often as needed, and how many lanes that makes."""
+    """Trials of as many blocks as are needed, repeated as needed, and the number of lanes."""
     trials, responded = data.trials(model), data.masks(model)[0]
     counts = np.any(list(responded.values()), axis=0)
     rows = min(len(counts), 1000)
@@ -144,7 +144,7 @@ def _histories(model: Model, data: Dataset) -> tuple[Record, int]:
 
 
 def _walk(model: Model, x: Array, trials: Record, extra: Any, each: Callable[..., Any]) -> Any:
-    """``each(distribution, extra, name)`` for every response of every trial, after the trials before it as they were."""
+    """Apply ``each(distribution, extra, name)`` to every response of every trial, given the trials before it in the data."""
     p = over_lanes(model.record)(x)
 
     def lane_step(p: Record, state: Any, trial: Record, extra: Any) -> Any:
@@ -160,9 +160,9 @@ def _walk(model: Model, x: Array, trials: Record, extra: Any, each: Callable[...
 
 @compiled(0, quick=True)
 def _scores(model: Model, x: Array, trials: Record, keys: Array) -> dict[str, tuple[Array, Array, Array]]:
-    """First and second derivatives (P, trial, lane) of the log-density of drawn responses, and which count."""
+    """First and second derivatives (P, trial, lane) of the log-density of drawn responses, and whether each is used."""
     place = {name: k for k, name in enumerate(model.responses)}
-    # Those of a pair are drawn together.
+    # Responses of a pair are drawn together.
     place |= {second: place[first] for first, second in model.joint}
     drawn = _walk(model, x, trials, keys, lambda dist, key, name: dist.sample(jax.random.fold_in(key, place[name])))
 
@@ -184,7 +184,7 @@ def _scores(model: Model, x: Array, trials: Record, keys: Array) -> dict[str, tu
 
 
 def _summed(first: np.ndarray, second: np.ndarray, counts: np.ndarray) -> Scores:
-    # Where a drawn response has no finite derivative, other rungs say so.
+    # A drawn response without a finite derivative is reported by other checks.
     good = counts & np.isfinite(first).all(0) & np.isfinite(second).all(0)
     first, second = first[:, good], second[:, good]
     excess = first**2 + second

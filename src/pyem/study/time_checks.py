@@ -36,7 +36,7 @@ class ResponseTimeCheck:
     distribution
         Defective distribution functions: by condition, response and ``time``, the probability of that response by then.
     conditional_accuracy
-        By condition and fifth of the response times: share of right responses, with the mean ``time`` there.
+        Share of right responses by condition and fifth of the response times, with the mean ``time`` there.
     delta
         By condition but the first, and quantile: difference of right response times to the first condition, with the mean
         ``time`` of the two.
@@ -69,7 +69,7 @@ class ResponseTimeCheck:
         return pd.Series(parts, name="outside")
 
     def summary(self) -> str:
-        """What was found, as text."""
+        """Description of the results, as text."""
         model = self.predicted.model.name
         lines = [
             f"{self.predicted.source} predictive check of response times, {model}, {self.predicted.n_draws} simulations"
@@ -83,7 +83,7 @@ class ResponseTimeCheck:
         return self.summary()
 
     def plot(self, kind: str = "quantile_probability") -> Figure:
-        """One of the figures: ``"quantile_probability"``, ``"distribution"``, ``"conditional_accuracy"`` or ``"delta"``.
+        """Draw one of the figures ``"quantile_probability"``, ``"distribution"``, ``"conditional_accuracy"`` or ``"delta"``.
 
         Raises
         ------
@@ -111,7 +111,7 @@ def response_time_check(
     Parameters
     ----------
     predicted
-        What `posterior_predictive` or `prior_predictive` returned, of a model with response times.
+        Result of `posterior_predictive` or `prior_predictive`, for a model with response times.
     by
         Column of conditions, one of those that ``columns=`` of `Dataset.read` named.
     correct
@@ -181,10 +181,10 @@ def _frame(axes: dict[str, Any]) -> pd.DataFrame:
 
 
 def _against(observed: np.ndarray, simulated: np.ndarray, prefix: str) -> dict[str, np.ndarray]:
-    """Observed values against the mean and the central 95 % of simulated ones, the first axis; NaN where nobody has any."""
+    """Compare observed values with the mean and central 95 % of simulated ones, the first axis; NaN where nobody has any."""
     known = np.isfinite(simulated).any(0)
     filled = np.where(known, simulated, 0.0)
-    # NumPy has no quantiles of nothing along an axis.
+    # NumPy has no quantiles of empty axes.
     low, high = np.nanquantile(filled, [0.025, 0.975], axis=0) if filled.size else (filled[0], filled[0])
     found = {"mean": np.nanmean(filled, axis=0), "low": low, "high": high}
     return {f"{prefix}observed": observed} | {f"{prefix}{k}": np.where(known, v, np.nan) for k, v in found.items()}

@@ -1,4 +1,4 @@
-"""What is looked at of choices and response times: quantiles, distributions, accuracy and differences, person by person."""
+"""Summaries of choices and response times: quantiles, distributions, accuracy and differences, person by person."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pyem.model.model import Model
 
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
 BINS = 5
-"""Of conditional accuracy: fifths of each person's response times."""
+"""Number of bins of conditional accuracy: fifths of each person's response times."""
 TIMES = 40
-"""Points of a distribution function."""
+"""Number of points of a distribution function."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Cell:
-    """The trials of one person in one condition: their places, and the person and condition they are of."""
+    """The trials of one person in one condition: their positions, and the indices of person and condition."""
 
     person: int
     condition: int
@@ -29,7 +29,7 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Sorting:
-    """Which trials are looked at, in which conditions, and which response is right.
+    """The trials used, their conditions, and the right response in each.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Sorting:
     right
         The code of the right response in each trial, (trial, lane).
     names
-        What a right and another response are called.
+        Names of a right and of another response.
     """
 
     conditions: tuple[str, ...]
@@ -50,7 +50,7 @@ class Sorting:
 
 
 def sorted_trials(model: Model, data: Dataset, by: str | None, correct: str | None) -> Sorting:
-    """The trials of a data set by person and condition.
+    """Sort the trials of a data set by person and condition.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def _field(data: Dataset, name: str, argument: str) -> np.ndarray:
 
 
 def summaries(sorting: Sorting, choice: np.ndarray, rt: np.ndarray, times: np.ndarray) -> dict[str, np.ndarray]:
-    """Means over people of what is looked at, of several data sets of the same trials, (draw, trial, lane).
+    """Means over people of all summaries, for several data sets of the same trials, (draw, trial, lane).
 
     Returns
     -------
@@ -139,7 +139,7 @@ def summaries(sorting: Sorting, choice: np.ndarray, rt: np.ndarray, times: np.nd
 
 
 def _of_cell(right: np.ndarray, rt: np.ndarray, times: np.ndarray) -> dict[str, np.ndarray]:
-    """Those of one person in one condition, (draw, trial)."""
+    """Summaries of one person in one condition, (draw, trial)."""
     classes = [np.sort(np.where(here, rt, np.nan), axis=1) for here in (right, ~right)]
     parts = np.array_split(np.arange(rt.shape[1]), BINS)
     order = np.argsort(rt, axis=1)

@@ -1,4 +1,4 @@
-"""Tasks, for simulation: what a subject is shown on a trial, and what comes of the response."""
+"""Tasks, for simulation: the columns shown on a trial, and the outcomes of the response."""
 
 from pyem.model.cues import Cued
 from pyem.task.balloons import Balloons

@@ -10,13 +10,13 @@ from pyem.model.record import Record
 
 
 class Around:
-    """Does what another `task` does; whoever inherits says which one, and what is otherwise."""
+    """A task that behaves like another `task`, except for the methods that a subclass replaces."""
 
     task: Any
 
     @property
     def n_options(self) -> int | None:
-        """Number of options, where the other task has them."""
+        """Number of options, if the other task has options."""
         return getattr(self.task, "n_options", None)
 
     def init(self, key: Array) -> Any:
@@ -24,13 +24,13 @@ class Around:
         return self.task.init(key)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """What the other task shows."""
+        """Return the columns that the other task shows."""
         return self.task.present(state, key)
 
     def between(self, state: Any, response: str, trial: Record, key: Array) -> dict[str, Any]:
-        """What the other task shows between responses, if it has any such thing."""
+        """Return what the other task shows between responses, if anything."""
         return self.task.between(state, response, trial, key) if hasattr(self.task, "between") else {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """What the other task pays."""
+        """Let the other task respond."""
         return self.task.respond(state, trial, key)

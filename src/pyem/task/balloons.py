@@ -37,18 +37,18 @@ class Balloons:
     n_options = 2
 
     def init(self, key: Array) -> Any:
-        """The pumps of this balloon, and the pump at which it bursts."""
+        """Draw the pump at which this balloon bursts; no pumps so far."""
         return jnp.zeros((), jnp.int32), self._bursts(key)
 
     def _bursts(self, key: Array) -> Array:
         return jax.random.randint(key, (), 1, self.largest + 1)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """Nothing that the pumps so far do not say."""
+        """Show nothing: everything follows from earlier responses."""
         return {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """Whether the pump burst the balloon; a new one follows on a burst and on banking."""
+        """Return whether the pump burst the balloon; a new one follows a burst and banking."""
         pumps, limit = state
         pumps = (pumps + trial.choice).astype(pumps.dtype)
         burst = (trial.choice == 1) & (pumps >= limit)

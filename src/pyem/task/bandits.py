@@ -38,15 +38,15 @@ class Bandit:
         return len(self.probabilities)
 
     def init(self, key: Array) -> Any:
-        """Nothing changes in this task."""
+        """Return an empty state: nothing changes in this task."""
         return ()
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """Nothing but the options is shown."""
+        """Show nothing but the options."""
         return {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """A reward of 0 or 1."""
+        """Draw a reward of 0 or 1."""
         p = jnp.asarray(self.probabilities)[trial.choice]
         return state, {self.outcome: jax.random.bernoulli(key, p).astype(float)}
 
@@ -71,15 +71,15 @@ class Reversal:
         return len(self.probabilities)
 
     def init(self, key: Array) -> Any:
-        """The number of trials so far."""
+        """Start with no trials so far."""
         return jnp.zeros((), jnp.int32)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """Nothing but the options is shown."""
+        """Show nothing but the options."""
         return {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """A reward of 0 or 1."""
+        """Draw a reward of 0 or 1."""
         p = jnp.asarray(self.probabilities)
         p = jnp.where((state // self.every) % 2 == 1, p[::-1], p)[trial.choice]
         return state + 1, {self.outcome: jax.random.bernoulli(key, p).astype(float)}
@@ -92,7 +92,7 @@ class DriftingBandit:
     Parameters
     ----------
     n_options
-        How many.
+        Number of options.
     sd
         Standard deviation of a step.
     low, high
@@ -116,22 +116,22 @@ class DriftingBandit:
     outcome: str = "reward"
 
     def init(self, key: Array) -> Any:
-        """Probabilities drawn uniformly between the bounds."""
+        """Draw probabilities uniformly between the bounds."""
         return jax.random.uniform(key, (self.n_options,), minval=self.low, maxval=self.high, dtype=float)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """Nothing but the options is shown."""
+        """Show nothing but the options."""
         return {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """A reward of 0 or 1, and the probabilities of the next trial."""
+        """Draw a reward of 0 or 1, and the probabilities of the next trial."""
         pay, walk = jax.random.split(key)
         reward = jax.random.bernoulli(pay, state[trial.choice]).astype(float)
         return drifted(state, walk, self.sd, self.low, self.high), {self.outcome: reward}
 
 
 def drifted(state: Array, key: Array, sd: float, low: float, high: float) -> Array:
-    """One Gaussian step of a random walk, reflected at the bounds `low` and `high` however long it is."""
+    """Take one Gaussian step of a random walk, reflected at the bounds `low` and `high` however long it is."""
     moved = state + sd * jax.random.normal(key, state.shape, state.dtype)
     width = high - low
     beyond = (moved - low) % (2 * width)

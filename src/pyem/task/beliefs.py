@@ -1,4 +1,4 @@
-"""Outcomes that come whatever people predict: a contingency that reverses, and a source that jumps."""
+"""Tasks whose outcomes do not depend on predictions: a contingency that reverses, and a source that jumps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Contingency:
     Parameters
     ----------
     probabilities
-        Of the outcome 1, one phase after another; after the last comes the first.
+        Probability of the outcome 1 in each phase, one after another; after the last comes the first.
     every
         Trials in a phase.
     first
@@ -42,7 +42,7 @@ class Contingency:
     first: bool = False
 
     def init(self, key: Array) -> Any:
-        """The number of trials so far."""
+        """Start with no trials so far."""
         return jnp.zeros((), jnp.int32)
 
     def _outcome(self, state: Any, key: Array) -> dict[str, Any]:
@@ -50,11 +50,11 @@ class Contingency:
         return {"outcome": jax.random.bernoulli(key, p).astype(int)}
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """The outcome, if it comes first."""
+        """Show the outcome, if it comes before the response."""
         return self._outcome(state, key) if self.first else {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """The outcome, if it comes after the response."""
+        """Show the outcome, if it comes after the response."""
         return state + 1, {} if self.first else self._outcome(state, key)
 
 
@@ -92,15 +92,15 @@ class ChangePoints:
         return jax.random.uniform(key, (), float, self.low, self.high)
 
     def init(self, key: Array) -> Any:
-        """The first mean."""
+        """Draw the first mean."""
         return self._drawn(key)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """Nothing is shown before the prediction."""
+        """Show nothing before the prediction."""
         return {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """The outcome, and the mean of the next trial."""
+        """Return the outcome, and draw the mean of the next trial."""
         around, jump, anew = jax.random.split(key, 3)
         outcome = jnp.clip(state + self.noise * jax.random.normal(around, (), float), self.low, self.high)
         return jnp.where(jax.random.bernoulli(jump, self.hazard), self._drawn(anew), state), {"outcome": outcome}

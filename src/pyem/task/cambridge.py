@@ -12,7 +12,7 @@ from jax import Array
 from pyem.model.record import Record
 
 BOXES = 10
-"""Boxes of both colours together."""
+"""Number of boxes of both colours together."""
 BETS = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Shares of one's points that may be bet."""
 
@@ -28,7 +28,7 @@ class CambridgeGambling:
     Parameters
     ----------
     points
-        What one has at the beginning of a block.
+        Number of points at the beginning of a block.
 
     References
     ----------
@@ -47,17 +47,17 @@ class CambridgeGambling:
     n_options = 2
 
     def init(self, key: Array) -> Any:
-        """The points that one has, and the order of the bets."""
+        """Return the points to begin with, and draw the order of the bets."""
         return jnp.asarray(self.points, float), jax.random.bernoulli(key).astype(jnp.int32)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """The boxes of one trial."""
+        """Draw the boxes of one trial."""
         points, ascending = state
         boxes = jax.random.randint(key, (), 1, BOXES)
         return {"red_boxes": boxes.astype(float), "points": points, "ascending": ascending}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """The points after the bet was won or lost."""
+        """Return the points after the bet was won or lost."""
         points, ascending = state
         won = jax.random.bernoulli(key, trial.red_boxes / BOXES) == (trial.choice == 1)
         staked = jnp.round(points * jnp.asarray(BETS)[trial.bet])

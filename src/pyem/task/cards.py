@@ -1,4 +1,4 @@
-"""Sorting cards by a rule that changes without a word."""
+"""Sorting cards by a rule that changes without announcement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class CardSorting:
     Parameters
     ----------
     run
-        After so many right answers in a row the rule changes, to the next of colour, form and number.
+        Number of right answers in a row after which the rule changes, to the next of colour, form and number.
 
     References
     ----------
@@ -40,16 +40,16 @@ class CardSorting:
         return 4
 
     def init(self, key: Array) -> Any:
-        """The rule, and the number of right answers in a row."""
+        """Start with the first rule, colour, and with no right answers in a row."""
         return jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """Which pile the card matches in colour, form and number: three different ones."""
+        """Draw the piles that the card matches in colour, form and number: three different ones."""
         piles = jax.random.permutation(key, 4)
         return {"match_colour": piles[0], "match_form": piles[1], "match_number": piles[2]}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """Whether the pile was right: 1 or 0."""
+        """Return whether the pile was right: 1 or 0."""
         rule, row = state
         piles = jnp.stack([trial.match_colour, trial.match_form, trial.match_number])
         right = trial.choice == piles[rule]

@@ -1,4 +1,4 @@
-"""Trials in which something is to be decided, and nothing comes of it."""
+"""Decisions without consequences."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Decisions:
     Parameters
     ----------
     stimuli
-        How many there are, told by the column ``stimulus``; 0: nothing is shown that a model could tell apart.
+        Number of stimuli, shown in the column ``stimulus``; 0: nothing is shown that a model could tell apart.
     n_options
-        How many responses there are.
+        Number of responses.
 
     Examples
     --------
@@ -32,13 +32,13 @@ class Decisions:
     n_options: int = 2
 
     def init(self, key: Array) -> Any:
-        """Nothing changes in this task."""
+        """Return an empty state: nothing changes in this task."""
         return ()
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """The code of a stimulus."""
+        """Draw the code of a stimulus."""
         return {"stimulus": jax.random.randint(key, (), 0, self.stimuli)} if self.stimuli else {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """Nothing comes of it."""
+        """Return no outcome."""
         return state, {}

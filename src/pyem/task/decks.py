@@ -18,7 +18,7 @@ LOSSES = (
     (0.25, 0.5, 0.5, 0.5, 0.75, 0.0, 0.0, 0.0, 0.0, 0.0),
     (2.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
 )
-"""What the ten cards of each deck lose, in hundreds."""
+"""Losses of the ten cards of each deck, in hundreds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Iowa:
     Parameters
     ----------
     hundred
-        What a hundred points are, in the units of the experiment.
+        Value of a hundred points, in the units of the experiment.
 
     References
     ----------
@@ -49,15 +49,15 @@ class Iowa:
     n_options = 4
 
     def init(self, key: Array) -> Any:
-        """How many cards were taken from each deck, and the order of its next ten."""
+        """Start with no cards taken, and draw the order of each deck's next ten."""
         return jnp.zeros(4, jnp.int32), _shuffled(key)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """Nothing but the decks is shown."""
+        """Show nothing but the decks."""
         return {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """What the card wins and loses."""
+        """Return the gain and the loss of the card."""
         taken, cards = state
         deck = trial.choice
         loss, gain = cards[deck, taken[deck] % 10], jnp.asarray(GAINS)[deck]

@@ -1,4 +1,4 @@
-"""Trials that were laid down beforehand: replays of a data set, and courses of an experiment."""
+"""Trials that are laid down beforehand: replays of a data set, and courses of an experiment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyem.model.record import Record
 
 @dataclasses.dataclass(frozen=True)
 class Replay:
-    """The columns of a real design, trial by trial: what was shown, and what each option would have paid.
+    """The columns of a real design, trial by trial: shown columns, and the payment of each option.
 
     Parameters
     ----------
@@ -46,31 +46,31 @@ class Replay:
                 )
 
     def init(self, key: Array) -> Any:
-        """The number of trials so far."""
+        """Start with no trials so far."""
         return jnp.zeros((), jnp.int32)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """The columns of this trial; a simulation longer than the design repeats it."""
+        """Return the columns of this trial; a simulation longer than the design repeats it."""
         return {name: jnp.asarray(values)[state % len(values)] for name, values in self.shown}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """What the chosen option pays on this trial."""
+        """Return the payment of the chosen option on this trial."""
         paid = {name: jnp.asarray(values)[state % len(values), trial.choice] for name, values in self.payoffs}
         return state + 1, paid
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Design:
-    """A course of the experiment for each person and block: what was shown, and what each option would have paid.
+    """A course of the experiment for each person and block: shown columns, and the payment of each option.
 
     Only for `simulate`, which needs to compile nothing anew for another design of the same shape.
 
     Parameters
     ----------
     shown
-        For each column that is shown its values, (subject, block, trial, ...). One subject's stand for all.
+        Values of each column that is shown, (subject, block, trial, ...). One subject's stand for all.
     payoffs
-        For each outcome what every option would pay, (subject, block, trial, option, ...).
+        Payment of every option, (subject, block, trial, option, ...), for each outcome.
 
     Examples
     --------
@@ -82,7 +82,7 @@ class Design:
     payoffs: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def lanes(self, subjects: int, blocks: int, trials: int) -> dict[str, dict[str, np.ndarray]]:
-        """Its arrays as (trial, ..., lane).
+        """Arrays of the design as (trial, ..., lane).
 
         Raises
         ------

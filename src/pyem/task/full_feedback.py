@@ -1,4 +1,4 @@
-"""Two options, of which both outcomes are shown."""
+"""Two options with feedback about both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyem.model.record import Record
 
 @dataclasses.dataclass(frozen=True)
 class FullFeedback:
-    """Two options that pay 1 with fixed probabilities, else 0; what the other one would have paid is shown, too.
+    """Two options that pay 1 with fixed probabilities, else 0, with feedback about the option not taken too.
 
     Parameters
     ----------
@@ -37,14 +37,14 @@ class FullFeedback:
     n_options = 2
 
     def init(self, key: Array) -> Any:
-        """Nothing changes in this task."""
+        """Return an empty state: nothing changes in this task."""
         return ()
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """Nothing but the options is shown."""
+        """Show nothing but the options."""
         return {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """The outcomes of the option taken and of the other."""
+        """Draw the outcomes of the option taken and of the other."""
         both = jax.random.bernoulli(key, jnp.asarray(self.probabilities), (2,)).astype(float)
         return state, {"reward": both[trial.choice], "outcome_unchosen": both[1 - trial.choice]}

@@ -1,4 +1,4 @@
-"""A sure amount or a coin flip, and its outcome before a rating is asked for."""
+"""A sure amount or a coin flip, with its outcome shown before a rating."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyem.task.offers import Offers
 
 @dataclasses.dataclass(frozen=True)
 class CoinFlips:
-    """On each trial a sure amount, ``certain``, or an even chance of a ``gain`` or a ``loss``; then the ``outcome`` is shown.
+    """A sure amount, ``certain``, or an even chance of a ``gain`` or a ``loss``; then the ``outcome`` is shown.
 
     Parameters
     ----------
@@ -38,19 +38,19 @@ class CoinFlips:
         return 2
 
     def init(self, key: Array) -> Any:
-        """Trials are independent."""
+        """Return an empty state: trials are independent."""
         return ()
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """The offers of one trial."""
+        """Draw the offers of one trial."""
         levels = (("gain", self.gain), ("loss", self.loss), ("certain", self.certain))
         return Offers(levels).present(state, key)
 
     def between(self, state: Any, response: str, trial: Record, key: Array) -> dict[str, Any]:
-        """What came of the choice."""
+        """Return the outcome of the choice."""
         flipped = jnp.where(jax.random.bernoulli(key), trial.gain, trial.loss)
         return {"outcome": jnp.where(trial.choice == 1, flipped, trial.certain)}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """Nothing comes after the rating."""
+        """Return nothing, as nothing follows the rating."""
         return state, {}

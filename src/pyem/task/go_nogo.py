@@ -1,4 +1,4 @@
-"""The go/no-go task in which what to do and what is at stake are crossed."""
+"""The go/no-go task in which the required action and the valence of outcomes are crossed."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ class GoNoGo:
     n_options = 2
 
     def init(self, key: Array) -> Any:
-        """The number of trials so far, and the order of the cues."""
+        """Start with no trials so far, and draw the order of the cues."""
         return jnp.zeros((), jnp.int32), jax.random.permutation(key, 4)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """One of the four cues."""
+        """Return the cue of this trial."""
         n, order = state
         return {"cue": order[n % 4]}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """An outcome of 1 or 0 where there is something to win, of 0 or -1 where there is something to lose."""
+        """Draw an outcome of 1 or 0 for winning cues, and of 0 or -1 for losing ones."""
         n, order = state
         paid, shuffle = jax.random.split(key)
         right = (trial.choice == 1) == (trial.cue < 2)

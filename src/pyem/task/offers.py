@@ -14,7 +14,7 @@ from pyem.model.record import Record
 
 @dataclasses.dataclass(frozen=True)
 class Offers:
-    """Offers whose amounts, delays, probabilities or efforts are drawn anew on each trial. For a given course, see `Replay`.
+    """Offers with amounts, delays, probabilities or efforts drawn anew on each trial. For given offers, see `Replay`.
 
     Parameters
     ----------
@@ -30,11 +30,11 @@ class Offers:
     levels: tuple[tuple[str, tuple[float, ...]], ...]
 
     def init(self, key: Array) -> Any:
-        """Trials are independent."""
+        """Return an empty state: trials are independent."""
         return ()
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """The offers of one trial."""
+        """Draw the offers of one trial."""
         keys = jax.random.split(key, len(self.levels))
         return {
             name: jax.random.choice(one, jnp.asarray(values))
@@ -42,5 +42,5 @@ class Offers:
         }
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """Nothing comes of a choice within the task."""
+        """Return no outcome."""
         return state, {}

@@ -18,7 +18,7 @@ ALL = tuple((one, other) for one in range(6) for other in range(one + 1, 6))
 
 @dataclasses.dataclass(frozen=True)
 class ProbabilisticSelection:
-    """Stimuli A to F (0 to 5) in the pairs AB, CD and EF, right with the chances .8 and .2, .7 and .3, .6 and .4.
+    """Stimuli A to F (0 to 5) in the pairs AB, CD and EF, rewarded with probability .8 and .2, .7 and .3, .6 and .4.
 
     On each trial one of the two is right, and the other wrong: ``reward`` is 1 or 0. Sides are drawn at random.
 
@@ -44,11 +44,11 @@ class ProbabilisticSelection:
     n_options = 2
 
     def init(self, key: Array) -> Any:
-        """The number of trials so far."""
+        """Start with no trials so far."""
         return jnp.zeros((), jnp.int32)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """A pair of stimuli, on either side."""
+        """Draw a pair of stimuli, and their sides."""
         which, side = jax.random.split(key)
         pairs = jnp.asarray(np.array(ALL))
         learned = jnp.array([0, 9, 14])  # AB, CD and EF among all pairs
@@ -60,7 +60,7 @@ class ProbabilisticSelection:
         return shown if self.training is None else shown | {"phase": jnp.asarray(later, float)}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """Whether the choice was right."""
+        """Draw whether the choice was right."""
         chances = jnp.asarray(CHANCES)[jnp.stack([trial.option_left, trial.option_right])]
         left = jax.random.bernoulli(key, chances[0] / chances.sum())
         return state + 1, {"reward": (left == (trial.choice == 0)).astype(float)}

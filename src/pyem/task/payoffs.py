@@ -1,4 +1,4 @@
-"""Payoffs that are amounts: normal around means that drift, or last for a block."""
+"""Payoffs that are amounts: normal around means that drift or last for a block."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class DriftingPayoffs:
     Parameters
     ----------
     n_options
-        How many.
+        Number of options.
     decay
-        What means keep of their distance from the centre on each trial.
+        Share of their distance from the centre that means keep on each trial.
     centre
-        Where they are drawn.
+        Value to which the means are drawn.
     sd
         Sd of a step of the means.
     noise
@@ -49,16 +49,16 @@ class DriftingPayoffs:
     noise: float = 0.04
 
     def init(self, key: Array) -> Any:
-        """Means, drawn from where the walk is in the long run."""
+        """Draw means from the random walk's stationary distribution."""
         spread = self.sd / (1 - self.decay**2) ** 0.5
         return self.centre + spread * jax.random.normal(key, (self.n_options,), float)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """Nothing but the options is shown."""
+        """Show nothing but the options."""
         return {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """A payoff, and the means of the next trial."""
+        """Draw a payoff, and the means of the next trial."""
         pay, walk = jax.random.split(key)
         reward = jnp.clip(state[trial.choice] + self.noise * jax.random.normal(pay, (), float), 0.0, 1.0)
         steps = self.sd * jax.random.normal(walk, state.shape, state.dtype)
@@ -72,9 +72,9 @@ class GaussianBandit:
     Parameters
     ----------
     n_options
-        How many.
+        Number of options.
     mean, sd
-        Of the means.
+        Mean and sd of the means.
     noise
         Sd of payoffs around their mean. For points, as from -25 to 25 in the paper, see `Rescaled`.
     known
@@ -98,16 +98,16 @@ class GaussianBandit:
     known: int | None = None
 
     def init(self, key: Array) -> Any:
-        """Means of the options."""
+        """Draw the means of the options."""
         drawn = self.mean + self.sd * jax.random.normal(key, (self.n_options,), float)
         return drawn if self.known is None else drawn.at[self.known].set(self.mean)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """Nothing but the options is shown."""
+        """Show nothing but the options."""
         return {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """An amount."""
+        """Draw an amount."""
         noise = self.noise if self.known is None else jnp.where(trial.choice == self.known, 0.0, self.noise)
         paid = state[trial.choice] + noise * jax.random.normal(key, (), float)
         return state, {"reward": jnp.clip(paid, 0.0, 1.0)}

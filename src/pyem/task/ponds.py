@@ -33,14 +33,14 @@ class Ponds:
     own: float = 0.8
 
     def init(self, key: Array) -> Any:
-        """The hidden pond."""
+        """Draw the hidden pond."""
         return jax.random.randint(key, (), 0, self.n_ponds)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """The colour of a fish, and the pond that it comes from."""
+        """Draw the colour of a fish, and return the pond that it comes from."""
         chance = jnp.where(jnp.arange(self.n_ponds) == state, self.own, (1 - self.own) / (self.n_ponds - 1))
         return {"observation": jax.random.categorical(key, jnp.log(chance)), "pond": state}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """No feedback."""
+        """Return no feedback."""
         return state, {}

@@ -30,14 +30,14 @@ class Regressors:
     n_predictors: int = 3
 
     def init(self, key: Array) -> Any:
-        """Trials are independent."""
+        """Return an empty state: trials are independent."""
         return ()
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """One row of the design matrix."""
+        """Draw one row of the design matrix."""
         rest = jax.random.normal(key, (self.n_predictors - 1,), float)
         return {"predictors": jnp.concatenate([jnp.ones(1), rest])}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """Nothing comes of a response."""
+        """Return no outcome."""
         return state, {}

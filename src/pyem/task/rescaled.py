@@ -21,7 +21,7 @@ class Rescaled(Around):
     task
         The other task.
     low, high
-        What it pays, in the units of the experiment.
+        Payments for 0 and for 1, in the units of the experiment.
 
     Examples
     --------
@@ -37,6 +37,6 @@ class Rescaled(Around):
     high: float
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """What it pays, in these units."""
+        """Let the task respond, with outcomes in these units."""
         state, paid = super().respond(state, trial, key)
         return state, {name: self.low + (self.high - self.low) * jnp.asarray(value) for name, value in paid.items()}

@@ -14,7 +14,7 @@ from pyem.model.record import Record
 
 @dataclasses.dataclass(frozen=True)
 class Shocks:
-    """One of two options is followed by a shock whose size is told beforehand; the odds are stable, then they reverse.
+    """Shocks of announced sizes that follow one of two options, with odds that are stable at first and then reverse.
 
     Parameters
     ----------
@@ -42,16 +42,16 @@ class Shocks:
     every: int = 20
 
     def init(self, key: Array) -> Any:
-        """The number of trials so far."""
+        """Start with no trials so far."""
         return jnp.zeros((), jnp.int32)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """The size of the shock after each option, from 1 to 99."""
+        """Draw the size of the shock after each option, from 1 to 99."""
         sizes = jax.random.randint(key, (2,), 1, 100).astype(float)
         return {"magnitude0": sizes[0], "magnitude1": sizes[1]}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """Which option was followed by the shock, whatever was chosen."""
+        """Draw the option that the shock follows, whatever was chosen."""
         later = (state - self.stable) // self.every
         chance = jnp.where(later % 2 == 0, 0.2, 0.8)
         chance = jnp.where(state < self.stable, self.probability, chance)

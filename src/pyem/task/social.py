@@ -45,15 +45,15 @@ class ProsocialBandit:
         return len(self.probabilities[0])
 
     def init(self, key: Array) -> Any:
-        """Nothing changes in this task."""
+        """Return an empty state: nothing changes in this task."""
         return ()
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """Nothing but the options is shown."""
+        """Show nothing but the options."""
         return {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """A reward of 0 or 1 for each recipient, drawn independently."""
+        """Draw a reward of 0 or 1 for each recipient, independently."""
         paid = jax.random.bernoulli(key, jnp.asarray(self.probabilities)[:, trial.choice]).astype(float)
         return state, {f"reward_{who}": paid[k] for k, who in enumerate(self.recipients)}
 
@@ -115,7 +115,7 @@ class PairedBandit:
         return tuple(round((self.deck or 0) * p) for p in self.chances)
 
     def init(self, key: Array) -> Any:
-        """The block's pair, the number of trials so far, and the decks (option, person, card)."""
+        """Draw the block's pair and the decks (option, person, card); no trials so far."""
         pick, shuffle = jax.random.split(key)
         state = {"pair": jax.random.randint(pick, (), 0, len(PAIRS)), "trial": jnp.zeros((), jnp.int32)}
         if self.deck is None:
@@ -125,7 +125,7 @@ class PairedBandit:
         return state | {"decks": jax.random.permutation(shuffle, decks, axis=-1, independent=True)}
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """The options on the left and on the right, 0-3 for A-D."""
+        """Return the options on the left and on the right, 0-3 for A-D."""
         side, pick = jax.random.split(key)
         pair = jax.random.randint(pick, (), 0, len(PAIRS)) if self.mixed else state["pair"]
         options = jnp.asarray(PAIRS, jnp.int32)[pair]
@@ -133,7 +133,7 @@ class PairedBandit:
         return {"option_left": options[left], "option_right": options[1 - left]}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """The outcomes -1, 0 or 1 for oneself and the other person, of the option taken."""
+        """Return the outcomes -1, 0 or 1 of the option taken, for oneself and the other person."""
         option = jnp.where(trial.choice == 0, trial.option_left, trial.option_right)
         if self.deck is None:
             card = 1 - jax.random.categorical(key, jnp.log(jnp.asarray(self.chances)), shape=(2,))

@@ -13,7 +13,7 @@ from pyem.model.record import Record
 
 @dataclasses.dataclass(frozen=True)
 class StimulusSets:
-    """In each block a set of 2 to `stimuli` stimuli, each of which has one right action; feedback is always true.
+    """A set of 2 to `stimuli` stimuli in each block, each of which has one right action; feedback is always true.
 
     Parameters
     ----------
@@ -42,16 +42,16 @@ class StimulusSets:
         return self.actions
 
     def init(self, key: Array) -> Any:
-        """The size of the set, and the right action for each stimulus."""
+        """Draw the size of the set, and the right action for each stimulus."""
         size, right = jax.random.split(key)
         actions = jax.random.randint(right, (self.stimuli,), 0, self.actions)
         return jax.random.randint(size, (), 2, self.stimuli + 1), actions
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """One of the stimuli."""
+        """Draw one of the stimuli."""
         size, _ = state
         return {"stimulus": jax.random.randint(key, (), 0, size), "set_size": size}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """Whether the action was right: 1 or 0."""
+        """Return whether the action was right: 1 or 0."""
         return state, {"correct": (trial.choice == state[1][trial.stimulus]).astype(float)}

@@ -1,4 +1,4 @@
-"""What a simulation needs of an experiment."""
+"""The contract of a task: an experiment as a simulation needs it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyem.model.record import Record
 
 
 class Task(Protocol):
-    """What a simulation needs of an experiment. Instances are frozen and hashable.
+    """An experiment as a simulation needs it. Instances are frozen and hashable.
 
     The state is the task's own (a drifting payoff, the trial number): an array, or a tuple or dict of arrays.
 
@@ -35,7 +35,7 @@ class Task(Protocol):
 
 
 def show_between(model: Model, task: Any, state: Any, key: Array) -> Callable[[str, Record], dict[str, Any]]:
-    """``show(response, trial)``: what `task` shows just before a response that follows on others of the trial."""
+    """Return ``show(response, trial)``, which gives the columns shown just before a later response of the trial."""
     before = dict(model.between)
 
     def show(response: str, trial: Record) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Two things that are shown on every trial."""
+"""Two tasks that are shown on every trial."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyem.model.record import Record
 
 @dataclasses.dataclass(frozen=True)
 class Together:
-    """A task, and beside it another one, whose columns are shown with those of the first, or just before a later response.
+    """A task with another one beside it, whose columns are shown together or just before a later response.
 
     Parameters
     ----------
@@ -35,28 +35,28 @@ class Together:
 
     @property
     def n_options(self) -> int:
-        """Number of options of the first, where it has some."""
+        """Number of options of the first, if it has options."""
         return self.first.n_options
 
     def init(self, key: Array) -> Any:
-        """The states of both."""
+        """Return the states of both tasks."""
         one, other = jax.random.split(key)
         return self.first.init(one), self.second.init(other)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """What both show."""
+        """Return the columns that both tasks show."""
         one, other = jax.random.split(key)
         shown = self.first.present(state[0], one)
         return shown if self.later else shown | self.second.present(state[1], other)
 
     def between(self, state: Any, response: str, trial: Record, key: Array) -> dict[str, Any]:
-        """What is shown just before a response."""
+        """Return the columns shown just before a response."""
         if response in self.later:
             return self.second.present(state[1], key)
         return self.first.between(state[0], response, trial, key) if hasattr(self.first, "between") else {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """The outcomes of both."""
+        """Return the outcomes of both tasks."""
         one, other = jax.random.split(key)
         first, paid = self.first.respond(state[0], trial, one)
         second, more = self.second.respond(state[1], trial, other)

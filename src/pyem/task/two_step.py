@@ -48,20 +48,20 @@ class TwoStep:
     n_options = 2
 
     def init(self, key: Array) -> Any:
-        """Chances of a reward (state, option), drawn uniformly between the bounds."""
+        """Draw the probabilities of a reward (state, option) uniformly between the bounds."""
         return jax.random.uniform(key, (2, 2), minval=self.low, maxval=self.high, dtype=float)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """The first stage shows nothing but its options."""
+        """Show nothing but the options of the first stage."""
         return {}
 
     def between(self, state: Any, response: str, trial: Record, key: Array) -> dict[str, Any]:
-        """The state that the first choice leads to."""
+        """Draw the state that the first choice leads to."""
         common = jax.random.bernoulli(key, self.common)
         return {"state2": jnp.where(common, trial.choice1, 1 - trial.choice1)}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """A reward of 0 or 1, and the chances of the next trial."""
+        """Draw a reward of 0 or 1, and the probabilities of the next trial."""
         pay, walk = jax.random.split(key)
         reward = jax.random.bernoulli(pay, state[trial.state2, trial.choice2]).astype(float)
         return drifted(state, walk, self.sd, self.low, self.high), {"reward": reward}

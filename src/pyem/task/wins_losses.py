@@ -1,4 +1,4 @@
-"""Options that win and lose on the same trial, with chances that drift apart from one another."""
+"""Options that win and lose on the same trial, with probabilities that drift apart from one another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class WinsAndLosses:
     Parameters
     ----------
     n_options
-        How many.
+        Number of options.
     sd
         Standard deviation of a step of the chances.
     low, high
@@ -42,15 +42,15 @@ class WinsAndLosses:
     high: float = 0.95
 
     def init(self, key: Array) -> Any:
-        """Chances of a win and of a loss (kind, option), drawn uniformly between the bounds."""
+        """Draw the probabilities of a win and of a loss (kind, option) uniformly between the bounds."""
         return jax.random.uniform(key, (2, self.n_options), minval=self.low, maxval=self.high, dtype=float)
 
     def present(self, state: Any, key: Array) -> dict[str, Any]:
-        """Nothing but the options is shown."""
+        """Show nothing but the options."""
         return {}
 
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
-        """Whether something is won and something is lost, and the chances of the next trial."""
+        """Draw whether something is won and something is lost, and the probabilities of the next trial."""
         pay, walk = jax.random.split(key)
         won, lost = jax.random.bernoulli(pay, state[:, trial.choice]).astype(float)
         return drifted(state, walk, self.sd, self.low, self.high), {"gain": won, "loss": 0.0 - lost}

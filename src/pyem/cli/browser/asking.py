@@ -1,7 +1,8 @@
-"""What is chosen on the page as a request of the command line, and where on the page an error belongs."""
+"""Conversion of the page's choices to a request of the command line, and the place on the page where an error belongs."""
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
@@ -23,17 +24,17 @@ METHODS = {
     "svi": "Full posterior, roughly, of large groups (variational, SVI)",
     "hbi": "Several models and their groups together (HBI)",
 }
-"""Methods of the page, and what they are called there."""
+"""Methods that the page offers, and their names there."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """What was chosen on the page.
+    """The choices made on the page.
 
     Parameters
     ----------
     models
-        As the command line names them.
+        Names of the models on the command line.
     subject, block, trial
         Columns of the table; None for none.
     columns
@@ -41,17 +42,17 @@ class Answers:
     missing
         Values that mark a missing one, by the models' names for columns.
     where
-        Which rows count; empty for all.
+        Condition on the rows that are used; empty for all.
     exclude
         People who are left out.
     terms
-        For each parameter the columns that it depends on.
+        Columns on which each parameter depends.
     together
         Parameters whose columns act on each other (an interaction).
     covariates
         Columns with one value for each person that shift all parameters of the group.
     method, seed
-        How to fit, and the seed of whatever is random.
+        Method of fitting, and seed of random numbers.
     """
 
     models: tuple[str, ...]
@@ -70,7 +71,7 @@ class Answers:
 
 
 def formula(parameter: str, columns: Sequence[str], *, together: bool) -> str:
-    """What a parameter depends on, as a formula.
+    """Write the formula of the columns on which a parameter depends.
 
     Examples
     --------
@@ -82,7 +83,7 @@ def formula(parameter: str, columns: Sequence[str], *, together: bool) -> str:
 
 
 def request_of(answers: Answers, path: str) -> Request:
-    """The request that asks for what was chosen, of the file `path`.
+    """Make the request for the chosen analysis of the file `path`.
 
     Examples
     --------
@@ -117,19 +118,19 @@ def _parts(text: str) -> list[str]:
 
 
 def shown(request: Request, name: str) -> Request:
-    """The same request of a file that is called `name`, as the user knows it."""
+    """Return the request for a file that is called `name`, as the user knows it."""
     return dataclasses.replace(request, data=name)
 
 
 def words(request: Request) -> list[str]:
-    """What the command line is called with."""
+    """Arguments of the command line for a request."""
     import shlex
 
     return shlex.split(request.command())[1:]
 
 
 def possible(request: Request) -> None:
-    """Raise for what cannot be asked for, whatever the data are.
+    """Raise for requests that are impossible, whatever the data are.
 
     Raises
     ------
@@ -143,7 +144,7 @@ def possible(request: Request) -> None:
 
 
 def as_read(request: Request) -> Request:
-    """The request as far as the data are concerned: all that read them alike are one.
+    """Reduce a request to what matters for reading the data, so that requests that read them alike are equal.
 
     Examples
     --------
@@ -154,7 +155,7 @@ def as_read(request: Request) -> Request:
 
 
 def checked(request: Request) -> tuple[Dataset, list[str]]:
-    """The data as they are read for the models, and what was inferred.
+    """Read the data as the models need them, and return what was inferred.
 
     Raises
     ------
@@ -176,7 +177,7 @@ def checked(request: Request) -> tuple[Dataset, list[str]]:
 
 
 def table_of(path: str) -> pd.DataFrame:
-    """The table of a file, as it is read before anybody says what its columns are.
+    """Read the table of a file, before its columns are assigned.
 
     Raises
     ------
@@ -195,11 +196,11 @@ PLACES = (
     ("--covariate", "covariates"),
     ("--method", "method"),
 )
-"""Words of errors that say which part of the page they are about."""
+"""Words in errors that tell which part of the page an error is about."""
 
 
 def place_of(error: str, answers: Answers) -> str:
-    """Which part of the page an error is about: ``"subject"``, ``"column:choice"``, ``"where"``, ... else ``"data"``.
+    """Part of the page that an error is about: ``"subject"``, ``"column:choice"``, ``"where"``, ... else ``"data"``.
 
     Examples
     --------
@@ -221,6 +222,49 @@ def place_of(error: str, answers: Answers) -> str:
             if text == getattr(answers, place):
                 return place
     return "data"
+
+
+CALLED = {
+    "subject": "the menu of whose trial a row is",
+    "block": "the menu of sequences",
+    "trial": "the menu of the order of trials",
+    "where": "the rows that count",
+    "exclude": "the people who are left out",
+    "terms": "what parameters depend on",
+    "covariates": "the covariates",
+    "method": "the method",
+}
+"""Names of the parts of the page, for use in a sentence."""
+
+
+def called(place: str) -> str:
+    """Return the name of a part of the page, for use in a sentence.
+
+    Examples
+    --------
+    >>> called("where"), called("column:choice")
+    ('the rows that count', 'choice')
+    """
+    return CALLED.get(place, place.rpartition(":")[2])
+
+
+def for_page(error: str) -> str:
+    r"""An error with remedies that can be followed on the page, in place of options of Python and of the command line.
+
+    Examples
+    --------
+    >>> for_page("if 'late' marks a missing value, pass missing={'choice': ['late']} (--missing on the command line)")
+    "if 'late' marks a missing value, write late into 'Marks a missing value' beside the column choice"
+    >>> for_page("where=\"age > 'x'\" cannot be understood; write it as in where='age > 20'")
+    '"age > \'x\'" cannot be understood; write it as in \'age > 20\''
+    """
+
+    def beside(found: re.Match[str]) -> str:
+        values = ", ".join(map(str, ast.literal_eval(found[2])))
+        return f"write {values} into 'Marks a missing value' beside the column {found[1]}"
+
+    told = re.sub(r"(?:pass )?missing=\{'([^']+)': (\[[^\]]*\])\} \(--missing on the command line\)", beside, error)
+    return re.sub(r"\bwhere=(?=['\"])", "", told)
 
 
 def option_words(request: Request) -> dict[str, Any]:

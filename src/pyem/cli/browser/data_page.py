@@ -1,4 +1,4 @@
-"""The sections of the page about the data: a file, the models, columns, rows, and what parameters depend on."""
+"""The sections of the page about the data: file, models, columns, rows, and the columns on which parameters depend."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILE = "PYEM_APP_FILE"
-"""The file that ``pyem app FILE`` was started with."""
+"""Environment variable with the file that ``pyem app FILE`` was started with."""
 KINDS = ["csv", "tsv", "txt", "parquet", "xlsx"]
 NONE = "(none)"
 ROWS_SHOWN = 20
@@ -62,7 +62,7 @@ def _chosen(place: Workplace, given: Any, example: bool) -> Path | None:
 
 
 def _example(place: Workplace) -> Path:
-    """Simulated people, as the demonstration has them."""
+    """Write a file of simulated people, for a demonstration."""
     import numpy as np
 
     import pyem
@@ -82,6 +82,8 @@ def models_section(catalogue: Sequence[Mapping[str, Any]]) -> list[str]:
     kind = left.selectbox("What people did", ["any task", *kinds], key="task")
     words = right.text_input("Words that the model's description has", key="search", placeholder="learning rate")
     names = [entry["name"] for entry in catalogue if _fits(entry, str(kind), words)]
+    if not names:
+        st.caption("No model's description has all of these words; take one away.")
     kept = [name for name in st.session_state.get("models", []) if name not in names]
     known = {entry["name"]: entry for entry in catalogue}
     chosen = st.multiselect(
@@ -124,7 +126,7 @@ def columns_of(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def mapping_section(frame: pd.DataFrame, entries: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Which column is which; what was chosen, and a place below each menu for what is wrong with it."""
+    """Assign columns; return the choices, and a place below each menu for what is wrong with it."""
     st.header("3. Columns")
     needed = columns_of(entries)
     found = guesses.guessed([str(name) for name in frame.columns], ["subject", "block", "trial", *needed])
@@ -158,14 +160,16 @@ def _menu(text: str, frame: pd.DataFrame, guess: str | None, key: str) -> str | 
 
 
 def rows_section(frame: pd.DataFrame, subject: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Which rows and people count."""
+    """Choose rows and people; return the choices, and places for what is wrong with them."""
     slots: dict[str, Any] = {}
-    with st.expander("Leave rows or people out"):
+    # What leaves rows out, or is wrong with that, is never hidden: another model's section above would close this one.
+    at_work = bool(st.session_state.get("where") or st.session_state.get("exclude"))
+    with st.expander("Leave rows or people out", expanded=at_work):
         where = st.text_input(
             "Rows that count",
             key="where",
             placeholder="phase == 'main' and not practice",
-            help="By the columns of the table.",
+            help="A condition on columns of the table.",
         )
         slots["where"] = st.empty()
         people = [] if subject is None else [str(label) for label in frame[subject].dropna().unique()[:5000]]
@@ -177,7 +181,7 @@ def rows_section(frame: pd.DataFrame, subject: str | None) -> tuple[dict[str, An
 def conditions_section(
     frame: pd.DataFrame, entries: Sequence[Mapping[str, Any]], chosen: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What parameters depend on, by menus that write the formula."""
+    """Choose the columns on which parameters depend, by menus that write the formula."""
     from pyem.cli.browser.asking import formula
 
     st.header("4. Conditions and groups")
@@ -203,16 +207,23 @@ def conditions_section(
 
 
 def method_section() -> tuple[dict[str, Any], dict[str, Any]]:
-    """How to fit, and a place for what is wrong with it."""
+    """Choose the method of fitting; return the choice, and a place for what is wrong with it."""
     st.header("5. Fit")
     left, right = st.columns([3, 1])
     method = left.selectbox("Method", list(METHODS), key="method", format_func=lambda name: METHODS[name])
-    seed = right.number_input("Seed", min_value=0, value=0, step=1, key="seed", help="Of whatever is random.")
+    seed = right.number_input(
+        "Seed",
+        min_value=0,
+        value=0,
+        step=1,
+        key="seed",
+        help="Seed of the random numbers: the same seed gives the same results.",
+    )
     return {"method": method, "seed": int(seed)}, {"method": st.empty()}
 
 
 def answers_of(models: Sequence[str], *parts: Mapping[str, Any]) -> Answers:
-    """What was chosen in all sections."""
+    """Collect the choices of all sections."""
     told: dict[str, Any] = {}
     for part in parts:
         told |= part

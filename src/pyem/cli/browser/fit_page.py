@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OUT = "results"
-"""The folder of a tab where results go."""
+"""Folder of a tab for results."""
 
 
 def check_section(request: Request, answers: asking.Answers, slots: Mapping[str, Any], stamp: Any) -> bool:
-    """Read the data as the models need them; what was inferred, or what is wrong, where it is wrong."""
+    """Read the data as the models need them; show what was inferred, or what is wrong, in its place."""
     with st.spinner("Checking the data for these models ..."):
         _, error = attempted(lambda: asking.possible(request))
         found = None
         if not error:
-            # How to fit is said without reading a large table again.
+            # A change of the method of fitting does not read a large table again.
             read = asking.as_read(request)
             found, error = remembered("check", (read.command(), stamp), lambda: attempted(lambda: _summary(read)))
     if error:
         place = asking.place_of(error, answers)
-        slots.get(place, slots["data"]).error(error, icon=":material/warning:")
+        slots.get(place, slots["data"]).error(asking.for_page(error), icon=":material/warning:")
         if place != "data":
-            slots["data"].warning(f"Look below: something is wrong with {place.rpartition(':')[2]}.")
+            slots["data"].warning(f"Look below: something is wrong with {asking.called(place)}.")
         return False
     size, notes = found or ("", [])
     slots["data"].success(f"The data can be read: {size}.")
@@ -44,15 +44,17 @@ def check_section(request: Request, answers: asking.Answers, slots: Mapping[str,
 
 
 def _summary(request: Request) -> tuple[str, list[str]]:
-    from pyem.errors import counted
-
     data, notes = asking.checked(request)
-    who, blocks = counted(data.n_subjects, "person", "people"), counted(data.n_lanes, "block")
-    return f"{who}, {blocks}, {counted(data.n_trials, 'trial')}", notes
+    sizes = (
+        (data.n_subjects, "person", "people"),
+        (data.n_lanes, "block", "blocks"),
+        (data.n_trials, "trial", "trials"),
+    )
+    return ", ".join(f"{n:,} {one if n == 1 else many}" for n, one, many in sizes), notes
 
 
 def run_section(place: Workplace, request: Request, *, ready: bool) -> Path | None:
-    """Start and stop; the folder of results of this very request, or None."""
+    """Start and stop the fit; return the folder of results of this very request, or None."""
     job = place.jobs.get("fit")
     running = job is not None and job.running
     left, right = st.columns(2)
@@ -74,7 +76,7 @@ def run_section(place: Workplace, request: Request, *, ready: bool) -> Path | No
 
 @st.fragment(run_every=1.0)
 def _progress(place: Workplace, models: int) -> None:
-    """How far it is, looked at every second."""
+    """Show the progress, updated every second."""
     job = place.jobs["fit"]
     if not job.running:
         st.rerun()
@@ -99,7 +101,7 @@ def _ended(place: Workplace, job: Job, request: Request) -> Path | None:
 
 
 def same_section(request: Request, frame: pd.DataFrame, name: str) -> None:
-    """The command line and the script that do the same."""
+    """Show the command line and the script that do the same."""
     from pyem.cli.browser.script import python_script
 
     told = asking.shown(request, name)

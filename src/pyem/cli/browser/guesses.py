@@ -1,4 +1,4 @@
-"""Which columns of a table are probably which, by their names and contents."""
+"""Guesses about the columns of a table, from their names and contents."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ WORDS: dict[str, tuple[str, ...]] = {
     "stimulus": ("stimulus", "stim", "cue", "condition", "image"),
     "rating": ("rating", "response", "answer", "judgement", "slider"),
 }
-"""What people call columns, without capitals and signs, the most usual ones first."""
+"""Usual names of columns, without capitals and signs, the most usual ones first."""
 CLOSE = 0.8
-"""Names that are at least so alike (by difflib) are taken for the same."""
+"""Similarity (by difflib) from which on names count as the same."""
 MOST_LEVELS = 12
-"""A column with more values than this is no condition."""
+"""Largest number of values of a column that may be a condition."""
 
 
 def bare(name: object) -> str:
@@ -55,7 +55,7 @@ def bare(name: object) -> str:
 
 
 def guessed(columns: Sequence[str], wanted: Sequence[str]) -> dict[str, str | None]:
-    """For each wanted column that of the table which it probably is; None where none seems to be. Each is used once.
+    """Guess the column of the table for each wanted column; None where none seems to fit. Each column is used once.
 
     Examples
     --------

@@ -10,7 +10,7 @@ from pyem.cli.cache import model_catalogue
 
 
 def main() -> None:
-    """All sections that can be filled in so far."""
+    """Show all sections that can be filled in so far."""
     st.set_page_config(page_title="pyem", layout="centered")
     st.title("pyem")
     st.caption("Models of behaviour, fitted to a group of people. Everything stays on this machine.")

@@ -13,6 +13,8 @@ from pyem.cli.browser.jobs import Workplace
 from pyem.cli.browser.state import attempted, remembered
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pyem.results.fit import Fit
 
 SHOWN = {"good": st.success, "look": st.warning, "stop": st.error}
@@ -30,7 +32,7 @@ def loaded(folder: Path) -> dict[str, Fit]:
 
 
 def results_section(place: Workplace, folder: Path) -> None:
-    """All that came out."""
+    """Show all results."""
     st.header("6. Results")
     stamp = (folder / "run.json").stat().st_mtime_ns
     with st.spinner("Loading the results ..."):
@@ -56,16 +58,23 @@ def _comparison(folder: Path) -> None:
     if not (folder / "comparison.csv").is_file():
         st.caption("These fits have no criterion in common; the warnings above say why.")
         return
-    st.dataframe(pd.read_csv(folder / "comparison.csv"), hide_index=True)
+    st.dataframe(_rounded(pd.read_csv(folder / "comparison.csv")), hide_index=True)
     _image(folder / "comparison.png")
 
 
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    """Round the numbers as in a paper; the files that are downloaded have all digits."""
+    import pyem
+
+    return pyem.to_apa(table.set_index("model")).reset_index()
+
+
 def _frequencies(folder: Path) -> None:
-    """What was fitted together: how frequent each model is, and whose it is."""
+    """Show the results of models that were fitted together: their frequencies, and each person's model."""
     import pandas as pd
 
     st.subheader("How frequent is each model?")
-    st.dataframe(pd.read_csv(folder / "models.csv"), hide_index=True)
+    st.dataframe(_rounded(pd.read_csv(folder / "models.csv")), hide_index=True)
     with st.expander("Everybody's probability of each model"):
         st.dataframe(pd.read_csv(folder / "responsibilities.csv"), hide_index=True, height=240)
 
@@ -100,7 +109,7 @@ def _image(file: Path) -> None:
 
 
 def _simulated(name: str, fit: Fit) -> None:
-    """People with these parameters, in the design of the data."""
+    """Show simulated people with these parameters, in the design of the data."""
     if not st.button("Simulate people like these in this design", key=f"simulate {name}"):
         return
     import pyem
@@ -109,8 +118,14 @@ def _simulated(name: str, fit: Fit) -> None:
     if error:
         st.error(error)
         return
+    # A download must not take its own button away.
     st.download_button(
-        "Download the simulated table", made.to_csv(index=False), "simulated.csv", "text/csv", key=f"made {name}"
+        "Download the simulated table",
+        made.to_csv(index=False),
+        "simulated.csv",
+        "text/csv",
+        key=f"made {name}",
+        on_click="ignore",
     )
 
 
@@ -148,7 +163,7 @@ def report_section(place: Workplace, stamp: int) -> None:
 
 @st.fragment(run_every=1.0)
 def _writing(place: Workplace) -> None:
-    """Looked at every second."""
+    """Show whether the report is being written, updated every second."""
     job = place.jobs["report"]
     if not job.running:
         st.rerun()
@@ -159,7 +174,7 @@ def _writing(place: Workplace) -> None:
 
 
 def _downloads(folder: Path, stamp: int) -> None:
-    """Everything as one file: tables, figures, the fits and the log."""
+    """Offer all results as one file: tables, figures, the fits and the log."""
     packed = remembered("packed", stamp, lambda: _packed(folder))
     st.download_button(
         "Download tables, figures and fits", packed, "results.zip", "application/zip", key="zip", on_click="ignore"

@@ -1,4 +1,4 @@
-"""The Python script that does what was chosen on the page."""
+"""The Python script for the analysis chosen on the page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def python_script(request: Request, frame: pd.DataFrame) -> str:
     Parameters
     ----------
     request
-        What was asked for; its data is the name that the script reads.
+        The request; its data is the name of the file that the script reads.
     frame
         The table, from which codes of columns are known.
     """
@@ -51,7 +51,7 @@ def _reading(request: Request, models: Sequence[Model], frame: pd.DataFrame) -> 
     columns, conditions = reading.columns_of(request, models, frame)
     told: dict[str, Any] = reading.arguments(request, models, frame, columns, conditions)
     told |= {"join_rows_by": list(request.join_rows_by), "count": request.count, "teach": request.teach}
-    # What is said by saying nothing.
+    # Options with default values are left out.
     usual = {"missing_outcome": "skip", "unmatched": "error"}
     kept = {name: value for name, value in (option_words(request) | told).items() if value and usual.get(name) != value}
     each = [f"    {name}={written(value)}," for name, value in kept.items()]
@@ -68,7 +68,7 @@ def _model(request: Request, model: Model) -> str:
 
 
 def _together(request: Request, names: Sequence[str], models: Sequence[Model]) -> list[str]:
-    """All models as one fit."""
+    """Lines that fit all models together."""
     each = [f"    {name!r}: {_model(request, model)}," for name, model in zip(names, models, strict=True)]
     fit = call("pyem.fit_hbi", "models", "data", max_iter=request.max_iter, key=request.seed)
     return ["models = {", *each, "}", f"fit = {fit}", "print(fit)", "", "pyem.report(fit, 'report.html')"]

@@ -1,4 +1,4 @@
-"""What one tab keeps between two runs of the page."""
+"""Values that one tab keeps between two runs of the page."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pyem.cli.browser.jobs import Workplace, close_with
 
 
 def workplace() -> Workplace:
-    """The folder and the jobs of this tab, which end with it."""
+    """Return the folder and the jobs of this tab, which end with it."""
     kept = st.session_state.get("workplace")
     if kept is None or kept.closed:
         # A tab that comes back after it was taken for gone begins anew: its files are no more.
-        for name in [name for name in st.session_state if str(name).startswith(("kept ", "fitted", "reported"))]:
+        for name in [name for name in st.session_state if str(name).startswith(("fitted", "reported"))]:
             del st.session_state[name]
         place = Workplace()
         st.session_state["workplace"] = place
@@ -30,16 +30,13 @@ def workplace() -> Workplace:
 
 
 def remembered(name: str, key: Hashable, make: Callable[[], Any]) -> Any:
-    """What `make` gives, made again only if `key` is another than last time; kept for this tab alone."""
-    kept = st.session_state.get(f"kept {name}")
-    if kept is None or kept[0] != key:
-        kept = (key, make())
-        st.session_state[f"kept {name}"] = kept
-    return kept[1]
+    """Return the result of `make`, called again only if `key` has changed since last time; kept for this tab alone."""
+    # Streamlit ends a run of the page that another one has replaced where its state is looked at.
+    return st.session_state["workplace"].remembered(name, key, make, wanted=lambda: st.session_state["workplace"])
 
 
 def attempted(make: Callable[[], Any]) -> tuple[Any, str]:
-    """What `make` gives and no error; or None and, in words, what is wrong with what the user gave."""
+    """Return the result of `make` and no error; or None, and words about what is wrong with the input."""
     try:
         return make(), ""
     except (ValueError, OSError) as error:

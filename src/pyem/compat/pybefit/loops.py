@@ -1,7 +1,8 @@
-"""The loops of NumPyro's NUTS and variational inference, in programs that are compiled as this library compiles its own.
+"""The loops of NumPyro's NUTS and variational inference, compiled with the options of this library.
 
 NumPyro compiles with JAX's options, with which the many small sums of mean-field sweeps take up to twice as long as with those
-of `pyem.numerics.jit`. The numbers are NumPyro's, to rounding.
+of `pyem.numerics.jit`. The numbers are NumPyro's, to rounding. With full effort the compiler would take twice the time and a
+quarter of a GiB more, for loops that are hardly quicker.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ def climbed(
     init_state: Any = None,
     init_params: Any = None,
 ) -> Any:
-    """What ``svi.run`` returns, with its options."""
+    """Run variational inference with the options and the result of ``svi.run``."""
     from numpyro.infer.svi import SVIRunResult
 
     if num_steps < 1:
         raise ValueError(f"iter_steps={num_steps}; there is at least one step")
     update = svi.stable_update if stable_update else svi.update
 
-    @compiled()
+    @compiled(light=True)
     def advance(state: Any, n: Array) -> tuple[Any, Array]:
         def step(i: Array, carry: tuple[Any, Array]) -> tuple[Any, Array]:
             state, losses = carry
@@ -64,7 +65,7 @@ def climbed(
 
 
 def in_turn(mcmc: Any) -> bool:
-    """Whether the chains of an ``MCMC`` run one after another, as one does."""
+    """Whether the chains of an ``MCMC`` run one after another, as a single chain does."""
     return mcmc.num_chains == 1 or mcmc.chain_method == "sequential"
 
 
@@ -73,7 +74,7 @@ def drawn(mcmc: Any, key: Array) -> None:
     kernel = mcmc.sampler
     keys = [key] if mcmc.num_chains == 1 else list(jax.random.split(key, mcmc.num_chains))
 
-    @compiled()
+    @compiled(light=True)
     def advance(state: Any, n: Array) -> tuple[Any, Any]:
         def step(i: Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
             state, rows = carry
@@ -105,7 +106,7 @@ def _kept(state: Any) -> dict[str, Any]:
 
 
 def _chain(mcmc: Any, advance: Any, key: Array, report: Report | None) -> tuple[Any, Any]:
-    """The last state of a chain, and what is kept of it, (draw, ...)."""
+    """Run one chain; return its last state, and the values that are kept, (draw, ...)."""
     state = mcmc.sampler.init(key, mcmc.num_warmup, None, (), {})
     # Numbers that could be of another type would compile the loop twice.
     state = jax.tree.map(lambda a: jnp.asarray(a, jnp.result_type(a)), state)

@@ -49,7 +49,7 @@ class Normal(_Agents):
     backend: str = "numpyro"
 
     def __call__(self) -> Any:
-        """The site ``z`` (agent, parameter)."""
+        """Sample the site ``z`` (agent, parameter)."""
         with numpyro.plate("agents", self.num_agents):
             return numpyro.sample("z", self._standard(self.init_scale))
 
@@ -72,7 +72,7 @@ class NormalGamma(_Agents):
     backend: str = "numpyro"
 
     def __call__(self) -> Any:
-        """The deterministic site ``z`` (agent, parameter)."""
+        """Make the deterministic site ``z`` (agent, parameter)."""
         mu = numpyro.sample("mu", self._standard(self.init_scale))
         lam = numpyro.sample("lam", dist.Gamma(2.0, 2.0).expand([self.num_params]).to_event(1))
         with numpyro.plate("agents", self.num_agents):
@@ -82,7 +82,7 @@ class NormalGamma(_Agents):
 
 @dataclasses.dataclass(frozen=True)
 class RegularisedHorseshoe(_Agents):
-    """A group from whose means most agents hardly differ and a few differ much.
+    """A group in which most agents hardly differ from the means and a few differ much.
 
     Sites: ``mu`` (parameter), standard normal; ``tau`` (parameter), half-Cauchy; the slab ``c2`` (parameter), inverse
     Gamma(2, 2); ``lam`` (agent, parameter), half-Cauchy; ``x`` and ``z`` (agent, parameter) with
@@ -104,7 +104,7 @@ class RegularisedHorseshoe(_Agents):
     backend: str = "numpyro"
 
     def __call__(self) -> Any:
-        """The deterministic site ``z`` (agent, parameter)."""
+        """Make the deterministic site ``z`` (agent, parameter)."""
         mu = numpyro.sample("mu", self._standard(self.init_scale))
         tau = numpyro.sample("tau", dist.HalfCauchy(1.0).expand([self.num_params]).to_event(1))
         c2 = numpyro.sample("c2", dist.InverseGamma(2.0, 2.0).expand([self.num_params]).to_event(1))
@@ -138,7 +138,7 @@ class NormalPosterior(_Agents):
     backend: str = "numpyro"
 
     def __call__(self) -> Any:
-        """The site ``z`` (agent, parameter)."""
+        """Sample the site ``z`` (agent, parameter)."""
         with numpyro.plate("agents", self.num_agents):
             return numpyro.sample("z", _correlated("", (self.num_agents, self.num_params), self.init_scale))
 
@@ -151,7 +151,7 @@ class NormalGammaPosterior(_Agents):
     backend: str = "numpyro"
 
     def __call__(self) -> Any:
-        """The deterministic site ``z`` (agent, parameter)."""
+        """Make the deterministic site ``z`` (agent, parameter)."""
         mu, lam = _joint("group", {"mu": False, "lam": True}, (), self.num_params, self.init_scale)
         with numpyro.plate("agents", self.num_agents):
             (x,) = _joint("agent", {"x": False}, (self.num_agents,), self.num_params, self.init_scale)
@@ -169,7 +169,7 @@ class RegularisedHorseshoePosterior(_Agents):
     backend: str = "numpyro"
 
     def __call__(self) -> Any:
-        """The deterministic site ``z`` (agent, parameter)."""
+        """Make the deterministic site ``z`` (agent, parameter)."""
         group = {"mu": False, "tau": True, "c2": True}
         mu, tau, c2 = _joint("group", group, (), self.num_params, self.init_scale)
         with numpyro.plate("agents", self.num_agents):

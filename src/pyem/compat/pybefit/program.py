@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 from jax import Array
-from jax.core import Tracer
 
 from pyem.aif.adapter import from_pymdp
 from pyem.aif.blocks import join_blocks
-from pyem.aif.measurements import controls_of, observed_columns, pymdp_data
-from pyem.aif.structure import all_actions
-from pyem.aif.tasks import Episodes, LookAhead, ahead
+from pyem.aif.measurements import pymdp_data
 from pyem.bridge.numpyro import Likelihood
+from pyem.compat.pybefit.playing import played
+from pyem.compat.pybefit.tracing import double, evaluated_alone
 from pyem.data.dataset import Dataset
 from pyem.model.model import Model
-from pyem.model.record import Record
-from pyem.model.rollout import rollout
-from pyem.numerics.jit import compiled
-from pyem.numerics.rng import as_key
-from pyem.simulation.play import play_compiled, play_lanes
 
 _NEEDED = ("task", "num_blocks", "num_trials", "num_agents")
 
 
 def pymdp_likelihood(*_: Any, **__: Any) -> None:
-    """Marks the likelihood of pymdp's agents, to be given to `NumpyroModel`; it is not called.
+    """Mark the likelihood of pymdp's agents, as an argument of `NumpyroModel`; it is not called.
 
     Raises
     ------
@@ -46,7 +38,7 @@ def pymdp_likelihood(*_: Any, **__: Any) -> None:
 
 
 class NumpyroModel:
-    """A program of NumPyro: parameters from a prior, agents from the parameters, and what they do.
+    """A program of NumPyro: parameters from a prior, agents made from the parameters, and their actions.
 
     Called without data it plays the task (for ``numpyro.infer.Predictive``); with data, or in `run_nuts` and `run_svi`, it adds
     their log-likelihood.
@@ -65,9 +57,10 @@ class NumpyroModel:
 
     Notes
     -----
-    Played sites: ``outcomes``, for each modality (block, agent, step + 1); ``multiactions`` (block, agent, step, factor);
-    ``multiaction_probs`` (block, agent, step, action), over all combinations of controls; ``beliefs``, for each factor
-    (block, agent, step, state). Each step has what was observed before its action; the last observation comes after the last.
+    Played sites: ``outcomes``, for each modality (block, agent, step + 1); ``states``, hidden states of the environment, for
+    each factor (block, agent, step + 1); ``multiactions`` (block, agent, step, factor); ``multiaction_probs``
+    (block, agent, step, action), over all combinations of controls; ``beliefs``, for each factor (block, agent, step, state).
+    Each step has what was so before its action; the last observation and state come after the last.
 
     The likelihood is that of ``pyem.aif.from_pymdp``. What an agent learns it keeps from block to block, as in pybefit.
 
@@ -98,7 +91,7 @@ class NumpyroModel:
         self._known: tuple[Any, Callable[[Array], Array]] | None = None
 
     def __call__(self, data: Mapping[str, Any] | None = None) -> None:
-        """The program."""
+        """Run the program on `data`."""
         z = self._z()
         if data is None:
             self._play(z)
@@ -106,7 +99,7 @@ class NumpyroModel:
             self._observe(z, self._likelihood_of(data))
 
     def given(self, data: Mapping[str, Any]) -> Callable[[], None]:
-        """The program with `data`, laid out once for all its evaluations."""
+        """Return the program with `data`, laid out once for all its evaluations."""
         likelihood = self._likelihood_of(data)
         return lambda: self._observe(self._z(), likelihood)
 
@@ -131,7 +124,7 @@ class NumpyroModel:
 
     @functools.cached_property
     def _num_params(self) -> int:
-        """What the prior says, or the width of one draw from it."""
+        """Number of parameters: the prior's own, or else the width of one draw from it."""
         known = getattr(self.prior, "num_params", None)
         if known is not None:
             return int(known)
@@ -156,12 +149,12 @@ class NumpyroModel:
         if known is None or known[0] is not data:
             likelihood = Likelihood(self.model, self.data(data))
             names = [f"z{k}" for k in range(self._num_params)]
-            value = _evaluated_alone(lambda z: likelihood.by_subject(**dict(zip(names, z.T, strict=True))).sum())
+            value = evaluated_alone(lambda z: likelihood.by_subject(**dict(zip(names, z.T, strict=True))).sum())
             self._known = known = (data, value)
         return known[1]
 
     def _observe(self, z: Array, likelihood: Callable[[Array], Array]) -> None:
-        with _double(z):
+        with double(z):
             value = likelihood(z.astype(float))
         numpyro.factor("log_likelihood", value.astype(z.dtype))
 
@@ -169,110 +162,13 @@ class NumpyroModel:
         key = numpyro.prng_key()
         if key is None:
             raise ValueError("without data the model plays the task, which needs a key: use numpyro.infer.Predictive")
-        for name, value in self._played(z, key).items():
+        for name, value in played(self.model, (self.num_agents, self.num_blocks, self.num_trials), z, key).items():
             numpyro.deterministic(name, value)
-
-    def _played(self, z: Array, key: Array) -> dict[str, Any]:
-        model, learns = self.model, self._learns
-        task = LookAhead(model.task, model.inputs)
-        blocks, trials = self.num_blocks, self.num_trials
-        lanes, steps = (1, blocks * trials) if learns else (blocks, trials)
-        play, look = (play_lanes, _looked_at) if _is_compiled(z) else (play_compiled, _looked_at_compiled)
-        with _double(z):
-            x = jnp.repeat(z.astype(float).T, lanes, axis=1)
-            world = Episodes(task, trials) if learns else task
-            fields, _, _ = play(model, world, steps, x, as_key(key), jnp.zeros(()), None, {})
-            full = look(model, x, fields)
-        return _as_pybefit(model, fields, full, (self.num_agents, blocks, trials))
-
-
-def _double(z: Any) -> contextlib.AbstractContextManager[Any]:
-    """Double precision, whatever the program runs in; what JAX compiles as a whole has one precision, that of the whole."""
-    if not _is_compiled(z):
-        return jax.enable_x64(True)
-    if jnp.result_type(float) != jnp.float64:
-        raise ValueError(
-            "agents are evaluated in double precision; within jax.jit, or in an MCMC of one's own, call numpyro.enable_x64() "
-            "before anything else (run_nuts and run_svi see to it themselves)"
-        )
-    return contextlib.nullcontext()
-
-
-def _is_compiled(x: Any) -> bool:
-    """Whether JAX is compiling what `x` is part of; `Predictive` alone only vectorises it."""
-    # JAX tells the two apart by the kind of tracer only, which has no public name.
-    while type(x).__name__ == "BatchTracer":
-        x = x.val
-    return isinstance(x, Tracer)
-
-
-def _looked_at(model: Model, x: Array, fields: Mapping[str, Array]) -> dict[str, Any]:
-    """Beliefs and log-probabilities on every trial that was played."""
-    every = jnp.ones(fields[model.responses[0]].shape, bool)
-    columns = {name: fields[name] for name in (*model.inputs, *model.responses)}
-    seen = dict.fromkeys(model.optional, every)
-    return rollout(
-        model, x, Record(**columns, responded={model.responses[0]: every}, learn=every, seen=seen), full=True
-    )
-
-
-_looked_at_compiled = compiled(0, quick=True)(_looked_at)
-
-
-def _evaluated_alone(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """`function` with a program of its own, of value and gradient, for where it is evaluated by itself.
-
-    NumPyro looks at a program a few times, one operation after another, before it compiles it.
-    """
-    alone = compiled(quick=True)(jax.value_and_grad(function))
-
-    @jax.custom_jvp
-    def value(z: Array) -> Array:
-        return function(z) if _is_compiled(z) else alone(z)[0]
-
-    @value.defjvp
-    def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-        (z,), (change,) = primals, tangents
-        known, slope = (jax.value_and_grad(function) if _is_compiled(z) else alone)(z)
-        return known, (slope * change).sum()
-
-    return value
-
-
-def _as_pybefit(
-    model: Model, fields: Mapping[str, Array], full: Mapping[str, Any], size: tuple[int, int, int]
-) -> dict[str, Any]:
-    """What was played, in pybefit's order of axes and in single precision."""
-    agents, blocks, trials = size
-
-    def ordered(array: Array, kind: Any) -> Array:
-        """(trial, ..., lane) to (block, agent, trial, ...)."""
-        rest = array.shape[1:-1]
-        array = jnp.moveaxis(array, -1, 0).reshape(agents, blocks, trials, *rest)
-        return jnp.moveaxis(array, 1, 0).astype(kind)
-
-    outcomes = []
-    for name in observed_columns(model):
-        now, after = ordered(fields[name], jnp.int32), ordered(fields[ahead(name)], jnp.int32)
-        outcomes.append(jnp.concatenate([now, after[:, :, -1:]], axis=2))
-    actions = ordered(fields[model.responses[0]], jnp.int32)
-    beliefs = [full["latents"][name] for name in _beliefs(full["latents"])]
-    return {
-        "outcomes": outcomes,
-        "multiactions": jnp.asarray(all_actions(controls_of(model)), jnp.int32)[actions],
-        "multiaction_probs": jnp.exp(ordered(full["log_probs"][0], jnp.float32)),
-        "beliefs": [ordered(belief, jnp.float32) for belief in beliefs],
-    }
-
-
-def _beliefs(latents: Mapping[str, Array]) -> list[str]:
-    """Names of the beliefs, factor by factor."""
-    return sorted((name for name in latents if name.startswith("belief")), key=lambda name: int(name[len("belief") :]))
 
 
 @dataclasses.dataclass(frozen=True)
 class NumpyroGuide:
-    """A variational posterior as a guide of NumPyro: what it is called with is left out.
+    """A variational posterior as a guide of NumPyro, which ignores its arguments.
 
     Parameters
     ----------
@@ -290,5 +186,5 @@ class NumpyroGuide:
     guide: Callable[..., Any]
 
     def __call__(self, data: Any = None) -> Any:
-        """The sites of the guide."""
+        """Run the sites of the guide."""
         return self.guide()

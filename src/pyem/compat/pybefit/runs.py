@@ -20,7 +20,7 @@ default_dict_nuts: dict[str, Any] = {
     "num_warmup": 100,
     "sampler_kwargs": {"kernel": {}, "mcmc": {}},
 }
-"""Options of `run_nuts`."""
+"""Default options of `run_nuts`."""
 
 default_dict_numpyro_svi: dict[str, Any] = {
     "seed": 0,
@@ -32,13 +32,13 @@ default_dict_numpyro_svi: dict[str, Any] = {
     "svi_kwargs": {"progress_bar": True, "stable_update": True},
     "sample_kwargs": {"num_samples": 100},
 }
-"""Options of `run_svi`."""
+"""Default options of `run_svi`."""
 
 
 def run_nuts(
     model: Any, data: Mapping[str, Any], *, opts: Mapping[str, Any] | None = None
 ) -> tuple[dict[str, Any], Any]:
-    """Draws from the posterior by NUTS.
+    """Draw from the posterior by NUTS.
 
     Parameters
     ----------
@@ -76,16 +76,16 @@ def run_nuts(
 def run_svi(
     model: Any, guide: Callable[..., Any], data: Mapping[str, Any], *, opts: Mapping[str, Any] | None = None
 ) -> tuple[dict[str, Any], Any, Any]:
-    """A variational posterior by stochastic optimisation of the evidence lower bound.
+    """Fit a variational posterior by stochastic optimisation of the evidence lower bound.
 
     Parameters
     ----------
     model, data
-        As of `run_nuts`.
+        Arguments as in `run_nuts`.
     guide
         A `NumpyroGuide`, or a guide of NumPyro.
     opts
-        What is not said is as in `default_dict_numpyro_svi`: ``seed``; ``enumerate`` (sum over discrete sites);
+        Options that replace those of `default_dict_numpyro_svi`: ``seed``; ``enumerate`` (sum over discrete sites);
         ``iter_steps``; ``optim``, an optimiser of optax or NumPyro, or a function that makes one of ``optim_kwargs`` (None:
         ``optax.adabelief``, with ``eps`` and ``eps_root`` of 1e-8 if not said); ``elbo_kwargs``; ``svi_kwargs``, the options of
         ``SVI.run``; ``sample_kwargs``. Particles are worked on in turn unless ``elbo_kwargs`` say ``vectorize_particles=True``.
@@ -126,7 +126,7 @@ def _elbo(said: Mapping[str, Any]) -> Any:
 
     if said["enumerate"]:
         return TraceEnum_ELBO(**said["elbo_kwargs"])
-    # How deep plates are nested matters only to what is enumerated. One particle fills the processor's cache.
+    # Nesting of plates matters only for enumerated sites. One particle fills the processor's cache.
     options = {name: value for name, value in said["elbo_kwargs"].items() if name != "max_plate_nesting"}
     return Trace_ELBO(**({"vectorize_particles": False} | options))
 
@@ -145,7 +145,7 @@ def _optimiser(optim: Any, options: Mapping[str, Any]) -> Any:
 
 
 def _single(tree: Any) -> Any:
-    """Numbers of double precision in single precision, with which JAX works unless it is told otherwise."""
+    """Convert double to single precision, with which JAX works unless it is told otherwise."""
 
     def one(a: Any) -> Array:
         a = jnp.asarray(a)

@@ -15,12 +15,12 @@ from pyem.model.times import moving_bounds as bounds
 from pyem.model.times.moving_bounds import Bound, Moving
 
 POINTS = 400
-"""Of the logarithm of time, where the distribution is summed up for choices without times, and for samples."""
+"""Number of points of the logarithm of time at which the distribution is summed for choices without times and for samples."""
 _SOONEST = 1e-4
 
 
 class Collapsing(NamedTuple):
-    """Which of two moving bounds a noisy process reaches first, and when.
+    """A choice and its response time: which of two moving bounds a noisy process reaches first, and when.
 
     As `pyem.Wiener`, but the bounds are at ``a / 2 * bound(time)`` above and below the middle. Made by `collapsing`, which
     solves for the bound once; `v`, `sv` and `t` may be others afterwards (``_replace``). All parameters are single numbers;
@@ -49,7 +49,7 @@ class Collapsing(NamedTuple):
 
     @property
     def n_options(self) -> int:
-        """The lower and the upper bound."""
+        """Number of options, two: the lower and the upper bound."""
         return 2
 
     @property
@@ -79,9 +79,9 @@ class Collapsing(NamedTuple):
         return bounds.log_density(self.bound, self.moving, half, start, time, jnp.asarray(self.v), sv)
 
     def _masses(self) -> tuple[Array, Array]:
-        """Edges of cells of the logarithm of time, and the log-probability of each cell and bound, (cell, 2)."""
+        """Edges of cells of the logarithm of time, and log-probabilities of each cell and bound, (cell, 2)."""
         near = jnp.asarray(self.a) * jnp.minimum(self.z, 1 - jnp.asarray(self.z))
-        # A start close to a bound is over sooner; what is sooner still has a probability below 1e-12.
+        # A start close to a bound ends sooner; still earlier times have a probability below 1e-12.
         first = jnp.log(jnp.minimum(_SOONEST, near**2 / 50))
         edges = first + (math.log(4 * bounds.LAST) - first) * np.linspace(0, 1, POINTS + 1)
         middle = (edges[:-1] + edges[1:]) / 2
@@ -97,7 +97,7 @@ def collapsing(
     Parameters
     ----------
     v, a, z, t, sv
-        As of `pyem.Wiener`; `a` is the separation in the beginning.
+        Parameters as in `pyem.Wiener`; `a` is the separation in the beginning.
     bound
         Function of the seconds since the start, in `jax.numpy`: the distance of the bounds as a share of the first one, smooth
         and 1 at time 0. Bounds end at a fiftieth.

@@ -14,7 +14,7 @@ from pyem.model.times.wiener import Wiener
 
 
 class Deadline(NamedTuple):
-    """A choice that is made by a deadline, or not: one option more is that nothing was decided in time.
+    """A choice that is made by a deadline or not: an additional option means that there was no choice in time.
 
     Attributes
     ----------
@@ -35,33 +35,33 @@ class Deadline(NamedTuple):
 
     @property
     def n_options(self) -> int:
-        """Those of the decision, and none in time."""
+        """Number of options: those of the decision, and no choice in time."""
         return self.base.n_options + 1
 
     @property
     def logits(self) -> Array:
-        """Log-probabilities of each option of the decision, and of none in time."""
-        # One program for all options is compiled in a share of the time.
+        """Log-probabilities of each option of the decision, and of no choice in time."""
+        # A single program for all options compiles in a fraction of the time.
         by_then = jax.vmap(lambda choice: self.base.log_cdf((choice, self.deadline))[0], out_axes=-1)
         made = by_then(jnp.arange(self.base.n_options))
         return jnp.concatenate([made, self.base.log_survivor(self.deadline)[..., None]], axis=-1)
 
     def log_prob(self, value: tuple[ArrayLike, ArrayLike]) -> Array:
-        """Log-density, in nats, of the choice and its time; of no choice, its log-probability, whatever the time says."""
+        """Log-density, in nats, of a choice and its time; without a choice in time, the log-probability of that."""
         choice, rt = value
         late = jnp.asarray(choice) == self.base.n_options
         made = self.base.log_prob((jnp.where(late, 0, choice), jnp.where(late, self.deadline, rt)))
         return jnp.where(late, self.base.log_survivor(self.deadline), made)
 
     def sample(self, key: Array) -> tuple[Array, Array]:
-        """One random choice and its time, which is the deadline where there was no choice."""
+        """Draw one choice and its time, which is the deadline where there was no choice."""
         choice, rt = self.base.sample(key)
         late = rt > self.deadline
         return jnp.where(late, self.base.n_options, choice), jnp.where(late, self.deadline, rt)
 
 
 class GoNoGo(NamedTuple):
-    """Go (1) when the upper bound is reached by the deadline, and no-go (0) otherwise, at a time that nobody sees.
+    """Go (1) when the upper bound is reached by the deadline, and no-go (0) otherwise, at a time that is not observed.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class GoNoGo(NamedTuple):
 
     @property
     def n_options(self) -> int:
-        """Two: no-go and go."""
+        """Number of options, two: no-go and go."""
         return 2
 
     @property
@@ -97,14 +97,14 @@ class GoNoGo(NamedTuple):
         return jnp.stack([held, go], axis=-1)
 
     def log_prob(self, value: tuple[ArrayLike, ArrayLike]) -> Array:
-        """Log-density, in nats, of go and its time; of no-go, its log-probability, whatever the time says."""
+        """Log-density, in nats, of go and its time; for no-go, its log-probability, whatever the time is."""
         choice, rt = value
         go = jnp.asarray(choice) == 1
         made = self.base.log_prob((1, jnp.where(go, rt, self.deadline)))
         return jnp.where(go, made, self.base.log_cdf((1, self.deadline))[1])
 
     def sample(self, key: Array) -> tuple[Array, Array]:
-        """Go or no-go, and its time, which is the deadline of no-go."""
+        """Draw go or no-go, and its time, which for no-go is the deadline."""
         choice, rt = self.base.sample(key)
         go = (choice == 1) & (rt <= self.deadline)
         return go.astype(choice.dtype), jnp.where(go, rt, self.deadline)

@@ -1,4 +1,4 @@
-"""First passage of a Wiener process through a bound that moves, as long as the other bound is of no account.
+"""First passage of a Wiener process through a moving bound, as long as the other bound can be neglected.
 
 The distance from the bound is a Wiener process whose drift is the slope of the bound. Against one without drift (Girsanov) it
 is weighted by the exponential of minus the integral of the curvature times the distance. Given when it ends, the distance is
@@ -21,20 +21,20 @@ import numpy as np
 from jax import Array, lax
 
 NODES = 6
-"""Of the time until the bound is reached."""
+"""Number of nodes of the integral over the time until the bound is reached."""
 
 
 def log_reached(
     bound: Callable[[Array], Array], curvature: Callable[[Array], Array], start: Array, time: Array
 ) -> Array:
-    """Log-densities, in nats, of reaching a lower and an upper bound at `time`, (2, time), each as if there were no other one.
+    """Log-densities, in nats, of reaching a lower and an upper bound at `time`, (2, time), each as if it were the only one.
 
     Parameters
     ----------
     bound, curvature
         Distance of both bounds from 0 at some times, and its second derivative.
     start
-        Between the bounds at time 0.
+        Start between the bounds at time 0.
     time
         Seconds, above 0, as many as there are.
     """
@@ -61,7 +61,7 @@ def _less(share: np.ndarray, variance: Array) -> Array:
 
 
 def _moments(ratio: Array) -> tuple[Array, Array]:
-    """How much longer than `ratio` a Gaussian vector with a mean of that length is on average, and the variance of its length.
+    """Excess of a Gaussian vector's mean length over the length `ratio` of its mean, and the variance of its length.
 
     It has dimension three, and unit variances.
     """

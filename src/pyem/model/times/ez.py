@@ -26,7 +26,7 @@ def estimates(share: ArrayLike, mean: ArrayLike, var: ArrayLike) -> tuple[np.nda
     """
     share, mean, var = (np.asarray(value, float) for value in (share, mean, var))
     var = np.where(var > 0, var, np.nan)
-    # At even odds the equations have a limit, which is as good a little beside it.
+    # At even odds the equations have a limit, which is approximated by a value close by.
     share = np.where(np.abs(share - 0.5) > 1e-5, share, 0.5 + 1e-5)
     odds = np.log(share / (1 - share))
     v = np.sign(share - 0.5) * (odds * (odds * share**2 - odds * share + share - 0.5) / var) ** 0.25

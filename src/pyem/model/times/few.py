@@ -1,4 +1,4 @@
-"""Functions of a few numbers whose derivatives are taken by these numbers, and not by all parameters behind them."""
+"""Functions of a few numbers, with derivatives by these numbers instead of by all parameters behind them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 Function = Callable[..., Array]
-"""Of some arrays of one shape, element by element."""
+"""Function of some arrays of one shape, element by element."""
 
 
 class Known(Protocol):
@@ -29,7 +29,7 @@ class Known(Protocol):
 
 
 def by_inputs(function: Function) -> Function:
-    """`function`, differentiated by its inputs up to the second order, whatever parameters these depend on.
+    """Differentiate `function` by its inputs up to the second order, whatever parameters these depend on.
 
     The chain rule then needs a few products for each parameter, and pair of parameters, in place of a pass through all of the
     function. It can be differentiated any number of times; from the third derivative on, what is differentiated is the second.
@@ -42,7 +42,7 @@ def by_inputs(function: Function) -> Function:
     Returns
     -------
     Callable
-        The same function; what it is given is broadcast to one shape, and may be plain numbers.
+        The function, whose arguments are broadcast to one shape, and may be plain numbers.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def with_slopes(known: Callable[..., Known]) -> Callable[[Function], Function]:
 
 
 def _with_rules(function: Function, first: Callable[..., tuple[Array, ...]], second: Callable[..., Any]) -> Function:
-    """`function` with derivatives by its inputs, which are traced once for all places where they are needed."""
+    """Give `function` derivatives by its inputs, which are traced once for all places where they are needed."""
     plain, bends = jax.jit(function), jax.jit(second)
 
     @jax.custom_jvp
@@ -117,7 +117,7 @@ def _with_rules(function: Function, first: Callable[..., tuple[Array, ...]], sec
 
 
 def _slope(function: Function, k: int) -> Function:
-    """The derivative by the input `k`; of the others nothing is computed, which is why they are taken one by one."""
+    """Derivative by the input `k` alone: only what one derivative needs is computed."""
 
     def slope(*inputs: Array) -> Array:
         one = lambda x: function(*inputs[:k], x, *inputs[k + 1 :])  # noqa: E731

@@ -85,7 +85,7 @@ class LBA(NamedTuple):
         """A random time of each accumulator, last axis: exact."""
         of_start, of_drift = jax.random.split(key)
         v, near, width, s, _ = self._arrays(0.0)
-        # The slope that is exceeded with a uniform probability, of those above 0.
+        # Draw the slope by the probability of exceeding it, among the slopes above 0.
         share = jax.random.uniform(of_drift, v.shape, v.dtype, minval=jnp.finfo(v.dtype).tiny)
         drift = v - s * ndtri(share * ndtr(v / s))
         return (near + width * jax.random.uniform(of_start, v.shape, v.dtype)) / drift

@@ -1,4 +1,4 @@
-"""The share of straight lines with random slopes that have not arrived, where the start differs between trials."""
+"""Log-probability that a linear accumulator has not arrived yet, where slope and start differ between trials."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _slopes(low: Array, high: Array, y: Array) -> Slopes:
 
 
 def _integrand(k: Array, y: Array, share: Array, pull: Array) -> Integrand:
-    """Slopes that do not reach one distance; their derivatives are made of the densities at its ends."""
+    """Share of slopes that do not reach one distance; its derivatives are made of the densities at its ends."""
     log, z = _log_left(k, y, share), k - y
     end, start = jnp.exp(log_phi(z) - share - log), jnp.exp(log_phi(y) - share - log)
     less = start - end
@@ -50,7 +50,7 @@ def _integrand(k: Array, y: Array, share: Array, pull: Array) -> Integrand:
 
 
 def _slopes_of_late(low: Array, high: Array, y: Array, pull: Array) -> Slopes:
-    """Derivatives of `_log_late`, less the logarithm of the share: sums of positive terms, too."""
+    """Derivatives of `_log_late`, less the logarithm of the share, which are sums of positive terms too."""
     u, weight = nodes(jnp.ndim(low))
     total = lambda values: (weight * values).sum(0)  # noqa: E731
     start, k, left = low * u, low + (high - low) * u, 1 - u
@@ -95,7 +95,7 @@ def _slopes_of_wide(low: Array, high: Array, y: Array, share: Array, pull: Array
 
 
 def _gone(z: Array, share: Array) -> Array:
-    """The share of slopes that exceed the mean one by `z`, of those above 0."""
+    """Share of slopes that exceed the mean slope by `z`, among those above 0."""
     ahead = z < 0
     tail = jnp.exp(log_phi(z) - share) * mills(jnp.where(ahead, 1.0, z))
     return jnp.where(ahead, ndtr(-z) * jnp.exp(-jnp.where(ahead, share, 0.0)), tail)
@@ -105,7 +105,7 @@ def _gone(z: Array, share: Array) -> Array:
 
 
 class _Where(NamedTuple):
-    """Which way of computing has all its digits."""
+    """Choice between the ways to compute, so that no digits are lost."""
 
     late: Array
     short: Array
@@ -118,11 +118,11 @@ class _Where(NamedTuple):
         return cls(late, short, ~late & ~short)
 
     def ends_of_wide(self, low: Array, high: Array) -> tuple[Array, Array]:
-        """The interval, with another in place of those that are not wide."""
+        """The interval, with another one in place of those that are not wide."""
         return jnp.where(self.wide, low, 1.0), jnp.where(self.wide, high, 3.0)
 
     def in_late(self, low: Array, high: Array, y: Array) -> tuple[Array, Array, Array]:
-        """The interval and the mean slope, with others in place of those of which more is left."""
+        """The interval and the mean slope, with others in place of those where more is left."""
         return jnp.where(self.late, low, 0.1), jnp.where(self.late, high, 0.2), jnp.where(self.late, y, 0.0)
 
 
@@ -143,12 +143,12 @@ def log_mean_left(low: Array, high: Array, y: Array) -> Array:
 
 
 def _over(k: Array, y: Array) -> Array:
-    """The density of slopes at `k` over that at 0, as both may be very small."""
+    """Density of slopes at `k` divided by that at 0, as both may be very small."""
     return jnp.exp(k * (y - 0.5 * k))
 
 
 def _log_late(low: Array, high: Array, y: Array) -> Array:
-    """When little is left: the integral of the slopes that are too small for the distance, all of them positive terms."""
+    """Log-probability where little is left: the integral over slopes too small for the distance, a sum of positive terms."""
     gap = high - low
     u, weight = nodes(jnp.ndim(low))
     total = (weight * (low * _over(low * u, y) + gap * (1 - u) * _over(low + gap * u, y))).sum(0)
@@ -156,13 +156,13 @@ def _log_late(low: Array, high: Array, y: Array) -> Array:
 
 
 def _log_left(k: Array, y: Array, share: Array) -> Array:
-    """Log-probability of a slope, above 0, that does not reach the distance `k`."""
+    """Log-probability that a slope, among those above 0, does not reach the distance `k`."""
     z = k - y
     behind = z < 0
     # There are many distances, but one mean slope, which is above 0 where a distance is behind it.
     size, fast = jnp.abs(z), jnp.maximum(y, 0.0)
     tail = mills(size)
-    # Where it is not behind nothing may overflow, as infinities have no derivatives in reverse mode.
+    # Where no distance is behind, nothing may overflow, as infinities have no derivatives in reverse mode.
     over = jnp.exp(jnp.where(behind, 0.5 * (z**2 - fast**2), 0.0))
     left = log_phi(size) + log_positive(tail - over * mills(fast)) - share
     gone = jnp.where(behind, 0.0, jnp.exp(log_phi(size) + jnp.log(tail) - share))
@@ -170,7 +170,7 @@ def _log_left(k: Array, y: Array, share: Array) -> Array:
 
 
 def _log_wide(low: Array, high: Array, y: Array, share: Array) -> Array:
-    """The mean over distances from `low` to `high`, as the difference of integrals at the two."""
+    """Logarithm of the mean over distances from `low` to `high`, as the difference of integrals at the two."""
     start, stop = low - y, high - y
     late = stop < -1.0
     first, last = (1 - jnp.abs(z) * mills(jnp.abs(z)) for z in (start, stop))
@@ -183,5 +183,5 @@ def _log_wide(low: Array, high: Array, y: Array, share: Array) -> Array:
 
 
 def _beyond(z: Array, part: Array, share: Array) -> Array:
-    """The integral of the normal tail beyond `z`, of the slopes above 0; `part` is that beyond its size, over the density."""
+    """Integral of the normal tail beyond `z`, over slopes above 0; `part` is the tail beyond its size over the density."""
     return jnp.exp(log_phi(z) - share) * part + jnp.maximum(-z, 0.0) * jnp.exp(-share)

@@ -84,7 +84,7 @@ class LNR(NamedTuple):
 
 @by_inputs
 def _log_beyond(z: Array) -> Array:
-    """Log-probability of a standard normal number's being above `z`."""
+    """Log-probability that a standard normal number exceeds `z`."""
     late = jnp.where(z > 0, z, 0.0)
     early = jnp.where(z > 0, 0.0, -z)
     return jnp.where(

@@ -1,4 +1,4 @@
-"""Means over an interval, and their derivatives up to the second ones: what a start that differs between trials makes.
+"""Means over an interval with their derivatives up to the second order, for starts that differ between trials.
 
 Accumulators start at a distance from their threshold that is uniform on an interval. On the scale of the noise it is `k`, from
 `near` to `far`, and evidence moves it by `drift`; densities and survivors are means over `k` of functions of `k` and `drift`.
@@ -20,12 +20,12 @@ import numpy as np
 from jax import Array
 
 NODES = 5
-"""Of the mean over a short interval."""
+"""Number of nodes of the mean over a short interval."""
 _SHORT = 1.0
 
 
 def is_short(near: Array, far: Array, drift: Array) -> Array:
-    """Whether a mean over the interval is one of a smooth function, which few nodes are enough for."""
+    """Whether an interval is so short that few nodes give the mean over it."""
     size = jnp.maximum(jnp.abs(near - drift), jnp.abs(far - drift))
     return (far - near) * jnp.maximum(size, 2.0) < _SHORT
 
@@ -80,16 +80,16 @@ class Integrand(NamedTuple):
 
 
 class End(NamedTuple):
-    """The same at one end of an interval, over the mean."""
+    """An integrand and its derivatives at one end of an interval, divided by the mean."""
 
     excess: Array
-    """The integrand over the mean, less 1: where they hardly differ, without the digits that the difference would lose."""
+    """The integrand over the mean, less 1, without the digits that the difference loses where the two hardly differ."""
     by_k: Array
     by_drift: Array
 
 
 def by_nodes(near: Array, far: Array, integrand: Callable[[Array], Integrand]) -> Slopes:
-    """Derivatives of what `mean_over` gives."""
+    """Derivatives of the result of `mean_over`."""
     share, weight = nodes(jnp.ndim(near))
     at = integrand(near + (far - near) * share)
     p = jax.nn.softmax(at.log + jnp.log(weight), axis=0)
@@ -126,5 +126,5 @@ def by_ends(width: Array, near: End, far: End, by_drift: Array, by_drift_drift: 
 
 
 def chosen(where: Array, one: Slopes, other: Slopes) -> Slopes:
-    """`one` where it holds, `other` elsewhere."""
+    """Choose `one` where the condition holds, and `other` elsewhere."""
     return Slopes(*(jnp.where(where, a, b) for a, b in zip(one, other, strict=True)))

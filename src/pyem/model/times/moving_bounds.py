@@ -33,25 +33,25 @@ from pyem.model.times.early_passage import log_reached
 from pyem.model.times.tails import log_positive
 
 LAST = 10.0
-"""Seconds of the grid; later, what bounds change stays as it was."""
+"""Time in seconds at which the grid ends; the change of the bounds is taken to end there too."""
 STEPS = 128
 MODES = 32
 STRONGEST = 30.0
-"""Of the potential in one step."""
+"""Largest strength of the potential in one step."""
 SMALLEST = 0.02
-"""Share of their first distance at which bounds end."""
+"""Least share of their first distance to which bounds may close."""
 _UNSEEN = 1e-4
-"""Of the flux through a bound, for modes of length one: below, rounding and what is left out are too large a part of it."""
+"""Share of the flux through a bound, for modes of length one, below which rounding and neglected terms are too large."""
 _SHARP = 7.0
-"""Precision on the scale of the bounds above which the modes do not tell the density."""
+"""Precision on the scale of the bounds above which the modes do not represent the density."""
 _CLEAR = 7.5
-"""Standard deviations from a bound at which it is not felt."""
+"""Distance from a bound, in standard deviations, at which the bound has no effect."""
 Bound = Callable[[Array], Array]
-"""From seconds since the start to the distance of a bound, as a share of the first one."""
+"""Function from seconds since the start to the distance of a bound, as a share of the first distance."""
 
 
 class Moving(NamedTuple):
-    """What is known of a bound on the grid.
+    """Solution on the grid for moving bounds.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ def height(bound: Bound, half: Array, time: Array) -> Height:
 
 
 def _ended(share: Array) -> Array:
-    """What remains of a distance: all of it above twice the smallest one, from there on never less than that.
+    """Limit a share of the distance smoothly, so that it never falls below the smallest one.
 
     With two derivatives, so that likelihoods of responses that a bound leaves no time for show the way back.
     """
@@ -112,12 +112,12 @@ def solved(bound: Bound, half: Array, start: Array) -> Moving:
 
 
 class Free(NamedTuple):
-    """The density on the scale of the bounds before these are felt, at each point of the grid: a Gaussian.
+    """Density before the bounds have an effect, at each point of the grid: a Gaussian on the scale of the bounds.
 
     Attributes
     ----------
     mean, precision, log_size
-        Of the Gaussian, and the logarithm of its integral.
+        Moments of the Gaussian, and the logarithm of its integral.
     holds
         Whether no bound has been felt by then.
     """
@@ -129,7 +129,7 @@ class Free(NamedTuple):
 
 
 def _free(at: Height, first: Height, start: Array, time: Array) -> Free:
-    """Of bounds `at` some times after they were `first`."""
+    """Free density `time` after the start, for bounds that were `first` and are now `at`."""
     begin = start * first.h
     precision = at.h**2 / time - at.h * at.slope
     sharp = jnp.where(precision > 1.0, precision, 1.0)
@@ -141,7 +141,7 @@ def _free(at: Height, first: Height, start: Array, time: Array) -> Free:
 
 
 def _late(steps: Array, pulls: Array, start: Array, free: Free) -> tuple[Array, Array]:
-    """Log-densities at the lower and the upper bound, (2, point), and where they are told by what is left of the modes.
+    """Log-densities at the lower and the upper bound, (2, point), and where the remaining modes represent them.
 
     In each step what is of first order in the potential is exact, and the rest is split from the diffusion.
     """
@@ -165,7 +165,7 @@ def _late(steps: Array, pulls: Array, start: Array, free: Free) -> tuple[Array, 
         out = jnp.asarray(flux) @ modes
         return (modes, log_size), (log_positive(out) + log_size, out > _UNSEEN)
 
-    # No exponential overflows; pulls so strong are beyond what the steps can follow.
+    # Limited so that no exponential overflows; the steps cannot follow stronger potentials anyway.
     pulls = jnp.clip(pulls, -STRONGEST, STRONGEST)
     first = (jnp.sin(k * (start + 1)), jnp.zeros(()))
     _, (found, seen) = lax.scan(step, first, (steps, pulls, free))
@@ -173,7 +173,7 @@ def _late(steps: Array, pulls: Array, start: Array, free: Free) -> tuple[Array, 
 
 
 def _early(bound: Bound, half: Array, start: Array, time: Array, tau: Array, ends: Array) -> Array:
-    """The logarithm of the ratio of densities where one bound only can have been met, at both bounds, (2, point)."""
+    """Log ratio of densities at both bounds, (2, point), while only one bound can have been met."""
     at, begin = height(bound, half, time), height(bound, half, jnp.zeros(()))
     far, bend = (lambda s: height(bound, half, s).h), (lambda s: height(bound, half, s).curve)
     real = log_reached(far, bend, start * half, time)
@@ -183,7 +183,7 @@ def _early(bound: Bound, half: Array, start: Array, time: Array, tau: Array, end
 
 
 def _scale(at: Height, begin: Height, start: Array) -> Array:
-    """Logarithm of what the scale of the bounds makes of a density."""
+    """Logarithm of the factor that the change of scale gives a density."""
     bend = 0.5 * (begin.h * begin.slope * start**2 - at.h * at.slope)
     return bend - 1.5 * jnp.log(at.h) - 0.5 * jnp.log(begin.h)
 
@@ -199,7 +199,7 @@ def _modes() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _mixing(rates: np.ndarray, squares: np.ndarray, rotation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How ``y**2`` keeps each mode, and how it mixes them: over the difference of their rates."""
+    """Part of ``y**2`` that keeps each mode, and the part that mixes modes, over the difference of their rates."""
     matrix = (rotation * squares) @ rotation.T
     gap = rates[:, None] - rates
     return np.diag(matrix), np.where(gap == 0, 0.0, matrix / np.where(gap == 0, 1.0, gap))
@@ -208,7 +208,7 @@ def _mixing(rates: np.ndarray, squares: np.ndarray, rotation: np.ndarray) -> tup
 def log_density(
     bound: Bound, moving: Moving, half: Array, start: Array, time: Array, v: Array, sv: Array | None = None
 ) -> Array:
-    """Log-density, in nats, of reaching the lower and the upper bound at `time`, first axis; `time` is one number.
+    """Log-density, in nats, of reaching the lower and the upper bound at one `time`, first axis.
 
     Impossible times have no infinity, but what leads back, as of `pyem.model.times.wiener_series.log_density`.
     """
@@ -221,13 +221,13 @@ def log_density(
     spread = 1.0 if sv is None else 1 + sv**2 * seconds
     pushed = v * path - 0.5 * v**2 * seconds + (0.0 if sv is None else 0.5 * (sv * path) ** 2)
     moved = ratio + _scale(at, begin, start) + pushed / spread - 0.5 * jnp.log(spread)
-    # What is impossible stays so, whatever the rest says.
+    # An impossible time stays impossible, whatever the other terms say.
     possible = tau > series.EARLIEST * (2 * w) ** 2
     return plain + jnp.where(possible, moved, jnp.clip(moved, -500.0, 500.0))
 
 
 def _between(bound: Bound, moving: Moving, half: Array, time: Array) -> tuple[Array, Array]:
-    """``tau`` and the ratios at a time between the points of the grid: an integral from the last one, and polynomials."""
+    """Values of ``tau`` and the ratios between points of the grid: an integral from the last point, and polynomials."""
     inside = jnp.clip(time, 0.0, LAST)
     place = jnp.sqrt(jnp.maximum(inside, 1e-12) / LAST) * STEPS
     cell = jnp.clip(lax.stop_gradient(place).astype(int), 0, STEPS - 1)

@@ -1,4 +1,4 @@
-"""Response times of another origin than the decision: fast guesses, and lapses of attention."""
+"""Response times that do not come from the decision: fast guesses, and lapses of attention."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pyem.model.distribution import option_count
 from pyem.model.times.deadline import Deadline, GoNoGo
 
 LONGEST = 10.0
-"""Seconds within which an outlier comes at any time, where nothing else is known."""
+"""Longest outlier, in seconds, where no other limit is known; outliers are uniform up to it."""
 
 
 class WithOutliers(NamedTuple):
-    """A choice and its response time that with probability `share` are anything: any option, at any time up to `longest`.
+    """A choice and its response time that with probability `share` are an outlier: any option, any time up to `longest`.
 
     Attributes
     ----------
@@ -49,14 +49,14 @@ class WithOutliers(NamedTuple):
 
     @property
     def n_options(self) -> int:
-        """How many options there are."""
+        """Number of options."""
         found = option_count(self.base)
         assert found is not None
         return found
 
     @property
     def logits(self) -> Array:
-        """Log-probabilities of the options, last axis, at any time."""
+        """Log-probabilities of the options, last axis, whatever the time."""
         log_p = jax.nn.log_softmax(self.base.logits, axis=-1)
         share = jnp.asarray(self.share)[..., None]
         return jnp.logaddexp(jnp.log1p(-share) + log_p, jnp.log(share) - jnp.log(log_p.shape[-1]))
@@ -67,11 +67,11 @@ class WithOutliers(NamedTuple):
         if self.untimed is not None:
             when = jnp.where(jnp.asarray(value[0]) == self.untimed, 0.0, when)
         log_p = jnp.log1p(-jnp.asarray(self.share)) + self.base.log_prob(value)
-        # Below, all is that of the outliers, whatever the parabola of an impossible time says.
+        # At impossible times the density is that of outliers alone, whatever the parabola says.
         return jnp.logaddexp(log_p, jnp.log(self.share) + when - jnp.log(self.n_options))
 
     def sample(self, key: Array) -> tuple[Array, Array]:
-        """One random choice and its response time; that of an option without a time is `longest`."""
+        """Draw one choice and its response time, which is `longest` for an option without a time."""
         which, of_base, of_choice, of_rt = jax.random.split(key, 4)
         choice, rt = self.base.sample(of_base)
         outlier = jax.random.bernoulli(which, jnp.asarray(self.share), rt.shape)
@@ -87,7 +87,7 @@ def mixed(dist: Any, share: ArrayLike, longest: ArrayLike) -> WithOutliers:
 
 
 def with_share(dist: Any, p: Any, p_outlier: float | Literal["free"]) -> Any:
-    """A distribution with the outliers of a model, where it has any: a given share, or its parameter ``p_outlier``."""
+    """Add outliers to a distribution if a model has them: a given share, or its parameter ``p_outlier``."""
     if p_outlier == 0:
         return dist
     return mixed(dist, p.p_outlier if p_outlier == "free" else p_outlier, p.longest_outlier)

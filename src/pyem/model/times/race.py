@@ -1,4 +1,4 @@
-"""Races: a choice is the accumulator that finishes first, and its time when it does."""
+"""Races: the choice is the accumulator that finishes first, and the response time is when it does."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from jax.typing import ArrayLike
 from pyem.model.times.tails import HALF_DIGIT
 
 NODES = 96
-"""Gauss-Legendre nodes, on the scale of the logarithm of time, of the probability that an accumulator is the first."""
+"""Number of Gauss-Legendre nodes, in the logarithm of time, for the probability that an accumulator finishes first."""
 _HALVINGS = 16
 _FIRST, _LAST = -21.0, 30.0
 _NONE, _ALL = -1e-13, -40.0
 
 
 class Racers(Protocol):
-    """Independent accumulators, one for each option; the last axis of all they return is the option's.
+    """Independent accumulators, one for each option; the last axis of all results is that of options.
 
     A named tuple, whose parts have the options along the last axis or none.
     """
@@ -35,12 +35,12 @@ class Racers(Protocol):
         ...
 
     def sample(self, key: Array) -> Array:
-        """A random time of each."""
+        """Draw a random time of each accumulator."""
         ...
 
 
 class Race(NamedTuple):
-    """Which of some accumulators finishes first, and when: the distribution of a choice and its response time.
+    """A choice and its response time: which of several accumulators finishes first, and when.
 
     A value is a pair ``(choice, rt)``: `choice` is the place of the accumulator, from 0, `rt` the response time in seconds.
 
@@ -74,12 +74,12 @@ class Race(NamedTuple):
 
     @property
     def n_options(self) -> int:
-        """How many accumulators there are."""
+        """Number of accumulators."""
         return np.broadcast_shapes(*(jnp.shape(part)[-1:] for part in self.racers))[-1]  # type: ignore[attr-defined]
 
     @property
     def logits(self) -> Array:
-        """Log-probabilities of the accumulators' being first, last axis, whenever that is."""
+        """Log-probabilities that each accumulator finishes first, last axis, whatever the time."""
         return self._log_first(jnp.inf)
 
     def log_prob(self, value: tuple[ArrayLike, ArrayLike]) -> Array:
@@ -93,12 +93,12 @@ class Race(NamedTuple):
         return one + others.log_survivor(time).sum(-1)
 
     def _each(self, chosen: Callable[[Array], Array]) -> Racers:
-        """Some of the accumulators: what is chosen of the parts that differ between them."""
+        """Select accumulators by applying `chosen` to all parts that differ between them."""
         parts = (jnp.asarray(part) for part in self.racers)  # type: ignore[attr-defined]
         return type(self.racers)(*(part if part.ndim == 0 or part.shape[-1] == 1 else chosen(part) for part in parts))
 
     def cdf(self, value: tuple[ArrayLike, ArrayLike]) -> Array:
-        """Probability that `choice` is first, and by `rt`; over all choices it adds to 1."""
+        """Probability that `choice` is first and by `rt`; over all choices it adds to 1 in the end."""
         return jnp.exp(self.log_cdf(value)[0])
 
     def log_cdf(self, value: tuple[ArrayLike, ArrayLike]) -> tuple[Array, Array]:
@@ -118,7 +118,7 @@ class Race(NamedTuple):
         return jnp.argmin(times, axis=-1), times.min(-1) + jnp.asarray(self.t)
 
     def _log_first(self, end: ArrayLike) -> Array:
-        """Log-probability of each accumulator's being first, and at a time of decision up to `end`."""
+        """Log-probability that each accumulator is the first, at a decision time up to `end`."""
         low, high = _stretch(self.racers)
         high = jnp.clip(jnp.log(jnp.maximum(end, 1e-300)), low, high)
         x, weight = np.polynomial.legendre.leggauss(NODES)
@@ -127,7 +127,7 @@ class Race(NamedTuple):
         at = low + (high - low) * along((x + 1) / 2)
         time = jnp.exp(at)[..., None]
         left = self.racers.log_survivor(time)
-        # Not the difference of the sum and its own part, as both may be minus infinity.
+        # The difference of the sum and its own part is not used, as both may be minus infinity.
         others = jnp.where(np.eye(left.shape[-1], dtype=bool), 0.0, left[..., None, :]).sum(-1)
         terms = self.racers.log_density(time) + others + at[..., None]
         total = jax.nn.logsumexp(terms + jnp.log(along(weight / 2))[..., None], axis=0)

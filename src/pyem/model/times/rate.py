@@ -1,4 +1,4 @@
-"""The rate at which accumulators arrive whose start differs between trials: ballistic and diffusing ones share it."""
+"""Arrival rate of accumulators whose start differs between trials, which ballistic and diffusing ones share."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _log_rate(near: Array, far: Array, drift: Array) -> Array:
 
 
 def log_between(low: Array, high: Array) -> Array:
-    """Logarithm of the probability that a standard normal number is between two others.
+    """Log-probability that a standard normal number lies between two others.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The share of noisy processes that have not arrived, where the start differs between trials."""
+"""Log-probability that a noisy accumulator has not arrived yet, where the start differs between trials."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _slopes(low: Array, high: Array, drift: Array) -> Slopes:
 
 
 def _integrand(k: Array, drift: Array) -> Integrand:
-    """Those that have not passed one distance: made of the density at its end, and of what was reflected there."""
+    """Probability of not having passed one distance, made of the density at its end and of the reflected part."""
     log = _log_left(k, drift)
     end = jnp.exp(log_phi(k - drift) - log)
     back = end * mills(k + drift)
@@ -58,7 +58,7 @@ def _slopes_of_wide(low: Array, high: Array, drift: Array) -> Slopes:
 
 
 def _where_wide(short: Array, low: Array, high: Array, drift: Array) -> tuple[Array, Array, Array]:
-    """The interval and the drift, with others in place of those that are short."""
+    """The interval and the drift, with others in place of intervals that are short."""
     return jnp.where(short, 1.0, low), jnp.where(short, 3.0, high), jnp.where(short, 1.0, drift)
 
 
@@ -87,7 +87,7 @@ def _log_left(k: Array, drift: Array) -> Array:
 
 
 def _log_wide(near: Array, far: Array, drift: Array) -> Array:
-    """The same for distances from `near` to `far`, as the difference of integrals at the two."""
+    """Logarithm of the mean over distances from `near` to `far`, as the difference of integrals at the two."""
     late = far - drift < -1.0
     width = far - near
     gone = (_early(jnp.where(late, drift, near), drift) - _early(jnp.where(late, drift, far), drift)) / width
@@ -107,7 +107,7 @@ def _late(k: Array, drift: Array) -> Array:
 
 
 def _early(k: Array, drift: Array) -> Array:
-    """The integral of what has reached a threshold farther than `k`."""
+    """Integral of the probability of having reached a threshold farther than `k`."""
     z, twice = k - drift, 2 * drift
     tail, top = 0.5 * lax.erfc(z * math.sqrt(0.5)), jnp.exp(log_phi(z))
     slow = twice < _SLOW
@@ -116,7 +116,7 @@ def _early(k: Array, drift: Array) -> Array:
 
 
 def _slope(z: Array, tail: Array, top: Array, step: Array) -> Array:
-    """The difference quotient of Mills' ratio, times the density at `z`, for a small step: its Taylor series."""
+    """Difference quotient of Mills' ratio times the density at `z`, for a small step, by its Taylor series."""
     before, now, total, factor = tail, z * tail - top, jnp.zeros_like(z), jnp.ones_like(z)
     for n in range(1, 7):
         total = total + factor * now

@@ -51,7 +51,7 @@ class ShiftedWald(NamedTuple):
     def log_prob(self, value: ArrayLike) -> Array:
         """Log-density of the response time `value`, in nats."""
         v, a, time = self._decision(value)
-        # A bound where the start is leaves nothing to decide.
+        # A bound at the start leaves nothing to decide.
         apart = a > 0
         a = jnp.where(apart, a, 1.0)
         share = time / a**2
@@ -74,14 +74,14 @@ class ShiftedWald(NamedTuple):
         return jnp.asarray(self.t) + first_passage(key, v, a)
 
     def _decision(self, value: ArrayLike) -> tuple[Array, Array, Array]:
-        """Drift, bound and the time of the decision, as arrays of one shape."""
+        """Drift, bound and decision time, as arrays of one shape."""
         wide = jnp.result_type(float)
         time = jnp.asarray(value, wide) - jnp.asarray(self.t)
         return tuple(jnp.broadcast_arrays(jnp.asarray(self.v, wide), jnp.asarray(self.a, wide), time))  # type: ignore[return-value]
 
 
 def first_passage(key: Array, v: Array, a: Array) -> Array:
-    """A random time at which a process with drift `v` reaches a bound at distance `a`; of no drift, the Lévy distribution's.
+    """Draw a time at which a process with drift `v` reaches a bound at distance `a`; without drift, a Lévy distribution.
 
     Examples
     --------

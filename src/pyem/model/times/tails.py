@@ -1,4 +1,4 @@
-"""Normal tails with all their digits: what racing accumulators are made of."""
+"""Tails of the normal distribution without loss of digits, for racing accumulators."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from jax import Array, lax
 
 LOG_ROOT = 0.5 * math.log(2 * math.pi)
 SOONEST = 1e-9
-"""Seconds; nothing is decided sooner."""
+"""Shortest decision time, in seconds."""
 HALF_DIGIT = 2.0**-53
 TINY = 1e-100
-"""Of what is scaled; below, the derivatives of a logarithm, up to the third one, would overflow in reverse mode."""
+"""Least value that is scaled; below it, up to third derivatives of a logarithm would overflow in reverse mode."""
 _FAR, _FAR_SINGLE = 20.0, 8.0
 _SERIES = (-1.0, 3.0, -15.0, 105.0, -945.0, 10395.0, -135135.0, 2027025.0)
 
@@ -42,13 +42,13 @@ def log_phi(z: Array) -> Array:
 
 
 def log_positive(value: Array) -> Array:
-    """Logarithm of what is positive but for rounding."""
+    """Logarithm of numbers that are positive except for rounding."""
     some = value > TINY
     return jnp.where(some, jnp.log(jnp.where(some, value, 1.0)), math.log(TINY))
 
 
 def led_back(time: Array, soonest: Array, steep: Array) -> tuple[Array, Array]:
-    """A time that is possible, and what is added to the log-density for one that is not: a parabola that leads back.
+    """Replace impossible times by possible ones, and return the parabola that is added to the log-density for them.
 
     Parameters
     ----------

@@ -14,17 +14,18 @@ from jax.typing import ArrayLike
 from pyem.model.times import wiener_series as series
 
 NODES = 15
-"""Gauss-Legendre nodes of the starting point and of the non-decision time between trials."""
+"""Number of Gauss-Legendre nodes for a starting point and a non-decision time that differ between trials."""
 DRIFTS = np.linspace(-7, 7, 41)
-"""Standardised drifts between trials, where these are not integrated exactly: in probabilities of times. For functions without
+"""Standardised drifts between trials for probabilities of times, which are not integrated exactly. For functions without
 poles near the real line equal steps are as good as a rule can be."""
 _HALVINGS = 26
 _HASTIEST, _SLOWEST = math.log(1e-8), math.log(24.0)
-"""Of the standardised time; what is outside has a probability below 1e-50 at any drift that a person could have."""
+"""Logarithms of the shortest and longest standardised time; the rest has a probability below 1e-50 at any drift a person
+could have."""
 
 
 class Wiener(NamedTuple):
-    """Which of two bounds a noisy process reaches first, and when: the diffusion decision model.
+    """The diffusion decision model: which of two bounds a noisy process reaches first, and when.
 
     A value is a pair ``(choice, rt)``: `choice` is 1 for the upper and 0 for the lower bound, `rt` the response time in
     seconds.
@@ -37,7 +38,7 @@ class Wiener(NamedTuple):
     a
         Separation of the bounds, from the lower one at 0.
     z
-        Where the process starts, as a share of the separation.
+        Starting point of the process, as a share of the separation.
     t
         Non-decision time, in seconds.
     sv
@@ -80,7 +81,7 @@ class Wiener(NamedTuple):
 
     @property
     def n_options(self) -> int:
-        """The lower and the upper bound."""
+        """Number of options, two: the lower and the upper bound."""
         return 2
 
     @property
@@ -99,7 +100,7 @@ class Wiener(NamedTuple):
         width = jnp.minimum(self.st, 2 * jnp.asarray(self.t))
         nodes, weights = _legendre(self._ndim(time))
         end, start = time + width / 2, time - width / 2
-        # Without the times before the start, where the density is nothing, the rest is smooth.
+        # Without times before the start, where the density is 0, the integrand is smooth.
         cut = (end > 0) & (start < 0)
         start, share = jnp.where(cut, 0.0, start), jnp.where(cut, end / jnp.where(cut, width, 1.0), 1.0)
         terms = self._log_density(choice, start + (end - start) * nodes)
@@ -118,7 +119,7 @@ class Wiener(NamedTuple):
         return jnp.minimum(jnp.asarray(self.sz), 2 * jnp.minimum(z, 1 - z))
 
     def cdf(self, value: tuple[ArrayLike, ArrayLike]) -> Array:
-        """Probability that the bound of `choice` is reached first, and by `rt`; over both bounds it adds to 1."""
+        """Probability that the bound of `choice` is reached first and by `rt`; over both bounds it adds to 1 in the end."""
         choice, rt = value
         log_p, plain = self._spread(rt)
         time = jnp.asarray(rt, jnp.result_type(float)) - plain.t
@@ -140,7 +141,7 @@ class Wiener(NamedTuple):
         return _averaged(log_p, series.log_survivor(time, *_towards(plain, 0)))
 
     def icdf(self, choice: ArrayLike, q: ArrayLike) -> Array:
-        """The response time that a share `q` of the responses with `choice` is faster than; without `sv`, `sz` and `st`."""
+        """Response time by which a share `q` of the responses with `choice` has been made; without `sv`, `sz` and `st`."""
         if not (self.sv is None and self.sz is None and self.st is None):
             raise ValueError("icdf is for constant drift, start and non-decision time: leave out sv, sz and st")
         v, a, w = (jnp.asarray(part, jnp.result_type(float)) for part in _towards(self, choice))
@@ -165,7 +166,7 @@ class Wiener(NamedTuple):
         return len(jnp.broadcast_shapes(*(jnp.shape(part) for part in (*self, *others) if part is not None)))
 
     def _spread(self, *others: ArrayLike) -> tuple[Array | None, Wiener]:
-        """Log-probabilities of nodes, first axis, and the process at each, which varies no more between trials."""
+        """Log-probabilities of nodes, first axis, and the process at each node, without variation between trials."""
         axes: list[tuple[str, Array, np.ndarray, np.ndarray]] = []
         if self.sv is not None:
             p = np.exp(-0.5 * DRIFTS**2)
@@ -202,7 +203,7 @@ def _legendre(ndim: int) -> tuple[Array, Array]:
 
 
 def _averaged(log_p: Array | None, terms: Array) -> Array:
-    """Logarithm of the weighted mean over the first axis; the terms themselves where there are no nodes."""
+    """Logarithm of the weighted mean over the first axis; the terms themselves if there are no nodes."""
     return terms if log_p is None else jax.nn.logsumexp(terms + log_p, axis=0)
 
 

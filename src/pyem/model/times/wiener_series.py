@@ -32,10 +32,10 @@ from jax.typing import ArrayLike
 MEET = 0.3
 """Standardised time up to which the series for small times is used."""
 EARLIEST = 1 / 2000
-"""Times below this share of ``(a w)**2`` have a log-density of less than -980 nats: below, it goes on as a parabola."""
+"""Time, as a share of ``(a w)**2``, below which the log-density (less than -980 nats) is continued as a parabola."""
 TINY = 1e-300
 HALF_DIGIT = 2.0**-53
-"""A probability is not told from 1 by less."""
+"""Least difference from 1 that a probability can have."""
 _LOG_2PI = math.log(2 * math.pi)
 
 
@@ -61,13 +61,13 @@ def log_density(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike, sv: A
     -1.3227
     """
     time, a, w = (jnp.asarray(value, jnp.result_type(float)) for value in (time, a, w))
-    # Bounds that are one, and a start on a bound, leave nothing to decide.
+    # If the bounds coincide, or the start is on a bound, there is nothing to decide.
     between = (a > 0) & (w > 0) & (w < 1)
     a, w = jnp.where(between, a, 1.0), jnp.where(between, w, 0.5)
     unit = (a * w) ** 2
     share = time / unit
     possible = share > EARLIEST
-    # Where nothing is possible drift does not matter, and a variance of it must not make a square root of what is negative.
+    # At impossible times drift does not matter, and its variance must not lead to the root of a negative number.
     within = jnp.where(possible, time, EARLIEST * unit)
     small = jnp.where(possible, share, EARLIEST) * w**2
     log_f = jnp.where(possible, log_standard_density(small, w), below_earliest(share) - 0.5 * _LOG_2PI - 2 * jnp.log(w))
@@ -75,7 +75,7 @@ def log_density(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike, sv: A
 
 
 def _log_tilt(time: Array, v: ArrayLike, a: Array, w: Array, sv: ArrayLike | None) -> Array:
-    """What drift changes of the log-density without drift (Girsanov), averaged over its distribution between trials."""
+    """Change of the log-density by drift (Girsanov), averaged over the drift's distribution between trials."""
     v = jnp.asarray(v)
     if sv is None:
         return -v * a * w - 0.5 * v**2 * time
@@ -84,8 +84,8 @@ def _log_tilt(time: Array, v: ArrayLike, a: Array, w: Array, sv: ArrayLike | Non
 
 
 def below_earliest(share: Array) -> Array:
-    """The tangent parabola of ``-1 / (2 share) - 1.5 log(share)`` at the earliest time, below it."""
-    # What lies above it is not chosen, and must not overflow.
+    """Continue ``-1 / (2 share) - 1.5 log(share)`` below the earliest time by its tangent parabola."""
+    # Larger values are not selected, and must not overflow.
     gap = jnp.where(share > EARLIEST, EARLIEST, share) / EARLIEST - 1.0
     start = -0.5 / EARLIEST - 1.5 * math.log(EARLIEST)
     return start + (0.5 / EARLIEST - 1.5) * gap - (0.5 / EARLIEST - 0.75) * gap**2
@@ -98,7 +98,7 @@ def log_standard_density(s: Array, w: Array) -> Array:
 
 
 def _log_early(s: Array, w: Array) -> Array:
-    """Five images of the start, reflected at the bounds; all of their exponentials are products of two."""
+    """Log-density by five images of the start, reflected at the bounds; all their exponentials are products of two."""
     b, c = jnp.exp(-2 * w / s), jnp.exp(-2 * (1 - w) / s)
     b2, c4 = b * b, c**4
     images = w + (w + 2) * b2 * c - (2 - w) * c + (w + 4) * b2**3 * c4 - (4 - w) * b2 * c4
@@ -106,11 +106,11 @@ def _log_early(s: Array, w: Array) -> Array:
 
 
 def _log_late(s: Array, w: Array) -> Array:
-    """Four eigenfunctions; the higher ones are polynomials of the cosine times the first (Chebyshev)."""
+    """Log-density by four eigenfunctions; the higher ones are polynomials of the cosine times the first (Chebyshev)."""
     q, c = jnp.exp(-0.5 * math.pi**2 * s), jnp.cos(math.pi * w)
     q3, c2 = q**3, c * c
     rest = 4 * c * q3 + 3 * (4 * c2 - 1) * q3 * q3 * q * q + 16 * c * (2 * c2 - 1) * q3**5
-    # The sine of the nearer bound keeps its digits at both.
+    # The sine of the distance to the nearer bound keeps its digits at both bounds.
     sine = jnp.sin(math.pi * jnp.where(w < 0.5, w, 1 - w))
     return math.log(math.pi) - 0.5 * math.pi**2 * s + jnp.log(sine) + jnp.log1p(rest)
 
@@ -173,7 +173,7 @@ def log_reached_by(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) ->
     [-0.7023, -0.684]
     """
     time, v, a, w = (jnp.asarray(value, jnp.result_type(float)) for value in (time, v, a, w))
-    # Nothing is told of bounds that are one; on a bound all is decided.
+    # Bounds that coincide tell nothing; on a bound the decision is made.
     on, off, one = w <= 0, w >= 1, a <= 0
     a, w = jnp.where(one, 1.0, a), jnp.where(on | off, 0.5, w)
     s = time / a**2
@@ -209,7 +209,7 @@ def log_survivor(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) -> A
 
 
 def _of_both(function: Callable[[Array, Array], Array], v: Array, w: Array) -> Array:
-    """A function of drift and start as seen from the lower and from the upper bound, first axis: one program for both."""
+    """Apply a function of drift and start for the lower and the upper bound, first axis, in one program for both."""
     seen = lambda upper: function(jnp.where(upper, -v, v), jnp.where(upper, 1 - w, w))  # noqa: E731
     return jax.vmap(seen)(jnp.array([False, True]))
 
@@ -225,7 +225,7 @@ def _log_not_yet(s: Array, h: Array, w: Array) -> Array:
 
 
 def _images_by(s: Array, h: Array, w: Array) -> Array:
-    """The integral of the images up to a small `s`: each is the distribution of one bound, an inverse Gaussian."""
+    """Probability that the lower bound is reached first, by a small standardised `s`, from images."""
     k = _beside((2.0, -2.0, 1.0, -1.0, 0.0) * 2, s, h, w)
     drift = h * _beside((1.0,) * 5 + (-1.0,) * 5, s, h, w)
     sign = jnp.where(k < 0, -1.0, 1.0)
@@ -234,6 +234,6 @@ def _images_by(s: Array, h: Array, w: Array) -> Array:
 
 
 def _beside(numbers: tuple[float, ...], *others: Array) -> Array:
-    """Numbers of the terms of a series, as a new first axis: one program for all terms is compiled in a share of the time."""
+    """Give numbers of the terms of a series a new first axis: one program for all terms compiles in a share of the time."""
     ndim = max(jnp.ndim(other) for other in others)
     return jnp.asarray(numbers).reshape(-1, *[1] * ndim)

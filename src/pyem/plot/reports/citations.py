@@ -1,4 +1,4 @@
-"""Publications: what methods and models go back to, and how text cites them."""
+"""Publications that methods and models come from, and citations of them in text."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ OF_METHOD: dict[str, tuple[str, ...]] = {
     "svi": (KUCUKELBIR, NUMPYRO),
     "bayes": (RUE,),
 }
-"""What each method of inference goes back to."""
+"""Publications that each method of inference comes from."""
 OF_CRITERION: dict[str, tuple[str, ...]] = {
     "integrated_bic": (HUYS,),
     "lme": (KASS,),
@@ -116,24 +116,24 @@ OF_CRITERION: dict[str, tuple[str, ...]] = {
     "loo": (LOO,),
     "waic": (LOO,),
 }
-"""What each criterion goes back to."""
+"""Publications that each criterion comes from."""
 
 
 def of_model(model: Model) -> list[str]:
-    """What a model that comes with the library goes back to; of others its own reference, if there is one."""
+    """Publications that a registered model comes from; for other models their own reference, if there is one."""
     if model.recipe:
         return models.cited(model.recipe[0][0])
     return [model.reference] if model.reference else []
 
 
 def of_fit(fit: Fit) -> list[str]:
-    """What a fit goes back to: its method, and its model."""
+    """Publications that a fit's method and model come from."""
     exact = (BOCK,) if fit.method == "em" and "effective_nodes" in fit.trace else ()
     return [*OF_METHOD.get(fit.method, ()), *exact, *of_model(fit.model)]
 
 
 def printed(reference: str) -> str:
-    """A reference with dashes between pages, as print has them.
+    """Write a reference with dashes between pages, as in print.
 
     Examples
     --------
@@ -154,7 +154,7 @@ def alphabetical(references: Iterable[str]) -> list[str]:
 
 
 def short(reference: str) -> str:
-    """Author and year, as text cites a publication.
+    """Author and year of a publication, as cited in text.
 
     Examples
     --------
@@ -177,7 +177,7 @@ def short(reference: str) -> str:
 
 
 def named(references: Sequence[str]) -> str:
-    """Publications as text names them, each once.
+    """Name publications in running text, each once.
 
     Examples
     --------
@@ -188,7 +188,7 @@ def named(references: Sequence[str]) -> str:
 
 
 def cite(references: Sequence[str]) -> str:
-    """Publications in brackets, as text cites them; nothing for none.
+    """Cite publications in brackets; empty if there are none.
 
     Examples
     --------

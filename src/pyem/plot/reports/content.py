@@ -1,4 +1,4 @@
-"""What a report is made of: plain parts, which know nothing of HTML, Markdown or word processors."""
+"""Parts of a report, without any knowledge of HTML, Markdown or word processors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Level = Literal["good", "look", "stop"]
 WORDS: dict[Level, str] = {"good": "good", "look": "look at this", "stop": "do not rely on this"}
-"""A traffic light in words, so that its colour says nothing by itself."""
+"""Words for the colours of a traffic light, so that no meaning depends on the colour."""
 ITALIC, CODE = ("\x0e", "\x0f"), ("\x10", "\x11")
 """Marks around text in italics and in the typeface of code. No table of a person has these characters."""
 
@@ -33,7 +33,7 @@ def code(text: str) -> str:
 
 
 def runs(text: str) -> Iterator[tuple[str, str]]:
-    """The text in parts that are of one kind, each with ``""``, ``"italic"`` or ``"code"``.
+    """Split text into runs of one kind, each with ``""``, ``"italic"`` or ``"code"``.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def runs(text: str) -> Iterator[tuple[str, str]]:
 
 
 def plain(text: str) -> str:
-    """The text without marks."""
+    """Remove the marks from text."""
     return "".join(part for part, _ in runs(text))
 
 
@@ -84,7 +84,7 @@ class Listing:
 
     text: str
     what: str
-    """What it is, for who does not see it."""
+    """Description of the code for readers who do not see it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,13 +94,13 @@ class Table:
     Parameters
     ----------
     caption
-        What it shows, without a number.
+        Caption without a number.
     head, rows
         Text; the first `left` columns say what a row is about.
     left
-        How many columns are labels.
+        Number of columns that are labels.
     note
-        What a reader has to know to read it.
+        Explanations that a reader needs.
     long
         Whether it may be long enough to be looked at through a window.
     """
@@ -115,7 +115,7 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A figure: its drawing, what it shows, and the same for who does not see it. It is drawn where it is asked for.
+    """A figure: its drawing, caption, and description for readers who do not see it. It is drawn only when needed.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ class Picture:
     name
         Unlike that of any other figure of the document.
     caption, alt
-        What it shows, and the same in words.
+        Caption, and description in words.
     """
 
     figure: Figure
@@ -134,12 +134,12 @@ class Picture:
 
     @property
     def svg(self) -> str:
-        """As an element of a page."""
+        """Draw the figure as an element of a page."""
         return inline_svg(self.figure, self.name)
 
     @property
     def png(self) -> bytes:
-        """As pixels, for word processors."""
+        """Draw the figure as pixels, for word processors."""
         out = io.BytesIO()
         self.figure.savefig(out, format="png", metadata={"Software": None})
         return out.getvalue()
@@ -147,7 +147,7 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Light:
-    """A check: how it came out, what was found, and what to do about it."""
+    """A check: its outcome, what was found, and what to do about it."""
 
     level: Level
     what: str
@@ -155,7 +155,7 @@ class Light:
 
     @property
     def word(self) -> str:
-        """The light in words."""
+        """Colour of the light in words."""
         return WORDS[self.level]
 
 
@@ -167,7 +167,7 @@ class Lights:
 
     @property
     def sorted(self) -> list[Light]:
-        """The worst first, else in their order."""
+        """The checks, the worst first, else in their order."""
         return sorted(self.lights, key=lambda light: -list(WORDS).index(light.level))
 
 
@@ -176,7 +176,7 @@ Part = Paragraph | Items | Listing | Table | Picture | Lights
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A heading and what is below it."""
+    """A heading with the parts below it."""
 
     title: str
     parts: tuple[Part, ...]
@@ -191,13 +191,13 @@ class Document:
     lead: tuple[Part, ...]
     sections: tuple[Section, ...]
     made: str
-    """With what, and when."""
+    """Program that made the document, and date."""
 
 
 def table_of(
     frame: pd.DataFrame, caption: str, *, digits: int = 2, note: str = "", long: bool = False, interval: str = ""
 ) -> Table:
-    """A table of numbers, rounded as `pyem.to_apa` does; `interval` is what its interval is called, if not a confidence one.
+    """Table of numbers, rounded by `pyem.to_apa`; `interval` names its interval if that is not a confidence interval.
 
     Examples
     --------

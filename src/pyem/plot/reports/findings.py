@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def decimals(se: float) -> int:
-    """Decimals that show two digits of a standard error, but at least 2 and at most 6.
+    """Number of decimals that shows two digits of a standard error: from 2 to 6.
 
     Examples
     --------
@@ -35,20 +35,20 @@ def decimals(se: float) -> int:
 
 
 def p_text(p: float) -> str:
-    """A p value as a sentence has it: with its sign of equality."""
+    """Write a p value with its sign of equality, for a sentence."""
     text = probability_text(p)
     return f"{italic('p')} {text}" if text[0] in "<>" else f"{italic('p')} = {text}"
 
 
 def between(low: float, high: float, digits: int, word: str) -> str:
-    """An interval with what it is, after a comma; nothing where it is not known."""
+    """Write an interval with its name, after a comma; empty if it is not known."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
     return f", 95% {word} [{number_text(low, digits)}, {number_text(high, digits)}]"
 
 
 def interval_word(fit: Fit) -> str:
-    """Confidence or credible interval."""
+    """Name of a fit's intervals: confidence or credible."""
     return "CrI" if has_draws(fit) else "CI"
 
 
@@ -70,13 +70,13 @@ def of_effect(row: Mapping[str, Any], what: str, population: Population, word: s
 
 
 def of_means(fit: Fit) -> str:
-    """The middle of the group on the natural scale."""
+    """Sentence about the group's means on the natural scale."""
     table = fit.group_table()
     if "mean" not in table.index.get_level_values(0):
         return ""
     word, told = interval_word(fit), []
     for name, row in table.loc["mean"].iterrows():
-        # Differences are told as effects.
+        # Differences are reported as effects.
         if not math.isfinite(row["natural"]) or not is_value(fit.model, str(name)):
             continue
         width = (row["natural_high"] - row["natural_low"]) / 4
@@ -91,7 +91,7 @@ def of_means(fit: Fit) -> str:
 
 
 def of_spreads(fit: Fit) -> str:
-    """How people differ."""
+    """Sentence about differences between people."""
     table = fit.group_table()
     if "sd" not in table.index.get_level_values(0):
         return ""
@@ -104,7 +104,7 @@ def of_spreads(fit: Fit) -> str:
 
 
 def of_effects(fit: Fit) -> str:
-    """What shifts parameters: covariates of the group and terms of formulas."""
+    """Sentences about effects on parameters: covariates of the group and terms of formulas."""
     assert fit.population is not None
     word, told = interval_word(fit), []
     for row in fit.effects().reset_index().to_dict("records"):
@@ -120,7 +120,7 @@ def of_effects(fit: Fit) -> str:
 
 
 def of_conditions(fit: Fit) -> str:
-    """Means of parameters in conditions, in natural units."""
+    """Sentences about means of parameters in conditions, in natural units."""
     design, told = fit.model.design, []
     for name, _ in design.formulas if design else ():
         means = fit.marginal_means(name)
@@ -137,7 +137,7 @@ def of_conditions(fit: Fit) -> str:
 
 
 def of_people(fit: Fit) -> str:
-    """Estimates of people, where there is no group."""
+    """Sentences about people's estimates, if there is no group."""
     told = []
     for k, name in enumerate(fit.model.names):
         values = fit.params[:, k]
@@ -151,7 +151,7 @@ def of_people(fit: Fit) -> str:
 
 
 def of_comparison(table: pd.DataFrame) -> str:
-    """Which model was best, and by how much."""
+    """Sentence about which model was best, and by how much."""
     by = str(table.attrs.get("by", ""))
     one = CRITERIA.get(by)
     column = one.column if one is not None else by
@@ -167,7 +167,7 @@ def of_comparison(table: pd.DataFrame) -> str:
 
 
 def of_check(check: PredictiveCheck) -> str:
-    """Whether behaviour was as predicted."""
+    """Sentence about whether behaviour was as predicted."""
     told = []
     for row in check.group.reset_index().to_dict("records"):
         name, digits = row["statistic"], decimals((row["high"] - row["low"]) / 4)
@@ -179,7 +179,7 @@ def of_check(check: PredictiveCheck) -> str:
 
 
 def of_recovery(study: Recovery) -> str:
-    """How well parameters were recovered."""
+    """Sentence about how well parameters were recovered."""
     told = [
         f"{italic('r')} = {without_zero(f'{r:.2f}').replace('-', MINUS)} for {code(str(name))}"
         for name, r in study.table()["r"].to_dict().items()
@@ -191,7 +191,7 @@ def of_recovery(study: Recovery) -> str:
 
 
 def of_fit(fit: Fit) -> str:
-    """What was found in one fit."""
+    """Sentences about the results of one fit."""
     if fit.population is None:
         return of_people(fit)
     parts = [of_means(fit), of_conditions(fit), of_effects(fit), of_spreads(fit)]

@@ -1,4 +1,4 @@
-"""A report as one page of HTML that loads nothing: styles and drawings are inside."""
+"""A report as one page of HTML that loads nothing, with styles and drawings inside."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def as_html(document: Document) -> bytes:
 
 
 def rich(text: str) -> Markup:
-    """Text with its marks as elements, and addresses of publications as links.
+    """Convert the marks of text to elements, and addresses of publications to links.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def rich(text: str) -> Markup:
 
 
 def slug(text: str) -> str:
-    """A heading as the name of a place in the page.
+    """Convert a heading to the name of a place in the page.
 
     Examples
     --------

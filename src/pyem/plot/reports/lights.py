@@ -1,4 +1,4 @@
-"""Can the numbers be relied on? Each check with a light, what was found, and what to do."""
+"""Checks of whether the numbers can be relied on, each with a light, a finding, and advice."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from pyem.study.predictive_checks import PredictiveCheck
 
 DRAWN = ("nuts", "svi", "bayes")
-"""Methods whose problems are those of their draws: then no number of the fit can be relied on."""
+"""Methods with problems that are those of their draws: then no number of the fit can be relied on."""
 MANY_LOST = 0.1
-"""From this share of people without a regular mode on, the group is not that of the people who took part."""
+"""Share of people without a regular mode from which on the group is not that of all participants."""
 MANY_MISSED = 0.2
-"""From this share of trials without a response on, the reader should know why."""
+"""Share of trials without a response from which on the reader should know the reason."""
 RECOVERED, CONFUSED = 0.75, 0.5
-"""Correlations of true and estimated values from which people can be told apart, and below which they cannot."""
+"""Correlation of true and estimated values from which on people can be told apart, and the one below which they cannot."""
 CHANCE = 0.05
-"""Share of people outside the central 95 % of their simulations if the model is right."""
+"""Share of people outside the central 95 % of their simulations that is expected if the model is right."""
 
 
 def said_and_remedy(problem: str) -> tuple[str, str]:
-    """A problem in words as what it is and what to do, as sentences.
+    """Split a problem into what it is and what to do about it, as sentences.
 
     Examples
     --------
@@ -41,12 +41,12 @@ def said_and_remedy(problem: str) -> tuple[str, str]:
 
 
 def of_words(said: Sequence[str]) -> list[Light]:
-    """Warnings as things to look at."""
+    """Turn warnings into lights."""
     return [Light("look", *said_and_remedy(text.removeprefix("compare_fits: "))) for text in said]
 
 
 def of_fit(fit: Fit) -> list[Light]:
-    """How the search ended, whether everybody has an estimate, and what else the fit says of itself."""
+    """Checks of how the search ended, whether everybody has an estimate, and of the fit's own problems."""
     regular = int((fit.status == Status.CONVERGED).sum())
     n, problems = fit.data.n_subjects, fit.problems()
     out = []
@@ -65,12 +65,12 @@ def of_fit(fit: Fit) -> list[Light]:
 
 
 def answered(fit: Fit) -> int:
-    """How many trials have a response that counts; of models with several, at least one."""
+    """Number of trials with a response in the likelihood; with several responses, at least one."""
     return int(np.logical_or.reduce(list(fit.data.masks(fit.model)[0].values())).sum())
 
 
 def of_data(fit: Fit) -> list[Light]:
-    """Whether many responses are missing."""
+    """Check whether many responses are missing."""
     missed = 1 - answered(fit) / max(fit.data.n_trials, 1)
     if missed < MANY_MISSED:
         return [Light("good", f"{100 * (1 - missed):.1f} % of the trials have a response that counts.")]
@@ -84,7 +84,7 @@ def of_data(fit: Fit) -> list[Light]:
 
 
 def of_check(check: PredictiveCheck) -> list[Light]:
-    """Whether people with the fitted parameters would have behaved as these did."""
+    """Check whether people with the fitted parameters would have behaved as these people did."""
     rows, out = check.group.reset_index().to_dict("records"), []
     outside = [str(row["statistic"]) for row in rows if not row["low"] <= row["observed"] <= row["high"]]
     if outside:
@@ -108,7 +108,7 @@ def of_check(check: PredictiveCheck) -> list[Light]:
 
 
 def of_recovery(study: Recovery) -> list[Light]:
-    """Whether estimates tell people apart, at this design."""
+    """Check whether estimates tell people apart in this design."""
     out = []
     for name, r in study.table()["r"].to_dict().items():
         found = f"The estimates of {code(str(name))} correlate with the true values of simulated people by {r:.2f}"
@@ -125,7 +125,7 @@ def of_recovery(study: Recovery) -> list[Light]:
 
 
 def worst(lights: list[Light]) -> Light:
-    """One line for all."""
+    """Sum up all checks in one line."""
     found = Lights(tuple(lights)).sorted[0].level
     n = sum(light.level == found for light in lights)
     if found == "good":

@@ -22,7 +22,7 @@ def as_markdown(document: Document) -> bytes:
 
 
 def escaped(text: str) -> str:
-    r"""Text in which Markdown finds nothing to format.
+    r"""Escape text so that Markdown formats nothing in it.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def escaped(text: str) -> str:
 
 
 def marked(text: str) -> str:
-    """Text with its marks as Markdown has them."""
+    """Convert the marks of text to Markdown."""
     out = []
     for part, kind in runs(text):
         # Inside backquotes nothing is escaped.
@@ -43,7 +43,7 @@ def marked(text: str) -> str:
 
 
 def _linked(text: str) -> str:
-    """Escaped text, but for addresses."""
+    """Escape text except addresses."""
     parts = re.split(r"(https://\S+)", text)
     return "".join(part if k % 2 else escaped(part) for k, part in enumerate(parts))
 

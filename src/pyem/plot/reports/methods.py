@@ -1,4 +1,4 @@
-"""The methods paragraph: what was fitted to what and how, with numbers from the fit."""
+"""The methods paragraph: models, data and methods of the fits, with numbers from the fits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCALES: dict[type, str] = {
     Ordered: "by an ordered transformation",
     OneOf: "as one of a few values",
 }
-"""How values are brought to the scale on which people are compared."""
+"""Transforms of values to the scale on which people are compared, in words."""
 FAMILIES = {
     "gaussian": "normally distributed",
     "student_t": "distributed as Student's {t} with {df:g} degrees of freedom",
@@ -51,7 +51,7 @@ HOW = {
 
 
 def large(n: int) -> str:
-    """A count with commas.
+    """Write a count with commas.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def large(n: int) -> str:
 
 
 def ends(parameter: Parameter) -> str:
-    """The range of a parameter in words."""
+    """Range of a parameter in words."""
     if parameter.values is not None:
         return joined([f"{value:g}" for value in parameter.values], "or")
     low, high = parameter.transform.bounds
@@ -74,7 +74,7 @@ def ends(parameter: Parameter) -> str:
 
 
 def of_data(fit: Fit) -> str:
-    """Who did what how often."""
+    """Sentence about the people, blocks and trials of the data."""
     data, model = fit.data, fit.model
     responses = data.n_responses(model)
     missed = data.n_trials - lights.answered(fit)
@@ -95,7 +95,7 @@ def of_data(fit: Fit) -> str:
 
 
 def of_model(fit: Fit) -> str:
-    """What was fitted, and its free parameters."""
+    """Sentences about the model and its free parameters."""
     model = fit.model
     base = model.design.base if model.design else model
     names = [
@@ -110,7 +110,7 @@ def of_model(fit: Fit) -> str:
 
 
 def of_scales(fits: Sequence[Fit]) -> str:
-    """How parameters come to the scale on which people are compared."""
+    """Sentence about the transforms of parameters to the scale on which people are compared."""
     by: dict[str, list[str]] = {}
     for fit in fits:
         base = fit.model.design.base if fit.model.design else fit.model
@@ -126,7 +126,7 @@ def of_scales(fits: Sequence[Fit]) -> str:
 
 
 def of_group(population: Population) -> str:
-    """What was assumed of how people differ."""
+    """Sentence about the assumed distribution of people."""
     group = population.group
     family = FAMILIES[group.family].format(t=italic("t"), df=group.df)
     correlated = (
@@ -148,7 +148,7 @@ def of_group(population: Population) -> str:
 
 
 def of_method(fit: Fit) -> str:
-    """How parameters were estimated."""
+    """Sentence about how parameters were estimated."""
     sources = list(citations.OF_METHOD.get(fit.method, ()))
     exact = "effective_nodes" in fit.trace
     how = HOW.get(fit.method, f"Parameters were estimated by {fit.method}{{cite}}")
@@ -166,7 +166,7 @@ def of_method(fit: Fit) -> str:
 
 
 def of_comparison(table: pd.DataFrame) -> str:
-    """By what the models were compared."""
+    """Sentence about how the models were compared."""
     by = str(table.attrs.get("by", ""))
     title = CRITERIA[by].title if by in CRITERIA else by
     best = "largest" if by in CRITERIA and CRITERIA[by].sign > 0 else "smallest"
@@ -177,7 +177,7 @@ def of_comparison(table: pd.DataFrame) -> str:
 
 
 def of_check(check: PredictiveCheck) -> str:
-    """How the predictive check was made."""
+    """Sentence about how the predictive check was made."""
     how = "one step ahead" if check.predicted.one_step else "by playing the task"
     return (
         f"Behaviour was compared with {large(check.predicted.n_draws)} data sets simulated {how} from the fitted parameters"
@@ -186,7 +186,7 @@ def of_check(check: PredictiveCheck) -> str:
 
 
 def of_software() -> str:
-    """With what it was computed."""
+    """Sentence about the software."""
     told = [f"JAX {version('jax')}", f"NumPy {version('numpy')}", f"SciPy {version('scipy')}"]
     return f"Computations were made with pyem {pyem.__version__} ({', '.join(told)})."
 

@@ -1,4 +1,4 @@
-"""Figures of a report: each with a caption, and with its content in words for who does not see it."""
+"""Figures of a report, each with a caption and with a description for readers who do not see it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CAPTIONS = {
 
 
 def picture(figure: Figure, prefix: str, caption: str, alt: str) -> Picture:
-    """A figure with its words, without the title that the caption repeats."""
+    """Add words to a figure, and remove the title that the caption repeats."""
     figure.suptitle("")
     return Picture(figure, prefix, caption, alt)
 
@@ -50,7 +50,7 @@ def of_fit(fit: Fit, prefix: str) -> Iterator[Picture]:
 
 
 def of_comparison(table: pd.DataFrame) -> Picture:
-    """How far models are apart."""
+    """Figure of the differences between models."""
     numbers = comparison_numbers(table)
     return picture(KINDS["comparison"](**numbers), "comparison", CAPTIONS["comparison"], _comparison_words(numbers))
 
@@ -148,4 +148,4 @@ WORDS = {
     "effects": _effect_words,
     "trace": _trace_words,
 }
-"""What a figure of each kind shows."""
+"""Function that describes each kind of figure in words."""

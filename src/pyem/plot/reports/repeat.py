@@ -11,11 +11,11 @@ from pyem.results.fit import Fit
 
 KEPT = {"em": "fit_em", "map": "fit_map", "mle": "fit_mle", "grid": "fit_grid", "nuts": "fit_nuts", "svi": "fit_svi"}
 VERBS = {**KEPT, "bayes": "fit_bayes", "hbi": "fit_hbi"}
-"""Which function each method is."""
+"""Name of the function for each method."""
 
 
 def call(function: str, *args: str, **keywords: Any) -> str:
-    """A call as Python writes it.
+    """Write a call in Python.
 
     Examples
     --------
@@ -26,7 +26,7 @@ def call(function: str, *args: str, **keywords: Any) -> str:
 
 
 def written(value: Any) -> str:
-    """A value as Python writes it; groups by what they are made of.
+    """Write a value in Python; groups by the calls that make them.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def written(value: Any) -> str:
 
 
 def group_call(group: Group) -> str:
-    """A group as a call that makes it."""
+    """Write the call that makes a group."""
     default, words = Group(), {}
     for name in ("covariance", "df", "centred", "without_mean", "common"):
         if getattr(group, name) != getattr(default, name):
@@ -55,7 +55,7 @@ def group_call(group: Group) -> str:
 
 
 def model_call(model: Model) -> str | None:
-    """A model as the call that makes it; None for models that were made otherwise.
+    """Write the call that makes a model; None for models that were made otherwise.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def script_of(fits: Mapping[str, Fit]) -> str:
 
 
 def _of_design(fit: Fit, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """A design by formula brings its own group, but for family and covariance."""
+    """Group settings of a fit whose design by formula brings its own group: family and covariance only."""
     group = settings.get("group")
     if fit.model.design is None or not isinstance(group, Group):
         return {}
@@ -109,7 +109,7 @@ def _of_design(fit: Fit, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> bool:
-    """Whether a setting can be written in a line."""
+    """Whether a setting can be written in one line."""
     if isinstance(value, Group | str | bool | int | float | type(None)):
         return value is not None
     if isinstance(value, Mapping):

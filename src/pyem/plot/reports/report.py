@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
-    """What a run says of itself beyond its fits.
+    """Facts about a run besides its fits.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Origin:
     versions
         Versions with which it was computed; those of now if not given.
     warnings
-        What was said on the way.
+        Warnings of the run.
     """
 
     file: str = ""
@@ -82,7 +82,7 @@ def report(
     key
         Seed of checks, recovery and integrals.
     origin
-        What is known of the run: the command, the file and its digest, as `pyem report` reads them from a log.
+        Facts about the run: the command, the file and its digest, as `pyem report` reads them from a log.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def report(
 
 
 def writer_of(path: Path) -> Callable[[Document], bytes]:
-    """What writes a document in the format of a file's ending.
+    """Function that writes a document in the format of a file's ending.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def _named(fits: Fit | HBIFit | Mapping[str, Fit]) -> dict[str, Fit]:
 def _compared(
     given: Fit | HBIFit | Mapping[str, Fit], fits: Mapping[str, Fit], key: Any
 ) -> tuple[pd.DataFrame | None, pd.DataFrame | None, list[str]]:
-    """The comparison of several fits, how frequent each model is, and what was said of the two."""
+    """Comparison of several fits, frequencies of the models, and the notes on both."""
     if isinstance(given, HBIFit) or len(fits) < 2:
         return None, None, []
     with warnings.catch_warnings(record=True) as caught:
@@ -213,7 +213,7 @@ def _compared(
 
 
 def _tried(make: Callable[[], Any]) -> Any:
-    """What is made, or in words why it cannot be: not every model can be simulated in every design."""
+    """Return the result of `make`, or words why there is none: not every model can be simulated in every design."""
     try:
         return make()
     except (ValueError, NotImplementedError) as error:
@@ -235,7 +235,7 @@ def _lead(
     checked: Mapping[str, Any],
     studied: Mapping[str, Any],
 ) -> list[Part]:
-    """The whole in three lines."""
+    """Summary of the report in three lines."""
     best, fit = next(iter(fits.items()))
     lit = [*lights.of_data(fit), *sections.all_lights(fit, checked[best], studied[best])]
     what = code(best) if len(fits) == 1 else f"{counted(len(fits), 'model')} ({', '.join(map(code, fits))})"

@@ -1,4 +1,4 @@
-"""The sections of a report: data, models, comparison, each fit, and how to do it again."""
+"""The sections of a report: data, models, comparison, each fit, and how to repeat the analysis."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 def of_data(fit: Fit, origin: Origin) -> Section:
-    """What was read, and what was inferred from it."""
+    """Section on the data: what was read, and what was inferred."""
     data = fit.data
     where = f"{code(origin.file)}: " if origin.file else ""
     who, n_blocks, n_trials = counted(data.n_subjects, "person", "people"), data.n_lanes, data.n_trials
@@ -87,7 +87,7 @@ def _covariates(covariates: Mapping[str, np.ndarray]) -> Table:
 
 
 def of_models(fits: Mapping[str, Fit]) -> Section:
-    """What each model says, and its parameters."""
+    """Section on the models: equations and parameters."""
     return Section("The models", (), tuple(_model_section(name, fit) for name, fit in fits.items()))
 
 
@@ -108,7 +108,7 @@ def _model_section(name: str, fit: Fit) -> Section:
 
 
 def _said(model: Model) -> list[str]:
-    """What the model says, in the words of its definition."""
+    """Description of the model from its definition."""
     text = models.said(model.recipe[0][0]) if model.recipe else model.doc
     paragraphs = [" ".join(part.split()) for part in (text or model.doc or model.name).split("\n\n")]
     changed = [step for step, _ in model.recipe[1:] if step != "designed"]
@@ -117,7 +117,7 @@ def _said(model: Model) -> list[str]:
 
 
 def _codes(text: str) -> str:
-    """Double and single backquotes of a docstring as marks of code."""
+    """Convert double and single backquotes of a docstring to marks of code."""
     parts = text.replace("``", "`").split("`")
     return "".join(code(part) if k % 2 else part for k, part in enumerate(parts)) if len(parts) % 2 else text
 
@@ -126,7 +126,7 @@ def _codes(text: str) -> str:
 
 
 def of_comparison(table: pd.DataFrame, frequencies: pd.DataFrame | None, said: Sequence[str]) -> Section:
-    """Which model explains the data best, how sure that is, and what was `said` about the comparison."""
+    """Section on the comparison of models: which is best, how certain that is, and the notes `said` about it."""
     by = str(table.attrs.get("by", ""))
     shown = headings(table)
     some: Any = table[list(shown)]
@@ -153,7 +153,7 @@ def of_comparison(table: pd.DataFrame, frequencies: pd.DataFrame | None, said: S
 
 
 def of_frequencies(fit: HBIFit) -> Section:
-    """Models, their frequencies and groups, which were estimated together."""
+    """Section on models that were fitted together: their frequencies and groups."""
     note = (
         "People may differ in the model that holds for them. People: expected number; frequency: expected share, with its SD; "
         "exceedance: probability that a model is the most frequent; protected exceedance: the same, allowing that all are "
@@ -172,7 +172,7 @@ def of_frequencies(fit: HBIFit) -> Section:
 
 
 def _sure(table: pd.DataFrame) -> Light:
-    """Whether the second best model is clearly behind."""
+    """Check whether the second best model is clearly behind."""
     second = table.iloc[1]
     best, other = code(str(table.index[0])), code(str(table.index[1]))
     gap, se = second["difference"], second["difference_se"]
@@ -184,7 +184,7 @@ def _sure(table: pd.DataFrame) -> Light:
 
 
 def frequencies_of(fits: Mapping[str, Fit]) -> pd.DataFrame | None:
-    """Random-effects selection by the log evidence of people; None where a fit has none."""
+    """Random-effects selection by people's log evidence; None if a fit has none."""
     import pandas as pd
 
     evidence = [fit.log_evidence for fit in fits.values()]
@@ -210,7 +210,7 @@ def of_fit(
     check: PredictiveCheck | str | None,
     recovery: Recovery | str | None,
 ) -> Section:
-    """All of one fit."""
+    """Section on one fit."""
     sections = [Section("Can the numbers be relied on?", (Lights(tuple(all_lights(fit, check, recovery))),))]
     if fit.population is not None:
         sections.append(Section("The group", tuple(_group(fit))))
@@ -226,7 +226,7 @@ def of_fit(
 
 
 def all_lights(fit: Fit, check: PredictiveCheck | str | None, recovery: Recovery | str | None) -> list[Light]:
-    """The checks of one fit; a check in words is one that could not be made."""
+    """All checks of one fit; `check` is text if the check could not be made."""
     out = lights.of_fit(fit)
     if check is not None and not isinstance(check, str):
         out += lights.of_check(check)
@@ -248,7 +248,7 @@ def _group(fit: Fit) -> list[Part]:
 
 
 def _interval(fit: Fit) -> str:
-    """What intervals of a fit are."""
+    """Name of the intervals of a fit."""
     return "95% CrI" if has_draws(fit) else ""
 
 
@@ -305,7 +305,7 @@ def _recovery(study: Recovery | str, prefix: str) -> list[Part]:
 
 
 def of_repetition(fits: Mapping[str, Fit], origin: Origin) -> Section:
-    """Commands, seeds and versions."""
+    """Section on repetition: commands, seeds and versions."""
     parts: list[Part] = []
     if origin.command:
         parts += [Paragraph("The command that does the same:"), Listing(origin.command, "Command line")]
@@ -326,7 +326,7 @@ def _settings(fits: Mapping[str, Fit]) -> Table:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what results depend on."""
+    """Versions of the software on which results depend."""
     packages = ("jax", "jaxlib", "numpyro", "numpy", "scipy", "pandas")
     return {"pyem": pyem.__version__, "Python": platform.python_version()} | {name: version(name) for name in packages}
 
