@@ -27,6 +27,9 @@ NAMES = {
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 BELOW_ONE = ("p", "r", "pseudo_r2", "pxp", "exceedance", "correlation", "coverage", "frequency", "weight")
 """Columns that cannot be larger than 1 and are therefore written without the zero before the decimal point."""
+SHARES = ("pxp", "exceedance", "frequency", "weight")
+"""Those of them that are probabilities or shares: the smallest ones are not written out, as those of `p` are not."""
+SMALLEST = 0.001
 
 
 def to_apa(table: pd.DataFrame, *, digits: int = 2, level: float = 0.95) -> pd.DataFrame:
@@ -149,6 +152,8 @@ def _cell(name: str, value: Any, digits: int) -> str:
         return DASH if value is None or value != value else str(value)
     if name == "p" or name.startswith("p_") or name.endswith("_p"):
         return probability_text(float(value))
+    if name in SHARES and 0 < value < SMALLEST:
+        return f"< {without_zero(str(SMALLEST))}"
     text = number_text(value, digits)
     return without_zero(text) if name in BELOW_ONE else text
 
