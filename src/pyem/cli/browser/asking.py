@@ -234,11 +234,11 @@ CALLED = {
     "covariates": "the covariates",
     "method": "the method",
 }
-"""What parts of the page are called in a sentence."""
+"""Names of the parts of the page, for use in a sentence."""
 
 
 def called(place: str) -> str:
-    """What a part of the page is called in a sentence.
+    """Return the name of a part of the page, for use in a sentence.
 
     Examples
     --------

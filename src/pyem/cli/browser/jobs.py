@@ -134,7 +134,7 @@ class Workplace:
         return path
 
     def remembered(self, name: str, key: Hashable, make: Callable[[], Any], *, wanted: Callable[[], object]) -> Any:
-        """What `make` gives, made again only if `key` is another than last time.
+        """Return the result of `make`, called again only if `key` has changed since last time.
 
         Streamlit starts the page anew at every click and lets the run before it go on up to its next call of Streamlit. So a
         large table would be read once for every click, all at the same time. Here they wait for the first one, and what that

@@ -63,7 +63,7 @@ def _comparison(folder: Path) -> None:
 
 
 def _rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """As in a paper; the files that are downloaded have all digits."""
+    """Round the numbers as in a paper; the files that are downloaded have all digits."""
     import pyem
 
     return pyem.to_apa(table.set_index("model")).reset_index()

@@ -30,7 +30,7 @@ def workplace() -> Workplace:
 
 
 def remembered(name: str, key: Hashable, make: Callable[[], Any]) -> Any:
-    """What `make` gives, made again only if `key` is another than last time; kept for this tab alone."""
+    """Return the result of `make`, called again only if `key` has changed since last time; kept for this tab alone."""
     # Streamlit ends a run of the page that another one has replaced where its state is looked at.
     return st.session_state["workplace"].remembered(name, key, make, wanted=lambda: st.session_state["workplace"])
 
