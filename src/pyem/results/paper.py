@@ -35,9 +35,9 @@ SMALLEST = 0.001
 def to_apa(table: pd.DataFrame, *, digits: int = 2, level: float = 0.95) -> pd.DataFrame:
     """A table of text, rounded and named as APA style asks.
 
-    Numbers have `digits` decimals; *p* has three, without a leading zero, and is ``< .001`` below that; what cannot exceed 1
-    has no leading zero; the two ends of an interval (``low``, ``high``; ``natural_low``, ``natural_high``) become one column in
-    brackets; whole numbers stay whole; what is missing is a dash.
+    Numbers have `digits` decimals; *p* has three, without a leading zero, and is ``< .001`` below that, as weights and
+    frequencies are; what cannot exceed 1 has no leading zero; the two ends of an interval (``low``, ``high``; ``natural_low``,
+    ``natural_high``) become one column in brackets; whole numbers stay whole; what is missing is a dash.
 
     Parameters
     ----------
