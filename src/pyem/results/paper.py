@@ -152,7 +152,7 @@ def _cell(name: str, value: Any, digits: int) -> str:
         return DASH if value is None or value != value else str(value)
     if name == "p" or name.startswith("p_") or name.endswith("_p"):
         return probability_text(float(value))
-    if name in SHARES and 0 < value < SMALLEST:
+    if name in SHARES and 0 < float(value) < SMALLEST:
         return f"< {without_zero(str(SMALLEST))}"
     text = number_text(value, digits)
     return without_zero(text) if name in BELOW_ONE else text
