@@ -24,7 +24,7 @@ class TMaze(POMDPTask):
     cue_validity
         Probability that the cue tells the better arm.
     dependent_outcomes
-        Who is not rewarded in an arm is punished, and the worse arm punishes with the reward probability. Otherwise the
+        Whether no reward in an arm means punishment, and the worse arm punishes with the reward probability. Otherwise the
         better arm gives a reward or nothing, and the worse one a punishment with `punishment_probability` or nothing.
     punishment_probability
         See there.

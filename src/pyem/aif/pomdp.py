@@ -162,7 +162,7 @@ class DiscretePOMDP:
         Parameters
         ----------
         name, parameters
-            As of every model.
+            Name and parameters as in `pyem.Model`.
         observations
             One column for each modality: what is observed on a trial *before* the action. The default, with columns
             ``o0``, ``o1``, ...
@@ -180,7 +180,7 @@ class DiscretePOMDP:
             Evaluate decisions made in the same state of mind once (see `pyem.engine.contexts`), where that saves work. It does
             for short blocks with few different outcomes, not for long ones; with learning it is not tried.
         task, doc, reference
-            As of every model.
+            Arguments as in `pyem.Model`.
 
         Notes
         -----

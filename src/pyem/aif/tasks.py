@@ -23,9 +23,9 @@ class POMDPTask:
     Parameters
     ----------
     A, B, D
-        As of `pyem.aif.DiscretePOMDP`, arrays only.
+        Arrays as in `pyem.aif.DiscretePOMDP`.
     A_dependencies, B_dependencies
-        As there.
+        Dependencies as in `pyem.aif.DiscretePOMDP`.
     observations
         Columns, ``o0``, ``o1``, ... if not given.
     action

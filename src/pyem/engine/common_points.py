@@ -36,7 +36,7 @@ class CommonValues:
     spread
         What all data together leave open of the common values: d is this times what is nearly standard normal, (S, C, C).
     degree
-        Of the polynomials that stand for the likelihood at other common values; 0 where it is evaluated there itself.
+        Degree of the polynomials that stand for the likelihood at other common values; 0 where it is evaluated there itself.
     """
 
     random: np.ndarray

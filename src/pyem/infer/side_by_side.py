@@ -44,7 +44,7 @@ class Way:
     prior
         The prior of people of a model.
     max_iter, key
-        As for the method.
+        Arguments as for the method.
     fit
         ``fit(model, data, start=..., starts=...)``: everybody's modes, where one combination has to follow on another.
     result

@@ -29,7 +29,7 @@ def aif_tmaze(
     preference
         Preference of a reward, and minus that of a punishment, in nats.
     cue_validity
-        How far the agent trusts the cue; the task has the value given here.
+        Probability with which the agent takes the cue to be right; the task has the value given here.
     gamma, alpha
         Precision of policies and of actions.
     policy_len

@@ -71,7 +71,7 @@ def meta_d(levels: int = 4, held: Held = "relative") -> Model:
     levels
         Number of levels of confidence, codes 0, 1, ... from the lowest.
     held
-        What decisions and confidence have in common: the criterion in units of d', as Maniscalco and Lau have it
+        Criterion that decisions and confidence have in common: the criterion in units of d', as Maniscalco and Lau have it
         (``"relative"``), or in sds of the noise, as HMeta-d has it (``"absolute"``).
 
     References

@@ -50,8 +50,8 @@ def save(
     path
         Path of the file; an existing file is replaced.
     draws
-        From each subject's posterior, for ArviZ; 0 leaves the posterior out. `load` does not need them. A sampler's draws are
-        written whole.
+        Number of draws from each subject's posterior, for ArviZ; 0 leaves the posterior out. `load` does not need them. All
+        draws of a sampler are written.
     log_likelihood
         Write the pointwise log-likelihood for ArviZ too, as in `to_arviz`. It is large, and ``load(path).to_arviz()`` has it
         as well.

@@ -77,7 +77,7 @@ def summary_of(fit: Fit, *lines: str, people: pd.DataFrame | None = None) -> str
     lines
         Lines on how the fit ended.
     people
-        What is shown of people; their estimates described if not given.
+        Table of people; their estimates described if not given.
     """
     head = [
         f"{fit.model.name} fitted by {METHODS.get(fit.method, fit.method)} to {fit.data.n_subjects} subjects, "

@@ -36,7 +36,7 @@ def annealed_evidence(
     fit
         Fit by `fit_nuts` or `fit_bayes` with the model, data and priors. Its draws only determine the steps that are tried.
     particles, temperatures, moves
-        How many particles go from the prior to the posterior, in how many steps, with how many moves of the people in each.
+        Numbers of particles, of steps from the prior to the posterior, and of moves of the people in each step.
     repeats
         Independent runs, whose spread gives the error.
     key

@@ -81,7 +81,7 @@ def run_svi(
     Parameters
     ----------
     model, data
-        As of `run_nuts`.
+        Arguments as in `run_nuts`.
     guide
         A `NumpyroGuide`, or a guide of NumPyro.
     opts
