@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import pyem
+from pyem.results.events import _orthogonal
 
 MODEL = pyem.models.get("rw1a1b")
 
@@ -60,6 +61,19 @@ def test_columns_can_be_centred_and_orthogonal_within_runs(fit, tmp_path):
     np.testing.assert_allclose(run.mean(0), 0, atol=1e-12)
     np.testing.assert_allclose(np.triu(run.T @ run, 1), 0, atol=1e-9)
     assert json.loads((folder / "task-bandit_events.json").read_text())["p0"]["Units"] == "probability"
+
+
+def test_columns_with_missing_trials_are_orthogonal_once_these_are_filled_with_zeros():
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(30, 4)) + rng.normal(size=(30, 1))
+    values[rng.random(values.shape) < 0.2] = np.nan
+    values -= np.nanmean(values, 0)
+    made = _orthogonal(values)
+    np.testing.assert_array_equal(np.isnan(made), np.isnan(values))
+    np.testing.assert_array_equal(made[:, 0], values[:, 0])
+    filled = np.nan_to_num(made)
+    np.testing.assert_allclose(filled.sum(0), 0, atol=1e-12)
+    np.testing.assert_allclose(np.triu(filled.T @ filled, 1), 0, atol=1e-12)
 
 
 @pytest.mark.parametrize(

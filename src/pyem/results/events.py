@@ -188,12 +188,15 @@ def _means(values: np.ndarray) -> np.ndarray:
 
 
 def _orthogonal(values: np.ndarray) -> np.ndarray:
-    """Remove from each centred column (trial, column) what earlier ones explain; missing values are left as they are."""
-    filled = np.where(np.isfinite(values), values, 0.0)
+    """Remove from each centred column (trial, column) its mean and what earlier ones explain; missing ones stay missing."""
+    here = np.isfinite(values)
+    filled = np.where(here, values, 0.0)
     for k in range(1, filled.shape[1]):
-        earlier = filled[:, :k]
-        filled[:, k] -= earlier @ np.linalg.lstsq(earlier, filled[:, k], rcond=None)[0]
-    return np.where(np.isfinite(values), filled, np.nan)
+        rows = here[:, k]
+        # Where trials of this column are missing, the earlier ones need not have the mean 0 in the others.
+        earlier = np.column_stack([np.ones(rows.sum()), filled[rows, :k]])
+        filled[rows, k] -= earlier @ np.linalg.lstsq(earlier, filled[rows, k], rcond=None)[0]
+    return np.where(here, filled, np.nan)
 
 
 def _described(

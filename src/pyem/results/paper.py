@@ -27,14 +27,17 @@ NAMES = {
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 BELOW_ONE = ("p", "r", "pseudo_r2", "pxp", "exceedance", "correlation", "coverage", "frequency", "weight")
 """Columns that cannot be larger than 1 and are therefore written without the zero before the decimal point."""
+SHARES = ("pxp", "exceedance", "frequency", "weight")
+"""Those of them that are probabilities or shares: the smallest ones are not written out, as those of `p` are not."""
+SMALLEST = 0.001
 
 
 def to_apa(table: pd.DataFrame, *, digits: int = 2, level: float = 0.95) -> pd.DataFrame:
     """A table of text, rounded and named as APA style asks.
 
-    Numbers have `digits` decimals; *p* has three, without a leading zero, and is ``< .001`` below that; what cannot exceed 1
-    has no leading zero; the two ends of an interval (``low``, ``high``; ``natural_low``, ``natural_high``) become one column in
-    brackets; whole numbers stay whole; what is missing is a dash.
+    Numbers have `digits` decimals; *p* has three, without a leading zero, and is ``< .001`` below that, as weights and
+    frequencies are; what cannot exceed 1 has no leading zero; the two ends of an interval (``low``, ``high``; ``natural_low``,
+    ``natural_high``) become one column in brackets; whole numbers stay whole; what is missing is a dash.
 
     Parameters
     ----------
@@ -149,6 +152,8 @@ def _cell(name: str, value: Any, digits: int) -> str:
         return DASH if value is None or value != value else str(value)
     if name == "p" or name.startswith("p_") or name.endswith("_p"):
         return probability_text(float(value))
+    if name in SHARES and 0 < float(value) < SMALLEST:
+        return f"< {without_zero(str(SMALLEST))}"
     text = number_text(value, digits)
     return without_zero(text) if name in BELOW_ONE else text
 
