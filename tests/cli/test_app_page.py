@@ -31,13 +31,42 @@ def test_models_are_fitted_together_and_otherwise_the_method_says_what_it_needs(
     assert "fit_em" in code_of(page)
     page.selectbox(key="method").select("hbi").run()
     (told,) = errors(page)
-    assert "--method hbi compares models" in told
+    assert "the method 'Several models and their groups together (HBI)' compares models" in told
+    assert "--" not in told
     assert page.button(key="start").disabled
     page.multiselect(key="models").select("wsls").run()
     assert errors(page) == []
     assert not page.button(key="start").disabled
     assert "pyem.fit_hbi(models, data" in code_of(page)
     assert "--method hbi" in code_of(page)
+
+
+def test_a_condition_that_another_menu_makes_impossible_is_told_and_not_forgotten(page, frame):
+    page.multiselect(key="models").select("rw1a1b").run()
+    page.multiselect(key="terms alpha").select("age").run()
+    page.multiselect(key="terms alpha").select("run").run()
+    page.checkbox(key="together alpha").check().run()
+    assert "alpha ~ age * run" in code_of(page)
+    for menu, column in (("subject", "id"), ("block", "run"), ("column reward", "feedback")):
+        key = f"{menu} of {list(frame.columns)}"
+        before = page.selectbox(key=key).value
+        page.selectbox(key=key).select("run" if menu == "block" else "(none)").run()
+        assert not page.exception
+        assert page.multiselect(key="terms alpha").value == ["age", "run"]
+        page.selectbox(key=key).select(before).run()
+        assert errors(page) == []
+        assert "alpha ~ age * run" in code_of(page)
+
+
+def test_a_column_that_is_missing_is_told_below_its_menu_in_words_of_the_page(page, frame, data_file):
+    page.multiselect(key="models").select("rw1a1b").run()
+    page.selectbox(key=f"column reward of {list(frame.columns)}").select("(none)").run()
+    (told,) = errors(page)
+    assert "needs the column 'reward', but 'data.csv' has" in told
+    assert "say which one it is by its menu" in told
+    assert str(data_file.parent) not in told
+    assert [each.value for each in page.warning] == ["Look below: something is wrong with reward."]
+    assert page.button(key="start").disabled
 
 
 @pytest.mark.slow

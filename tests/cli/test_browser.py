@@ -185,6 +185,44 @@ def test_another_tab_sees_nothing_and_a_closed_one_leaves_nothing(visit, address
     assert tabs(folders) == before
 
 
+def cells(grid):
+    """Rows of a table of the page, as a screen reader has them: the table itself is painted."""
+    return grid.locator("tbody tr").evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.textContent))")
+
+
+def test_a_condition_that_is_chosen_by_its_menu_has_the_effects_of_python(address, browser, tmp_path):
+    model = pyem.regress(pyem.models.get("rw1a1b"), "alpha ~ drug")
+    conditions = {"drug": ["placebo", "active"]}
+    frame = pyem.simulate(model, subjects=12, blocks=2, trials=40, key=1, conditions=conditions).to_frame()
+    frame[["subject", "block", "trial", "choice", "reward", "drug"]].to_csv(tmp_path / "drug.csv", index=False)
+    page = browser.new_page(viewport={"width": 1200, "height": 6000})
+    page.goto(address)
+    page.locator("input[type=file]").set_input_files(tmp_path / "drug.csv")
+    page.get_by_text("drug.csv: 960 rows").wait_for(timeout=WAIT)
+    choose(page, "rw1a1b")
+    page.get_by_test_id("stMultiSelect").filter(has_text="alpha depends on").get_by_role("combobox").click()
+    page.get_by_role("option", name="drug", exact=True).click(timeout=WAIT)
+    page.keyboard.press("Escape")
+    page.get_by_text("alpha ~ drug", exact=True).wait_for(timeout=WAIT)
+    page.get_by_text("The data can be read: 12 people").wait_for(timeout=WAIT)
+    page.get_by_role("button", name="Fit", exact=True).click()
+    page.get_by_text("Effects", exact=True).wait_for(timeout=WAIT)
+    data = pyem.Dataset.read(
+        tmp_path / "drug.csv",
+        subject="subject",
+        block="block",
+        trial="trial",
+        columns={"choice": "choice", "reward": "reward", "drug": "drug"},
+    )
+    table = pyem.to_apa(pyem.fit_em(model, data).effects()).reset_index()
+    grid = page.get_by_test_id("stDataFrame").filter(has_text="Intercept").first
+    grid.locator("tbody tr").first.wait_for(state="attached", timeout=WAIT)
+    assert grid.locator("thead th").all_text_contents() == list(table.columns)
+    assert cells(grid) == [list(map(str, row)) for row in table.itertuples(index=False)]
+    assert "drug" in " ".join(table["effect"])
+    page.close()
+
+
 def at_work(folder):
     """Processes whose working folder is that of a tab: the fits that it has started, and what they have started."""
     found = []

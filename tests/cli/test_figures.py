@@ -163,6 +163,22 @@ def test_people_are_sorted_by_their_estimates_and_named(fit):
     assert shown == list(np.argsort(fit.params[:, 1], kind="stable"))
 
 
+def test_people_who_do_not_differ_are_not_magnified(fit):
+    # As where the group's standard deviation is 0: what is left are differences by rounding.
+    values = fit.params.copy()
+    values[:, 1] = values[:, 1].mean() + 1e-7 * np.arange(len(values))
+    estimates = numbers_of.estimate_numbers(fit) | {"values": values, "low": values - 1e-7, "high": values + 1e-7}
+    histogram = numbers_of.parameter_numbers(fit) | {"values": values}
+    _, low, high = histogram["middle"][1]
+    for figure in (draw.estimates(**estimates), draw.parameters(**histogram)):
+        assert np.ptp(figure.axes[1].get_xlim()) >= high - low
+    # All are in one bar or in two neighbours, which can be seen.
+    bars = [bar for bar in figure.axes[1].patches if bar.get_width() < 0.5 * (high - low) and bar.get_height() > 0]
+    assert sum(bar.get_height() for bar in bars) == len(values)
+    assert len(bars) <= 2
+    assert all(bar.get_width() > 0.05 * (high - low) for bar in bars)
+
+
 def test_the_group_is_drawn_where_the_table_has_it(fit):
     row = fit.group_table().loc[("mean", "alpha")]
     middle = numbers_of.parameter_numbers(fit)["middle"][1]

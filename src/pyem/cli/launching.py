@@ -40,6 +40,8 @@ def server_options(port: int, megabytes: int, *, browser: bool) -> list[str]:
         "global.developmentMode": False,
         "runner.magicEnabled": False,
         "theme.primaryColor": "#0b5394",
+        # Captions are this colour at 60 %, which is dark enough to be read from black only.
+        "theme.light.textColor": "#000000",
     }
     return [f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in told.items()]
 

@@ -34,9 +34,11 @@ from pyem.draw.selection import frequencies, responsibilities
 from pyem.draw.studies import curves, ranks
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 GROUP_MEAN = "group mean, 95 % interval"
+GROUP_MEDIAN = "group median, 95 % interval"
 
 
 def parameters(
@@ -52,7 +54,7 @@ def parameters(
     figure, panels = canvas(len(names))
     for j, panel in enumerate(panels):
         here = values[np.isfinite(values[:, j]), j]
-        bins = _bins(here)
+        bins = _bins(here, 0.0 if middle is None else float(np.ptp(_group_interval(middle[j]))))
         panel.hist(
             here,
             bins=bins.tolist(),
@@ -71,9 +73,7 @@ def parameters(
             tallest = np.histogram(here, bins)[0].max()
             panel.set_ylim(0, max(1.15 * tallest, min(1.1 * per_bin * height[inside].max(), 2 * tallest)))
         if middle is not None:
-            low, high = (end if np.isfinite(end) else middle[j, 0] for end in middle[j, 1:])
-            panel.axvspan(low, high, color=RED, alpha=0.2, linewidth=0)
-            panel.axvline(middle[j, 0], color=RED, linewidth=1.4, label="group median, 95 % interval")
+            _group_median(panel, middle[j])
         whole_numbers(panel.yaxis)
         panel.set_xlabel(labels[j])
     panels[0].set_ylabel("people")
@@ -82,10 +82,28 @@ def parameters(
     return figure
 
 
-def _bins(values: np.ndarray) -> np.ndarray:
+def _group_interval(middle: np.ndarray) -> np.ndarray:
+    """Low and high end of a group median's interval (3,); the median itself where an end is not known."""
+    return np.where(np.isfinite(middle[1:]), middle[1:], middle[0])
+
+
+def _group_median(panel: Axes, middle: np.ndarray) -> None:
+    """Draw a group's median with its interval (3,).
+
+    The interval also keeps the axis from zooming in on people who do not differ: where the group's standard deviation is 0,
+    they would fill an axis that is as narrow as rounding.
+    """
+    panel.axvspan(*_group_interval(middle), color=RED, alpha=0.2, linewidth=0)
+    panel.axvline(middle[0], color=RED, linewidth=1.4, label=GROUP_MEDIAN)
+
+
+def _bins(values: np.ndarray, least: float = 0.0) -> np.ndarray:
+    """Ends of the bars over `values`, together at least `least` wide."""
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     if high - low < 1e-9 * max(1.0, abs(low)):
-        low, high = low - 0.5, high + 0.5
+        least = least or 1.0
+    if high - low < least:
+        low, high = (low + high - least) / 2, (low + high + least) / 2
     return np.linspace(low, high, int(np.clip(2 * math.sqrt(len(values)), 5, 40)) + 1)
 
 
@@ -115,7 +133,7 @@ def estimates(
             values[order, j], place, "o", color=BLUE, markersize=2.8 if n <= 150 else 1.2, label="person's estimate"
         )
         if middle is not None:
-            panel.axvline(middle[j, 0], color=RED, linewidth=1.2, label="group median")
+            _group_median(panel, middle[j])
         panel.set_ylim(-1, n)
         panel.set_yticks(place if named else [], [str(subjects[s]) for s in order] if named else [], fontsize=6)
         panel.set_xlabel(labels[j])

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyem.cli.runs import Request
@@ -248,8 +249,15 @@ def called(place: str) -> str:
     return CALLED.get(place, place.rpartition(":")[2])
 
 
-def for_page(error: str) -> str:
+def for_page(error: str, path: str = "") -> str:
     r"""An error with remedies that can be followed on the page, in place of options of Python and of the command line.
+
+    Parameters
+    ----------
+    error
+        The error's text.
+    path
+        The file of the tab, of which users know the name only.
 
     Examples
     --------
@@ -257,14 +265,34 @@ def for_page(error: str) -> str:
     "if 'late' marks a missing value, write late into 'Marks a missing value' beside the column choice"
     >>> for_page("where=\"age > 'x'\" cannot be understood; write it as in where='age > 20'")
     '"age > \'x\'" cannot be understood; write it as in \'age > 20\''
+    >>> for_page("rw1a1b needs the column 'choice'; say which one it is with --column choice=COLUMN")
+    "rw1a1b needs the column 'choice'; say which one it is by its menu"
+    >>> for_page("pass codes={'choice': ['a', 'b']} (--codes on the command line)")
+    "pass codes={'choice': ['a', 'b']} (--codes on the command line); this page has no menu for --codes"
     """
 
     def beside(found: re.Match[str]) -> str:
         values = ", ".join(map(str, ast.literal_eval(found[2])))
         return f"write {values} into 'Marks a missing value' beside the column {found[1]}"
 
-    told = re.sub(r"(?:pass )?missing=\{'([^']+)': (\[[^\]]*\])\} \(--missing on the command line\)", beside, error)
-    return re.sub(r"\bwhere=(?=['\"])", "", told)
+    told = error.replace(path, Path(path).name) if path else error
+    told = re.sub(r"(?:pass )?missing=\{'([^']+)': (\[[^\]]*\])\} \(--missing on the command line\)", beside, told)
+    told = re.sub(r"\bwith (subject|block|trial)=", lambda found: f"by {CALLED[found[1]]}", told)
+    told = re.sub(r"--method (\w+)", lambda found: f"the method '{METHODS.get(found[1], found[1])}'", told)
+    for pattern, words in SAID_ON_PAGE:
+        told = re.sub(pattern, words, told)
+    options = dict.fromkeys(re.findall(r"(?<![\w-])--[a-z][a-z-]*", told))
+    return f"{told}; this page has no menu for {' and '.join(options)}" if options else told
+
+
+SAID_ON_PAGE = (
+    (r"\bwhere=(?=['\"])", ""),
+    (r"\bwith --column \S+=COLUMN", "by its menu"),
+    (r"\bname others, too: --model \.\.\.", "choose others, too"),
+    (r"--formula (?=['\"])", "the formula "),
+    (r"--formula\b", "formula"),
+)
+"""Patterns of options that the page has in another form, and what is said there."""
 
 
 def option_words(request: Request) -> dict[str, Any]:

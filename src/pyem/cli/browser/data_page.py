@@ -190,14 +190,16 @@ def conditions_section(
     columns = remembered("conditions", key, lambda: guesses.conditions(frame, used, chosen["subject"]))
     slots: dict[str, Any] = {"terms": st.empty(), "covariates": st.empty()}
     out: dict[str, Any] = {"terms": {}, "together": (), "covariates": ()}
-    if not columns:
+    names = list(dict.fromkeys(one["name"] for entry in entries for one in entry["parameters"]))
+    if not columns and not any(st.session_state.get(f"terms {name}") for name in names):
         st.caption("The table has no other column with few values, or with one number for each person.")
         return out, slots
-    names = list(dict.fromkeys(one["name"] for entry in entries for one in entry["parameters"]))
     st.caption("A parameter that depends on nothing has one distribution over people.")
     together = []
     for name in names:
-        terms = st.multiselect(f"`{name}` depends on", columns, key=f"terms {name}")
+        # A choice is not taken back where another menu makes it impossible: then it has an error, not a silent end.
+        kept = [one for one in st.session_state.get(f"terms {name}", []) if one in frame.columns and one not in columns]
+        terms = st.multiselect(f"`{name}` depends on", [*columns, *kept], key=f"terms {name}")
         if len(terms) > 1 and st.checkbox("... and they may act on each other", key=f"together {name}"):
             together.append(name)
         if terms:

@@ -105,7 +105,9 @@ def _fit(name: str, fit: Fit, folder: Path) -> None:
 
 def _image(file: Path) -> None:
     if file.is_file():
-        st.image(file.read_bytes(), caption=file.stem.replace("_", " "))
+        # What a figure shows in numbers is in the tables beside it, and in the report.
+        name = file.stem.replace("_", " ")
+        st.image(file.read_bytes(), caption=name, alt=f"Figure: {name}")
 
 
 def _simulated(name: str, fit: Fit) -> None:
