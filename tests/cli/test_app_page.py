@@ -47,7 +47,7 @@ def test_a_condition_that_another_menu_makes_impossible_is_told_and_not_forgotte
     page.multiselect(key="terms alpha").select("run").run()
     page.checkbox(key="together alpha").check().run()
     assert "alpha ~ age * run" in code_of(page)
-    for menu, column in (("subject", "id"), ("block", "run"), ("column reward", "feedback")):
+    for menu in ("subject", "block", "column reward"):
         key = f"{menu} of {list(frame.columns)}"
         before = page.selectbox(key=key).value
         page.selectbox(key=key).select("run" if menu == "block" else "(none)").run()

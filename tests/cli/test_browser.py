@@ -187,7 +187,9 @@ def test_another_tab_sees_nothing_and_a_closed_one_leaves_nothing(visit, address
 
 def cells(grid):
     """Rows of a table of the page, as a screen reader has them: the table itself is painted."""
-    return grid.locator("tbody tr").evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.textContent))")
+    return grid.locator("tbody tr").evaluate_all(
+        "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
 
 
 def test_a_condition_that_is_chosen_by_its_menu_has_the_effects_of_python(address, browser, tmp_path):
@@ -212,7 +214,8 @@ def test_a_condition_that_is_chosen_by_its_menu_has_the_effects_of_python(addres
         subject="subject",
         block="block",
         trial="trial",
-        columns={"choice": "choice", "reward": "reward", "drug": "drug"},
+        columns={name: name for name in ("choice", "reward", "drug")},
+        codes={"drug": None},
     )
     table = pyem.to_apa(pyem.fit_em(model, data).effects()).reset_index()
     grid = page.get_by_test_id("stDataFrame").filter(has_text="Intercept").first

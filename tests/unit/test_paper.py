@@ -63,9 +63,10 @@ def test_what_is_no_table_is_refused():
         pyem.to_apa(TABLE, digits=-1)
 
 
-def test_shares_that_round_to_nothing_are_written_as_in_papers():
+def test_shares_that_round_to_nothing_or_to_all_are_written_as_in_papers():
     table = pd.DataFrame({"weight": [0.99, 2e-32, 0.0], "frequency": [0.5, 0.0004, 0.002], "r": [0.3, 0.0004, -0.0004]})
-    made = pyem.to_apa(table)
+    made = pyem.to_apa(table.assign(pxp=[0.9985, 0.9995, 1.0]))
     assert list(made["weight"]) == [".99", "< .001", ".00"]
+    assert list(made["pxp"]) == ["1.00", "> .999", "> .999"]
     assert list(made["frequency"]) == [".50", "< .001", ".002"]
     assert list(made["r"]) == [".30", ".0004", "\N{MINUS SIGN}.0004"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import pyem
-from pyem.plot.reports import Origin, document_of, report
+from pyem.plot.reports import Origin, citations, document_of, report
 from pyem.plot.reports.content import Picture, Table, code, plain
 from pyem.plot.reports.findings import decimals
 from pyem.plot.reports.html import as_html, parts_of, sections_of
@@ -175,6 +175,37 @@ def test_references_hold_every_method_and_model_once(document):
     assert len(found) == 1
     assert any("10.7554/eLife.49547" in item for item in items)
     assert list(items) == sorted(items, key=str.casefold)
+
+
+def test_what_is_referred_to_is_cited_in_the_methods_and_the_other_way_round(document, data):
+    frame = data.to_frame().assign(drug=np.where(data.to_frame()["block"] == 0, "placebo", "active"))
+    columns = {name: name for name in ("choice", "reward", "drug")}
+    table = pyem.Dataset.from_frame(frame, subject="subject", block="block", columns=columns, codes={"drug": None})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pyem.FitWarning)
+        design = pyem.fit_em(pyem.regress(pyem.models.get("rw1a1b"), "alpha ~ drug"), table)
+        drug = document_of(design, checks=0)
+    for one in (document, drug):
+        (section,) = [section for section in one.sections if section.title == "References"]
+        (methods, _) = next(section for section in one.sections if section.title == "For the paper").sections
+        told = plain(methods.parts[0].text)
+        assert [item for item in section.parts[0].items if citations.short(plain(item)) not in told] == []
+        listed = {citations.short(plain(item)) for item in section.parts[0].items}
+        cited = re.findall(r"[^;(]+?, (?:19|20)\d\d(?=[;)])", told)
+        assert cited
+        assert {name.strip() for name in cited} <= listed
+    assert "Holm, 1979" in told
+    assert "random-effects selection (Rigoux et al., 2014; Stephan et al., 2009)" in " ".join(texts(document))
+
+
+def test_a_mean_beside_a_covariate_says_where_it_is(fits, document):
+    told = document_of({"one": fits["<b>&one"]}, checks=0)
+    assert "The median of the group at the mean of age was beta = " in " ".join(texts(told))
+    assert "depended linearly on age, centred at the mean of these people." in " ".join(texts(document))
+    model = pyem.random_effects_bms(np.column_stack([fit.log_evidence for fit in fits.values()]))
+    best = int(np.argmax(model.frequency))
+    expected = f"most frequent model: expected frequency = {model.frequency[best]:.2f}".replace("0.", ".")
+    assert expected in " ".join(texts(document))
 
 
 def test_problems_stand_in_the_report_with_their_remedy(document, fits):

@@ -175,7 +175,8 @@ def rw1a1b(
 
     References
     ----------
-    Rescorla, R. A., & Wagner, A. R. (1972). A theory of Pavlovian conditioning. In Classical Conditioning II, 64-99.
+    Rescorla, R. A., & Wagner, A. R. (1972). A theory of Pavlovian conditioning. In A. H. Black & W. F. Prokasy (Eds.),
+    Classical conditioning II (pp. 64-99). Appleton-Century-Crofts.
 
     Wilson, R. C., & Collins, A. G. E. (2019). Ten simple rules for the computational modeling of behavioral data. eLife,
     8, e49547. https://doi.org/10.7554/eLife.49547

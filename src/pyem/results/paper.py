@@ -28,7 +28,7 @@ MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 BELOW_ONE = ("p", "r", "pseudo_r2", "pxp", "exceedance", "correlation", "coverage", "frequency", "weight")
 """Columns that cannot be larger than 1 and are therefore written without the zero before the decimal point."""
 SHARES = ("pxp", "exceedance", "frequency", "weight")
-"""Those of them that are probabilities or shares: the smallest ones are not written out, as those of `p` are not."""
+"""Those of them that are probabilities or shares: the smallest and largest ones are not written out, nor are those of `p`."""
 SMALLEST = 0.001
 
 
@@ -36,8 +36,9 @@ def to_apa(table: pd.DataFrame, *, digits: int = 2, level: float = 0.95) -> pd.D
     """A table of text, rounded and named as APA style asks.
 
     Numbers have `digits` decimals; *p* has three, without a leading zero, and is ``< .001`` below that, as weights and
-    frequencies are; what cannot exceed 1 has no leading zero; the two ends of an interval (``low``, ``high``; ``natural_low``,
-    ``natural_high``) become one column in brackets; whole numbers stay whole; what is missing is a dash.
+    frequencies are, which are ``> .999`` above that; what cannot exceed 1 has no leading zero; the two ends of an interval
+    (``low``, ``high``; ``natural_low``, ``natural_high``) become one column in brackets; whole numbers stay whole; what is
+    missing is a dash.
 
     Parameters
     ----------
@@ -152,10 +153,23 @@ def _cell(name: str, value: Any, digits: int) -> str:
         return DASH if value is None or value != value else str(value)
     if name == "p" or name.startswith("p_") or name.endswith("_p"):
         return probability_text(float(value))
-    if name in SHARES and 0 < float(value) < SMALLEST:
-        return f"< {without_zero(str(SMALLEST))}"
+    if name in SHARES:
+        return share_text(float(value), digits)
     text = number_text(value, digits)
     return without_zero(text) if name in BELOW_ONE else text
+
+
+def share_text(share: float, digits: int = 2) -> str:
+    """A share or a probability, without a leading zero; ``< .001`` and ``> .999`` beyond these, as neither is 0 or 1.
+
+    Examples
+    --------
+    >>> share_text(0.9412), share_text(0.0), share_text(1 - 1e-9)
+    ('.94', '.00', '> .999')
+    """
+    if 0 < share < SMALLEST:
+        return f"< {without_zero(str(SMALLEST))}"
+    return f"> {without_zero(str(1 - SMALLEST))}" if share > 1 - SMALLEST else without_zero(number_text(share, digits))
 
 
 def probability_text(p: float) -> str:

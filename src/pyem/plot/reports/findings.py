@@ -10,7 +10,7 @@ from pyem.plot.reports.content import code, italic, joined
 from pyem.population.population import Population
 from pyem.results.effects import is_value
 from pyem.results.group_rows import freedom
-from pyem.results.paper import MINUS, number_text, probability_text, without_zero
+from pyem.results.paper import MINUS, number_text, probability_text, share_text, without_zero
 from pyem.selection import CRITERIA, has_draws
 
 if TYPE_CHECKING:
@@ -85,8 +85,12 @@ def of_means(fit: Fit) -> str:
         told.append(f"{code(str(name))} = {number_text(row['natural'], digits)}{ends}")
     if not told:
         return ""
-    is_design = fit.model.design is not None
-    where = " where all predictors of its formula are at their reference" if is_design else ""
+    where = ""
+    group = fit.population.group if fit.population is not None else None
+    if fit.model.design is not None:
+        where = " where all predictors of its formula are at their reference"
+    elif group is not None and group.covariates and group.centred:
+        where = f" at the mean of {joined([code(name) for name, _ in group.covariates])}"
     return f"The median of the group{where} was {joined(told)}."
 
 
@@ -166,6 +170,27 @@ def of_comparison(table: pd.DataFrame) -> str:
     return f"By {title}, {code(str(best))} explained the data best ({value}), ahead of {joined(others)}."
 
 
+def of_frequencies(table: pd.DataFrame) -> str:
+    """Sentence about the most frequent model among people."""
+    row = table.sort_values("frequency").iloc[-1]
+    return (
+        f"By random-effects selection {code(str(row.name))} was the most frequent model: expected frequency "
+        f"{equals(row['frequency'])}, protected exceedance probability {equals(row['pxp'])}."
+    )
+
+
+def equals(value: float) -> str:
+    """Write a share as tables have it, with its sign of equality, for a sentence.
+
+    Examples
+    --------
+    >>> equals(0.9412), equals(0.99999)
+    ('= .94', '> .999')
+    """
+    text = share_text(value)
+    return text if text[0] in "<>" else f"= {text}"
+
+
 def of_check(check: PredictiveCheck) -> str:
     """Sentence about whether behaviour was as predicted."""
     told = []
@@ -201,11 +226,13 @@ def of_fit(fit: Fit) -> str:
 def paragraph(
     best: Fit,
     comparison: pd.DataFrame | None,
+    frequencies: pd.DataFrame | None,
     check: PredictiveCheck | None,
     recovery: Recovery | None,
 ) -> str:
     """The whole paragraph: the comparison, then the best model."""
     parts = [of_comparison(comparison)] if comparison is not None and len(comparison) > 1 else []
+    parts += [of_frequencies(frequencies)] if frequencies is not None else []
     parts.append(of_fit(best))
     parts += [of_check(check)] if check is not None else []
     parts += [of_recovery(recovery)] if recovery is not None else []

@@ -13,7 +13,7 @@ from pyem.errors import counted
 from pyem.model.transform import Interval, OneOf, Ordered, Positive, Probit, Real
 from pyem.plot.reports import citations, lights
 from pyem.plot.reports.content import code, italic, joined
-from pyem.selection import CRITERIA
+from pyem.selection import CRITERIA, has_draws
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,9 +141,28 @@ def of_group(population: Population) -> str:
         f"{code(name)} (on {joined([code(one) for one in on])})" if on else code(name) for name, on in group.covariates
     ]
     if shifts:
-        text += f"; the mean depended linearly on {joined(shifts)}"
+        centred = ", centred at the mean of these people" if group.centred else ""
+        text += f"; the mean depended linearly on {joined(shifts)}{centred}"
     if group.common:
         text += f"; {joined([code(name) for name in group.common])} had one value for everybody"
+    return f"{text}."
+
+
+def has_pairs(fit: Fit) -> bool:
+    """Whether the report has p values of pairs of conditions, which are corrected for their number."""
+    if fit.model.design is None or fit.population is None or has_draws(fit):
+        return False
+    return any(len(fit.marginal_means(name).cells) > 1 for name, _ in fit.model.design.formulas)
+
+
+def of_designs(fits: Sequence[Fit]) -> str:
+    """Sentence about formulas and the tests of conditions, if there are any."""
+    if not any(fit.model.design is not None for fit in fits):
+        return ""
+    text = f"Formulas are written as those of mixed models{citations.cite([citations.BATES])}"
+    if any(map(has_pairs, fits)):
+        holm = citations.cite([citations.HOLM])
+        text += f"; {italic('p')} values of pairs of conditions were corrected for their number{holm}"
     return f"{text}."
 
 
@@ -176,6 +195,13 @@ def of_comparison(table: pd.DataFrame) -> str:
     )
 
 
+def of_frequencies() -> str:
+    """Sentence about how the frequencies of models were estimated."""
+    sources = citations.cite([citations.STEPHAN, citations.RIGOUX])
+    how = "from everybody's log evidence by random-effects selection"
+    return f"Frequencies of the models among people were estimated {how}{sources}."
+
+
 def of_check(check: PredictiveCheck) -> str:
     """Sentence about how the predictive check was made."""
     how = "one step ahead" if check.predicted.one_step else "by playing the task"
@@ -192,16 +218,21 @@ def of_software() -> str:
 
 
 def paragraph(
-    fits: Mapping[str, Fit], comparison: pd.DataFrame | None, checks: Mapping[str, PredictiveCheck], rounds: int
+    fits: Mapping[str, Fit],
+    comparison: pd.DataFrame | None,
+    frequencies: pd.DataFrame | None,
+    checks: Mapping[str, PredictiveCheck],
+    rounds: int,
 ) -> str:
     """The whole paragraph."""
     each = list(fits.values())
     first = each[0]
-    parts = [of_data(first), *(of_model(fit) for fit in each), of_scales(each)]
+    parts = [of_data(first), *(of_model(fit) for fit in each), of_designs(each), of_scales(each)]
     for fit in each:
         parts += [of_group(fit.population)] if fit.population is not None else []
         parts.append(of_method(fit))
     parts += [of_comparison(comparison)] if comparison is not None else []
+    parts += [of_frequencies()] if frequencies is not None else []
     parts += [of_check(check) for check in checks.values()]
     if rounds:
         parts.append(

@@ -173,7 +173,7 @@ def document_of(
         parts.append(sections.of_fit(name, fit, f"fit{k + 1}", checked[name], studied[name]))
     rounds = recovery if any(not isinstance(one, str) for one in studied.values() if one is not None) else 0
     study = studied[best] if not isinstance(studied[best], str) else None
-    parts.append(_paper(named, comparison, made, rounds, study))
+    parts.append(_paper(named, comparison, frequencies, made, rounds, study))
     parts.append(Section("References", (Items(tuple(_references(named, comparison, frequencies, made, rounds))),)))
     parts.append(sections.of_repetition(named, origin))
     heading = title or f"Report: {', '.join(named)}"
@@ -252,14 +252,15 @@ def _lead(
 def _paper(
     fits: Mapping[str, Fit],
     comparison: pd.DataFrame | None,
+    frequencies: pd.DataFrame | None,
     checks: Mapping[str, PredictiveCheck],
     rounds: int,
     recovery: Recovery | None,
 ) -> Section:
     """Paragraphs to copy."""
     best, fit = next(iter(fits.items()))
-    told = methods.paragraph(fits, comparison, checks, rounds)
-    found = findings.paragraph(fit, comparison, checks.get(best), recovery)
+    told = methods.paragraph(fits, comparison, frequencies, checks, rounds)
+    found = findings.paragraph(fit, comparison, frequencies, checks.get(best), recovery)
     note = "To copy and edit; every number comes from the fit."
     return Section(
         "For the paper",
@@ -282,5 +283,6 @@ def _references(
     used += [citations.GELMAN] if checks else []
     used += [citations.WILSON] if rounds else []
     used += [citations.RHAT] if any(fit.method == "nuts" for fit in fits.values()) else []
-    used += [citations.HOLM, citations.BATES] if any(fit.model.design is not None for fit in fits.values()) else []
+    used += [citations.BATES] if any(fit.model.design is not None for fit in fits.values()) else []
+    used += [citations.HOLM] if any(map(methods.has_pairs, fits.values())) else []
     return citations.alphabetical(used)
