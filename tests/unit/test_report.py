@@ -11,14 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 import pyem
+from pyem.model.transform import Interval, Positive, Probit
 from pyem.plot.reports import Origin, citations, document_of, report
 from pyem.plot.reports.content import Picture, Table, code, plain
 from pyem.plot.reports.findings import decimals
 from pyem.plot.reports.html import as_html, parts_of, sections_of
 from pyem.plot.reports.lights import said_and_remedy
 from pyem.plot.reports.repeat import model_call, script_of
+from pyem.results.paper import DASH, MINUS
 
 VOID = {"meta", "br", "img", "input", "hr", "link"}
 
@@ -198,6 +201,27 @@ def test_what_is_referred_to_is_cited_in_the_methods_and_the_other_way_round(doc
     assert "random-effects selection (Rigoux et al., 2014; Stephan et al., 2009)" in " ".join(texts(document))
 
 
+@pytest.mark.parametrize(
+    ("transform", "said", "scale"),
+    [
+        (Interval(0, 20), "logit of their place", lambda value: np.log(value / (20 - value))),
+        (Probit(0, 20), "probit of their place", lambda value: norm.ppf(value / 20)),
+        (Positive(), "logarithm", np.log),
+    ],
+)
+def test_scales_are_named_in_the_direction_to_the_scale(transform, said, scale):
+    from pyem.plot.reports.methods import SCALES
+
+    assert said in SCALES[type(transform)]
+    assert scale(float(transform(0.7))) == pytest.approx(0.7)
+
+
+def test_what_cannot_exceed_1_has_no_leading_zero_under_its_heading(document):
+    (table,) = tables(document, "Comparison by")
+    column = list(table.head).index("pseudo-R2")
+    assert all(re.fullmatch(rf"{MINUS}?\.\d\d|{DASH}", row[column]) for row in table.rows)
+
+
 def test_a_mean_beside_a_covariate_says_where_it_is(fits, document):
     told = document_of({"one": fits["<b>&one"]}, checks=0)
     assert "The median of the group at the mean of age was beta = " in " ".join(texts(told))
@@ -266,6 +290,14 @@ def test_people_on_their_own_have_a_report(data, tmp_path):
     assert f"*M* = {mean:.2f}" in text or f"*M* = {mean:.3f}" in text
     assert "prior" in text
     assert "The group" not in text
+
+
+def test_captions_say_of_a_group_only_where_there_is_one(data, document):
+    alone = document_of(pyem.fit_map(pyem.models.get("rw1a1b"), data), checks=0)
+    captions = [[part.caption for part in parts_of(one) if isinstance(part, Picture)] for one in (alone, document)]
+    assert captions[0]
+    assert not any("group" in caption for caption in captions[0])
+    assert sum("of the group with its 95 % interval" in caption for caption in captions[1]) == 2
 
 
 def test_code_marks_are_plain_text_elsewhere():

@@ -156,7 +156,7 @@ def _cell(name: str, value: Any, digits: int) -> str:
     if name in SHARES:
         return share_text(float(value), digits)
     text = number_text(value, digits)
-    return without_zero(text) if name in BELOW_ONE else text
+    return without_zero(text) if name.lower().replace("-", "_") in BELOW_ONE else text
 
 
 def share_text(share: float, digits: int = 2) -> str:

@@ -268,7 +268,7 @@ def for_page(error: str, path: str = "") -> str:
     >>> for_page("rw1a1b needs the column 'choice'; say which one it is with --column choice=COLUMN")
     "rw1a1b needs the column 'choice'; say which one it is by its menu"
     >>> for_page("pass codes={'choice': ['a', 'b']} (--codes on the command line)")
-    "pass codes={'choice': ['a', 'b']} (--codes on the command line); this page has no menu for --codes"
+    "pass codes={'choice': ['a', 'b']} (--codes on the command line); this page has no menu for --codes, the command line has"
     """
 
     def beside(found: re.Match[str]) -> str:
@@ -282,7 +282,7 @@ def for_page(error: str, path: str = "") -> str:
     for pattern, words in SAID_ON_PAGE:
         told = re.sub(pattern, words, told)
     options = dict.fromkeys(re.findall(r"(?<![\w-])--[a-z][a-z-]*", told))
-    return f"{told}; this page has no menu for {' and '.join(options)}" if options else told
+    return f"{told}; this page has no menu for {' and '.join(options)}, the command line has" if options else told
 
 
 SAID_ON_PAGE = (

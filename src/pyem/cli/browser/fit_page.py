@@ -31,7 +31,7 @@ def check_section(request: Request, answers: asking.Answers, slots: Mapping[str,
             found, error = remembered("check", (read.command(), stamp), lambda: attempted(lambda: _summary(read)))
     if error:
         place = asking.place_of(error, answers)
-        slots.get(place, slots["data"]).error(asking.for_page(error, request.data), icon=":material/warning:")
+        slots.get(place, slots["data"]).error(asking.for_page(error, str(request.data)), icon=":material/warning:")
         if place != "data":
             slots["data"].warning(f"Look below: something is wrong with {asking.called(place)}.")
         return False
@@ -89,7 +89,7 @@ def _ended(place: Workplace, job: Job, request: Request) -> Path | None:
         st.warning("The fit was stopped; nothing of it was kept.")
         return None
     if not job.done:
-        st.error(asking.for_page(job.error(), request.data), icon=":material/warning:")
+        st.error(asking.for_page(job.error(), str(request.data)), icon=":material/warning:")
         return None
     if st.session_state.get("fitted") != request.command():
         st.info(

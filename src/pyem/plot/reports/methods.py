@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 SCALES: dict[type, str] = {
     Real: "as they are",
     Positive: "by their logarithm",
-    Interval: "by the logistic function",
-    Probit: "by the cumulative normal function",
+    Interval: "by the logit of their place in the range",
+    Probit: "by the probit of their place in the range",
     Ordered: "by an ordered transformation",
     OneOf: "as one of a few values",
 }

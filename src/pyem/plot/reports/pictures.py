@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from pyem.study.predictive_checks import PredictiveCheck
 
 CAPTIONS = {
-    "parameters": "How people differ: estimates of people (bars) and, where a group was fitted, its density and its median "
-    "with the 95 % interval. Estimates are drawn towards the group, so they spread less than it.",
+    "parameters": "How people differ: estimates of people (bars).",
     "estimates": "Each person's estimate with its 95 % interval, sorted in each panel.",
     "choice_curves": "Choices by trial: people, with the 95 % interval of their mean, and the model's probability one step "
     "ahead, given what each person had done before.",
@@ -33,6 +32,12 @@ CAPTIONS = {
     "People outside their simulations are red.",
     "recovery": "Recovery: true against estimated values of simulated people at this very design.",
 }
+WITH_GROUP = {
+    "parameters": " Lines: the density of the fitted group, and its median with the 95 % interval (band). Estimates are drawn "
+    "towards the group, so they spread less than it.",
+    "estimates": " Line and band: the median of the group with its 95 % interval.",
+}
+"""Sentences that captions also have where a group was fitted."""
 
 
 def picture(figure: Figure, prefix: str, caption: str, alt: str) -> Picture:
@@ -45,6 +50,7 @@ def of_fit(fit: Fit, prefix: str) -> Iterator[Picture]:
     """All figures that suit a fit."""
     for kind, numbers in all_numbers(fit):
         caption = CAPTIONS.get(kind, kind.replace("_", " ").capitalize() + ".")
+        caption += WITH_GROUP.get(kind, "") if fit.population is not None else ""
         alt = WORDS[kind](numbers) if kind in WORDS else caption
         yield picture(KINDS[kind](**numbers), f"{prefix}-{kind.replace('_', '-')}", caption, alt)
 
