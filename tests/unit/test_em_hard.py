@@ -211,18 +211,6 @@ def test_what_falls_to_its_bound_does_not_lead_the_rest_astray():
 
 
 @pytest.mark.filterwarnings("ignore::pyem.FitWarning")
-@pytest.mark.parametrize(("seed", "covariance"), [(12, "diagonal"), (14, "full")])
-def test_a_small_sd_that_falls_does_not_lead_to_a_lesser_fixed_point(seed, covariance):
-    rng, size = np.random.default_rng(seed), {12: (10, 0.02), 14: (30, 0.2)}[seed]
-    x = MODEL.typical[0] + size[1] * rng.normal(size=(size[0], 2))
-    data = pyem.simulate(MODEL, MODEL.natural(x), trials=60, key=seed)
-    fit = pyem.fit_em(MODEL, data, group=Group(covariance=covariance))
-    assert fit.converged
-    # Nearly a nat, or a fiftieth of one, more than where sds fall to 0 that only Newton steps lead there.
-    assert fit.log_evidence.sum() == pytest.approx({12: -146.73028, 14: -447.98405}[seed], abs=1e-4)
-
-
-@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
 def test_a_correlation_of_1_is_reached_in_few_iterations():
     design = pyem.regress(MODEL, "alpha ~ drug")
     x = np.array([-0.8, -0.5, 0.6]) + np.array([0.5, 0.7, 0.5]) * np.random.default_rng(12).normal(size=(40, 3))
@@ -232,7 +220,7 @@ def test_a_correlation_of_1_is_reached_in_few_iterations():
     fast = pyem.fit_em(design, data)
     assert fast.converged
     assert fast.population.at_floor.any()
-    # Seventeen where the sd that falls to 0 is extrapolated with the rest.
+    # Seventeen where an sd falls by no more than nine tenths at a time, and what it does is extrapolated.
     assert fast.trace["evaluated"] < 15
     far, near = (pyem.fit_em(design, data, accelerate=False, max_iter=n).population for n in (50, 200))
     assert near.distance(fast.population) < 0.6 * far.distance(fast.population)
