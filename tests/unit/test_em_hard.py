@@ -8,7 +8,6 @@ import pytest
 import pyem
 from pyem import Dataset, Model, Normal, Parameter
 from pyem.engine.evaluate import log_lik
-from pyem.infer.acceleration import Anderson
 from pyem.infer.glances import JaxGlance, Looking
 from pyem.infer.laplace import JaxEStep
 from pyem.infer.multimodal import NEAR, JaxESteps, is_near, places_around, run_em_global
@@ -198,34 +197,6 @@ def test_people_who_hardly_differ_are_fitted_in_few_iterations(seed):
 
 
 @pytest.mark.filterwarnings("ignore::pyem.FitWarning")
-def test_what_falls_to_its_bound_does_not_lead_the_rest_astray():
-    slopes, goal = np.array([[0.5, 0.3], [0.2, 0.6]]), np.array([1.0, 2.0])
-    steps, point = Anderson(), np.array([0.0, 0.0, 0.5])
-    for _ in range(5):
-        low = point[2] < 0.05
-        image = np.array([*(goal + slopes @ (point[:2] - goal)), 0.0 if low else 0.4 * point[2]])
-        point = steps(point, image, np.array([False, False, low]))
-    assert point[2] == 0
-    # Of two entries that move linearly, three steps tell all.
-    np.testing.assert_allclose(point[:2], goal, rtol=1e-10)
-
-
-@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
-def test_a_correlation_of_1_is_reached_in_few_iterations():
-    design = pyem.regress(MODEL, "alpha ~ drug")
-    x = np.array([-0.8, -0.5, 0.6]) + np.array([0.5, 0.7, 0.5]) * np.random.default_rng(12).normal(size=(40, 3))
-    of = {"conditions": {"drug": ["off", "on"]}, "blocks": 2}
-    small = pyem.simulate(design, np.full((40, 3), 0.5), trials=2, key=0, **of)
-    data = pyem.simulate(design, design.bind(small).model.natural(x), trials=60, key=12, **of)
-    fast = pyem.fit_em(design, data)
-    assert fast.converged
-    assert fast.population.at_floor.any()
-    # Seventeen where an sd falls by no more than nine tenths at a time, and what it does is extrapolated.
-    assert fast.trace["evaluated"] < 15
-    far, near = (pyem.fit_em(design, data, accelerate=False, max_iter=n).population for n in (50, 200))
-    assert near.distance(fast.population) < 0.6 * far.distance(fast.population)
-
-
 def test_the_mean_of_people_who_do_not_differ_is_that_of_one_person_with_all_data():
     truth = np.tile(MODEL.natural(np.array([0.0, 0.7])), (20, 1))
     data = next(d for d in (pyem.simulate(MODEL, truth, key=k, trials=60) for k in range(50)) if collapsed(d))

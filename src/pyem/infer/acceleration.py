@@ -18,8 +18,6 @@ LONGEST = 0.5
 """No regression weight or entry of the Cholesky factor moves farther in one step."""
 SHRINK = 0.1
 """A standard deviation falls to no less than this share of what it was in one step."""
-SMALL = 0.1
-"""One that is no larger than this may fall to its lower bound at once: the likelihood is there quadratic in it."""
 KNOWN = 1e-10
 """A combination of parameters about which a smaller share of the complete information is observed stays where it is."""
 
@@ -69,14 +67,8 @@ class Ascent:
         population, laplace = population.reordered(self._order), laplace.reordered(self._order)
         image = image.reordered(self._order)
         roots = population.roots
-        if not self.newton:
-            target, held = image.roots, np.zeros(len(roots), bool)
-        else:
-            wanted = newton_step(population, laplace)
-            held = population.is_diagonal & (roots <= SMALL) & (wanted <= population.least)
-            near = limited(roots, np.where(held, roots, wanted), population)
-            target = np.where(held, population.least, near)
-        after = np.where(held, target, limited(roots, self._anderson(roots, target, held), population))
+        target = limited(roots, newton_step(population, laplace), population) if self.newton else image.roots
+        after = limited(roots, self._anderson(roots, target), population)
         return image.with_roots(after).reordered(self._back), float(max(np.abs(target - roots).max(), reweighted))
 
 
@@ -132,13 +124,7 @@ def _pivots(cov: np.ndarray) -> np.ndarray:
 
 
 class Anderson:
-    """Anderson acceleration of a fixed-point iteration, with a short memory and a bounded step.
-
-    What is held, at a bound that the iteration itself leads to, is left out: what it has moved on the way there tells nothing
-    about how the rest moves, which begins anew with every change of what is held.
-    """
-
-    _held = np.zeros(0, bool)
+    """Anderson acceleration of a fixed-point iteration, with a short memory and a bounded step."""
 
     def __init__(self, memory: int = 5, longest: float = 20.0) -> None:
         self.memory = memory
@@ -147,17 +133,8 @@ class Anderson:
         self._points: list[np.ndarray] = []
         self._images: list[np.ndarray] = []
 
-    def __call__(self, point: np.ndarray, image: np.ndarray, held: np.ndarray) -> np.ndarray:
-        """The next point to try (D,), from a point and what the plain iteration makes of it, and which entries are held."""
-        if not np.array_equal(held, self._held):
-            self._held, self._points, self._images = held, [], []
-        if not held.any():
-            return self._extrapolated(point, image)
-        after = image.copy()
-        after[~held] = self._extrapolated(point[~held], image[~held])
-        return after
-
-    def _extrapolated(self, point: np.ndarray, image: np.ndarray) -> np.ndarray:
+    def __call__(self, point: np.ndarray, image: np.ndarray) -> np.ndarray:
+        """The next point to try, from a point and what the plain iteration makes of it."""
         self._points = [*self._points, point][-self.memory - 1 :]
         self._images = [*self._images, image][-self.memory - 1 :]
         self.active = len(self._points) > 1
