@@ -43,7 +43,7 @@ def means(outlying: int, key: int) -> tuple[float, float]:
     return float(em), float(together.group_table().loc[("learning", "beta"), "natural"])
 
 
-def main(path: str = "docs/hbi.svg", keys: int = 5) -> None:
+def main(path: str = "docs/hbi.svg", keys: int = 3) -> None:
     """Draw it."""
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "pyem"

@@ -46,7 +46,7 @@ def test_long_nuts_agrees_with_exact_quadrature(few, exact):
 @pytest.mark.slow
 def test_variational_inference_agrees_with_exact_quadrature(few, exact):
     fit = pyem.fit_svi(MAZE, few, group=None, draws=20_000, particles=10, integration_draws=8192, key=1)
-    shown = pyem.plot.figures.plot_trace(fit).axes[0].lines[0]
+    shown = pyem.plot.plot_trace(fit).axes[0].lines[0]
     np.testing.assert_array_equal(shown.get_ydata(), -fit.trace["elbo"])
     np.testing.assert_allclose(fit.x, exact.x, rtol=0, atol=0.05)
     np.testing.assert_allclose(np.sqrt(fit.cov[:, 0, 0]), np.sqrt(exact.cov[:, 0, 0]), rtol=0.1)

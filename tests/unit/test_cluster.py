@@ -196,14 +196,18 @@ def test_what_a_cluster_cannot_do(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_fits_on_a_cluster(client: Any, tmp_path: Path) -> None:
-    """Of the rows and the people that count, with choice and outcome in rows of their own, and a table of people."""
+    """Of the rows and the people that count, a file each, with choice and outcome apart, and a table of people."""
     frame = PLAYED.to_frame().assign(phase="main")
     chosen, outcome = frame.assign(reward=np.nan), frame.assign(choice=np.nan)
     practice = frame.iloc[:40].assign(phase="practice", trial=1000 + np.arange(40), reward=7.0)
     rows = pd.concat([chosen, outcome, practice]).sort_index(kind="stable")
-    rows.to_csv(tmp_path / "a.csv", index=False)
+    (tmp_path / "data").mkdir()
+    for who, some in rows.groupby("subject"):
+        file = tmp_path / "data" / f"sub-{who}.csv"
+        some.drop(columns="subject").to_csv(file, index=False, sep=";", decimal=",")
     pd.DataFrame({"subject": range(12), "age": np.arange(12) % 5}).to_csv(tmp_path / "people.csv", index=False)
-    words = ["fit", str(tmp_path / "a.csv"), "--model", "rw1a1b", "--tol", "1e-9", "--exclude", "3", "--trial", "trial"]
+    words = ["fit", str(tmp_path / "data"), "--model", "rw1a1b", "--tol", "1e-9", "--exclude", "3", "--trial", "trial"]
+    words += ["--pattern", "sub-{subject}.csv", "--separator", ";", "--decimal", ","]
     words += ["--where", "phase == 'main'", "--join-rows-by", "trial", "--people", str(tmp_path / "people.csv")]
     words += ["--covariate", "age:alpha"]
     there = ["--cluster", client.scheduler.address, "--resume"]

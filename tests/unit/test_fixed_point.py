@@ -24,12 +24,12 @@ def slopes_of(iteration, x, h=1e-3):
 @pytest.mark.parametrize("beside", [0.3, -0.01, 1e-6])
 def test_it_leaves_a_saddle_as_plain_steps_do(beside):
     start = x = TURN @ np.array([beside, 0.5, 0.1])
-    steps, seen = StableNewton(slopes_of(climb, x), np.ones(3), longest=0.25), []
+    steps, seen = StableNewton(slopes_of(climb, x), np.ones(3)), []
     while len(seen) < 45:
         image = climb(x)
         if np.abs(image - x).max() < 1e-10 and steps.stable:
             break
-        x = steps(x, image)
+        x = steps(x, image, longest=0.25)
         seen.append(steps.stable)
     assert len(seen) < 45
     plain = start
@@ -43,10 +43,10 @@ def test_it_leaves_a_saddle_as_plain_steps_do(beside):
 def test_no_coordinate_moves_farther_than_allowed_in_its_units():
     units = np.array([1.0, 10.0, 0.1])
     away = TURN @ np.array([3.0, 40.0, 5.0])
-    moved = StableNewton(slopes_of(climb, away), units, longest=0.25)(away, climb(away)) - away
+    moved = StableNewton(slopes_of(climb, away), units)(away, climb(away), longest=0.25) - away
     assert np.abs(moved / units).max() == pytest.approx(0.25)
 
 
 def test_slopes_that_are_unknown_leave_the_plain_step():
     image = climb(np.ones(3))
-    np.testing.assert_array_equal(StableNewton(np.full((3, 3), np.nan), np.ones(3), 1.0)(np.ones(3), image), image)
+    np.testing.assert_array_equal(StableNewton(np.full((3, 3), np.nan), np.ones(3))(np.ones(3), image, 1.0), image)

@@ -10,6 +10,8 @@ from scipy.special import digamma, expit, gammaln
 import pyem
 from pyem import Categorical, Model, Normal, Parameter
 from pyem.errors import Unavailable
+from pyem.infer.hbi_updates import GroupPosterior, foreseen
+from pyem.population.posterior import Laplace, Status
 
 RNG = np.random.default_rng(5)
 
@@ -145,6 +147,31 @@ def test_extrapolated_steps_end_where_plain_ones_do(fit):
     # Until the published rule stops they are the same.
     np.testing.assert_array_equal(fast.trace["bound"][: fast.early + 1], fit.trace["bound"][: fast.early + 1])
     assert fast.early == fit.early
+
+
+def test_people_are_foreseen_under_another_group_where_likelihoods_are_quadratic():
+    """The likelihood of a person is Gaussian around (0.5, -1) with a precision that is not diagonal."""
+    middle, precision = np.array([0.5, -1.0]), np.array([[4.0, 1.0], [1.0, 3.0]])
+
+    def found(group):
+        hess = precision + np.diag(group.precision)
+        mode = np.linalg.solve(hess, precision @ middle + group.precision * group.mean)
+        log_lik = -0.5 * (mode - middle) @ precision @ (mode - middle)
+        rows = (mode, np.linalg.inv(hess), log_lik, np.linalg.slogdet(hess)[1])
+        return Laplace(*(np.array([row, row]) for row in rows), np.array([Status.CONVERGED, Status.FLAT]))
+
+    one = GroupPosterior(np.array([0.0, 1.0]), 5.0, 4.0, np.array([2.0, 3.0]))
+    other = GroupPosterior(np.array([1.0, 0.5]), 6.0, 5.0, np.array([1.0, 4.0]))
+    there, truth = foreseen(found(one), one, other), found(other)
+    for got, wanted, before in zip(there[:4], truth[:4], found(one)[:4], strict=True):
+        np.testing.assert_allclose(got[0], wanted[0], rtol=1e-10)
+        np.testing.assert_array_equal(got[1], before[1])
+
+
+def test_the_bound_with_equal_frequencies_is_that_of_a_fixed_point_although_it_stands_still_on_the_way(fit):
+    short = fit.bound_null
+    long = pyem.fit_hbi(MODELS, DATA, tol=1e-9).bound_null
+    assert short == pytest.approx(long, abs=1e-3)
 
 
 # -- what it says -------------------------------------------------------------------------------------------------------

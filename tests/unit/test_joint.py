@@ -16,6 +16,7 @@ from pyem import Dataset, Wiener, models
 from pyem.engine import evaluate
 from pyem.engine.regress import on_data
 from pyem.engine.scale import scaled
+from pyem.engine.validate import validate
 from pyem.model.distribution import option_count
 from pyem.model.rollout import rollout
 from pyem.model.times import outliers
@@ -99,6 +100,27 @@ def test_milliseconds_and_times_that_are_none_are_refused():
     # A single response that took long is none of these.
     slow = read(pd.concat([*seconds, frame.assign(rt=[0.65, 0.8, 0.5, 90.0])]))
     assert pyem.fit_map(models.get("ddm"), slow).converged
+
+
+def test_single_milliseconds_among_seconds_are_told_of(recwarn):
+    """With the row and the remedy, whoever the person; what took long, but would be no time of a decision, is not."""
+    rng = np.random.default_rng(0)
+    shape = (2, 2, 30)
+    fields = {"choice": rng.integers(0, 2, shape), "rt": rng.uniform(0.4, 1.6, shape)}
+    slow = {**fields, "rt": fields["rt"].copy()}
+    # A break of a minute and a half, and a marker of what was not answered.
+    slow["rt"][0, 0, 3], slow["rt"][1, 0, 5] = 90.0, 9999.0
+    validate(models.get("ddm"), Dataset.from_arrays(slow, subjects=["a", "b"]))
+    assert not recwarn.list
+    slow["rt"][1, 1, 6] = 732.0
+    data = Dataset.from_arrays(slow, subjects=["a", "b"])
+    said = "'rt' has 732 for subject 'b' on trial 7 of block 1 \\(1 such response in all\\).*write 0.732.*leave the cell empty"
+    with pytest.warns(pyem.FitWarning, match=said):
+        validate(models.get("ddm"), data)
+    # Once for the data of a model.
+    recwarn.clear()
+    validate(models.get("ddm"), data)
+    assert not recwarn.list
 
 
 def test_what_is_not_what_it_should_be_is_said():

@@ -333,3 +333,20 @@ def test_trial_labels_are_kept_small_and_given_whole():
     assert data.to_frame()["trial"].dtype == np.int64
     assert sum(len(lanes) for lanes, _ in data.pieces()) == data.n_lanes
     assert max(part.valid.size for _, part in data.pieces()) <= 130_000
+
+
+def test_models_without_a_state_are_compiled_lightly_for_more_trials(monkeypatch):
+    monkeypatch.setattr(layout, "n_cores", lambda: 2)
+    rng = np.random.default_rng(0)
+    shape = (100, 1, 250)
+    fields = {"choice": rng.integers(0, 2, shape), "reward": rng.random(shape), "rt": rng.uniform(0.4, 1.6, shape)}
+    data = Dataset.from_arrays(fields)
+
+    def light(name: str, data: Dataset) -> bool:
+        model = pyem.models.get(name)
+        return all(layout.is_light(model, shard) for shard in batch(model, data).shards)
+
+    assert light("lba", data)
+    assert not light("rw1a1b", data)
+    assert light("rw1a1b", data.select(np.arange(20)))
+    assert not light("lba", data.select(np.repeat(np.arange(100), 8)))

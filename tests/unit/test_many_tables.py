@@ -51,7 +51,7 @@ def test_names_of_files_say_who_and_when(bids, path, pattern):
 def test_a_list_of_files_and_what_it_should_have_told(bids, tmp_path):
     files = sorted(bids.rglob("*_beh.tsv"))
     found = Dataset.read(files[:2], pattern="bids", subject="subject", columns=COLUMNS)
-    assert any("1 subject have several files, whose trials are one sequence" in note for note in found.notes)
+    assert any("1 subject has several files, whose trials are one sequence" in note for note in found.notes)
     with pytest.raises(
         DataError, match=r"there is no column 'subject' in the 6 files.*pattern='sub-\{subject\}_\*\.tsv'"
     ):

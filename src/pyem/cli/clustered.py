@@ -31,8 +31,8 @@ Address = Annotated[
     ),
 ]
 SECONDS_TO_ANSWER = 10
-IN_MEMORY_ONLY = ("pattern", "decimal", "formulas", "common")
-"""Options of tables and designs that need all data in memory."""
+IN_MEMORY_ONLY = ("formulas", "common")
+"""Options of designs that need all data in memory."""
 
 
 def _check(request: Request) -> None:
@@ -44,8 +44,7 @@ def _check(request: Request) -> None:
     if given:
         option = {"formulas": "formula"}.get(given[0], given[0])
         raise ValueError(
-            f"--{option} does not go with --cluster, whose data are in partitions; write such a table in another way first, or "
-            "leave --cluster out"
+            f"--{option} does not go with --cluster, whose data are in partitions; leave one of the two out"
         )
 
 
@@ -128,6 +127,8 @@ def _opened(request: Request, models: Any) -> Any:
         join_rows_by=request.join_rows_by or None,
         count=request.count,
         teach=request.teach,
+        pattern=request.pattern,
         separator=request.separator,
         encoding=request.encoding,
+        decimal=request.decimal,
     )

@@ -61,6 +61,11 @@ class Chosen:
         return self.source.files
 
     @property
+    def current(self) -> int:
+        """Number of the file that the last piece was from."""
+        return self.source.current
+
+    @property
     def kinds(self) -> dict[str, str]:
         """Kind of each column that is passed on."""
         return {name: self.source.kinds[name] for name in self.used}

@@ -260,9 +260,9 @@ class Dataset:
         path
             A file, a list of files, a folder, or a name with ``*``.
         options
-            Arguments of `from_frame`; `separator` and `encoding` of `read`; ``cache``, a folder for the partitions
-            (``.pyem-partitions`` beside the files if not given); ``trials_at_once`` of a partition, about (4 million);
-            ``memory``, GiB that may be kept between iterations (2).
+            Arguments of `from_frame`; `pattern`, `separator`, `encoding` and `decimal` of `read`; ``cache``, a folder for the
+            partitions (``.pyem-partitions`` beside the files if not given); ``trials_at_once`` of a partition, about
+            (4 million); ``memory``, GiB that may be kept between iterations (2).
 
         Raises
         ------

@@ -55,12 +55,7 @@ def read_table(
     path = Path(path)
     if encoding is not None and not _is_encoding(encoding):
         raise DataError(f"encoding={encoding!r} is not known; expected the name of one, such as 'utf-8' or 'cp1252'")
-    if decimal not in (None, ".", ","):
-        raise DataError(f"decimal={decimal!r}; expected ',' or '.'")
-    if decimal == "," and separator == ",":
-        raise DataError(
-            "decimal=',' and separator=',' are the same character; name the separator of the file, such as ';'"
-        )
+    check_decimal(decimal, separator)
     if not path.exists():
         raise DataError(f"there is no file {str(path)!r}; check the path")
     if path.is_dir():
@@ -85,6 +80,16 @@ def read_table(
     if notes:
         frame.attrs[NOTES] = notes
     return frame
+
+
+def check_decimal(decimal: str | None, separator: str | None) -> None:
+    """Raise DataError if decimals cannot be written so."""
+    if decimal not in (None, ".", ","):
+        raise DataError(f"decimal={decimal!r}; expected ',' or '.'")
+    if decimal == "," and separator == ",":
+        raise DataError(
+            "decimal=',' and separator=',' are the same character; name the separator of the file, such as ';'"
+        )
 
 
 def is_table(path: Path) -> bool:

@@ -203,10 +203,15 @@ def _add(table: pd.DataFrame, name: str, value: str, file: Path) -> None:
         return
     other: Any = table[name].dropna().astype(str)
     if (other != value).any():
-        raise DataError(
-            f"the file {str(file)!r} has {name!r} {value!r} in its name and {shown(other[other != value].iloc[0])} in its "
-            f"column {name!r}; correct it, or call the field of the pattern otherwise"
-        )
+        raise contradiction(file, name, value, other[other != value].iloc[0])
+
+
+def contradiction(file: Path, name: str, value: str, other: Any) -> DataError:
+    """The error for a file whose name says one thing, and a column of it another."""
+    return DataError(
+        f"the file {str(file)!r} has {name!r} {value!r} in its name and {shown(other)} in its column {name!r}; correct it, or "
+        "call the field of the pattern otherwise"
+    )
 
 
 def _same_columns(files: Sequence[Path], tables: Sequence[pd.DataFrame], used: Sequence[str]) -> None:
@@ -258,9 +263,14 @@ def _one_sequence(table: pd.DataFrame, subject: str, block: Sequence[str]) -> li
         return []
     pairs = table[[subject]].assign(file=names.file).drop_duplicates()
     several = int(np.sum(np.asarray(pairs.groupby(subject, observed=True).size()) > 1))
-    if not several:
+    return one_sequence_notes(several)
+
+
+def one_sequence_notes(n: int) -> list[str]:
+    """A note if no block is named, but there are n people with several files."""
+    if not n:
         return []
     return [
-        f"{counted(several, 'subject')} have several files, whose trials are one sequence, as no block is named; if each "
-        "starts afresh, pass block= with what tells them apart, such as 'session' or 'run'"
+        f"{counted(n, 'subject has', 'subjects have')} several files, whose trials are one sequence, as no block is named; if "
+        "each starts afresh, pass block= with what tells them apart, such as 'session' or 'run'"
     ]

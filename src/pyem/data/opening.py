@@ -18,12 +18,13 @@ from pyem.data.conditions import columns_of
 from pyem.data.contrasts import covariates_of
 from pyem.data.counted import Says
 from pyem.data.fields import check_request, names_of, read_fields, sources_of
+from pyem.data.files import check_decimal
 from pyem.data.gathering import Notes, People
 from pyem.data.identifiers import alike_notes
 from pyem.data.join_rows import ORDER
 from pyem.data.leftovers import folder_at_once
 from pyem.data.long_table import lanes_from_frame
-from pyem.data.many_files import find_files
+from pyem.data.many_files import find_files, one_sequence_notes
 from pyem.data.markers import listed
 from pyem.data.partitioned import VERSION, PartitionedDataset, write_arrays, write_people
 from pyem.data.people import covariates_there, with_people
@@ -103,8 +104,10 @@ def open_dataset(
     join_rows_by: str | Sequence[str] | None = None,
     people: Any = None,
     unmatched: str = "error",
+    pattern: str | None = None,
     separator: str | None = None,
     encoding: str | None = None,
+    decimal: str | None = None,
     cache: str | Path | None = None,
     trials_at_once: int = TRIALS_AT_ONCE,
     memory: float = 2.0,
@@ -136,23 +139,20 @@ def open_dataset(
         unmatched=unmatched,
     )
     check_request(request.columns, request.codes, request.covariates, missing_outcome, request.values)
+    check_decimal(decimal, separator)
     require_whole(trials_at_once=(trials_at_once, 1))
     require_number(memory=(memory, 0))
     if request.subject in [column for source in request.columns.values() for column in source]:
         raise DataError(
             f"column {request.subject!r} says whose rows they are, and cannot be a column of the model, too"
         )
-    files, _ = find_files(path)
-    folder = _cache(files, cache) / _key(files, request, (columns, separator, encoding, trials_at_once))
+    files, pattern = find_files(path, pattern)
+    text = {"separator": separator, "encoding": encoding, "decimal": decimal}
+    folder = _cache(files, cache) / _key(files, request, (columns, pattern, text, trials_at_once))
     if not (folder / "about.json").exists():
         used, more = request.used, [] if where is None else columns_of(where)
-        source = Source.of(
-            files,
-            list(dict.fromkeys([*used, *more])),
-            [request.subject, *request.block],
-            separator=separator,
-            encoding=encoding,
-        )
+        needed = list(dict.fromkeys([*used, *more]))
+        source = Source.of(files, needed, [request.subject, *request.block], pattern=pattern, **text)
         chosen = Chosen(source, request.subject, used, where, request.exclude)
         _build(folder, chosen, request, columns, trials_at_once)
     return PartitionedDataset.of(folder, make, memory=memory)
@@ -235,13 +235,16 @@ def _partitions(
             teach=request.teach,
         )
         made["fields"] = {name: np.asarray(made["fields"][name]).astype(kinds[name], copy=False) for name in kinds}
-        merged.add(made["notes"])
+        # Whose names are alike is told of all of them together.
+        alike = alike_notes(list(made["subjects"]), "subjects")
+        merged.add([note for note in made["notes"] if note not in alike])
         people.add(part, made)
         shapes.append(write_arrays(folder / f"{part.number:05d}", made))
     subjects = people.subjects()
     notes = [
         *_ways(source, seen, split),
         *told,
+        *([] if request.block else one_sequence_notes(seen.in_several_files)),
         *([] if second is None else table_notes(second)),
         *alike_notes(subjects.tolist(), "subjects"),
         *merged.all(int(people.counts()["trials"].sum())),

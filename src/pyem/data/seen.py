@@ -87,6 +87,8 @@ class Seen:
     """Whether the rows of each person are together."""
     columns: Mapping[str, Column]
     """Each distinct value of the other columns once; all of one length, filled with missing ones."""
+    in_several_files: int
+    """Number of people with rows in more than one file."""
 
 
 def look_through(source: Chosen, subject: str) -> Seen:
@@ -109,13 +111,15 @@ def _look_through(source: Chosen, subject: str) -> Seen:
     if kinds[subject] not in ("name", "label", "whole"):
         raise DataError(f"column {subject!r}, which says whose rows they are, is no text and has no whole numbers")
     others = {name: _seen(kind) for name, kind in kinds.items() if name != subject}
-    people = PeopleIndex(kinds[subject])
+    people, places = PeopleIndex(kinds[subject]), _Places()
     counts, last, in_order, n_rows = np.zeros(0, int), 0, True, 0
     for rows, piece in source.pieces():
         who = people.add(piece[subject], rows)
         n_rows += len(who)
         counts = np.concatenate([counts, np.zeros(len(people) - len(counts), int)])
-        counts += np.bincount(who, minlength=len(counts))
+        here = np.bincount(who, minlength=len(counts))
+        counts += here
+        places.add(np.flatnonzero(here), source.current)
         in_order &= bool(len(who) == 0 or (who[0] >= last and (who[1:] >= who[:-1]).all()))
         last = int(who[-1]) if len(who) else last
         for name, column in others.items():
@@ -124,11 +128,34 @@ def _look_through(source: Chosen, subject: str) -> Seen:
         source.notes()
         raise DataError("the files have no rows; they should have a row for each trial")
     made = {name: column.column(name) for name, column in others.items()}
-    return Seen(people.labels, counts, in_order, padded(made))
+    return Seen(people.labels, counts, in_order, padded(made), places.n_in_several)
 
 
 def _seen(kind: str) -> SeenTexts | SeenNumbers:
     return SeenNumbers(kind) if kind in ("whole", "number", "flag") else SeenTexts(kind)
+
+
+class _Places:
+    """Files in which people have rows."""
+
+    def __init__(self) -> None:
+        self._file, self._several = np.zeros(0, int), np.zeros(0, bool)
+
+    def add(self, people: np.ndarray, file: int) -> None:
+        """These people, by index, have rows in this file, which is not before the last one."""
+        new = max(0, int(people.max(initial=-1)) + 1 - len(self._file))
+        self._file, self._several = (
+            np.append(self._file, np.full(new, -1)),
+            np.append(self._several, np.zeros(new, bool)),
+        )
+        before = self._file[people]
+        self._several[people] |= (before >= 0) & (before != file)
+        self._file[people] = file
+
+    @property
+    def n_in_several(self) -> int:
+        """Number of people who have rows in more than one file."""
+        return int(self._several.sum())
 
 
 class PeopleIndex:

@@ -12,7 +12,8 @@ import numpy as np
 from pyem.data.coded import Unknown
 from pyem.data.coded_files import parquet_kind, parquet_pieces
 from pyem.data.files import PARQUET_FILES, TEXT_FILES
-from pyem.data.streaming import corrected, kinds_of, text_pieces
+from pyem.data.many_files import contradiction, entities
+from pyem.data.streaming import corrected, kinds_of, missing_in, text_pieces
 from pyem.data.texts import TextFile, first_rows
 from pyem.errors import DataError
 
@@ -37,28 +38,45 @@ class Source:
         First rows of each file; None for Parquet files.
     kinds
         Kind of each column that is read.
+    named
+        Values that the name of each file gives, by column.
     """
 
     files: Sequence[Path]
     texts: Sequence[TextFile | None]
     kinds: dict[str, str]
+    named: Sequence[Mapping[str, str]]
+    current: int = 0
+    """Number of the file that the last piece was from."""
 
     @classmethod
-    def of(cls, files: Sequence[Path], used: Sequence[str], names: Sequence[str], **how: str | None) -> Source:
+    def of(
+        cls,
+        files: Sequence[Path],
+        used: Sequence[str],
+        names: Sequence[str],
+        *,
+        pattern: str | None = None,
+        **how: str | None,
+    ) -> Source:
         """Make the source of these files, of which the columns `used` are read; those in `names` hold names.
+
+        The names of files give the columns that are in `pattern`, see `pyem.data.many_files.entities`.
 
         Raises
         ------
         DataError
             If a file cannot be read piece by piece.
         """
-        texts, kinds = [], dict.fromkeys(used, "")
+        texts, kinds, named = [], dict.fromkeys(used, ""), []
         for path in files:
-            text, found = _looked_at(path, used, names, how)
+            said = (entities(path, pattern) or {}) if pattern else {}
+            text, found = _looked_at(path, used, names, how, said)
             texts.append(text)
+            named.append(said)
             kinds = {name: _both(name, kinds[name], found[name], path) for name in used}
         # Columns that are empty in the first rows of all files may hold numbers later.
-        return cls(files, texts, {name: kind or "number" for name, kind in kinds.items()})
+        return cls(files, texts, {name: kind or "number" for name, kind in kinds.items()}, named)
 
     def pieces(self) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
         """Yield numbers of rows over all files, from 0, and Arrow arrays by name, piece by piece.
@@ -73,12 +91,15 @@ class Source:
         import pyarrow as pa
 
         n = 0
-        for path, text in zip(self.files, self.texts, strict=True):
+        for k, (path, text, said) in enumerate(zip(self.files, self.texts, self.named, strict=True)):
+            self.current = k
             try:
-                pieces = parquet_pieces(path, self.kinds) if text is None else text_pieces(text, self.kinds)
+                there = _columns_of(path, text)
+                kinds = {name: kind for name, kind in self.kinds.items() if name in there}
+                pieces = parquet_pieces(path, kinds) if text is None else text_pieces(text, kinds)
                 for piece in pieces:
                     size = len(next(iter(piece.values())))
-                    yield np.arange(n, n + size), piece
+                    yield np.arange(n, n + size), self._with_named(piece, size, path, said)
                     n += size
             except Unknown as error:
                 raise _cannot(path, str(error)) from None
@@ -87,6 +108,18 @@ class Source:
                 raise Changed from None
             except (OSError, pa.ArrowException) as error:
                 raise _cannot(path, str(error).splitlines()[0]) from None
+
+    def _with_named(self, piece: dict[str, Any], size: int, path: Path, said: Mapping[str, str]) -> dict[str, Any]:
+        """A piece with the columns that the name of its file tells, which must not contradict the file."""
+        import pyarrow as pa
+
+        for name in said:
+            if name in piece:
+                _agree(piece[name], self.kinds[name], name, said[name], path)
+        told = {name: said[name] for name in self.kinds if name not in piece}
+        index = pa.array(np.zeros(size if told else 0, np.int32))
+        made = {name: pa.DictionaryArray.from_arrays(index, pa.array([value])) for name, value in told.items()}
+        return {name: made[name] if name in made else piece[name] for name in self.kinds}
 
     def _correct(self, path: Path, text: TextFile | None, error: str) -> None:
         if text is None:
@@ -97,8 +130,26 @@ class Source:
             raise _cannot(path, error.splitlines()[0]) from None
 
 
+def _columns_of(path: Path, text: TextFile | None) -> Sequence[str]:
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_schema(path).names if text is None else text.header
+
+
+def _agree(array: Any, kind: str, name: str, value: str, path: Path) -> None:
+    """Raise DataError if a column of a file, where it is not empty, says another thing than the name of the file."""
+    import pyarrow as pa
+
+    coded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    gone, index = missing_in(kind), coded.indices.drop_null().unique().to_pylist()
+    labels = coded.dictionary.to_pylist()
+    other = next((labels[k] for k in index if labels[k] not in gone and str(labels[k]) != value), None)
+    if other is not None:
+        raise contradiction(path, name, value, other)
+
+
 def _looked_at(
-    path: Path, used: Sequence[str], names: Sequence[str], how: Mapping[str, Any]
+    path: Path, used: Sequence[str], names: Sequence[str], how: Mapping[str, Any], said: Mapping[str, str]
 ) -> tuple[TextFile | None, dict[str, str]]:
     import pandas as pd
     import pyarrow as pa
@@ -109,16 +160,19 @@ def _looked_at(
         if kind in TEXT_FILES:
             options = {"separator": None, "encoding": None, "decimal": None, **how}
             text = first_rows(path, kind, names=names, **options)
-            _require(path, used, text.header)
+            there = _required(path, used, text.header, said)
             _some_rows(path, len(text.sample))
-            return text, kinds_of(text, used, names, empty="")
+            told = {name: "name" if name in names else "label" for name in said}
+            return text, told | kinds_of(text, there, names, empty="")
         if kind not in PARQUET_FILES:
             raise Unknown("it is neither a plain text file nor Parquet")
         about = pyarrow.parquet.read_metadata(path)
         schema = about.schema.to_arrow_schema()
-        _require(path, used, schema.names)
+        there = _required(path, used, schema.names, said)
         _some_rows(path, about.num_rows)
-        return None, {name: parquet_kind(name, schema.field(name).type) for name in used}
+        return None, dict.fromkeys(said, "label") | {
+            name: parquet_kind(name, schema.field(name).type) for name in there
+        }
     except Unknown as error:
         raise _cannot(path, str(error)) from None
     except pd.errors.EmptyDataError:
@@ -134,13 +188,15 @@ def _some_rows(path: Path, n: int) -> None:
         )
 
 
-def _require(path: Path, used: Sequence[str], known: Sequence[str]) -> None:
-    absent = [name for name in used if name not in known]
+def _required(path: Path, used: Sequence[str], known: Sequence[str], said: Mapping[str, str]) -> list[str]:
+    """The columns of a file that are read; others are told by its name."""
+    absent = [name for name in used if name not in known and name not in said]
     if absent:
         raise DataError(
             f"the file {str(path)!r} has no column {', '.join(map(repr, absent))}; it has {', '.join(map(repr, known))}: name "
-            "one of these"
+            "one of these, or, if the names of files say it, give pattern="
         )
+    return [name for name in used if name in known]
 
 
 def _both(name: str, one: str, other: str, path: Path) -> str:
@@ -149,6 +205,9 @@ def _both(name: str, one: str, other: str, path: Path) -> str:
         return one or other
     if {one, other} == {"whole", "number"}:
         return "number"
+    if {one, other} == {"text", "label"}:
+        # The names of some files tell it.
+        return "text"
     raise DataError(
         f"column {name!r} has {_WORDS[other]} in {str(path)!r} and {_WORDS[one]} in the files before it; write it in one way "
         "in all files"

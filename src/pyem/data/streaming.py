@@ -1,8 +1,9 @@
 """Text files, read piece by piece into compact columns.
 
 What is read here is what `pyem.data.texts` makes of the same file with pandas, which is the general way and knows the rules.
-Whatever could differ (stray quotes, other encodings, decimal commas, columns whose first rows do not tell what they
-are, infinite numbers, rows of unequal length) is left to it: these functions then raise `Unknown` or an error of Arrow.
+Whatever could differ (stray quotes, other encodings, commas that may be decimal ones, columns whose first rows do not tell
+what they are, infinite numbers, rows of unequal length) is left to it: these functions then raise `Unknown` or an error
+of Arrow.
 """
 
 from __future__ import annotations
@@ -79,8 +80,10 @@ def kinds_of(file: TextFile, used: Sequence[str], names: Sequence[str], *, empty
     """
     if codecs.lookup(file.encoding).name not in ("utf-8", "utf-8-sig"):
         raise Unknown(f"its encoding is {file.encoding}")
-    if file.may_have_commas or len(file.separator) > 1 or len(file.header) < 2:
-        raise Unknown("it may have decimal commas, or its columns are separated by spaces")
+    if file.may_have_commas and file.decimal is None:
+        raise Unknown("it may have decimal commas, as it is separated by semicolons; say decimal=',' or decimal='.'")
+    if len(file.separator) > 1 or len(file.header) < 2:
+        raise Unknown("its columns are separated by spaces")
     if not set(used) <= set(file.header):
         raise Unknown(f"it has no column {next(name for name in used if name not in file.header)!r}")
     return {name: "name" if name in names else _kind(file, name, empty) for name in used}
@@ -178,6 +181,7 @@ def _table(file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str], piec
             column_types={at[name]: types.get(kind, text) for name, kind in kinds.items()},
             include_columns=list(at.values()),
             null_values=[""] if quick else list(MISSING),
+            decimal_point=file.decimal or ".",
             # Missing values in columns of text are recognised by their distinct values.
             strings_can_be_null=False,
             check_utf8=not piece.ascii,

@@ -23,10 +23,10 @@ from pyem.engine import contexts
 from pyem.engine.derivatives import Derivatives, derivatives
 from pyem.engine.layout import (
     CHUNK_LANES,
-    LIGHT,
     Batch,
     Chunk,
     batch,
+    is_light,
     join,
     n_cells,
     over_shards,
@@ -151,7 +151,7 @@ def _shard_log_lik(model: Model, shard: Chunk, x: Array) -> Array:
 
 
 def _has_few_trials(model: Model, shard: Chunk, x: Array) -> bool:
-    return n_cells(shard) <= LIGHT
+    return is_light(model, shard)
 
 
 @compiled(0, light=_has_few_trials)

@@ -31,8 +31,9 @@ LARGE_STATES = {24: 64, 8: 128}
 each trial has to stay in the cache too."""
 WORTH_SHARING = 4096
 """Number of trials from which on two threads are faster than one."""
-LIGHT = 10_000
-"""Number of trials of a shard up to which compiling a search takes longer than some hundred searches."""
+LIGHT, LIGHT_ALONE = 10_000, 30_000
+"""Number of trials of a shard up to which compiling a search takes longer than some searches; the second where no trial
+depends on another: densities of times and of judgements take longer to compile, and gain less by fused loops."""
 STEP_LANES_ELSEWHERE = 16_384
 """Value of `pyem.data.lengths.STEP_LANES` on a graphics card, which computes that many lanes at a time."""
 
@@ -89,6 +90,11 @@ class Batch(NamedTuple):
 def n_cells(shard: Chunk) -> int:
     """Number of trials of a shard, with their padding."""
     return max(leaf.size for part in shard.parts for leaf in jax.tree.leaves(part.trials))
+
+
+def is_light(model: Model, shard: Chunk) -> bool:
+    """Whether a search of a shard takes so little that most of the time of a fit is that of compiling it."""
+    return n_cells(shard) <= (LIGHT_ALONE if has_no_state(model) else LIGHT)
 
 
 _batches: weakref.WeakKeyDictionary[Dataset, dict[Any, Batch]] = weakref.WeakKeyDictionary()

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.data.markers import advice, looks_like_marker
-from pyem.errors import DataError, counted, shown
+from pyem.errors import DataError, counted, shown, warn
 from pyem.model.model import Model
 
 
@@ -46,10 +46,17 @@ def require_codes(model: Model, data: Dataset, name: str, n_codes: int) -> None:
 
 SLOW = 60.0
 """Seconds that half of the response times must exceed to be taken for milliseconds."""
+FASTEST = 0.01
+"""Share of the response times that may be faster than a thousandth of one that is taken for milliseconds."""
 
 
 def require_seconds(model: Model, data: Dataset, name: str) -> None:
     """Raise unless a column of `data` holds response times in seconds.
+
+    Warns
+    -----
+    FitWarning
+        If single ones seem to be milliseconds.
 
     Raises
     ------
@@ -73,6 +80,7 @@ def require_seconds(model: Model, data: Dataset, name: str) -> None:
             f"column {name!r} has {times[row, lane]:g} for subject {shown(data.subjects[data.lane_subject[lane]])} ({len(bad)} "
             f"such trials in all), but response times are above 0; leave the cell empty where there was no response in time"
         )
+    _tell_of_single_milliseconds(data, name, times)
 
 
 def _require_seconds_of_each(data: Dataset, name: str, times: np.ndarray) -> None:
@@ -88,6 +96,27 @@ def _require_seconds_of_each(data: Dataset, name: str, times: np.ndarray) -> Non
         f"column {name!r} has a median of {middle:g} in a block of subject {shown(data.subjects[data.lane_subject[lane]])} "
         f"({counted(people, 'subject')} in all), while it is seconds for most others; if these are milliseconds, divide "
         "those rows by 1000"
+    )
+
+
+def _tell_of_single_milliseconds(data: Dataset, name: str, times: np.ndarray) -> None:
+    """Warn of single responses that took far too long, and as milliseconds would be as long as the others."""
+    long = times > SLOW
+    if not long.any():
+        return
+    others = times[np.isfinite(times) & ~long]
+    as_others = long & (times / 1000 >= np.quantile(others, FASTEST)) & (times / 1000 <= others.max())
+    if not as_others.any():
+        return
+    row, lane = np.argwhere(as_others)[0]
+    time, n = float(times[row, lane]), int(as_others.sum())
+    who = shown(data.subjects[data.lane_subject[lane]])
+    blocks = (data.lane_subject == data.lane_subject[lane]).sum() > 1
+    block = f" of block {shown(data.lane_block[lane])}" if blocks else ""
+    warn(
+        f"column {name!r} has {time:g} for subject {who} on trial {row + 1}{block} ({counted(n, 'such response')} in all), "
+        f"while most others are around {float(np.median(others)):.3g}: it counts as {time:g} seconds; if it is milliseconds, "
+        f"write {time / 1000:g}, and if nobody was at the task, leave the cell empty"
     )
 
 

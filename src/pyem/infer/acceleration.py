@@ -18,10 +18,6 @@ LONGEST = 0.5
 """No regression weight or entry of the Cholesky factor moves farther in one step."""
 SHRINK = 0.1
 """A standard deviation falls to no less than this share of what it was in one step."""
-SMALL, FALLS = 0.005, 0.5
-"""One that is no larger than this, and that a Newton step leads below this share of itself, is on its way to 0: it goes there
-by Newton steps alone, while the others, which its square no longer moves, are extrapolated. Not before: what extrapolates a
-larger one may be all that keeps Newton steps from going to and fro between two groups."""
 KNOWN = 1e-10
 """A combination of parameters about which a smaller share of the complete information is observed stays where it is."""
 
@@ -71,12 +67,8 @@ class Ascent:
         population, laplace = population.reordered(self._order), laplace.reordered(self._order)
         image = image.reordered(self._order)
         roots = population.roots
-        target, held = image.roots, np.zeros(len(roots), bool)
-        if self.newton:
-            wanted = newton_step(population, laplace)
-            target = limited(roots, wanted, population)
-            held = population.is_diagonal & (roots <= SMALL) & (wanted <= FALLS * roots)
-        after = np.where(held, target, limited(roots, self._anderson(roots, target, held), population))
+        target = limited(roots, newton_step(population, laplace), population) if self.newton else image.roots
+        after = limited(roots, self._anderson(roots, target), population)
         return image.with_roots(after).reordered(self._back), float(max(np.abs(target - roots).max(), reweighted))
 
 
@@ -132,13 +124,7 @@ def _pivots(cov: np.ndarray) -> np.ndarray:
 
 
 class Anderson:
-    """Anderson acceleration of a fixed-point iteration, with a short memory and a bounded step.
-
-    What is held takes the plain step: how it moves on its way to a bound tells nothing about how the rest moves, for which
-    memory begins anew with every change of what is held.
-    """
-
-    _held = np.zeros(0, bool)
+    """Anderson acceleration of a fixed-point iteration, with a short memory and a bounded step."""
 
     def __init__(self, memory: int = 5, longest: float = 20.0) -> None:
         self.memory = memory
@@ -147,16 +133,14 @@ class Anderson:
         self._points: list[np.ndarray] = []
         self._images: list[np.ndarray] = []
 
-    def __call__(self, point: np.ndarray, image: np.ndarray, held: np.ndarray) -> np.ndarray:
-        """The next point to try (D,), from a point and what the plain iteration makes of it, and which entries are held."""
-        if not np.array_equal(held, self._held):
-            self._held, self._points, self._images = held, [], []
+    def __call__(self, point: np.ndarray, image: np.ndarray) -> np.ndarray:
+        """The next point to try, from a point and what the plain iteration makes of it."""
         self._points = [*self._points, point][-self.memory - 1 :]
         self._images = [*self._images, image][-self.memory - 1 :]
         self.active = len(self._points) > 1
         if not self.active:
             return image
-        residuals = np.where(held, 0.0, np.array(self._images) - np.array(self._points))
+        residuals = np.array(self._images) - np.array(self._points)
         by_step = np.diff(residuals, axis=0).T
         weights, *_ = np.linalg.lstsq(by_step, residuals[-1], rcond=1e-10)
         step = image - np.diff(self._images, axis=0).T @ weights - point

@@ -21,8 +21,6 @@ class StableNewton:
         Derivatives (D, D) of the plain step's end with respect to its beginning.
     units
         (D,): what is a step of length 1 in each coordinate.
-    longest
-        No coordinate moves farther in one step, in these units.
 
     References
     ----------
@@ -33,26 +31,26 @@ class StableNewton:
     Examples
     --------
     >>> iteration = lambda x: np.array([0.9, 1.1]) * x + 1
-    >>> steps = StableNewton(np.diag([0.9, 1.1]), np.ones(2), longest=1e9)
-    >>> steps(np.zeros(2), iteration(np.zeros(2))).round(6)
+    >>> steps = StableNewton(np.diag([0.9, 1.1]), np.ones(2))
+    >>> steps(np.zeros(2), iteration(np.zeros(2)), longest=1e9).round(6)
     array([10., 10.])
     """
 
-    def __init__(self, slopes: np.ndarray, units: np.ndarray, longest: float) -> None:
+    def __init__(self, slopes: np.ndarray, units: np.ndarray) -> None:
         self._slopes = slopes * units / units[:, None]
-        self._units, self._longest = units, longest
+        self._units = units
         self._path: list[tuple[np.ndarray, np.ndarray]] = []
         self.stable = True
         """Whether plain steps shrink in every direction, as far as was known at the last step."""
 
-    def __call__(self, point: np.ndarray, image: np.ndarray) -> np.ndarray:
-        """The next point, from a point and where the plain step leads."""
+    def __call__(self, point: np.ndarray, image: np.ndarray, longest: float) -> np.ndarray:
+        """The next point, from a point and where the plain step leads; no coordinate moves farther than `longest` units."""
         self._path = [*self._path[-1:], (point / self._units, image / self._units)]
         if len(self._path) > 1:
             self._learn()
         step = self._step((image - point) / self._units)
         size = np.abs(step).max()
-        return point + self._units * step * min(1.0, self._longest / max(size, 1e-300)) if np.isfinite(size) else image
+        return point + self._units * step * min(1.0, longest / max(size, 1e-300)) if np.isfinite(size) else image
 
     def _learn(self) -> None:
         """Update the slopes by the least change that explains the last step."""

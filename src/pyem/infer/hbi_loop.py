@@ -15,6 +15,7 @@ from pyem.infer.hbi_updates import (
     GroupPosterior,
     HyperPrior,
     expected_log_frequency,
+    foreseen,
     frequency_divergence,
     group_divergence,
     responsibilities,
@@ -24,20 +25,23 @@ from pyem.infer.laplace import TOL
 from pyem.numerics.dirichlet import softmax
 from pyem.numerics.threads import n_cores
 from pyem.population.posterior import EStep, Laplace
-from pyem.results.hbi import FELL
+from pyem.results.hbi import EARLY, FELL
 
-SETTLED = 1e-5
-"""Change of the bound, in nats, at which the iteration with equal frequencies ends."""
-LEFT = 1e-13
+SETTLED = 1e-4
+"""Change of the bound, in nats, at which the iteration with equal frequencies ends if its steps are short."""
+LEFT = 1e-12
 """Largest number of nats that a search leaves to its last step: the quadratic model is all but exact there."""
 ROUGH = 1e-7
-"""Nats left by searches for which only the bound or slopes are asked."""
+"""Nats left by searches for which only the bound is asked, and by those after the published rule has stopped."""
 SHARE = 1e-3
 """Nats left by a search, as a share of the square of the last change, where that is less than `LEFT`."""
-FAST, FAST_NULL = 3e-3, 1e-2
-"""Change of a plain step below which steps are extrapolated: larger ones still decide between several fixed points."""
+FAST = EARLY
+"""Change of a plain step below which steps are extrapolated, which the published iteration ends with. Larger ones still decide
+between several fixed points."""
 GROWS = 3.0
 """Factor by which a step after an extrapolated one may be longer while the bound falls; beyond it the step is taken back."""
+LOST = 1.0
+"""Nats by which the bound may fall in a step that leads to where the next one is shorter, as plain steps make it fall, too."""
 ROUNDING = 1e-6
 """Nats by which the bound may seem to fall."""
 LONGEST, SHORTEST = 0.25, 0.02
@@ -144,14 +148,17 @@ class Iteration:
         return State(groups, self.prior.concentration + step.weight.sum(0))
 
     def slopes(self, state: State, step: Step, new: State) -> np.ndarray:
-        """Derivatives of the coordinates of the `new` state with respect to those of `state`, by differences."""
+        """Derivatives of the coordinates of the `new` state with respect to those of `state`, by differences.
+
+        People follow their groups as they would with quadratic likelihoods, so that nobody is searched for.
+        """
         start, end, units = state.coordinates, new.coordinates, BESIDE * state.units
         columns = []
         for c, k in enumerate(state.owners):
             beside = state.at(start + units * (np.arange(len(start)) == c), self.prior)
             found = list(step.laplace)
             if k is not None:
-                found[k] = self._search(self.esteps[k], beside.groups[k], ROUGH)
+                found[k] = foreseen(step.laplace[k], state.groups[k], beside.groups[k])
             columns.append((self.move(self._weighed(beside, found)).coordinates - end) / units[c])
         return np.column_stack(columns)
 
@@ -172,9 +179,10 @@ class Iteration:
         extrapolated, unless `accelerate` is False: between models that explain the same people, they become ever shorter.
         """
         path: list[tuple[State, Step, float]] = []
-        fast, change = _Fast(self.prior, accelerate * (FAST_NULL if self.null else FAST)), np.inf
+        fast, change = _Fast(self.prior, accelerate * FAST), np.inf
         for n in range(max_iter):
-            step = self.look(state, threads, max(TOL, min(ROUGH if self.null else LEFT, SHARE * change**2)))
+            rough = self.null or fast.begun
+            step = self.look(state, threads, max(TOL, min(ROUGH if rough else LEFT, SHARE * change**2)))
             new = self.move(step)
             moved = _moved(state, new)
             if path and fast.too_far(path[-1], step, moved):
@@ -184,7 +192,9 @@ class Iteration:
             path.append((state, step, change))
             if report:
                 report(n + 1, f"iteration {n + 1}, bound {step.bound:.3f}, change {change:.1e}")
-            if (change < tol or abs(step.bound - before) < settled) and fast.stable:
+            # Bounds that rise and then fall stand still on the way.
+            still = change < FAST and abs(step.bound - before) < settled
+            if (change < tol or still) and fast.stable:
                 break
             state = fast.following(state, new, change, lambda at=state, step=step, new=new: self.slopes(at, step, new))
         return Run(path, change < tol)
@@ -201,6 +211,11 @@ class _Fast:
         """The state to which the last plain step led."""
 
     @property
+    def begun(self) -> bool:
+        """Whether the last step was extrapolated."""
+        return self._steps is not None
+
+    @property
     def stable(self) -> bool:
         """Whether plain steps return to the present fixed point after a small move, as far as is known."""
         return self._steps is None or self._steps.stable
@@ -210,7 +225,7 @@ class _Fast:
         if self._steps is None:
             return False
         fell = last[1].bound - step.bound
-        if fell <= FELL and (fell <= ROUNDING or change <= GROWS * last[2]):
+        if fell <= (LOST if change < last[2] else FELL) and (fell <= ROUNDING or change <= GROWS * last[2]):
             return False
         self._steps, self._longest = None, max(SHORTEST, self._longest / 4)
         return True
@@ -222,10 +237,10 @@ class _Fast:
             self._steps = None
             return new
         if self._steps is None or change > ANEW * before:
-            self._steps = StableNewton(slopes(), state.units, self._longest)
+            self._steps = StableNewton(slopes(), state.units)
         else:
             self._longest = min(LONGEST, 2 * self._longest)
-        return new.at(self._steps(state.coordinates, new.coordinates), self._prior)
+        return new.at(self._steps(state.coordinates, new.coordinates, self._longest), self._prior)
 
 
 @functools.cache

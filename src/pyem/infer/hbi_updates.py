@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyem.population.posterior import GaussianPrior, Laplace
+from pyem.population.posterior import GaussianPrior, Laplace, Status
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +82,24 @@ def updated_group(weight: np.ndarray, laplace: Laplace, middle: np.ndarray, prio
     beta = prior.beta + n
     rate = prior.rate + 0.5 * (scatter + n * prior.beta / beta * (mean - middle) ** 2)
     return GroupPosterior((n * mean + prior.beta * middle) / beta, float(beta), float(prior.shape + n / 2), rate)
+
+
+def foreseen(laplace: Laplace, group: GroupPosterior, other: GroupPosterior) -> Laplace:
+    """The posteriors of people under another group than the one they were found under, if likelihoods were quadratic.
+
+    People whose mode is not a regular one stay as they are.
+    """
+    use = laplace.status == Status.CONVERGED
+    mode, stiff = laplace.mode[use], np.linalg.inv(laplace.cov[use])
+    slope = group.precision * (mode - group.mean)
+    curved = stiff - np.diag(group.precision)
+    hess = curved + np.diag(other.precision)
+    step = np.linalg.solve(hess, (slope - other.precision * (mode - other.mean))[..., None])[..., 0]
+    out = Laplace(*(np.array(leaf) for leaf in laplace))
+    out.mode[use], out.cov[use] = mode + step, np.linalg.inv(hess)
+    out.log_lik[use] += (step * (slope - 0.5 * (curved @ step[..., None])[..., 0])).sum(1)
+    out.log_det[use] = np.linalg.slogdet(hess)[1]
+    return out
 
 
 def expected_log_frequency(alpha: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from jax import Array, lax
 from pyem.data.dataset import Dataset
 from pyem.engine.derivatives import Derivatives, derivatives
 from pyem.engine.evaluate import chunk_derivatives
-from pyem.engine.layout import LIGHT, Batch, Chunk, batch, join, n_cells, over_shards, split
+from pyem.engine.layout import Batch, Chunk, batch, is_light, join, over_shards, split
 from pyem.infer.corners import LOOKS, Seen, at_corners
 from pyem.infer.ending import at_an_end, ended_as, flat_somewhere
 from pyem.infer.kinks import AT_BOUND
@@ -114,7 +114,7 @@ def _few_contexts(model: Model, solver: Solver, shard: Chunk, *_: Any) -> bool:
 
 def _few_trials(model: Model, solver: Solver, shard: Chunk, *_: Any) -> bool:
     """Whether a search takes so few milliseconds that most of the time of a fit is spent on compiling it."""
-    return n_cells(shard) <= LIGHT
+    return is_light(model, shard)
 
 
 @compiled(0, 1, quick=_few_contexts, light=_few_trials)

@@ -234,26 +234,35 @@ def _move_both(
     power: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, GroupDraws, np.ndarray, np.ndarray]:
-    """A Metropolis step of the group, in which people move with it: they keep their places relative to the group.
+    """A Metropolis step of the group, in which people keep their places in their approximate posterior given it.
 
-    While the likelihood has little power the group's own steps are short, because its people hold it where it is.
+    The group's own steps are short, because its people hold it where it is, and they stay where it has them.
     """
-    tried = v + _one_or_all(v, rng) * v.std(0) * rng.choice([0.1, 0.4, 1.2]) * rng.normal(size=v.shape)
+    tried = v + _one_or_all(v, v.shape[1], rng) * v.std(0) * rng.choice([0.4, 1.0, 2.0]) * rng.normal(size=v.shape)
     other, new_hyper = density.posterior.unpack(tried)
-    moved = density.placed(other, density.places(groups, x))
-    new = log_likelihoods(density.fit.model, density.fit.data, moved)
     old_hyper = density.posterior.unpack(v)[1]
+    middle, chol = density.around(groups, power)
+    new_middle, new_chol = density.around(other, power)
+    z = np.linalg.solve(chol, (x - middle)[..., None])
+    moved = new_middle + (new_chol @ z)[..., 0]
+    new = log_likelihoods(density.fit.model, density.fit.data, moved)
     with np.errstate(invalid="ignore"):
-        gain = new_hyper - old_hyper + power * (new - likelihood).sum(1)
+        people = density.log_people(other, moved) - density.log_people(groups, x) + power * (new - likelihood)
+        gain = new_hyper - old_hyper + (people + _log_volume(new_chol) - _log_volume(chol)).sum(1)
     good = _accepted(gain, np.zeros_like(gain), rng)
     mixed = [_chosen(good, two, one) for one, two in zip(groups[:3], other[:3], strict=True)]
     x, likelihood = _chosen(good, moved, x), _chosen(good, new, likelihood)
     return _chosen(good, tried, v), GroupDraws(*mixed), x, likelihood
 
 
-def _one_or_all(v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n, G): coordinates of each particle that move: roughly one at a time, or all."""
-    return rng.random(v.shape) < rng.choice([1.0, 1.5 / v.shape[1]])
+def _log_volume(chol: np.ndarray) -> np.ndarray:
+    """Log-determinants of Cholesky factors (..., P, P)."""
+    return np.log(np.diagonal(chol, axis1=-2, axis2=-1)).sum(-1)
+
+
+def _one_or_all(v: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """(n, G): coordinates of each particle that move, of `n` that may: roughly one at a time, or all."""
+    return rng.random(v.shape) < rng.choice([1.0, min(1.5 / max(n, 1), 1.0)])
 
 
 def _chosen(good: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
@@ -264,12 +273,15 @@ def _chosen(good: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
 def _move_group(
     density: HierarchyDensity, v: np.ndarray, x: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, GroupDraws]:
-    """Metropolis steps of the group given the people, with sizes between the spread of particles and what people leave open."""
+    """Metropolis steps of the group given the people, with sizes that fit the uncertainty of the group given them."""
     old, groups = density.log_prior(v, x)
-    size = np.minimum(v.std(0), 1.0) / max(x.shape[1], 1) ** 0.25
-    for _ in range(GROUP_MOVES):
+    is_mean = np.arange(v.shape[1]) < density.n_coef
+    for step in range(GROUP_MOVES):
+        # In turns means, and the rest: steps of means are in units of the sds, which must not change with them.
+        moves = is_mean if step % 2 else ~is_mean
+        size = np.minimum(density.leeway(groups), v.std(0)) * rng.choice([0.5, 1.0, 2.0]) * moves
         # One coordinate at a time or all: both keep the distribution.
-        tried = v + _one_or_all(v, rng) * size * rng.choice([0.15, 0.5, 1.2]) * rng.normal(size=v.shape)
+        tried = v + _one_or_all(v, moves.sum(), rng) * size * rng.normal(size=v.shape)
         new, other = density.log_prior(tried, x)
         good = _accepted(new, old, rng)
         v, old = _chosen(good, tried, v), _chosen(good, new, old)

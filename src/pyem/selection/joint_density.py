@@ -68,6 +68,20 @@ class HierarchyDensity:
         parts += [corr_vector(flat["corr"][:, np.array(block)[:, None], block]) for block in spec.blocks]
         return np.concatenate(parts, axis=1)
 
+    @property
+    def n_coef(self) -> int:
+        """Number of the group's coordinates that are means and effects, which come first."""
+        return int(np.sum(self.posterior.spec.free))
+
+    def leeway(self, groups: GroupDraws) -> np.ndarray:
+        """Rough sds of each coordinate (D, G) of Gaussian groups, given people and the other coordinates."""
+        spec, design = self.posterior.spec, self.posterior.population.design
+        row, column = np.nonzero(np.array(spec.free))
+        means = groups.sd[:, column] / np.sqrt((design**2).sum(0)[row])
+        n_corr = spec.n_group - self.n_coef - len(spec.estimated)
+        rest = np.repeat([1 / np.sqrt(2), 1.0], [len(spec.estimated), n_corr]) / np.sqrt(len(design))
+        return np.concatenate([means, np.broadcast_to(rest, (len(means), len(rest)))], axis=1)
+
     def log_prior(self, v: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, GroupDraws]:
         """Log-density (D,) of people and group before any data, and the groups."""
         groups, log_hyper = self.posterior.unpack(v)

@@ -126,8 +126,8 @@ def response_time_check(
     Examples
     --------
     >>> import pyem
-    >>> data = pyem.simulate(pyem.models.get("ddm"), subjects=4, trials=40, key=1)
-    >>> fit = pyem.fit_em(pyem.models.get("ddm"), data)
+    >>> data = pyem.simulate(pyem.models.get("lnr"), subjects=4, trials=40, key=1)
+    >>> fit = pyem.fit_map(pyem.models.get("lnr"), data)
     >>> check = response_time_check(pyem.posterior_predictive(fit, draws=20, key=2))
     >>> list(check.quantile_probability.columns)[:4]
     ['condition', 'response', 'quantile', 'share']

@@ -34,8 +34,9 @@ class Collapsing(NamedTuple):
 
     Examples
     --------
-    >>> dist = collapsing(v=1.0, a=1.5, z=0.5, t=0.3, bound=lambda time: jnp.exp(-time))
-    >>> round(float(dist.log_prob((1, 0.8))), 3)
+    >>> def log_density(rt):
+    ...     return collapsing(v=1.0, a=1.5, z=0.5, t=0.3, bound=lambda time: jnp.exp(-time)).log_prob((1, rt))
+    >>> round(float(jax.jit(log_density)(0.8)), 3)
     -0.481
     """
 
@@ -104,8 +105,9 @@ def collapsing(
 
     Examples
     --------
-    >>> still = collapsing(v=1.0, a=1.5, z=0.5, t=0.3, bound=lambda time: jnp.ones_like(time))
-    >>> round(float(still.log_prob((1, 0.8))), 3)
+    >>> def log_density(rt):
+    ...     return collapsing(v=1.0, a=1.5, z=0.5, t=0.3, bound=jnp.ones_like).log_prob((1, rt))
+    >>> round(float(jax.jit(log_density)(0.8)), 3)
     -0.263
     """
     half, start = jnp.asarray(a) / 2, 2 * jnp.asarray(z) - 1

@@ -25,8 +25,8 @@ class Deadline(NamedTuple):
 
     Examples
     --------
-    >>> dist = Deadline(Wiener(1.0, 1.5, t=0.3), 1.0)
-    >>> [round(float(p), 3) for p in jnp.exp(dist.logits)]
+    >>> shares = jax.jit(lambda v: jnp.exp(Deadline(Wiener(v, 1.5, t=0.3), 1.0).logits))
+    >>> [round(float(p), 3) for p in shares(1.0)]
     [0.145, 0.651, 0.204]
     """
 
@@ -77,8 +77,8 @@ class GoNoGo(NamedTuple):
 
     Examples
     --------
-    >>> dist = GoNoGo(Wiener(1.0, 1.5, t=0.3), 1.0)
-    >>> [round(float(p), 3) for p in jnp.exp(dist.logits)]
+    >>> shares = jax.jit(lambda v: jnp.exp(GoNoGo(Wiener(v, 1.5, t=0.3), 1.0).logits))
+    >>> [round(float(p), 3) for p in shares(1.0)]
     [0.349, 0.651]
     """
 

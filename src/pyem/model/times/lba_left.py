@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import ndtr
 
 from pyem.model.times import tails
 from pyem.model.times.few import with_slopes
@@ -42,9 +41,8 @@ def _slopes(low: Array, high: Array, y: Array) -> Slopes:
 
 def _integrand(k: Array, y: Array, share: Array, pull: Array) -> Integrand:
     """Share of slopes that do not reach one distance; its derivatives are made of the densities at its ends."""
-    log, z = _log_left(k, y, share), k - y
-    end, start = jnp.exp(log_phi(z) - share - log), jnp.exp(log_phi(y) - share - log)
-    less = start - end
+    log, end, start = _left(k, y, share, pull)
+    z, less = k - y, start - end
     by_y_y = pull * (y + 2 * pull) - y * start - z * end - 2 * pull * less
     return Integrand(log, end, less - pull, -z * end, end * (z - pull), by_y_y)
 
@@ -84,8 +82,9 @@ def _slopes_of_wide(low: Array, high: Array, y: Array, share: Array, pull: Array
     def end(k: Array) -> tuple[Array, End]:
         z = k - y
         here = jnp.exp(log_phi(z) - share - log_mean)
-        size, fast = jnp.where(late, -z, 1.0), jnp.where(late, y, 1.0)
-        left = here * (mills(size) - jnp.exp(0.5 * (size**2 - fast**2)) * mills(fast)) - 1
+        # What `_log_wide` computes, too, is written as there, so that the compiler computes it once.
+        fast, behind = jnp.where(late, y, 3.0), jnp.exp(jnp.where(late, 0.5 * (z**2 - y**2), 0.0))
+        left = here * (mills(jnp.abs(z)) - behind * mills(fast)) - 1
         excess = jnp.where(late, left, (gone - _gone(z, share)) * jnp.exp(-log_mean))
         return here, End(excess, here, start - here - (1 + excess) * pull)
 
@@ -97,8 +96,8 @@ def _slopes_of_wide(low: Array, high: Array, y: Array, share: Array, pull: Array
 def _gone(z: Array, share: Array) -> Array:
     """Share of slopes that exceed the mean slope by `z`, among those above 0."""
     ahead = z < 0
-    tail = jnp.exp(log_phi(z) - share) * mills(jnp.where(ahead, 1.0, z))
-    return jnp.where(ahead, ndtr(-z) * jnp.exp(-jnp.where(ahead, share, 0.0)), tail)
+    tail = jnp.exp(log_phi(z) - share) * mills(jnp.abs(z))
+    return jnp.where(ahead, jnp.exp(-jnp.where(ahead, share, 0.0)) - tail, tail)
 
 
 # -- the mean ------------------------------------------------------------------------------------------------------------
@@ -136,7 +135,8 @@ def log_mean_left(low: Array, high: Array, y: Array) -> Array:
     -0.2793
     """
     where, share = _Where.of(low, high, y), log_share(y)
-    few = mean_over(low, jnp.where(where.short, high, low), lambda k: _log_left(k, y, share))
+    pull = jnp.exp(log_phi(y) - share)
+    few = mean_over(low, jnp.where(where.short, high, low), lambda k: _left(k, y, share, pull).log)
     whole = _log_wide(*where.ends_of_wide(low, high), y, share)
     last = _log_late(*where.in_late(low, high, y)) - share
     return jnp.where(where.late, last, jnp.where(where.short, few, whole))
@@ -155,18 +155,32 @@ def _log_late(low: Array, high: Array, y: Array) -> Array:
     return log_positive(total) + log_phi(y)
 
 
-def _log_left(k: Array, y: Array, share: Array) -> Array:
-    """Log-probability that a slope, among those above 0, does not reach the distance `k`."""
+class _Left(NamedTuple):
+    """Share of slopes, among those above 0, that do not reach a distance, and the densities at its ends."""
+
+    log: Array
+    """Logarithm of the share."""
+    end: Array
+    """Density of slopes at the distance, over the share."""
+    start: Array
+    """Density of slopes at 0, over the share."""
+
+
+def _left(k: Array, y: Array, share: Array, pull: Array) -> _Left:
+    """Share of slopes that do not reach the distance `k`; `pull` is the density at 0 of the slopes above 0."""
     z = k - y
     behind = z < 0
     # There are many distances, but one mean slope, which is above 0 where a distance is behind it.
     size, fast = jnp.abs(z), jnp.maximum(y, 0.0)
     tail = mills(size)
-    # Where no distance is behind, nothing may overflow, as infinities have no derivatives in reverse mode.
-    over = jnp.exp(jnp.where(behind, 0.5 * (z**2 - fast**2), 0.0))
-    left = log_phi(size) + log_positive(tail - over * mills(fast)) - share
-    gone = jnp.where(behind, 0.0, jnp.exp(log_phi(size) + jnp.log(tail) - share))
-    return jnp.where(behind, left, jnp.log1p(-jnp.minimum(gone, 1 - tails.HALF_DIGIT)))
+    # The density at 0 over that at the distance where it is behind, and elsewhere the density at the distance: exponentials
+    # are what takes the time. Neither overflows, as infinities have no derivatives in reverse mode.
+    scaled = jnp.exp(jnp.where(behind, 0.5 * (z**2 - fast**2), log_phi(size) - share))
+    left = jnp.maximum(tail - scaled * mills(fast), tails.TINY)
+    gone = jnp.where(behind, 0.0, jnp.minimum(scaled * tail, 1 - tails.HALF_DIGIT))
+    log = jnp.where(behind, log_phi(size) + jnp.log(left) - share, jnp.log1p(-gone))
+    end = jnp.where(behind, 1 / left, scaled / (1 - gone))
+    return _Left(log, end, jnp.where(behind, scaled * end, pull / (1 - gone)))
 
 
 def _log_wide(low: Array, high: Array, y: Array, share: Array) -> Array:
