@@ -180,15 +180,18 @@ def test_references_hold_every_method_and_model_once(document):
     assert list(items) == sorted(items, key=str.casefold)
 
 
-def test_what_is_referred_to_is_cited_in_the_methods_and_the_other_way_round(document, data):
+@pytest.fixture(scope="module")
+def design(data):
     frame = data.to_frame().assign(drug=np.where(data.to_frame()["block"] == 0, "placebo", "active"))
     columns = {name: name for name in ("choice", "reward", "drug")}
     table = pyem.Dataset.from_frame(frame, subject="subject", block="block", columns=columns, codes={"drug": None})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pyem.FitWarning)
-        design = pyem.fit_em(pyem.regress(pyem.models.get("rw1a1b"), "alpha ~ drug"), table)
-        drug = document_of(design, checks=0)
-    for one in (document, drug):
+        return pyem.fit_em(pyem.regress(pyem.models.get("rw1a1b"), "alpha ~ drug"), table)
+
+
+def test_what_is_referred_to_is_cited_in_the_methods_and_the_other_way_round(document, design):
+    for one in (document, document_of(design, checks=0)):
         (section,) = [section for section in one.sections if section.title == "References"]
         (methods, _) = next(section for section in one.sections if section.title == "For the paper").sections
         told = plain(methods.parts[0].text)
@@ -290,6 +293,22 @@ def test_people_on_their_own_have_a_report(data, tmp_path):
     assert f"*M* = {mean:.2f}" in text or f"*M* = {mean:.3f}" in text
     assert "prior" in text
     assert "The group" not in text
+
+
+def test_conditions_are_told_once_with_their_coding_and_no_spread_in_words(design):
+    told = " ".join(texts(document_of(design, checks=0)))
+    results = told[told.index("The median of the group") :]
+    row = design.group_table().loc[("mean", "beta")]
+    assert f"The median of the group was beta = {row['natural']:.2f}" in results
+    assert "reference" not in results
+    assert results.count("with active and") == 2  # in short, and in the results
+    assert "The effect of drug (active = 0, placebo = 1) on alpha was" in results
+    vanished = [name for name, one in zip(design.model.names, design.population.vanished, strict=True) if one]
+    assert vanished
+    said = re.search(r"No differences between people were found in (.+?) \(SD = 0\)", results)
+    assert said is not None
+    assert re.split(r", and | and |, ", said[1]) == vanished
+    assert "SD = 0.000" not in results
 
 
 def test_captions_say_of_a_group_only_where_there_is_one(data, document):

@@ -70,14 +70,19 @@ def of_effect(row: Mapping[str, Any], what: str, population: Population, word: s
 
 
 def of_means(fit: Fit) -> str:
-    """Sentence about the group's means on the natural scale."""
+    """Sentence about the group's means on the natural scale, but for those that conditions have."""
     table = fit.group_table()
     if "mean" not in table.index.get_level_values(0):
         return ""
     word, told = interval_word(fit), []
+    design = fit.model.design
+    formulas = [name for name, _ in design.formulas] if design else []
+    elsewhere = [name for name in formulas if len(fit.marginal_means(name).cells) > 1]
     for name, row in table.loc["mean"].iterrows():
         # Differences are reported as effects.
         if not math.isfinite(row["natural"]) or not is_value(fit.model, str(name)):
+            continue
+        if str(name).partition("[")[0] in elsewhere:
             continue
         width = (row["natural_high"] - row["natural_low"]) / 4
         digits = decimals(width)
@@ -87,7 +92,7 @@ def of_means(fit: Fit) -> str:
         return ""
     where = ""
     group = fit.population.group if fit.population is not None else None
-    if fit.model.design is not None:
+    if set(formulas) > set(elsewhere):
         where = " where all predictors of its formula are at their reference"
     elif group is not None and group.covariates and group.centred:
         where = f" at the mean of {joined([code(name) for name, _ in group.covariates])}"
@@ -100,11 +105,18 @@ def of_spreads(fit: Fit) -> str:
     if "sd" not in table.index.get_level_values(0):
         return ""
     word, told = interval_word(fit), []
+    assert fit.population is not None
+    vanished = [name for name, one in zip(fit.model.names, fit.population.vanished, strict=True) if one]
+    same = [code(name) for name in vanished if name in table.loc["sd"].index]
     for name, row in table.loc["sd"].iterrows():
+        if name in vanished:
+            continue
         digits = decimals((row["high"] - row["low"]) / 4)
         ends = between(row["low"], row["high"], digits, word)
         told.append(f"{italic('SD')} = {number_text(row['estimate'], digits)} in {code(str(name))}{ends}")
-    return f"On the unconstrained scale people differed by {joined(told)}."
+    parts = [f"On the unconstrained scale people differed by {joined(told)}."] if told else []
+    parts += [f"No differences between people were found in {joined(same)} ({italic('SD')} = 0)."] if same else []
+    return " ".join(parts)
 
 
 def of_effects(fit: Fit) -> str:
@@ -115,7 +127,8 @@ def of_effects(fit: Fit) -> str:
         parameter, effect = row["parameter"], row["effect"]
         tested = any(name in row and math.isfinite(row[name]) for name in ("p", "above_0"))
         if tested:
-            what = f"the effect of {code(str(effect))} on {code(str(parameter))} was"
+            coding = f" ({row['coding'].removeprefix(f'{effect}: ')})" if row.get("coding") else ""
+            what = f"the effect of {code(str(effect))}{coding} on {code(str(parameter))} was"
             told.append(of_effect(row, what, fit.population, word).replace(" was,", " was", 1))
     if not told:
         return ""

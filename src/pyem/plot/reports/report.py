@@ -245,7 +245,12 @@ def _lead(
     parts: list[Part] = [Paragraph(head)]
     if comparison is not None and len(comparison) > 1:
         parts.append(Paragraph(findings.of_comparison(comparison)))
-    parts.append(Paragraph(findings.of_means(fit) if fit.population is not None else findings.of_people(fit)))
+    found = (
+        [findings.of_means(fit), findings.of_conditions(fit)]
+        if fit.population is not None
+        else [findings.of_people(fit)]
+    )
+    parts.append(Paragraph(" ".join(filter(None, found))))
     return [*parts, Lights((lights.worst(lit),))]
 
 
