@@ -223,6 +223,14 @@ def test_a_condition_that_is_chosen_by_its_menu_has_the_effects_of_python(addres
     assert grid.locator("thead th").all_text_contents() == list(table.columns)
     assert cells(grid) == [list(map(str, row)) for row in table.itertuples(index=False)]
     assert "drug" in " ".join(table["effect"])
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra [browser]")
+    found = axe.Axe().run(page)
+    # The place for files is Streamlit's own.
+    assert {one["id"] for one in found.response["violations"]} <= {"presentation-role-conflict"}, (
+        found.generate_report()
+    )
     page.close()
 
 
