@@ -233,6 +233,7 @@ def test_beliefs_and_expected_free_energies_are_latents():
 # -- contexts -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inference", ["exact", pytest.param("mean_field", marks=pytest.mark.slow)])
 def test_contexts_are_shared_in_the_maze_whatever_is_missing(inference):
     model = pyem.models.get("aif_tmaze", inference=inference)

@@ -42,6 +42,7 @@ def test_diagnostics_are_in_the_printed_table(nuts):
     }
 
 
+@pytest.mark.slow
 def test_the_saved_draws_are_those_of_python(nuts, svi):
     fit = pyem.load(nuts[0] / "fit.nc")
     assert fit.method == "nuts"
@@ -55,6 +56,7 @@ def test_the_saved_draws_are_those_of_python(nuts, svi):
     assert "variational" in svi[1].stdout
 
 
+@pytest.mark.slow
 def test_fits_with_draws_are_compared_by_what_they_predict(nuts, svi):
     done = pyem_command("compare", nuts[0], svi[0], "--unit", "block")
     assert "PSIS-LOO, blocks left out" in done.stdout

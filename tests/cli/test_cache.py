@@ -77,6 +77,7 @@ def test_the_command_fills_the_cache_and_the_library_does_not(data_file, tmp_pat
     assert "untouched" not in left(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_done_without(data_file, tmp_path):
     (tmp_path / "file").write_text("mine")
     words = ("fit", data_file, "--model", "bias", *DATA_OPTIONS[:8], "--no-figures")

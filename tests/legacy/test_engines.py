@@ -175,6 +175,7 @@ def test_a_prior_of_the_first_e_step_by_differences(data):
         assert min(moved) > value(first.m[:, s]) - 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mstep", ["laplace", "student_t"])
 def test_heavy_tailed_groups_by_both_engines(data, mstep):
     one, other = (EMModel(data, function, NAMES).fit(verbose=0, mstep=mstep) for function in (rw1a1b_fit, loop_fit))

@@ -75,6 +75,7 @@ def test_people_on_their_own_have_the_evidence_of_the_closed_form(data, alone):
     assert annealed.se < 0.5
 
 
+@pytest.mark.slow
 def test_a_group_has_the_evidence_of_a_sum_over_a_grid(data, group):
     found, exact = pyem.bridge_evidence(group), exact_group(data)
     assert abs(found.total - exact) < 4 * found.se + 1e-3

@@ -72,6 +72,7 @@ def told(design: pyem.Regression, given: pyem.Dataset, fit: Any = pyem.fit_em) -
     return [found.log_evidence, means.to_numpy(float), found.effects()[["z", "p"]].to_numpy(float)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pyem.FitWarning")
 def test_units_and_coding_change_nothing_even_where_people_hardly_differ():
     before = told(DESIGN, plain())

@@ -314,6 +314,7 @@ def together(v, z):
     return np.stack([v[0] + np.exp(v[2]) * z, v[1] + v[3] * z], axis=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [Group(), Group("student_t", df=4)], ids=["gaussian", "student_t"])
 @pytest.mark.filterwarnings("ignore:.*people do not differ in alpha")
 def test_the_mean_where_people_do_not_differ(group):

@@ -241,6 +241,7 @@ def test_wrong_declarations_of_a_model(change, message):
 # -- simulations --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_recovery_of_a_group():
     model = models.get("logit")
     rng = np.random.default_rng(9)

@@ -166,6 +166,7 @@ def test_single_trials_for_samplers(both):
             np.testing.assert_allclose(mine, plain, **EXACT)
 
 
+@pytest.mark.slow
 def test_fits(both):
     padded, by_length = (pyem.fit_map(MODELS["whole blocks"], data) for data in both)
     np.testing.assert_allclose(by_length.x, padded.x, **EXACT)

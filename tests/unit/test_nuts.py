@@ -35,6 +35,7 @@ def notebook():
     return pyem.fit_nuts(notebook_model(), notebook_data(), group=None, priors=PRIORS, draws=600, warmup=300, key=1)
 
 
+@pytest.mark.slow
 def test_notebook_posterior_is_that_of_a_fine_grid(notebook):
     exact = notebook_grid()
     for k, name in enumerate(notebook.model.names):

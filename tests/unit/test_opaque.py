@@ -56,6 +56,7 @@ def test_values_are_those_of_the_same_model(data):
     np.testing.assert_allclose(many, pyem.engine.log_lik_draws(RW, data, x), rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{}, {"priors": {"alpha": dist.Beta(2.0, 3.0)}}, {"log_prior": lambda p: -p.beta / 5}]
 )

@@ -291,7 +291,7 @@ def by_nuts(model, data):
         (pyem.fit_grid, "integrated_bic"),
         (partial(pyem.fit_grid, group=pyem.Group()), "integrated_bic"),
         (partial(pyem.fit_map, log_prior=lambda p: -0.5 * p.b[0] ** 2), "lme"),
-        (by_nuts, "loo"),
+        pytest.param(by_nuts, "loo", marks=pytest.mark.slow),
     ],
     ids=["grid", "grid with a group", "map with a log prior", "nuts"],
 )
