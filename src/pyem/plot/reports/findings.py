@@ -93,7 +93,7 @@ def of_means(fit: Fit) -> str:
     where = ""
     group = fit.population.group if fit.population is not None else None
     if set(formulas) > set(elsewhere):
-        where = " where all predictors of its formula are at their reference"
+        where = " where all predictors of its formula are 0"
     elif group is not None and group.covariates and group.centred:
         where = f" at the mean of {joined([code(name) for name, _ in group.covariates])}"
     return f"The median of the group{where} was {joined(told)}."
