@@ -7,7 +7,7 @@ from scipy import stats
 
 import pyem
 from benchmarks.prior_calibration import study, summary
-from pyem import Dataset, Group, Model, Normal, Parameter
+from pyem import Dataset, Group
 from pyem.engine.nodes import log_lik_at, log_sum
 from pyem.engine.scale import ready_to_fit
 from pyem.infer import bayes
@@ -16,19 +16,10 @@ from pyem.infer.group_posterior import group_posterior
 from pyem.infer.group_start import located
 from pyem.infer.node_sets import NodeSets
 from pyem.infer.placing import places
-from pyem.model.modifiers import fix
 from pyem.numerics.student_t import log_t
 from pyem.results.group_rows import scatter_factor
+from tests.unit.lines import LEVEL, LINE, NOISE
 
-NOISE = 0.8
-LINE = Model(
-    "line",
-    (Parameter("a"), Parameter("b")),
-    lambda p, state, trial: Normal(p.a + p.b * trial.u, NOISE),
-    responses=("y",),
-    inputs=("u",),
-)
-LEVEL = fix(LINE, b=0.5)
 RW = pyem.models.get("rw1a1b")
 
 

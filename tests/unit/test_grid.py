@@ -7,17 +7,9 @@ import numpy as np
 import pytest
 
 import pyem
-from pyem import Dataset, Group, Model, Normal, Parameter, Status
+from pyem import Dataset, Group, Status
 from pyem.model.modifiers import fix
-
-LINE = Model(
-    "line",
-    (Parameter("a"), Parameter("b")),
-    lambda p, state, trial: Normal(p.a + p.b * trial.u, 0.8),
-    responses=("y",),
-    inputs=("u",),
-)
-LEVEL = fix(LINE, b=0.5)
+from tests.unit.lines import LEVEL, LINE, NOISE
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +17,7 @@ def line_data():
     rng = np.random.default_rng(3)
     u = rng.normal(size=(12, 1, 20))
     a, b = rng.normal(0.3, 0.7, (12, 1, 1)), rng.normal(-0.5, 1.1, (12, 1, 1))
-    return Dataset.from_arrays({"y": a + b * u + 0.8 * rng.normal(size=u.shape), "u": u})
+    return Dataset.from_arrays({"y": a + b * u + NOISE * rng.normal(size=u.shape), "u": u})
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 import pyem
-from pyem import Dataset, Model, Normal, Parameter
+from pyem import Dataset
 from pyem.engine.scale import ready_to_fit
 from pyem.infer.adaptive import adaptive_importance
 from pyem.infer.correction import _group_draws
@@ -13,15 +13,8 @@ from pyem.infer.group_posterior import group_posterior
 from pyem.infer.proposal_coordinates import ProposalCoordinates
 from pyem.numerics.pareto import pareto_smoothed
 from pyem.population.posterior import Moments
+from tests.unit.lines import LINE, NOISE
 
-NOISE = 0.8
-LINE = Model(
-    "line",
-    (Parameter("a"), Parameter("b")),
-    lambda p, state, trial: Normal(p.a + p.b * trial.u, NOISE),
-    responses=("y",),
-    inputs=("u",),
-)
 SMALL = np.array([0.03, 0.06, 0.12])
 """Standard deviations, below which the shares of draws are looked at."""
 
