@@ -24,7 +24,6 @@ from pyem.model.parameter import Parameter
 from pyem.model.record import Record
 
 MISSING = 'from_pymdp needs pymdp; install it with: pip install "pyem-behavior[aif]"'
-ARRAYS = ("A", "B", "C", "D", "E")
 
 
 def from_pymdp(

@@ -49,11 +49,6 @@ class GroupPosterior(NamedTuple):
         return self.shape / self.rate
 
     @property
-    def mean_se(self) -> np.ndarray:
-        """(P,): scale of the mean's posterior, which is Student's t with twice `shape` degrees of freedom."""
-        return np.sqrt(self.rate / (self.shape * self.beta))
-
-    @property
     def log_bias(self) -> float:
         """Nats by which a person's expected log-density is below that at the expected mean and precision."""
         from scipy.special import digamma
