@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -560,3 +561,13 @@ def test_the_long_table_has_words_and_numbers_as_they_were_given():
 def given_people(given: pyem.Dataset) -> np.ndarray:
     """Index of the person of each row of the long table."""
     return given.lane_subject[np.nonzero(given.valid.T)[0]]
+
+
+def test_words_of_covariates_that_were_replaced_say_nothing():
+    x = np.tile([[5.0, 0.4]], (PEOPLE, 1))
+    played = pyem.simulate(MODEL, x, design=of_people(), covariates={"dx": np.arange(float(PEOPLE))}, key=1)
+    assert played.codes.keys() == {"choice", "drug"}
+    assert played.to_frame()["dx"].unique().tolist() == list(range(PEOPLE))
+    for replaced in ({}, {"dx": of_people().covariates["dx"]}):
+        frame = dataclasses.replace(of_people(), covariates=replaced).to_frame()
+        assert [name for name in ("dx", "clinic") if name in frame] == list(replaced)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from pyem.data.columns import Column, Where, parse
 from pyem.data.fields import covariate
 from pyem.data.identifiers import natural
 from pyem.errors import DataError, list_of, shown
+
+if TYPE_CHECKING:
+    from pyem.data.dataset import Dataset
 
 
 def covariates_of(
@@ -92,6 +95,15 @@ def references(
 def covariate_names(name: str, words: tuple[Any, ...]) -> list[str]:
     """Names of the covariates that stand for a category, one for each word but the first."""
     return [name] if len(words) <= 2 else [f"{name}[{word}]" for word in words[1:]]
+
+
+def categories(data: Dataset) -> dict[str, tuple[Any, ...]]:
+    """Words of the covariates of a data set that are categories, the reference first."""
+    known = {name: words for name, words in data.codes.items() if name not in data.fields}
+    # Where covariates were replaced, the words of former ones say nothing.
+    return {
+        k: words for k, words in known.items() if all(name in data.covariates for name in covariate_names(k, words))
+    }
 
 
 def words_of_people(name: str, covariates: Mapping[str, np.ndarray], words: tuple[Any, ...]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.data.contrasts import words_of_people
+from pyem.data.contrasts import categories, words_of_people
 from pyem.data.identifiers import natural
 from pyem.errors import DataError, list_of
 
@@ -81,12 +81,12 @@ def rows_of(data: Dataset, names: Sequence[str], levels: dict[str, tuple[str, ..
 
     lane, row = np.nonzero(data.valid.T)
     who, found, here = data.lane_subject[lane], {}, {}
-    labels = data.index_columns(lane, row)
+    labels, words = data.index_columns(lane, row), categories(data)
     for name in names:
         if name in data.fields and data.fields[name].ndim == 2:
             found[name], here[name] = _of_field(data, name, lane, row)
-        elif name in data.codes and name not in data.fields:
-            found[name] = words_of_people(name, data.covariates, data.codes[name])[who]
+        elif name in words:
+            found[name] = words_of_people(name, data.covariates, words[name])[who]
         elif name in data.covariates:
             found[name] = np.asarray(data.covariates[name])[who]
         elif name in BUILT_IN:
@@ -135,7 +135,7 @@ def _with_levels(
 
 
 def _no_column(data: Dataset, name: str) -> str:
-    people = dict.fromkeys([*(name for name in data.codes if name not in data.fields), *data.covariates])
+    people = dict.fromkeys([*categories(data), *data.covariates])
     names = [*(n for n, a in data.fields.items() if a.ndim == 2), *people, *BUILT_IN]
     return (
         f"a formula names {name!r}, but the data have {', '.join(names)}; map it when the Dataset is made: "

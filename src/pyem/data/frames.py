@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.data.contrasts import covariate_names, words_of_people
+from pyem.data.contrasts import categories, covariate_names, words_of_people
 from pyem.errors import list_of
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def frame_of(data: Dataset, *, labels: bool = True) -> pd.DataFrame:
 
 def _of_people(data: Dataset, *, labels: bool) -> dict[str, np.ndarray]:
     """Covariates (S,) by name: categories in the words of the table, or as the numbers that stand for them."""
-    words = {name: known for name, known in data.codes.items() if labels and name not in data.fields}
+    words = categories(data) if labels else {}
     stands = {column: name for name, known in words.items() for column in covariate_names(name, known)}
     columns = {stands.get(column, column): np.asarray(values) for column, values in data.covariates.items()}
     return columns | {name: words_of_people(name, data.covariates, known) for name, known in words.items()}
