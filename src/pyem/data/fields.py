@@ -162,9 +162,11 @@ def _is_text(column: Column) -> bool:
     )
 
 
-def covariate(column: Column, who: np.ndarray, subjects: np.ndarray, where: Where, notes: list[str]) -> np.ndarray:
-    """One number for each subject; the second of two text values is 1."""
-    name = column.name
+def covariate(
+    column: Column, who: np.ndarray, subjects: np.ndarray, where: Where, notes: list[str]
+) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """One number for each subject, the second of two text values as 1, and these values; there are none if it has numbers."""
+    name, labels = column.name, []
     if _is_text(column):
         codes, labels = as_codes([column], name, None, where)
         notes.append(f"covariate {name}: {mapping(labels)}")
@@ -192,7 +194,7 @@ def covariate(column: Column, who: np.ndarray, subjects: np.ndarray, where: Wher
         notes.append(
             f"covariate {name}: {len(who) - len(here)} empty cells took the value that the subject has elsewhere"
         )
-    return out
+    return out, tuple(labels)
 
 
 # -- what deserves attention --------------------------------------------------------------------------------------------
