@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
+import jax
 import jax.numpy as jnp
 
 from pyem.numerics import jit
@@ -27,3 +28,19 @@ def test_threads_that_begin_together_compile_one_program(monkeypatch):
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(call, [1.0, 2.0])) == [2.0, 4.0]
     assert made == ["full"]
+
+
+def test_what_was_compiled_ahead_is_what_a_call_uses(caplog):
+    traced = []
+
+    @jit.compiled(0)
+    def times(factor, x):
+        traced.append(factor)
+        return factor * x
+
+    with jax.log_compiles():
+        times.lower(3, jnp.ones(2)).compile()
+        assert float(times(3, jnp.ones(2))[0]) == 3.0
+    assert traced == [3]
+    compiled = [one for one in caplog.messages if "Finished XLA compilation" in one and "times" in one]
+    assert len(compiled) == 1
