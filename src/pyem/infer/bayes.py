@@ -80,8 +80,8 @@ def fit_bayes(
     draws
         Draws that are kept.
     nodes
-        Points of each person; 64, 256, 384, 512 or 1,536 for one to five parameters in which people differ, if not given (128 for
-        two with `group=None`).
+        Points of each person; 64, 256, 384, 512 or 1,536 for one to five parameters in which people differ, if not given (128
+        for two with `group=None`).
     key
         Seed or JAX random key.
     progress

@@ -12,8 +12,8 @@ from pyem.population.group import Group
 from pyem.population.posterior import GaussianPrior
 
 FINE = 0.004
-"""Variance of a place within a cell, of a posterior with variance 1, below which the form of the posterior within cells does not
-matter: that of 64 points for one parameter, or ten thousand for two."""
+"""Variance of a place within a cell, of a posterior with variance 1, below which the form of the posterior within cells does
+not matter: that of 64 points for one parameter, or ten thousand for two."""
 NEGLIGIBLE = 18.0
 """Nats below the heaviest point from which on others count for nothing."""
 
