@@ -169,7 +169,7 @@ def _read(
     subject = names[0]
     people = read_columns(frame, [subject])
     rows = None
-    if where is not None or len(exclude) or not people[subject].here.all():
+    if where is not None or len(exclude) or not people[subject].complete:
         rows, more = rows_that_count(frame, people[subject], mapped, where=where, exclude=exclude)
         notes += more
     if rows is None:
