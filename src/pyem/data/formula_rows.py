@@ -123,7 +123,9 @@ def _with_levels(
     if pd.api.types.is_numeric_dtype(series) and levels is None:
         return series.astype(float)
     text = series.map(str)
-    seen = set(text if here is None else text[here])
+    # What stands where nothing is there is no level.
+    text = text if here is None else text.where(here)
+    seen = set(text.dropna())
     order = [str(label) for label in order] if order is not None else sorted(seen, key=natural)
     known = list(levels) if levels is not None else [level for level in order if level in seen]
     if new := sorted(seen - set(known)):
