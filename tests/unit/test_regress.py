@@ -571,3 +571,14 @@ def test_words_of_covariates_that_were_replaced_say_nothing():
     for replaced in ({}, {"dx": of_people().covariates["dx"]}):
         frame = dataclasses.replace(of_people(), covariates=replaced).to_frame()
         assert [name for name in ("dx", "clinic") if name in frame] == list(replaced)
+
+
+@pytest.mark.parametrize("verb", [pyem.fit_em, pyem.fit_map, pyem.check, pyem.simulate, pyem.recovery])
+def test_what_is_no_model_is_told(verb):
+    size = {"key": 1} if verb in (pyem.simulate, pyem.recovery) else {"data": data()}
+    with pytest.raises(
+        pyem.ModelError, match=r"a model, or a design .* but a PointFit was given; its model is in .model"
+    ):
+        verb(fitted(), **size)
+    with pytest.raises(pyem.ModelError, match=r"but 'rw1a1b' was given; pyem.models.get makes one by its name"):
+        verb("rw1a1b", **size)

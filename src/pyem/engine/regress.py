@@ -296,7 +296,7 @@ def of_new_data(model: Any, data: Dataset) -> Regression | None:
     """The design, if `model` is one that has to be applied to `data`; None for a model that is used as it is."""
     if isinstance(model, Regression):
         return model
-    design = model.design if isinstance(model, Model) else None
+    design = _a_model(model).design
     if design is None:
         return None
     if all(effect.column in data.fields for effect in design.effects if effect.column):
@@ -304,11 +304,21 @@ def of_new_data(model: Any, data: Dataset) -> Regression | None:
     return source_of(model)
 
 
+def _a_model(model: Any) -> Model:
+    """Return the model, or say what was given in its place."""
+    if isinstance(model, Model):
+        return model
+    given, remedy = f"{model!r:.40}", "pyem.models.get makes one by its name"
+    if isinstance(getattr(model, "model", None), Model):
+        given, remedy = f"a {type(model).__name__}", "its model is in .model"
+    raise ModelError(f"a model, or a design made by pyem.regress, is expected first, but {given} was given; {remedy}")
+
+
 def source_of(model: Any) -> Regression | None:
     """The design that made a model, with the levels that it knows; None for a model without a design."""
     if isinstance(model, Regression):
         return model
-    design = model.design
+    design = _a_model(model).design
     if design is None:
         return None
     made = regress(design.base, *(f"{name} ~ {right}" for name, right in design.formulas))
