@@ -6,6 +6,7 @@ from threading import Barrier
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from pyem.numerics import jit
 
@@ -28,6 +29,18 @@ def test_threads_that_begin_together_compile_one_program(monkeypatch):
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(call, [1.0, 2.0])) == [2.0, 4.0]
     assert made == ["full"]
+
+
+@pytest.mark.parametrize("effort", ["full", "light", "quick"])
+def test_flags_of_the_environment_hold_whatever_the_effort(effort, monkeypatch):
+    """The tests compile without optimisation: each program that sets a level itself would take them twice as long."""
+    name = "xla_backend_optimization_level"
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    assert (name in jit._options.__wrapped__(effort)) == (effort != "full")
+    monkeypatch.setenv("XLA_FLAGS", f"--xla_dump_to=none --{name}=1")
+    asked = jit._options.__wrapped__(effort)
+    assert name not in asked
+    assert ("xla_cpu_use_fusion_emitters" in asked) == (effort != "full")
 
 
 def test_what_was_compiled_ahead_is_what_a_call_uses(caplog):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -39,10 +40,12 @@ _EFFORTS: dict[_Effort, dict[str, Any]] = {"full": {}, "light": _LIGHT_OPTIONS, 
 
 @functools.cache
 def _options(effort: _Effort) -> dict[str, Any]:
-    """Options of an effort that this version of the compiler supports."""
+    """Options of an effort that this version of the compiler supports, but for those that the environment sets itself."""
     if jax.default_backend() != "cpu":
         return {}
-    wanted = _CPU_OPTIONS | _EFFORTS[effort]
+    set_already = {flag.lstrip("-").partition("=")[0] for flag in os.environ.get("XLA_FLAGS", "").split()}
+    options = _CPU_OPTIONS | _EFFORTS[effort]
+    wanted = {name: value for name, value in options.items() if name not in set_already}
     # Each trial is a compilation: one if all of them are known.
     return wanted if _is_known(wanted) else {name: value for name, value in wanted.items() if _is_known({name: value})}
 
