@@ -4,11 +4,13 @@ import dataclasses
 import pickle
 from functools import partial
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
 import pyem
+from pyem import Categorical, Dataset, Model, Parameter
 from pyem.selection import CRITERIA, Settings
 
 LEVEL = pyem.fix(pyem.models.get("glm", predictors=1), sigma=1.0)
@@ -137,3 +139,64 @@ def test_a_person_with_one_block_is_named(data):
     short = data.cut(np.flatnonzero((data.lane_subject != 2) | (np.arange(15) % 3 == 0)), TRIALS)
     with pytest.raises(pyem.DataError, match=r"2 has one block.*by='subject'"):
         pyem.cross_validate(LEVEL, short)
+
+
+# -- several models -----------------------------------------------------------------------------------------------------------
+
+SIDE = Model(
+    "side", (Parameter("b", sd=2.0),), lambda p, state, trial: Categorical(jnp.stack([0.0 * p.b, p.b])), options=2
+)
+CUED = Model(
+    "cued",
+    (Parameter("c", mean=0.5, sd=2.0),),
+    lambda p, state, trial: Categorical(jnp.stack([-p.c * (2 * trial.cue - 1), 0.0 * p.c])),
+    options=2,
+    inputs=("cue",),
+)
+BOTH = {"side": SIDE, "cued": CUED}
+
+
+@pytest.fixture(scope="module")
+def choices():
+    """Eight people, two blocks of 15 trials each; every other person follows the cue."""
+    rng = np.random.default_rng(3)
+    cue = rng.integers(2, size=(8, 2, 15))
+    yes = rng.random(cue.shape) < 0.8
+    choice = np.where(np.arange(8)[:, None, None] % 2, np.where(yes, cue, 1 - cue), yes.astype(int))
+    return Dataset.from_arrays({"choice": choice, "cue": cue}), choice, cue
+
+
+def under_both(choice, cue, mean, sd):
+    """(S, 2): log of the integral of the likelihood of choices (S, T) over a Gaussian of each model, (S, 2), by quadrature."""
+    z, w = np.polynomial.hermite_e.hermegauss(60)
+    yes = np.stack([choice, (choice == cue).astype(int)]).sum(-1).T
+    x = mean[..., None] + sd[..., None] * z
+    log_lik = -yes[..., None] * np.logaddexp(0, -x) - (choice.shape[-1] - yes)[..., None] * np.logaddexp(0, x)
+    return np.log((np.exp(log_lik) * w).sum(-1) / w.sum())
+
+
+def test_a_block_is_predicted_by_the_models_that_a_person_may_have(choices):
+    data, choice, cue = choices
+    found = pyem.cross_validate(BOTH, data, fit=pyem.fit_hbi, draws=4000)
+    told = data.valid & (data.lane_block == data.lane_block[0])
+    fit = pyem.fit_hbi(BOTH, dataclasses.replace(data, counted=told))
+    mean = np.column_stack([one.x[:, 0] for one in fit.fits.values()])
+    sd = np.sqrt(np.column_stack([one.cov[:, 0, 0] for one in fit.fits.values()]))
+    second = np.log((fit.responsibilities * np.exp(under_both(choice[:, 1], cue[:, 1], mean, sd))).sum(1))
+    np.testing.assert_allclose(found.pointwise[data.lane_block != data.lane_block[0]], second, atol=0.05)
+    assert (found.folds, found.method, found.n_trials) == (2, "hbi", 240)
+
+
+def test_a_new_person_has_a_model_by_the_frequencies_of_the_others(choices):
+    data, choice, cue = choices
+    found = pyem.cross_validate(BOTH, data, fit=pyem.fit_hbi, by="subject", folds=2)
+    np.testing.assert_array_equal(found.labels["subject"], data.subjects)
+    alone = pyem.cross_validate(BOTH, data, fit=pyem.fit_hbi, by="subject")
+    fit = pyem.fit_hbi(BOTH, data.select(np.arange(1, 8)))
+    mean = np.array([[one.population.coef[0, 0] for one in fit.fits.values()]])
+    sd = np.array([[np.sqrt(one.population.cov[0, 0]) for one in fit.fits.values()]])
+    values = under_both(choice[:1].reshape(1, -1), cue[:1].reshape(1, -1), mean, sd)
+    first = np.log((np.array(list(fit.frequency.values())) * np.exp(values)).sum())
+    assert alone.pointwise[0] == pytest.approx(first, abs=0.02)
+    assert found.folds == 2
+    assert np.isfinite(found.pointwise).all()

@@ -12,17 +12,15 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import log_lik, log_lik_draws
-from pyem.engine.importance import log_evidence
-from pyem.engine.integrals import GroupDraws, integrated
 from pyem.errors import DataError, FitWarning, counted, list_of, require_whole, warn
 from pyem.infer.em import fit_em
-from pyem.infer.hierarchy import likelihood_anchor
 from pyem.infer.progress import unless_asked
 from pyem.infer.rounds import Running, run_rounds
 from pyem.model.model import Model
 from pyem.numerics.rng import generator
 from pyem.population.posterior import Status
-from pyem.results.sample import SampleFit
+from pyem.selection.new_people import covariates_of_new, log_lik_of_new
+from pyem.selection.shares import log_mean_exp, mixed, shares
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +29,8 @@ if TYPE_CHECKING:
 
 By = Literal["block", "subject"]
 Fitter = Callable[[Any, Dataset], Any]
-GROUPS = 64
-"""Number of draws of the group over which a new person's likelihood is averaged."""
+Around = list[tuple[np.ndarray, np.ndarray]]
+"""Modes (S, P) and covariances (S, P, P) of everybody under each model."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -117,7 +115,9 @@ def cross_validate(
     Parameters
     ----------
     model, data
-        The model, and the data of at least two blocks of each person, or of two people.
+        The model, and the data of at least two blocks of each person, or of three people. For `fit_hbi` several models by
+        name: what is predicted is the mean over models, by each person's responsibilities, and for a new person by the models'
+        frequencies.
     fit
         ``fit(model, data)``: any method, or a partial of one with settings. New people need one with a group.
     by
@@ -172,16 +172,15 @@ def cross_validate(
         raise ValueError(f"by={by!r}; choose 'block' or 'subject'")
     parts = _block_folds(data, folds, key) if by == "block" else _subject_folds(data, folds, key)
     silent = _Silent(fit)
-    whole = _around(silent, model, data) if by == "subject" else None
-    around = None if whole is None else (np.asarray(whole.x), np.asarray(whole.cov))
+    around = _around(silent, model, data) if by == "subject" else None
     rounds = {f"fold-{k:05d}": (k,) for k in range(int(parts.max()) + 1)}
     fold, running = Fold(model, data, fit, parts, around, draws, key), Running(pool, None, progress)
-    each = run_rounds(f"cross-validation of {model.name}", fold, rounds, running, {})
+    each = run_rounds(f"cross-validation of {_name(model)}", fold, rounds, running, {})
     values = np.zeros(data.n_lanes if by == "block" else data.n_subjects)
     for k, one in enumerate(each):
         values[parts == k] = one["values"]
     fits, unconverged, irregular = np.sum([silent.counts, *(one["counts"] for one in each)], axis=0).tolist()
-    _report(f"cross_validate of {model.name!r}", fits, unconverged, irregular)
+    _report(f"cross_validate of {_name(model)!r}", fits, unconverged, irregular)
     owner = data.lane_subject if by == "block" else np.arange(data.n_subjects)
     labels = {"subject": data.subjects[owner]} | ({"block": data.lane_block} if by == "block" else {})
     sums = np.bincount(owner, values) if data.n_subjects > 1 else values
@@ -199,8 +198,8 @@ class Fold:
     data: Dataset
     fit: Fitter
     parts: np.ndarray
-    around: tuple[np.ndarray, np.ndarray] | None
-    """Modes (S, P) and covariances (S, P, P) of a fit of everybody, where people are left out."""
+    around: Around | None
+    """Posteriors from a fit of everybody, if people are left out."""
     draws: int
     key: Any
 
@@ -271,14 +270,22 @@ class _Silent:
         with warnings.catch_warnings(), unless_asked():
             warnings.simplefilter("ignore", FitWarning)
             found = self.fit(model, data)
-        self.fits, self.method, self.model = self.fits + 1, found.method, found.model
-        self.irregular += int((found.status != Status.CONVERGED).sum())
-        self.unconverged += int(found.population is not None and not found.converged)
+        parts = shares(found)
+        first = parts[0].fit
+        self.fits, self.method, self.model = self.fits + 1, first.method, first.model
+        self.irregular += sum(
+            int(((fit.status != Status.CONVERGED) & (person > 0.5)).sum()) for fit, person, _ in parts
+        )
+        self.unconverged += int(first.population is not None and not first.converged)
         return found
 
     @property
     def counts(self) -> np.ndarray:
         return np.array([self.fits, self.unconverged, self.irregular])
+
+
+def _name(model: Any) -> str:
+    return ", ".join(model) if isinstance(model, Mapping) else model.name
 
 
 def _report(what: str, fits: int, unconverged: int, irregular: int) -> None:
@@ -296,16 +303,21 @@ def _left_blocks(fit: Fitter, model: Any, data: Dataset, left: np.ndarray, draws
     """Log-likelihood of each lane (lane,) that is left out, given a fit of the others."""
     told = data.valid if data.counted is None else data.counted
     # All data have one shape, so that nothing is compiled again.
-    found = fit(model, dataclasses.replace(data, counted=told & ~left))
+    models = shares(fit(model, _told(data, told & ~left)))
     out, several = np.zeros(data.n_lanes), np.bincount(data.lane_subject[left], minlength=data.n_subjects) > 1
     parts = [left & ~several[data.lane_subject]]
     parts += [np.arange(data.n_lanes) == lane for lane in np.flatnonzero(left & several[data.lane_subject])]
     for part in parts:
         if part.any():
             # Of a person with one block in it, the sum is that of the block.
-            sums = _predicted(found, dataclasses.replace(found.data, counted=told & part), draws, key)
+            parts_of = [_predicted(one.fit, _told(one.fit.data, told & part), draws, key) for one in models]
+            sums = mixed(parts_of, [one.person for one in models])
             out[part] = sums[data.lane_subject[part]]
     return out
+
+
+def _told(data: Dataset, counted: np.ndarray) -> Dataset:
+    return dataclasses.replace(data, counted=counted)
 
 
 def _predicted(fit: Fit, test: Dataset, draws: int, key: Any) -> np.ndarray:
@@ -314,75 +326,33 @@ def _predicted(fit: Fit, test: Dataset, draws: int, key: Any) -> np.ndarray:
         return log_lik(fit.model, test, fit.x)
     x = fit.draws(draws, key=key).x
     x = np.where(np.isfinite(x), x, fit.x)
-    return _log_mean_exp(log_lik_draws(fit.model, test, x))
-
-
-def _log_mean_exp(values: np.ndarray) -> np.ndarray:
-    top = values.max(0)
-    base = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(divide="ignore"):
-        return np.where(np.isfinite(top), base + np.log(np.exp(values - base).mean(0)), top)
+    return log_mean_exp(log_lik_draws(fit.model, test, x))
 
 
 # -- people -----------------------------------------------------------------------------------------------------------------
 
 
-def _around(fit: Fitter, model: Any, data: Dataset) -> Fit:
+def _around(fit: Fitter, model: Any, data: Dataset) -> Around:
     """A fit of everybody, which tells where to integrate over those who are left out."""
-    if not isinstance(model, Model):
-        raise ValueError(f"people cannot be left out of the design {model.name}; use by='block'")
-    found = fit(model, data)
-    if found.population is None:
+    if not all(isinstance(one, Model) for one in (model.values() if isinstance(model, Mapping) else [model])):
+        raise ValueError(f"people cannot be left out of the design {_name(model)}; use by='block'")
+    found = [one.fit for one in shares(fit(model, data))]
+    if found[0].population is None:
         raise ValueError(
-            f"fits by {found.method} know no group, so that they say nothing of a new person; use by='block', or a method with "
-            "a group, such as fit=pyem.fit_em"
+            f"fits by {found[0].method} know no group, so that they say nothing of a new person; use by='block', or a method "
+            "with a group, such as fit=pyem.fit_em"
         )
-    return found
+    return [(np.asarray(one.x), np.asarray(one.cov)) for one in found]
 
 
 def _left_people(
-    fit: Fitter,
-    model: Any,
-    data: Dataset,
-    left: np.ndarray,
-    everybody: tuple[np.ndarray, np.ndarray],
-    draws: int,
-    key: Any,
+    fit: Fitter, model: Any, data: Dataset, left: np.ndarray, everybody: Around, draws: int, key: Any
 ) -> np.ndarray:
     """Log-likelihood of each subject that is left out, as a new member of the others' group."""
     people, others = np.flatnonzero(left), np.flatnonzero(~left)
-    found, test = fit(model, data.select(others)), data.select(people)
-    around = (everybody[0][people], everybody[1][people])
-    design = _design(found, data, people, others)
-    if isinstance(found, SampleFit):
-        return _over_groups(found, test, design, around, draws, key)
-    population = found.population
-    mean = design @ population.coef
-    with_all = log_evidence(found.model, test, *around, population.group, mean, population.cov, draws=draws, key=key)
-    return with_all.log_evidence
-
-
-def _design(fit: Fit, data: Dataset, people: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Covariates of each new person, (S, K), centred as in the fit, on which the person's mean depends."""
-    population = fit.population
-    assert population is not None
-    columns = [np.ones(len(people))]
-    for name, _ in population.group.covariates:
-        values = data.covariates[name]
-        columns.append(values[people] - (values[others].mean() if population.group.centred else 0.0))
-    return np.column_stack(columns)
-
-
-def _over_groups(
-    fit: SampleFit, test: Dataset, design: np.ndarray, around: tuple[np.ndarray, np.ndarray], draws: int, key: Any
-) -> np.ndarray:
-    group = fit.draws(min(GROUPS, fit.n_draws), key=key).group
-    population = fit.population
-    assert population is not None
-    new = dataclasses.replace(population, design=design, weight=np.ones((len(design), len(fit.model.names))))
-    anchor = likelihood_anchor(fit.model, test, around[0], new)
-    gaussian = np.moveaxis(np.asarray(anchor.precision), -1, 0), np.asarray(anchor.shift).T
-    drawn = GroupDraws.of(group["coef"], group["sd"], group.get("corr"))
-    rng = generator(key)
-    value, _ = integrated(fit.model, test, population.group, design, drawn, gaussian, around, n=draws, rng=rng)
-    return _log_mean_exp(value)
+    models, test = shares(fit(model, data.select(others))), data.select(people)
+    values = []
+    for one, (x, cov) in zip(models, everybody, strict=True):
+        design = covariates_of_new(one.fit, data, people, others)
+        values.append(log_lik_of_new(one.fit, test, design, (x[people], cov[people]), draws, key))
+    return mixed(values, [one.anybody for one in models])
