@@ -69,7 +69,8 @@ def long_run(folder: Path, model: pyem.Model, data: pyem.Dataset) -> dict[str, n
     return {
         "mean": group.mean((0, 1)),
         "sd": group.std((0, 1)),
-        "error": np.array([arviz.mcse(one) for one in values]),
+        # A number or an array of one, by the version of ArviZ.
+        "error": np.concatenate([np.ravel(arviz.mcse(one)) for one in values]),
         "rhat": max(arviz.rhat(one) for one in values),
         "ess": min(arviz.ess(one) for one in values),
         "people": every.mean(0),

@@ -29,8 +29,9 @@ IN_FULL = {
     *("dd_hyperbolic", "prospect", "glm", "glm_ar", "logit", "poisson", "binomial", "ordinal_logit"),
 }
 """Models of every family and kind of response, of which everything is tested in the quick tests. Of all others these test the
-likelihood and the simulation against the oracle, missing values, and derivatives; what layout and masks do with a model, and
-the statistical tests of its simulation, are then slow tests: they are properties of the engine before they are the model's."""
+likelihood against the oracle and missing values, and of those that are no `VARIANTS` of another the simulation and derivatives;
+what layout and masks do with a model, and the statistical tests of its simulation, are then slow tests: they are properties of
+the engine before they are the model's."""
 
 
 def full(names: Sequence[str], quick: Set[str] = IN_FULL) -> list[Any]:
@@ -40,11 +41,23 @@ def full(names: Sequence[str], quick: Set[str] = IN_FULL) -> list[Any]:
 
 COSTLY = {"lba", "rdm"}
 """Models whose likelihood takes long to compile: more than its value is tested by slow tests."""
+VARIANTS = {
+    *("rw2a1b", "rw3a1b", "fictive_mirrored", "ck", "pearce_hall", "kalman", "kalman_bonus", "ucb", "pvl_delta"),
+    *("reward_punishment", "reward_punishment_lapse", "two_step_sarsa", "two_step_separate", "two_step_model_based"),
+    *("go_nogo_rw", "go_nogo_bias", "go_nogo_pavlovian", "ddm_stimulus", "ultimatum_delta", "aif_reversal"),
+    *("dd_exponential", "dd_quasi_hyperbolic", "dd_myerson_green", "dd_constant_sensitivity", "pd_hyperbolic"),
+    *("sd_hyperbolic", "sd_parabolic", "sd_linear", "prospect_linear", "prospect_no_loss_aversion", "mean_variance"),
+    *("effort_parabolic", "effort_linear", "effort_hyperbolic", "glm_decay", "logit_decay", "ordinal_probit"),
+    *("sdt", "sdt_rating", "two_afc", "psychometric", "psychometric_normal"),
+}
+"""Models that are another of their file with other options, or another formula in its place, the other of which is tested by
+the quick tests: their likelihoods are compared with the oracle's there, their derivatives and simulations by slow tests."""
 
 
 def usual(names: Sequence[str]) -> list[Any]:
-    """Names for tests of all models: these are slow for the costly ones."""
-    return [pytest.param(name, marks=pytest.mark.slow) if name in COSTLY else name for name in names]
+    """Names for tests of all models: these are slow for the costly ones and for the variants of others."""
+    slow = COSTLY | VARIANTS
+    return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in names]
 
 
 def draw_people(case: Case, seed: int, **settings: Any) -> People:

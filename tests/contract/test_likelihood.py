@@ -21,6 +21,8 @@ from pyem.engine.scale import scaled
 from tests.contract.people import (
     BLOCKS,
     COSTLY,
+    IN_FULL,
+    VARIANTS,
     draw_people,
     draw_x,
     full,
@@ -50,6 +52,11 @@ def complete(name: str, seed: int = 1) -> tuple[Model, Dataset]:
 
 def test_every_registered_model_has_an_oracle():
     assert set(NAMES) == set(CASES)
+
+
+def test_models_that_are_tested_in_another_way_are_registered():
+    assert set(NAMES) >= IN_FULL | COSTLY | VARIANTS
+    assert not IN_FULL & (COSTLY | VARIANTS)
 
 
 @pytest.mark.parametrize("name", NAMES)
