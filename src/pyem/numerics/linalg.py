@@ -9,7 +9,7 @@ from jax import Array, lax
 
 UNROLLED = 6
 """Number of parameters up to which `pivots` is used, which writes out the factorisation number by number."""
-FEW = 3
+FEW = 2
 """Number of parameters up to which the steps of an elimination are written out one after another; a loop over more of them
 runs as fast, and is compiled in the time of a single step."""
 
