@@ -339,7 +339,7 @@ def test_trial_labels_are_kept_small_and_given_whole():
 def test_models_without_a_state_are_compiled_lightly_for_more_trials(monkeypatch):
     monkeypatch.setattr(layout, "n_cores", lambda: 2)
     rng = np.random.default_rng(0)
-    shape = (200, 1, 250)
+    shape = (100, 1, 250)
     fields = {"choice": rng.integers(0, 2, shape), "reward": rng.random(shape), "rt": rng.uniform(0.4, 1.6, shape)}
     data = Dataset.from_arrays(fields)
 
