@@ -159,6 +159,17 @@ def test_what_later_pieces_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert same(written(tmp_path, text), trial=None) == (cell != "left")
 
 
+@pytest.mark.parametrize("size", [200, 1000, 1 << 21])
+def test_people_who_are_together_in_some_rows_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Names that stay the same for many rows are looked up once for all of them; what follows may be in any order."""
+    names = [*["Zoë"] * 300, *["b", "NA"] * 100, *["001"] * 200, *np.random.default_rng(1).choice(list("abcd"), 100)]
+    parts = [*[1] * 150, *[2] * 150, *np.repeat([1, 2], 2).tolist() * 50, *[3] * 300]
+    rows = [f"{name},{part},{k},left,1,0.5,x\n" for k, (name, part) in enumerate(zip(names, parts, strict=True))]
+    monkeypatch.setattr("pyem.data.streaming.PIECE", size)
+    assert same(written(tmp_path, HEADER + "".join(rows)))
+    assert same(written(tmp_path, HEADER + "".join(reversed(rows)) + "\n" * size))
+
+
 TABLES = {
     "integers": {},
     "narrow": {"win": "int8", "t": "uint16", "rt": "float32"},

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import pyem
+from pyem.infer import acceleration
 from pyem.model.distribution import Normal
 from pyem.population.group import FAMILIES
 
@@ -277,3 +278,40 @@ def test_a_group_sd_of_0_does_not_take_the_errors_of_the_others(family, covarian
             assert 0.1 < errors[0] / table.loc["sd", "estimate"].iloc[0] < 0.2
         assert np.isfinite(table.loc["mean", "se"]).all()
     assert covariance == "full" or (none > 0 and some > 0)
+
+
+def _degenerate():
+    """Few people with few trials, whose correlation is -1."""
+    model = pyem.models.get("rw1a1b")
+    return model, pyem.simulate(model, subjects=13, blocks=1, trials=15, key=36)
+
+
+@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
+def test_where_a_correlation_is_1_the_others_are_at_their_fixed_point():
+    """The group's information about what hardly varies does not hide what the data say about the rest."""
+    model, data = _degenerate()
+    group = pyem.Group(covariance="full")
+    fit = pyem.fit_em(model, data, group=group)
+    further = pyem.fit_em(model, data, group=group, start=fit, tol=1e-10, max_iter=2000)
+    assert fit.converged
+    assert fit.log_evidence.sum() == pytest.approx(further.log_evidence.sum(), abs=1e-4)
+    one, other = fit.group_table(), further.group_table()
+    assert one.loc["correlation", "estimate"].iloc[0] < -0.9999
+    assert (np.abs(one.estimate - other.estimate) / other.se).max() < 1e-3
+
+
+@pytest.mark.filterwarnings("ignore::pyem.FitWarning")
+def test_units_of_steps_are_those_of_people_who_are_known_exactly():
+    model, data = _degenerate()
+    population = pyem.fit_em(model, data, group=pyem.Group(covariance="full")).population
+    n, chol = data.n_subjects, population.chol
+    entries = []
+    for row, column in zip(*population.lower, strict=True):
+        entry = np.zeros_like(chol)
+        entry[row, column] = 1.0
+        entries.append(np.linalg.solve(chol, entry))
+    information = np.zeros((5, 5))
+    information[:2, :2] = n * population.precision
+    information[2:, 2:] = [[n * np.sum(one * other + one * other.T) for other in entries] for one in entries]
+    units = acceleration._units(population, n)
+    np.testing.assert_allclose(units.T @ information @ units, np.eye(5), atol=1e-6)

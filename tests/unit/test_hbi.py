@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pyem
 from pyem import Categorical, Model, Normal, Parameter
 from pyem.errors import Unavailable
 from pyem.infer.hbi_updates import GroupPosterior, foreseen
+from pyem.numerics.jit import TRACES
 from pyem.population.posterior import Laplace, Status
 
 RNG = np.random.default_rng(5)
@@ -200,6 +203,15 @@ def test_a_t_test_has_the_degrees_of_freedom_of_the_models_people(fit):
     assert fit.t_test("cue", "c", row["high"])["p"] == pytest.approx(0.05)
     with pytest.raises(ValueError, match=r"no parameter 'b' of a model 'cue'; bias has b; cue has c"):
         fit.t_test("cue", "b", 0.0)
+
+
+def test_each_model_is_traced_once():
+    once = {
+        name: Model(f"{model.name}_once", model.parameters, model.policy, options=2) for name, model in MODELS.items()
+    }
+    once["cue"] = dataclasses.replace(once["cue"], inputs=("cue",))
+    pyem.fit_hbi(once, DATA, starts=2)
+    assert [TRACES[model.name, "modes"] for model in once.values()] == [1, 1]
 
 
 def test_without_the_null_there_is_no_protected_exceedance():

@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -40,3 +41,19 @@ def test_flags_of_the_environment_hold_whatever_the_effort(effort, monkeypatch):
     asked = jit._options.__wrapped__(effort)
     assert name not in asked
     assert ("xla_cpu_use_fusion_emitters" in asked) == (effort != "full")
+
+
+def test_what_was_compiled_ahead_is_what_a_call_uses(caplog):
+    traced = []
+
+    @jit.compiled(0)
+    def times(factor, x):
+        traced.append(factor)
+        return factor * x
+
+    with jax.log_compiles():
+        times.lower(3, jnp.ones(2)).compile()
+        assert float(times(3, jnp.ones(2))[0]) == 3.0
+    assert traced == [3]
+    compiled = [one for one in caplog.messages if "Finished XLA compilation" in one and "times" in one]
+    assert len(compiled) == 1

@@ -62,6 +62,7 @@ def test_names_of_files_beside_columns(tmp_path: Path, ending: str) -> None:
     how = ASKED | {"pattern": "sub-{subject}_ses-{session}_{group}.*", "covariates": "group"}
     data = Dataset.open(tmp_path, **how)
     assert list(data.covariates) == ["group"]
+    assert data.codes["group"] == ("drug", "placebo")
     check_same(data, Dataset.read(tmp_path, **how))
     write(rows(0).assign(group="placebo"), tmp_path / f"sub-0_ses-1_drug.{ending}")
     for read in (Dataset.open, Dataset.read):

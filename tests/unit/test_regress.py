@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -470,3 +471,103 @@ def test_nuts_agrees_with_em():
     gap = ((em["estimate"] - nuts["estimate"]) / nuts["se"]).abs()
     # What people say themselves; the effect of a diagnosis in 12 people is drawn to 0 by its prior.
     assert gap[[("beta", "Intercept"), ("alpha", "drug")]].max() < 0.3
+
+
+@functools.cache
+def of_people() -> pyem.Dataset:
+    """The table with the diagnosis and the clinic of people as covariates."""
+    frame = table().assign(clinic=lambda frame: np.array(["north", "east", "south"])[frame.id % 3])
+    return pyem.Dataset.from_frame(
+        frame,
+        subject="id",
+        block="session",
+        trial="trial",
+        columns={name: name for name in ("choice", "reward", "drug")},
+        codes={"drug": None, "clinic": ["north", "east", "south"]},
+        covariates=["age", "dx", "clinic"],
+    )
+
+
+def test_words_of_people_are_levels_wherever_they_are_kept():
+    formula = "alpha ~ drug * dx + age"
+    as_field, as_covariate = (pyem.fit_em(pyem.regress(MODEL, formula), given) for given in (data(), of_people()))
+    pd.testing.assert_frame_equal(as_covariate.effects(), as_field.effects())
+    one, other = (fit.marginal_means("alpha", by=["dx", "drug"]).table() for fit in (as_covariate, as_field))
+    pd.testing.assert_frame_equal(one, other)
+    with pytest.raises(
+        pyem.DataError, match="column 'dx' has 'unknown', but the fit knows the levels 'control', 'patient'"
+    ):
+        pyem.log_lik(as_covariate.model, renamed(), as_covariate.params)
+
+
+def renamed() -> pyem.Dataset:
+    """People with a diagnosis that a fit does not know."""
+    frame = table().assign(dx=lambda frame: np.where(frame.dx == "patient", "unknown", "control"))
+    return pyem.Dataset.from_frame(
+        frame,
+        subject="id",
+        block="session",
+        columns={name: name for name in ("choice", "reward", "drug")},
+        codes={"drug": None},
+        covariates=["dx", "age"],
+    )
+
+
+def test_categories_of_people_have_the_reference_that_was_named():
+    given = of_people()
+    assert given.codes["clinic"] == ("north", "east", "south")
+    assert list(given.covariates) == ["age", "dx", "clinic[east]", "clinic[south]"]
+    told = pyem.regress(MODEL, "alpha ~ clinic").describe(given)
+    assert told["effect"].tolist()[1:] == ["clinic=east", "clinic=south"]
+    assert told["coding"].iloc[1] == "clinic: north = (0, 0), east = (1, 0), south = (0, 1)"
+    few = read_again(given.to_frame().query("dx == 'control' or clinic != 'south'"))
+    with pytest.raises(pyem.DataError, match="no trial is in the cell dx 'patient', clinic 'south'"):
+        pyem.regress(MODEL, "alpha ~ dx * clinic").describe(few)
+
+
+def read_again(frame: pd.DataFrame) -> pyem.Dataset:
+    """A data set made of the long table of another one."""
+    columns = {name: name for name in ("choice", "reward", "drug")}
+    codes = {name: of_people().codes[name] for name in ("choice", "drug", "dx", "clinic")}
+    return pyem.Dataset.from_frame(
+        frame,
+        subject="subject",
+        block="block",
+        trial="trial",
+        columns=columns,
+        codes=codes,
+        covariates=["age", "dx", "clinic"],
+    )
+
+
+def test_the_long_table_has_words_and_numbers_as_they_were_given():
+    given = of_people()
+    back = read_again(given.to_frame())
+    assert back.codes == given.codes
+    for name, values in given.covariates.items():
+        np.testing.assert_array_equal(back.covariates[name], values)
+    assert (
+        given.to_frame(labels=False)["clinic[east]"].tolist()
+        == given.covariates["clinic[east]"][given_people(given)].tolist()
+    )
+    age = np.array([31.0, 44.0, 27.0, 52.0])
+    conditions = {"drug": ["off", "on"], "dx": np.array(["a", "b", "a", "b"])[:, None], "age": age[:, None]}
+    design = pyem.regress(MODEL, "alpha ~ drug * dx + age")
+    played = pyem.simulate(design, subjects=4, blocks=2, trials=3, conditions=conditions, key=1).to_frame()
+    assert played["age"].tolist() == np.repeat(age, 6).tolist()
+    assert played["dx"].tolist() == np.repeat(["a", "b", "a", "b"], 6).tolist()
+
+
+def given_people(given: pyem.Dataset) -> np.ndarray:
+    """Index of the person of each row of the long table."""
+    return given.lane_subject[np.nonzero(given.valid.T)[0]]
+
+
+def test_words_of_covariates_that_were_replaced_say_nothing():
+    x = np.tile([[5.0, 0.4]], (PEOPLE, 1))
+    played = pyem.simulate(MODEL, x, design=of_people(), covariates={"dx": np.arange(float(PEOPLE))}, key=1)
+    assert played.codes.keys() == {"choice", "drug"}
+    assert played.to_frame()["dx"].unique().tolist() == list(range(PEOPLE))
+    for replaced in ({}, {"dx": of_people().covariates["dx"]}):
+        frame = dataclasses.replace(of_people(), covariates=replaced).to_frame()
+        assert [name for name in ("dx", "clinic") if name in frame] == list(replaced)

@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import minimize
 
 import pyem
-from pyem.engine.derivatives import Derivatives, derivatives
+from pyem.engine.derivatives import FEW_LANES, FORWARD, FORWARD_OF_FEW, Derivatives, derivatives
 from pyem.engine.evaluate import log_lik_draws, value_grad_hess
 from pyem.infer.newton import Newton
 from pyem.infer.solver import Mode
@@ -217,3 +217,15 @@ def test_small_matrices_are_solved_without_waiting_for_threads(n):
     np.testing.assert_allclose(log_det[1:], np.linalg.slogdet(regular)[1], atol=1e-10)
     np.testing.assert_allclose(np.einsum("spq,qs->ps", regular, step[:, 1:]), g[:, 1:], atol=1e-10)
     assert ((np.asarray(step) * g).sum(0) > 0).all()
+
+
+@pytest.mark.parametrize("lanes", [FEW_LANES, FEW_LANES + 1])
+@pytest.mark.parametrize("p", [FORWARD, FORWARD_OF_FEW, FORWARD_OF_FEW + 1])
+def test_derivatives_by_both_modes_are_those_of_the_closed_form(p, lanes):
+    with jax.enable_x64(True):
+        x = jnp.asarray(np.random.default_rng(p).normal(size=(p, lanes)))
+        found = derivatives(lambda x: jnp.exp(x.sum(0)) + (x**3).sum(0), x)
+    same, x = np.exp(np.asarray(x).sum(0)), np.asarray(x)
+    np.testing.assert_allclose(found.value, same + (x**3).sum(0), rtol=1e-12)
+    np.testing.assert_allclose(found.grad, same + 3 * x**2, rtol=1e-12)
+    np.testing.assert_allclose(found.hess, same + 6 * np.eye(p)[:, :, None] * x, rtol=1e-12, atol=1e-12)

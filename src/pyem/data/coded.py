@@ -90,7 +90,7 @@ class Texts:
             self._meet(labels, index)
         # A label in the dictionary that no row has is not registered.
         places = [self._known.get(label, -1) for label in labels]
-        return np.array([*places, -1], smallest(len(self._known)))[index]
+        return np.array([*places, -1], smallest(len(self._known))).take(index)
 
     def _meet(self, labels: list[str], index: np.ndarray) -> None:
         """Give new texts codes in the order in which they come in the rows, not in that of the dictionary."""
@@ -187,7 +187,7 @@ def looked_up(values: np.ndarray, index: np.ndarray) -> np.ndarray:
     """
     out = np.empty(len(index), values.dtype)
     for start in range(0, len(index), AT_ONCE):
-        out[start : start + AT_ONCE] = values[index[start : start + AT_ONCE]]
+        out[start : start + AT_ONCE] = values.take(index[start : start + AT_ONCE])
     return out
 
 

@@ -51,7 +51,7 @@ def read_coded(
             return None
     except (Unknown, DataError, pa.ArrowException, OSError, ValueError, LookupError):
         return None
-    return table if len(table) and table.known[subject].here.all() else None
+    return table if len(table) and table.known[subject].complete else None
 
 
 def _parquet(path: Path, used: Sequence[str]) -> CodedTable:

@@ -66,6 +66,13 @@ class Column:
         """(row,): whether there is a value."""
         return ~np.isnan(self.values) if self.labels is None else self.values >= 0
 
+    @property
+    def complete(self) -> bool:
+        """Whether every row has a value."""
+        if self.values.dtype.kind == "f":
+            return not np.isnan(self.values).any()
+        return self.labels is None or int(self.values.min(initial=0)) >= 0
+
     def row(self, k: int) -> str:
         """Number of a row in the given table, from 1 below the header, with its file if there are several."""
         place = int(k if self.rows is None else self.rows[k])

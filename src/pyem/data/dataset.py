@@ -53,7 +53,7 @@ class Dataset:
     covariates
         One array for each covariate, (subject,).
     codes
-        Labels of the codes 0, 1, ... of each coded field.
+        Labels of the codes 0, 1, ... of each coded field, and the categories of covariates, the reference first.
     trial
         Label of each trial, (trial, lane).
     notes
@@ -134,7 +134,8 @@ class Dataset:
             ``stimulus`` or ``response`` are coded in any case. Without labels (or with None for them), numbers that start
             at 0 or 1 are taken in their order, text is sorted, an ordered categorical has its own order; the mapping is
             in `codes` and `notes` and is printed. Fields that begin with ``option_`` (which option was shown where)
-            share one mapping. All other fields are quantities: text in them is an error.
+            share one mapping. All other fields are quantities: text in them is an error. The first label of a covariate
+            with categories is its reference.
         values
             Numbers that words stand for in a field that is a quantity: ``{"reward": {"loss": 0, "win": 1}}``.
         missing
@@ -142,6 +143,7 @@ class Dataset:
         covariates
             Columns with one value for each subject, in any of its rows or all. Two text values are coded as 0 and 1; more are
             categories, of which each but the first, sorted, becomes a covariate: ``diagnosis[patient]`` is 1 for patients.
+            Formulas read the words themselves.
         missing_outcome
             ``"skip"``: a trial with a response but without a value in another column stays: models that learn from that
             column learn nothing on it, and for models that are shown it or explain it it is left out of the likelihood.

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyem.data.coding import OPTION, as_codes, is_coded, is_label
 from pyem.data.columns import Column, Where, parse
-from pyem.data.identifiers import occurring
+from pyem.data.identifiers import occurring, run_starts
 from pyem.data.markers import marker_notes, option_notes
 from pyem.data.quantities import as_numbers, check_values, looks_like_quantity, worth_of
 from pyem.errors import DataError, shown
@@ -162,9 +162,11 @@ def _is_text(column: Column) -> bool:
     )
 
 
-def covariate(column: Column, who: np.ndarray, subjects: np.ndarray, where: Where, notes: list[str]) -> np.ndarray:
-    """One number for each subject; the second of two text values is 1."""
-    name = column.name
+def covariate(
+    column: Column, who: np.ndarray, subjects: np.ndarray, where: Where, notes: list[str]
+) -> tuple[np.ndarray, tuple[Any, ...]]:
+    """One number for each subject, the second of two text values as 1, and these values; there are none if it has numbers."""
+    name, labels = column.name, []
     if _is_text(column):
         codes, labels = as_codes([column], name, None, where)
         notes.append(f"covariate {name}: {mapping(labels)}")
@@ -192,7 +194,7 @@ def covariate(column: Column, who: np.ndarray, subjects: np.ndarray, where: Wher
         notes.append(
             f"covariate {name}: {len(who) - len(here)} empty cells took the value that the subject has elsewhere"
         )
-    return out
+    return out, tuple(labels)
 
 
 # -- what deserves attention --------------------------------------------------------------------------------------------
@@ -247,9 +249,9 @@ def missing_notes(
     response = response_of(present)
     notes = []
     for name, here in present.items():
-        gone = ~here
-        if not gone.any():
+        if here.all():
             continue
+        gone = ~here
         what = f"{name} ({column_names(sources[name])})"
         if name == response:
             notes.append(
@@ -281,7 +283,10 @@ def no_empty_subject(
     if response is None:
         # The model's response is not known here; `validate` checks again, with the model.
         return
-    empty = subjects[~occurring(who[present[response]], len(subjects))]
+    # The rows of a person are together, for the most part.
+    starts = run_starts(who)
+    responded = np.logical_or.reduceat(present[response], starts)
+    empty = subjects[~occurring(who[starts[responded]], len(subjects))]
     if len(empty):
         raise DataError(
             f"subject {shown(empty[0])} has no trial with a value of {response!r} ({column_names(sources[response])}; "

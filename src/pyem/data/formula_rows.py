@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.data.contrasts import categories, words_of_people
 from pyem.data.identifiers import natural
 from pyem.errors import DataError, list_of
 
@@ -80,10 +81,12 @@ def rows_of(data: Dataset, names: Sequence[str], levels: dict[str, tuple[str, ..
 
     lane, row = np.nonzero(data.valid.T)
     who, found, here = data.lane_subject[lane], {}, {}
-    labels = data.index_columns(lane, row)
+    labels, words = data.index_columns(lane, row), categories(data)
     for name in names:
         if name in data.fields and data.fields[name].ndim == 2:
             found[name], here[name] = _of_field(data, name, lane, row)
+        elif name in words:
+            found[name] = words_of_people(name, data.covariates, words[name])[who]
         elif name in data.covariates:
             found[name] = np.asarray(data.covariates[name])[who]
         elif name in BUILT_IN:
@@ -120,7 +123,9 @@ def _with_levels(
     if pd.api.types.is_numeric_dtype(series) and levels is None:
         return series.astype(float)
     text = series.map(str)
-    seen = set(text if here is None else text[here])
+    # What stands where nothing is there is no level.
+    text = text if here is None else text.where(here)
+    seen = set(text.dropna())
     order = [str(label) for label in order] if order is not None else sorted(seen, key=natural)
     known = list(levels) if levels is not None else [level for level in order if level in seen]
     if new := sorted(seen - set(known)):
@@ -132,7 +137,8 @@ def _with_levels(
 
 
 def _no_column(data: Dataset, name: str) -> str:
-    names = [*(n for n, a in data.fields.items() if a.ndim == 2), *data.covariates, *BUILT_IN]
+    people = dict.fromkeys([*categories(data), *data.covariates])
+    names = [*(n for n, a in data.fields.items() if a.ndim == 2), *people, *BUILT_IN]
     return (
         f"a formula names {name!r}, but the data have {', '.join(names)}; map it when the Dataset is made: "
         f"columns={{{name!r}: <its column in the table>}}, or name it among covariates="

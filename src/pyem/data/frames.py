@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.data.contrasts import categories, covariate_names, words_of_people
 from pyem.errors import list_of
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def frame_of(data: Dataset, *, labels: bool = True) -> pd.DataFrame:
     data
         The data.
     labels
-        Write coded fields with the labels of their codes, as in the table that was read, and not as 0, 1, ...
+        Write coded fields and categories of people in the words of the table that was read, and not as 0, 1, ...
 
     Examples
     --------
@@ -100,8 +101,17 @@ def frame_of(data: Dataset, *, labels: bool = True) -> pd.DataFrame:
             columns[label] = column if here.all() else np.where(here, column, missing)  # type: ignore[call-overload]
     masks = {"counted": data.counted, "teaches": data.teaches}
     columns |= {name: mask[row, lane].astype(int) for name, mask in masks.items() if mask is not None}
-    columns |= {name: value[data.lane_subject[lane]] for name, value in data.covariates.items()}
+    who = data.lane_subject[lane]
+    columns |= {name: value[who] for name, value in _of_people(data, labels=labels).items() if name not in data.fields}
     return pd.DataFrame(columns)
+
+
+def _of_people(data: Dataset, *, labels: bool) -> dict[str, np.ndarray]:
+    """Covariates (S,) by name: categories in the words of the table, or as the numbers that stand for them."""
+    words = categories(data) if labels else {}
+    stands = {column: name for name, known in words.items() for column in covariate_names(name, known)}
+    columns = {stands.get(column, column): np.asarray(values) for column, values in data.covariates.items()}
+    return columns | {name: words_of_people(name, data.covariates, known) for name, known in words.items()}
 
 
 def _labelled(labels: Sequence[Any]) -> np.ndarray:

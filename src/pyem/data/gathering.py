@@ -109,15 +109,17 @@ class People:
         """Numbers of blocks, trials and missing values of everybody."""
         return {name: np.concatenate(values) for name, values in self._counts.items()}
 
-    def covariates(self, reference: Mapping[str, Any], notes: list[str]) -> dict[str, np.ndarray]:
-        """The covariates of everybody by name."""
+    def covariates(
+        self, reference: Mapping[str, Any], notes: list[str], words: dict[str, tuple[Any, ...]]
+    ) -> dict[str, np.ndarray]:
+        """The covariates of everybody by name; `words` gets the categories of those that have some."""
         subjects, out = self.subjects(), {}
         for name in self._names:
             who, column = _gathered(name, self._values, self._subjects)
             known = CodedTable({name: column}, (name,), len(who), {}).without(name, self._markers.get(name, ()))
             said = lambda k, who=who: f"for subject {shown(subjects[who[k]])}"  # noqa: E731
             told: list[str] = []
-            out |= covariates_of(known, who, subjects, said, told, reference)
+            out |= covariates_of(known, who, subjects, said, told, reference, words)
             # Each person's distinct values were examined, but the note counts cells.
             notes += [re.sub(r": \d+ empty cells", f": {self._empty[name]} empty cells", note) for note in told]
         return out

@@ -21,8 +21,8 @@ def as_labels(column: Column) -> tuple[np.ndarray, np.ndarray]:
     DataError
         If a value is missing, or is a number too long to be exact.
     """
-    missing = np.flatnonzero(~column.here)
-    if len(missing):
+    if not column.complete:
+        missing = np.flatnonzero(~column.here)
         raise DataError(
             f"column {column.name!r} has no value in row {column.row(missing[0])} ({len(missing)} such rows in all); every "
             "row needs one, fill it in"
@@ -135,7 +135,10 @@ def alike_notes(labels: Sequence[Any], what: str) -> list[str]:
     if all(not isinstance(label, str) for label in labels):
         return []
     alike: dict[str, list[str]] = {}
-    for label, plain in zip(map(str, labels), _plain(labels), strict=True):
+    without = _plain(labels)
+    if len(set(without)) == len(labels):
+        return []
+    for label, plain in zip(map(str, labels), without, strict=True):
         alike.setdefault(plain, []).append(label)
     groups = [group for group in alike.values() if len(group) > 1]
     if not groups:
@@ -150,6 +153,10 @@ def alike_notes(labels: Sequence[Any], what: str) -> list[str]:
 def _plain(labels: Sequence[Any]) -> list[str]:
     """Labels without what people overlook: spaces around and in them, capitals, zeros before numbers, and .0 after them."""
     # All at once, as there may be many; a space in them that is a new line is one like any other.
-    text = "\n".join(" ".join(str(label).split()) for label in labels).casefold()
+    labels = [*map(str, labels)]
+    text = "\n".join(labels)
+    if text.split() != labels:
+        text = "\n".join(" ".join(label.split()) for label in labels)
+    text = text.casefold()
     text = re.sub(r"(?<![0-9.,])0+(?=[0-9])", "", text)
     return re.sub(r"^([0-9]+)\.0+$", r"\1", text, flags=re.MULTILINE).split("\n")

@@ -16,7 +16,7 @@ from pyem.data.gaps import gap_notes, steps
 from pyem.data.identifiers import run_starts
 from pyem.data.ragged import RaggedFields, is_sparse
 from pyem.errors import DataError
-from pyem.numerics.threads import abreast
+from pyem.numerics.threads import abreast, n_cores
 
 LANES = 512
 """Number of lanes that are turned at a time."""
@@ -96,10 +96,13 @@ class Layout:
         # Lanes of the same length, as most experiments have them, are only turned around, as many as stay in the cache.
         turned = np.moveaxis(sorted_rows.reshape(n_lanes, n_trials, *values.shape[1:]), 0, 1)
 
-        def turn(start: int) -> None:
-            lanes_second[:, start : start + LANES] = turned[:, start : start + LANES]
+        def turn(first: int) -> None:
+            for start in range(first, min(first + share, n_lanes), LANES):
+                lanes_second[:, start : start + LANES] = turned[:, start : start + LANES]
 
-        list(abreast(turn, range(0, n_lanes, LANES)))
+        # A core takes a share at once: handing out small ones takes as long as the work itself.
+        share = LANES * max(1, -(-n_lanes // (LANES * n_cores())))
+        list(abreast(turn, range(0, n_lanes, share)))
         return out
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyem.data.coded import smallest
 from pyem.data.columns import EXACT, CodedTable, Column, Where, read_columns
-from pyem.data.contrasts import covariates_of
+from pyem.data.contrasts import covariates_of, references
 from pyem.data.counted import Says, counting, counting_columns
 from pyem.data.fields import (
     check_request,
@@ -55,6 +55,7 @@ def lanes_from_frame(
 ) -> dict[str, Any]:
     """The parts of a `Dataset`, from a long table. See `Dataset.from_frame`."""
     sources, worth = sources_of(columns), dict(values or {})
+    codes, reference = references(codes, covariates, reference)
     check_request(sources, codes, covariates, missing_outcome, worth)
     markers = _markers(sources, covariates, listed(missing, [*sources, *covariates]))
     subject, trial = str(subject), None if trial is None else str(trial)
@@ -96,9 +97,8 @@ def lanes_from_frame(
     notes += missing_notes(sources, present, missing_outcome, said)
     no_empty_subject(sources, present, who, subjects)
     masks = counting(table, {"count": count, "teach": teach}, said, notes)
-    known: dict[str, np.ndarray] = {}
-    for name in covariates:
-        known |= covariates_of(table[name], who, subjects, said, notes, reference or {})
+    words: dict[str, tuple[Any, ...]] = {}
+    of_people = [covariates_of(table[name], who, subjects, said, notes, reference, words) for name in covariates]
     return {
         "fields": layout.together(fields, fills, whole=np.int32),
         "present": layout.together(present, dict.fromkeys(present, 0)),
@@ -106,8 +106,8 @@ def lanes_from_frame(
         "lane_subject": who[layout.first].astype(np.int64),
         "lane_block": blocks[which[layout.first]],
         "subjects": subjects,
-        "covariates": known,
-        "codes": labels,
+        "covariates": {name: values for found in of_people for name, values in found.items()},
+        "codes": labels | words,
         "trial": None if number is None else layout.scatter(narrow(number) if layout.sparse else number),
         "notes": tuple(notes),
         **{name: layout.scatter(mask) for name, mask in masks.items()},
@@ -169,7 +169,7 @@ def _read(
     subject = names[0]
     people = read_columns(frame, [subject])
     rows = None
-    if where is not None or len(exclude) or not people[subject].here.all():
+    if where is not None or len(exclude) or not people[subject].complete:
         rows, more = rows_that_count(frame, people[subject], mapped, where=where, exclude=exclude)
         notes += more
     if rows is None:

@@ -15,7 +15,7 @@ import numpy as np
 from pyem.data.choosing import Chosen
 from pyem.data.columns import CodedTable, read_columns
 from pyem.data.conditions import columns_of
-from pyem.data.contrasts import covariates_of
+from pyem.data.contrasts import covariates_of, references
 from pyem.data.counted import Says
 from pyem.data.fields import check_request, names_of, read_fields, sources_of
 from pyem.data.files import check_decimal
@@ -119,19 +119,20 @@ def open_dataset(
             f"Dataset.open does not take {', '.join(f'{name}=' for name in others)}; write the table in another way first, or "
             "use Dataset.read, if it fits into memory"
         )
+    codes, reference = references(codes or {}, names_of(covariates), reference)
     request = Request(
         subject=str(subject),
         columns=sources_of(columns),
         block=names_of(block),
         trial=None if trial is None else str(trial),
-        codes=dict(codes or {}),
+        codes=codes,
         values=dict(values or {}),
         missing=missing,
         covariates=names_of(covariates),
         missing_outcome=missing_outcome,
         count=count,
         teach=teach,
-        reference=dict(reference or {}),
+        reference=reference,
         where=where,
         exclude=[exclude] if isinstance(exclude, str | int) else list(exclude),
         join_rows_by=join_rows_by,
@@ -249,14 +250,16 @@ def _partitions(
         *alike_notes(subjects.tolist(), "subjects"),
         *merged.all(int(people.counts()["trials"].sum())),
     ]
-    covariates = people.covariates(request.reference, notes)
+    words: dict[str, tuple[Any, ...]] = {}
+    covariates = people.covariates(request.reference, notes, words)
     if second is not None:
-        known = covariates | _covariates(second, request, subjects, markers, notes)
+        known = covariates | _covariates(second, request, subjects, markers, notes, words)
         # In the order in which they were asked for; a category has several.
         order = lambda key: next(k for k, name in enumerate(request.covariates) if _is_of(key, name))  # noqa: E731
         covariates = {key: known[key] for key in sorted(known, key=order)}
     write_people(folder, subjects, people.counts(), covariates)
-    about = {"codes": {name: [_plain(one) for one in labels] for name, labels in codes.items()}, "notes": notes}
+    labels = {name: [_plain(one) for one in known] for name, known in (codes | words).items()}
+    about = {"codes": labels, "notes": notes}
     about |= {"shapes": shapes, "covariates": list(covariates), "fields": list(kinds)}
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
 
@@ -266,14 +269,19 @@ def _is_of(key: str, name: str) -> bool:
 
 
 def _covariates(
-    second: Any, request: Request, subjects: np.ndarray, markers: Mapping[str, Sequence[Any]], notes: list[str]
+    second: Any,
+    request: Request,
+    subjects: np.ndarray,
+    markers: Mapping[str, Sequence[Any]],
+    notes: list[str],
+    words: dict[str, tuple[Any, ...]],
 ) -> dict[str, np.ndarray]:
     """Values of the covariates in the table of people, by name, for everybody."""
     rows = second.set_index(request.subject).loc[subjects.tolist(), request.of_people].reset_index(drop=True)
     said = lambda k: f"for subject {shown(subjects[k])}"  # noqa: E731
     out: dict[str, np.ndarray] = {}
     for column in read_columns(rows, request.of_people, markers=markers).values():
-        out |= covariates_of(column, np.arange(len(subjects)), subjects, said, notes, request.reference)
+        out |= covariates_of(column, np.arange(len(subjects)), subjects, said, notes, request.reference, words)
     return out
 
 

@@ -124,32 +124,42 @@ def text_pieces(file: TextFile, kinds: Mapping[str, str]) -> Iterator[dict[str, 
         If a piece is not as expected.
     """
     at = {name: str(file.header.index(name)) for name in kinds}
-    for table in abreast(_Parser(file, kinds, at), _pieces(file)):
-        for batch in table.to_batches():
-            yield {name: batch.column(batch.schema.get_field_index(at[name])) for name in kinds}
+    yield from abreast(_Parser(file, kinds, at), _pieces(file))
 
 
 @dataclasses.dataclass
 class _Parser:
-    """Parser that makes Arrow tables of pieces of a text file, with columns named by their positions."""
+    """Parser that makes Arrow arrays by name of pieces of a text file, whose columns are named by their positions."""
 
     file: TextFile
     kinds: Mapping[str, str]
     at: Mapping[str, str]
     quick: bool = True
+    scattered: set[str] = dataclasses.field(default_factory=set)
+    """Columns of names that do not stay the same for several rows."""
 
-    def __call__(self, rows: memoryview) -> Any:
-        """Parse rows to a table."""
+    def __call__(self, rows: memoryview) -> dict[str, Any]:
+        """Parse rows to an array for each column."""
         import pyarrow as pa
 
         piece = _piece(rows, whole="whole" in self.kinds.values())
         if self.quick:
             try:
-                return _table(self.file, self.kinds, self.at, piece, quick=True)
+                return self._arrays(piece, quick=True)
             except (pa.ArrowInvalid, Unknown):
                 # Text for missing values, or larger numbers; other problems show below.
                 self.quick = False
-        return _table(self.file, self.kinds, self.at, piece, quick=False)
+        return self._arrays(piece, quick=False)
+
+    def _arrays(self, piece: _Piece, *, quick: bool) -> dict[str, Any]:
+        runs = [name for name, kind in self.kinds.items() if kind == "name" and name not in self.scattered]
+        table = _table(self.file, self.kinds, self.at, piece, quick=quick, runs=runs)
+        arrays = {name: _array(table.column(at)) for name, at in self.at.items()}
+        for name in runs:
+            arrays[name], together = _coded_by_runs(arrays[name])
+            if not together:
+                self.scattered.add(name)
+        return arrays
 
 
 class _Piece(NamedTuple):
@@ -160,8 +170,13 @@ class _Piece(NamedTuple):
     ascii: bool
 
 
-def _table(file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str], piece: _Piece, *, quick: bool) -> Any:
-    """Parse one piece as an Arrow table; the quick way handles only empty cells and short whole numbers."""
+def _table(
+    file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str], piece: _Piece, *, quick: bool, runs: Sequence[str]
+) -> Any:
+    """Parse one piece as an Arrow table; the quick way handles only empty cells and short whole numbers.
+
+    Text is parsed to its distinct values, except that of the columns in `runs`.
+    """
     import pyarrow as pa
     import pyarrow.csv
 
@@ -178,7 +193,8 @@ def _table(file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str], piec
         # Features that a piece lacks need not be looked for in each of its cells.
         parse_options=pyarrow.csv.ParseOptions(delimiter=file.separator, quote_char=piece.quoted and '"'),
         convert_options=pyarrow.csv.ConvertOptions(
-            column_types={at[name]: types.get(kind, text) for name, kind in kinds.items()},
+            column_types={at[name]: types.get(kind, text) for name, kind in kinds.items()}
+            | {at[name]: pa.string() for name in runs},
             include_columns=list(at.values()),
             null_values=[""] if quick else list(MISSING),
             decimal_point=file.decimal or ".",
@@ -191,6 +207,27 @@ def _table(file: TextFile, kinds: Mapping[str, str], at: Mapping[str, str], piec
     )
     _require_finite([table.column(at[name]) for name, kind in kinds.items() if kind == "number"])
     return table
+
+
+def _array(chunks: Any) -> Any:
+    """Array of an Arrow column, which is usually in one part."""
+    return chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
+
+
+def _coded_by_runs(texts: Any) -> tuple[Any, bool]:
+    """Arrow dictionary array of texts, and whether they stay the same for several rows.
+
+    Then only the first of these rows is looked up, in a third of the time.
+    """
+    import pyarrow as pa
+    from pyarrow.compute import call_function
+
+    runs = call_function("run_end_encode", [texts])
+    if 4 * len(runs.values) > len(texts):
+        return texts.dictionary_encode(), False
+    first = runs.values.dictionary_encode()
+    index = np.repeat(first.indices.to_numpy(), np.diff(runs.run_ends.to_numpy(), prepend=0))
+    return pa.DictionaryArray.from_arrays(pa.array(index), first.dictionary), True
 
 
 def reader_of(kind: str) -> Reader:

@@ -76,19 +76,31 @@ def newton_step(population: Population, laplace: Found) -> np.ndarray:
     """Return the `roots` that a Newton step from a population leads to, given the subjects' posteriors under it."""
     score, matrix = score_and_information(population, laplace)
     scale = 1 / np.sqrt(np.maximum(_expected(population, laplace.n_usable), 1e-300))
-    return population.roots + scale * _uphill(scale[:, None] * matrix * scale, scale * score)
+    scaled, slope = scale[:, None] * matrix * scale, scale * score
+    step = _solved(scaled, slope)
+    if step is None and population.correlated:
+        # Next to the information of the group about what hardly varies, that of the data about the rest looks like nothing.
+        units = _units(population, max(laplace.n_usable, 1))
+        step = _solved(units.T @ matrix @ units, units.T @ score)
+        step = None if step is None else units @ step / scale
+    return population.roots + scale * (_uphill(scaled, slope) if step is None else step)
 
 
-def _uphill(matrix: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """The step of a Newton iteration; where the curvature has the wrong sign, one of the same length that leads uphill."""
+def _solved(matrix: np.ndarray, slope: np.ndarray) -> np.ndarray | None:
+    """The step of a Newton iteration where all curvatures are well known; None where not."""
     try:
-        # For many parameters a factor takes a tenth of the time of eigenvectors; it exists if all curvatures are well known.
+        # For many parameters a factor takes a tenth of the time of eigenvectors.
         np.linalg.cholesky(matrix - KNOWN * np.eye(len(matrix)))
         return np.linalg.solve(matrix, slope)
     except np.linalg.LinAlgError:
-        share, axes = np.linalg.eigh(matrix)
-        known = np.abs(share) > KNOWN
-        return axes @ np.where(known, (axes.T @ slope) / np.where(known, np.abs(share), 1.0), 0.0)
+        return None
+
+
+def _uphill(matrix: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """A step that leads uphill where the curvature has the wrong sign, of the length of a Newton step."""
+    share, axes = np.linalg.eigh(matrix)
+    known = np.abs(share) > KNOWN
+    return axes @ np.where(known, (axes.T @ slope) / np.where(known, np.abs(share), 1.0), 0.0)
 
 
 def _expected(population: Population, n: int) -> np.ndarray:
@@ -99,6 +111,25 @@ def _expected(population: Population, n: int) -> np.ndarray:
     of_chol = precision[population.lower[0]]
     ends = np.where(population.is_diagonal, 1 / population.root_slope**2, 0.0)
     return n * (np.concatenate([of_coef, of_chol]) + ends)
+
+
+def _units(population: Population, n: int) -> np.ndarray:
+    """Directions of `roots`, (G, direction), in each of which `n` people who are known exactly have an information of 1."""
+    free, (rows, columns) = population.free, population.lower
+    squares, white = (population.design**2).mean(0), np.linalg.inv(population.chol)
+    out = np.zeros((len(population.is_diagonal),) * 2)
+    place = np.cumsum(free).reshape(free.shape) - 1
+    for k, there in enumerate(free):
+        # A root of the precision of these, which exists however narrow the group is.
+        root = np.linalg.qr(white[:, there], mode="r")
+        out[np.ix_(place[k, there], place[k, there])] = np.linalg.inv(root) / np.sqrt(n * squares[k])
+    for column in np.unique(columns):
+        there = np.flatnonzero(columns == column)
+        entries, at = rows[there], int(free.sum()) + there
+        # A logarithm of an sd is told by two people as well as a regression weight by one.
+        twice = np.where(entries == column, 2.0, 1.0)
+        out[np.ix_(at, at)] = population.chol[np.ix_(entries, entries)] / np.sqrt(n * twice)
+    return out
 
 
 def limited(before: np.ndarray, after: np.ndarray, population: Population) -> np.ndarray:

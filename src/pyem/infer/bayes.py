@@ -40,7 +40,7 @@ from pyem.results.sample import SampleFit
 
 FEW_DRAWS = 100
 """Effective draws of the group below which quantiles are not reliable."""
-NODES = {2: 256}
+NODES = {2: 256, 5: 1536}
 """Points of each person, where more than those of `pyem.infer.lattices.RULES` make the posterior of a small group steadier."""
 LOST = (
     "the search for the mode of the group's posterior did not end, so that draws may be of a part of it only: use fit_nuts, or "
@@ -80,8 +80,8 @@ def fit_bayes(
     draws
         Draws that are kept.
     nodes
-        Points of each person; 64, 256, 384, 512 or 768 for one to five parameters in which people differ, if not given (128 for
-        two with `group=None`).
+        Points of each person; 64, 256, 384, 512 or 1,536 for one to five parameters in which people differ, if not given (128
+        for two with `group=None`).
     key
         Seed or JAX random key.
     progress

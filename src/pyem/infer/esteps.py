@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,13 @@ from pyem.engine.evaluate import log_lik_draws
 from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
 from pyem.infer.differences import Search
 from pyem.infer.glances import Glance, JaxGlance
+from pyem.infer.laplace import JaxEStep
 from pyem.infer.multimodal import JaxESteps, Make
 from pyem.infer.opaque import OpaqueEStep
 from pyem.infer.partitions import partitioned_esteps
 from pyem.model.model import Model
 from pyem.numerics.threads import n_cores
+from pyem.population.posterior import EStep, GaussianPrior
 
 SHORT = 10
 """Largest number of Newton steps of a short E-step of the SciPy engine."""
@@ -70,6 +74,21 @@ def glance_of(model: Model, data: Dataset) -> Glance | None:
     if isinstance(data, PartitionedDataset):
         return functools.partial(log_lik_draws, model, data)
     return None if is_opaque(model) else JaxGlance(model, data)
+
+
+def compile_ahead(esteps: Sequence[EStep], priors: Sequence[GaussianPrior], threads: int) -> None:
+    """Compile the searches of several models under given priors, side by side in so many threads.
+
+    One after the other is traced, each while those before it are being compiled: threads that trace at the same time wait for
+    each other, as only one of them runs at a time, and none would be compiled until all are traced.
+    """
+    jobs = []
+    with ThreadPoolExecutor(threads) as pool:
+        for estep, prior in zip(esteps, priors, strict=True):
+            programs = estep.lowered(prior) if isinstance(estep, JaxEStep) else []
+            jobs += [pool.submit(program.compile) for program in programs]
+    for job in jobs:
+        job.result()
 
 
 def at_once(model: Model) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.engine.scale import ready_to_fit
 from pyem.errors import ModelError, list_of, require_number, require_whole, warn, without
-from pyem.infer.esteps import at_once, estep_maker
+from pyem.infer.esteps import at_once, compile_ahead, estep_maker
 from pyem.infer.hbi_loop import SETTLED, Iteration, Run, State
 from pyem.infer.hbi_updates import GroupPosterior, HyperPrior
 from pyem.infer.progress import progress_line
@@ -129,6 +129,7 @@ def fit_hbi(
     with progress_line(progress, f"HBI of {len(models)} models", max_iter) as say:
         for at in zip(*points, strict=True):
             iteration = _iteration(search, data, at, prior, seed_of(key))
+            compile_ahead(iteration.esteps, [group.prior(data.n_subjects) for group in first.groups], threads)
             run = iteration.run(first, max_iter, tol, accelerate=accelerate, report=say, threads=threads)
             runs.append((iteration, run))
     iteration, run = max(runs, key=lambda one: one[1].bound)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.stages import Lowered
 
 from pyem.data.dataset import Dataset
 from pyem.engine.derivatives import Derivatives, derivatives
@@ -237,17 +238,29 @@ class JaxEStep:
             return found
         return at_corners(found, look, self.model.limits)
 
-    def _under(self, prior: GaussianPrior, tol: float) -> _Search:
+    def lowered(self, prior: GaussianPrior) -> list[Lowered]:
+        """Return what a search under `prior` compiles, traced but not compiled yet."""
+        trace = self._program(prior, TOL, self.max_steps, _gaussian_modes.lower)
+        means, weights = self._split(prior)
         with jax.enable_x64(True):
-            means, weights = split(prior.mean, self.batch), split(prior.weight, self.batch)
+            return list(map(trace, self.batch.shards, self._states, means, weights))
+
+    def _under(self, prior: GaussianPrior, tol: float) -> _Search:
+        means, weights = self._split(prior)
 
         def search(states: list[_State], max_steps: int) -> list[Outcome]:
-            run = lambda shard, *args: _gaussian_modes(  # noqa: E731
-                self.model, self.solver, shard, *args, prior.precision, np.float64(tol), np.int32(max_steps)
-            )
+            run = self._program(prior, tol, max_steps, _gaussian_modes)
             return over_shards(run, self.batch, states, means, weights)
 
         return search
+
+    def _split(self, prior: GaussianPrior) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        return split(prior.mean, self.batch), split(prior.weight, self.batch)
+
+    def _program(self, prior: GaussianPrior, tol: float, max_steps: int, way: Callable[..., Any]) -> Any:
+        """A function of a shard and its states, means and weights that calls, or lowers, the search."""
+        rest = prior.precision, np.float64(tol), np.int32(max_steps)
+        return lambda shard, *args: way(self.model, self.solver, shard, *args, *rest)
 
     def general(self, log_prior: Callable[[Array], Array], tol: float = TOL) -> Laplace:
         """Approximate posteriors under any traceable log prior density of one subject's unconstrained parameters."""

@@ -11,8 +11,9 @@ from pyem.infer.node_sets import NodeSets
 from pyem.population.group import Group
 from pyem.population.posterior import GaussianPrior
 
-DENSE = 1024
-"""Points above which cells are so small that the form of the posterior within them does not matter."""
+FINE = 0.004
+"""Variance of a place within a cell, of a posterior with variance 1, below which the form of the posterior within cells does
+not matter: that of 64 points for one parameter, or ten thousand for two."""
 NEGLIGIBLE = 18.0
 """Nats below the heaviest point from which on others count for nothing."""
 
@@ -102,10 +103,10 @@ def bends(part: Nodes, group: Group, prior: GaussianPrior, index: np.ndarray) ->
 
     Draws that are scattered in a Gaussian way, and drawn together again as if the posterior was Gaussian, lose its skewness. A
     step of half the variance along this slope keeps it, as a step of a Langevin diffusion does. None for mixtures, and where
-    points are so many that their cells are small.
+    cells are small.
     """
     frame = part.frame
-    if frame is None or part.x.shape[1] > DENSE:
+    if frame is None or frame.cell < FINE:
         return None
     joint, z = part.joint(group, prior), frame.inside(part.x)
     u, out = frame.unstretched(z), np.zeros_like(z)

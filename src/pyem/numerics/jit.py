@@ -85,6 +85,8 @@ def compiled(*static: int, quick: Asked = False, light: Asked = False) -> Callab
     `quick` is for functions that run a few times only, or little each time: compiled in less time, and slower to run.
     `light` is for those that run often but have little to do each time, which lie between. Both may be functions of the
     arguments. LAPACK is called for one matrix at a time, see `pyem.numerics.lapack`.
+
+    As with ``jax.jit``, ``.lower(*args)`` only traces; ``.compile()`` of what it returns compiles what a call will use.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -104,11 +106,14 @@ def compiled(*static: int, quick: Asked = False, light: Asked = False) -> Callab
             with _making:
                 return made(effort)
 
+        def suited(args: tuple[Any, ...]) -> Any:
+            return jitted("quick" if _is_so(quick, args) else "light" if _is_so(light, args) else "full")
+
         @functools.wraps(function)
         def call(*args: Any) -> Any:
-            effort: _Effort = "quick" if _is_so(quick, args) else "light" if _is_so(light, args) else "full"
-            return jitted(effort)(*_split(args, static))
+            return suited(args)(*_split(args, static))
 
+        call.lower = lambda *args: suited(args).lower(*_split(args, static))  # type: ignore[attr-defined]
         call._cache_size = lambda: sum(jitted(effort)._cache_size() for effort in _EFFORTS)  # type: ignore[attr-defined]
         return call
 

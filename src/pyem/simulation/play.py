@@ -253,9 +253,11 @@ def _designed(
         bound = dataclasses.replace(source, model=model).bind(design, None)
         model, design = bound.model, bound.data
     x = _parameters(model, params, design.n_subjects, key)
-    known: dict[str, Any] = {} if covariates is None else {"covariates": _covariates(covariates, len(x))}
     parts = played(model, design, x, key=key, task=task, payoffs=named, missed=missed, own=own)
-    return Simulation(**(parts | known))
+    if covariates is not None:
+        labels = {name: known for name, known in parts["codes"].items() if name in parts["fields"]}
+        parts |= {"covariates": _covariates(covariates, len(x)), "codes": labels}
+    return Simulation(**parts)
 
 
 def _covariates(covariates: Mapping[str, Any] | None, n: int) -> dict[str, np.ndarray]:
