@@ -108,6 +108,7 @@ def test_codes_of_inputs_out_of_range():
     message = fails_at("shapes", paired, Dataset.from_arrays(fields))
     assert "column 'option_right' has code 4" in message
     assert "'rw4a1b' has 4 options; say which values are its codes" in message
+    assert "codes={'option_right': [<all 4 values; the data have 0, 4>]}" in message
 
 
 def test_a_policy_of_several_responses_at_once():

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.data.markers import advice, looks_like_marker
-from pyem.errors import DataError, counted, shown, warn
+from pyem.errors import DataError, counted, list_of, shown, warn
 from pyem.model.model import Model
 
 
@@ -137,7 +137,8 @@ def _remedy(model: Model, data: Dataset, name: str, n_codes: int) -> str:
             "model was made for one too few"
         )
     if name not in data.codes and len(used) <= n_codes:
-        return f"say which values are its codes, in order: codes={{{name!r}: {used}}} (--codes on the command line)"
+        which = used if len(used) == n_codes else f"[<all {n_codes} values; the data have {list_of(used)}>]"
+        return f"say which values are its codes, in order: codes={{{name!r}: {which}}} (--codes on the command line)"
     return "recode it" + (_more_options(model, int(codes.max()) + 1) if name in model.responses else "")
 
 
