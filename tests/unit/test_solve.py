@@ -195,7 +195,7 @@ def test_no_point_near_a_mode_on_a_kink_is_better(learners):
     assert (value(fit.x + moves) - best).max() < 1e-9
 
 
-@pytest.mark.parametrize("n", [3, 9])
+@pytest.mark.parametrize("n", [1, 2, 3, 9])
 def test_small_matrices_are_solved_without_waiting_for_threads(n):
     """Programs that run at the same time and call LAPACK for many matrices may wait for each other's threads for ever."""
     rng = np.random.default_rng(n)

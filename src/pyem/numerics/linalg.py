@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 UNROLLED = 6
-"""Number of parameters up to which the factorisation is written out number by number; beyond it, column by column.
-
-Both run over all subjects at once. LAPACK is not called: it does one subject after the other, and waits for threads of the
-pool that others who call it at the same time may hold.
-"""
+"""Number of parameters up to which `pivots` is used, which writes out the factorisation number by number."""
+FEW = 2
+"""Number of parameters up to which the steps of an elimination are written out one after another; a loop over more of them
+runs as fast, and is compiled in the time of a single step."""
 
 
 def pivots(h: Array) -> tuple[list[list[Array]], list[Array]]:
@@ -41,59 +40,42 @@ def _away_from_zero(d: Array) -> Array:
 
 def positive_solver(h: Array) -> Callable[[Array], Array]:
     """Return a function ``g -> h^-1 g`` (P, S) with negative curvature turned positive, so that it always ascends along `g`."""
-    if h.shape[0] > UNROLLED:
-        lower, pivot = _by_columns(h)
-        return lambda g: _substitute_columns(lower, jnp.abs(pivot), g)
-    low, diag = pivots(h)
-    sizes = [jnp.abs(d) for d in diag]
-    return lambda g: _substitute(low, sizes, g)
+    white, pivot = _eliminated(h)
+    size = jnp.abs(pivot)
 
+    def solve(g: Array) -> Array:
+        return (white * ((white * g[None]).sum(1) / size)[:, None]).sum(0)
 
-def _substitute(low: list[list[Array]], diag: list[Array], g: Array) -> Array:
-    n = len(diag)
-    y: list[Array] = []
-    for i in range(n):
-        y.append(g[i] - sum((low[i][k] * y[k] for k in range(i)), jnp.zeros_like(g[0])))
-    out: list[Array] = [y[i] / diag[i] for i in range(n)]
-    for i in reversed(range(n)):
-        for k in range(i):
-            out[k] = out[k] - low[i][k] * out[i]
-    return jnp.stack(out)
+    return solve
 
 
 def inverse_and_log_det(h: Array) -> tuple[Array, Array, Array]:
     """Inverse (P, P, S), log-determinant (S,), and whether it is positive definite (S,)."""
-    eye = jnp.eye(h.shape[0], dtype=h.dtype)[:, :, None] * jnp.ones_like(h[0])
-    if h.shape[0] > UNROLLED:
-        lower, pivot = _by_columns(h)
-        size = jnp.abs(pivot)
-        return _substitute_columns(lower, size, eye), jnp.log(size).sum(0), pivot.min(0) > 1e-9
-    low, diag = pivots(h)
-    positive = jnp.stack(diag).min(0) > 1e-9
-    kept = [jnp.abs(d) for d in diag]
-    inverse = jnp.stack([_substitute(low, kept, eye[:, k]) for k in range(h.shape[0])], axis=1)
-    return inverse, sum(jnp.log(d) for d in kept), positive  # type: ignore[return-value]
+    white, pivot = _eliminated(h)
+    size = jnp.abs(pivot)
+    inverse = (white[:, :, None] * (white / size[:, None])[:, None]).sum(0)
+    return inverse, jnp.log(size).sum(0), pivot.min(0) > 1e-9
 
 
-def _by_columns(h: Array) -> tuple[Array, Array]:
-    """Unit lower factor (P, P, S) and pivots (P, S) of ``h = L D L'``."""
-    rows = jnp.arange(h.shape[0])[:, None]
-    columns, diag = [], []
-    for k in range(h.shape[0]):
-        diag.append(_away_from_zero(h[k, k]))
-        columns.append(jnp.where(rows > k, h[:, k] / diag[k], jnp.where(rows == k, 1.0, 0.0)))
-        h = h - columns[k][:, None] * columns[k][None] * diag[k]
-    return jnp.stack(columns, axis=1), jnp.stack(diag)
+def _eliminated(h: Array) -> tuple[Array, Array]:
+    """Inverse (P, P, S) of the unit lower factor, and pivots (P, S), of ``h = L D L'`` (P, P, S).
 
+    They are computed for all subjects at once. LAPACK is not called: it does one subject after the other, and waits for
+    threads of the pool that others who call it at the same time may hold.
+    """
+    n = h.shape[0]
+    rows = jnp.arange(n)[:, None]
 
-def _substitute_columns(lower: Array, diag: Array, g: Array) -> Array:
-    """Solve ``(L D L')^-1 g`` for g (P, S) or (P, Q, S)."""
-    n = len(diag)
-    rows = jnp.arange(n).reshape(n, *[1] * (g.ndim - 1))
-    between = (slice(None), *[None] * (g.ndim - 2))
-    for k in range(n):
-        g = g - jnp.where(rows > k, lower[:, k][between] * g[k], 0.0)
-    g = g / diag[between]
-    for k in reversed(range(n)):
-        g = g - jnp.where(rows < k, lower[k][between] * g[k], 0.0)
-    return g
+    def step(k: Array | int, left: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        h, white, pivot = left
+        at = _away_from_zero(h[k, k])
+        share = jnp.where(rows > k, h[:, k] / at, 0.0)[:, None]
+        return h - share * h[k][None], white - share * white[k][None], jnp.where(rows == k, at, pivot)
+
+    left = h, jnp.broadcast_to(jnp.eye(n, dtype=h.dtype)[:, :, None], h.shape), jnp.ones_like(h[0])
+    if n > FEW:
+        left = lax.fori_loop(0, n, step, left)
+    else:
+        for k in range(n):
+            left = step(k, left)
+    return left[1:]
