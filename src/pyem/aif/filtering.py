@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from pyem.aif.products import product
+from pyem.aif.products import by_rows, product
 from pyem.aif.structure import LETTERS, Structure
 
 FLOOR = float(np.finfo(float).eps)
@@ -213,6 +213,18 @@ def _message(tables: dict[tuple[int, ...], Array], q: tuple[Array, ...], f: int)
     return total
 
 
+def _joint(nodes: tuple[Array, ...], depends: Sequence[int]) -> Array:
+    """Probability of each combination of some factors' states, which are independent, (node, combination)."""
+    out = nodes[depends[0]]
+    for k in depends[1:]:
+        out = (out[:, :, None] * nodes[k][:, None, :]).reshape(len(out), -1)
+    return out
+
+
+def _flat(table: Any) -> Any:
+    return table.reshape(len(table), -1)
+
+
 class MeanField(NamedTuple):
     """Independent beliefs about the factors, by fixed-point iteration: tuples of (states,), for nodes of (n, states).
 
@@ -254,18 +266,25 @@ class MeanField(NamedTuple):
         return tuple(jax.nn.softmax(v) for v in log_q)
 
     def predict(self, g: Generative, belief: tuple[Array, ...], weights: Array) -> tuple[Array, ...]:
-        """Mix each factor's beliefs after each action by the actions' probabilities."""
-        moved = self._moved(g, tuple(q[None] for q in belief))
-        actions = self.structure.actions
-        return tuple(product("us,u->s", after[0][actions[:, f]], weights) for f, after in enumerate(moved))
+        """Mix each factor's transitions by the probabilities of its own controls, and apply them to the belief."""
+        nodes, actions = tuple(q[None] for q in belief), self.structure.actions
+        out = []
+        for f, depends in enumerate(self.structure.B_dependencies):
+            states, controls = g.B[f].shape[0], g.B[f].shape[-1]
+            chances = jnp.stack([weights[actions[:, f] == u].sum() for u in range(controls)])
+            # Known actions have no derivative, so that those of the beliefs need the mixed transitions only.
+            mixed = by_rows(chances[None], g.B[f].reshape(-1, controls))
+            out.append(by_rows(_joint(nodes, depends), mixed.reshape(states, -1))[0])
+        return tuple(out)
 
     def _moved(self, g: Generative, nodes: tuple[Array, ...]) -> list[Array]:
         """Beliefs about each factor after each of its own controls, (node, control, state)."""
         out = []
         for f, depends in enumerate(self.structure.B_dependencies):
-            letters = "".join(LETTERS[k] for k in depends)
-            terms = ",".join([f"s{letters}u", *(f"n{LETTERS[k]}" for k in depends)])
-            out.append(product(f"{terms}->nus", g.B[f], *(nodes[k] for k in depends)))
+            states, controls = g.B[f].shape[0], g.B[f].shape[-1]
+            q = _joint(nodes, depends)
+            table = module_of(g.B[f]).moveaxis(g.B[f], -1, 0).reshape(controls * states, -1)
+            out.append(by_rows(q, table).reshape(len(q), controls, states))
         return out
 
     def children(
@@ -277,18 +296,25 @@ class MeanField(NamedTuple):
 
     def average(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> Array:
         """Average each table over its own factors."""
-        return jnp.concatenate(self._averages(nodes, tables), axis=1)
+        out: dict[int, Array] = {}
+        for depends, members in self._alike().items():
+            found = by_rows(_joint(nodes, depends), jnp.concatenate([_flat(tables[m]) for m in members]))
+            ends = np.cumsum([len(tables[m]) for m in members])
+            out |= dict(zip(members, jnp.split(found, ends[:-1], axis=1), strict=True))
+        return jnp.concatenate([out[m] for m in range(len(tables))], axis=1)
 
     def add_up(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> Array:
         """Average each table over its own factors, and add up."""
-        return sum(self._averages(nodes, tables))  # type: ignore[return-value]
+        total: Any = 0.0
+        for depends, members in self._alike().items():
+            total = total + by_rows(_joint(nodes, depends), _flat(sum(tables[m] for m in members)))  # type: ignore[arg-type]
+        return total
 
-    def _averages(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> list[Array]:
-        out = []
-        for table, depends in zip(tables, self.structure.A_dependencies, strict=True):
-            letters = [LETTERS[k] for k in depends]
-            terms = ",".join([f"o{''.join(letters)}", *(f"n{letter}" for letter in letters)])
-            out.append(product(f"{terms}->no", table, *(nodes[k] for k in depends)))
+    def _alike(self) -> dict[tuple[int, ...], list[int]]:
+        """Modalities that depend on the same factors, by these."""
+        out: dict[tuple[int, ...], list[int]] = {}
+        for m, depends in enumerate(self.structure.A_dependencies):
+            out.setdefault(tuple(depends), []).append(m)
         return out
 
     def marginals(self, belief: tuple[Array, ...]) -> tuple[Array, ...]:

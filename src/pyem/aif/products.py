@@ -12,6 +12,8 @@ from jax.typing import ArrayLike
 
 FEW = 256
 """Number of products up to which their sum is quicker than a matrix product (measured)."""
+SHORT = 16
+"""Number of terms of each sum up to which sums are quicker than a matrix product (measured)."""
 
 
 def product(terms: str, *operands: ArrayLike) -> Array:
@@ -35,3 +37,19 @@ def product(terms: str, *operands: ArrayLike) -> Array:
 
     all_ = functools.reduce(operator.mul, (spread(label, part) for label, part in parts))
     return all_.sum(tuple(range(len(after), len(letters))))
+
+
+def by_rows(q: ArrayLike, table: ArrayLike) -> Array:
+    """Compute ``q @ table.T`` of (n, j) and (k, j): each row of `table` averaged over each row of `q`.
+
+    Few terms are added up along the first axis, which the compiler does for many results at once.
+
+    Examples
+    --------
+    >>> by_rows(jnp.array([[0.5, 0.5]]), jnp.array([[1.0, 3.0], [2.0, 2.0]])).tolist()
+    [[2.0, 2.0]]
+    """
+    q, table = jnp.asarray(q), jnp.asarray(table)
+    if q.shape[1] > SHORT:
+        return q @ table.T
+    return (q.T[:, :, None] * table.T[:, None, :]).sum(0)
