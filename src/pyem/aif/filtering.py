@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from pyem.aif.products import by_rows, product
+from pyem.aif.products import averages, product
 from pyem.aif.structure import LETTERS, Structure
 
 FLOOR = float(np.finfo(float).eps)
@@ -98,12 +98,15 @@ class Inference(Protocol):
         """Return beliefs (child, ...) after the `action` of each child at its `parent` node."""
         ...
 
-    def average(self, nodes: Any, tables: Sequence[Array]) -> Array:
-        """``tables[m]`` (k, states of the factors of modality m) averaged over the belief of each node, (node, all k)."""
+    def average(self, nodes: Any, tables: Sequence[Array]) -> list[Array]:
+        """``tables[m]`` (k, states of the factors of modality m) averaged over the belief of each node.
+
+        The parts (k of some modalities, node) are in an order that depends on which tables are constants and their factors.
+        """
         ...
 
     def add_up(self, nodes: Any, tables: Sequence[Array]) -> Array:
-        """Sum over modalities tables of k rows each, averaged over the belief of each node, (node, k)."""
+        """Sum over modalities tables of k rows each, averaged over the belief of each node, (k, node)."""
         ...
 
     def marginals(self, belief: Any) -> tuple[Array, ...]:
@@ -143,14 +146,14 @@ class Exact(NamedTuple):
         moved = product("ust,nt->nus", self._transitions(g), nodes)
         return _picked(moved, parent, action)
 
-    def average(self, nodes: Array, tables: Sequence[Array]) -> Array:
+    def average(self, nodes: Array, tables: Sequence[Array]) -> list[Array]:
         """Average tables over the beliefs: all tables are spread over the joint state, in one product."""
         joint = [self._everywhere(m, table) for m, table in enumerate(tables)]
-        return product("ns,ks->nk", nodes, module_of(*joint).concatenate(joint))
+        return [product("ks,ns->kn", module_of(*joint).concatenate(joint), nodes)]
 
     def add_up(self, nodes: Array, tables: Sequence[Array]) -> Array:
         """Average the sum of tables over the beliefs: tables are spread over the joint state, in one product."""
-        return product("ns,ks->nk", nodes, sum(self._everywhere(m, table) for m, table in enumerate(tables)))
+        return product("ks,ns->kn", sum(self._everywhere(m, table) for m, table in enumerate(tables)), nodes)  # type: ignore[arg-type]
 
     def marginals(self, belief: Array) -> tuple[Array, ...]:
         """Sum the joint belief over the other factors, for each factor."""
@@ -221,10 +224,6 @@ def _joint(nodes: tuple[Array, ...], depends: Sequence[int]) -> Array:
     return out
 
 
-def _flat(table: Any) -> Any:
-    return table.reshape(len(table), -1)
-
-
 class MeanField(NamedTuple):
     """Independent beliefs about the factors, by fixed-point iteration: tuples of (states,), for nodes of (n, states).
 
@@ -273,8 +272,8 @@ class MeanField(NamedTuple):
             states, controls = g.B[f].shape[0], g.B[f].shape[-1]
             chances = jnp.stack([weights[actions[:, f] == u].sum() for u in range(controls)])
             # Known actions have no derivative, so that those of the beliefs need the mixed transitions only.
-            mixed = by_rows(chances[None], g.B[f].reshape(-1, controls))
-            out.append(by_rows(_joint(nodes, depends), mixed.reshape(states, -1))[0])
+            mixed = averages(g.B[f].reshape(-1, controls), chances[None])
+            out.append(averages(mixed.reshape(states, -1), _joint(nodes, depends))[:, 0])
         return tuple(out)
 
     def _moved(self, g: Generative, nodes: tuple[Array, ...]) -> list[Array]:
@@ -284,7 +283,7 @@ class MeanField(NamedTuple):
             states, controls = g.B[f].shape[0], g.B[f].shape[-1]
             q = _joint(nodes, depends)
             table = module_of(g.B[f]).moveaxis(g.B[f], -1, 0).reshape(controls * states, -1)
-            out.append(by_rows(q, table).reshape(len(q), controls, states))
+            out.append(averages(table, q).T.reshape(len(q), controls, states))
         return out
 
     def children(
@@ -294,27 +293,24 @@ class MeanField(NamedTuple):
         controls = self.structure.actions[action]
         return tuple(_picked(after, parent, controls[:, f]) for f, after in enumerate(self._moved(g, nodes)))
 
-    def average(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> Array:
-        """Average each table over its own factors."""
-        out: dict[int, Array] = {}
-        for depends, members in self._alike().items():
-            found = by_rows(_joint(nodes, depends), jnp.concatenate([_flat(tables[m]) for m in members]))
-            ends = np.cumsum([len(tables[m]) for m in members])
-            out |= dict(zip(members, jnp.split(found, ends[:-1], axis=1), strict=True))
-        return jnp.concatenate([out[m] for m in range(len(tables))], axis=1)
+    def average(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> list[Array]:
+        """Average each table over its own factors; those of the same factors together."""
+        parts = self._alike(tables)
+        return [
+            averages(module_of(*some).concatenate(some), _joint(nodes, depends)) for (depends, _), some in parts.items()
+        ]
 
     def add_up(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> Array:
         """Average each table over its own factors, and add up."""
-        total: Any = 0.0
-        for depends, members in self._alike().items():
-            total = total + by_rows(_joint(nodes, depends), _flat(sum(tables[m] for m in members)))  # type: ignore[arg-type]
-        return total
+        parts = self._alike(tables)
+        return sum(averages(sum(some), _joint(nodes, depends)) for (depends, _), some in parts.items())  # type: ignore[return-value,arg-type]
 
-    def _alike(self) -> dict[tuple[int, ...], list[int]]:
-        """Modalities that depend on the same factors, by these."""
-        out: dict[tuple[int, ...], list[int]] = {}
-        for m, depends in enumerate(self.structure.A_dependencies):
-            out.setdefault(tuple(depends), []).append(m)
+    def _alike(self, tables: Sequence[Any]) -> dict[tuple[tuple[int, ...], bool], list[Any]]:
+        """Tables (k, combination of states) by their factors and whether they are constants, which have no derivatives."""
+        out: dict[tuple[tuple[int, ...], bool], list[Any]] = {}
+        for table, depends in zip(tables, self.structure.A_dependencies, strict=True):
+            key = tuple(depends), module_of(table) is np
+            out.setdefault(key, []).append(table.reshape(len(table), -1))
         return out
 
     def marginals(self, belief: tuple[Array, ...]) -> tuple[Array, ...]:

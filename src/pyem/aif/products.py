@@ -39,17 +39,17 @@ def product(terms: str, *operands: ArrayLike) -> Array:
     return all_.sum(tuple(range(len(after), len(letters))))
 
 
-def by_rows(q: ArrayLike, table: ArrayLike) -> Array:
-    """Compute ``q @ table.T`` of (n, j) and (k, j): each row of `table` averaged over each row of `q`.
+def averages(table: ArrayLike, q: ArrayLike) -> Array:
+    """Compute ``table @ q.T`` of (k, j) and (n, j): each row of `table` averaged over each row of `q`, (k, n).
 
     Few terms are added up along the first axis, which the compiler does for many results at once.
 
     Examples
     --------
-    >>> by_rows(jnp.array([[0.5, 0.5]]), jnp.array([[1.0, 3.0], [2.0, 2.0]])).tolist()
-    [[2.0, 2.0]]
+    >>> averages(jnp.array([[1.0, 3.0], [2.0, 2.0]]), jnp.array([[0.5, 0.5]])).tolist()
+    [[2.0], [2.0]]
     """
-    q, table = jnp.asarray(q), jnp.asarray(table)
+    table, q = jnp.asarray(table), jnp.asarray(q)
     if q.shape[1] > SHORT:
-        return q @ table.T
-    return (q.T[:, :, None] * table.T[:, None, :]).sum(0)
+        return table @ q.T
+    return (table.T[:, :, None] * q.T[:, None, :]).sum(0)
