@@ -212,6 +212,22 @@ def test_steps_of_variational_inference_are_those_of_numpyro(stable, particles):
         np.testing.assert_allclose(ours.params[name], value, rtol=1e-4)
 
 
+@pytest.mark.slow
+def test_steps_from_a_compiled_start_are_those_of_numpyro():
+    model, guide = program(Transform()), pybefit.NumpyroGuide(pybefit.NormalPosterior(1, 2))
+    _, data = measured(model)
+    opts = {"seed": 5, "iter_steps": 4, "optim": Adam(0.01), "elbo_kwargs": {"num_particles": 2}}
+    samples, _, ours = pybefit.run_svi(model, guide, data, opts=opts | {"svi_kwargs": {"progress_bar": False}})
+    run, posterior = model.given(data), lambda: guide(data)
+    with jax.enable_x64(True):
+        key, draw = jax.random.split(jax.random.PRNGKey(5))
+        svi = SVI(run, posterior, Adam(0.01), Trace_ELBO(num_particles=2, vectorize_particles=False))
+        theirs = svi.run(key, 4, progress_bar=False)
+        drawn = Predictive(posterior, params=theirs.params, num_samples=100)(draw)
+    np.testing.assert_allclose(ours.losses, theirs.losses, rtol=1e-6)
+    np.testing.assert_allclose(samples["z"], drawn["z"], rtol=1e-5)
+
+
 def test_the_likelihood_has_the_same_gradient_by_itself_and_compiled():
     model = program(Transform())
     _, data = measured(model)

@@ -12,7 +12,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from pyem.compat.pybefit.loops import climbed, drawn, in_turn
-from pyem.compat.pybefit.program import NumpyroModel
+from pyem.compat.pybefit.priors import Sites
+from pyem.compat.pybefit.program import NumpyroGuide, NumpyroModel
+from pyem.numerics.jit import compiled
 
 default_dict_nuts: dict[str, Any] = {
     "seed": 0,
@@ -104,8 +106,10 @@ def run_svi(
     with jax.enable_x64(True):
         key, draw = jax.random.split(jax.random.PRNGKey(said["seed"]))
         svi = SVI(program, posterior, _optimiser(said["optim"], said["optim_kwargs"]), loss=_elbo(said))
-        results = climbed(svi, key, said["iter_steps"], **said["svi_kwargs"])
-        samples = Predictive(posterior, params=results.params, **said["sample_kwargs"])(draw)
+        ours = _are_ours(model, guide)
+        results = climbed(svi, key, said["iter_steps"], at_once=ours, **said["svi_kwargs"])
+        sampled = lambda params, key: Predictive(posterior, params=params, **said["sample_kwargs"])(key)  # noqa: E731
+        samples = (compiled(quick=True)(sampled) if ours else sampled)(results.params, draw)
     return _single(samples), svi, _single(results)
 
 
@@ -115,6 +119,16 @@ def _options(given: Mapping[str, Any] | None, default: dict[str, Any]) -> dict[s
         raise ValueError(f"unknown option {unknown[0]!r}; there are {', '.join(default)}")
     # What the user gave may hold objects that cannot be copied; only our own defaults are at stake.
     return copy.deepcopy(default) | dict(given or {})
+
+
+def _are_ours(model: Any, guide: Any) -> bool:
+    """Whether priors and posteriors are those of this module, of which all is known before they run."""
+    return (
+        isinstance(model, NumpyroModel)
+        and isinstance(model.prior, Sites)
+        and isinstance(guide, NumpyroGuide)
+        and isinstance(guide.guide, Sites)
+    )
 
 
 def _bound(model: Any, data: Mapping[str, Any]) -> Callable[[], Any]:
