@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -109,6 +110,17 @@ def test_what_is_played_has_pybefits_shapes_and_can_be_compiled():
         again = twice(jax.random.PRNGKey(1))
     assert [o.shape for o in again["outcomes"]] == [(2, 3, 2, 5)] * 3
     assert (np.diff(again["multiactions"][..., 0], axis=0) != 0).any()
+
+
+def test_several_samples_may_be_played_first():
+    key = jax.random.PRNGKey(1)
+    with pytest.raises(ValueError, match="Predictive of several samples needs it, too, or parallel=True"):
+        Predictive(program(Transform()), num_samples=2)(key)
+    several = Predictive(program(Transform()), num_samples=2, parallel=True)(key)
+    assert several["multiactions"].shape == (2, 3, 2, 4, 2)
+    with jax.enable_x64(True):
+        one_after_another = Predictive(program(Transform()), num_samples=2)(key)
+    assert one_after_another["multiactions"].shape == (2, 3, 2, 4, 2)
 
 
 def test_environments_with_steps_of_their_own_are_played_by_them():
@@ -281,6 +293,9 @@ def test_wrong_options_and_data_are_refused_in_words():
     with pytest.raises(ValueError, match=r"opts\['likelihood'\] lacks num_trials"):
         pybefit.NumpyroModel(pybefit.Normal(1, 1), Transform(), opts={"likelihood": said})
     model = program(Transform())
+    if importlib.util.find_spec("funsor") is None:
+        with pytest.raises(ImportError, match="enumerate=True sums over discrete sites with funsor; install it"):
+            pybefit.run_svi(lambda data: None, lambda data: None, {}, opts={"enumerate": True})
     with pytest.raises(ValueError, match="unknown option 'draws'"):
         pybefit.run_nuts(model, {}, opts={"draws": 5})
     _, data = measured(program(Transform(), agents=3))

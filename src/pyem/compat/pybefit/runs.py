@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -87,7 +88,7 @@ def run_svi(
     guide
         A `NumpyroGuide`, or a guide of NumPyro.
     opts
-        Options that replace those of `default_dict_numpyro_svi`: ``seed``; ``enumerate`` (sum over discrete sites);
+        Options that replace those of `default_dict_numpyro_svi`: ``seed``; ``enumerate`` (sum over discrete sites; needs funsor);
         ``iter_steps``; ``optim``, an optimiser of optax or NumPyro, or a function that makes one of ``optim_kwargs`` (None:
         ``optax.adabelief``, with ``eps`` and ``eps_root`` of 1e-8 if not said); ``elbo_kwargs``; ``svi_kwargs``, the options of
         ``SVI.run``; ``sample_kwargs``. Particles are worked on in turn unless ``elbo_kwargs`` say ``vectorize_particles=True``.
@@ -139,6 +140,10 @@ def _elbo(said: Mapping[str, Any]) -> Any:
     from numpyro.infer import Trace_ELBO, TraceEnum_ELBO
 
     if said["enumerate"]:
+        if importlib.util.find_spec("funsor") is None:
+            raise ImportError(
+                "enumerate=True sums over discrete sites with funsor; install it with: pip install funsor"
+            )
         return TraceEnum_ELBO(**said["elbo_kwargs"])
     # Nesting of plates matters only for enumerated sites. One particle fills the processor's cache.
     options = {name: value for name, value in said["elbo_kwargs"].items() if name != "max_plate_nesting"}
