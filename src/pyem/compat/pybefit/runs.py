@@ -88,7 +88,7 @@ def run_svi(
     guide
         A `NumpyroGuide`, or a guide of NumPyro.
     opts
-        Options that replace those of `default_dict_numpyro_svi`: ``seed``; ``enumerate`` (sum over discrete sites; needs funsor);
+        Options that replace those of `default_dict_numpyro_svi`: ``seed``; ``enumerate`` (over discrete sites, by funsor);
         ``iter_steps``; ``optim``, an optimiser of optax or NumPyro, or a function that makes one of ``optim_kwargs`` (None:
         ``optax.adabelief``, with ``eps`` and ``eps_root`` of 1e-8 if not said); ``elbo_kwargs``; ``svi_kwargs``, the options of
         ``SVI.run``; ``sample_kwargs``. Particles are worked on in turn unless ``elbo_kwargs`` say ``vectorize_particles=True``.
