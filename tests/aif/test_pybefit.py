@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -111,6 +112,17 @@ def test_what_is_played_has_pybefits_shapes_and_can_be_compiled():
     assert (np.diff(again["multiactions"][..., 0], axis=0) != 0).any()
 
 
+def test_several_samples_may_be_played_first():
+    key = jax.random.PRNGKey(1)
+    with pytest.raises(ValueError, match="Predictive of several samples needs it, too, or parallel=True"):
+        Predictive(program(Transform()), num_samples=2)(key)
+    several = Predictive(program(Transform()), num_samples=2, parallel=True)(key)
+    assert several["multiactions"].shape == (2, 3, 2, 4, 2)
+    with jax.enable_x64(True):
+        one_after_another = Predictive(program(Transform()), num_samples=2)(key)
+    assert one_after_another["multiactions"].shape == (2, 3, 2, 4, 2)
+
+
 def test_environments_with_steps_of_their_own_are_played_by_them():
     from pymdp.envs import TMaze as Theirs
 
@@ -212,6 +224,22 @@ def test_steps_of_variational_inference_are_those_of_numpyro(stable, particles):
         np.testing.assert_allclose(ours.params[name], value, rtol=1e-4)
 
 
+@pytest.mark.slow
+def test_steps_from_a_compiled_start_are_those_of_numpyro():
+    model, guide = program(Transform()), pybefit.NumpyroGuide(pybefit.NormalPosterior(1, 2))
+    _, data = measured(model)
+    opts = {"seed": 5, "iter_steps": 4, "optim": Adam(0.01), "elbo_kwargs": {"num_particles": 2}}
+    samples, _, ours = pybefit.run_svi(model, guide, data, opts=opts | {"svi_kwargs": {"progress_bar": False}})
+    run, posterior = model.given(data), lambda: guide(data)
+    with jax.enable_x64(True):
+        key, draw = jax.random.split(jax.random.PRNGKey(5))
+        svi = SVI(run, posterior, Adam(0.01), Trace_ELBO(num_particles=2, vectorize_particles=False))
+        theirs = svi.run(key, 4, progress_bar=False)
+        drawn = Predictive(posterior, params=theirs.params, num_samples=100)(draw)
+    np.testing.assert_allclose(ours.losses, theirs.losses, rtol=1e-6)
+    np.testing.assert_allclose(samples["z"], drawn["z"], rtol=1e-5)
+
+
 def test_the_likelihood_has_the_same_gradient_by_itself_and_compiled():
     model = program(Transform())
     _, data = measured(model)
@@ -265,6 +293,9 @@ def test_wrong_options_and_data_are_refused_in_words():
     with pytest.raises(ValueError, match=r"opts\['likelihood'\] lacks num_trials"):
         pybefit.NumpyroModel(pybefit.Normal(1, 1), Transform(), opts={"likelihood": said})
     model = program(Transform())
+    if importlib.util.find_spec("funsor") is None:
+        with pytest.raises(ImportError, match="enumerate=True sums over discrete sites with funsor; install it"):
+            pybefit.run_svi(lambda data: None, lambda data: None, {}, opts={"enumerate": True})
     with pytest.raises(ValueError, match="unknown option 'draws'"):
         pybefit.run_nuts(model, {}, opts={"draws": 5})
     _, data = measured(program(Transform(), agents=3))

@@ -86,7 +86,8 @@ def from_pymdp(
         raise ValueError(f"kernel={kernel!r}; choose 'auto', 'own' or 'pymdp'")
     chosen = _parameters(parameters)
     width = sum(len(p.names) for p in chosen)
-    with jax.enable_x64(True):
+    # Values even where JAX traces what calls this first, as `numpyro.infer.Predictive` does for several samples.
+    with jax.enable_x64(True), jax.ensure_compile_time_eval():
         return _adapted(
             transform, task, chosen, width, name, kernel, observations, action, doc, keep=learn_across_blocks
         )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from pyem.aif.products import product
+from pyem.aif.products import averages, product
 from pyem.aif.structure import LETTERS, Structure
 
 FLOOR = float(np.finfo(float).eps)
@@ -98,12 +98,15 @@ class Inference(Protocol):
         """Return beliefs (child, ...) after the `action` of each child at its `parent` node."""
         ...
 
-    def average(self, nodes: Any, tables: Sequence[Array]) -> Array:
-        """``tables[m]`` (k, states of the factors of modality m) averaged over the belief of each node, (node, all k)."""
+    def average(self, nodes: Any, tables: Sequence[Array]) -> list[Array]:
+        """``tables[m]`` (k, states of the factors of modality m) averaged over the belief of each node.
+
+        The parts (k of some modalities, node) are in an order that depends on which tables are constants and their factors.
+        """
         ...
 
     def add_up(self, nodes: Any, tables: Sequence[Array]) -> Array:
-        """Sum over modalities tables of k rows each, averaged over the belief of each node, (node, k)."""
+        """Sum over modalities tables of k rows each, averaged over the belief of each node, (k, node)."""
         ...
 
     def marginals(self, belief: Any) -> tuple[Array, ...]:
@@ -143,14 +146,14 @@ class Exact(NamedTuple):
         moved = product("ust,nt->nus", self._transitions(g), nodes)
         return _picked(moved, parent, action)
 
-    def average(self, nodes: Array, tables: Sequence[Array]) -> Array:
+    def average(self, nodes: Array, tables: Sequence[Array]) -> list[Array]:
         """Average tables over the beliefs: all tables are spread over the joint state, in one product."""
         joint = [self._everywhere(m, table) for m, table in enumerate(tables)]
-        return product("ns,ks->nk", nodes, module_of(*joint).concatenate(joint))
+        return [product("ks,ns->kn", module_of(*joint).concatenate(joint), nodes)]
 
     def add_up(self, nodes: Array, tables: Sequence[Array]) -> Array:
         """Average the sum of tables over the beliefs: tables are spread over the joint state, in one product."""
-        return product("ns,ks->nk", nodes, sum(self._everywhere(m, table) for m, table in enumerate(tables)))
+        return product("ks,ns->kn", sum(self._everywhere(m, table) for m, table in enumerate(tables)), nodes)  # type: ignore[arg-type]
 
     def marginals(self, belief: Array) -> tuple[Array, ...]:
         """Sum the joint belief over the other factors, for each factor."""
@@ -213,6 +216,14 @@ def _message(tables: dict[tuple[int, ...], Array], q: tuple[Array, ...], f: int)
     return total
 
 
+def _joint(nodes: tuple[Array, ...], depends: Sequence[int]) -> Array:
+    """Probability of each combination of some factors' states, which are independent, (node, combination)."""
+    out = nodes[depends[0]]
+    for k in depends[1:]:
+        out = (out[:, :, None] * nodes[k][:, None, :]).reshape(len(out), -1)
+    return out
+
+
 class MeanField(NamedTuple):
     """Independent beliefs about the factors, by fixed-point iteration: tuples of (states,), for nodes of (n, states).
 
@@ -254,18 +265,25 @@ class MeanField(NamedTuple):
         return tuple(jax.nn.softmax(v) for v in log_q)
 
     def predict(self, g: Generative, belief: tuple[Array, ...], weights: Array) -> tuple[Array, ...]:
-        """Mix each factor's beliefs after each action by the actions' probabilities."""
-        moved = self._moved(g, tuple(q[None] for q in belief))
-        actions = self.structure.actions
-        return tuple(product("us,u->s", after[0][actions[:, f]], weights) for f, after in enumerate(moved))
+        """Mix each factor's transitions by the probabilities of its own controls, and apply them to the belief."""
+        nodes, actions = tuple(q[None] for q in belief), self.structure.actions
+        out = []
+        for f, depends in enumerate(self.structure.B_dependencies):
+            states, controls = g.B[f].shape[0], g.B[f].shape[-1]
+            chances = jnp.stack([weights[actions[:, f] == u].sum() for u in range(controls)])
+            # Known actions have no derivative, so that those of the beliefs need the mixed transitions only.
+            mixed = averages(g.B[f].reshape(-1, controls), chances[None])
+            out.append(averages(mixed.reshape(states, -1), _joint(nodes, depends))[:, 0])
+        return tuple(out)
 
     def _moved(self, g: Generative, nodes: tuple[Array, ...]) -> list[Array]:
         """Beliefs about each factor after each of its own controls, (node, control, state)."""
         out = []
         for f, depends in enumerate(self.structure.B_dependencies):
-            letters = "".join(LETTERS[k] for k in depends)
-            terms = ",".join([f"s{letters}u", *(f"n{LETTERS[k]}" for k in depends)])
-            out.append(product(f"{terms}->nus", g.B[f], *(nodes[k] for k in depends)))
+            states, controls = g.B[f].shape[0], g.B[f].shape[-1]
+            q = _joint(nodes, depends)
+            table = module_of(g.B[f]).moveaxis(g.B[f], -1, 0).reshape(controls * states, -1)
+            out.append(averages(table, q).T.reshape(len(q), controls, states))
         return out
 
     def children(
@@ -275,20 +293,24 @@ class MeanField(NamedTuple):
         controls = self.structure.actions[action]
         return tuple(_picked(after, parent, controls[:, f]) for f, after in enumerate(self._moved(g, nodes)))
 
-    def average(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> Array:
-        """Average each table over its own factors."""
-        return jnp.concatenate(self._averages(nodes, tables), axis=1)
+    def average(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> list[Array]:
+        """Average each table over its own factors; those of the same factors together."""
+        parts = self._alike(tables)
+        return [
+            averages(module_of(*some).concatenate(some), _joint(nodes, depends)) for (depends, _), some in parts.items()
+        ]
 
     def add_up(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> Array:
         """Average each table over its own factors, and add up."""
-        return sum(self._averages(nodes, tables))  # type: ignore[return-value]
+        parts = self._alike(tables)
+        return sum(averages(sum(some), _joint(nodes, depends)) for (depends, _), some in parts.items())  # type: ignore[return-value,arg-type]
 
-    def _averages(self, nodes: tuple[Array, ...], tables: Sequence[Array]) -> list[Array]:
-        out = []
+    def _alike(self, tables: Sequence[Any]) -> dict[tuple[tuple[int, ...], bool], list[Any]]:
+        """Tables (k, combination of states) by their factors and whether they are constants, which have no derivatives."""
+        out: dict[tuple[tuple[int, ...], bool], list[Any]] = {}
         for table, depends in zip(tables, self.structure.A_dependencies, strict=True):
-            letters = [LETTERS[k] for k in depends]
-            terms = ",".join([f"o{''.join(letters)}", *(f"n{letter}" for letter in letters)])
-            out.append(product(f"{terms}->no", table, *(nodes[k] for k in depends)))
+            key = tuple(depends), module_of(table) is np
+            out.setdefault(key, []).append(table.reshape(len(table), -1))
         return out
 
     def marginals(self, belief: tuple[Array, ...]) -> tuple[Array, ...]:

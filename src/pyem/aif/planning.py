@@ -98,16 +98,19 @@ def _values(
 ) -> Array:
     """Negative expected free energy of each node: preferred outcomes, and learning about the state (and the likelihood)."""
     by_step = inference.add_up(nodes, [_linear(terms, g, m, int(step.max()) + 1) for m in range(len(g.A))])
-    total = by_step[:, 0] if by_step.shape[1] == 1 else by_step[np.arange(len(step)), step]
+    total = by_step[0] if len(by_step) == 1 else by_step[step, np.arange(len(step))]
     if terms.states_info_gain or terms.param_info_gain:
-        expected = inference.average(nodes, g.A)
+        novelty = terms.param_info_gain and counts is not None
+        # Not as constants where there is novelty, so that its parts are those of the outcomes.
+        expected = inference.average(nodes, [jnp.asarray(a) for a in g.A] if novelty else g.A)
         if terms.states_info_gain:
-            total = total - x_log_x(expected).sum(-1)
+            total = total - sum(x_log_x(part).sum(0) for part in expected)
         if terms.param_info_gain and counts is not None:
             weights = [
                 jnp.zeros_like(a) if c is None else information_weight(c) for a, c in zip(g.A, counts.A, strict=True)
             ]
-            total = total + (expected * inference.average(nodes, weights)).sum(-1)
+            novel = inference.average(nodes, weights)
+            total = total + sum((a * b).sum(0) for a, b in zip(expected, novel, strict=True))
     return total
 
 

@@ -12,6 +12,8 @@ from jax.typing import ArrayLike
 
 FEW = 256
 """Number of products up to which their sum is quicker than a matrix product (measured)."""
+SHORT = 16
+"""Number of terms of each sum up to which sums are quicker than a matrix product (measured)."""
 
 
 def product(terms: str, *operands: ArrayLike) -> Array:
@@ -35,3 +37,19 @@ def product(terms: str, *operands: ArrayLike) -> Array:
 
     all_ = functools.reduce(operator.mul, (spread(label, part) for label, part in parts))
     return all_.sum(tuple(range(len(after), len(letters))))
+
+
+def averages(table: ArrayLike, q: ArrayLike) -> Array:
+    """Compute ``table @ q.T`` of (k, j) and (n, j): each row of `table` averaged over each row of `q`, (k, n).
+
+    Few terms are added up along the first axis, which the compiler does for many results at once.
+
+    Examples
+    --------
+    >>> averages(jnp.array([[1.0, 3.0], [2.0, 2.0]]), jnp.array([[0.5, 0.5]])).tolist()
+    [[2.0], [2.0]]
+    """
+    table, q = jnp.asarray(table), jnp.asarray(q)
+    if q.shape[1] > SHORT:
+        return table @ q.T
+    return (table.T[:, :, None] * q.T[:, None, :]).sum(0)

@@ -31,8 +31,12 @@ def climbed(
     forward_mode_differentiation: bool = False,
     init_state: Any = None,
     init_params: Any = None,
+    at_once: bool = False,
 ) -> Any:
-    """Run variational inference with the options and the result of ``svi.run``."""
+    """Run variational inference with the options and the result of ``svi.run``.
+
+    With `at_once` the start is compiled as one program, for guides and models whose constraints hold no computed values.
+    """
     from numpyro.infer.svi import SVIRunResult
 
     if num_steps < 1:
@@ -48,8 +52,11 @@ def climbed(
 
         return lax.fori_loop(0, n, step, (state, jnp.zeros(BLOCK)))
 
-    # Not compiled: guides of NumPyro keep what they see when they are called first.
-    state = svi.init(key, init_params=init_params) if init_state is None else init_state
+    state = init_state
+    if state is None:
+        # Not compiled in general: guides of NumPyro keep what they see when they are called first.
+        start = lambda key: svi.init(key, init_params=init_params)  # noqa: E731
+        state = (compiled(quick=True)(start) if at_once else start)(key)
     losses = []
     with count_line(progress_bar, "SVI", num_steps) as report:
         for done in range(0, num_steps, BLOCK):

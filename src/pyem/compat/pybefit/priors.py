@@ -17,7 +17,7 @@ from numpyro.distributions.transforms import ExpTransform, IdentityTransform
 
 
 @dataclasses.dataclass(frozen=True)
-class _Agents:
+class Sites:
     """Numbers of parameters and agents; the first arguments of every prior and posterior."""
 
     num_params: int
@@ -35,7 +35,7 @@ class _Agents:
 
 
 @dataclasses.dataclass(frozen=True)
-class Normal(_Agents):
+class Normal(Sites):
     """Each parameter of each agent is normal with mean 0 and the sd `init_scale`, independently.
 
     Examples
@@ -55,7 +55,7 @@ class Normal(_Agents):
 
 
 @dataclasses.dataclass(frozen=True)
-class NormalGamma(_Agents):
+class NormalGamma(Sites):
     """A normal group whose means are standard normal and whose precisions are Gamma(2, 2): on average 1.
 
     Sites: ``mu`` (parameter) of the group's means, ``lam`` (parameter) of its precisions, ``x`` and ``z``
@@ -81,7 +81,7 @@ class NormalGamma(_Agents):
 
 
 @dataclasses.dataclass(frozen=True)
-class RegularisedHorseshoe(_Agents):
+class RegularisedHorseshoe(Sites):
     """A group in which most agents hardly differ from the means and a few differ much.
 
     Sites: ``mu`` (parameter), standard normal; ``tau`` (parameter), half-Cauchy; the slab ``c2`` (parameter), inverse
@@ -122,7 +122,7 @@ def _regularised(tau: Any, lam: Any, c2: Any) -> Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class NormalPosterior(_Agents):
+class NormalPosterior(Sites):
     """A multivariate normal for each agent: its ``loc`` (agent, parameter) and ``scale_tril`` are fitted.
 
     `init_scale` is the sd of every parameter at the start.
@@ -144,7 +144,7 @@ class NormalPosterior(_Agents):
 
 
 @dataclasses.dataclass(frozen=True)
-class NormalGammaPosterior(_Agents):
+class NormalGammaPosterior(Sites):
     """The posterior of `NormalGamma`: one multivariate normal of ``mu`` and ``log lam``, and one of each agent's ``x``."""
 
     init_scale: float = 0.1
@@ -159,7 +159,7 @@ class NormalGammaPosterior(_Agents):
 
 
 @dataclasses.dataclass(frozen=True)
-class RegularisedHorseshoePosterior(_Agents):
+class RegularisedHorseshoePosterior(Sites):
     """The posterior of `RegularisedHorseshoe`: one multivariate normal of the group's sites, and one of each agent's.
 
     Positive sites (``tau``, ``c2``, ``lam``) are normal on the log scale.

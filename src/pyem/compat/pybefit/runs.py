@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from pyem.compat.pybefit.loops import climbed, drawn, in_turn
-from pyem.compat.pybefit.program import NumpyroModel
+from pyem.compat.pybefit.priors import Sites
+from pyem.compat.pybefit.program import NumpyroGuide, NumpyroModel
+from pyem.numerics.jit import compiled
 
 default_dict_nuts: dict[str, Any] = {
     "seed": 0,
@@ -85,7 +88,7 @@ def run_svi(
     guide
         A `NumpyroGuide`, or a guide of NumPyro.
     opts
-        Options that replace those of `default_dict_numpyro_svi`: ``seed``; ``enumerate`` (sum over discrete sites);
+        Options that replace those of `default_dict_numpyro_svi`: ``seed``; ``enumerate`` (over discrete sites, by funsor);
         ``iter_steps``; ``optim``, an optimiser of optax or NumPyro, or a function that makes one of ``optim_kwargs`` (None:
         ``optax.adabelief``, with ``eps`` and ``eps_root`` of 1e-8 if not said); ``elbo_kwargs``; ``svi_kwargs``, the options of
         ``SVI.run``; ``sample_kwargs``. Particles are worked on in turn unless ``elbo_kwargs`` say ``vectorize_particles=True``.
@@ -104,8 +107,10 @@ def run_svi(
     with jax.enable_x64(True):
         key, draw = jax.random.split(jax.random.PRNGKey(said["seed"]))
         svi = SVI(program, posterior, _optimiser(said["optim"], said["optim_kwargs"]), loss=_elbo(said))
-        results = climbed(svi, key, said["iter_steps"], **said["svi_kwargs"])
-        samples = Predictive(posterior, params=results.params, **said["sample_kwargs"])(draw)
+        ours = _are_ours(model, guide)
+        results = climbed(svi, key, said["iter_steps"], at_once=ours, **said["svi_kwargs"])
+        sampled = lambda params, key: Predictive(posterior, params=params, **said["sample_kwargs"])(key)  # noqa: E731
+        samples = (compiled(quick=True)(sampled) if ours else sampled)(results.params, draw)
     return _single(samples), svi, _single(results)
 
 
@@ -117,6 +122,16 @@ def _options(given: Mapping[str, Any] | None, default: dict[str, Any]) -> dict[s
     return copy.deepcopy(default) | dict(given or {})
 
 
+def _are_ours(model: Any, guide: Any) -> bool:
+    """Whether priors and posteriors are those of this module, of which all is known before they run."""
+    return (
+        isinstance(model, NumpyroModel)
+        and isinstance(model.prior, Sites)
+        and isinstance(guide, NumpyroGuide)
+        and isinstance(guide.guide, Sites)
+    )
+
+
 def _bound(model: Any, data: Mapping[str, Any]) -> Callable[[], Any]:
     return model.given(data) if isinstance(model, NumpyroModel) else lambda: model(data)
 
@@ -125,6 +140,10 @@ def _elbo(said: Mapping[str, Any]) -> Any:
     from numpyro.infer import Trace_ELBO, TraceEnum_ELBO
 
     if said["enumerate"]:
+        if importlib.util.find_spec("funsor") is None:
+            raise ImportError(
+                "enumerate=True sums over discrete sites with funsor; install it with: pip install funsor"
+            )
         return TraceEnum_ELBO(**said["elbo_kwargs"])
     # Nesting of plates matters only for enumerated sites. One particle fills the processor's cache.
     options = {name: value for name, value in said["elbo_kwargs"].items() if name != "max_plate_nesting"}

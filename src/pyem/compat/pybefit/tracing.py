@@ -35,7 +35,8 @@ def double(x: Any) -> contextlib.AbstractContextManager[Any]:
     if jnp.result_type(float) != jnp.float64:
         raise ValueError(
             "agents are evaluated in double precision; within jax.jit, or in an MCMC of one's own, call numpyro.enable_x64() "
-            "before anything else (run_nuts and run_svi see to it themselves)"
+            "before anything else (run_nuts and run_svi see to it themselves); Predictive of several samples needs it, too, or "
+            "parallel=True"
         )
     return contextlib.nullcontext()
 
