@@ -24,11 +24,10 @@ COLUMNS = {"subject": "subject", "block": "block", "trial": "trial"}
 
 
 IN_FULL = {
-    *("rw1a1b", "rwck", "rlwm", "two_step", "go_nogo_valence", "bayes", "aif_bandit", "fictive"),
-    *("hgf", "change_point"),
-    *("dd_hyperbolic", "prospect", "glm", "glm_ar", "logit", "poisson", "binomial", "ordinal_logit"),
+    *("rw1a1b", "rlwm", "two_step", "bayes", "aif_bandit"),
+    *("hgf", "dd_hyperbolic", "glm", "logit", "poisson"),
 }
-"""Models of every family and kind of response, of which everything is tested in the quick tests. Of all others these test the
+"""Models of every kind of state and response, of which everything is tested in the quick tests. Of all others these test the
 likelihood against the oracle and missing values, and of those that are no `VARIANTS` of another the simulation and derivatives;
 what layout and masks do with a model, and the statistical tests of its simulation, are then slow tests: they are properties of
 the engine before they are the model's."""
@@ -39,7 +38,7 @@ def full(names: Sequence[str], quick: Set[str] = IN_FULL) -> list[Any]:
     return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
-COSTLY = {"lba", "rdm"}
+COSTLY = {"lba", "rdm", "ddm_gonogo", "meta_d"}
 """Models whose likelihood takes long to compile: more than its value is tested by slow tests."""
 VARIANTS = {
     *("rw2a1b", "rw3a1b", "fictive_mirrored", "ck", "pearce_hall", "kalman", "kalman_bonus", "ucb", "pvl_delta"),

@@ -250,7 +250,7 @@ def test_responses_that_a_regression_cannot_explain(name, value, text):
 
 
 @pytest.mark.filterwarnings("ignore::pyem.FitWarning")
-@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+@pytest.mark.parametrize("covariance", ["diagonal", pytest.param("full", marks=pytest.mark.slow)])
 def test_the_unit_of_a_covariate_does_not_matter(covariance):
     rng = np.random.default_rng(0)
     cortisol, people = rng.normal(size=20), pyem.simulate(RW, subjects=20, blocks=2, trials=40, key=1)
