@@ -47,7 +47,8 @@ VARIANTS = {
     *("dd_exponential", "dd_quasi_hyperbolic", "dd_myerson_green", "dd_constant_sensitivity", "pd_hyperbolic"),
     *("sd_hyperbolic", "sd_parabolic", "sd_linear", "prospect_linear", "prospect_no_loss_aversion", "mean_variance"),
     *("effort_parabolic", "effort_linear", "effort_hyperbolic", "glm_decay", "logit_decay", "ordinal_probit"),
-    *("sdt", "sdt_rating", "two_afc", "psychometric", "psychometric_normal"),
+    *("sdt", "sdt_rating", "two_afc", "psychometric", "psychometric_normal", "thompson", "volatile_kalman_continuous"),
+    *("ambiguity", "crra", "confirmation_bias", "bart", "ultimatum_fehr_schmidt"),
 }
 """Models that are another of their file with other options, or another formula in its place, the other of which is tested by
 the quick tests: their likelihoods are compared with the oracle's there, their derivatives and simulations by slow tests."""
