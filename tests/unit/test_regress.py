@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,16 +45,14 @@ def table() -> pd.DataFrame:
 
 
 def read(frame: pd.DataFrame, *more: str) -> pyem.Dataset:
-    columns = {name: name for name in ("choice", "reward", "drug", "dx", "load", *more)}
-    return pyem.Dataset.from_frame(
-        frame,
-        subject="id",
-        block="session",
-        trial="trial",
-        columns=columns,
-        codes=dict.fromkeys(("drug", "dx", *more)),
-        covariates=["age"],
-    )
+    codes = dict.fromkeys(("drug", "dx", *more))
+    return named(frame, "choice", "reward", "drug", "dx", "load", *more, codes=codes, covariates=["age"])
+
+
+def named(frame: pd.DataFrame, *columns: str, **more: Any) -> pyem.Dataset:
+    """A data set of columns under their own names, those of people and blocks as in `table` if not said otherwise."""
+    keys = {"subject": "id", "block": "session", "trial": "trial"} | more
+    return pyem.Dataset.from_frame(frame, columns={name: name for name in columns}, **keys)
 
 
 @functools.cache
@@ -477,15 +476,8 @@ def test_nuts_agrees_with_em():
 def of_people() -> pyem.Dataset:
     """The table with the diagnosis and the clinic of people as covariates."""
     frame = table().assign(clinic=lambda frame: np.array(["north", "east", "south"])[frame.id % 3])
-    return pyem.Dataset.from_frame(
-        frame,
-        subject="id",
-        block="session",
-        trial="trial",
-        columns={name: name for name in ("choice", "reward", "drug")},
-        codes={"drug": None, "clinic": ["north", "east", "south"]},
-        covariates=["age", "dx", "clinic"],
-    )
+    codes = {"drug": None, "clinic": ["north", "east", "south"]}
+    return named(frame, "choice", "reward", "drug", codes=codes, covariates=["age", "dx", "clinic"])
 
 
 def test_words_of_people_are_levels_wherever_they_are_kept():
@@ -503,14 +495,7 @@ def test_words_of_people_are_levels_wherever_they_are_kept():
 def renamed() -> pyem.Dataset:
     """People with a diagnosis that a fit does not know."""
     frame = table().assign(dx=lambda frame: np.where(frame.dx == "patient", "unknown", "control"))
-    return pyem.Dataset.from_frame(
-        frame,
-        subject="id",
-        block="session",
-        columns={name: name for name in ("choice", "reward", "drug")},
-        codes={"drug": None},
-        covariates=["dx", "age"],
-    )
+    return named(frame, "choice", "reward", "drug", codes={"drug": None}, covariates=["dx", "age"])
 
 
 def test_categories_of_people_have_the_reference_that_was_named():
@@ -527,17 +512,9 @@ def test_categories_of_people_have_the_reference_that_was_named():
 
 def read_again(frame: pd.DataFrame) -> pyem.Dataset:
     """A data set made of the long table of another one."""
-    columns = {name: name for name in ("choice", "reward", "drug")}
     codes = {name: of_people().codes[name] for name in ("choice", "drug", "dx", "clinic")}
-    return pyem.Dataset.from_frame(
-        frame,
-        subject="subject",
-        block="block",
-        trial="trial",
-        columns=columns,
-        codes=codes,
-        covariates=["age", "dx", "clinic"],
-    )
+    keys = {"subject": "subject", "block": "block", "codes": codes, "covariates": ["age", "dx", "clinic"]}
+    return named(frame, "choice", "reward", "drug", **keys)
 
 
 def test_the_long_table_has_words_and_numbers_as_they_were_given():

@@ -18,6 +18,7 @@ from pyem.engine.pointwise import by_trial, chunks_of, units
 from pyem.errors import FitWarning, counted
 from pyem.numerics.pareto import pareto_smoothed
 from pyem.selection.criterion import UNITS, Criterion, Score, Settings, Unit, has_draws
+from pyem.selection.shares import log_mean_exp
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,14 +182,8 @@ def _summed(method: str, unit: str, found: _Found, k: np.ndarray | None) -> Pred
     )
 
 
-def _lppd(log_lik: np.ndarray) -> np.ndarray:
-    from scipy.special import logsumexp
-
-    return np.asarray(logsumexp(log_lik, axis=0)) - math.log(len(log_lik))
-
-
 def _waic_of(log_lik: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    lppd, variance = _lppd(log_lik), np.asarray(log_lik.var(0, ddof=1))
+    lppd, variance = log_mean_exp(log_lik), np.asarray(log_lik.var(0, ddof=1))
     return lppd - variance, lppd, variance
 
 
@@ -196,7 +191,7 @@ def _loo_of(log_lik: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from scipy.special import logsumexp
 
     log_weight, k = pareto_smoothed(-log_lik)
-    return np.asarray(logsumexp(log_weight + log_lik, axis=0)), _lppd(log_lik), k
+    return np.asarray(logsumexp(log_weight + log_lik, axis=0)), log_mean_exp(log_lik), k
 
 
 def _no_draws(fit: SampleFit, settings: Settings) -> str | None:

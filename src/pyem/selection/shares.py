@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -60,7 +61,6 @@ def mixed(values: Sequence[np.ndarray], weights: Sequence[Any]) -> np.ndarray:
 
 def log_mean_exp(values: np.ndarray) -> np.ndarray:
     """Average likelihoods along the first axis: the log of their mean, given their logs."""
-    top = values.max(0)
-    base = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(divide="ignore"):
-        return np.where(np.isfinite(top), base + np.log(np.exp(values - base).mean(0)), top)
+    from scipy.special import logsumexp
+
+    return np.asarray(logsumexp(values, axis=0)) - math.log(len(values))
