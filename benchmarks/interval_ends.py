@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 import pyem
-from benchmarks.calibration import DESIGNS, simulated
+from benchmarks.calibration import DESIGNS, drawn, simulated
 
 DRAWS = 8000
 WAYS: dict[str, Callable[..., pyem.SampleFit]] = {
@@ -119,8 +119,23 @@ def report(results: str) -> None:
                 for (key, share), off, n in cells
             )
             print(f"  {way} ({part['group'].nunique()} groups, weights worth {part['worth'].min():.2f}): {shown}")
+        _print_adjusted(pyem.models.get(str(name)), table[table["way"] == "bayes"])
         for way in ("points", "nuts"):
             _print_differences(table, way, ["group", "kind", "parameter"])
+
+
+def _print_adjusted(model: pyem.Model, table: pd.DataFrame) -> None:
+    """Print coverage of means, by regression on how far the people of each group are from what is true of all groups."""
+    mean, sd = model.typical
+    people = {g: drawn(model, int(g), subjects=40)[1] for g in table["group"].unique()}
+    for j, parameter in enumerate(model.names):
+        part = table[(table["kind"] == "mean") & (table["parameter"] == parameter)]
+        z = np.array([(people[g][:, j].mean() - mean[j]) * np.sqrt(40) / sd[j] for g in part["group"]])
+        x = np.stack([np.ones(len(z)), z, z**2 - 1], axis=1)
+        covered = part["covered"].to_numpy(float)
+        coef = np.linalg.lstsq(x, covered, rcond=None)[0]
+        se = (covered - x @ coef).std(ddof=3) / np.sqrt(len(z))
+        print(f"  mean {parameter}, given how far people are: {100 * coef[0]:.1f} (se {100 * se:.1f})")
 
 
 def _print_differences(table: pd.DataFrame, way: str, keys: Iterable[str]) -> None:
