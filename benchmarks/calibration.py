@@ -1,8 +1,9 @@
 """How often do 95 % intervals of a group and its people cover the truth? Simulated groups; prints Markdown tables.
 
 ``python -m benchmarks.calibration results.csv 400`` fits 400 groups, or goes on where it was stopped (three more words are
-the places of designs, such as 02, the seed of the groups, and a method); ``report results.csv`` prints what they say;
-``null`` counts effects that are found where there are none.
+the places of designs, such as 02, the seed of the groups, and a method); ``report results.csv`` prints what they say, with
+standard errors; ``known 400 0`` does the same for the true parameters of the same people, by ordinary regression; ``null``
+counts effects that are found where there are none.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 import pyem
 
@@ -29,10 +31,11 @@ DESIGNS = (("rw1a1b", 4, 24), ("rw1a1b", 4, 60), ("rw2a1b", 4, 60))
 """Model, blocks and trials of a block."""
 
 
-def simulated(
-    model: pyem.Model, g: int, *, subjects: int, blocks: int, trials: int, seed: int = 0
-) -> tuple[pyem.Dataset, np.ndarray, dict[tuple[str, str], float]]:
-    """Data of group number `g`, its people's unconstrained parameters (S, P), and what is true of all groups."""
+Truth = dict[tuple[str, str], float]
+
+
+def drawn(model: pyem.Model, g: int, *, subjects: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Truth]:
+    """A covariate (S,) and unconstrained parameters (S, P) of the people of group number `g`, and what all groups share."""
     mean, sd = model.typical
     effect = 0.3 * np.eye(len(mean))[-1]
     truth = {("mean", name): value for name, value in zip(model.names, mean, strict=True)}
@@ -41,16 +44,53 @@ def simulated(
     rng = np.random.default_rng([seed, g])
     z = rng.normal(size=subjects)
     # The group's mean is that at the mean of the covariate, as the fit centres it.
-    x = mean + sd * rng.normal(size=(subjects, len(mean))) + np.outer(z - z.mean(), effect)
+    return z, mean + sd * rng.normal(size=(subjects, len(mean))) + np.outer(z - z.mean(), effect), truth
+
+
+def simulated(
+    model: pyem.Model, g: int, *, subjects: int, blocks: int, trials: int, seed: int = 0
+) -> tuple[pyem.Dataset, np.ndarray, Truth]:
+    """Data of group number `g`, its people's unconstrained parameters (S, P), and what is true of all groups."""
+    z, x, truth = drawn(model, g, subjects=subjects, seed=seed)
     design = {"blocks": blocks, "trials": trials, "covariates": {"z": z}}
     return pyem.simulate(model, model.natural(x), key=1000 * seed + g, **design), x, truth
+
+
+def intervals(z: np.ndarray, x: np.ndarray, truth: Truth) -> dict[tuple[str, str], tuple[float, float]]:
+    """Intervals that cover 95 % exactly, from the true parameters `x` (S, P) of people, by ordinary regression."""
+    out, n = {}, len(z)
+    means = [name for kind, name in truth if kind == "mean"]
+    for j, name in enumerate(means):
+        last = j == len(means) - 1
+        design = np.stack([np.ones(n), z - z.mean()], axis=1)[:, : 2 if last else 1]
+        coef = np.linalg.lstsq(design, x[:, j], rcond=None)[0]
+        df = n - design.shape[1]
+        sd = np.sqrt(((x[:, j] - design @ coef) ** 2).sum() / df)
+        reach = stats.t.ppf(0.975, df) * sd * np.sqrt(np.diag(np.linalg.inv(design.T @ design)))
+        for kind, value, one in zip(("mean", "effect of z"), coef, reach, strict=False):
+            out[kind, name] = (value - one, value + one)
+        low, high = sd * np.sqrt(df / stats.chi2.ppf([0.975, 0.025], df))
+        out["sd", name] = (low, high)
+    return out
+
+
+def known(groups: int = 400, seed: int = 0) -> None:
+    """Print how often intervals from people's true parameters cover the truth: chance alone takes these from 95 %."""
+    for name in dict.fromkeys(name for name, _, _ in DESIGNS):
+        model, rows = pyem.models.get(name), []
+        for g in range(groups):
+            *people, truth = drawn(model, g, subjects=40, seed=seed)
+            found = intervals(*people, truth)
+            rows.append({key: low <= truth[key] <= high for key, (low, high) in found.items()})
+        shares = 100 * pd.DataFrame(rows)[list(truth)].mean()
+        print(f"| {name} | {groups} | {'; '.join(f'{k} {p} {v:.1f}' for (k, p), v in shares.items())} |")
 
 
 def covered(
     model: pyem.Model,
     data: pyem.Dataset,
     x: np.ndarray,
-    truth: dict[tuple[str, str], float],
+    truth: Truth,
     fit: Callable[..., Any],
 ) -> pd.DataFrame:
     """Which intervals of one group cover the truth: of each mean, effect and sd, and which share of those of people.
@@ -136,11 +176,15 @@ def study(results: str, groups: int = 400, designs: str = "012", seed: int = 0, 
 
 
 def report(results: str) -> None:
-    """Print the tables of the documentation from the results of a study."""
+    """Print the tables of the documentation from the results of a study; standard errors are in brackets."""
     every = pd.read_csv(results)
     for (name, trials, method), table in every.groupby(["model", "trials", "method"], sort=False):
         means = _mean(table)
-        cells = [f"{row.kind} {row.parameter} {100 * row.covered:.1f}" for row in means.itertuples()]
+        errors = 100 * table.groupby(["kind", "parameter"], sort=False)["covered"].sem()
+        cells = [
+            f"{row.kind} {row.parameter} {100 * row.covered:.1f} ({error:.1f})"
+            for row, error in zip(means.itertuples(), errors, strict=True)
+        ]
         shares = ", ".join(f"{value:.2f}" for value in means["estimate"].dropna())
         n, seconds = table["group"].nunique(), table.groupby("group")["seconds"].first().median()
         print(f"| {name} | 4 x {trials} | {method} | {n} | {'; '.join(cells)} | {shares} | {seconds:.2f} |")
@@ -150,6 +194,8 @@ if __name__ == "__main__":
     verb, *words = sys.argv[1:]
     if verb == "null":
         null(*map(int, words))
+    elif verb == "known":
+        known(*map(int, words))
     elif verb == "report":
         report(*words)
     else:

@@ -139,6 +139,17 @@ def test_points_are_drawn_as_they_weigh():
         assert chisquare(observed, expected).pvalue > 1e-4
 
 
+def test_a_draw_is_where_the_sum_of_weights_reaches_a_uniform_number():
+    population, n = some_population("gaussian", "diagonal"), 5000
+    draw = one_group(population)
+    found = given(some_nodes(), population.group, population.design, draw, np.array([n]), np.random.default_rng(1))
+    weights = np.concatenate(NodeEStep(some_nodes(), population.group).weights(population.prior))
+    u = np.random.default_rng(1).uniform(size=(PEOPLE, n))
+    expected = [np.searchsorted(np.cumsum(row), at) for row, at in zip(weights, u, strict=True)]
+    # Weights are in single precision.
+    assert np.mean(expected != found.index.T) < 1e-3
+
+
 @pytest.mark.parametrize("covariance", ["diagonal", "full"])
 def test_the_evidence_of_narrow_groups_is_extrapolated(covariance):
     """Of people with Gaussian likelihoods on a grid to a tenth of what narrower sds make of it."""

@@ -120,7 +120,7 @@ class Nodes:
     def thinned(self, group: Group, prior: GaussianPrior, negligible: float) -> Nodes:
         """Leave points with negligible weight under a group out of sums over many groups."""
         joint = self.joint(group, prior)
-        out = Nodes(self.people, self.x, self.log_weight, self.frame, self.surface)
+        out = copy.copy(self)
         with np.errstate(invalid="ignore"):
             out._kept = [np.flatnonzero(~(row < row.max() - negligible)) for row in joint]
         return out

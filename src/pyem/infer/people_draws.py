@@ -137,10 +137,12 @@ def slopes(u: np.ndarray, value: np.ndarray, width: float, wanted: np.ndarray) -
     i, j = np.triu_indices(p)
     terms = np.concatenate([np.ones((k, 1)), u, value[:, None], value[:, None] * u, u[:, i] * u[:, j]], axis=1)
     sums = np.empty((len(wanted), terms.shape[1]))
+    # Squared distances are products of these.
+    near = np.concatenate([u / width, -0.5 * square[:, None] / width, np.ones((k, 1))], axis=1)
+    of = np.concatenate([u, np.ones((k, 1)), -0.5 * square[:, None] / width], axis=1)[wanted]
     step = max(1, TOGETHER // terms.size)
     for start in range(0, len(wanted), step):
-        at = wanted[start : start + step]
-        weight = np.exp(((2 * u[at] @ u.T - square - square[at, None]) / (2 * width)).astype(np.float32))
+        weight = np.exp((of[start : start + step] @ near.T).astype(np.float32))
         sums[start : start + step] = weight.astype(float) @ terms
     total, first, level, product, pairs = np.split(sums, np.cumsum([1, p, 1, p]), axis=1)
     u, value = u[wanted], value[wanted, None]
