@@ -12,7 +12,7 @@ from scipy import stats
 
 import pyem
 from pyem import models
-from pyem.model.times import LBA, LNR, RDM, Race, lba_left, rate, rdm_left
+from pyem.model.times import LBA, LNR, RDM, Race, lba_left, rate, rdm_left, tails
 from tests.oracle.racing import race
 
 FALSE_ALARM = 1e-3
@@ -111,6 +111,21 @@ def test_derivatives_by_hand_are_those_line_by_line(name):
             error = np.abs(np.asarray(found) - known).reshape(400, -1).max(1)
             assert (error / np.maximum(1, size)).max() < 1e-6
             assert np.median(error / np.maximum(1, size)) < 1e-11
+
+
+@pytest.mark.parametrize("drift", [0.0, 1e-6, 0.0249, 0.0251, 0.5, 8.0])
+def test_integrals_over_the_distance_are_exact_for_slow_and_fast_drifts(drift):
+    ends = 0.3, 2.5
+    with jax.enable_x64(True):
+        k = jnp.array(ends)
+        z = k - drift
+        tail, top = stats.norm.sf(z), stats.norm.pdf(z)
+        d, e, f = rdm_left._quotients(z, tail, top, top * tails.mills(k + drift), jnp.asarray(2 * drift))
+        found = [np.diff(each)[0] for each in (d, k * d - e, k**2 * d - 2 * k * e + 2 * f)]
+    with mpmath.workdps(40):
+        reflected = lambda k: mpmath.exp(2 * k * drift) * normal(-(k + mpmath.mpf(drift)))  # noqa: E731
+        known = [float(mpmath.quad(lambda k, n=n: k**n * reflected(k), ends)) for n in range(3)]
+    np.testing.assert_allclose(found, known, rtol=0, atol=1e-10)
 
 
 def test_branches_that_are_not_taken_have_finite_derivatives_in_reverse_mode():

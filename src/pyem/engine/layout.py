@@ -31,7 +31,7 @@ LARGE_STATES = {24: 64, 8: 128}
 each trial has to stay in the cache too."""
 WORTH_SHARING = 4096
 """Number of trials from which on two threads are faster than one."""
-LIGHT, LIGHT_ALONE = 10_000, 30_000
+LIGHT, LIGHT_ALONE = 13_000, 30_000
 """Number of trials of a shard up to which compiling a search takes longer than some searches; the second where no trial
 depends on another: densities of times and of judgements take longer to compile, and gain less by fused loops."""
 STEP_LANES_ELSEWHERE = 16_384

@@ -59,7 +59,7 @@ def by_inputs(function: Function) -> Function:
         half = [[_slope(_slope(function, j), k)(*inputs) for k in range(j + 1)] for j in range(n)]
         return tuple(tuple(half[max(j, k)][min(j, k)] for k in range(n)) for j in range(n))
 
-    return _with_rules(function, slopes, bends)
+    return _with_rules(function, slopes, lambda *inputs: (slopes(*inputs), bends(*inputs)))
 
 
 def with_slopes(known: Callable[..., Known]) -> Callable[[Function], Function]:
@@ -83,14 +83,25 @@ def with_slopes(known: Callable[..., Known]) -> Callable[[Function], Function]:
     """
 
     def decorate(function: Function) -> Function:
-        return _with_rules(function, lambda *inputs: known(*inputs).first, lambda *inputs: known(*inputs).second)
+        def orders(*inputs: Array) -> tuple[tuple[Array, ...], Any]:
+            found = known(*inputs)
+            return found.first, found.second
+
+        return _with_rules(function, lambda *inputs: known(*inputs).first, orders)
 
     return decorate
 
 
-def _with_rules(function: Function, first: Callable[..., tuple[Array, ...]], second: Callable[..., Any]) -> Function:
-    """Give `function` derivatives by its inputs, which are traced once for all places where they are needed."""
-    plain, bends = jax.jit(function), jax.jit(second)
+def _with_rules(
+    function: Function,
+    first: Callable[..., tuple[Array, ...]],
+    orders: Callable[..., tuple[tuple[Array, ...], Any]],
+) -> Function:
+    """Give `function` derivatives by its inputs, which are traced once for all places where they are needed.
+
+    `first` returns those of the first order, and `orders` those of the first and of the second.
+    """
+    plain, bends = jax.jit(function), jax.jit(lambda *inputs: orders(*inputs)[1])
 
     @jax.custom_jvp
     def value(*inputs: Array) -> Array:
@@ -101,13 +112,28 @@ def _with_rules(function: Function, first: Callable[..., tuple[Array, ...]], sec
     def slopes(*inputs: Array) -> tuple[Array, ...]:
         return first(*inputs)
 
+    # Both orders share most of what they are made of, and so are one function.
+    @jax.custom_jvp
+    @jax.jit
+    def both(*inputs: Array) -> tuple[tuple[Array, ...], Any]:
+        return orders(*inputs)
+
+    def chained(bent: Any, ways: tuple[Array, ...]) -> tuple[Array, ...]:
+        return tuple(_along(row, ways) for row in bent)
+
     @value.defjvp
     def _(inputs: tuple[Array, ...], ways: tuple[Array, ...]) -> tuple[Array, Array]:
         return value(*inputs), _along(slopes(*inputs), ways)
 
     @slopes.defjvp
     def _(inputs: tuple[Array, ...], ways: tuple[Array, ...]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        return slopes(*inputs), tuple(_along(row, ways) for row in bends(*inputs))
+        slope, bent = both(*inputs)
+        return slope, chained(bent, ways)
+
+    @both.defjvp
+    def _(inputs: tuple[Array, ...], ways: tuple[Array, ...]) -> tuple[Any, Any]:
+        bent, third = jax.jvp(bends, inputs, ways)
+        return (slopes(*inputs), bent), (chained(bent, ways), third)
 
     @functools.wraps(function)
     def call(*inputs: Array) -> Array:

@@ -14,6 +14,19 @@ from pyem.model.times.rate import log_between
 from pyem.model.times.tails import log_phi, log_positive, mills
 
 
+class _OfShare(NamedTuple):
+    """First and second derivative of `log_share`."""
+
+    first: tuple[Array, ...]
+    second: tuple[tuple[Array, ...], ...]
+
+
+def _slopes_of_share(y: Array) -> _OfShare:
+    pull = jnp.exp(log_phi(y) - log_share(y))
+    return _OfShare((pull,), ((-pull * (y + pull),),))
+
+
+@with_slopes(_slopes_of_share)
 def log_share(y: Array) -> Array:
     """Logarithm of the share of slopes above 0."""
     below = y < 0

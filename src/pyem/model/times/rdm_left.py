@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import jax
@@ -13,7 +14,8 @@ from pyem.model.times.few import with_slopes
 from pyem.model.times.means import End, Integrand, Slopes, by_ends, by_nodes, chosen, is_short, mean_over
 from pyem.model.times.tails import log_phi, log_positive, mills
 
-_SLOW = 0.02
+_SLOW, _TERMS = 0.05, 8
+"""Step below which a difference quotient is a Taylor series, and number of its terms."""
 
 
 # -- derivatives ---------------------------------------------------------------------------------------------------------
@@ -37,21 +39,37 @@ def _integrand(k: Array, drift: Array) -> Integrand:
 
 
 def _slopes_of_wide(low: Array, high: Array, drift: Array) -> Slopes:
-    """Derivatives of `_log_wide`, those by the drift alone line by line."""
-    late = high - drift < -1.0
-    along = lambda of: lambda d: jax.jvp(of, (d,), (jnp.ones_like(d),))  # noqa: E731
-    (log_mean, by_drift), (_, bent) = along(along(lambda d: _log_wide(low, high, d)))(drift)
-    gone = -jnp.expm1(log_mean)
+    """Derivatives of `_log_wide`.
 
-    def end(k: Array) -> End:
+    Those by the drift are integrals of the reflected part times the distance, and its square. Where little is left such
+    integrals lose digits, and they are derived line by line.
+    """
+    late, width = high - drift < -1.0, high - low
+    log_mean = _log_wide(low, high, drift)
+    gone, share = -jnp.expm1(log_mean), jnp.exp(-jnp.where(late, 0.0, log_mean))
+
+    def end(k: Array) -> tuple[Array, Array, End]:
         z = k - drift
         here, ahead = jnp.exp(log_phi(z) - log_mean), mills(k + drift)
+        tail = 0.5 * lax.erfc(z * math.sqrt(0.5)) * share
         left = here * (mills(jnp.where(late, -z, 1.0)) - ahead) - 1
-        passed = 0.5 * lax.erfc(z * math.sqrt(0.5)) * jnp.exp(-log_mean) + here * ahead
-        excess = jnp.where(late, left, gone * jnp.exp(-log_mean) - passed)
-        return End(excess, 2 * here * (1 - drift * ahead), -2 * k * here * ahead)
+        excess = jnp.where(late, left, gone * share - tail - here * ahead)
+        d, e, f = _quotients(z, tail, here, here * ahead, 2 * drift)
+        once, twice = k * d - e, 2 * (k**2 * d - 2 * k * e + 2 * f) + drift * tail + here
+        return once, twice, End(excess, 2 * here * (1 - drift * ahead), -2 * k * here * ahead)
 
-    return by_ends(high - low, end(low), end(high), by_drift, bent)
+    (once_near, twice_near, near), (once_far, twice_far, far) = end(low), end(high)
+    early = -2 * (once_far - once_near) / width
+    early_bent = -2 * (twice_far - twice_near) / width - early**2
+    of_late, of_late_bent = _slopes_of_late(*_where_late(late, low, high, drift))
+    return by_ends(width, near, far, jnp.where(late, of_late, early), jnp.where(late, of_late_bent, early_bent))
+
+
+def _slopes_of_late(low: Array, high: Array, pace: Array) -> tuple[Array, Array]:
+    """First and second derivative of `_log_late` by the drift, line by line."""
+    along = lambda of: lambda d: jax.jvp(of, (d,), (jnp.ones_like(d),))  # noqa: E731
+    (_, by_drift), (_, bent) = along(along(lambda d: _log_late(low, high, d)))(pace)
+    return by_drift, bent
 
 
 # -- the mean ------------------------------------------------------------------------------------------------------------
@@ -92,11 +110,18 @@ def _log_wide(near: Array, far: Array, drift: Array) -> Array:
     width = far - near
     gone = (_early(jnp.where(late, drift, near), drift) - _early(jnp.where(late, drift, far), drift)) / width
     early = jnp.log1p(-jnp.clip(gone, 0.0, 1 - tails.HALF_DIGIT))
-    pace = jnp.where(late, drift, 3.0)
-    low, high = jnp.where(late, near, 0.0), jnp.where(late, far, 1.0)
+    return jnp.where(late, _log_late(*_where_late(late, near, far, drift)), early)
+
+
+def _where_late(late: Array, near: Array, far: Array, drift: Array) -> tuple[Array, Array, Array]:
+    """The interval and the drift, with others in place of those where more is left."""
+    return jnp.where(late, near, 0.0), jnp.where(late, far, 1.0), jnp.where(late, drift, 3.0)
+
+
+def _log_late(low: Array, high: Array, pace: Array) -> Array:
+    """The logarithm of the mean where little is left: all distances are far behind."""
     less = jnp.exp(0.5 * ((pace - high) ** 2 - (pace - low) ** 2))
-    left = log_phi(pace - high) + log_positive((_late(high, pace) - less * _late(low, pace)) / (high - low))
-    return jnp.where(late, left, early)
+    return log_phi(pace - high) + log_positive((_late(high, pace) - less * _late(low, pace)) / (high - low))
 
 
 def _late(k: Array, drift: Array) -> Array:
@@ -108,17 +133,34 @@ def _late(k: Array, drift: Array) -> Array:
 
 def _early(k: Array, drift: Array) -> Array:
     """Integral of the probability of having reached a threshold farther than `k`."""
-    z, twice = k - drift, 2 * drift
+    z = k - drift
     tail, top = 0.5 * lax.erfc(z * math.sqrt(0.5)), jnp.exp(log_phi(z))
-    slow = twice < _SLOW
-    gap = (top * mills(k + drift) - tail) / jnp.where(slow, 1.0, twice)
-    return top - z * tail - jnp.where(slow, _slope(z, tail, top, jnp.where(slow, twice, 0.0)), gap)
+    return top - z * tail - _quotients(z, tail, top, top * mills(k + drift), 2 * drift)[0]
 
 
-def _slope(z: Array, tail: Array, top: Array, step: Array) -> Array:
-    """Difference quotient of Mills' ratio times the density at `z`, for a small step, by its Taylor series."""
-    before, now, total, factor = tail, z * tail - top, jnp.zeros_like(z), jnp.ones_like(z)
-    for n in range(1, 7):
-        total = total + factor * now
-        before, now, factor = now, n * before + z * now, factor * step / (n + 1)
-    return total
+def _quotients(z: Array, tail: Array, top: Array, ahead: Array, step: Array) -> tuple[Array, Array, Array]:
+    """Difference quotients of Mills' ratio between `z` and ``z + step``, times the density at `z`, of three orders.
+
+    They are those of `z` taken once, twice and three times. Where `k` is ``z + step / 2`` and `D`, `E` and `F` are the
+    quotients, the integral of the reflected part, times 1, `k` and the square of `k`, is `D`, ``k D - E`` and
+    ``k^2 D - 2 k E + 2 F``. For small steps they are Taylor series.
+
+    Parameters
+    ----------
+    z, step
+        Standardised distance from the drift, and twice the drift.
+    tail, top, ahead
+        Mills' ratio at `z`, 1, and Mills' ratio at ``z + step``, each times the density at `z`.
+    """
+    slow = step < _SLOW
+    size, little = jnp.where(slow, 1.0, step), jnp.where(slow, step, 0.0)
+    # Derivatives of Mills' ratio, each over the factorial of its order.
+    terms = [tail, z * tail - top]
+    for n in range(1, _TERMS + 3):
+        terms.append((terms[n - 1] + z * terms[n]) / (n + 1))
+    out, last = [], ahead
+    for order in (1, 2, 3):
+        last = (last - terms[order - 1]) / size
+        series = functools.reduce(lambda total, term: total * little + term, reversed(terms[order : order + _TERMS]))
+        out.append(jnp.where(slow, series, last))
+    return out[0], out[1], out[2]
