@@ -1,7 +1,8 @@
 """How well 200 trials can tell people apart: the largest correlations that information allows, of docs/response-times.md.
 
-``python -m benchmarks.information_response_times [MODEL ...]``: Fisher information of a trial by quadrature over response times, of
-300 people from the typical population; and the correlations that `pyem.fit_map` reaches where it is told that population.
+``python -m benchmarks.information_response_times [MODEL ...]``: Fisher information of a trial by quadrature over response
+times, of 300 people from the typical population; and the correlations that `pyem.fit_map` reaches where it is told that
+population.
 """
 
 from __future__ import annotations
