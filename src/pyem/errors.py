@@ -6,7 +6,7 @@ import functools
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -101,6 +101,82 @@ def require_number(**numbers: tuple[Any, float]) -> None:
     for name, (value, least) in numbers.items():
         if not (isinstance(value, int | float | np.number) and least <= value < np.inf):
             raise ValueError(f"{name}={value!r}; a finite number of at least {least:g} is needed")
+
+
+class _Kind(NamedTuple):
+    """A kind of argument: classes of which it may be, and the words for another one."""
+
+    classes: tuple[str, ...]
+    """Names of classes of this library, which the lowest room cannot import."""
+    wanted: str
+    remedy: str
+    error: type[Exception] = TypeError
+    part: str = ""
+    """The attribute in which other things have one."""
+
+
+_DESIGN = "a model, or a design made by pyem.regress, is expected"
+_KINDS = {
+    "design": _Kind(("Model", "Regression"), _DESIGN, "pyem.models.get makes one by its name", ModelError, "model"),
+    "model": _Kind(("Model",), "a model is expected", "pyem.models.get makes one by its name", ModelError, "model"),
+    "data": _Kind(
+        ("Dataset", "PartitionedDataset"),
+        "a Dataset is expected",
+        "pyem.Dataset.read makes one of a file, pyem.Dataset.from_frame of a table, pyem.Dataset.from_arrays of arrays",
+        DataError,
+        "data",
+    ),
+    "fit": _Kind(
+        ("PointFit", "SampleFit", "GridFit", "HBIFit"), "a fit is expected", "pyem.fit_em and its like make one"
+    ),
+    "recovery": _Kind(("Recovery",), "a recovery study is expected", "pyem.recovery makes one"),
+    "confusion": _Kind(("Confusion",), "a study of model recovery is expected", "pyem.confusion makes one"),
+    "power": _Kind(("Power",), "a power study is expected", "pyem.power makes one"),
+    "calibration": _Kind(("Calibration",), "a calibration study is expected", "pyem.calibration makes one"),
+    "frequencies": _Kind(
+        ("ModelFrequencies", "HBIFit", "GroupDifference", "ConditionDifference"),
+        "frequencies of models are expected",
+        "pyem.random_effects_bms and pyem.fit_hbi make them",
+    ),
+    "attribution": _Kind(
+        ("ModelFrequencies", "HBIFit"),
+        "people's probabilities of models are expected",
+        "pyem.random_effects_bms and pyem.fit_hbi find them",
+    ),
+    "table": _Kind(("DataFrame",), "a table is expected", "pyem.compare_fits and fit.effects() make such tables"),
+}
+
+
+def require_kind(kind: str, *values: Any) -> None:
+    """Raise unless each value is of a kind, such as a "model", "data" or a "fit".
+
+    Examples
+    --------
+    >>> require_kind("model", "rw1a1b")
+    Traceback (most recent call last):
+        ...
+    pyem.errors.ModelError: a model is expected, but 'rw1a1b' was given; pyem.models.get makes one by its name
+    """
+    for value in values:
+        if not _is(kind, value):
+            _, wanted, remedy, error, part = _KINDS[kind]
+            # A fit has a model and data, a simulation and a design have a model.
+            if part and _is(kind, getattr(value, part, None)):
+                remedy = f"its {part} is in .{part}"
+            raise error(f"{wanted}, but {told_briefly(value)} was given; {remedy}")
+
+
+def _is(kind: str, value: Any) -> bool:
+    known = {one.__name__ for one in type(value).__mro__ if one.__module__.partition(".")[0] in ("pyem", "pandas")}
+    return not known.isdisjoint(_KINDS[kind].classes)
+
+
+def told_briefly(value: Any) -> str:
+    """Describe a value for messages: one that is short as it is written, others by their class."""
+    if value is None or isinstance(value, str | int | float | complex | np.number):
+        return f"{shown(value):.60}"
+    name = type(value).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' or name.startswith('ndarray') else 'a'} {name}"
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -16,6 +16,7 @@ from pyem.engine.differentiable import People, log_lik, people, trial_log_lik, t
 from pyem.engine.pointwise import Observed, by_trial
 from pyem.engine.scale import scaled
 from pyem.engine.validate import validate
+from pyem.errors import require_kind
 from pyem.model.model import Model
 from pyem.model.transform import Real
 
@@ -173,6 +174,8 @@ def numpyro_model(model: Model, data: Dataset, *, pointwise: bool = True) -> Any
     ...     numpyro.handlers.trace(program).get_trace()["choice"]["value"].shape
     (200,)
     """
+    require_kind("model", model)
+    require_kind("data", data)
     import numpyro
 
     likelihood = Likelihood(model, data)

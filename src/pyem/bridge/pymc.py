@@ -13,6 +13,7 @@ import numpy as np
 from pyem.bridge.numpyro import Likelihood
 from pyem.data.dataset import Dataset
 from pyem.engine.differentiable import log_lik
+from pyem.errors import require_kind
 from pyem.model.model import Model
 from pyem.numerics.jit import compiled
 
@@ -45,6 +46,8 @@ def pymc_logp(model: Model, data: Dataset) -> PyMCLikelihood:
     ...     likelihood.observed("choice", alpha=alpha, beta=beta)
     ...     trace = pm.sample(cores=1)
     """
+    require_kind("model", model)
+    require_kind("data", data)
     _optional("pymc")
     return PyMCLikelihood(Likelihood(model, data))
 

@@ -14,7 +14,7 @@ from pyem.data.formulas import label_of
 from pyem.engine.binding import Bound, Formula, bind
 from pyem.engine.codings import codings
 from pyem.engine.formula_text import formula_of
-from pyem.errors import DataError, ModelError, warn
+from pyem.errors import DataError, ModelError, require_kind, warn
 from pyem.model.designed import design_name
 from pyem.model.model import Model
 from pyem.model.modifiers import DERIVATIONS, fix, tie
@@ -197,6 +197,7 @@ def regress(
     >>> regress(pyem.models.get("rw1a1b"), "alpha ~ drug * diagnosis + age", "beta ~ load")
     Regression('rw1a1b', alpha ~ drug * diagnosis + age; beta ~ load)
     """
+    require_kind("model", model)
     read = tuple(formula_of(model, text) for text in formulas)
     names = [formula.parameter for formula in read]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -229,6 +230,7 @@ def by(model: Model, **columns: str) -> Regression:
     >>> by(pyem.models.get("rw1a1b"), alpha="session")
     Regression('rw1a1b', alpha ~ 0 + C(session))
     """
+    require_kind("model", model)
     return regress(model, *(f"{name} ~ 0 + C({column})" for name, column in columns.items()))
 
 
@@ -273,6 +275,7 @@ def takes_designs(function: Function) -> Function:
 
     @functools.wraps(function)
     def call(model: Any, data: Any, *args: Any, **kwargs: Any) -> Any:
+        require_kind("data", data)
         design = of_new_data(model, data)
         if design is None:
             return function(model, data, *args, **kwargs)
@@ -296,7 +299,8 @@ def of_new_data(model: Any, data: Dataset) -> Regression | None:
     """The design, if `model` is one that has to be applied to `data`; None for a model that is used as it is."""
     if isinstance(model, Regression):
         return model
-    design = _a_model(model).design
+    require_kind("design", model)
+    design = model.design
     if design is None:
         return None
     if all(effect.column in data.fields for effect in design.effects if effect.column):
@@ -304,21 +308,12 @@ def of_new_data(model: Any, data: Dataset) -> Regression | None:
     return source_of(model)
 
 
-def _a_model(model: Any) -> Model:
-    """Return the model, or say what was given in its place."""
-    if isinstance(model, Model):
-        return model
-    given, remedy = f"{model!r:.40}", "pyem.models.get makes one by its name"
-    if isinstance(getattr(model, "model", None), Model):
-        given, remedy = f"a {type(model).__name__}", "its model is in .model"
-    raise ModelError(f"a model, or a design made by pyem.regress, is expected first, but {given} was given; {remedy}")
-
-
 def source_of(model: Any) -> Regression | None:
     """The design that made a model, with the levels that it knows; None for a model without a design."""
     if isinstance(model, Regression):
         return model
-    design = _a_model(model).design
+    require_kind("design", model)
+    design = model.design
     if design is None:
         return None
     made = regress(design.base, *(f"{name} ~ {right}" for name, right in design.formulas))

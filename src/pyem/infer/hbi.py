@@ -10,7 +10,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.scale import ready_to_fit
-from pyem.errors import ModelError, list_of, require_number, require_whole, warn, without
+from pyem.errors import ModelError, list_of, require_kind, require_number, require_whole, warn, without
 from pyem.infer.esteps import at_once, compile_ahead, estep_maker
 from pyem.infer.hbi_loop import SETTLED, Iteration, Run, State
 from pyem.infer.hbi_updates import GroupPosterior, HyperPrior
@@ -107,6 +107,7 @@ def fit_hbi(
     >>> fit.frequency["wsls"] > 0.8, fit.responsibilities.shape
     (True, (10, 2))
     """
+    require_kind("data", data)
     _require(models, data, max_iter)
     require_number(tol=(tol, 0), beta=(beta, 0), shape=(shape, 0), rate=(rate, 0), concentration=(concentration, 0))
     prior = HyperPrior(beta, shape, rate, concentration)

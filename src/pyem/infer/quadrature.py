@@ -162,7 +162,8 @@ def _error(joint: np.ndarray) -> np.ndarray:
     every_other = (slice(None), *[slice(None, None, 2)] * (joint.ndim - 1))
     coarse, fine = _log_sum(joint[every_other]), _log_sum(joint)
     known = np.isfinite(fine)
-    return np.where(known, np.abs(np.where(known, coarse + (joint.ndim - 1) * math.log(2) - fine, 0)), 0)
+    coarse, fine = np.where(known, coarse, 0), np.where(known, fine, 0)
+    return np.where(known, np.abs(coarse + (joint.ndim - 1) * math.log(2) - fine), 0)
 
 
 def _log_sum(joint: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from pyem.errors import require_kind
 from pyem.model.derivation import Either, derived, redesigned
 from pyem.model.model import Model
 from pyem.model.record import Record
@@ -42,6 +43,7 @@ def with_cues(model: Either, cues: int = 4, column: str = "cue") -> Either:
     >>> with_cues(get("rw1a1b"), 3).columns
     ('cue', 'choice', 'reward')
     """
+    require_kind("design", model)
     arguments = {"cues": cues, "column": column}
     if not isinstance(model, Model):
         return model.modified("with_cues", arguments)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal
 
+from pyem.errors import require_kind
 from pyem.model.distribution import option_logits
 from pyem.model.model import Model
 from pyem.model.moving import (
@@ -198,6 +199,7 @@ def with_decision(
     >>> with_decision(get("rw1a1b"), "ddm", bound="angle").names
     ('v', 'alpha', 'a', 'z', 't', 'theta')
     """
+    require_kind("design", model)
     weight = _weight(model, decision)
     kinds = dict(zip(("sv", "sz", "st"), (sv, sz, st), strict=True))
     if decision != "ddm" and any(kinds.values()):

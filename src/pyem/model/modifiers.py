@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pyem.errors import require_kind
 from pyem.model.cues import with_cues
 from pyem.model.decision import with_decision
 from pyem.model.derivation import Either, derived, free_parameter, redesigned
@@ -34,6 +35,7 @@ def fix(model: Either, **values: float) -> Either:
     >>> fix(get("rw1a1b"), alpha=0.1).names
     ('beta',)
     """
+    require_kind("design", model)
     if not isinstance(model, Model):
         return model.modified("fix", values)
     if model.design is not None:
@@ -74,6 +76,7 @@ def tie(model: Either, **sources: str) -> Either:
     >>> tie(get("rw2a1b"), alpha_neg="alpha_pos").names
     ('beta', 'alpha_pos')
     """
+    require_kind("design", model)
     if not isinstance(model, Model):
         return model.modified("tie", sources)
     if model.design is not None:

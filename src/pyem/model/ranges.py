@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pyem.errors import require_kind
 from pyem.model.derivation import Either, derived, free_parameter, redesigned
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
@@ -37,6 +38,7 @@ def with_range(model: Either, **ranges: Range) -> Either:
     >>> [parameter.transform for parameter in model.parameters]
     [Interval(low=0.0, high=50.0), Probit(low=0, high=1)]
     """
+    require_kind("design", model)
     if not isinstance(model, Model):
         return model.modified("with_range", ranges)
     if model.design is not None:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from pyem.errors import require_kind
 from pyem.model.decision import longest_outlier
 from pyem.model.derivation import Either, derived, redesigned
 from pyem.model.distribution import Categorical, log_probs
@@ -47,6 +48,7 @@ def with_lapse(model: Either, response: str | None = None) -> Either:
     >>> with_lapse(get("two_step"), response="choice2").names[-1]
     'lapse_choice2'
     """
+    require_kind("design", model)
     if not isinstance(model, Model):
         return model.modified("with_lapse", _told(response))
     if model.design is not None:
@@ -85,6 +87,7 @@ def with_stickiness(model: Either, response: str | None = None) -> Either:
     >>> with_stickiness(get("rw1a1b")).names
     ('beta', 'alpha', 'stickiness')
     """
+    require_kind("design", model)
     if not isinstance(model, Model):
         return model.modified("with_stickiness", _told(response))
     if model.design is not None:
@@ -125,6 +128,7 @@ def with_side_bias(model: Either, response: str | None = None) -> Either:
     >>> with_side_bias(get("rw1a1b")).names
     ('beta', 'alpha', 'side_bias')
     """
+    require_kind("design", model)
     if not isinstance(model, Model):
         return model.modified("with_side_bias", _told(response))
     if model.design is not None:

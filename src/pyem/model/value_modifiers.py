@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from pyem.errors import require_kind
 from pyem.model.derivation import Either, derived, redesigned
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
@@ -55,6 +56,7 @@ def with_forgetting(model: Either, values: str | None = None) -> Either:
     >>> with_forgetting(get("rw2a1b")).names
     ('beta', 'alpha_pos', 'alpha_neg', 'forgetting')
     """
+    require_kind("design", model)
     if not isinstance(model, Model):
         return model.modified("with_forgetting", {} if values is None else {"values": values})
     if model.design is not None:
@@ -90,6 +92,7 @@ def with_eligibility(model: Either, values: str | None = None) -> Either:
     >>> with_eligibility(get("rw1a1b")).names
     ('beta', 'alpha', 'eligibility')
     """
+    require_kind("design", model)
     if not isinstance(model, Model):
         return model.modified("with_eligibility", {} if values is None else {"values": values})
     if model.design is not None:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from pyem.errors import require_kind
 from pyem.model.distribution import log_probs
 from pyem.model.model import Model
 from pyem.model.record import Record
@@ -112,6 +113,8 @@ def with_judgement(
     >>> both.names
     ('beta', 'alpha', 'p_chosen', 'threshold0', 'threshold1', 'threshold2')
     """
+    require_kind("model", model)
+    require_kind("model", judgement)
     predictors = (predictors,) if isinstance(predictors, str) else tuple(predictors)
     _require(model, judgement, predictors)
     other = dict(rename)

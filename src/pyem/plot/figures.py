@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyem.draw import figures as draw
+from pyem.errors import require_kind
 from pyem.plot.numbers import (
     choice_curve_numbers,
     comparison_numbers,
@@ -44,6 +45,7 @@ def plot_parameters(fit: Fit) -> Figure:
     >>> plot_parameters(pyem.fit_map(model, pyem.simulate(model, subjects=10, key=1))).axes[0].get_title()
     'beta'
     """
+    require_kind("fit", fit)
     return draw.parameters(**parameter_numbers(fit))
 
 
@@ -60,6 +62,7 @@ def plot_estimates(fit: Fit) -> Figure:
     >>> plot_estimates(pyem.fit_map(model, pyem.simulate(model, subjects=10, key=1))).axes[0].get_title()
     'beta'
     """
+    require_kind("fit", fit)
     return draw.estimates(**estimate_numbers(fit))
 
 
@@ -82,6 +85,7 @@ def plot_effects(fit: Fit, parameters: Sequence[str] | None = None) -> Figure:
     ... )
     >>> plot_effects(pyem.fit_em(design, data)).get_suptitle()  # doctest: +SKIP
     """
+    require_kind("fit", fit)
     return draw.effects(**effect_numbers(fit, parameters))
 
 
@@ -119,6 +123,7 @@ def plot_choice_curves(
     >>> len(plot_choice_curves(pyem.fit_map(model, data), by_block=True).axes)
     2
     """
+    require_kind("fit", fit)
     return draw.by_trial(**choice_curve_numbers(fit, option=option, by_block=by_block, by=by))
 
 
@@ -149,6 +154,7 @@ def plot_learning_curves(
     >>> len(plot_learning_curves(pyem.fit_map(model, data), "prediction_error", by="block").axes[0].lines)
     2
     """
+    require_kind("fit", fit)
     return draw.by_trial(**latent_numbers(fit, name, by_block=by_block, by=by))
 
 
@@ -197,6 +203,7 @@ def plot_confusion(study: Confusion, *, unit: Unit = "group") -> Figure:
     >>> len(plot_confusion(Confusion(("one", "other"), "lme", scores, scores[..., None])).axes)
     2
     """
+    require_kind("confusion", study)
     n = int(study.wins(unit)[0].sum())
     return draw.confusion(
         title=f"Best by {study.by} of {n} {'groups' if unit == 'group' else 'people'} of each model",
@@ -227,6 +234,7 @@ def plot_calibration(study: Recovery) -> Figure:
     >>> len(plot_calibration(study).axes)
     2
     """
+    require_kind("recovery", study)
     below = study.below()
     p = study.calibration()["p"]
     return draw.calibration(
@@ -252,6 +260,7 @@ def plot_comparison(table: pd.DataFrame) -> Figure:
     >>> len(plot_comparison(pyem.compare_fits(fits)).axes) > 0
     True
     """
+    require_kind("table", table)
     return draw.comparison(**comparison_numbers(table))
 
 
@@ -265,6 +274,7 @@ def plot_trace(fit: Fit) -> Figure:
     >>> len(plot_trace(pyem.fit_em(model, pyem.simulate(model, subjects=10, key=1))).axes)
     2
     """
+    require_kind("fit", fit)
     if "elbo" in fit.trace:
         step, loss = (np.asarray(fit.trace[name], float) for name in ("step", "elbo"))
         return draw.loss(title=title_of(fit, "Variational inference"), step=step, loss=-loss)  # type: ignore[arg-type]

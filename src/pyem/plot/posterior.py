@@ -12,7 +12,7 @@ import numpy as np
 
 from pyem.draw import posterior as draw
 from pyem.draw.inline import undated
-from pyem.errors import Unavailable, list_of
+from pyem.errors import Unavailable, list_of, require_kind
 from pyem.plot.numbers import labels_of, title_of
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def plot_correlations(fit: Fit, parameters: Sequence[str] | None = None) -> Figu
     >>> len(plot_correlations(fit).axes)
     1
     """
+    require_kind("fit", fit)
     names = _known(fit, parameters or fit.model.names[:6])
     pairs = list(itertools.combinations(names, 2))[:MOST_PAIRS]
     if not pairs:
@@ -86,6 +87,7 @@ def plot_densities(fit: Fit, parameters: Sequence[str] | None = None, *, draws: 
     >>> len(plot_densities(fit).axes)
     2
     """
+    require_kind("fit", fit)
     names = _known(fit, parameters or fit.model.names)
     if fit.population is None:
         raise Unavailable(f"a fit by {fit.method} has no group here; use pyem.fit_em, or plot_estimates for people")
@@ -131,6 +133,7 @@ def plot_latents(fit: Fit, person: Any = None, *, names: Sequence[str] | None = 
     >>> [axis.get_ylabel() for axis in plot_latents(fit, 2).axes]
     ['p', 'value', 'prediction error']
     """
+    require_kind("fit", fit)
     subjects = [str(label) for label in fit.data.subjects]
     label = subjects[0] if person is None else str(person)
     if label not in subjects:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyem.draw import selection as draw
+from pyem.errors import require_kind
 from pyem.results.hbi import HBIFit
 from pyem.selection.frequency_tests import ConditionDifference, GroupDifference
 from pyem.selection.random_effects import ModelFrequencies
@@ -33,6 +34,7 @@ def plot_frequencies(found: Frequencies) -> Figure:
     >>> len(plot_frequencies(pyem.random_effects_bms([[0.0, -2.0]] * 5)).axes)
     2
     """
+    require_kind("frequencies", found)
     return draw.frequencies(**frequency_numbers(found))
 
 
@@ -50,6 +52,7 @@ def plot_responsibilities(found: ModelFrequencies | HBIFit) -> Figure:
     >>> plot_responsibilities(pyem.random_effects_bms([[0.0, -2.0]] * 5)).axes[0].get_ylabel()
     'probability of the model'
     """
+    require_kind("attribution", found)
     return draw.responsibilities(**responsibility_numbers(found))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyem.draw import studies as draw
+from pyem.errors import require_kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,7 @@ def plot_power(study: Power) -> Figure:
     >>> plot_power(Power(found, {}, "the right model")).axes[0].get_ylabel()
     'power'
     """
+    require_kind("power", study)
     panels = _panels(study.table(), "power", "low", "high")
     return draw.curves(title=f"Power to find {study.what}", panels=panels, y_label="power", level=0.8, top=1.02)
 
@@ -47,6 +49,7 @@ def plot_precision(study: Power) -> Figure:
     >>> plot_precision(Power({(10, 50, "d"): one}, {"d": 1.0}, "d")).axes[0].get_xlabel()
     'people'
     """
+    require_kind("power", study)
     table = study.precision()
     table = table.assign(low=table["width"] - 2 * table["width_se"], high=table["width"] + 2 * table["width_se"])
     label = "width of the 95 % interval (sds of people)"
@@ -79,6 +82,7 @@ def plot_ranks(study: Calibration, *, bins: int = 10) -> Figure:
     >>> len(plot_ranks(pyem.study.Calibration(pyem.models.get("rw1a1b"), "map", ranks, 99, True)).axes)
     1
     """
+    require_kind("calibration", study)
     from scipy.stats import binom
 
     p = study.table()["p"]

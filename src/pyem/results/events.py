@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyem.data.leftovers import folder_at_once
-from pyem.errors import DataError
+from pyem.errors import DataError, require_kind
 from pyem.results.fit import Fit
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def to_bids_events(
     >>> [path.name for path in sorted(folder.rglob("*.*"))][-2:]
     ['sub-1_task-bandit_run-1_events.tsv', 'task-bandit_events.json']
     """
+    require_kind("fit", fit)
     if not task.isalnum():
         raise ValueError(f"task={task!r}; names of tasks have letters and digits only")
     import pandas as pd

@@ -10,7 +10,7 @@ import numpy as np
 
 from pyem.data.leftovers import folder_at_once
 from pyem.data.partitioned import PartitionedDataset
-from pyem.errors import Unavailable
+from pyem.errors import Unavailable, require_kind
 from pyem.results.fit import Fit
 from pyem.results.latents import latents_at
 
@@ -56,6 +56,7 @@ def to_parquet(fit: Fit, folder: str | Path, *, latents: bool = False) -> Path:
     >>> len(pd.read_parquet(folder / "people")), len(pd.read_parquet(folder / "latents"))
     (3, 60)
     """
+    require_kind("fit", fit)
     target = Path(folder).resolve()
 
     def check() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyem.engine.mixtures import DF, GroupDraws
-from pyem.errors import UndefinedCriterion, require_whole
+from pyem.errors import UndefinedCriterion, require_kind, require_whole
 from pyem.numerics.rng import generator
 from pyem.numerics.student_t import log_t
 from pyem.results.sample import SampleFit
@@ -75,6 +75,7 @@ def annealed_evidence(
     >>> annealed_evidence(fit).total  # doctest: +SKIP
     -512.3
     """
+    require_kind("fit", fit)
     BRIDGE.require(fit)
     if fit.group is not None and fit.group.common:
         raise UndefinedCriterion(

@@ -11,6 +11,7 @@ import numpy as np
 from pyem.errors import list_of, require_whole
 from pyem.numerics.rng import seed_of
 from pyem.results.hbi import HBIFit
+from pyem.selection.comparison import by_name
 from pyem.selection.random_effects import random_effects_bms
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def model_average(
     if isinstance(fits, HBIFit):
         weights = fits.responsibilities if weights is None else weights
         fits = fits.fits
+    by_name(fits)
     weights = random_effects_bms(fits, by=by, key=key).attribution if weights is None else np.asarray(weights, float)
     first = next(iter(fits.values()))
     weights = _weights(fits, weights, len(first.x), models, window)

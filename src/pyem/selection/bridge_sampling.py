@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.errors import warn
+from pyem.errors import require_kind, warn
 from pyem.numerics.diagnostics import ess
 from pyem.numerics.rng import generator
 from pyem.selection.criterion import Criterion, Score, Settings, has_draws
@@ -89,6 +89,7 @@ def bridge_evidence(fit: SampleFit, *, key: Any = 0) -> BridgeEvidence:
     >>> bridge_evidence(fit).se  # doctest: +SKIP
     0.03
     """
+    require_kind("fit", fit)
     BRIDGE.require(fit)
     rng = generator(key)
     found = _alone(fit, rng) if fit.group is None else _together(fit, rng)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.errors import UndefinedCriterion, counted, list_of, warn
+from pyem.errors import UndefinedCriterion, counted, list_of, require_kind, told_briefly, warn
 from pyem.selection.criterion import (
     CRITERIA,
     Criterion,
@@ -173,9 +173,17 @@ def _all_finite(fits: Mapping[str, Fit]) -> None:
             )
 
 
-def _same_data(fits: Mapping[str, Fit]) -> None:
+def by_name(fits: Mapping[str, Fit]) -> None:
+    """Raise unless fits are given by name."""
     if not isinstance(fits, Mapping) or not fits:
-        raise ValueError('expected fits by name, such as {"one": fit, "other": fit}, but was given ' + f"{fits!r:.60}")
+        raise ValueError(
+            f'expected fits by name, such as {{"one": fit, "other": fit}}, but was given {told_briefly(fits)}'
+        )
+    require_kind("fit", *fits.values())
+
+
+def _same_data(fits: Mapping[str, Fit]) -> None:
+    by_name(fits)
     said = {
         name: f"{name!r}: {counted(fit.data.n_subjects, 'subject')}, "
         f"{counted(int(fit.data.n_responses(fit.model).sum()), 'trial')} with {' and '.join(fit.model.responses)}"

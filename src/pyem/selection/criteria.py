@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyem.errors import require_kind
 from pyem.selection.chance import chance, choices
 from pyem.selection.criterion import Criterion, Score, Settings, has_draws, without_estimates
 
@@ -41,6 +42,7 @@ def aic(fit: Fit) -> Score:
     >>> bool(aic(fit).total == 12 - 2 * fit.log_lik.sum())
     True
     """
+    require_kind("fit", fit)
     return AIC.evaluate(fit)
 
 
@@ -67,6 +69,7 @@ def bic(fit: Fit) -> Score:
     >>> bic(fit).total > aic(fit).total
     True
     """
+    require_kind("fit", fit)
     return BIC.evaluate(fit)
 
 
@@ -168,6 +171,7 @@ def pseudo_r2(fit: Fit) -> PseudoR2:
     >>> 0 < pseudo_r2(fit).median < 1
     True
     """
+    require_kind("fit", fit)
     score = PSEUDO_R2.evaluate(fit)
     return PseudoR2(score.shown["pseudo_r2"], score.total, np.where(score.weight == 0, np.nan, score.subject))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pyem.engine.pointwise import by_trial, chunks_of, units
-from pyem.errors import FitWarning, counted
+from pyem.errors import FitWarning, counted, require_kind
 from pyem.numerics.pareto import pareto_smoothed
 from pyem.selection.criterion import UNITS, Criterion, Score, Settings, Unit, has_draws
 from pyem.selection.shares import log_mean_exp
@@ -130,6 +130,7 @@ def loo(fit: SampleFit, *, unit: Unit = "trial", key: Any = 0, integration_draws
     Merkle, E. C., Furr, D., & Rabe-Hesketh, S. (2019). Bayesian comparison of latent variable models: Conditional versus
     marginal likelihoods. Psychometrika, 84, 802-829. https://doi.org/10.1007/s11336-019-09679-0
     """
+    require_kind("fit", fit)
     LOO.require(fit, Settings(unit=unit))
     found = _pointwise(fit, unit, _loo_of, key, integration_draws)
     k = found.extra
@@ -154,6 +155,7 @@ def waic(fit: SampleFit, *, unit: Unit = "trial", key: Any = 0, integration_draw
     Watanabe, S. (2010). Asymptotic equivalence of Bayes cross validation and widely applicable information criterion in
     singular learning theory. Journal of Machine Learning Research, 11, 3571-3594.
     """
+    require_kind("fit", fit)
     WAIC.require(fit, Settings(unit=unit))
     found = _pointwise(fit, unit, _waic_of, key, integration_draws)
     return _summed("waic", unit, found, None)

@@ -11,7 +11,7 @@ import numpy as np
 
 from pyem.engine.importance import Estimate
 from pyem.engine.importance import log_evidence as importance_sampled
-from pyem.errors import FitWarning, counted
+from pyem.errors import FitWarning, counted, require_kind
 from pyem.population.group import Group
 from pyem.population.population import Population
 from pyem.population.posterior import Status
@@ -76,6 +76,7 @@ def lme(fit: Fit) -> LogEvidence:
     >>> lme(fit).n_group
     4
     """
+    require_kind("fit", fit)
     LME.require(fit)
     _warn_of_irregular(fit)
     assert fit.log_evidence is not None
@@ -227,6 +228,7 @@ def integrated_bic(fit: Fit, *, draws: int = 1000, key: Any = 0) -> IntegratedBI
     >>> integrated_bic(fit, draws=200, key=0).n_responses
     1000
     """
+    require_kind("fit", fit)
     INTEGRATED_BIC.require(fit)
     found = _exactly(fit) if is_exact(fit) else _sampled(fit, draws, key)
     n_responses, n_group = int(fit.data.n_responses(fit.model).sum()), n_group_params(fit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pyem.errors import require_kind
 from pyem.selection.criterion import Criterion, Score, Settings, has_draws
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def log_marginal_likelihood(fit: Fit) -> Score:
     >>> pyem.log_marginal_likelihood(fit).error < 0.1
     True
     """
+    require_kind("fit", fit)
     return MARGINAL.evaluate(fit)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import log_lik, log_lik_draws
-from pyem.errors import DataError, FitWarning, counted, list_of, require_whole, warn
+from pyem.errors import DataError, FitWarning, counted, list_of, require_kind, require_whole, warn
 from pyem.infer.em import fit_em
 from pyem.infer.progress import unless_asked
 from pyem.infer.rounds import Running, run_rounds
@@ -167,6 +167,8 @@ def cross_validate(
     >>> found.folds, found.n_trials, bool(-2 < found.per_trial < 0)
     (2, 200, True)
     """
+    require_kind("design", *(model.values() if isinstance(model, Mapping) else [model]))
+    require_kind("data", data)
     require_whole(draws=(draws, 32))
     if by not in ("block", "subject"):
         raise ValueError(f"by={by!r}; choose 'block' or 'subject'")

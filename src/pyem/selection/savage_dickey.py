@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from pyem.errors import Unavailable, list_of, require_number
+from pyem.errors import Unavailable, list_of, require_kind, require_number
 from pyem.numerics.diagnostics import ess
 from pyem.population.priors import from_words
 from pyem.results.sample import SampleFit
@@ -73,6 +73,7 @@ def savage_dickey(fit: SampleFit, kind: str, parameter: str, value: float = 0.0)
     >>> savage_dickey(fit, "effect of age", "alpha").log_bayes_factor  # doctest: +SKIP
     1.2
     """
+    require_kind("fit", fit)
     if not isinstance(fit, SampleFit) or fit.group is None or fit.free is None:
         raise Unavailable(f"a fit by {fit.method} has no draws of a group; use fit_nuts or fit_bayes with a group")
     require_number(value=(value, -math.inf))

@@ -25,7 +25,7 @@ from pyem.numerics.rng import as_key, generator
 from pyem.simulation.conditions import Planned, planned
 from pyem.task.designs import REPLAYED, Design, Replay
 from pyem.task.rescaled import Rescaled
-from pyem.task.task import show_between
+from pyem.task.task import require_task, show_between
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -196,6 +196,7 @@ def on_one_scale(model: Model, task: Any) -> tuple[Model, Any]:
     if task is None:
         known = isinstance(model.reward_range, tuple) and model.range != (0.0, 1.0)
         return model, Rescaled(model.task, *model.range) if known and model.task is not None else model.task
+    require_task(task)
     if isinstance(model.reward_range, str) and isinstance(task, Design | Replay):
         paid = [np.asarray(values) for name, values in dict(task.payoffs).items() if name in model.outcomes]
         if paid:
@@ -240,6 +241,8 @@ def _designed(
         raise ValueError(f"model {model.name!r} has no policy, so it cannot be simulated")
     if not 0 <= missed < 1:
         raise ValueError(f"missed={missed}: 0 <= missed < 1 is expected")
+    if task is not None:
+        require_task(task)
     if task is not None and payoffs is not None:
         raise ValueError("give a task or the payoffs of the design, not both")
     named = payoff_fields(model, design) if payoffs is None and task is None else payoffs

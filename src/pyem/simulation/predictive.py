@@ -14,7 +14,7 @@ from jax import Array, lax
 from pyem.data.dataset import Dataset
 from pyem.data.masks import met
 from pyem.engine.regress import on_data, takes_designs
-from pyem.errors import counted, list_of
+from pyem.errors import counted, list_of, require_kind
 from pyem.model.design import in_blocks, without_conditions
 from pyem.model.joint import keys_of
 from pyem.model.model import Model
@@ -25,7 +25,7 @@ from pyem.numerics.rng import as_key
 from pyem.population.group import Group, spelled_out
 from pyem.population.patterns import correlated_blocks
 from pyem.population.population import Population, populate
-from pyem.task.task import show_between
+from pyem.task.task import require_task, show_between
 
 if TYPE_CHECKING:
     from pyem.results.fit import Fit
@@ -134,6 +134,7 @@ def posterior_predictive(
     >>> predicted.responses["choice"].shape
     (10, 20, 5)
     """
+    require_kind("fit", fit)
     x = fit.draws(draws, key=key).x
     # People without a regular posterior are shown where the fit has them.
     x = np.where(np.isfinite(x), x, fit.x)
@@ -258,6 +259,8 @@ def _predicted(
 ) -> Predicted:
     if model.policy is None:
         raise ValueError(f"model {model.name!r} is defined by log_likelihood=, so nothing can be simulated from it")
+    if task is not None:
+        require_task(task)
     if task is not None and payoffs is not None:
         raise ValueError("give a task or the payoffs of people's own trials, not both")
     if payoffs is not None and model.shown_between:

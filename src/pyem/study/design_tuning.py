@@ -16,6 +16,7 @@ from pyem.numerics.rng import as_key
 from pyem.study.designs import DesignChoice, told
 from pyem.study.experiment import Experiment, Fitter
 from pyem.task.around import Around
+from pyem.task.task import require_task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,6 +156,7 @@ def tune_design(
     least = SCOUTS * len(ranges) + 2
     require_whole(subjects=(subjects, 2), evaluations=(evaluations, least))
     plan, seed, names = _plan(design), as_key(key), tuple(ranges)
+    require_task(make(**dict(zip(names, (0.5 * (low + high)).tolist(), strict=True))))
     looks: list[tuple[np.ndarray, float]] = []
 
     def at(place: np.ndarray, key: Any) -> dict[str, np.ndarray]:

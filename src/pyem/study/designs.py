@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.errors import FitWarning, require_whole
+from pyem.errors import DataError, FitWarning, require_whole, told_briefly
 from pyem.infer.point import fit_map
 from pyem.infer.progress import unless_asked
 from pyem.model.model import Model
@@ -118,6 +118,11 @@ def choose_design(
     'long'
     """
     require_whole(subjects=(subjects, 2))
+    if not isinstance(designs, Mapping) or not all(isinstance(one, Experiment | Dataset) for one in designs.values()):
+        raise DataError(
+            'designs by name are expected, such as {"short": pyem.Experiment(trials=50), "long": data}, but '
+            f"{told_briefly(designs)} was given"
+        )
     if len(designs) < 2:
         raise ValueError(f"{len(designs)} design was given; at least two are needed to choose")
     plans = {name: one if isinstance(one, Experiment) else experiment_of(one) for name, one in designs.items()}

@@ -157,7 +157,7 @@ def experiment_of(design: Dataset | Experiment | None, **words: Any) -> Experime
     ValueError
         If both say something.
     """
-    said = {name: value for name, value in words.items() if value not in (None, 0.0)}
+    said = {name: value for name, value in words.items() if not (value is None or (name == "missed" and value == 0))}
     if isinstance(design, Experiment):
         if said:
             raise ValueError(f"{', '.join(said)}: the Experiment says that; leave it out, or give no Experiment")

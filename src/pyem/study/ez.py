@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.errors import DataError
+from pyem.errors import DataError, require_kind
 from pyem.model.times.ez import estimates
 from pyem.models.response_times import ddm
 from pyem.study.time_summaries import sorted_trials
@@ -55,6 +55,7 @@ def ez_diffusion(data: Dataset, *, by: str | None = None, correct: str | None = 
     >>> ez_diffusion(data)[["v", "a", "t"]].round(1).to_numpy().tolist()
     [[1.5, 1.2, 0.3]]
     """
+    require_kind("data", data)
     import pandas as pd
 
     missing = [name for name in ("choice", "rt") if name not in data.fields]

@@ -9,6 +9,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import value_grad_hess
+from pyem.errors import require_kind
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key
 from pyem.study.experiment import Experiment, experiment_of, to_fit
@@ -153,6 +154,7 @@ def identifiability(
     >>> found.information.round(6).tolist()
     [[12.0]]
     """
+    require_kind("model", model)
     mean, sd = model.typical
     at = model.natural(mean) if params is None else np.asarray(params, float)
     if at.shape != mean.shape:

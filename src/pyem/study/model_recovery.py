@@ -13,7 +13,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.regress import Regression, block_model, on_data
-from pyem.errors import FitWarning, counted
+from pyem.errors import FitWarning, ModelError, counted, require_kind, told_briefly
 from pyem.infer.hbi import fit_hbi
 from pyem.infer.rounds import Running, in_words, run_rounds
 from pyem.model.model import Model
@@ -336,9 +336,17 @@ def named_models(
 
     Raises
     ------
+    ModelError
+        If something else than models is given.
     ValueError
         If there are fewer than two, two have the same name, or they explain different columns.
     """
+    if not isinstance(models, Mapping | list | tuple):
+        raise ModelError(
+            "models are expected, such as [pyem.models.get('rw1a1b'), pyem.models.get('bias')] or models by name, "
+            f"but {told_briefly(models)} was given"
+        )
+    require_kind("design", *(models.values() if isinstance(models, Mapping) else models))
     named = dict(models) if isinstance(models, Mapping) else {model.name: model for model in models}
     _distinct(models, named)
     return named

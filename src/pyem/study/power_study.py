@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyem.engine.layout import coarsely
-from pyem.errors import counted, require_number, require_whole
+from pyem.errors import ModelError, counted, require_number, require_whole, told_briefly
 from pyem.infer.hbi import fit_hbi
 from pyem.infer.rounds import Running, in_words, run_rounds
 from pyem.model.model import Model
@@ -263,6 +263,11 @@ def _numbers(values: Sequence[int] | int, word: str) -> list[int]:
 
 def _effects(what: What) -> list[Effect | DesignEffects]:
     """Effects that are asked for; empty if these are models."""
+    if not isinstance(what, Effect | DesignEffects | Mapping | list | tuple):
+        raise ModelError(
+            "effects or models are expected, such as pyem.Effect(...) or [pyem.models.get('rw1a1b'), pyem.models.get('bias')], "
+            f"but {told_briefly(what)} was given"
+        )
     every = (
         [what]
         if isinstance(what, Effect | DesignEffects)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import jax
 from jax import Array
 
+from pyem.errors import told_briefly
 from pyem.model.model import Model
 from pyem.model.record import Record
 
@@ -32,6 +33,18 @@ class Task(Protocol):
     def respond(self, state: Any, trial: Record, key: Array) -> tuple[Any, dict[str, Any]]:
         """The next state, and the columns of the outcome, from what was shown and the response (``trial.choice``)."""
         ...
+
+
+def require_task(task: Any) -> None:
+    """Raise unless this is a task: an object with the methods of `Task`, or a table of what it shows and pays."""
+    whole = all(callable(getattr(task, name, None)) for name in ("init", "present", "respond"))
+    if isinstance(task, type):
+        raise TypeError(
+            f"a task is expected, but the class {task.__name__} was given; give an instance, {task.__name__}(...)"
+        )
+    if not whole and not hasattr(task, "payoffs"):
+        remedy = "pyem.task has tasks, such as pyem.task.Bandit((0.7, 0.3))"
+        raise TypeError(f"a task is expected, but {told_briefly(task)} was given; {remedy}")
 
 
 def show_between(model: Model, task: Any, state: Any, key: Array) -> Callable[[str, Record], dict[str, Any]]:

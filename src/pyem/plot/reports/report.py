@@ -107,6 +107,8 @@ def report(
     >>> report(fit, Path(tempfile.mkdtemp()) / "report.md", checks=0).name
     'report.md'
     """
+    # What was given is told before the path is looked at.
+    _named(fits)
     path = Path(path)
     write = writer_of(path)
     document = document_of(fits, title=title, recovery=recovery, checks=checks, key=key, origin=origin)
