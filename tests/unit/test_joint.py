@@ -212,6 +212,39 @@ def test_outliers_come_up_to_the_deadline_the_latest_response_or_what_is_said(si
     assert on_data(designed, halves)[0].longest_outlier == 4.0
 
 
+@pytest.mark.parametrize(
+    ("made", "untimed"),
+    [
+        (lambda: models.get("ddm", deadline=1.0), 2),
+        (lambda: models.get("ddm_gonogo", deadline=1.0), 0),
+        (lambda: models.get("lnr", options=3, deadline=1.0), 3),
+        (lambda: pyem.with_lapse(models.get("ddm", deadline=1.0, p_outlier=0.05)), 2),
+        (lambda: pyem.regress(models.get("ddm", deadline=1.0), "v ~ half"), 2),
+    ],
+)
+def test_a_response_after_the_deadline_is_named(made, untimed):
+    """Its density would be that of a model without a deadline, and all densities would add to more than 1."""
+    model, half = made(), np.zeros((2, 1, 3))
+    half[:, 0, 1:] = 1.0
+    choice, rt = [[[0, untimed, 1]], [[1, 1, 1]]], [[[0.5, 1.7, 1.0]], [[0.7, 1.4, 1.2]]]
+    late = Dataset.from_arrays({"choice": choice, "rt": rt, "half": half}, subjects=["a", "b"])
+    said = rf"column 'rt' has 1.4 for subject 'b' on trial 2 \(2 such .*deadline of 1 s.*'choice' with code {untimed}"
+    with pytest.raises(pyem.DataError, match=said):
+        validate(*on_data(model, late))
+    rt[1][0] = [0.7, np.nan, 0.9]
+    timely = Dataset.from_arrays({"choice": choice, "rt": rt, "half": half}, subjects=["a", "b"])
+    validate(*on_data(model, timely))
+
+
+def test_response_times_that_are_all_missing_are_told_of(recwarn):
+    data = Dataset.from_arrays({"choice": [[[1, 0, 1]]], "rt": np.full((1, 1, 3), np.nan)})
+    with pytest.warns(pyem.FitWarning, match=r"column 'rt' is empty on all trials.*a model of choices"):
+        validate(models.get("ddm"), data)
+    recwarn.clear()
+    validate(models.get("ddm"), Dataset.from_arrays({"choice": [[[1, 0, 1]]], "rt": [[[np.nan, np.nan, 0.5]]]}))
+    assert not recwarn
+
+
 def test_where_outliers_end_is_refused_where_it_means_nothing():
     with pytest.raises(ValueError, match=r"longest_outlier=4 is for models with outliers; give p_outlier"):
         models.get("ddm", longest_outlier=4)

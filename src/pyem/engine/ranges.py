@@ -56,7 +56,7 @@ def require_seconds(model: Model, data: Dataset, name: str) -> None:
     Warns
     -----
     FitWarning
-        If single ones seem to be milliseconds.
+        If single ones seem to be milliseconds, or all are missing.
 
     Raises
     ------
@@ -65,6 +65,7 @@ def require_seconds(model: Model, data: Dataset, name: str) -> None:
     """
     times = np.where(data.present[name] & data.valid, data.fields[name], np.nan)
     if not np.isfinite(times).any():
+        _tell_of_no_times(model, name)
         return
     middle = float(np.nanmedian(times))
     if middle > SLOW:
@@ -81,6 +82,46 @@ def require_seconds(model: Model, data: Dataset, name: str) -> None:
             f"such trials in all), but response times are above 0; leave the cell empty where there was no response in time"
         )
     _tell_of_single_milliseconds(data, name, times)
+
+
+def _tell_of_no_times(model: Model, name: str) -> None:
+    """Warn that there is no response time at all."""
+    warn(
+        f"column {name!r} is empty on all trials, so that model {model.name!r} explains other responses alone, which do not "
+        "tell all of its parameters; fill in the response times, or take a model of choices"
+    )
+
+
+def require_in_time(model: Model, data: Dataset, names: tuple[str, str], deadline: tuple[float, int]) -> None:
+    """Raise unless responses with a time came by the deadline of the model.
+
+    Parameters
+    ----------
+    model
+        The model.
+    data
+        The data.
+    names
+        Columns of the choice and of its time.
+    deadline
+        Seconds, and the code of the option that there was no response in time, whose time is not looked at.
+
+    Raises
+    ------
+    DataError
+        That names the time, its subject, and what to do.
+    """
+    (choice, rt), (end, untimed) = names, deadline
+    there = data.present[choice] & data.present[rt] & data.valid & (data.fields[choice] != untimed)
+    late = np.argwhere(there & (data.fields[rt] > end))
+    if len(late):
+        row, lane = late[0]
+        raise DataError(
+            f"column {rt!r} has {data.fields[rt][row, lane]:g} for subject {shown(data.subjects[data.lane_subject[lane]])} on "
+            f"trial {row + 1} ({counted(len(late), 'such response')} in all), but model {model.name!r} has a deadline of "
+            f"{end:g} s; make it one that did not come in time ({choice!r} with code {untimed}), leave {choice!r} empty, or "
+            "take a later deadline"
+        )
 
 
 def _require_seconds_of_each(data: Dataset, name: str, times: np.ndarray) -> None:

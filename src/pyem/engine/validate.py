@@ -12,13 +12,15 @@ import jax.numpy as jnp
 from pyem.data.dataset import Dataset
 from pyem.engine.ends import require_ends
 from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
-from pyem.engine.ranges import require_codes, require_seconds
+from pyem.engine.ranges import require_codes, require_in_time, require_seconds
 from pyem.engine.supports import require_supported
 from pyem.errors import DataError, ModelError, shown
 from pyem.model.distribution import option_count
+from pyem.model.joint import Second
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import initial_state, policies, rollout
+from pyem.model.times.outliers import deadline
 
 _valid: weakref.WeakKeyDictionary[Dataset, set[Model]] = weakref.WeakKeyDictionary()
 
@@ -30,6 +32,8 @@ class Response(NamedTuple):
     """Type of its distribution."""
     n_options: int | None
     """Number of options, if it is one of several."""
+    deadline: tuple[float, int] | None
+    """Seconds by which it has to come, and the option that it did not."""
 
 
 _traced: weakref.WeakKeyDictionary[Model, dict[Any, dict[str, Response]]] = weakref.WeakKeyDictionary()
@@ -95,6 +99,9 @@ def validate(model: Model, data: Dataset) -> None:
         # Indices beyond the last option would be clipped without a word.
         if one.n_options is not None and name not in dict(model.coded):
             require_codes(model, data, name, one.n_options)
+        if one.deadline is not None:
+            pair = next(pair for pair in model.joint if pair[1] == name)
+            require_in_time(model, data, pair, one.deadline)
     require_supported(model, data, {name: one.kind for name, one in told.items()})
     guarded(model, "looking at its indices", lambda: require_ends(model, data))
     known.add(model)
@@ -137,7 +144,9 @@ def _responses(model: Model, trial: Any) -> dict[str, Response]:
     def look(x: Any, trial: Record) -> None:
         p = inner.record(x)
         for name, dist in policies(inner, p, initial_state(inner, p, trial), trial).items():
-            found[name] = Response(type(dist), option_count(dist))
+            found[name] = Response(
+                type(dist), option_count(dist), deadline(dist.joint) if isinstance(dist, Second) else None
+            )
 
     jax.eval_shape(look, jax.ShapeDtypeStruct((inner.n_params,), jnp.float64), trial)
     return found

@@ -93,6 +93,23 @@ def with_share(dist: Any, p: Any, p_outlier: float | Literal["free"]) -> Any:
     return mixed(dist, p.p_outlier if p_outlier == "free" else p_outlier, p.longest_outlier)
 
 
+def deadline(dist: Any) -> tuple[float, int] | None:
+    """Seconds by which a response has to be made, and the option that it was not; None without a deadline.
+
+    Examples
+    --------
+    >>> from pyem.model.times.wiener import Wiener
+    >>> deadline(Deadline(Wiener(1.0, 1.5), 2.0)), deadline(Wiener(1.0, 1.5))
+    ((2.0, 2), None)
+    """
+    untimed = _untimed(dist)
+    while isinstance(dist, WithOutliers):
+        dist = dist.base
+    # A deadline that is computed in the model is not known before data are looked at.
+    known = isinstance(dist, Deadline | GoNoGo) and isinstance(dist.deadline, int | float)
+    return (float(dist.deadline), untimed) if known and untimed is not None else None
+
+
 def _untimed(dist: Any) -> int | None:
     """The option of a distribution that has no time."""
     if isinstance(dist, WithOutliers):
