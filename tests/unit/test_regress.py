@@ -323,6 +323,20 @@ def test_numbers_that_are_levels_and_values_of_numbers_make_cells():
     assert fit.effects()["coding"]["alpha", "arm=3"] == "C(arm): 1 = (0, 0), 2 = (1, 0), 3 = (0, 1)"
 
 
+@pytest.mark.parametrize(
+    ("at", "message"),
+    [
+        ({"drug": "ill"}, r"'drug' has no such value; its levels are 'active', 'placebo'"),
+        ({"age": "old"}, r"'age' has no such value; it is a number"),
+        ({"age": [30, np.nan]}, r"\{'age': nan\}: 'age' has no such value"),
+    ],
+)
+def test_marginal_means_are_at_levels_and_numbers_only(at, message):
+    fit = pyem.fit_em(pyem.regress(MODEL, f"alpha ~ {TREATMENT} + age"), data(), tol=1e-2)
+    with pytest.raises(ValueError, match=message):
+        fit.marginal_means("alpha", by=list(at), at=at)
+
+
 def test_samplers_begin_where_effects_are_whatever_the_unit_of_a_covariate():
     centers = []
     for formula in ("alpha ~ age", "alpha ~ I(age * 1000)"):

@@ -13,7 +13,7 @@ import numpy as np
 from pyem.data.formulas import Coded, constant_in, variables
 from pyem.engine.binding import Part
 from pyem.engine.regress import again
-from pyem.errors import list_of
+from pyem.errors import list_of, shown
 from pyem.model.model import Model
 from pyem.model.transform import Transform
 from pyem.results.effects import INTERVAL, Combined, Weights, scale_of, value_of
@@ -216,7 +216,7 @@ def _grid(code: Coded, by: str | Sequence[str] | None, at: dict[str, Any]) -> tu
             known = list_of(list(levels)) or "nothing"
             raise ValueError(f"the formula does not name {name!r}; it depends on {known}")
     for name, values in at.items():
-        levels[name] = list(np.atleast_1d(values))
+        levels[name] = _values_at(frame.loc[:, name], list(np.atleast_1d(values)))
     if plain := [name for name in wanted if not levels[name]]:
         raise ValueError(f"{plain[0]!r} is a number; say at which values: at={{{plain[0]!r}: [...]}}")
     cells = [dict(zip(wanted, values, strict=True)) for values in itertools.product(*(levels[n] for n in wanted))]
@@ -229,6 +229,25 @@ def _grid(code: Coded, by: str | Sequence[str] | None, at: dict[str, Any]) -> tu
         else:
             rows[name] = rows[name].astype(float)
     return cells, rows
+
+
+def _values_at(column: pd.Series, values: list[Any]) -> list[Any]:
+    """Return the values that `at` gives a column; raise where they are no levels of it, or no numbers."""
+    if column.dtype == "category":
+        known = list(column.cat.categories)
+        expected, wrong = f"its levels are {list_of(known)}", [value for value in values if str(value) not in known]
+    else:
+        expected, wrong = "it is a number", [value for value in values if not _is_finite(value)]
+    if wrong:
+        raise ValueError(f"at={{{column.name!r}: {shown(wrong[0])}}}: {column.name!r} has no such value; {expected}")
+    return values
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return bool(np.isfinite(float(value)))
+    except (TypeError, ValueError):
+        return False
 
 
 def _levels(code: Coded, name: str) -> list[Any]:
