@@ -244,12 +244,14 @@ def test_options_that_cannot_be(model, data, options, message):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("guide", ["low_rank", "full"])
-def test_other_guides_come_near(model, data, fit, guide):
+def test_other_guides_come_near(model, data, guide):
+    """Not nearer: without a correction they are too narrow, and stay off where the posterior is skewed."""
+    exact = pyem.fit_bayes(model, data, key=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pyem.FitWarning)
         other = pyem.fit_svi(model, data, key=1, guide=guide, correct=False)
-    gap = other.posterior["coef"].mean((0, 1))[0] - fit.posterior["coef"].mean((0, 1))[0]
-    assert (np.abs(gap) < 0.5 * fit.posterior["coef"].std((0, 1))[0]).all()
+    gap = other.posterior["coef"].mean((0, 1))[0] - exact.posterior["coef"].mean((0, 1))[0]
+    assert (np.abs(gap) < 0.5 * exact.posterior["coef"].std((0, 1))[0]).all()
 
 
 @pytest.mark.slow
