@@ -19,6 +19,9 @@ COARSE = 64
 The slow tests, and those of the layout, round sizes as users do."""
 MANY = 45_000
 """Memory mappings; Linux allows a process 65,530, and XLA crashes when there are no more."""
+OFTEN = 50
+"""Number of tests of a file after which memory mappings are counted."""
+DONE = pytest.StashKey[int]()
 
 
 # Pages of the browser whose doctests cannot be looked for without Streamlit, which an extra brings.
@@ -54,10 +57,14 @@ def pytest_collection_finish():
     gc.freeze()
 
 
-@pytest.fixture(autouse=True, scope="module")
-def forget_compiled_functions():
-    """Drop compiled functions, each of which holds some memory mappings, when there are many."""
-    yield
+def pytest_runtest_teardown(item, nextitem):
+    """Drop compiled functions, each of which holds some memory mappings, when there are many.
+
+    To count them takes milliseconds, so that it is done after each file and after some tests of a long one.
+    """
+    done = item.session.stash[DONE] = item.session.stash.get(DONE, 0) + 1
+    if done % OFTEN and nextitem is not None and nextitem.path == item.path:
+        return
     maps = Path("/proc/self/maps")
     import jax
 

@@ -403,6 +403,21 @@ def test_a_formula_writes_effects_and_marginal_means(frame, tmp_path):
     assert (tmp_path / "out" / "effects.png").is_file()
 
 
+@pytest.mark.parametrize("formula", ["alpha ~ (1 | subject)", "alpha ~ 0 + C(run)"])
+def test_effects_that_are_tested_against_nothing_are_printed(formula):
+    from pyem.cli.terminal import effects_table
+
+    data = pyem.simulate(pyem.models.get("rw1a1b"), subjects=6, blocks=2, trials=20, key=1)
+    data = pyem.Dataset.from_frame(
+        data.to_frame().assign(run=lambda table: table["block"]),
+        columns={"choice": "choice", "reward": "reward", "run": "run"},
+        **{name: name for name in ("subject", "block", "trial")},
+    )
+    fit = pyem.fit_em(pyem.regress(pyem.models.get("rw1a1b"), formula), data)
+    headers = [str(column.header) for column in effects_table(fit).columns]
+    assert headers == ["parameter", "effect", "estimate", "95 % interval", "scale"]
+
+
 COLUMNS = {"subject": "id", "block": ("run",), "columns": {"choice": "response", "reward": "feedback"}}
 
 

@@ -114,11 +114,13 @@ _MORE = {
 def effects_table(fit: Fit) -> Table:
     """The effects of a design with their intervals."""
     rows, frame = [], fit.effects().reset_index()
-    test, label = ("p", "p") if "p" in frame else ("above_0", "P(> 0)")
+    # A design of intercepts alone tests nothing.
+    tests = {name: label for name, label in (("p", "p"), ("above_0", "P(> 0)")) if name in frame}
     for row in frame.to_dict("records"):
         shown = [row["parameter"], row["effect"], number(row["estimate"]), interval(row["low"], row["high"])]
-        rows.append([*shown, number(row[test], 2), row["scale"]])
-    return table("effects", ("parameter", "effect", "estimate", "95 % interval", label, "scale"), rows, left=2)
+        rows.append([*shown, *(number(row[name], 2) for name in tests), row["scale"]])
+    columns = ("parameter", "effect", "estimate", "95 % interval", *tests.values(), "scale")
+    return table("effects", columns, rows, left=2)
 
 
 def coding_lines(fit: Fit) -> str:
