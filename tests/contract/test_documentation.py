@@ -59,3 +59,19 @@ def test_equations_have_every_parameter(name):
         p.name for p in models.get(name).parameters if not re.search(rf"(?<![A-Za-z]){p.name}(?![A-Za-z_])", lines)
     ]
     assert not without or (not lines and kind_named("response times") in kinds_of(name))
+
+
+def test_the_recovery_of_every_model_is_told_with_remedies_where_it_is_poor():
+    text = (DOCS / "recovery.md").read_text(encoding="utf-8")
+    rows = {found[1]: found[0] for found in re.finditer(r"^\| `(\w+)` \| \d+ x \d+ \| .*$", text, re.MULTILINE)}
+    races = {"lba", "rdm", "lnr"}
+    assert sorted(rows.keys() | races) == sorted(models.names())
+    on_times = (DOCS / "response-times.md").read_text(encoding="utf-8")
+    assert all(re.search(rf"^\| `{name}` \| `", on_times, re.MULTILINE) for name in races)
+    remedies = text.split("## Parameters that are hardly recovered")[1].split("\n## ")[0].split("\n")
+    poor = [
+        (name, p) for name, row in rows.items() for p, r in re.findall(r"`(\w+)` (-?\d*\.\d+)", row) if float(r) < 0.5
+    ]
+    assert len(poor) > 10
+    for name, parameter in poor:
+        assert any(f"`{name}`" in line and f"`{parameter}`" in line for line in remedies), (name, parameter)
