@@ -115,11 +115,11 @@ def effects_table(fit: Fit) -> Table:
     """The effects of a design with their intervals."""
     rows, frame = [], fit.effects().reset_index()
     # A design of intercepts alone tests nothing.
-    tests = {name: label for name, label in (("p", "p"), ("above_0", "P(> 0)")) if name in frame}
+    tests = {name: _MORE[name] for name in ("p", "above_0") if name in frame}
     for row in frame.to_dict("records"):
         shown = [row["parameter"], row["effect"], number(row["estimate"]), interval(row["low"], row["high"])]
-        rows.append([*shown, *(number(row[name], 2) for name in tests), row["scale"]])
-    columns = ("parameter", "effect", "estimate", "95 % interval", *tests.values(), "scale")
+        rows.append([*shown, *(number(row[name], digits) for name, (_, digits) in tests.items()), row["scale"]])
+    columns = ("parameter", "effect", "estimate", "95 % interval", *(label for label, _ in tests.values()), "scale")
     return table("effects", columns, rows, left=2)
 
 
