@@ -156,7 +156,7 @@ def tune_design(
     least = SCOUTS * len(ranges) + 2
     require_whole(subjects=(subjects, 2), evaluations=(evaluations, least))
     plan, seed, names = _plan(design), as_key(key), tuple(ranges)
-    require_task(make(**dict(zip(names, (0.5 * (low + high)).tolist(), strict=True))))
+    require_task(TaskOfNumbers(make, names, tuple((0.5 * (low + high)).tolist())).task)
     looks: list[tuple[np.ndarray, float]] = []
 
     def at(place: np.ndarray, key: Any) -> dict[str, np.ndarray]:
