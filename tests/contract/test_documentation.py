@@ -8,7 +8,6 @@ import pytest
 
 from benchmarks.model_pages import DOCS, INDEX, PAGES, cited_as, on_page, written
 from pyem import models
-from pyem.models.finding import kind_named, kinds_of
 from tests.cli.run import ROOT
 
 
@@ -58,7 +57,8 @@ def test_equations_have_every_parameter(name):
     without = [
         p.name for p in models.get(name).parameters if not re.search(rf"(?<![A-Za-z]){p.name}(?![A-Za-z_])", lines)
     ]
-    assert not without or (not lines and kind_named("response times") in kinds_of(name))
+    assert lines
+    assert not without
 
 
 def test_the_recovery_of_every_model_is_told_with_remedies_where_it_is_poor():

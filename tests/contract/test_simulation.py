@@ -16,6 +16,7 @@ from scipy import stats
 import pyem
 from pyem import models
 from pyem.engine import evaluate as engine
+from pyem.engine.validate import validate
 from tests.contract.people import (
     by_fives,
     draw_people,
@@ -35,6 +36,8 @@ SIMULATED = [name for name in NAMES if models.get(name).policy is not None]
 CATEGORICAL = [name for name in SIMULATED if models.get(name).options is not None]
 TYPICAL = ("rw1a1b", "bayes", "glm_ar", "poisson")
 """A model of each kind of response: a dry run compiles a model in several ways."""
+BOUNDED = [name for name in SIMULATED if models.get(name).seconds or name == "beta_rating"]
+"""Models whose responses have a range that other numbers are outside of: times above 0, and shares between 0 and 1."""
 EXACT = {"rtol": 1e-10, "atol": 1e-10}
 FALSE_ALARM = 1e-3
 """Of each statistical test of a model, if its seed had not been fixed."""
@@ -56,6 +59,15 @@ def test_simulated_probability_is_that_of_the_likelihood(name):
     assert 0.1 < 1 - data.present[model.responses[0]].mean() < 0.3
     found = np.concatenate(by_fives(engine.log_lik, model, data, data.truth))
     np.testing.assert_allclose(found, data.log_lik, **EXACT)
+
+
+@pytest.mark.parametrize("name", usual(BOUNDED))
+def test_people_far_from_typical_respond_within_the_range_of_responses(name):
+    model = models.get(name)
+    params = model.natural(draw_x(model, 500, 15, spread=2.0))
+    data = pyem.simulate(model, params, key=15, blocks=2, trials=12)
+    validate(model, data)
+    assert np.isfinite(data.log_lik).all()
 
 
 @pytest.mark.parametrize("name", full(SIMULATED))

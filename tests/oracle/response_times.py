@@ -115,10 +115,20 @@ def ex_gaussian(p: dict[str, float], trials: list[Trial]) -> list[float]:
         if trial["rt"] is None:
             out.append(0.0)
             continue
-        gap, ratio = trial["rt"] - p["mu"], p["sigma"] / p["tau"]
-        below = math.erfc((ratio - gap / p["sigma"]) / math.sqrt(2)) / 2
-        out.append(math.log(below) - math.log(p["tau"]) + ratio**2 / 2 - gap / p["tau"])
+        # The density of the sum is its exponential part's after the normal part; what is below 0 is cut off.
+        above = normal_below(p["mu"] / p["sigma"]) + math.exp(_log_tail(p, 0.0))
+        out.append(_log_tail(p, trial["rt"]) - math.log(p["tau"]) - math.log(above))
     return out
+
+
+def _log_tail(p: dict[str, float], rt: float) -> float:
+    gap, ratio = rt - p["mu"], p["sigma"] / p["tau"]
+    below = normal_below(gap / p["sigma"] - ratio)
+    return math.log(below) + ratio**2 / 2 - gap / p["tau"] if below else -math.inf
+
+
+def normal_below(z: float) -> float:
+    return math.erfc(-z / math.sqrt(2)) / 2
 
 
 def alone(rng: np.random.Generator, n: int) -> dict[str, np.ndarray]:

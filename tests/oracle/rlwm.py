@@ -22,7 +22,7 @@ def rlwm(
     p: dict[str, float],
     trials: list[Trial],
     capacity: float | tuple[float, ...] | None = 4.0,
-    error_reward: float = 0.0,
+    error_reward: float | None = 0.0,
     actions: int = 3,
     stimuli: int = 6,
 ) -> list[float]:
@@ -45,7 +45,7 @@ def rlwm(
             for action in range(actions):
                 values[action] += p["forget"] * (start - values[action])
         quick[s][a] += (1.0 if r == 1 else p["bias_wm"]) * (r - quick[s][a])
-        felt = 1.0 if r == 1 else error_reward
+        felt = 1.0 if r == 1 else p["error_reward"] if error_reward is None else error_reward
         slow[s][a] += p["alpha"] * (1.0 if r == 1 else p["bias_rl"]) * (felt - slow[s][a])
         last = a
     return out
@@ -61,4 +61,8 @@ def stimuli(rng: np.random.Generator, n: int, **_: float) -> dict[str, np.ndarra
     }
 
 
-CASES = {"rlwm": Case(rlwm, stimuli, ({}, {"capacity": None, "error_reward": 1.0}, {"capacity": (2, 3, 4, 5)}))}
+CASES = {
+    "rlwm": Case(
+        rlwm, stimuli, ({}, {"capacity": None, "error_reward": 1.0}, {"capacity": (2, 3, 4, 5)}, {"error_reward": None})
+    )
+}

@@ -173,9 +173,35 @@ ALONE = {
 @pytest.mark.parametrize("name", ALONE)
 def test_times_alone_are_those_of_scipy(name):
     dist, known = ALONE[name]
-    rt = np.array([0.25, 0.4, 0.6, 1.0, 3.0])
+    rt, above = np.array([0.25, 0.4, 0.6, 1.0, 3.0]), known.sf(0.0)
     with jax.enable_x64(True):
-        np.testing.assert_allclose(jax.jit(dist.log_prob)(rt), known.logpdf(rt), rtol=1e-10)
-        np.testing.assert_allclose(jax.jit(dist.cdf)(rt), known.cdf(rt), rtol=1e-8)
+        np.testing.assert_allclose(jax.jit(dist.log_prob)(rt), known.logpdf(rt) - np.log(above), rtol=1e-10)
+        np.testing.assert_allclose(jax.jit(dist.cdf)(rt), (known.cdf(rt) - known.cdf(0.0)) / above, rtol=1e-8)
         drawn = jax.jit(jax.vmap(dist.sample))(jax.random.split(jax.random.key(2), 2000))
     assert stats.kstest(np.asarray(drawn), known.cdf).pvalue > FALSE_ALARM
+
+
+@pytest.mark.parametrize(
+    ("mu", "sigma", "tau"), [(0.1, 0.2, 0.15), (-0.3, 0.2, 0.1), (0.05, 0.3, 0.0001), (0.2, 0.0, 0.1)]
+)
+def test_an_ex_gaussian_near_0_is_truncated_there(mu, sigma, tau):
+    # Without a normal part, SciPy's form ends: it is an exponential time then.
+    known = stats.exponnorm(tau / sigma, loc=mu, scale=sigma) if sigma else stats.expon(loc=mu, scale=tau)
+    dist, above = ExGaussian(mu, sigma, tau), known.sf(0.0)
+    rt = np.array([-0.1, 0.0, 0.01, 0.25, 0.5, 1.0])
+    with jax.enable_x64(True):
+        expected = np.where(rt > 0, known.logpdf(rt) - np.log(above), -np.inf)
+        np.testing.assert_allclose(jax.jit(dist.log_prob)(rt), expected, rtol=1e-7, atol=1e-7)
+        expected = np.where(rt > 0, 1 - known.sf(rt) / above, 0.0)
+        np.testing.assert_allclose(jax.jit(dist.cdf)(rt), expected, atol=1e-9)
+        drawn = np.asarray(jax.jit(jax.vmap(dist.sample))(jax.random.split(jax.random.key(3), 4000)))
+    assert (drawn > 0).all()
+    assert stats.kstest(drawn, lambda at: 1 - known.sf(at) / above).pvalue > FALSE_ALARM
+
+
+def test_an_ex_gaussian_that_is_hardly_skewed_is_a_normal_distribution():
+    with jax.enable_x64(True):
+        dist = ExGaussian(1.0, 0.2, 1e-12)
+        rt = np.array([0.3, 0.9, 1.6])
+        known = stats.norm(1.0, 0.2)
+        np.testing.assert_allclose(dist.log_prob(rt), known.logpdf(rt) - np.log(known.sf(0.0)), atol=1e-8)

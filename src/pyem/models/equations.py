@@ -71,6 +71,7 @@ _ULTIMATUM = "p(accept) = sigma(tau U)"
 _DIFFUSION = (
     "evidence starts at z a and drifts with v, with a unit of noise, until it reaches a (choice 1) or 0 (choice 0)"
 )
+_RACE = "the first at A + B is the choice, rt = t + the time it took"
 _RT = "rt = t + the time that this takes (Wiener first-passage density)"
 _HGF_RESPONSE = "p(choice 1) = m^zeta / (m^zeta + (1 - m)^zeta), m = {m}"
 _FICTIVE = "Q[c] <- Q[c] + alpha (r - Q[c])"
@@ -210,6 +211,7 @@ EQUATIONS: dict[str, tuple[str, ...]] = {
         "WM <- WM + forget (1/3 - WM) of everything, then WM[s, c] <- WM[s, c] + b (correct - WM[s, c])",
         "b = 1 after a right response, bias_wm after an error",
         "Q[s, c] <- Q[s, c] + alpha b' (r - Q[s, c]), b' = 1 after a right response, bias_rl after an error",
+        "r = 1 after a right response, error_reward = 0 after an error",
         "each policy = epsilon / 3 + (1 - epsilon) softmax(25 (value + stick 1[last choice]))",
         "p(choice) = w p_WM + (1 - w) p_RL, w = rho min(1, capacity / set_size)",
     ),
@@ -220,7 +222,13 @@ EQUATIONS: dict[str, tuple[str, ...]] = {
         "evidence drifts from 0 to one bound a with v, with a unit of noise",
         "rt = t + the time this takes",
     ),
-    "ex_gaussian": ("rt = Normal(mu, sigma) + Exponential with the mean tau",),
+    "ex_gaussian": ("rt = Normal(mu, sigma) + Exponential with the mean tau, given that it is above 0",),
+    "lba": (
+        "option k rises from Uniform(0, A) in a straight line, with the slope Normal(v[k], 1), given that it is above 0",
+        _RACE,
+    ),
+    "rdm": ("option k drifts from Uniform(0, A) with v[k], with a unit of noise", _RACE),
+    "lnr": ("option k takes exp(Normal(m[k], s))", "the first option is the choice, rt = t + the time it took"),
     "bayes": (
         "p(observation | pond) = lambda1 of the pond's own colour, (1 - lambda1) / (K - 1) of others",
         "belief <- belief p(observation | pond) / sum",

@@ -214,7 +214,7 @@ def shifted_wald() -> Model:
 def ex_gaussian() -> Model:
     """The ex-Gaussian description of response times alone.
 
-    It has no bound at 0: where `mu` is not some `sigma` above 0, simulated times may be below 0.
+    It is truncated at 0, as response times are above it. Where `mu` is six `sigma` above 0, that changes nothing.
 
     References
     ----------

@@ -28,6 +28,9 @@ STICK = Parameter("stick", Real(), "added to the value of the action chosen last
 RHO = Parameter("rho", Interval(0, 1), "weight of working memory where everything fits into it", mean=2.0)
 FORGET = Parameter("forget", Interval(0, 1), "share of working memory lost on each trial", mean=-1.5)
 EPSILON = Parameter("epsilon", Interval(0, 1), "share of random responses", mean=-3.0)
+ERROR_REWARD = Parameter(
+    "error_reward", Interval(0, 1), "outcome from which slow values learn after an error", mean=0.0
+)
 CAPACITY = Parameter("capacity", Interval(0, 6), "number of stimuli that working memory holds", mean=0.7, sd=0.7)
 
 
@@ -61,14 +64,15 @@ class _Policy:
 @dataclasses.dataclass(frozen=True)
 class _Update:
     policy: _Policy
-    error_reward: float
+    error_reward: float | None
 
     def __call__(self, p: Record, state: dict[str, Array], trial: Record) -> tuple[dict[str, Array], dict[str, Array]]:
         at, right = (trial.stimulus, trial.choice), trial.correct == 1
         n_actions = state["last"].shape[-1]
         wm = state["wm"] + p.forget * (1 / n_actions - state["wm"])
         wm = wm.at[at].add(jnp.where(right, 1.0, p.bias_wm) * (trial.correct - wm[at]))
-        error = jnp.where(right, 1.0, self.error_reward) - state["rl"][at]
+        felt = p.error_reward if self.error_reward is None else self.error_reward
+        error = jnp.where(right, 1.0, felt) - state["rl"][at]
         rl = state["rl"].at[at].add(p.alpha * jnp.where(right, 1.0, p.bias_rl) * error)
         last = (jnp.arange(n_actions) == trial.choice).astype(state["last"].dtype)
         return {"rl": rl, "wm": wm, "last": last}, {
@@ -82,7 +86,7 @@ class _Update:
 @functools.lru_cache
 def rlwm(
     capacity: float | tuple[float, ...] | None = 4.0,
-    error_reward: float = 0.0,
+    error_reward: float | None = 0.0,
     actions: int = 3,
     stimuli: int = 6,
 ) -> Model:
@@ -101,7 +105,8 @@ def rlwm(
         the best of them for each person; None for a free parameter between 0 and 6. The likelihood has a kink where it equals
         the size of a set.
     error_reward
-        Outcome from which slow values learn after an error: 0, or 1 for a habit that counts choices, right or wrong.
+        Outcome from which slow values learn after an error: 0, or 1 for a habit that counts choices, right or wrong; None for
+        a free parameter between them; hold ``bias_rl`` then, at 1 for example, as errors teach the more by either.
     actions, stimuli
         Number of actions, and the largest number of stimuli in a block.
 
@@ -118,15 +123,18 @@ def rlwm(
     {'capacity': (2.0, 3.0, 4.0, 5.0)}
     """
     least = min(capacity) if isinstance(capacity, tuple) else capacity
-    if (least is not None and least <= 0) or not 0 <= error_reward <= 1 or min(actions, stimuli) < 2:
+    felt = 0.0 if error_reward is None else error_reward
+    if (least is not None and least <= 0) or not 0 <= felt <= 1 or min(actions, stimuli) < 2:
         raise ValueError(
             f"capacity={capacity}, error_reward={error_reward}, actions={actions}, stimuli={stimuli}; a capacity is above 0 or "
-            "None, an error's reward between 0 and 1, and there are at least 2 actions and stimuli"
+            "None, an error's reward between 0 and 1 or None, and there are at least 2 actions and stimuli"
         )
     policy = _Policy(None if isinstance(capacity, tuple) else capacity)
     free = () if policy.capacity is not None else (CAPACITY,)
     if isinstance(capacity, tuple):
         free = (Parameter("capacity", doc=CAPACITY.doc, values=capacity),)
+    if error_reward is None:
+        free = (ERROR_REWARD, *free)
     return Model(
         "rlwm",
         (ALPHA, BIAS_RL, BIAS_WM, STICK, RHO, FORGET, EPSILON, *free),
