@@ -326,7 +326,8 @@ def test_covariates_correlations_and_heavy_tails(model):
     x[:, 1] += 0.9 * age
     data = pyem.simulate(model, model.natural(x), blocks=2, trials=60, key=1, covariates={"age": age})
     group = pyem.Group("student_t", covariance="full", covariates={"age": ["alpha"]})
-    fit = pyem.fit_nuts(model, data, group=group, key=2)
+    # The largest Rhat of the 160 values of people with heavy tails is 1.010 by chance in 4 x 1000 draws.
+    fit = pyem.fit_nuts(model, data, group=group, key=2, draws=2000)
     table = fit.group_table()
     assert fit.converged, fit.problems()
     for row, truth in (("mean", model.typical[0][1]), ("effect of age", 0.9)):
