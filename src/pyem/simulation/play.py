@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from jax import Array, lax
 
 from pyem.data.dataset import Dataset
 from pyem.data.parts import chosen
+from pyem.engine.design_columns import made_fields
 from pyem.engine.regress import Regression, block_model, source_of
 from pyem.engine.scale import chosen_range, observed_range
 from pyem.errors import warn
@@ -26,6 +27,9 @@ from pyem.simulation.conditions import Planned, planned
 from pyem.task.designs import REPLAYED, Design, Replay
 from pyem.task.rescaled import Rescaled
 from pyem.task.task import require_task, show_between
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -51,6 +55,11 @@ class Simulation(Dataset):
         """Natural parameters of each subject, (S, P)."""
         assert self.model is not None
         return self.model.natural(self.truth)
+
+    def to_frame(self, *, labels: bool = True) -> pd.DataFrame:
+        """The long table as `Dataset.to_frame` makes it, without the columns that a design made of those that are given."""
+        frame = super().to_frame(labels=labels)
+        return frame.drop(columns=[name for name in made_fields(self.model) if name in self.fields])
 
     def select(self, subjects: Sequence[Any] | np.ndarray) -> Simulation:
         """The data and the truth of some of the subjects, by index; see `Dataset.select`."""

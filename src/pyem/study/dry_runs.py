@@ -70,8 +70,8 @@ def check(model: Model, data: Dataset) -> CheckReport:
 
     Columns and shapes, a finite value at typical parameters, no index beyond the ends of an array, the same value twice (no
     side effects), the gradient against finite differences where fits start and beside it, distributions of your own that are
-    normalised and draw what their density says, and a simulated trial whose probability agrees with the likelihood. The draws have a fixed key, and the
-    probability that a right distribution is said to be wrong is 1e-6.
+    normalised and draw what their density says, and a simulated trial whose probability agrees with the likelihood. The draws
+    have a fixed key, and the probability that a right distribution is said to be wrong is 1e-6.
 
     Examples
     --------

@@ -293,12 +293,3 @@ SAID_ON_PAGE = (
     (r"--formula\b", "formula"),
 )
 """Patterns of options that the page has in another form, and what is said there."""
-
-
-def option_words(request: Request) -> dict[str, Any]:
-    """Arguments of `pyem.Dataset.read` that are not those of the table."""
-    return {
-        name: value
-        for name in ("pattern", "separator", "encoding", "decimal")
-        if (value := getattr(request, name)) is not None
-    }
