@@ -52,7 +52,7 @@ def script_in(results, out):
 
 def test_the_script_of_a_report_reads_the_data_and_fits_again(results, tmp_path):
     made = {}
-    exec(script_in(results, tmp_path / "report.md"), made)  # noqa: S102
+    exec(script_in(results, tmp_path / "report.md"), made)
     for name, fit in made["fits"].items():
         np.testing.assert_allclose(fit.params, pyem.load(results / name / "fit.nc").params, rtol=1e-10)
     assert set(made["fits"]) == {"rw1a1b", "bias"}
