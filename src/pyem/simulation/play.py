@@ -16,7 +16,7 @@ from pyem.data.parts import chosen
 from pyem.engine.design_columns import made_fields
 from pyem.engine.regress import Regression, block_model, source_of
 from pyem.engine.scale import chosen_range, observed_range
-from pyem.errors import warn
+from pyem.errors import ModelError, warn
 from pyem.model.joint import keys_of
 from pyem.model.model import Model
 from pyem.model.record import Record
@@ -325,6 +325,26 @@ def _whole_draws(model: Model, x: np.ndarray, rng: np.random.Generator) -> np.nd
     return x
 
 
+def _require_inputs(model: Model, task: Any, shown: Sequence[str]) -> None:
+    """Raise unless the task shows what the model is shown before its first response."""
+    later = {column for _, columns in model.between for column in columns}
+    if missing := [name for name in model.inputs if name not in {*shown, *model.optional, *later}]:
+        raise ModelError(
+            f"model {model.name!r} is shown {missing[0]!r} before the response, but its task {type(task).__name__} shows "
+            f"{', '.join(shown) or 'nothing'}; give a task whose present() returns it, or data that have it as design="
+        )
+
+
+def _require_outcomes(model: Model, task: Any, paid: Sequence[str]) -> None:
+    """Raise unless the task answers with all that the model learns from."""
+    later = {column for _, columns in model.between for column in columns}
+    if missing := [name for name in model.outcomes if name not in {*paid, *later}]:
+        raise ModelError(
+            f"model {model.name!r} learns from {missing[0]!r}, but its task {type(task).__name__} answers with "
+            f"{', '.join(paid) or 'nothing'}; give a task whose respond() returns it"
+        )
+
+
 LITTLE = 50_000
 """Number of trials up to which running a simulation takes less time than optimising its code."""
 
@@ -346,6 +366,7 @@ def play_lanes(
         state, world = states
         show, act, answer, miss = jax.random.split(key, 4)
         trial = Record(**in_full(task.present(world, show)), **columns)
+        _require_inputs(model, task, list(trial))
         if model.optional:
             trial = trial.with_values(seen=dict.fromkeys(model.optional, jnp.ones((), bool)))
         keys = keys_of(model.responses, model.joint, act)
@@ -355,6 +376,7 @@ def play_lanes(
         log_p = {name: d.log_prob(trial[name]) for name, d in dists.items()}
         world, outcome = task.respond(world, trial, answer)
         trial = trial.with_values(**in_full(outcome))
+        _require_outcomes(model, task, list(outcome))
         learn = responded if model.updates == "responded" else jnp.ones_like(responded)
         masked = trial.with_values(responded=dict.fromkeys(dists, responded), learn=learn)
         state, _ = updated(model, p, state, masked, learn)
