@@ -307,9 +307,7 @@ def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> 
     if params is None:
         if subjects is None or subjects < 1:
             raise ValueError(f"subjects={subjects}; say how many people to simulate, or give their params")
-        mean, sd = model.typical
-        rng = generator(key)
-        return _whole_draws(model, mean + sd * rng.normal(size=(subjects, model.n_params)), rng)
+        return typical_people(model, subjects, generator(key))
     params = np.asarray(params, float)
     if params.ndim != 2:
         raise ValueError(f"params has shape {params.shape}; expected (subjects, {model.n_params} parameters)")
@@ -318,8 +316,17 @@ def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> 
     return model.unconstrained(params)
 
 
-def _whole_draws(model: Model, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Give people (S, P) values of the discrete parameters, each equally often."""
+def typical_people(model: Model, subjects: int, rng: np.random.Generator) -> np.ndarray:
+    """Unconstrained parameters (S, P) of people from the typical population; values of discrete ones are equally frequent.
+
+    Examples
+    --------
+    >>> from pyem import models
+    >>> typical_people(models.get("rw1a1b"), 3, np.random.default_rng(1)).shape
+    (3, 2)
+    """
+    mean, sd = model.typical
+    x = mean + sd * rng.normal(size=(subjects, model.n_params))
     for name, values in model.discrete.items():
         x[:, model.names.index(name)] = rng.choice(values, len(x))
     return x
