@@ -23,6 +23,7 @@ from jax import Array, lax
 from pyem.data.dataset import Dataset
 from pyem.engine.pasts import Events, Tree, at_parameters, events_of, merged, prefixes, random_parameters
 from pyem.model.distribution import option_count
+from pyem.model.log_softmax import log_softmax
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import initial_state, over_lanes, policies, updated
@@ -64,7 +65,7 @@ def log_lik(model: Model, x: Array, trials: Record) -> Array:
         def chances(state: Any, shown: Record) -> dict[str, Array]:
             # Only arrays come out of `vmap`, and a distribution may have words among its parts.
             dists = policies(model, p, state, _with_masks(shown))
-            return {name: jax.nn.log_softmax(dists[name].logits, axis=-1) for name in trials.counts}
+            return {name: log_softmax(dists[name].logits) for name in trials.counts}
 
         log_p = jax.vmap(chances)(here, trials.shown)
         return sum(jnp.where(counts > 0, counts * log_p[name], 0.0).sum() for name, counts in trials.counts.items())  # type: ignore[return-value]

@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array, lax
 
 from pyem.data.dataset import Dataset
+from pyem.model.log_softmax import log_softmax
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import initial_state, over_lanes, policies, updated
@@ -180,7 +181,7 @@ def _rollout(model: Model, x: Array, trials: Record) -> dict[str, Any]:
 
     def lane(p: Record, state: Any, trial: Record) -> Any:
         dists = policies(model, p, state, trial)
-        choices = {name: jax.nn.log_softmax(d.logits, axis=-1) for name, d in dists.items()}
+        choices = {name: log_softmax(d.logits) for name, d in dists.items()}
         return updated(model, p, state, trial, trial.learn)[0], {"state": state, "choices": choices}
 
     start = over_lanes(lambda p: initial_state(model, p))(p)

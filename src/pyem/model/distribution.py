@@ -16,6 +16,7 @@ from jax.scipy.special import gammaln
 from jax.typing import ArrayLike
 
 from pyem.model.entries import entry
+from pyem.model.log_softmax import log_softmax, log_softmax_of
 
 
 class Distribution(Protocol):
@@ -44,19 +45,19 @@ class Categorical(NamedTuple):
     @property
     def log_probs(self) -> Array:
         """Normalised log-probabilities, in nats."""
-        return jax.nn.log_softmax(self.logits, axis=-1)
+        return log_softmax(self.logits)
 
     def log_prob(self, value: ArrayLike) -> Array:
         """Log-probability of option `value`, in nats."""
         value = jnp.asarray(value)
         # A column of codes with an empty cell is read as floating-point numbers.
         value = value.astype(int) if jnp.issubdtype(value.dtype, jnp.inexact) else value
-        log_probs = self.log_probs
-        if log_probs.ndim != 1 or value.ndim:
-            return log_probs[value]
+        if self.logits.ndim != 1 or value.ndim:
+            return self.log_probs[value]
+        n_options = len(self.logits)
+        log_p = log_softmax_of(self.logits, value) if n_options == 2 else entry(self.log_probs, value)
         # A value that is no option has probability 0.
-        possible = (value >= 0) & (value < len(log_probs))
-        return jnp.where(possible, entry(log_probs, value), -jnp.inf)
+        return jnp.where((value >= 0) & (value < n_options), log_p, -jnp.inf)
 
     def sample(self, key: Array) -> Array:
         """One random option."""
@@ -320,4 +321,4 @@ def log_probs(distribution: Distribution) -> Array:
     logits = option_logits(distribution)
     if logits is None:
         raise TypeError(f"expected a categorical distribution with logits, but the policy returned {distribution!r}")
-    return jax.nn.log_softmax(logits, axis=-1)
+    return log_softmax(logits)

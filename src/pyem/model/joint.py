@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from pyem.model.distribution import option_count
+from pyem.model.log_softmax import log_softmax
 
 
 class JointDistribution(Protocol):
@@ -48,7 +49,7 @@ class First(NamedTuple):
 
     def log_prob(self, value: Any) -> Array:
         """Log-probability of option `value`, in nats."""
-        return jax.nn.log_softmax(self.logits, axis=-1)[jnp.asarray(value).astype(int)]
+        return log_softmax(self.logits)[jnp.asarray(value).astype(int)]
 
     def sample(self, key: Array) -> Array:
         """First of the pair that is drawn with `key`."""

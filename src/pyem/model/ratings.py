@@ -16,8 +16,8 @@ from pyem.model.times.tails import LOG_ROOT, log_phi, mills
 
 Link = Literal["logit", "probit"]
 """Noise of a judgement: logistic for ``"logit"``, standard normal for ``"probit"``."""
-SMALL = 1e-150
-"""Distance given to thresholds that rounding has put together; the square of its inverse is still finite."""
+SMALL = 1e-100
+"""Distance given to thresholds that rounding has put together; its inverse is finite squared and by small scales, too."""
 FAR = 100.0
 """Distance beyond which normal noise is negligible."""
 

@@ -12,6 +12,7 @@ from jax import Array, lax
 from pyem.model.design import in_blocks, on_trial
 from pyem.model.distribution import Unless, option_count, option_logits
 from pyem.model.joint import First, Second
+from pyem.model.log_softmax import log_softmax
 from pyem.model.model import Model
 from pyem.model.record import Record
 
@@ -229,7 +230,7 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
         new, latents = updated(model, p, state, trial, trial.learn, state_only=not full)
         # The log-probability of every option, where the response is one of several.
         first = option_logits(dists[model.responses[0]]) if full else None
-        shown = [] if first is None else [jax.nn.log_softmax(first)]
+        shown = [] if first is None else [log_softmax(first)]
         return new, log_lik, latents, shown
 
     def body(carry: Any, trial: Record) -> Any:

@@ -7,11 +7,11 @@ import functools
 from collections.abc import Callable
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from pyem.model.distribution import Categorical
+from pyem.model.log_softmax import log_softmax
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
@@ -59,7 +59,7 @@ class _Policy:
         return state["q"][cue] + jnp.array([0.0, 1.0]) * bias
 
     def __call__(self, p: Record, state: dict[str, Array], trial: Record) -> Categorical:
-        meant = jax.nn.log_softmax(self.weights(p, state, trial.cue))
+        meant = log_softmax(self.weights(p, state, trial.cue))
         return Categorical(jnp.logaddexp(jnp.log1p(-p.xi) + meant, jnp.log(p.xi / 2)))
 
 

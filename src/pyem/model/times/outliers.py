@@ -10,6 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from pyem.model.distribution import option_count
+from pyem.model.log_softmax import log_softmax
 from pyem.model.times.deadline import Deadline, GoNoGo
 
 LONGEST = 10.0
@@ -57,7 +58,7 @@ class WithOutliers(NamedTuple):
     @property
     def logits(self) -> Array:
         """Log-probabilities of the options, last axis, whatever the time."""
-        log_p = jax.nn.log_softmax(self.base.logits, axis=-1)
+        log_p = log_softmax(self.base.logits)
         share = jnp.asarray(self.share)[..., None]
         return jnp.logaddexp(jnp.log1p(-share) + log_p, jnp.log(share) - jnp.log(log_p.shape[-1]))
 
