@@ -194,7 +194,7 @@ def _search(cost: Callable[[np.ndarray], float], n: int, evaluations: int) -> No
 def _bounds(ranges: Mapping[str, tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(ranges, Mapping) or not ranges or not all(map(_is_range, ranges.values())):
         raise ValueError(
-            f"ranges={ranges!r}; the smallest and a larger largest value of each number are expected, as in "
+            f"ranges={ranges!r}; a smallest and a larger largest value of each number are expected, as in "
             "{'good': (0.5, 1.0), 'bad': (0.0, 0.5)}"
         )
     low, high = np.array(list(ranges.values()), float).T
