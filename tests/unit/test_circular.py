@@ -66,3 +66,15 @@ def test_tables_have_the_columns_of_formulas_once():
         latents = pyem.fit_map(design, data, max_iter=3).latents()
         assert [name for name in latents if column in name] == [column]
         np.testing.assert_array_equal(latents[column], frame[column])
+
+
+def test_an_unknown_column_is_told_with_each_known_one_once():
+    design = pyem.regress(RW, "alpha ~ sex")
+    data = pyem.simulate(
+        design, subjects=4, blocks=1, trials=8, key=1, conditions={"sex": np.array([["f"], ["m"], ["f"], ["m"]])}
+    )
+    with pytest.raises(pyem.DataError, match="a formula names 'unknown', but the data have ([^;]*);") as told:
+        pyem.regress(RW, "alpha ~ unknown").bind(data)
+    names = str(told.value).partition("the data have ")[2].partition(";")[0].split(", ")
+    assert {"sex", "choice", "block"} <= set(names)
+    assert len(names) == len(set(names))
