@@ -73,7 +73,7 @@ def test_an_unknown_column_is_told_with_each_known_one_once():
     data = pyem.simulate(
         design, subjects=4, blocks=1, trials=8, key=1, conditions={"sex": np.array([["f"], ["m"], ["f"], ["m"]])}
     )
-    with pytest.raises(pyem.DataError, match="a formula names 'unknown', but the data have ([^;]*);") as told:
+    with pytest.raises(pyem.DataError, match=r"a formula names 'unknown', but the data have ([^;]*);") as told:
         pyem.regress(RW, "alpha ~ unknown").bind(data)
     names = str(told.value).partition("the data have ")[2].partition(";")[0].split(", ")
     assert {"sex", "choice", "block"} <= set(names)

@@ -240,9 +240,9 @@ def _jump(line: Line) -> tuple[np.ndarray, np.ndarray]:
         right = gap(middle, above, width) > gap(below, middle, width)
         low = np.where(right, low + width, low)
         below, above = np.where(right, middle, below), np.where(right, above, middle)
-    # Values of responses that are all but impossible keep few digits.
-    rounding = _ROUNDED * np.finfo(float).eps * np.maximum(np.abs(below[0]), np.abs(above[0]))
-    return np.maximum(gap(below, above, width) - rounding, 0.0), x + low[:, None] * direction
+    # Values of responses that are all but impossible keep few digits, and a bend of theirs is steep.
+    small = _UNSEEN * np.maximum(np.abs(below[0]), np.abs(above[0]))
+    return np.maximum(gap(below, above, width) - small, 0.0), x + low[:, None] * direction
 
 
 def _rung_pure(model: Model, data: Dataset) -> str:
@@ -320,8 +320,8 @@ def _policy_before_response(model: Model, data: Dataset) -> None:
             ) from None
 
 
-_ROUNDED = 64.0
-"""Units in the last place that a sum over trials may be off."""
+_UNSEEN = 1e-8
+"""Share of a log-likelihood up to which a jump of it cannot be told from rounding, or from a kink within the last step."""
 _LADDER: tuple[tuple[str, Callable[[Model, Dataset], str]], ...] = (
     ("shapes", _rung_shapes),
     ("value", _rung_value),
