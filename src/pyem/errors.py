@@ -179,6 +179,23 @@ def told_briefly(value: Any) -> str:
     return f"{'an' if name[0].lower() in 'aeiou' or name.startswith('ndarray') else 'a'} {name}"
 
 
+def require_method(fit: Any) -> None:
+    """Raise unless `fit` can be called with a model and data, as the methods of inference can.
+
+    Examples
+    --------
+    >>> require_method("em")
+    Traceback (most recent call last):
+        ...
+    TypeError: fit='em': a function of a model and data is expected, such as pyem.fit_em; leave it out for the usual one
+    """
+    if not callable(fit):
+        raise TypeError(
+            f"fit={told_briefly(fit)}: a function of a model and data is expected, such as pyem.fit_em; leave it out for the "
+            "usual one"
+        )
+
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

@@ -74,6 +74,14 @@ def test_models_tells_all_about_one(name):
         assert part in text
 
 
+def test_models_tells_of_a_model_with_options_and_additions():
+    text = pyem_command("models", "two_step:common=0.8+lapse=choice1").stdout
+    assert text.startswith("two_step:common=0.8+lapse=choice1: Two-step task")
+    assert "Equations of two_step\n" in text
+    assert re.search(r"\n  lapse_choice1 +0 to 1 ", text)
+    assert "A table such as" in text
+
+
 def test_models_says_if_there_is_no_such_model():
     assert "there is no model 'rw9'; the models are rw1a1b" in pyem_command("models", "rw9", code=1).stderr
 

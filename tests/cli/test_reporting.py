@@ -1,7 +1,10 @@
 """`pyem report`: the numbers of saved fits, and the command that made them, in one file."""
 
 import json
+import re
+import shutil
 
+import numpy as np
 import pytest
 
 import pyem
@@ -38,6 +41,28 @@ def test_a_report_of_a_folder_has_its_command_data_and_numbers(page, results):
         for row in shown.itertuples(index=False):
             assert "".join(f"<td>{cell}</td>" for cell in map(str, row)) in text
     assert left(out.parent) == ["report.html"]
+
+
+def script_in(results, out):
+    """The script in a report of results."""
+    pyem_command("report", results, "--out", out, "--draws", 0)
+    (script,) = re.findall(r"```\w*\n(import pyem\n.*?)```", out.read_text(encoding="utf-8"), re.DOTALL)
+    return script
+
+
+def test_the_script_of_a_report_reads_the_data_and_fits_again(results, tmp_path):
+    made = {}
+    exec(script_in(results, tmp_path / "report.md"), made)
+    for name, fit in made["fits"].items():
+        np.testing.assert_allclose(fit.params, pyem.load(results / name / "fit.nc").params, rtol=1e-10)
+    assert set(made["fits"]) == {"rw1a1b", "bias"}
+
+
+def test_a_script_does_not_read_other_data(results, tmp_path):
+    shutil.copytree(results, tmp_path / "results")
+    log = tmp_path / "results" / "run.json"
+    log.write_text(log.read_text().replace(str(results.parent / "data.csv"), str(tmp_path / "moved.csv")))
+    assert "data = ...  # the same Dataset" in script_in(tmp_path / "results", tmp_path / "report.md")
 
 
 def test_an_existing_report_is_not_replaced(page):

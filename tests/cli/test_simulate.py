@@ -52,9 +52,20 @@ def test_fixed_parameters_and_additions(tmp_path):
     assert list(pd.read_csv(tmp_path / "truth.csv").columns) == ["subject", "beta", "lapse"]
 
 
+def test_parameters_with_a_few_values(tmp_path):
+    words = ("rlwm:capacity=2/3/5", "--subjects", 12, "--trials", 3, "--blocks", 1, "--truth", tmp_path / "truth.csv")
+    simulated(tmp_path, *words)
+    assert set(pd.read_csv(tmp_path / "truth.csv")["capacity"]) == {2.0, 3.0, 5.0}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (
+            ("rlwm:capacity=2/3", "--covariate", "age:capacity=1"),
+            "has one of a few values, which no covariate can shift",
+        ),
+        (("rlwm:capacity=2,3",), "several values have slashes, as capacity=2/3/4/5"),
         (("rw1",), "there is no model 'rw1'; did you mean"),
         (("rw1a1b", "--fix", "gamma=1"), "has no free parameter 'gamma'; it has beta, alpha"),
         (("rw1a1b", "--fix", "alpha=3"), "alpha=3.0 is outside the range (0, 1)"),

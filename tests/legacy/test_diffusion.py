@@ -175,7 +175,7 @@ def test_simulated_times_have_the_distribution():
         ([1.0, 4.5, 0.3, 0.5], r"a \(boundary\) out of bounds \(0, 4.0\]"),
         ([1.0, 1.5, 0.6, 0.5], "t0 out of bounds"),
         ([1.0, 1.5, 0.3, 1.0], r"z \(bias\) must be in \(0, 1\)"),
-        ([1.0, 1.5], r"params must have shape \(nsubjects, 4\)"),
+        ([1.0, 1.5], r"params must have shape \(nsubjects, 4\): \[v_coef, a, t0, z\]"),
     ],
 )
 def test_simulations_refuse_what_is_out_of_bounds(params, words):

@@ -141,3 +141,18 @@ def test_the_integrated_bic_is_that_of_the_family_that_was_fitted():
         values[family] = model.compute_integrated_bic(nsamples=4000)
     # With a hundred squared scales for a variance, Gaussian draws would be 10 scales wide.
     assert abs(values["cauchy"] - values["gaussian"]) < 12
+
+
+def test_a_group_whose_moments_are_never_valid_leaves_the_first_one(monkeypatch):
+    rng = np.random.default_rng(5)
+    data = [[rng.normal(loc, 1.0, 12)] for loc in (-1.0, 0.5, 2.0)]
+
+    def level(params, y, *, prior=None, output="npl"):
+        return calc_fval(0.5 * float(((y - params[0]) ** 2).sum()), params, prior=prior, output=output)
+
+    moments = GaussianGroup.moments
+    monkeypatch.setattr(GaussianGroup, "moments", lambda self, hyper: (*moments(self, hyper)[:2], 0))
+    prior = priors.GaussianPrior([0.0], [4.0])
+    fit = EMModel(all_data=data, fit_func=level, param_names=["b"]).fit(verbose=0, prior=prior, mstep_maxit=4)
+    # With the given prior, a mode is the mean of 12 numbers and one of 0 that weighs a quarter.
+    np.testing.assert_allclose(fit.m[0], [y.sum() / (12 + 1 / 4) for (y,) in data], atol=1e-5)

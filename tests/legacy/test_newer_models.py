@@ -121,7 +121,7 @@ def test_simulations_of_the_two_step_task():
         ([-1.0, 3.0, 0.4, 0.3, 0.6, 0.5, 0.2], r"beta1 out of bounds \(0, inf\)"),
         ([4.0, 3.0, 1.4, 0.3, 0.6, 0.5, 0.2], r"alpha1 out of bounds \[0, 1\]"),
         ([4.0, 3.0, 0.4, 0.3, 0.6, 0.5, np.nan], "r must be finite"),
-        ([4.0, 3.0], r"params must have shape \(nsubjects, 7\) = \[beta1, beta2, alpha1, alpha2, lambda, omega, r\]"),
+        ([4.0, 3.0], r"params must be \(nsubjects, 7\) = \[beta1, beta2, alpha1, alpha2, lambda, omega, r\]"),
     ],
 )
 def test_two_step_simulations_refuse_what_is_out_of_bounds(params, words):

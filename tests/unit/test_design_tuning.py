@@ -84,6 +84,10 @@ def test_models_are_told_apart_better_than_in_the_middle():
     [
         ({"ranges": {}}, "a smallest and a larger largest value"),
         ({"ranges": {"dose": (1.0, 1.0)}}, "a smallest and a larger largest value"),
+        ({"ranges": {"dose": ("low", "high")}}, "a smallest and a larger largest value"),
+        ({"ranges": {"dose": "lh"}}, "a smallest and a larger largest value"),
+        ({"ranges": "dose"}, "a smallest and a larger largest value"),
+        ({"ranges": {"dose": 3.0}}, "a smallest and a larger largest value"),
         ({"evaluations": 3}, "evaluations=3"),
         ({"design": pyem.Experiment(task=Doses(1.0))}, "the task is made by make="),
     ],

@@ -104,6 +104,24 @@ def test_people_are_simulated_with_one_of_the_values():
     assert set(made.true_params[:, -1]) == {2.0, 3.0, 5.0}
 
 
+def test_studies_draw_people_with_one_of_the_values():
+    study = pyem.recovery(MODEL, design=data(), key=1, rounds=6, fit=functools.partial(pyem.fit_mle, starts=1))
+    assert set(study.truth[..., 0].ravel()) == {-2.0, 0.0, 3.0}
+    assert study.table().loc["offset", "r"] > 0.9
+    # Of the people of the fit one has the first value, and nobody another one than the truth.
+    fit = pyem.fit_em(MODEL, data())
+    drawn = pyem.recovery(MODEL, fit, design=data(), key=2, rounds=60, fit=functools.partial(pyem.fit_mle, starts=1))
+    values, n = np.unique(drawn.truth[..., 0], return_counts=True)
+    np.testing.assert_array_equal(values, (-2, 0, 3))
+    # 300 people: the standard error is below .03.
+    np.testing.assert_allclose(n / n.sum(), (0.2, 0.4, 0.4), atol=0.12)
+
+
+def test_values_without_a_rank_are_not_calibrated():
+    with pytest.raises(ModelError, match=r"discrete parameter 'offset'.*pyem\.fix\(model, offset=-2\)"):
+        pyem.calibration(MODEL, key=1)
+
+
 def test_values_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="increasing order"):
         Parameter("capacity", values=(3, 2))

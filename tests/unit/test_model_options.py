@@ -17,6 +17,7 @@ from pyem import models
 from pyem.engine import evaluate as engine
 from pyem.engine.scale import scaled
 from pyem.errors import DataError
+from pyem.infer.starts import spread_points
 from pyem.models.balloon import pump_by_pump
 from pyem.models.registry import MODULES
 from pyem.results.archive import Packer
@@ -179,10 +180,25 @@ def test_a_probit_maps_there_and_back():
     np.testing.assert_allclose(np.exp(transform.log_det(x)), slopes, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("span", [(5, 1), (0, 1, 2), "cloglog", (-np.inf, 3)])
+@pytest.mark.parametrize("span", [(5, 1), (0, 1, 2), "cloglog", (-np.inf, 3), ("low", "high"), pyem.Probit(0, 50), 3.0])
 def test_a_range_that_is_none_is_an_error(span):
-    with pytest.raises(ValueError, match="beta"):
+    with pytest.raises(ValueError, match=r"beta=.*(a range is a pair of numbers|choose 'probit' or 'logit')"):
         models.get("rw1a1b", beta=span)
+
+
+def test_a_probit_keeps_its_function_in_another_range():
+    model = pyem.with_range(models.get("rw1a1b", alpha="probit"), alpha=(0, 0.5))
+    assert model.parameters[1].transform == pyem.Probit(0, 0.5)
+
+
+def test_points_in_ranges_without_an_end_are_found_without_a_warning():
+    model = models.get("two_step")
+    with np.errstate(all="raise"):
+        points = spread_points(model, 6, 2, 1)
+    assert np.isfinite(points).all()
+    stick = model.names.index("stick")
+    mean, sd = model.typical
+    assert (np.abs(np.array(points)[:, 0, stick] - mean[stick]) < 10 * sd[stick]).all()
 
 
 def test_an_option_that_does_not_exist_is_told_from_a_parameter():

@@ -220,8 +220,16 @@ def test_a_task_with_another_number_of_options(task):
 
 
 def test_a_task_for_another_model():
-    with pytest.raises(AttributeError, match="asks for 'reward'"):
+    with pytest.raises(pyem.ModelError, match="learns from 'reward', but its task PairedBandit answers with outcome_"):
         play(task=PairedBandit())
+
+
+def test_a_task_that_does_not_show_what_a_model_is_shown():
+    shown = dataclasses.replace(MODEL, name="shown", inputs=("available",))
+    with pytest.raises(
+        pyem.ModelError, match="shown 'available' before the response, but its task Bandit shows nothing"
+    ):
+        pyem.simulate(shown, PARAMS, key=1, task=Bandit())
 
 
 def test_a_model_without_a_task():

@@ -95,6 +95,12 @@ def test_people_are_drawn_from_the_group_of_a_fit():
     np.testing.assert_allclose(slope, 0.1, atol=0.01)
 
 
+def test_equal_estimates_of_people_who_differ_are_told():
+    with pytest.warns(pyem.FitWarning, match=r"everybody has the same estimate of beta \(1 of 1 round\), as the sd"):
+        study = pyem.recovery(pyem.models.get("rw1a1b"), key=1, subjects=6, trials=15)
+    assert study.table().coverage["beta"] == 0
+
+
 def test_calibration_of_an_exact_posterior():
     found = recovery(LEVEL, key=8, subjects=600, trials=12, fit=pyem.fit_map)
     table = found.calibration()

@@ -291,6 +291,13 @@ def test_a_step_where_fits_start_is_one():
     )
 
 
+def test_rounding_of_responses_that_are_all_but_impossible_is_no_jump():
+    narrow = Model("narrow", (Parameter("b"),), lambda p, state, trial: Normal(p.b, 1e-8), responses=("y",))
+    data = Dataset.from_arrays({"y": RNG.normal(size=(4, 1, 30))})
+    report = pyem.check(narrow, data)
+    assert "agrees with finite differences" in str(report)
+
+
 # -- purity of whole numbers --------------------------------------------------------------------------------------------
 
 
@@ -367,6 +374,63 @@ def test_choices_that_are_drawn_otherwise():
     message = fails_at("sampling", model(policy=lambda p, q, trial: Hot(p.beta * q)))
     assert "sample(key) of the distribution of 'choice' does not draw what its log_prob says" in message
     assert "once in 1e+06 checks" in message
+
+
+class Exponent(NamedTuple):
+    """Draws that a right sampler makes, and a log-density without its constant or with a floor."""
+
+    loc: Any
+    scale: Any
+
+    def log_prob(self, value):
+        return -0.5 * ((value - self.loc) / self.scale) ** 2
+
+    def sample(self, key):
+        return self.loc + self.scale * jax.random.normal(key)
+
+
+class Waited(NamedTuple):
+    """A waiting time, or whole numbers of them before it ends: both are normalised."""
+
+    rate: Any
+    whole: bool
+
+    def log_prob(self, value):
+        return -self.rate * value + (jnp.log(-jnp.expm1(-self.rate)) if self.whole else jnp.log(self.rate))
+
+    def sample(self, key):
+        time = jax.random.exponential(key) / self.rate
+        return jnp.floor(time) if self.whole else time
+
+
+def test_a_density_without_its_constant():
+    # It changes no estimate and no derivative.
+    assert "of 'y' that log_prob gives integrates to 2.5" in fails_at("sampling", line(Exponent, sd=1.0), LINE)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["numbers", "counts"])
+def test_densities_of_a_user_that_are_normalised(whole):
+    waits = Model("waits", (Parameter("rate", Positive()),), lambda p, s, t: Waited(p.rate, whole), responses=("y",))
+    data = Dataset.from_arrays(
+        {"y": np.floor(RNG.exponential(size=(4, 1, 30))) if whole else RNG.exponential(size=(4, 1, 30))}
+    )
+    assert "density" in sampler.check_sampler(waits, data)
+    fixed = pyem.fix(waits, rate=0.7)
+    assert sampler.check_sampler(fixed, data).startswith("skipped in part")
+
+
+def test_probabilities_with_a_floor():
+    class Floored(NamedTuple):
+        logits: Any
+
+        def log_prob(self, value):
+            return jnp.log(jax.nn.softmax(self.logits)[value] + 1e-3)
+
+        def sample(self, key):
+            return jax.random.categorical(key, self.logits)
+
+    message = fails_at("sampling", model(policy=lambda p, q, trial: Floored(p.beta * q)))
+    assert "the probabilities of the 2 options of 'choice' sum to 1.002, but must sum to 1" in message
 
 
 def test_a_distribution_that_cannot_be_drawn_from_is_told():

@@ -52,6 +52,28 @@ def public() -> list[Any]:
     return [f for f in functions if inspect.isfunction(f) and f.__name__ not in SIMPLER]
 
 
+def required(function: Callable[..., Any], simulated: pyem.Simulation) -> dict[str, Any]:
+    """Arguments that a function needs, by name."""
+    right = {
+        "model": pyem.models.get("rw1a1b"),
+        "data": simulated,
+        "judgement": pyem.models.get("beta_rating"),
+        "designs": {"short": pyem.Experiment(trials=5), "long": pyem.Experiment(trials=6)},
+        "models": {name: pyem.models.get(name) for name in ("rw1a1b", "bias")},
+        "make": lambda low: pyem.task.Bandit((low, 0.5)),
+        "ranges": {"low": (0.1, 0.4)},
+        "what": pyem.models.get("rw1a1b"),
+        "kind": "mean",
+        "parameter": "alpha",
+        "key": 0,
+    }
+    return {
+        name: right.get(name, name)
+        for name, one in inspect.signature(function).parameters.items()
+        if one.default is inspect.Parameter.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
+    }
+
+
 def roles() -> list[Any]:
     found = [(f, name) for f in public() for name in list(inspect.signature(f).parameters)[:2] if name in ROLES]
     assert len(found) > 70
@@ -73,27 +95,31 @@ def test_what_was_given_in_place_of_a_thing_is_told(
     }
     if role == "table" and wrong == "table":
         return
-    right = {
-        "model": pyem.models.get("rw1a1b"),
-        "data": simulated,
-        "judgement": pyem.models.get("beta_rating"),
-        "designs": {"short": pyem.Experiment(trials=5), "long": pyem.Experiment(trials=6)},
-        "models": {name: pyem.models.get(name) for name in ("rw1a1b", "bias")},
-        "make": lambda low: pyem.task.Bandit((low, 0.5)),
-        "ranges": {"low": (0.1, 0.4)},
-        "what": pyem.models.get("rw1a1b"),
-        "kind": "mean",
-        "parameter": "alpha",
-        "key": 0,
-    }
-    arguments = {
-        name: right.get(name, name)
-        for name, one in inspect.signature(function).parameters.items()
-        if one.default is inspect.Parameter.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
-    }
+    arguments = required(function, simulated)
     words = OWN_WORDS.get(function.__name__, ROLES[role])
     with pytest.raises((pyem.DataError, pyem.ModelError, TypeError, ValueError), match=words):
         function(**arguments | {role: given[wrong]})
+
+
+METHODS = [f for f in public() if "fit" in (names := inspect.signature(f).parameters) and list(names).index("fit") > 1]
+
+
+@pytest.mark.parametrize("function", METHODS, ids=lambda function: function.__name__)
+@pytest.mark.parametrize("wrong", ["em", 3, pyem.Group()], ids=["word", "number", "group"])
+def test_what_was_given_in_place_of_a_method_is_told(
+    function: Callable[..., Any], wrong: Any, simulated: pyem.Simulation
+) -> None:
+    assert len(METHODS) > 6
+    arguments = required(function, simulated)
+    if function is pyem.power:
+        arguments = {
+            "what": pyem.Effect(pyem.models.get("rw1a1b"), "alpha", size=0.5),
+            "n": [4],
+            "trials": [5],
+            "key": 0,
+        }
+    with pytest.raises(TypeError, match="a function of a model and data is expected"):
+        function(**arguments, fit=wrong)
 
 
 def test_the_remedy_names_what_has_the_thing(simulated: pyem.Simulation) -> None:

@@ -107,10 +107,11 @@ def _described_models() -> list[dict[str, Any]]:
         }
         for name in models.names()
     }
-    return [_described(models.get(name)) | words[name] for name in models.names()]
+    return [described(models.get(name)) | words[name] for name in models.names()]
 
 
-def _described(model: Any) -> dict[str, Any]:
+def described(model: Any) -> dict[str, Any]:
+    """Properties and required columns of a model."""
     return {
         "name": model.name,
         "doc": model.doc,

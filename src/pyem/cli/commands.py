@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 )
 @plainly
 def models(
-    name: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Tell all about one model.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="Tell all about one model, named as for `pyem fit --model`.")
+    ] = None,
     *,
     task: Annotated[
         str | None, typer.Option(metavar="TASK", help="Only those for a kind of task, as two-step.")
@@ -51,15 +53,24 @@ def models(
     if name is None:
         console().print(terminal.catalogue_table(catalogue))
         return
-    known = {entry["name"]: entry for entry in catalogue}
-    if name not in known:
-        raise ValueError(f"there is no model {name!r}; the models are {', '.join(known)}")
-    typer.echo(terminal.model_page(known[name]))
-    if known[name]["simulates"]:
+    entry = next((entry for entry in catalogue if entry["name"] == name), None) or _variant(name, catalogue)
+    typer.echo(terminal.model_page(entry))
+    if entry["simulates"]:
+        from pyem.cli.runs import make_model
         from pyem.simulation.play import simulate
 
-        rows = simulate(pyem.models.get(name), subjects=1, trials=4, key=1).to_frame()
+        rows = simulate(make_model(name), subjects=1, trials=4, key=1).to_frame()
         typer.echo(f"\nA table such as\n{rows.round(3).to_string(index=False)}")
+
+
+def _variant(name: str, catalogue: list[dict[str, Any]]) -> dict[str, Any]:
+    """The entry of a model with options or additions, named as for `pyem fit --model`."""
+    from pyem.cli.cache import described
+    from pyem.cli.runs import make_model
+
+    model = make_model(name)
+    base = next(entry for entry in catalogue if entry["name"] == model.recipe[0][0])
+    return base | described(model) | {"name": name, "base": base["name"]}
 
 
 @app.command(

@@ -29,14 +29,42 @@ def read_data(request: Request, models: Sequence[Model], *, design: bool = False
     DataError
         If the file or a column is not what was expected.
     """
+    frame = table_of(request)
+    columns, conditions = columns_of(request, models, frame, design=design)
+    return pyem.Dataset.from_frame(frame, **arguments(request, models, frame, columns, conditions), **_of_rows(request))
+
+
+def table_of(request: Request) -> pd.DataFrame:
+    """The table of a request, from its file or files."""
     from pyem.data.many_files import read_paths
 
     how = {"subject": request.subject, "block": list(request.block), "trial": request.trial, "columns": request.columns}
-    more = {"join_rows_by": request.join_rows_by or None, "count": request.count, "teach": request.teach}
     text = {"separator": request.separator, "encoding": request.encoding, "decimal": request.decimal}
-    frame = read_paths(request.data, request.pattern, how | more, **text)
-    columns, conditions = columns_of(request, models, frame, design=design)
-    return pyem.Dataset.from_frame(frame, **arguments(request, models, frame, columns, conditions), **more)
+    return read_paths(request.data, request.pattern, how | _of_rows(request), **text)
+
+
+def _of_rows(request: Request) -> dict[str, Any]:
+    """Arguments on rows that are joined, or do not count."""
+    return {"join_rows_by": request.join_rows_by or None, "count": request.count, "teach": request.teach}
+
+
+def reading_lines(request: Request, models: Sequence[Model], frame: pd.DataFrame) -> list[str]:
+    """Lines of Python that read the data of a request, whose table is `frame`, into ``data``."""
+    from pyem.plot.reports.repeat import written
+
+    columns, conditions = columns_of(request, models, frame)
+    said: dict[str, Any] = {name: getattr(request, name) for name in ("pattern", "separator", "encoding", "decimal")}
+    said |= arguments(request, models, frame, columns, conditions) | _of_rows(request)
+    said["join_rows_by"] = list(request.join_rows_by)
+    # Options with default values are left out.
+    usual = {"missing_outcome": "skip", "unmatched": "error"}
+    kept = {name: value for name, value in said.items() if value and usual.get(name) != value}
+    return [
+        "data = pyem.Dataset.read(",
+        f"    {request.data!r},",
+        *(f"    {name}={written(value)}," for name, value in kept.items()),
+        ")",
+    ]
 
 
 def columns_of(

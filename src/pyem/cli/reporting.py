@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,7 +87,20 @@ def origin_of(paths: Sequence[Path]) -> Origin:
         command="\n".join(log["command"] for log in told),
         versions=told[0]["versions"] if len({str(log["versions"]) for log in told}) == 1 else None,
         warnings=[text for log in told for text in log.get("warnings", ())],
+        reading=same([_reading(log) for log in told]),
     )
+
+
+def _reading(log: Mapping[str, Any]) -> str:
+    """Lines of Python that read the data of a run; none if they are no longer where they were, or others."""
+    from pyem.cli import reading, runs
+    from pyem.cli.log import logged_request
+
+    try:
+        request = logged_request(log, None)
+        return "\n".join(reading.reading_lines(request, runs.make_models(request), reading.table_of(request)))
+    except (OSError, ValueError):
+        return ""
 
 
 def _log_of(path: Path) -> Path | None:

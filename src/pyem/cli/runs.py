@@ -171,7 +171,7 @@ def make_model(spec: str) -> Model:
     """A model from its name on the command line: ``NAME[:OPTION=VALUE,...][+lapse][+stickiness][+forgetting][+cues=4]``.
 
     Of several responses one is named, as in ``two_step+lapse=choice1``. Ranges of parameters are options:
-    ``rw1a1b:beta=0..50``.
+    ``rw1a1b:beta=0..50``. Several values have slashes: ``rlwm:capacity=2/3/4/5``.
 
     Raises
     ------
@@ -199,8 +199,9 @@ def make_model(spec: str) -> Model:
 def _option(text: str, spec: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"model {spec!r}: {text!r} should be OPTION=VALUE, such as options=4")
-    return name, plain_value(value)
+        remedy = "such as options=4; several values have slashes, as capacity=2/3/4/5"
+        raise ValueError(f"model {spec!r}: {text!r} should be OPTION=VALUE, {remedy}")
+    return name, tuple(map(plain_value, value.split("/"))) if "/" in value else plain_value(value)
 
 
 def plain_value(text: str) -> Any:
@@ -371,18 +372,20 @@ def simulate_people(
     ValueError
         If there is no such parameter, or the model cannot be simulated.
     """
+    from pyem.simulation import play
+
     rng = np.random.default_rng(seed)
     subjects = subjects if design is None else design.n_subjects
-    mean, sd = model.typical
-    x = mean + sd * rng.normal(size=(subjects, model.n_params))
+    x = play.typical_people(model, subjects, rng)
     covariates: dict[str, np.ndarray] = {}
     for name, parameter, effect in effects:
         values = covariates.setdefault(name, np.round(rng.normal(size=subjects), 3))
         if parameter is not None:
             if parameter not in model.names:
-                raise ValueError(
-                    f"covariate {name!r} is to shift {parameter!r}, but {model.name} has {', '.join(model.names)}"
-                )
+                known = ", ".join(model.names)
+                raise ValueError(f"covariate {name!r} is to shift {parameter!r}, but {model.name} has {known}")
+            if parameter in model.discrete:
+                raise ValueError(f"{parameter} of {model.name} has one of a few values, which no covariate can shift")
             x[:, model.names.index(parameter)] += effect * values
     return pyem.simulate(
         model, model.natural(x), key=seed, design=design, missed=missed, covariates=covariates or None, **size

@@ -183,7 +183,11 @@ def model_page(entry: dict[str, Any]) -> str:
     """Page with everything about one model."""
     lines = [f"{entry['name']}: {entry['doc']}", "", entry["said"], ""]
     if entry["equations"]:
-        lines += ["Equations", *(f"  {line}" for line in entry["equations"]), ""]
+        lines += [
+            f"Equations of {entry['base']}" if "base" in entry else "Equations",
+            *(f"  {line}" for line in entry["equations"]),
+            "",
+        ]
     lines.append("Parameters")
     for parameter in entry["parameters"]:
         low, high = parameter["range"]

@@ -139,8 +139,10 @@ def whole(name: str, value: Any) -> int:
     return int(value)
 
 
-def people_of(params: Any, names: Sequence[str]) -> np.ndarray:
+def people_of(params: Any, names: Sequence[str], said: str = "have shape (nsubjects, {n}): ") -> np.ndarray:
     """Parameters of simulated people as an array (S, P).
+
+    Scripts know the errors of pyEM, whose models word the same in different ways: what they must be is `said`.
 
     Raises
     ------
@@ -149,9 +151,8 @@ def people_of(params: Any, names: Sequence[str]) -> np.ndarray:
     """
     values = np.array(params, float)
     if values.ndim != 2 or values.shape[1] != len(names):
-        raise ValueError(
-            f"params must have shape (nsubjects, {len(names)}) = [{', '.join(names)}], but has {values.shape}"
-        )
+        must = said.format(n=len(names))
+        raise ValueError(f"params must {must}[{', '.join(names)}], but has shape {values.shape}")
     return values
 
 

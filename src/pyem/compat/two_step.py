@@ -99,7 +99,7 @@ def _codes(name: str, values: np.ndarray) -> np.ndarray:
 
 def _within(params: Any, names: tuple[str, ...]) -> np.ndarray:
     """Parameters (S, P) of simulated people; inverse temperatures have no upper bound here."""
-    values = people_of(params, names)
+    values = people_of(params, names, "be (nsubjects, {n}) = ")
     for name, column in zip(names, values.T, strict=True):
         if name == "r":
             refuse(~np.isfinite(column), column, name, "r must be finite")

@@ -138,7 +138,7 @@ def _with_levels(
 
 def _no_column(data: Dataset, name: str) -> str:
     people = dict.fromkeys([*categories(data), *data.covariates])
-    names = [*(n for n, a in data.fields.items() if a.ndim == 2), *people, *BUILT_IN]
+    names = dict.fromkeys([*(n for n, a in data.fields.items() if a.ndim == 2), *people, *BUILT_IN])
     return (
         f"a formula names {name!r}, but the data have {', '.join(names)}; map it when the Dataset is made: "
         f"columns={{{name!r}: <its column in the table>}}, or name it among covariates="

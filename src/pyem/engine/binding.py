@@ -10,6 +10,7 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.data.formula_rows import Rows, levels_of, rows_of
 from pyem.data.formulas import Coded, Piece, Term, coded, constant_in, label_of, variables
+from pyem.engine.circular import require_earlier
 from pyem.engine.design_columns import Columns
 from pyem.engine.ranks import require_cells, require_rank, same_span
 from pyem.engine.scale import scaled
@@ -111,6 +112,7 @@ def bind(
     known: dict[str, tuple[str, ...]] = {}
     codes: dict[str, Coded] = {}
     for formula in formulas:
+        require_earlier(model, formula.parameter, formula.columns, data)
         rows = _complete(rows_of(data, formula.columns, levels), data, formula, missing)
         known |= levels_of(rows)
         codes[formula.parameter] = coded(formula.right, rows)

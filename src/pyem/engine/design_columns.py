@@ -10,6 +10,20 @@ import numpy as np
 from pyem.data.dataset import Dataset
 from pyem.data.formula_rows import Rows
 from pyem.errors import DataError
+from pyem.model.model import Model
+
+
+def made_fields(model: Model | None) -> set[str]:
+    """Names of the fields that `Columns` adds to data for a model that a design makes; its formulas name other columns.
+
+    Examples
+    --------
+    >>> made_fields(None)
+    set()
+    """
+    if model is None or model.design is None:
+        return set()
+    return {effect.column for effect in model.design.effects if effect.column}
 
 
 class Columns:

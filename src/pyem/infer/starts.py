@@ -90,6 +90,7 @@ def spread_points(model: Model, n: int, n_subjects: int, key: Any) -> list[np.nd
     mean, sd = model.typical
     wide = mean + 2 * sd * rng.normal(size=shares.shape)
     closed = np.isfinite(high - low)
+    low, high = np.where(closed, low, 0.0), np.where(closed, high, 1.0)
     inside = np.where(closed, low + (high - low) * np.clip(shares, 1e-6, 1 - 1e-6), model.natural(wide))
     x = np.where(closed, model.unconstrained(inside), wide)
     return list(np.repeat(x[:, None], n_subjects, axis=1))

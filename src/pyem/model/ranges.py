@@ -22,9 +22,9 @@ def with_range(model: Either, **ranges: Range) -> Either:
     """Give parameters other ranges, ``with_range(model, beta=(0, 50))``, or a probit in place of a logit.
 
     A pair is the lowest and the highest value: two finite numbers, ``(0, inf)`` or ``(-inf, inf)``. The word ``"probit"`` keeps
-    the range and takes the normal distribution function to it, ``"logit"`` the logistic one. The typical person stays the same
-    where the new range has room, and people differ from one another as much as before. `pyem.models.get` takes the same
-    arguments.
+    the range and takes the normal distribution function to it, ``"logit"`` the logistic one; a pair keeps the function. The
+    typical person stays the same where the new range has room, and people differ from one another as much as before.
+    `pyem.models.get` takes the same arguments.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def _moved(model: Model, name: str, span: Range) -> Parameter:
         raise ValueError(f"{name!r} of model {model.name!r} has one of a few values, which no range can change")
     if isinstance(span, str):
         return _onto(parameter, _linked(parameter, span))
-    ends = tuple(map(float, span)) if len(tuple(span)) == 2 else ()
+    ends = tuple(map(float, span)) if _is_pair(span) else ()
     if ends == (-math.inf, math.inf):
         return _onto(parameter, Real())
     if ends == (0.0, math.inf):
@@ -83,6 +83,10 @@ def _moved(model: Model, name: str, span: Range) -> Parameter:
         )
     kind = Probit if isinstance(parameter.transform, Probit) else Interval
     return _onto(parameter, kind(*ends))
+
+
+def _is_pair(span: Any) -> bool:
+    return np.shape(span) == (2,) and all(isinstance(end, int | float | np.number) for end in span)
 
 
 def _linked(parameter: Parameter, link: str) -> Transform:

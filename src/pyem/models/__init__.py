@@ -109,8 +109,7 @@ def equations(name: str) -> tuple[str, ...]:
     >>> print(*equations("rw1a1b"), sep="; ")
     d = r - Q[c]; Q[c] <- Q[c] + alpha d; p(choice) = softmax(beta Q)
     """
-    if name not in _FACTORIES:
-        raise ValueError(f"there is no model {name!r}; the models are {', '.join(_FACTORIES)}")
+    _require_name(name)
     return EQUATIONS.get(name, ())
 
 
@@ -124,15 +123,19 @@ def get(name: str, **options: Any) -> Model:
     ValueError
         If there is no such model (the message suggests the closest) or it has no such option.
     """
-    if name not in _FACTORIES:
-        near = difflib.get_close_matches(name, _FACTORIES, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"there is no model {name!r}; {hint}The models are {', '.join(_FACTORIES)}")
+    _require_name(name)
     try:
         made = _made(name, options)
         return dataclasses.replace(made, recipe=((name, tuple(options.items())),))
     except TypeError as error:
         raise ValueError(f"model {name!r} cannot be made with {options}: {error}") from None
+
+
+def _require_name(name: str) -> None:
+    if name not in _FACTORIES:
+        near = difflib.get_close_matches(name, _FACTORIES, 1)
+        hint = f"did you mean {near[0]!r}? The" if near else "the"
+        raise ValueError(f"there is no model {name!r}; {hint} models are {', '.join(_FACTORIES)}")
 
 
 def _made(name: str, options: dict[str, Any]) -> Model:

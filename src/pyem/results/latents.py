@@ -10,6 +10,7 @@ from pyem.data.dataset import Dataset
 from pyem.data.formula_rows import rows_of
 from pyem.data.frames import as_array, says_itself
 from pyem.data.partitioned import require_in_memory
+from pyem.engine.design_columns import made_fields
 from pyem.engine.evaluate import trial_values
 from pyem.engine.regress import source_of
 from pyem.model.model import Model
@@ -71,7 +72,8 @@ def _given(model: Model, data: Dataset) -> dict[str, Any]:
     lane, row = np.nonzero(data.valid.T)
     columns: dict[str, Any] = data.index_columns(lane, row)
     columns |= _conditions(model, data)
-    for name in model.columns:
+    made = made_fields(model)
+    for name in (name for name in model.columns if name not in made):
         values = np.moveaxis(data.fields[name], -1, 1)[row, lane]
         here = data.present[name][row, lane]
         for label, column in _flat(name, values).items():

@@ -12,7 +12,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import log_lik, log_lik_draws
-from pyem.errors import DataError, FitWarning, counted, list_of, require_kind, require_whole, warn
+from pyem.errors import DataError, FitWarning, counted, list_of, require_kind, require_method, require_whole, warn
 from pyem.infer.em import fit_em
 from pyem.infer.progress import unless_asked
 from pyem.infer.rounds import Running, run_rounds
@@ -169,6 +169,7 @@ def cross_validate(
     """
     require_kind("design", *(model.values() if isinstance(model, Mapping) else [model]))
     require_kind("data", data)
+    require_method(fit)
     require_whole(draws=(draws, 32))
     if by not in ("block", "subject"):
         raise ValueError(f"by={by!r}; choose 'block' or 'subject'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,10 @@ from jax import Array, lax
 
 from pyem.data.dataset import Dataset
 from pyem.data.parts import chosen
+from pyem.engine.design_columns import made_fields
 from pyem.engine.regress import Regression, block_model, source_of
 from pyem.engine.scale import chosen_range, observed_range
-from pyem.errors import warn
+from pyem.errors import ModelError, warn
 from pyem.model.joint import keys_of
 from pyem.model.model import Model
 from pyem.model.record import Record
@@ -26,6 +27,9 @@ from pyem.simulation.conditions import Planned, planned
 from pyem.task.designs import REPLAYED, Design, Replay
 from pyem.task.rescaled import Rescaled
 from pyem.task.task import require_task, show_between
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -51,6 +55,11 @@ class Simulation(Dataset):
         """Natural parameters of each subject, (S, P)."""
         assert self.model is not None
         return self.model.natural(self.truth)
+
+    def to_frame(self, *, labels: bool = True) -> pd.DataFrame:
+        """The long table as `Dataset.to_frame` makes it, without the columns that a design made of those that are given."""
+        frame = super().to_frame(labels=labels)
+        return frame.drop(columns=[name for name in made_fields(self.model) if name in self.fields])
 
     def select(self, subjects: Sequence[Any] | np.ndarray) -> Simulation:
         """The data and the truth of some of the subjects, by index; see `Dataset.select`."""
@@ -298,9 +307,7 @@ def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> 
     if params is None:
         if subjects is None or subjects < 1:
             raise ValueError(f"subjects={subjects}; say how many people to simulate, or give their params")
-        mean, sd = model.typical
-        rng = generator(key)
-        return _whole_draws(model, mean + sd * rng.normal(size=(subjects, model.n_params)), rng)
+        return typical_people(model, subjects, generator(key))
     params = np.asarray(params, float)
     if params.ndim != 2:
         raise ValueError(f"params has shape {params.shape}; expected (subjects, {model.n_params} parameters)")
@@ -309,11 +316,40 @@ def _parameters(model: Model, params: Any, subjects: int | None, key: Array) -> 
     return model.unconstrained(params)
 
 
-def _whole_draws(model: Model, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Give people (S, P) values of the discrete parameters, each equally often."""
+def typical_people(model: Model, subjects: int, rng: np.random.Generator) -> np.ndarray:
+    """Unconstrained parameters (S, P) of people from the typical population; values of discrete ones are equally frequent.
+
+    Examples
+    --------
+    >>> from pyem import models
+    >>> typical_people(models.get("rw1a1b"), 3, np.random.default_rng(1)).shape
+    (3, 2)
+    """
+    mean, sd = model.typical
+    x = mean + sd * rng.normal(size=(subjects, model.n_params))
     for name, values in model.discrete.items():
         x[:, model.names.index(name)] = rng.choice(values, len(x))
     return x
+
+
+def _require_inputs(model: Model, task: Any, shown: Sequence[str]) -> None:
+    """Raise unless the task shows what the model is shown before its first response."""
+    later = {column for _, columns in model.between for column in columns}
+    if missing := [name for name in model.inputs if name not in {*shown, *model.optional, *later}]:
+        raise ModelError(
+            f"model {model.name!r} is shown {missing[0]!r} before the response, but its task {type(task).__name__} shows "
+            f"{', '.join(shown) or 'nothing'}; give a task whose present() returns it, or data that have it as design="
+        )
+
+
+def _require_outcomes(model: Model, task: Any, paid: Sequence[str]) -> None:
+    """Raise unless the task answers with all that the model learns from."""
+    later = {column for _, columns in model.between for column in columns}
+    if missing := [name for name in model.outcomes if name not in {*paid, *later}]:
+        raise ModelError(
+            f"model {model.name!r} learns from {missing[0]!r}, but its task {type(task).__name__} answers with "
+            f"{', '.join(paid) or 'nothing'}; give a task whose respond() returns it"
+        )
 
 
 LITTLE = 50_000
@@ -337,6 +373,7 @@ def play_lanes(
         state, world = states
         show, act, answer, miss = jax.random.split(key, 4)
         trial = Record(**in_full(task.present(world, show)), **columns)
+        _require_inputs(model, task, list(trial))
         if model.optional:
             trial = trial.with_values(seen=dict.fromkeys(model.optional, jnp.ones((), bool)))
         keys = keys_of(model.responses, model.joint, act)
@@ -346,6 +383,7 @@ def play_lanes(
         log_p = {name: d.log_prob(trial[name]) for name, d in dists.items()}
         world, outcome = task.respond(world, trial, answer)
         trial = trial.with_values(**in_full(outcome))
+        _require_outcomes(model, task, list(outcome))
         learn = responded if model.updates == "responded" else jnp.ones_like(responded)
         masked = trial.with_values(responded=dict.fromkeys(dists, responded), learn=learn)
         state, _ = updated(model, p, state, masked, learn)

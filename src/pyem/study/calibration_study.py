@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.errors import Unavailable, counted, require_kind, require_whole
+from pyem.errors import ModelError, Unavailable, counted, require_kind, require_method, require_whole
 from pyem.infer.point import fit_map
 from pyem.infer.rounds import Running, in_words, run_rounds
 from pyem.model.model import Model
@@ -167,6 +167,13 @@ def calibration(
     (True, ['b0 of a person'])
     """
     require_kind("model", model)
+    if model.discrete:
+        name, values = next(iter(model.discrete.items()))
+        raise ModelError(
+            f"model {model.name!r} has the discrete parameter {name!r}, whose few values have no rank among draws that is "
+            f"uniform; hold it: pyem.fix(model, {name}={values[0]:g})"
+        )
+    require_method(fit)
     require_whole(draws=(draws, 1))
     at_least_one(rounds)
     experiment = experiment_of(design, subjects=subjects, blocks=blocks, trials=trials, task=task, missed=missed)

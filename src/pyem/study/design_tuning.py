@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from pyem.errors import require_whole
+from pyem.errors import require_method, require_whole
 from pyem.infer.point import fit_map
 from pyem.model.model import Model
 from pyem.numerics.rng import as_key
@@ -154,6 +154,7 @@ def tune_design(
     """
     low, high = _bounds(ranges)
     least = SCOUTS * len(ranges) + 2
+    require_method(fit)
     require_whole(subjects=(subjects, 2), evaluations=(evaluations, least))
     plan, seed, names = _plan(design), as_key(key), tuple(ranges)
     require_task(TaskOfNumbers(make, names, tuple((0.5 * (low + high)).tolist())).task)
@@ -191,12 +192,23 @@ def _search(cost: Callable[[np.ndarray], float], n: int, evaluations: int) -> No
 
 
 def _bounds(ranges: Mapping[str, tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
-    if not ranges or not all(
-        len(pair) == 2 and np.isfinite(pair).all() and pair[0] < pair[1] for pair in ranges.values()
-    ):
-        raise ValueError(f"ranges={dict(ranges)}; a smallest and a larger largest value of each number are expected")
+    if not isinstance(ranges, Mapping) or not ranges or not all(map(_is_range, ranges.values())):
+        raise ValueError(
+            f"ranges={ranges!r}; a smallest and a larger largest value of each number are expected, as in "
+            "{'good': (0.5, 1.0), 'bad': (0.0, 0.5)}"
+        )
     low, high = np.array(list(ranges.values()), float).T
     return low, high
+
+
+def _is_range(pair: Any) -> bool:
+    if (
+        isinstance(pair, str)
+        or np.shape(pair) != (2,)
+        or not all(isinstance(end, int | float | np.number) for end in pair)
+    ):
+        return False
+    return bool(np.isfinite(pair).all() and pair[0] < pair[1])
 
 
 def _plan(design: Experiment | None) -> Experiment:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.errors import DataError, FitWarning, require_whole, told_briefly
+from pyem.errors import DataError, FitWarning, require_method, require_whole, told_briefly
 from pyem.infer.point import fit_map
 from pyem.infer.progress import unless_asked
 from pyem.model.model import Model
@@ -118,6 +118,7 @@ def choose_design(
     'long'
     """
     require_whole(subjects=(subjects, 2))
+    require_method(fit)
     if not isinstance(designs, Mapping) or not all(isinstance(one, Experiment | Dataset) for one in designs.values()):
         raise DataError(
             'designs by name are expected, such as {"short": pyem.Experiment(trials=50), "long": data}, but '

@@ -22,7 +22,7 @@ from pyem.population.posterior import Status
 from pyem.results.fit import Fit, is_fit
 from pyem.results.hbi import HBIFit
 from pyem.simulation.conditions import planned
-from pyem.simulation.play import Simulation, simulate
+from pyem.simulation.play import Simulation, simulate, typical_people
 
 Fitter = Callable[[Any, Dataset], Fit]
 """Function with which a study fits: ``fit_em``, ``fit_map``, or one with settings, ``functools.partial(fit_map, sd=2.0)``."""
@@ -179,8 +179,7 @@ def people(
         another shape.
     """
     if params is None:
-        mean, sd = model.typical
-        return model.natural(mean + sd * rng.normal(size=(subjects, model.n_params))), {}
+        return model.natural(typical_people(model, subjects, rng)), {}
     if is_fit(params):
         if params.population is None or params.model.names != model.names:
             raise Unavailable(
@@ -199,6 +198,12 @@ def people(
         same = design is not None and design.subjects.tolist() == params.data.subjects.tolist()
         who = np.arange(subjects) if same else rng.integers(len(population.mean), size=subjects)
         drawn = population.group.sample(population.mean[who], population.cov, 1, rng)[:, 0]
+        if model.discrete:
+            # A Gaussian is no distribution of a few values: they are as frequent as among the people of the fit.
+            shares = params.table()
+            for name, values in model.discrete.items():
+                p = shares[[f"P({name}={value:g})" for value in values]].mean().to_numpy()
+                drawn[:, model.names.index(name)] = rng.choice(values, len(drawn), p=p / p.sum())
         return model.natural(drawn), {name: value[who] for name, value in params.data.covariates.items()}
     values = np.asarray(params, float)
     if values.shape != (subjects, model.n_params):

@@ -13,7 +13,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.regress import Regression, block_model, on_data
-from pyem.errors import FitWarning, ModelError, counted, require_kind, told_briefly
+from pyem.errors import FitWarning, ModelError, counted, require_kind, require_method, told_briefly
 from pyem.infer.hbi import fit_hbi
 from pyem.infer.rounds import Running, in_words, run_rounds
 from pyem.model.model import Model
@@ -219,6 +219,7 @@ def confusion(
     [2, 2]
     """
     candidates = named_models(models)
+    require_method(fit)
     unknown = [name for name in params or {} if name not in candidates]
     if unknown:
         raise ValueError(f"params are given for {', '.join(unknown)}, but the models are {', '.join(candidates)}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.regress import Regression
-from pyem.errors import counted
+from pyem.errors import counted, require_method, warn
 from pyem.infer.rounds import Running, in_words, run_rounds
 from pyem.model.model import Model
 from pyem.numerics.rng import plain_key
@@ -197,7 +197,7 @@ def recovery(
     Warns
     -----
     FitWarning
-        Once, if fits did not converge or people had no regular mode.
+        Once, if fits did not converge or people had no regular mode; and if everybody has the same estimate of a parameter.
 
     References
     ----------
@@ -211,6 +211,7 @@ def recovery(
     >>> bool(study.table().r["beta"] > 0.5)
     True
     """
+    require_method(fit)
     experiment = experiment_of(
         design, subjects=subjects, blocks=blocks, trials=trials, task=task, missed=missed, conditions=conditions
     ).of_fit(model, params)
@@ -225,7 +226,24 @@ def recovery(
     )
     report(f"recovery of {model.name!r}", [one["counts"] for one in found])
     parts = ("truth", "estimate", "z", "status")
-    return Recovery(experiment.drawn(model, n), *(np.stack([one[name] for one in found]) for name in parts))
+    study = Recovery(experiment.drawn(model, n), *(np.stack([one[name] for one in found]) for name in parts))
+    _tell_of_equal_people(study)
+    return study
+
+
+def _tell_of_equal_people(study: Recovery) -> None:
+    """Warn of parameters of which everybody has the same estimate, while true values differ."""
+    # An sd that goes to 0 leaves differences of rounding and of the last steps.
+    equal = np.ptp(study.estimate, axis=1) < 1e-3 * np.ptp(study.truth, axis=1)
+    if not equal.any():
+        return
+    rounds = len(equal)
+    where = [f"{study.model.names[k]} ({n} of {counted(rounds, 'round')})" for k, n in enumerate(equal.sum(0)) if n]
+    warn(
+        f"recovery of {study.model.name!r}: everybody has the same estimate of {', '.join(where)}, as the sd of the group is "
+        "estimated as 0: intervals there are those of the group's mean, and contain the values of few people. Give more trials "
+        "or people, fix the parameter, or take a method that knows how unsure the sd is: fit=pyem.fit_bayes"
+    )
 
 
 def _round(

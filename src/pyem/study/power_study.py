@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyem.engine.layout import coarsely
-from pyem.errors import ModelError, counted, require_number, require_whole, told_briefly
+from pyem.errors import ModelError, counted, require_method, require_number, require_whole, told_briefly
 from pyem.infer.hbi import fit_hbi
 from pyem.infer.rounds import Running, in_words, run_rounds
 from pyem.model.model import Model
@@ -171,6 +171,8 @@ def power(
     >>> study.table().loc[(10, 12, "b0, d = 3"), "found"].item()
     3
     """
+    if fit is not None:
+        require_method(fit)
     require_number(alpha=(alpha, 0), draws=(draws, 0))
     experiment = _design(design)
     people, lengths = (_numbers(values, word) for values, word in ((n, "n"), (trials, "trials")))

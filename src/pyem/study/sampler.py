@@ -7,24 +7,23 @@ over many draws, one step ahead of real histories.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 
 from pyem.data.dataset import Dataset
 from pyem.engine.validate import first_line
 from pyem.errors import ModelError
 from pyem.model.model import Model
 from pyem.model.record import Record
-from pyem.model.rollout import first_states, initial_state, over_lanes, policies, updated
+from pyem.model.rollout import initial_state, policies
 from pyem.numerics.jit import compiled
+from pyem.study.histories import histories, walk
+from pyem.study.normalisation import require_integrals, require_sums
 
-DRAWS = 10_000
-"""Rough number of responses that are drawn."""
 NARROW = 0.3
 """Sd of the simulated people, in sds of the typical population: with larger differences a few would outweigh all others."""
 FALSE_ALARM = 1e-6
@@ -48,15 +47,17 @@ def check_sampler(model: Model, data: Dataset) -> str:
     """Raise ModelError if a distribution of `model` does not draw what its density says; describe what was found."""
     if model.policy is None:
         return "skipped: the model has no policy to draw from"
-    if not model.n_params:
-        return "skipped: the model has no free parameter for a derivative"
     fails = _undrawable(model, data)
     if fails:
         return f"skipped: {fails}, so that the model cannot be simulated"
-    for name, scores in sampled_scores(model, data).items():
+    require_sums(model, data)
+    for name, scores in (sampled_scores(model, data) if model.n_params else {}).items():
         _mean_is_zero(model, name, scores)
         if np.issubdtype(data.fields[name].dtype, np.inexact):
             _spread_is_information(model, name, scores)
+    require_integrals(model, data)
+    if not model.n_params:
+        return "skipped in part: the model has no free parameter for a derivative"
     return "what is drawn has the density that the likelihood says"
 
 
@@ -120,7 +121,7 @@ def _undrawable(model: Model, data: Dataset) -> str | None:
 
 def sampled_scores(model: Model, data: Dataset) -> dict[str, Scores]:
     """Scores of responses drawn one step ahead of the histories in `data`, by people around the typical one."""
-    trials, lanes = _histories(model, data)
+    trials, lanes = histories(model, data)
     mean, sd = model.typical
     x = mean[:, None] + NARROW * sd[:, None] * np.random.default_rng(0).normal(size=(model.n_params, lanes))
     with jax.enable_x64(True):
@@ -129,42 +130,13 @@ def sampled_scores(model: Model, data: Dataset) -> dict[str, Scores]:
         return {name: _summed(*parts) for name, parts in jax.tree.map(np.asarray, found).items()}
 
 
-def _histories(model: Model, data: Dataset) -> tuple[Record, int]:
-    """Trials of as many blocks as are needed, repeated as needed, and the number of lanes."""
-    trials, responded = data.trials(model), data.masks(model)[0]
-    counts = np.any(list(responded.values()), axis=0)
-    rows = min(len(counts), 1000)
-    per_lane = counts[:rows].sum(0)
-    order = np.argsort(per_lane == 0, kind="stable")
-    enough = int(np.searchsorted(np.cumsum(per_lane[order]), DRAWS)) + 1
-    some = order[: min(enough, int((per_lane > 0).sum()))]
-    times = max(1, round(DRAWS / max(per_lane[some].sum(), 1)))
-    which = np.tile(some, times)
-    return jax.tree.map(lambda a: a[:rows][..., which], trials), len(which)
-
-
-def _walk(model: Model, x: Array, trials: Record, extra: Any, each: Callable[..., Any]) -> Any:
-    """Apply ``each(distribution, extra, name)`` to every response of every trial, given the trials before it in the data."""
-    p = over_lanes(model.record)(x)
-
-    def lane_step(p: Record, state: Any, trial: Record, extra: Any) -> Any:
-        dists = policies(model, p, state, trial)
-        new, _ = updated(model, p, state, trial, trial.learn, state_only=True)
-        return new, {name: each(dist, extra, name) for name, dist in dists.items()}
-
-    def body(state: Any, now: Any) -> Any:
-        return over_lanes(lane_step)(p, state, *now)
-
-    return lax.scan(body, first_states(model, p, trials), (trials, extra))[1]
-
-
 @compiled(0, quick=True)
 def _scores(model: Model, x: Array, trials: Record, keys: Array) -> dict[str, tuple[Array, Array, Array]]:
     """First and second derivatives (P, trial, lane) of the log-density of drawn responses, and whether each is used."""
     place = {name: k for k, name in enumerate(model.responses)}
     # Responses of a pair are drawn together.
     place |= {second: place[first] for first, second in model.joint}
-    drawn = _walk(model, x, trials, keys, lambda dist, key, name: dist.sample(jax.random.fold_in(key, place[name])))
+    drawn = walk(model, x, trials, keys, lambda dist, key, name: dist.sample(jax.random.fold_in(key, place[name])))
 
     firsts = {second: first for first, second in model.joint}
 
@@ -173,7 +145,7 @@ def _scores(model: Model, x: Array, trials: Record, keys: Array) -> dict[str, tu
         return dist.log_prob(drawn[name])
 
     def log_probs(shift: Array) -> dict[str, Array]:
-        return _walk(model, x + shift[:, None], trials, drawn, log_prob)
+        return walk(model, x + shift[:, None], trials, drawn, log_prob)
 
     def along(direction: Array) -> Any:
         first = lambda t: jax.jvp(lambda t: log_probs(t * direction), (t,), (1.0,))[1]  # noqa: E731

@@ -7,7 +7,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyem.cli.runs import Request
 
@@ -293,12 +293,3 @@ SAID_ON_PAGE = (
     (r"--formula\b", "formula"),
 )
 """Patterns of options that the page has in another form, and what is said there."""
-
-
-def option_words(request: Request) -> dict[str, Any]:
-    """Arguments of `pyem.Dataset.read` that are not those of the table."""
-    return {
-        name: value
-        for name in ("pattern", "separator", "encoding", "decimal")
-        if (value := getattr(request, name)) is not None
-    }

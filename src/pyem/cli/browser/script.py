@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyem.cli import reading, runs
-from pyem.cli.browser.asking import option_words
 from pyem.cli.designs import make_design
 from pyem.cli.runs import Request
 from pyem.engine.regress import Regression
-from pyem.plot.reports.repeat import VERBS, call, model_call, written
+from pyem.plot.reports.repeat import VERBS, call, model_call
 from pyem.population.group import Group
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def python_script(request: Request, frame: pd.DataFrame) -> str:
     """
     models = runs.make_models(request)
     names = runs.names_of_fits(request, models)
-    lines = ["import pyem", "", *_reading(request, models, frame), ""]
+    lines = ["import pyem", "", *reading.reading_lines(request, models, frame), "print(data)", ""]
     if request.method == "hbi":
         return "\n".join([*lines, *_together(request, names, models), ""])
     lines.append("fits = {}")
@@ -45,17 +44,6 @@ def python_script(request: Request, frame: pd.DataFrame) -> str:
     if len(models) > 1:
         lines += ["", f"print({call('pyem.compare_fits', 'fits', key=request.seed)})"]
     return "\n".join([*lines, "", "pyem.report(fits, 'report.html')", ""])
-
-
-def _reading(request: Request, models: Sequence[Model], frame: pd.DataFrame) -> list[str]:
-    columns, conditions = reading.columns_of(request, models, frame)
-    told: dict[str, Any] = reading.arguments(request, models, frame, columns, conditions)
-    told |= {"join_rows_by": list(request.join_rows_by), "count": request.count, "teach": request.teach}
-    # Options with default values are left out.
-    usual = {"missing_outcome": "skip", "unmatched": "error"}
-    kept = {name: value for name, value in (option_words(request) | told).items() if value and usual.get(name) != value}
-    each = [f"    {name}={written(value)}," for name, value in kept.items()]
-    return ["data = pyem.Dataset.read(", f"    {request.data!r},", *each, ")", "print(data)"]
 
 
 def _model(request: Request, model: Model) -> str:

@@ -9,7 +9,7 @@ from jax import Array
 
 from pyem.model.times import tails
 from pyem.model.times.few import with_slopes
-from pyem.model.times.means import End, Integrand, Slopes, by_ends, by_nodes, chosen, is_short, mean_over, nodes
+from pyem.model.times.means import End, Integrand, Lengths, Slopes, by_ends, chosen, nodes
 from pyem.model.times.rate import log_between
 from pyem.model.times.tails import log_phi, log_positive, mills
 
@@ -43,13 +43,12 @@ def _tail(m: Array) -> Array:
 
 def _slopes(low: Array, high: Array, y: Array) -> Slopes:
     """Derivatives of `log_mean_left`."""
-    where, share = _Where.of(low, high, y), log_share(y)
+    late, share = _is_late(high, y), log_share(y)
+    lengths = Lengths.of(low, high, y, late)
     # The derivative of the logarithm of the share of slopes above 0.
     pull = jnp.exp(log_phi(y) - share)
-    few = by_nodes(low, jnp.where(where.short, high, low), lambda k: _integrand(k, y, share, pull))
-    whole = _slopes_of_wide(*where.ends_of_wide(low, high), y, share, pull)
-    last = _slopes_of_late(*where.in_late(low, high, y), pull)
-    return chosen(where.late, last, chosen(where.short, few, whole))
+    others = lengths.slopes(lambda k: _integrand(k, y, share, pull), _slopes_of_wide(*lengths.ends(), y, share, pull))
+    return chosen(late, _slopes_of_late(*_in_late(late, low, high, y), pull), others)
 
 
 def _integrand(k: Array, y: Array, share: Array, pull: Array) -> Integrand:
@@ -116,26 +115,14 @@ def _gone(z: Array, share: Array) -> Array:
 # -- the mean ------------------------------------------------------------------------------------------------------------
 
 
-class _Where(NamedTuple):
-    """Choice between the ways to compute, so that no digits are lost."""
+def _is_late(high: Array, y: Array) -> Array:
+    """Whether so little is left that its parts have to be summed up."""
+    return high * jnp.maximum(jnp.abs(y), 2.0) < 1.0
 
-    late: Array
-    short: Array
-    wide: Array
 
-    @classmethod
-    def of(cls, low: Array, high: Array, y: Array) -> _Where:
-        late = high * jnp.maximum(jnp.abs(y), 2.0) < 1.0
-        short = ~late & is_short(low, high, y)
-        return cls(late, short, ~late & ~short)
-
-    def ends_of_wide(self, low: Array, high: Array) -> tuple[Array, Array]:
-        """The interval, with another one in place of those that are not wide."""
-        return jnp.where(self.wide, low, 1.0), jnp.where(self.wide, high, 3.0)
-
-    def in_late(self, low: Array, high: Array, y: Array) -> tuple[Array, Array, Array]:
-        """The interval and the mean slope, with others in place of those where more is left."""
-        return jnp.where(self.late, low, 0.1), jnp.where(self.late, high, 0.2), jnp.where(self.late, y, 0.0)
+def _in_late(late: Array, low: Array, high: Array, y: Array) -> tuple[Array, Array, Array]:
+    """The interval and the mean slope, with others in place of those where more is left."""
+    return jnp.where(late, low, 0.1), jnp.where(late, high, 0.2), jnp.where(late, y, 0.0)
 
 
 @with_slopes(_slopes)
@@ -147,12 +134,11 @@ def log_mean_left(low: Array, high: Array, y: Array) -> Array:
     >>> round(float(log_mean_left(jnp.asarray(1.0), jnp.asarray(2.0), jnp.asarray(0.5))), 4)
     -0.2793
     """
-    where, share = _Where.of(low, high, y), log_share(y)
+    late, share = _is_late(high, y), log_share(y)
+    lengths = Lengths.of(low, high, y, late)
     pull = jnp.exp(log_phi(y) - share)
-    few = mean_over(low, jnp.where(where.short, high, low), lambda k: _left(k, y, share, pull).log)
-    whole = _log_wide(*where.ends_of_wide(low, high), y, share)
-    last = _log_late(*where.in_late(low, high, y)) - share
-    return jnp.where(where.late, last, jnp.where(where.short, few, whole))
+    others = lengths.mean(lambda k: _left(k, y, share, pull).log, _log_wide(*lengths.ends(), y, share))
+    return jnp.where(late, _log_late(*_in_late(late, low, high, y)) - share, others)
 
 
 def _over(k: Array, y: Array) -> Array:

@@ -24,12 +24,6 @@ NODES = 5
 _SHORT = 1.0
 
 
-def is_short(near: Array, far: Array, drift: Array) -> Array:
-    """Whether an interval is so short that few nodes give the mean over it."""
-    size = jnp.maximum(jnp.abs(near - drift), jnp.abs(far - drift))
-    return (far - near) * jnp.maximum(size, 2.0) < _SHORT
-
-
 def mean_over(near: Array, far: Array, log_of: Callable[[Array], Array]) -> Array:
     """Logarithm of the mean of ``exp(log_of(k))`` over the interval, by nodes."""
     share, weight = nodes(jnp.ndim(near))
@@ -128,3 +122,41 @@ def by_ends(width: Array, near: End, far: End, by_drift: Array, by_drift_drift: 
 def chosen(where: Array, one: Slopes, other: Slopes) -> Slopes:
     """Choose `one` where the condition holds, and `other` elsewhere."""
     return Slopes(*(jnp.where(where, a, b) for a, b in zip(one, other, strict=True)))
+
+
+class Lengths(NamedTuple):
+    """Intervals that are short, of which few nodes give the mean, and long ones, of which it is a difference of integrals.
+
+    Either way is computed for all, with other intervals in place of those that it is not for.
+    """
+
+    near: Array
+    far: Array
+    drift: Array
+    short: Array
+    long: Array
+
+    @classmethod
+    def of(cls, near: Array, far: Array, drift: Array, aside: Array | bool = False) -> Lengths:
+        """Tell intervals apart; those `aside` are neither."""
+        size = jnp.maximum(jnp.abs(near - drift), jnp.abs(far - drift))
+        short = jnp.logical_not(aside) & ((far - near) * jnp.maximum(size, 2.0) < _SHORT)
+        return cls(near, far, drift, short, jnp.logical_not(short | aside))
+
+    def ends(self) -> tuple[Array, Array]:
+        """Ends of the long intervals."""
+        return jnp.where(self.long, self.near, 1.0), jnp.where(self.long, self.far, 3.0)
+
+    def whole(self) -> tuple[Array, Array, Array]:
+        """Ends of the long intervals, and their drift."""
+        return *self.ends(), jnp.where(self.long, self.drift, 1.0)
+
+    def mean(self, log_of: Callable[[Array], Array], whole: Array) -> Array:
+        """Logarithm of the mean of ``exp(log_of(k))`` over short intervals, and `whole` for long ones."""
+        few = mean_over(self.near, jnp.where(self.short, self.far, self.near), log_of)
+        return jnp.where(self.short, few, whole)
+
+    def slopes(self, integrand: Callable[[Array], Integrand], whole: Slopes) -> Slopes:
+        """Derivatives of `mean`, for long intervals those given."""
+        few = by_nodes(self.near, jnp.where(self.short, self.far, self.near), integrand)
+        return chosen(self.short, few, whole)

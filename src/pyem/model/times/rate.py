@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from pyem.model.times.few import with_slopes
-from pyem.model.times.means import End, Integrand, Slopes, by_ends, by_nodes, chosen, is_short, mean_over
+from pyem.model.times.means import End, Integrand, Lengths, Slopes, by_ends
 from pyem.model.times.tails import TINY, log_phi, log_positive, mills
 
 
@@ -19,14 +19,8 @@ def _slopes(near: Array, far: Array, drift: Array) -> Slopes:
         k, z = jnp.maximum(k, TINY), k - drift
         return Integrand(log_positive(k) + log_phi(z), 1 / k - z, z, z**2 - 1 - 2 * z / k, z / k + 1 - z**2, z**2 - 1)
 
-    short = is_short(near, far, drift)
-    few = by_nodes(near, jnp.where(short, far, near), integrand)
-    return chosen(short, few, _slopes_of_whole(*_where_long(short, near, far, drift)))
-
-
-def _where_long(short: Array, near: Array, far: Array, drift: Array) -> tuple[Array, Array, Array]:
-    """The interval and the drift, with others in place of those that are short."""
-    return jnp.where(short, 0.0, near), jnp.where(short, 3.0, far), jnp.where(short, 1.0, drift)
+    lengths = Lengths.of(near, far, drift)
+    return lengths.slopes(integrand, _slopes_of_whole(*lengths.whole()))
 
 
 def _slopes_of_whole(near: Array, far: Array, drift: Array) -> Slopes:
@@ -55,11 +49,10 @@ def log_mean_rate(near: Array, far: Array, drift: Array) -> Array:
     >>> round(float(log_mean_rate(jnp.asarray(1.0), jnp.asarray(3.0), jnp.asarray(1.0))), 6)
     -0.888917
     """
-    short = is_short(near, far, drift)
-    few = mean_over(near, jnp.where(short, far, near), lambda k: log_positive(k) + log_phi(k - drift))
-    start, stop, pace = _where_long(short, near, far, drift)
+    lengths = Lengths.of(near, far, drift)
+    start, stop, pace = lengths.whole()
     whole = _log_rate(start, stop, pace) - jnp.log(stop - start)
-    return jnp.where(short, few, whole)
+    return lengths.mean(lambda k: log_positive(k) + log_phi(k - drift), whole)
 
 
 def _log_rate(near: Array, far: Array, drift: Array) -> Array:

@@ -11,7 +11,7 @@ from jax import Array, lax
 
 from pyem.model.times import tails
 from pyem.model.times.few import with_slopes
-from pyem.model.times.means import End, Integrand, Slopes, by_ends, by_nodes, chosen, is_short, mean_over
+from pyem.model.times.means import End, Integrand, Lengths, Slopes, by_ends
 from pyem.model.times.tails import log_phi, log_positive, mills
 
 _SLOW, _TERMS = 0.05, 8
@@ -23,9 +23,8 @@ _SLOW, _TERMS = 0.05, 8
 
 def _slopes(low: Array, high: Array, drift: Array) -> Slopes:
     """Derivatives of `log_mean_left`."""
-    short = is_short(low, high, drift)
-    few = by_nodes(low, jnp.where(short, high, low), lambda k: _integrand(k, drift))
-    return chosen(short, few, _slopes_of_wide(*_where_wide(short, low, high, drift)))
+    lengths = Lengths.of(low, high, drift)
+    return lengths.slopes(lambda k: _integrand(k, drift), _slopes_of_wide(*lengths.whole()))
 
 
 def _integrand(k: Array, drift: Array) -> Integrand:
@@ -75,11 +74,6 @@ def _slopes_of_late(low: Array, high: Array, pace: Array) -> tuple[Array, Array]
 # -- the mean ------------------------------------------------------------------------------------------------------------
 
 
-def _where_wide(short: Array, low: Array, high: Array, drift: Array) -> tuple[Array, Array, Array]:
-    """The interval and the drift, with others in place of intervals that are short."""
-    return jnp.where(short, 1.0, low), jnp.where(short, 3.0, high), jnp.where(short, 1.0, drift)
-
-
 @with_slopes(_slopes)
 def log_mean_left(low: Array, high: Array, drift: Array) -> Array:
     """Log-probability of not having reached a threshold at a distance that is uniform from `low` to `high`.
@@ -89,9 +83,8 @@ def log_mean_left(low: Array, high: Array, drift: Array) -> Array:
     >>> round(float(log_mean_left(jnp.asarray(1.0), jnp.asarray(2.0), jnp.asarray(0.5))), 4)
     -0.3209
     """
-    short = is_short(low, high, drift)
-    few = mean_over(low, jnp.where(short, high, low), lambda k: _log_left(k, drift))
-    return jnp.where(short, few, _log_wide(*_where_wide(short, low, high, drift)))
+    lengths = Lengths.of(low, high, drift)
+    return lengths.mean(lambda k: _log_left(k, drift), _log_wide(*lengths.whole()))
 
 
 def _log_left(k: Array, drift: Array) -> Array:

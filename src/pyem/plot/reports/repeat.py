@@ -79,9 +79,10 @@ def model_call(model: Model) -> str | None:
     return text
 
 
-def script_of(fits: Mapping[str, Fit]) -> str:
-    """Lines of Python that fit everything again, from the same data."""
-    lines = ["import pyem", "", "data = ...  # the same Dataset, read as the section on the data says", ""]
+def script_of(fits: Mapping[str, Fit], reading: str = "") -> str:
+    """Lines of Python that fit everything again, from the same data, which `reading` reads if it is known how."""
+    unknown = "data = ...  # the same Dataset, read as the section on the data says"
+    lines = ["import pyem", "", reading or unknown, ""]
     if all(fit.method == "hbi" for fit in fits.values()):
         models = [
             f"    {name!r}: {model_call(fit.model) or '...  # the model as it was written'},"

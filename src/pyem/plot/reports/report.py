@@ -40,6 +40,8 @@ class Origin:
         Versions with which it was computed; those of now if not given.
     warnings
         Warnings of the run.
+    reading
+        Lines of Python that read the data into ``data``.
     """
 
     file: str = ""
@@ -47,6 +49,7 @@ class Origin:
     command: str = ""
     versions: Mapping[str, str] | None = None
     warnings: Sequence[str] = ()
+    reading: str = ""
 
 
 def report(

@@ -309,7 +309,7 @@ def of_repetition(fits: Mapping[str, Fit], origin: Origin) -> Section:
     parts: list[Part] = []
     if origin.command:
         parts += [Paragraph("The command that does the same:"), Listing(origin.command, "Command line")]
-    parts += [Paragraph("The same in Python:"), Listing(repeat.script_of(fits), "Python script")]
+    parts += [Paragraph("The same in Python:"), Listing(repeat.script_of(fits, origin.reading), "Python script")]
     parts.append(_settings(fits))
     parts.append(_versions(fits, origin))
     return Section("How to do this again", tuple(parts))
