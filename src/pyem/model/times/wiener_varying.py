@@ -24,7 +24,7 @@ from pyem.model.times.wiener_series import EARLIEST, MEET, below_earliest
 NODES_T, NODES_Z, NODES = 8, 5, 15
 """Number of Gauss-Legendre nodes of the time and of the start if both differ between trials, and of either if it does alone."""
 FEW, MANY = 12.0, 30.0
-"""How many nats below the largest density what is left out lies, for few nodes and for many."""
+"""Nats by which what is left out lies below the largest density, for few nodes and for many."""
 _NEAREST = 0.01
 """Least distance of a start from its bound, as a share of the mean one, by which times are judged impossible."""
 
@@ -143,10 +143,12 @@ def _late(s: Array, w: Array) -> _Slopes:
     odd = (1.0, 2 * c, 4 * c2 - 1, 4 * c * (2 * c2 - 1))
     even = (c, 2 * c2 - 1, c * (4 * c2 - 3), 8 * c2 * (c2 - 1) + 1)
     size = (1.0, q3, q3 * q3 * q * q, q3**5)
-    sums = [
-        sum(k ** (n + 1) * part * e for k, part, e in zip((1, 2, 3, 4), even if n % 2 else odd, size, strict=True))
-        for n in range(5)
-    ]
+    sums: list[Array] = []
+    for n in range(5):
+        total = jnp.zeros_like(s)
+        for k, part, e in zip((1, 2, 3, 4), even if n % 2 else odd, size, strict=True):
+            total = total + k ** (n + 1) * part * e
+        sums.append(total)
     f = sums[0]
     by_w = (sums[1] / sine, -sums[2], -sums[3] / sine, sums[4])
     slopes = (math.pi ** (n + 1) * part / f for n, part in enumerate(by_w))
