@@ -48,7 +48,7 @@ def log_density(
     Examples
     --------
     >>> round(float(log_density(0.5, 0.0, 1.0, 0.5, None, jnp.asarray(0.2), None)), 3)
-    -1.335
+    -1.339
     """
     time, v, a, w = (jnp.asarray(value, jnp.result_type(float)) for value in (time, v, a, w))
     between = (a > 0) & (w > 0) & (w < 1)
