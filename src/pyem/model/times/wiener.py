@@ -12,9 +12,11 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from pyem.model.times import wiener_series as series
+from pyem.model.times import wiener_varying as varying
 
 NODES = 15
-"""Number of Gauss-Legendre nodes for a starting point and a non-decision time that differ between trials."""
+"""Number of Gauss-Legendre nodes for a starting point and a non-decision time that differ between trials, for probabilities of
+times; densities have their own, in `wiener_varying`."""
 DRIFTS = np.linspace(-7, 7, 41)
 """Standardised drifts between trials for probabilities of times, which are not integrated exactly. For functions without
 poles near the real line equal steps are as good as a rule can be."""
@@ -95,24 +97,11 @@ class Wiener(NamedTuple):
         """Log-density, in nats, of the choice and its response time."""
         choice, rt = value
         time = jnp.asarray(rt, jnp.result_type(float)) - self.t
-        if self.st is None:
-            return self._log_density(choice, time)
-        width = jnp.minimum(self.st, 2 * jnp.asarray(self.t))
-        nodes, weights = _legendre(self._ndim(time))
-        end, start = time + width / 2, time - width / 2
-        # Without times before the start, where the density is 0, the integrand is smooth.
-        cut = (end > 0) & (start < 0)
-        start, share = jnp.where(cut, 0.0, start), jnp.where(cut, end / jnp.where(cut, width, 1.0), 1.0)
-        terms = self._log_density(choice, start + (end - start) * nodes)
-        return _averaged(jnp.log(weights), terms) + jnp.log(share)
-
-    def _log_density(self, choice: ArrayLike, time: Array) -> Array:
-        if self.sz is None:
-            v, a, w = _towards(self, choice)
+        v, a, w = _towards(self, choice)
+        if self.sz is None and self.st is None:
             return series.log_density(time, v, a, w, self.sv)
-        nodes, weights = _legendre(self._ndim(time))
-        v, a, w = _towards(self._replace(z=self.z + self._width_of_z() * (nodes - 0.5)), choice)
-        return _averaged(jnp.log(weights), series.log_density(time, v, a, w, self.sv))
+        width = None if self.st is None else jnp.minimum(self.st, 2 * jnp.asarray(self.t))
+        return varying.log_density(time, v, a, w, self.sv, None if self.sz is None else self._width_of_z(), width)
 
     def _width_of_z(self) -> Array:
         z = jnp.asarray(self.z)
@@ -193,13 +182,6 @@ def _towards(dist: Wiener, choice: ArrayLike) -> tuple[Array, ArrayLike, Array]:
     upper = jnp.asarray(choice) == 1
     v, z = jnp.asarray(dist.v), jnp.asarray(dist.z)
     return jnp.where(upper, -v, v), dist.a, jnp.where(upper, 1 - z, z)
-
-
-def _legendre(ndim: int) -> tuple[Array, Array]:
-    """Nodes between 0 and 1 and their weights, as a new first axis before `ndim` others."""
-    x, p = np.polynomial.legendre.leggauss(NODES)
-    shape = (-1, *[1] * ndim)
-    return jnp.asarray((x + 1) / 2).reshape(shape), jnp.asarray(p / 2).reshape(shape)
 
 
 def _averaged(log_p: Array | None, terms: Array) -> Array:

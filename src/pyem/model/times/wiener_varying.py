@@ -1,0 +1,251 @@
+"""First passage of a Wiener process whose start and non-decision time differ between trials, by few well-placed nodes.
+
+Both are uniform, and drift is Gaussian, which is integrated exactly. All is in units of the separation of the bounds: the root
+of the standardised time, ``sqrt(time) / a``, the drift ``v a``, and the start as a share. Nodes are equally dense in the root
+of the time, where the density has no pole at 0, and leave out what is negligible: times too short for the nearest start, and
+starts too far away for the time. So none is lost where the density is nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+from pyem.model.times.few import with_slopes
+from pyem.model.times.wiener_series import EARLIEST, MEET, below_earliest
+
+NODES_T, NODES_Z, NODES = 8, 5, 15
+"""Number of Gauss-Legendre nodes of the time and of the start if both differ between trials, and of either if it does alone."""
+FEW, MANY = 12.0, 30.0
+"""Nats by which what is left out lies below the largest density, for few nodes and for many."""
+_NEAREST = 0.01
+"""Least distance of a start from its bound, as a share of the mean one, by which times are judged impossible."""
+
+
+def log_density(
+    time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike, sv: ArrayLike | None, sz: Array | None, st: Array | None
+) -> Array:
+    """Log-density, in nats, of reaching the lower bound at `time`.
+
+    Parameters
+    ----------
+    time
+        Seconds since the mean start. Where no response can be so fast, the log-density goes on as a parabola.
+    v, a, w
+        Drift, separation of the bounds, and the mean share of it between the lower bound and the start.
+    sv
+        Standard deviation of the drift between trials.
+    sz, st
+        Widths of the uniform starts, as a share of `a`, at most ``2 w`` and ``2 (1 - w)``, and of the uniform times.
+
+    Examples
+    --------
+    >>> round(float(log_density(0.5, 0.0, 1.0, 0.5, None, jnp.asarray(0.2), None)), 3)
+    -1.339
+    """
+    time, v, a, w = (jnp.asarray(value, jnp.result_type(float)) for value in (time, v, a, w))
+    between = (a > 0) & (w > 0) & (w < 1)
+    a, w = jnp.where(between, a, 1.0), jnp.where(between, w, 0.5)
+    width_z = jnp.zeros_like(w) if sz is None else jnp.where(between, sz, 0.0)
+    near, far = w - width_z / 2, w + width_z / 2
+    unit = (a * jnp.maximum(near, _NEAREST * w)) ** 2
+    last = time if st is None else time + st / 2
+    impossible = below_earliest(last / unit) - below_earliest(jnp.asarray(EARLIEST))
+    last = jnp.maximum(last, EARLIEST * unit)
+    h, k = v * a, jnp.zeros_like(a) if sv is None else (jnp.asarray(sv) * a) ** 2
+    nats = MANY if sz is None or st is None else FEW
+    first, log_share = _times(last, a, h, k, near, st, nats)
+    x, log_p = _legendre(
+        1 if st is None else NODES if sz is None else NODES_T,
+        jnp.broadcast_arrays(time, a, w, h, k, near, first)[0].ndim,
+    )
+    end = jnp.sqrt(last) / a
+    root = first + (end - first) * x
+    cut, log_part = _starts(root, h, k, near, far, nats)
+    mean = _over_start if sz is None else _over_starts if st is None else _over_few_starts
+    found = jax.nn.logsumexp(mean(root, h, k, near, cut) + log_part + log_p, axis=0)
+    return jnp.where(between, found + log_share - 2 * jnp.log(a) + impossible, -jnp.inf)
+
+
+def _times(
+    last: Array, a: Array, h: Array, k: Array, near: Array, st: Array | None, nats: float
+) -> tuple[Array, Array]:
+    """Root of the first standardised time, and what the mean over roots is multiplied by to be one over times, in nats."""
+    end = jnp.sqrt(last) / a
+    if st is None:
+        return end, -jnp.log(end)
+    s = last / a**2
+    # The nearest start needs longer than this, by the exponent of the first image.
+    least = near * end / jnp.sqrt(near**2 + s * (2 * nats + h**2 * s) * (1 + k * s))
+    width, earliest = st / a**2, s - st / a**2
+    late = earliest > least**2
+    first = jnp.where(late, jnp.sqrt(jnp.where(late, earliest, 1.0)), least)
+    share = jnp.where(late, 1 / (first + end), (end - first) / jnp.where(late, 1.0, width))
+    return first, math.log(2) + jnp.log(share)
+
+
+def _starts(root: Array, h: Array, k: Array, near: Array, far: Array, nats: float) -> tuple[Array, Array]:
+    """The farthest start that matters at each time, and the logarithm of the share of starts up to it."""
+    s = root**2
+    end = -h * s + jnp.sqrt(jnp.maximum(near + h * s, 0.0) ** 2 + 2 * nats * s * (1 + k * s))
+    cut = far > end
+    share = jnp.where(cut, end - near, 1.0) / jnp.where(cut, far - near, 1.0)
+    return jnp.where(cut, end, far), jnp.log(share)
+
+
+def _legendre(n: int, ndim: int) -> tuple[Array, Array]:
+    """Nodes between 0 and 1 and logarithms of their weights, as a new first axis before `ndim` others."""
+    x, p = np.polynomial.legendre.leggauss(n)
+    shape = (-1, *[1] * ndim)
+    return jnp.asarray((x + 1) / 2).reshape(shape), jnp.asarray(np.log(p / 2)).reshape(shape)
+
+
+# -- one node -----------------------------------------------------------------------------------------------------------------
+
+
+class _Slopes(NamedTuple):
+    """Logarithm of the density without drift, and its first four derivatives by the start, each divided by the density.
+
+    Those by the standardised time follow from them: it obeys the equation of heat.
+    """
+
+    log_f: Array
+    w: Array
+    ww: Array
+    www: Array
+    wwww: Array
+
+
+def _early(s: Array, w: Array) -> _Slopes:
+    b, c = jnp.exp(-2 * w / s), jnp.exp(-2 * (1 - w) / s)
+    b2, c4 = b * b, c**4
+    images = ((w, 1.0), (w + 2, b2 * c), (w - 2, c), (w + 4, b2**3 * c4), (w - 4, b2 * c4))
+    total = [jnp.zeros_like(s)] * 5
+    for x, e in images:
+        u = x * x / s
+        by_order = (x, 1 - u, x * (u - 3) / s, (6 * u - 3 - u * u) / s, x * (15 - 10 * u + u * u) / s**2)
+        total = [old + new * e for old, new in zip(total, by_order, strict=True)]
+    log_f = -0.5 * math.log(2 * math.pi) - 1.5 * jnp.log(s) - w**2 / (2 * s) + jnp.log(total[0])
+    return _Slopes(log_f, *(part / total[0] for part in total[1:]))
+
+
+def _late(s: Array, w: Array) -> _Slopes:
+    q, c = jnp.exp(-0.5 * math.pi**2 * s), jnp.cos(math.pi * w)
+    # The sine of the distance to the nearer bound keeps its digits at both bounds.
+    sine, c2, q3 = jnp.sin(math.pi * jnp.where(w < 0.5, w, 1 - w)), c * c, q**3
+    odd = (1.0, 2 * c, 4 * c2 - 1, 4 * c * (2 * c2 - 1))
+    even = (c, 2 * c2 - 1, c * (4 * c2 - 3), 8 * c2 * (c2 - 1) + 1)
+    size = (1.0, q3, q3 * q3 * q * q, q3**5)
+    sums: list[Array] = []
+    for n in range(5):
+        total = jnp.zeros_like(s)
+        for k, part, e in zip((1, 2, 3, 4), even if n % 2 else odd, size, strict=True):
+            total = total + k ** (n + 1) * part * e
+        sums.append(total)
+    f = sums[0]
+    by_w = (sums[1] / sine, -sums[2], -sums[3] / sine, sums[4])
+    slopes = (math.pi ** (n + 1) * part / f for n, part in enumerate(by_w))
+    return _Slopes(math.log(math.pi) - 0.5 * math.pi**2 * s + jnp.log(sine) + jnp.log(f), *slopes)
+
+
+def _without_drift(s: Array, w: Array) -> _Slopes:
+    early = s < MEET
+    sooner, later = _early(jnp.where(early, s, MEET), w), _late(jnp.where(early, MEET, s), w)
+    return _Slopes(*(jnp.where(early, one, other) for one, other in zip(sooner, later, strict=True)))
+
+
+def _log_node(root: Array, h: Array, k: Array, w: Array) -> Array:
+    """Logarithm of the density times the root of the time."""
+    s = root**2
+    d = 1 + k * s
+    tilt = (0.5 * k * w**2 - h * w - 0.5 * h**2 * s) / d - 0.5 * jnp.log(d)
+    return jnp.log(root) + _without_drift(s, w).log_f + tilt
+
+
+def _node(root: Array, h: Array, k: Array, w: Array) -> tuple[Array, tuple[Array, ...], dict[tuple[int, int], Array]]:
+    """`_log_node` with its gradient and Hessian by the root of the time, drift, its variance and the start."""
+    s = root**2
+    f, d = _without_drift(s, w), 1 + k * s
+    n, m, e = 0.5 * k * w**2 - h * w - 0.5 * h**2 * s, -(w + h * s), k * w - h
+    value = jnp.log(root) + f.log_f + n / d - 0.5 * jnp.log(d)
+    d2, d3 = d * d, d * d * d
+    by_s = 0.5 * f.ww - 0.5 * (h**2 + k) / d - n * k / d2
+    by_k = 0.5 * (w**2 - s) / d - n * s / d2
+    first = (1 / root + 2 * root * by_s, m / d, by_k, f.w + e / d)
+    by_ss = 0.25 * (f.wwww - f.ww**2) + (h**2 + 0.5 * k) * k / d2 + 2 * n * k**2 / d3
+    by_sk = (0.5 * (s - w**2) * k + 0.5 * h**2 * s - n) / d2 + 2 * n * s * k / d3 - 0.5 / d
+    second = {
+        (0, 0): -1 / s + 2 * by_s + 4 * s * by_ss,
+        (1, 0): -2 * root * (h / d + m * k / d2),
+        (2, 0): 2 * root * by_sk,
+        (3, 0): 2 * root * (0.5 * (f.www - f.ww * f.w) - k * e / d2),
+        (1, 1): -s / d,
+        (2, 1): -m * s / d2,
+        (3, 1): -1 / d,
+        (2, 2): (0.5 * s**2 - w**2 * s) / d2 + 2 * n * s**2 / d3,
+        (3, 2): w / d - e * s / d2,
+        (3, 3): f.ww - f.w**2 + k / d,
+    }
+    return value, first, second
+
+
+# -- mean over starts ---------------------------------------------------------------------------------------------------------
+
+
+class _Known(NamedTuple):
+    first: tuple[Array, ...]
+    second: tuple[tuple[Array, ...], ...]
+
+
+def _mean_over_starts(n: int) -> Callable[..., Array]:
+    """The mean of the density over starts between two, by `n` nodes, in nats, with derivatives worked out by hand."""
+    y, p = np.polynomial.legendre.leggauss(n)
+    y, p = (y + 1) / 2, p / 2
+
+    def known(root: Array, h: Array, k: Array, near: Array, far: Array) -> _Known:
+        return _moments(y, p, root, h, k, near, far)
+
+    @with_slopes(known)
+    def mean(root: Array, h: Array, k: Array, near: Array, far: Array) -> Array:
+        logs = [
+            _log_node(root, h, k, near + (far - near) * at) + math.log(share) for at, share in zip(y, p, strict=True)
+        ]
+        return jax.nn.logsumexp(jnp.stack(logs), axis=0)
+
+    return mean
+
+
+def _moments(y: np.ndarray, p: np.ndarray, root: Array, h: Array, k: Array, near: Array, far: Array) -> _Known:
+    """Gradient and Hessian of the logarithm of the mean: the mean gradient, and the mean of products less its own."""
+    pairs = [(i, j) for i in range(5) for j in range(i + 1)]
+
+    def add(carry: tuple[Array, list[Array]], node: tuple[Array, Array]) -> tuple[tuple[Array, list[Array]], None]:
+        top, sums = carry
+        at, share = node
+        value, first, second = _node(root, h, k, near + (far - near) * at)
+        # Both ends of the starts move the start of a node, the fifth and the fourth input its share of the way.
+        ways = (1.0, 1.0, 1.0, 1 - at, at)
+        slopes = [first[min(i, 3)] * ways[i] for i in range(5)]
+        bends = [second[min(i, 3), min(j, 3)] * ways[i] * ways[j] for i, j in pairs]
+        products = [bend + slopes[i] * slopes[j] for bend, (i, j) in zip(bends, pairs, strict=True)]
+        high = jnp.maximum(top, value)
+        before, now = jnp.exp(top - high), share * jnp.exp(value - high)
+        new = [old * before + now * term for old, term in zip(sums, [1.0, *slopes, *products], strict=True)]
+        return (high, new), None
+
+    begin = (jnp.full_like(root, -1e300), [jnp.zeros_like(root)] * 21)
+    (_, sums), _ = lax.scan(add, begin, (jnp.asarray(y), jnp.asarray(p)))
+    first = tuple(part / sums[0] for part in sums[1:6])
+    half = {(i, j): part / sums[0] - first[i] * first[j] for (i, j), part in zip(pairs, sums[6:], strict=True)}
+    second = tuple(tuple(half[max(i, j), min(i, j)] for j in range(5)) for i in range(5))
+    return _Known(first, second)
+
+
+_over_start, _over_few_starts, _over_starts = (_mean_over_starts(n) for n in (1, NODES_Z, NODES))

@@ -1,0 +1,88 @@
+"""Starts and non-decision times that differ between trials, against dense quadrature and by differences."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pyem import Wiener
+from pyem.model.times import wiener_series as series
+
+USUAL = np.array([[-4, 4], [0.6, 2.5], [0.25, 0.75], [0.15, 0.5], [0, 2], [0, 0.5], [0, 0.35]])
+EXTREME = np.array([[-8, 8], [0.3, 4], [0.03, 0.97], [0.1, 0.5], [0, 4], [0, 1], [0, 1]])
+
+
+def drawn(limits: np.ndarray, n: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Parameters (7, n), choices and times, some of which are from people without variability."""
+    rng = np.random.default_rng(3)
+    at = jnp.asarray(rng.uniform(*limits.T[:, :, None], (7, n)) * np.r_[np.ones(4), rng.integers(0, 2, 3)][:, None])
+    at = at.at[4:, : n // 2].set(rng.uniform(*limits.T[:, 4:, None], (3, n // 2)))
+    choice, rt = jax.jit(jax.vmap(lambda at, key: Wiener(*at).sample(key), (1, 0)))(
+        at, jax.random.split(jax.random.key(1), n)
+    )
+    return at, choice, rt
+
+
+@jax.jit
+def densely(at: jax.Array, choice: jax.Array, rt: jax.Array) -> jax.Array:
+    """The log-density by 300 x 200 nodes, which are denser where a start is near a bound and a time is short."""
+    v, a, z, t, sv, sz, st = at
+    x, p = (jnp.asarray(part)[:, None] for part in np.polynomial.legendre.leggauss(300))
+    y, q = (jnp.asarray(part) for part in np.polynomial.legendre.leggauss(200))
+    width, sz = jnp.minimum(st, 2 * t), jnp.minimum(sz, 2 * jnp.minimum(z, 1 - z))
+    first, end = jnp.sqrt(jnp.maximum(rt - t - width / 2, 0.0)), jnp.sqrt(rt - t + width / 2)
+    root = first + (end - first) * (x + 1) / 2
+    share = jnp.where(width > 0, 2 * (end - first) / jnp.where(width > 0, width, 1.0), 1 / end)
+    v, z = jnp.where(choice == 1, -v, v), jnp.where(choice == 1, 1 - z, z)
+
+    def add(total: jax.Array, node: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        start, weight = z + sz * node[0] / 2, node[1] / 2
+        f = jnp.exp(series.log_density(root**2, v, a, start, sv)) * root * p / 2
+        return total + weight * f.sum(0), None
+
+    return jnp.log(jax.lax.scan(add, jnp.zeros_like(rt), (y, q))[0] * share)
+
+
+@jax.jit
+def derivatives(at: jax.Array, choice: jax.Array):
+    one = lambda at, choice: Wiener(*at[:7]).log_prob((choice, at[7]))  # noqa: E731
+    return tuple(jax.vmap(f, (1, 0), -1)(at, choice) for f in (one, jax.grad(one), jax.hessian(one)))
+
+
+def test_few_nodes_are_close_to_many():
+    with jax.enable_x64(True):
+        at, choice, rt = drawn(USUAL, 400)
+        found = np.asarray(derivatives(jnp.concatenate([at, rt[None]]), choice)[0])
+        error = np.abs(found - np.asarray(densely(at, choice, rt)))
+    assert np.quantile(error, 0.9) < 1e-3
+    assert error.max() < 2e-2
+
+
+@pytest.mark.parametrize("limits", [USUAL, EXTREME], ids=["usual", "extreme"])
+def test_derivatives_are_those_of_the_density_and_finite(limits):
+    step = 1e-6
+    with jax.enable_x64(True):
+        at, choice, rt = drawn(limits, 200)
+        at = jnp.concatenate([at, rt[None]])
+        _, grad, hess = derivatives(at, choice)
+        assert bool(jnp.isfinite(grad).all() & jnp.isfinite(hess).all())
+        for k in range(8):
+            up, down = (derivatives(at.at[k].add(sign * step), choice) for sign in (1, -1))
+            for first, second, slope in zip(up[:2], down[:2], (grad[k], hess[:, k]), strict=True):
+                gap = np.abs((first - second) / (2 * step) - slope) / (1 + np.abs(slope))
+                # A width may end within a step of where it would reach beyond a bound.
+                assert np.quantile(gap, 0.97) < 1e-4
+
+
+def test_impossible_times_and_bounds_that_are_starts_are_finite_and_lead_back():
+    with jax.enable_x64(True):
+        rt = jnp.asarray([-1.0, 0.0, 0.05, 0.1501, 0.2])
+        at = jnp.broadcast_to(jnp.asarray([1.0, 1.5, 0.3, 0.3, 0.5, 0.6, 0.3])[:, None], (7, 5))
+        value, grad, hess = derivatives(jnp.concatenate([at, rt[None]]), jnp.zeros(5))
+        assert bool(jnp.isfinite(value).all() & jnp.isfinite(grad).all() & jnp.isfinite(hess).all())
+        assert (np.diff(value)[:3] > 0).all()
+        assert (np.asarray(grad[7])[:3] > 0).all()
+        on_bound = Wiener(1.0, 1.5, 0.0, 0.3, sv=0.5, sz=0.2, st=0.1).log_prob((0, 0.8))
+    assert float(on_bound) == -np.inf
