@@ -19,7 +19,7 @@ COARSE = 64
 The slow tests, and those of the layout, round sizes as users do."""
 MANY = 45_000
 """Memory mappings; Linux allows a process 65,530, and XLA crashes when there are no more."""
-OFTEN = 50
+OFTEN = 10
 """Number of tests of a file after which memory mappings are counted."""
 DONE = pytest.StashKey[int]()
 

@@ -35,7 +35,7 @@ DEFAULT = Newton()
 """The solver of an E-step for which none is given."""
 ASIDE = 1e-6
 """Distance from a given start at which a search begins: derivatives may be wrong where everything is exactly symmetric."""
-ROUGH, FIRST_LOOK, NEXT_LOOK = 1e-7, 40, 8
+ROUGH, FIRST_LOOK, NEXT_LOOK = 1e-7, 20, 8
 """Nats left to gain up to which a search always runs on, and number of evaluations after which a longer one pauses, at
 first and when it is resumed: few people need more, for whom all others would have to wait."""
 FEW_CONTEXTS = 4096
