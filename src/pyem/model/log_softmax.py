@@ -9,6 +9,7 @@ from jax import Array
 
 @jax.custom_jvp
 def _log_logistic(x: Array) -> Array:
+    # The derivative of `jax.nn.log_sigmoid` takes two exponentials, and this one a logistic function.
     return jnp.minimum(x, 0.0) - jnp.log1p(jnp.exp(-jnp.abs(x)))
 
 
