@@ -71,7 +71,7 @@ def _moved(model: Model, name: str, span: Range) -> Parameter:
         raise ValueError(f"{name!r} of model {model.name!r} has one of a few values, which no range can change")
     if isinstance(span, str):
         return _onto(parameter, _linked(parameter, span))
-    ends = tuple(map(float, span)) if _is_pair(span) else ()
+    ends = tuple(map(float, span)) if is_pair(span) else ()
     if ends == (-math.inf, math.inf):
         return _onto(parameter, Real())
     if ends == (0.0, math.inf):
@@ -85,7 +85,14 @@ def _moved(model: Model, name: str, span: Range) -> Parameter:
     return _onto(parameter, kind(*ends))
 
 
-def _is_pair(span: Any) -> bool:
+def is_pair(span: Any) -> bool:
+    """Whether `span` is two numbers, in order or not.
+
+    Examples
+    --------
+    >>> is_pair((0, 50)), is_pair("ab")
+    (True, False)
+    """
     return np.shape(span) == (2,) and all(isinstance(end, int | float | np.number) for end in span)
 
 

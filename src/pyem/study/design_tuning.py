@@ -12,6 +12,7 @@ import numpy as np
 from pyem.errors import require_method, require_whole
 from pyem.infer.point import fit_map
 from pyem.model.model import Model
+from pyem.model.ranges import is_pair
 from pyem.numerics.rng import as_key
 from pyem.study.designs import DesignChoice, told
 from pyem.study.experiment import Experiment, Fitter
@@ -202,13 +203,7 @@ def _bounds(ranges: Mapping[str, tuple[float, float]]) -> tuple[np.ndarray, np.n
 
 
 def _is_range(pair: Any) -> bool:
-    if (
-        isinstance(pair, str)
-        or np.shape(pair) != (2,)
-        or not all(isinstance(end, int | float | np.number) for end in pair)
-    ):
-        return False
-    return bool(np.isfinite(pair).all() and pair[0] < pair[1])
+    return is_pair(pair) and bool(np.isfinite(pair).all() and pair[0] < pair[1])
 
 
 def _plan(design: Experiment | None) -> Experiment:

@@ -30,9 +30,9 @@ def mean_over(near: Array, far: Array, log_of: Callable[[Array], Array]) -> Arra
     return jax.nn.logsumexp(log_of(near + (far - near) * share) + jnp.log(weight), axis=0)
 
 
-def nodes(ndim: int) -> tuple[Array, Array]:
-    """Nodes between 0 and 1 and their weights, as a new first axis before `ndim` others."""
-    x, weight = np.polynomial.legendre.leggauss(NODES)
+def nodes(ndim: int, n: int = NODES) -> tuple[Array, Array]:
+    """Nodes between 0 and 1 and their weights, `n` of them, as a new first axis before `ndim` others."""
+    x, weight = np.polynomial.legendre.leggauss(n)
     shape = (-1, *[1] * ndim)
     return jnp.asarray((x + 1) / 2).reshape(shape), jnp.asarray(weight / 2).reshape(shape)
 

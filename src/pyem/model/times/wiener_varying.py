@@ -19,6 +19,7 @@ from jax import Array, lax
 from jax.typing import ArrayLike
 
 from pyem.model.times.few import with_slopes
+from pyem.model.times.means import nodes
 from pyem.model.times.wiener_series import EARLIEST, MEET, below_earliest
 
 NODES_T, NODES_Z, NODES = 8, 5, 15
@@ -62,15 +63,13 @@ def log_density(
     h, k = v * a, jnp.zeros_like(a) if sv is None else (jnp.asarray(sv) * a) ** 2
     nats = MANY if sz is None or st is None else FEW
     first, log_share = _times(last, a, h, k, near, st, nats)
-    x, log_p = _legendre(
-        1 if st is None else NODES if sz is None else NODES_T,
-        jnp.broadcast_arrays(time, a, w, h, k, near, first)[0].ndim,
-    )
+    ndim = jnp.broadcast_arrays(time, a, w, h, k, near, first)[0].ndim
+    x, p = nodes(ndim, 1 if st is None else NODES if sz is None else NODES_T)
     end = jnp.sqrt(last) / a
     root = first + (end - first) * x
     cut, log_part = _starts(root, h, k, near, far, nats)
     mean = _over_start if sz is None else _over_starts if st is None else _over_few_starts
-    found = jax.nn.logsumexp(mean(root, h, k, near, cut) + log_part + log_p, axis=0)
+    found = jax.nn.logsumexp(mean(root, h, k, near, cut) + log_part + jnp.log(p), axis=0)
     return jnp.where(between, found + log_share - 2 * jnp.log(a) + impossible, -jnp.inf)
 
 
@@ -98,13 +97,6 @@ def _starts(root: Array, h: Array, k: Array, near: Array, far: Array, nats: floa
     cut = far > end
     share = jnp.where(cut, end - near, 1.0) / jnp.where(cut, far - near, 1.0)
     return jnp.where(cut, end, far), jnp.log(share)
-
-
-def _legendre(n: int, ndim: int) -> tuple[Array, Array]:
-    """Nodes between 0 and 1 and logarithms of their weights, as a new first axis before `ndim` others."""
-    x, p = np.polynomial.legendre.leggauss(n)
-    shape = (-1, *[1] * ndim)
-    return jnp.asarray((x + 1) / 2).reshape(shape), jnp.asarray(np.log(p / 2)).reshape(shape)
 
 
 # -- one node -----------------------------------------------------------------------------------------------------------------
