@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from pyem.model.times import jets
+
 Function = Callable[..., Array]
 """Function of some arrays of one shape, element by element."""
 
@@ -59,7 +61,11 @@ def by_inputs(function: Function) -> Function:
         half = [[_slope(_slope(function, j), k)(*inputs) for k in range(j + 1)] for j in range(n)]
         return tuple(tuple(half[max(j, k)][min(j, k)] for k in range(n)) for j in range(n))
 
-    return _with_rules(function, slopes, lambda *inputs: (slopes(*inputs), bends(*inputs)))
+    return _with_rules(
+        function,
+        lambda *inputs: (function(*inputs), slopes(*inputs)),
+        lambda *inputs: (function(*inputs), slopes(*inputs), bends(*inputs)),
+    )
 
 
 def with_slopes(known: Callable[..., Known]) -> Callable[[Function], Function]:
@@ -83,25 +89,57 @@ def with_slopes(known: Callable[..., Known]) -> Callable[[Function], Function]:
     """
 
     def decorate(function: Function) -> Function:
-        def orders(*inputs: Array) -> tuple[tuple[Array, ...], Any]:
+        def orders(*inputs: Array) -> tuple[Array, tuple[Array, ...], Any]:
             found = known(*inputs)
-            return found.first, found.second
+            return function(*inputs), found.first, found.second
 
-        return _with_rules(function, lambda *inputs: known(*inputs).first, orders)
+        return _with_rules(function, lambda *inputs: orders(*inputs)[:2], orders)
 
     return decorate
 
 
+def with_jets(function: Callable[..., jets.Jet]) -> Function:
+    """A function of arrays, from one of jets that carry its derivatives through.
+
+    Parameters
+    ----------
+    function
+        A function of some jets, element by element; of jets that carry no derivative it need not find any.
+
+    Examples
+    --------
+    >>> product = with_jets(lambda x, y: x * x * y)
+    >>> [float(g) for g in jax.grad(product, argnums=(0, 1))(3.0, 2.0)]
+    [12.0, 9.0]
+    """
+
+    def orders(*values: Array) -> tuple[Array, tuple[Array, ...], Any]:
+        found = function(*jets.inputs(*values))
+        full = lambda part: jnp.broadcast_to(part, found.value.shape)  # noqa: E731
+        n = range(len(values))
+        first = tuple(full(found.first.get(i, 0.0)) for i in n)
+        return (
+            found.value,
+            first,
+            tuple(tuple(full(found.second.get((max(i, j), min(i, j)), 0.0)) for j in n) for i in n),
+        )
+
+    return _with_rules(
+        lambda *values: function(*jets.constants(*values)).value, lambda *values: orders(*values)[:2], orders
+    )
+
+
 def _with_rules(
     function: Function,
-    first: Callable[..., tuple[Array, ...]],
-    orders: Callable[..., tuple[tuple[Array, ...], Any]],
+    first: Callable[..., tuple[Array, tuple[Array, ...]]],
+    orders: Callable[..., tuple[Array, tuple[Array, ...], Any]],
 ) -> Function:
     """Give `function` derivatives by its inputs, which are traced once for all places where they are needed.
 
-    `first` returns those of the first order, and `orders` those of the first and of the second.
+    `first` returns the value and the derivatives of the first order, and `orders` these and those of the second: what one
+    order is made of, the next one is as well, so that each is one function with those below it.
     """
-    plain, bends = jax.jit(function), jax.jit(lambda *inputs: orders(*inputs)[1])
+    plain, bends = jax.jit(function), jax.jit(lambda *inputs: orders(*inputs)[2])
 
     @jax.custom_jvp
     def value(*inputs: Array) -> Array:
@@ -109,13 +147,12 @@ def _with_rules(
 
     @jax.custom_jvp
     @jax.jit
-    def slopes(*inputs: Array) -> tuple[Array, ...]:
+    def one(*inputs: Array) -> tuple[Array, tuple[Array, ...]]:
         return first(*inputs)
 
-    # Both orders share most of what they are made of, and so are one function.
     @jax.custom_jvp
     @jax.jit
-    def both(*inputs: Array) -> tuple[tuple[Array, ...], Any]:
+    def two(*inputs: Array) -> tuple[Array, tuple[Array, ...], Any]:
         return orders(*inputs)
 
     def chained(bent: Any, ways: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -123,17 +160,19 @@ def _with_rules(
 
     @value.defjvp
     def _(inputs: tuple[Array, ...], ways: tuple[Array, ...]) -> tuple[Array, Array]:
-        return value(*inputs), _along(slopes(*inputs), ways)
+        found, slope = one(*inputs)
+        return found, _along(slope, ways)
 
-    @slopes.defjvp
-    def _(inputs: tuple[Array, ...], ways: tuple[Array, ...]) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        slope, bent = both(*inputs)
-        return slope, chained(bent, ways)
-
-    @both.defjvp
+    @one.defjvp
     def _(inputs: tuple[Array, ...], ways: tuple[Array, ...]) -> tuple[Any, Any]:
+        found, slope, bent = two(*inputs)
+        return (found, slope), (_along(slope, ways), chained(bent, ways))
+
+    @two.defjvp
+    def _(inputs: tuple[Array, ...], ways: tuple[Array, ...]) -> tuple[Any, Any]:
+        found, slope, _ = two(*inputs)
         bent, third = jax.jvp(bends, inputs, ways)
-        return (slopes(*inputs), bent), (chained(bent, ways), third)
+        return (found, slope, bent), (_along(slope, ways), chained(bent, ways), third)
 
     @functools.wraps(function)
     def call(*inputs: Array) -> Array:

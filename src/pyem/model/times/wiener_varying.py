@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,7 +19,9 @@ import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
 
-from pyem.model.times.few import with_slopes
+from pyem.model.times import jets
+from pyem.model.times.few import with_jets
+from pyem.model.times.jets import Jet
 from pyem.model.times.means import nodes
 from pyem.model.times.wiener_series import EARLIEST, MEET, below_earliest
 
@@ -61,42 +64,106 @@ def log_density(
     impossible = below_earliest(last / unit) - below_earliest(jnp.asarray(EARLIEST))
     last = jnp.maximum(last, EARLIEST * unit)
     h, k = v * a, jnp.zeros_like(a) if sv is None else (jnp.asarray(sv) * a) ** 2
-    nats = MANY if sz is None or st is None else FEW
-    first, log_share = _times(last, a, h, k, near, st, nats)
-    ndim = jnp.broadcast_arrays(time, a, w, h, k, near, first)[0].ndim
-    x, p = nodes(ndim, 1 if st is None else NODES if sz is None else NODES_T)
-    end = jnp.sqrt(last) / a
-    root = first + (end - first) * x
-    cut, log_part = _starts(root, h, k, near, far, nats)
-    mean = _over_start if sz is None else _over_starts if st is None else _over_few_starts
-    found = jax.nn.logsumexp(mean(root, h, k, near, cut) + log_part + jnp.log(p), axis=0)
-    return jnp.where(between, found + log_share - 2 * jnp.log(a) + impossible, -jnp.inf)
-
-
-def _times(
-    last: Array, a: Array, h: Array, k: Array, near: Array, st: Array | None, nats: float
-) -> tuple[Array, Array]:
-    """Root of the first standardised time, and what the mean over roots is multiplied by to be one over times, in nats."""
     end = jnp.sqrt(last) / a
     if st is None:
-        return end, -jnp.log(end)
-    s = last / a**2
+        found = _over_starts(end, h, k, near, far)
+    elif sz is None:
+        found = _over_times(end, st / a**2, h, k, w)
+    else:
+        found = _over_both(end, st / a**2, h, k, near, far)
+    return jnp.where(between, found - 2 * jnp.log(a) + impossible, -jnp.inf)
+
+
+# -- means over starts and times ----------------------------------------------------------------------------------------------
+
+
+@with_jets
+def _over_starts(end: Jet, h: Jet, k: Jet, near: Jet, far: Jet) -> Jet:
+    """The log-density at the root `end` of the standardised time, averaged over starts."""
+    return _mean_over_starts(NODES, MANY, end, h, k, near, far) - jets.log(end)
+
+
+@with_jets
+def _over_times(end: Jet, width: Jet, h: Jet, k: Jet, w: Jet) -> Jet:
+    """The log-density averaged over standardised times, whose latest root is `end` and whose range is `width`."""
+    return _mean_over_times(NODES, MANY, _at_start, end, width, h, k, w)
+
+
+@with_jets
+def _over_both(end: Jet, width: Jet, h: Jet, k: Jet, near: Jet, far: Jet) -> Jet:
+    return _mean_over_times(NODES_T, FEW, partial(_mean_over_starts, NODES_Z, FEW), end, width, h, k, near, far)
+
+
+def _mean_over_times(
+    n: int, nats: float, log_of: Callable[..., Jet], end: Jet, width: Jet, h: Jet, k: Jet, near: Jet, *far: Jet
+) -> Jet:
+    """The mean over times, by `n` nodes, of what ``log_of(root, h, k, near, *far)`` is the logarithm of."""
+    s = end * end
     # The nearest start needs longer than this, by the exponent of the first image.
-    least = near * end / jnp.sqrt(near**2 + s * (2 * nats + h**2 * s) * (1 + k * s))
-    width, earliest = st / a**2, s - st / a**2
-    late = earliest > least**2
-    first = jnp.where(late, jnp.sqrt(jnp.where(late, earliest, 1.0)), least)
-    share = jnp.where(late, 1 / (first + end), (end - first) / jnp.where(late, 1.0, width))
-    return first, math.log(2) + jnp.log(share)
+    least = near * end / jets.sqrt(near * near + s * (h * h * s + 2 * nats) * (k * s + 1.0))
+    earliest = s - width
+    late = earliest.value > least.value**2
+    first = jets.where(late, jets.sqrt(jets.where(late, earliest, 1.0)), least)
+    # What the mean over roots is multiplied by to be one over times.
+    share = jets.where(late, 2.0 / (first + end), 2.0 * (end - first) / jets.where(late, 1.0, width))
+    outer = (first, end, h, k, near, *far)
+    begin, stop, *rest = jets.anew(outer)
+    x, p = nodes(jnp.ndim(end.value), n)
+    logs = log_of(begin + (stop - begin) * x, *rest)
+    return jets.log_sum_exp(logs + jnp.log(p)).through(outer) + jets.log(share)
 
 
-def _starts(root: Array, h: Array, k: Array, near: Array, far: Array, nats: float) -> tuple[Array, Array]:
-    """The farthest start that matters at each time, and the logarithm of the share of starts up to it."""
-    s = root**2
-    end = -h * s + jnp.sqrt(jnp.maximum(near + h * s, 0.0) ** 2 + 2 * nats * s * (1 + k * s))
-    cut = far > end
-    share = jnp.where(cut, end - near, 1.0) / jnp.where(cut, far - near, 1.0)
-    return jnp.where(cut, end, far), jnp.log(share)
+def _mean_over_starts(n: int, nats: float, *outer: Jet) -> Jet:
+    """Logarithm of the mean over starts, by `n` nodes, of the density times the root of the time."""
+    root, h, k, near, far = jets.anew(outer)
+    s = root * root
+    moved = near + h * s
+    moved = jets.where(moved.value > 0, moved, 0.0)
+    # The farthest start that matters, and the share of starts up to it.
+    end = jets.sqrt(moved * moved + 2 * nats * s * (k * s + 1.0)) - h * s
+    cut = far.value > end.value
+    share = jets.where(cut, end - near, 1.0) / jets.where(cut, far - near, 1.0)
+    inner = (root, h, k, near, jets.where(cut, end, far))
+    y, p = np.polynomial.legendre.leggauss(n)
+    mean = _moments if root.first else _log_mean
+    found = mean((y + 1) / 2, p / 2, *(jet.value for jet in inner))
+    return (found.through(inner) + jets.log(share)).through(outer)
+
+
+def _at_start(*outer: Jet) -> Jet:
+    """Logarithm of the density times the root of the time."""
+    values = (jet.value for jet in outer)
+    return _node(*values).through(outer) if any(jet.first for jet in outer) else Jet(_log_node(*values))
+
+
+def _log_mean(y: np.ndarray, p: np.ndarray, root: Array, h: Array, k: Array, near: Array, far: Array) -> Jet:
+    logs = [_log_node(root, h, k, near + (far - near) * at) + math.log(share) for at, share in zip(y, p, strict=True)]
+    return Jet(jax.nn.logsumexp(jnp.stack(logs), axis=0))
+
+
+def _moments(y: np.ndarray, p: np.ndarray, root: Array, h: Array, k: Array, near: Array, far: Array) -> Jet:
+    """`_log_mean` and its derivatives: the mean gradient, and the mean of products less its own."""
+    pairs = [(i, j) for i in range(5) for j in range(i + 1)]
+
+    def add(carry: tuple[Array, list[Array]], node: tuple[Array, Array]) -> tuple[tuple[Array, list[Array]], None]:
+        top, sums = carry
+        at, share = node
+        one = _node(root, h, k, near + (far - near) * at)
+        # Both ends of the starts move the start of a node, the fifth and the fourth input its share of the way.
+        ways = (1.0, 1.0, 1.0, 1 - at, at)
+        slopes = [one.first[min(i, 3)] * ways[i] for i in range(5)]
+        bends = [one.second[min(i, 3), min(j, 3)] * ways[i] * ways[j] for i, j in pairs]
+        products = [bend + slopes[i] * slopes[j] for bend, (i, j) in zip(bends, pairs, strict=True)]
+        high = jnp.maximum(top, one.value)
+        before, now = jnp.exp(top - high), share * jnp.exp(one.value - high)
+        new = [old * before + now * term for old, term in zip(sums, [1.0, *slopes, *products], strict=True)]
+        return (high, new), None
+
+    begin = (jnp.full_like(root, -1e300), [jnp.zeros_like(root)] * 21)
+    (top, sums), _ = lax.scan(add, begin, (jnp.asarray(y), jnp.asarray(p)))
+    first = {i: part / sums[0] for i, part in enumerate(sums[1:6])}
+    second = {(i, j): part / sums[0] - first[i] * first[j] for (i, j), part in zip(pairs, sums[6:], strict=True)}
+    return Jet(top + jnp.log(sums[0]), first, second)
 
 
 # -- one node -----------------------------------------------------------------------------------------------------------------
@@ -161,7 +228,7 @@ def _log_node(root: Array, h: Array, k: Array, w: Array) -> Array:
     return jnp.log(root) + _without_drift(s, w).log_f + tilt
 
 
-def _node(root: Array, h: Array, k: Array, w: Array) -> tuple[Array, tuple[Array, ...], dict[tuple[int, int], Array]]:
+def _node(root: Array, h: Array, k: Array, w: Array) -> Jet:
     """`_log_node` with its gradient and Hessian by the root of the time, drift, its variance and the start."""
     s = root**2
     f, d = _without_drift(s, w), 1 + k * s
@@ -170,7 +237,7 @@ def _node(root: Array, h: Array, k: Array, w: Array) -> tuple[Array, tuple[Array
     d2, d3 = d * d, d * d * d
     by_s = 0.5 * f.ww - 0.5 * (h**2 + k) / d - n * k / d2
     by_k = 0.5 * (w**2 - s) / d - n * s / d2
-    first = (1 / root + 2 * root * by_s, m / d, by_k, f.w + e / d)
+    first = {0: 1 / root + 2 * root * by_s, 1: m / d, 2: by_k, 3: f.w + e / d}
     by_ss = 0.25 * (f.wwww - f.ww**2) + (h**2 + 0.5 * k) * k / d2 + 2 * n * k**2 / d3
     by_sk = (0.5 * (s - w**2) * k + 0.5 * h**2 * s - n) / d2 + 2 * n * s * k / d3 - 0.5 / d
     second = {
@@ -185,59 +252,4 @@ def _node(root: Array, h: Array, k: Array, w: Array) -> tuple[Array, tuple[Array
         (3, 2): w / d - e * s / d2,
         (3, 3): f.ww - f.w**2 + k / d,
     }
-    return value, first, second
-
-
-# -- mean over starts ---------------------------------------------------------------------------------------------------------
-
-
-class _Known(NamedTuple):
-    first: tuple[Array, ...]
-    second: tuple[tuple[Array, ...], ...]
-
-
-def _mean_over_starts(n: int) -> Callable[..., Array]:
-    """The mean of the density over starts between two, by `n` nodes, in nats, with derivatives worked out by hand."""
-    y, p = np.polynomial.legendre.leggauss(n)
-    y, p = (y + 1) / 2, p / 2
-
-    def known(root: Array, h: Array, k: Array, near: Array, far: Array) -> _Known:
-        return _moments(y, p, root, h, k, near, far)
-
-    @with_slopes(known)
-    def mean(root: Array, h: Array, k: Array, near: Array, far: Array) -> Array:
-        logs = [
-            _log_node(root, h, k, near + (far - near) * at) + math.log(share) for at, share in zip(y, p, strict=True)
-        ]
-        return jax.nn.logsumexp(jnp.stack(logs), axis=0)
-
-    return mean
-
-
-def _moments(y: np.ndarray, p: np.ndarray, root: Array, h: Array, k: Array, near: Array, far: Array) -> _Known:
-    """Gradient and Hessian of the logarithm of the mean: the mean gradient, and the mean of products less its own."""
-    pairs = [(i, j) for i in range(5) for j in range(i + 1)]
-
-    def add(carry: tuple[Array, list[Array]], node: tuple[Array, Array]) -> tuple[tuple[Array, list[Array]], None]:
-        top, sums = carry
-        at, share = node
-        value, first, second = _node(root, h, k, near + (far - near) * at)
-        # Both ends of the starts move the start of a node, the fifth and the fourth input its share of the way.
-        ways = (1.0, 1.0, 1.0, 1 - at, at)
-        slopes = [first[min(i, 3)] * ways[i] for i in range(5)]
-        bends = [second[min(i, 3), min(j, 3)] * ways[i] * ways[j] for i, j in pairs]
-        products = [bend + slopes[i] * slopes[j] for bend, (i, j) in zip(bends, pairs, strict=True)]
-        high = jnp.maximum(top, value)
-        before, now = jnp.exp(top - high), share * jnp.exp(value - high)
-        new = [old * before + now * term for old, term in zip(sums, [1.0, *slopes, *products], strict=True)]
-        return (high, new), None
-
-    begin = (jnp.full_like(root, -1e300), [jnp.zeros_like(root)] * 21)
-    (_, sums), _ = lax.scan(add, begin, (jnp.asarray(y), jnp.asarray(p)))
-    first = tuple(part / sums[0] for part in sums[1:6])
-    half = {(i, j): part / sums[0] - first[i] * first[j] for (i, j), part in zip(pairs, sums[6:], strict=True)}
-    second = tuple(tuple(half[max(i, j), min(i, j)] for j in range(5)) for i in range(5))
-    return _Known(first, second)
-
-
-_over_start, _over_few_starts, _over_starts = (_mean_over_starts(n) for n in (1, NODES_Z, NODES))
+    return Jet(value, first, second)
