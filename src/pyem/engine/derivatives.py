@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 
 class Derivatives(NamedTuple):
@@ -26,15 +26,22 @@ FEW_LANES = 128
 """Largest number of lanes that count as few."""
 
 
-def derivatives(function: Callable[[Array], Array], x: Array) -> Derivatives:
+def derivatives(function: Callable[[Array], Array], x: Array, *, in_turn: bool = False) -> Derivatives:
     """Value, gradient and Hessian of ``function: (P, L) -> (L,)`` where output l depends on column l of `x` only.
 
     Forward mode in both orders needs no memory for a reverse sweep and compiles in half the time, but its work grows with
     the square of the number of parameters; forward over reverse grows linearly.
+
+    All directions are gone through together, or `in_turn`. Together, what all have in common is one pass; but compilers
+    compute cheap parts of it anew for each direction, and of a closed form nearly all is cheap.
     """
     basis = _basis(x)
     forward = FORWARD_OF_FEW if x.shape[-1] <= FEW_LANES else FORWARD
     first = gradients if x.shape[0] <= forward else reverse_gradients
+
+    if in_turn:
+        (value, grad), push = jax.linearize(lambda x: first(function, x), x)
+        return Derivatives(value, grad, lax.map(lambda e: push(e)[1], basis))
 
     def along(e: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         return jax.jvp(lambda x: first(function, x), (x,), (e,))
@@ -43,13 +50,17 @@ def derivatives(function: Callable[[Array], Array], x: Array) -> Derivatives:
     return Derivatives(value, grad, hess)
 
 
-def gradients(function: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
+def gradients(function: Callable[[Array], Array], x: Array, *, in_turn: bool = False) -> tuple[Array, Array]:
     """Value and gradient of ``function: (P, L) -> (L,)`` where output l depends on column l of `x` only."""
+    if in_turn:
+        value, push = jax.linearize(function, x)
+        return value, lax.map(push, _basis(x))
     return jax.vmap(lambda e: jax.jvp(function, (x,), (e,)), out_axes=(None, 0))(_basis(x))
 
 
-def reverse_gradients(function: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
-    """Value and gradient as by `gradients`, in reverse mode, whose work does not grow with the number of parameters."""
+def reverse_gradients(function: Callable[[Array], Array], x: Array, *, in_turn: bool = False) -> tuple[Array, Array]:
+    """Value and gradient as by `gradients`, in reverse mode, which has one direction however many parameters there are."""
+    del in_turn
     value, pull = jax.vjp(function, x)
     return value, pull(jnp.ones_like(value))[0]
 

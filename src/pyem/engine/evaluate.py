@@ -72,7 +72,7 @@ def _given(part: Chunk, held: Array | None) -> Callable[..., Derivatives]:
     if held is None:
         return derivatives
     rest = held[:, part.lane_subject]
-    return lambda function, x: derivatives(lambda x: function(jnp.concatenate([x, rest])), x)
+    return lambda function, x, **how: derivatives(lambda x: function(jnp.concatenate([x, rest])), x, **how)
 
 
 def lane_derivatives(model: Model, part: Chunk, x: Array, method: Callable[..., Any]) -> Any:
@@ -102,15 +102,16 @@ def lane_derivatives(model: Model, part: Chunk, x: Array, method: Callable[..., 
 def _of_lanes(model: Model, part: Chunk, x: Array, method: Callable[..., Any]) -> Any:
     """Apply `method` to lanes of a model without a design.
 
-    Where no trial depends on another, that of the sum over trials is the sum of those of each. Policies with an attribute
-    ``trial_by_trial`` take less time so; others gain nothing, as what depends on parameters alone is gone through with each.
+    Where no trial depends on another, that of the sum over trials is the sum of those of each. Policies whose attribute
+    ``trial_by_trial`` is true take less time so; others gain nothing, as what depends on parameters alone is gone through with
+    each. Besides, the reverse mode of a scan forgets rules for derivatives of what is in it (`pyem.model.times.few`).
     """
     alone = has_no_state(model) and getattr(model.policy, "trial_by_trial", False)
     if not alone or "counts" in part.trials:
         return method(lambda x: _lane_log_lik(model, part, x), x)
 
     def of_one(trial: Record) -> Any:
-        return method(lambda x: trial_log_lik(model, x, trial), x)
+        return method(lambda x: trial_log_lik(model, x, trial), x, in_turn=True)
 
     def step(total: Any, trial: Record) -> tuple[Any, None]:
         return jax.tree.map(jnp.add, total, of_one(trial)), None

@@ -52,6 +52,16 @@ class Diffusion:
     p_outlier: float | Literal["free"] = 0.0
     deadline: float | None = None
     go: bool = False
+    varies: bool = False
+    """Whether the start, or the non-decision time, differs between trials."""
+
+    @property
+    def trial_by_trial(self) -> bool:
+        """Whether derivatives are taken of each trial by itself.
+
+        A deadline asks for probabilities that are the same on every trial, and that a pass over all trials finds but once.
+        """
+        return self.deadline is None and (self.varies or self.p_outlier == 0)
 
     def __call__(self, p: Record, state: Any, trial: Record) -> Any:
         """Policy of a model without learning."""

@@ -90,7 +90,7 @@ def ddm(
     return Model(
         "ddm_stimulus" if by_stimulus else "ddm",
         (V, A, Z, T, *extras(sv, sz, st, p_outlier)),
-        Diffusion(coding, p_outlier, deadline),
+        Diffusion(coding, p_outlier, deadline, varies=sz or st),
         options=options,
         responses=(("choice", "rt"),),
         inputs=("stimulus",) if by_stimulus else (),
