@@ -104,7 +104,7 @@ def _of_lanes(model: Model, part: Chunk, x: Array, method: Callable[..., Any]) -
 
     Where no trial depends on another, that of the sum over trials is the sum of those of each. Policies whose attribute
     ``trial_by_trial`` is true take less time so; others gain nothing, as what depends on parameters alone is gone through with
-    each. Besides, the reverse mode of a scan forgets rules for derivatives of what is in it (`pyem.model.times.few`).
+    each. Besides, derivatives of the reverse mode of a scan forget the rules for functions in it (`pyem.model.times.few`).
     """
     alone = has_no_state(model) and getattr(model.policy, "trial_by_trial", False)
     if not alone or "counts" in part.trials:

@@ -138,6 +138,9 @@ def _with_rules(
 
     `first` returns the value and the derivatives of the first order, and `orders` these and those of the second: what one
     order is made of, the next one is as well, so that each is one function with those below it.
+
+    JAX forgets these rules where the reverse mode of a `lax.scan` around the function is differentiated once more; what is
+    inside is then gone through line by line.
     """
     plain, bends = jax.jit(function), jax.jit(lambda *inputs: orders(*inputs)[2])
 

@@ -13,10 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import Array, lax
+from jax import Array
 from jax.typing import ArrayLike
 
 from pyem.model.times import jets
@@ -124,46 +122,16 @@ def _mean_over_starts(n: int, nats: float, *outer: Jet) -> Jet:
     cut = far.value > end.value
     share = jets.where(cut, end - near, 1.0) / jets.where(cut, far - near, 1.0)
     inner = (root, h, k, near, jets.where(cut, end, far))
-    y, p = np.polynomial.legendre.leggauss(n)
-    mean = _moments if root.first else _log_mean
-    found = mean((y + 1) / 2, p / 2, *(jet.value for jet in inner))
-    return (found.through(inner) + jets.log(share)).through(outer)
+    root, h, k, begin, stop = jets.anew(inner)
+    y, p = nodes(jnp.ndim(root.value), n)
+    logs = _at_start(root, h, k, begin + (stop - begin) * y)
+    return (jets.log_sum_exp(logs + jnp.log(p)).through(inner) + jets.log(share)).through(outer)
 
 
 def _at_start(*outer: Jet) -> Jet:
     """Logarithm of the density times the root of the time."""
     values = (jet.value for jet in outer)
     return _node(*values).through(outer) if any(jet.first for jet in outer) else Jet(_log_node(*values))
-
-
-def _log_mean(y: np.ndarray, p: np.ndarray, root: Array, h: Array, k: Array, near: Array, far: Array) -> Jet:
-    logs = [_log_node(root, h, k, near + (far - near) * at) + math.log(share) for at, share in zip(y, p, strict=True)]
-    return Jet(jax.nn.logsumexp(jnp.stack(logs), axis=0))
-
-
-def _moments(y: np.ndarray, p: np.ndarray, root: Array, h: Array, k: Array, near: Array, far: Array) -> Jet:
-    """`_log_mean` and its derivatives: the mean gradient, and the mean of products less its own."""
-    pairs = [(i, j) for i in range(5) for j in range(i + 1)]
-
-    def add(carry: tuple[Array, list[Array]], node: tuple[Array, Array]) -> tuple[tuple[Array, list[Array]], None]:
-        top, sums = carry
-        at, share = node
-        one = _node(root, h, k, near + (far - near) * at)
-        # Both ends of the starts move the start of a node, the fifth and the fourth input its share of the way.
-        ways = (1.0, 1.0, 1.0, 1 - at, at)
-        slopes = [one.first[min(i, 3)] * ways[i] for i in range(5)]
-        bends = [one.second[min(i, 3), min(j, 3)] * ways[i] * ways[j] for i, j in pairs]
-        products = [bend + slopes[i] * slopes[j] for bend, (i, j) in zip(bends, pairs, strict=True)]
-        high = jnp.maximum(top, one.value)
-        before, now = jnp.exp(top - high), share * jnp.exp(one.value - high)
-        new = [old * before + now * term for old, term in zip(sums, [1.0, *slopes, *products], strict=True)]
-        return (high, new), None
-
-    begin = (jnp.full_like(root, -1e300), [jnp.zeros_like(root)] * 21)
-    (top, sums), _ = lax.scan(add, begin, (jnp.asarray(y), jnp.asarray(p)))
-    first = {i: part / sums[0] for i, part in enumerate(sums[1:6])}
-    second = {(i, j): part / sums[0] - first[i] * first[j] for (i, j), part in zip(pairs, sums[6:], strict=True)}
-    return Jet(top + jnp.log(sums[0]), first, second)
 
 
 # -- one node -----------------------------------------------------------------------------------------------------------------
