@@ -83,11 +83,13 @@ def with_slopes(known: Callable[..., Known]) -> Callable[[Function], Function]:
     """
 
     def decorate(function: Function) -> Function:
+        # What is worked out for the first order is all that is needed for both: one function, which is compiled once.
+        @jax.jit
         def orders(*inputs: Array) -> tuple[tuple[Array, ...], Any]:
             found = known(*inputs)
             return found.first, found.second
 
-        return _with_rules(function, lambda *inputs: known(*inputs).first, orders)
+        return _with_rules(function, lambda *inputs: orders(*inputs)[0], orders)
 
     return decorate
 
