@@ -17,6 +17,12 @@ WANDERED = "the group went to and fro and came no nearer to a fixed point"
 """Message of an iteration that has no fixed point, or none to which its steps lead."""
 STUCK = "an sd of the group went to 0 where its means had not settled, and steps from there are too short"
 """Message of an iteration whose steps are short and lead nowhere, because they shrink with an sd."""
+REMEDIES = {
+    STUCK: "give it several starts (starts=5), fix what these data hardly inform (pyem.fix), or use fit_em(..., "
+    "integrate='exact')",
+    WANDERED: "fix what these data hardly inform (pyem.fix), or use fit_em(..., integrate='exact'), fit_bayes or fit_nuts",
+}
+"""What helps against ends that more iterations do not."""
 UNTOLD = 0.1
 """Share of the group's variance by which data have to narrow people's posteriors to tell people apart."""
 VAGUE = 2.0
@@ -115,17 +121,14 @@ def iteration_problems(
     if population is None or converged:
         return []
     if message == STUCK:
-        return [
-            f"the iteration over the group did not end, because {message}: give it several starts (starts=5), or use "
-            "fit_em(..., integrate='exact')"
-        ]
+        return [f"the iteration over the group did not end, because {message}; {REMEDIES[message]}"]
     if message == WANDERED:
         wide = np.diagonal(cov, axis1=1, axis2=2) * population.weight > np.diag(population.cov)
         named = [str(subject) for subject in subjects[wide.any(1)]]
         who = f" (of {_some(named)} they are wider than the group itself)" if named else ""
         return [
             f"the iteration over the group did not end, because {message}: people's posteriors are far from Gaussian{who}, so "
-            "that their Laplace approximations change by jumps; use fit_em(..., integrate='exact'), fit_bayes or fit_nuts"
+            f"that their Laplace approximations change by jumps; {REMEDIES[message]}"
         ]
     return [f"the iteration over the group did not end ({message}); raise max_iter, or ask less of the data"]
 
