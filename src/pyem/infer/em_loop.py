@@ -170,8 +170,7 @@ def run_em(
         value = laplace.total(total_evidence, population)
         image = mstep(population, laplace)
         moved = image.distance(population)
-        guarded = scale is not None and ascent is not None and not pace.downhill
-        fell = guarded and _fell(value, evidence, population, laplace)
+        fell = scale is not None and ascent and not pace.downhill and _fell(value, evidence, population, laplace)
         # An M-step that leaves the group unchanged cannot be accelerated.
         ascent = _ascent(ascent, pace.way(moved, population, laplace) if moved > 0 else None, population)
         following, moved = ascent(population, image, laplace) if ascent else (image, moved)

@@ -22,7 +22,7 @@ REMEDIES = {
     "integrate='exact')",
     WANDERED: "fix what these data hardly inform (pyem.fix), or use fit_em(..., integrate='exact'), fit_bayes or fit_nuts",
 }
-"""What helps against ends that more iterations do not."""
+"""Remedies for ends that more iterations do not change."""
 UNTOLD = 0.1
 """Share of the group's variance by which data have to narrow people's posteriors to tell people apart."""
 VAGUE = 2.0
