@@ -304,6 +304,7 @@ def test_a_model_on_the_scale_of_data_stays_there_and_is_known_from_a_file(name)
     widths = {"predictors": 3}
     x = rng.uniform(1, 300, (40, sum(widths.get(column, 1) for column in model.inputs)))
     y = rng.integers(0, 2, 40).astype(float) * 200
+    assert model.autoscale is not None
     placed = model.autoscale(model, x, y)
     assert placed != model
     assert placed.autoscale(placed, x, y) == placed

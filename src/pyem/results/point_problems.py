@@ -17,12 +17,8 @@ WANDERED = "the group went to and fro and came no nearer to a fixed point"
 """Message of an iteration that has no fixed point, or none to which its steps lead."""
 STUCK = "an sd of the group went to 0 where its means had not settled, and steps from there are too short"
 """Message of an iteration whose steps are short and lead nowhere, because they shrink with an sd."""
-REMEDIES = {
-    STUCK: "give it several starts (starts=5), fix what these data hardly inform (pyem.fix), or use fit_em(..., "
-    "integrate='exact')",
-    WANDERED: "fix what these data hardly inform (pyem.fix), or use fit_em(..., integrate='exact'), fit_bayes or fit_nuts",
-}
-"""Remedies for ends that more iterations do not change."""
+JUMPED = "no step is better, although the slope says that there is something to gain"
+"""Message of a search for the largest evidence that does not end at a maximum."""
 UNTOLD = 0.1
 """Share of the group's variance by which data have to narrow people's posteriors to tell people apart."""
 VAGUE = 2.0
@@ -120,17 +116,32 @@ def iteration_problems(
     """Describe an iteration over a group that did not end, with posteriors that may be the cause."""
     if population is None or converged:
         return []
-    if message == STUCK:
-        return [f"the iteration over the group did not end, because {message}; {REMEDIES[message]}"]
-    if message == WANDERED:
+    cause = ""
+    if message in (WANDERED, JUMPED):
         wide = np.diagonal(cov, axis1=1, axis2=2) * population.weight > np.diag(population.cov)
         named = [str(subject) for subject in subjects[wide.any(1)]]
         who = f" (of {_some(named)} they are wider than the group itself)" if named else ""
-        return [
-            f"the iteration over the group did not end, because {message}: people's posteriors are far from Gaussian{who}, so "
-            f"that their Laplace approximations change by jumps; {REMEDIES[message]}"
-        ]
-    return [f"the iteration over the group did not end ({message}); raise max_iter, or ask less of the data"]
+        cause = (
+            f": people's posteriors are far from Gaussian{who}, so that their Laplace approximations change by jumps"
+        )
+    return [f"the iteration over the group did not end ({message}){cause}; {remedy(message)}"]
+
+
+def remedy(message: str) -> str:
+    """Return what helps where an iteration over a group did not end for the reason of its `message`."""
+    if message == STUCK:
+        return (
+            "give it several starts (starts=5), fix what these data hardly inform (pyem.fix), or use fit_em(..., "
+            "integrate='exact')"
+        )
+    if message in (WANDERED, JUMPED):
+        return (
+            "fix what these data hardly inform (pyem.fix), or use fit_em(..., integrate='exact'), fit_bayes or fit_nuts"
+        )
+    return (
+        "raise max_iter, or ask less of the data: fix or tie parameters (pyem.fix, pyem.tie), or choose "
+        "covariance='diagonal' if it was 'full'"
+    )
 
 
 def _some(named: list[str], most: int = 10) -> str:
