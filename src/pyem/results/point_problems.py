@@ -130,9 +130,14 @@ def iteration_problems(
 def remedy(message: str) -> str:
     """Return what helps where an iteration over a group did not end for the reason of its `message`."""
     if message == STUCK:
-        return "give it several starts (starts=5), or use fit_em(..., integrate='exact')"
+        return (
+            "give it several starts (starts=5), fix what these data hardly inform (pyem.fix), or use fit_em(..., "
+            "integrate='exact')"
+        )
     if message in (WANDERED, JUMPED):
-        return "use fit_em(..., integrate='exact'), fit_bayes or fit_nuts"
+        return (
+            "fix what these data hardly inform (pyem.fix), or use fit_em(..., integrate='exact'), fit_bayes or fit_nuts"
+        )
     return (
         "raise max_iter, or ask less of the data: fix or tie parameters (pyem.fix, pyem.tie), or choose "
         "covariance='diagonal' if it was 'full'"
