@@ -72,11 +72,18 @@ def group_problems(model: Model, population: Population | None, information: np.
             f"as far as these data say, people do not differ in {', '.join(same)}: the sd of the group is 0 (and has no "
             "standard error), and everybody's estimate is the mean of the group"
         )
-    if information is not None and not floor.all() and np.isnan(group_covariance(population, information)).all():
-        out.append(
-            "the group's standard errors cannot be told, because the likelihood has no peak there; ask less of the data: fix "
-            "or tie parameters (pyem.fix, pyem.tie), or choose covariance='diagonal' if it was 'full'"
+    if information is not None and not floor.all():
+        unknown = np.isnan(np.diag(group_covariance(population, information))) & ~population.at_floor
+        all_of_it = "the group's standard errors cannot be told, because the likelihood has no peak there"
+        spread = (
+            "standard errors of the group's sds and correlations cannot be told, because the likelihood has no peak in them "
+            "there, and those of its means are given the sds"
         )
+        if unknown.any():
+            out.append(
+                f"{all_of_it if unknown[~population.at_floor].all() else spread}; ask less of the data: fix or tie parameters "
+                "(pyem.fix, pyem.tie), or choose covariance='diagonal' if it was 'full'"
+            )
     return out
 
 
