@@ -3,6 +3,8 @@ import pandas as pd
 import pytest
 
 import pyem
+from pyem.cli.reading import read_data
+from pyem.cli.runs import Request
 from tests.cli.run import left, pyem_command
 
 
@@ -123,3 +125,26 @@ def test_the_design_of_a_file(tmp_path):
     words = ("rw1a1b", "--design", tmp_path / "design.csv", "--trials", 5, "--out", tmp_path / "other.csv")
     refused = pyem_command("simulate", *words, code=1)
     assert "--trials and --design: the design says how many there are" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["glm", "logit_decay", pytest.param("all", marks=pytest.mark.slow)])
+def test_what_is_simulated_is_read_without_any_option(tmp_path, name):
+    """Tables have a column for each element of a vector: `predictors0`, `predictors1`, ... are the model's `predictors`."""
+    for one in pyem.models.names() if name == "all" else [name]:
+        file, model = tmp_path / f"{one}.csv", pyem.models.get(one)
+        pyem_command("simulate", one, "--subjects", 4, "--blocks", 1, "--trials", 20, "--out", file)
+        data = read_data(Request(str(file), (one,), block=("block",)), [model])
+        again = pyem.simulate(model, subjects=4, blocks=1, trials=20, key=0)
+        for column in model.columns:
+            np.testing.assert_allclose(data.fields[column], again.fields[column], rtol=1e-6, err_msg=f"{one}: {column}")
+
+
+def test_a_fit_of_vectors_is_repeated_and_their_absence_told(tmp_path):
+    file = tmp_path / "data.csv"
+    pyem_command("simulate", "glm", "--subjects", 4, "--blocks", 1, "--trials", 12, "--out", file)
+    pyem_command("fit", file, "--model", "glm", "--method", "map", "--no-figures", "--out", tmp_path / "fit")
+    pyem_command("repeat", tmp_path / "fit", "--out", tmp_path / "again")
+    assert pyem.load(tmp_path / "again" / "fit.nc").data.fields["predictors"].shape[1] == 3
+    pd.read_csv(file).drop(columns="predictors0").to_csv(file, index=False)
+    told = pyem_command("fit", file, "--model", "glm", "--out", tmp_path / "not", code=1).stderr
+    assert "glm needs the column 'predictors'" in told

@@ -13,7 +13,8 @@ import pytest
 
 import pyem
 from pyem.engine.evaluate import log_lik, value_grad_hess
-from pyem.infer.common import Evidence, begin, without_common
+from pyem.infer.common import begin, without_common
+from pyem.infer.common_evidence import Evidence
 from pyem.infer.em_loop import run_em
 from pyem.infer.laplace import JaxEStep
 from pyem.infer.setup import prepare

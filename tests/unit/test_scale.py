@@ -13,6 +13,7 @@ from pyem import Dataset, models
 from pyem.engine.scale import chosen_range, scaled
 from pyem.errors import DataError
 from pyem.results.group_rows import group_covariance
+from pyem.results.identity import follow, on_scale, scale_of
 from pyem.study.predictive_checks import middle_of
 
 RW = models.get("rw1a1b")
@@ -294,3 +295,17 @@ def test_many_covariates_do_not_take_minutes():
     assert fit.trace["log_evidence"][-1] > without.trace["log_evidence"][-1] + 400
     # Each iteration takes some tenths of a second.
     assert len(fit.trace["log_evidence"]) < 100
+
+
+@pytest.mark.parametrize("name", [name for name in models.names() if models.get(name).autoscale is not None])
+def test_a_model_on_the_scale_of_data_stays_there_and_is_known_from_a_file(name):
+    model = models.get(name)
+    rng = np.random.default_rng(1)
+    widths = {"predictors": 3}
+    x = rng.uniform(1, 300, (40, sum(widths.get(column, 1) for column in model.inputs)))
+    y = rng.integers(0, 2, 40).astype(float) * 200
+    assert model.autoscale is not None
+    placed = model.autoscale(model, x, y)
+    assert placed != model
+    assert placed.autoscale(placed, x, y) == placed
+    assert on_scale(follow(placed.recipe or ((placed.name, ()),)), scale_of(placed)) == placed

@@ -62,6 +62,39 @@ def test_a_mean_that_moves_little_because_an_sd_is_0_is_not_taken_for_a_fixed_po
         assert "starts=5" in text
 
 
+class Downhill(Alike):
+    """The same people, whose approximate evidence falls with the sd, which EM takes to 0 all the same, ever more slowly."""
+
+    def __call__(self, prior, tol):
+        found = super().__call__(prior, tol)
+        return found._replace(log_lik=found.log_lik + 3 / np.sqrt(prior.precision[0, 0]))
+
+
+def test_fast_steps_may_lose_evidence_where_plain_ones_have_lost_it_for_long():
+    """Where Laplace approximations are poor, EM may lead downhill; fast steps were then taken back for ever."""
+    start = populate(Group(), names=("a",), mean=np.ones(1), sd=np.ones(1), covariates={}, n_subjects=10)
+    run = run_em(Downhill(), start, scale=np.ones(1))
+    evidence = run.trace["log_evidence"]
+    assert run.converged
+    assert run.population.vanished.all()
+    # Not before a long time of plain steps, all of which lost some.
+    assert len(evidence) > 200
+    assert evidence[-1] < evidence.max() - 0.5
+
+
+@pytest.mark.slow
+def test_a_race_with_learning_ends_and_what_its_data_do_not_tell_is_named():
+    """Of six people with 60 trials each: the range of the start of the accumulators is hardly told."""
+    model = pyem.with_decision(pyem.models.get("rw2a1b"), "rdm")
+    fits = [pyem.fit_em(model, pyem.simulate(model, subjects=6, trials=60, key=key)) for key in (5, 1, 3, 4)]
+    assert fits[0].converged
+    for fit in fits[1:]:
+        assert fit.converged or fit.message in (STUCK, WANDERED)
+        assert any("hardly inform A" in text and "pyem.fix(model, A=0.5)" in text for text in fit.problems())
+    for fit in fits[2:]:
+        assert pyem.fit_em(pyem.fix(model, A=0.5), fit.data).converged
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "people", "blocks", "trials", "covariance", "least"),

@@ -87,7 +87,8 @@ Columns = Annotated[
     list[str],
     option(
         DATA,
-        "The model's name for a column, and the file's. May be repeated. Columns of the same name need none.",
+        "The model's name for a column, and the file's; several for a vector: predictors=x1,x2. May be repeated. Columns of "
+        "the same name (predictors, or predictors0, predictors1, ...) need none.",
         "--column",
         metavar="NAME=COLUMN",
         many=True,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyem
@@ -78,13 +79,16 @@ def columns_of(
         If a column that a model needs is neither mapped nor there.
     """
     needed = dict.fromkeys(name for model in models for name in (model.inputs if design else model.columns))
-    own = dict.fromkeys(name for model in models for name in model.columns if name in needed or name in frame.columns)
-    columns: dict[str, Any] = {name: request.columns.get(name, name) for name in own} | dict(request.columns)
+    own = dict.fromkeys(name for model in models for name in model.columns)
+    shown = {name for model in models for name in model.inputs}
+    found = {name: request.columns.get(name, same_name(name, frame.columns, vector=name in shown)) for name in own}
+    columns: dict[str, Any] = {name: source for name, source in found.items() if source is not None or name in needed}
+    columns |= request.columns
     known = [*frame.columns, *of_people(request)]
     conditions = [name for name in named_columns(request) if name in known and name not in columns]
     columns |= {name: name for name in conditions}
     require_columns(request, columns, known)
-    absent = [name for name in needed if name not in request.columns and name not in frame.columns]
+    absent = [name for name in needed if columns[name] is None]
     if absent:
         users = ", ".join(model.name for model in models if absent[0] in model.columns)
         raise pyem.DataError(
@@ -92,6 +96,20 @@ def columns_of(
             f"{', '.join(map(repr, frame.columns))}; say which one it is with --column {absent[0]}=COLUMN"
         )
     return columns, conditions
+
+
+def same_name(name: str, known: Iterable[Any], *, vector: bool) -> str | list[str] | None:
+    """The column of a field's own name, or those of a vector's elements as `Dataset.to_frame` names them; None without any.
+
+    Examples
+    --------
+    >>> same_name("y", ["y", "y0"], vector=True), same_name("x", ["x1", "x0", "x3"], vector=True)
+    ('y', ['x0', 'x1'])
+    """
+    names = set(known)
+    if name in names or not vector:
+        return name if name in names else None
+    return list(itertools.takewhile(names.__contains__, (f"{name}{k}" for k in itertools.count()))) or None
 
 
 def arguments(

@@ -84,6 +84,20 @@ def require_seconds(model: Model, data: Dataset, name: str) -> None:
     _tell_of_single_milliseconds(data, name, times)
 
 
+def place(data: Dataset, row: int, lane: int) -> str:
+    """The words for a trial: its subject, its number, and its block if the subject has several.
+
+    Examples
+    --------
+    >>> import pyem
+    >>> place(pyem.Dataset.from_arrays({"choice": [[[0, 1]], [[1, 1]]]}, subjects=["a", "b"]), 1, 0)
+    "subject 'a' on trial 2"
+    """
+    person = data.lane_subject[lane]
+    block = f" of block {shown(data.lane_block[lane])}" if (data.lane_subject == person).sum() > 1 else ""
+    return f"subject {shown(data.subjects[person])} on trial {row + 1}{block}"
+
+
 def _tell_of_no_times(model: Model, name: str) -> None:
     """Warn that there is no response time at all."""
     warn(
@@ -117,10 +131,9 @@ def require_in_time(model: Model, data: Dataset, names: tuple[str, str], deadlin
     if len(late):
         row, lane = late[0]
         raise DataError(
-            f"column {rt!r} has {data.fields[rt][row, lane]:g} for subject {shown(data.subjects[data.lane_subject[lane]])} on "
-            f"trial {row + 1} ({counted(len(late), 'such response')} in all), but model {model.name!r} has a deadline of "
-            f"{end:g} s; make it one that did not come in time ({choice!r} with code {untimed}), leave {choice!r} empty, or "
-            "take a later deadline"
+            f"column {rt!r} has {data.fields[rt][row, lane]:g} for {place(data, row, lane)} "
+            f"({counted(len(late), 'such response')} in all), but model {model.name!r} has a deadline of {end:g} s; make it "
+            f"one that did not come in time ({choice!r} with code {untimed}), leave {choice!r} empty, or take a later deadline"
         )
 
 
@@ -151,11 +164,8 @@ def _tell_of_single_milliseconds(data: Dataset, name: str, times: np.ndarray) ->
         return
     row, lane = np.argwhere(as_others)[0]
     time, n = float(times[row, lane]), int(as_others.sum())
-    who = shown(data.subjects[data.lane_subject[lane]])
-    blocks = (data.lane_subject == data.lane_subject[lane]).sum() > 1
-    block = f" of block {shown(data.lane_block[lane])}" if blocks else ""
     warn(
-        f"column {name!r} has {time:g} for subject {who} on trial {row + 1}{block} ({counted(n, 'such response')} in all), "
+        f"column {name!r} has {time:g} for {place(data, row, lane)} ({counted(n, 'such response')} in all), "
         f"while most others are around {float(np.median(others)):.3g}: it counts as {time:g} seconds; if it is milliseconds, "
         f"write {time / 1000:g}, and if nobody was at the task, leave the cell empty"
     )

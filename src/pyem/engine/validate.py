@@ -4,36 +4,24 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from pyem.data.dataset import Dataset
 from pyem.engine.ends import require_ends
+from pyem.engine.fast_guesses import fast_guesses
 from pyem.engine.opaque import PersonLogLik, is_opaque, people_trials
 from pyem.engine.ranges import require_codes, require_in_time, require_seconds
+from pyem.engine.responses import Response, response_of
 from pyem.engine.supports import require_supported
-from pyem.errors import DataError, ModelError, shown
-from pyem.model.distribution import option_count
-from pyem.model.joint import Second
+from pyem.errors import DataError, ModelError, shown, warn
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import initial_state, policies, rollout
-from pyem.model.times.outliers import deadline
 
 _valid: weakref.WeakKeyDictionary[Dataset, set[Model]] = weakref.WeakKeyDictionary()
-
-
-class Response(NamedTuple):
-    """Properties of a response that are known before anything is computed."""
-
-    kind: type
-    """Type of its distribution."""
-    n_options: int | None
-    """Number of options, if it is one of several."""
-    deadline: tuple[float, int] | None
-    """Seconds by which it has to come, and the option that it did not."""
 
 
 _traced: weakref.WeakKeyDictionary[Model, dict[Any, dict[str, Response]]] = weakref.WeakKeyDictionary()
@@ -63,6 +51,11 @@ def require_free(model: Model) -> None:
 
 def validate(model: Model, data: Dataset) -> None:
     """Raise unless `data` has what `model` needs and the model can be evaluated on it.
+
+    Warns
+    -----
+    FitWarning
+        If single response times are milliseconds, or no decisions.
 
     Raises
     ------
@@ -94,7 +87,7 @@ def validate(model: Model, data: Dataset) -> None:
         )
     for name in model.seconds:
         require_seconds(model, data, name)
-    told = _dry_run(model, data)
+    told = dry_run(model, data)
     for name, one in told.items():
         # Indices beyond the last option would be clipped without a word.
         if one.n_options is not None and name not in dict(model.coded):
@@ -103,12 +96,17 @@ def validate(model: Model, data: Dataset) -> None:
             pair = next(pair for pair in model.joint if pair[1] == name)
             require_in_time(model, data, pair, one.deadline)
     require_supported(model, data, {name: one.kind for name, one in told.items()})
+    if guess := fast_guesses(model, data, told):
+        warn(guess)
     guarded(model, "looking at its indices", lambda: require_ends(model, data))
     known.add(model)
 
 
-def _dry_run(model: Model, data: Dataset) -> dict[str, Response]:
-    """Trace shapes without computing anything; the result is the same for all data with columns of these kinds."""
+def dry_run(model: Model, data: Dataset) -> dict[str, Response]:
+    """Trace shapes without computing anything, and tell what is known of each response.
+
+    The result is the same for all data with columns of these kinds; it is empty for likelihoods without responses of their own.
+    """
     if is_opaque(model):
         guarded(
             model,
@@ -144,9 +142,7 @@ def _responses(model: Model, trial: Any) -> dict[str, Response]:
     def look(x: Any, trial: Record) -> None:
         p = inner.record(x)
         for name, dist in policies(inner, p, initial_state(inner, p, trial), trial).items():
-            found[name] = Response(
-                type(dist), option_count(dist), deadline(dist.joint) if isinstance(dist, Second) else None
-            )
+            found[name] = response_of(dist)
 
     jax.eval_shape(look, jax.ShapeDtypeStruct((inner.n_params,), jnp.float64), trial)
     return found

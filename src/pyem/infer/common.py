@@ -2,8 +2,6 @@
 
 A common parameter has no prior to speak of in which EM could move it. The group's means, covariance and common values are
 therefore found together where the summed log evidence is largest, from where EM ends that lets people differ in everything.
-The gradient takes the determinant of people's curvature into account, whose derivatives are central differences of the exact
-Hessians; what it has besides are people's modes, gradients and Hessians.
 """
 
 from __future__ import annotations
@@ -11,30 +9,31 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.evaluate import value_grad_hess
+from pyem.infer.common_evidence import Evidence, Point
 from pyem.infer.em_loop import EMRun
-from pyem.infer.standard_errors import NEARLY
 from pyem.model.model import Model
-from pyem.population.edges import log_det_under
 from pyem.population.group import Group
-from pyem.population.population import COMMON_SD, MIN_SD, Population
-from pyem.population.posterior import EStep, Laplace
+from pyem.population.population import MIN_SD, Population
+from pyem.population.posterior import Laplace
+from pyem.results.point_problems import JUMPED
 
-STEP = 1e-4
-"""Step of the differences of Hessians."""
 INFORMATION_STEP = 1e-4
 """Step of the differences of the gradient."""
 ENOUGH = 1e-15
 """Nats: a maximum is found where a Newton step promises less."""
+FLAT, WIDE = 1e-6, 0.01
+"""Nats that a step promises, and units that it moves an entry by, below and above which it leads along a flat direction."""
 REFRESHED = 10
 """Steps after which the curvature is computed anew."""
 LONGEST = 2.0
 """No entry of the group's `vector` moves by more in one step, in standard deviations between people."""
+FAR = 100.0
+"""Nats of somebody's log-likelihood that common values may cost at the start."""
 
 
 def without_common(group: Group) -> Group:
@@ -50,126 +49,6 @@ def without_common(group: Group) -> Group:
     )
 
 
-class Point(NamedTuple):
-    """The summed log evidence at a group, and the log-density of a prior of the group's parameters if there is one."""
-
-    population: Population
-    laplace: Laplace
-    value: float
-    grad: np.ndarray
-    """Gradient by the group's `vector`."""
-
-
-def with_prior(point: Point) -> Point:
-    """Return the point with the log-density of the prior of the group's parameters added, if there is one."""
-    population = point.population
-    if population.hyper is None:
-        return point
-    prior = population.hyper.slopes(population)
-    return point._replace(value=point.value + prior.value, grad=point.grad + population.root_slope * prior.grad)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Evidence:
-    """The Laplace approximation of everybody's log marginal likelihood as a function of the group.
-
-    Parameters
-    ----------
-    model, data
-        The model, and its data.
-    estep
-        Finds people's modes.
-    """
-
-    model: Model
-    data: Dataset
-    estep: EStep
-
-    def __call__(self, population: Population) -> Point:
-        """Return the summed log evidence at a population, with its gradient."""
-        random = population.random
-        found = self.estep(population.prior, 1e-16)
-        x = np.where(random, found.mode, population.mean)
-        log_lik, slope, hess = value_grad_hess(self.model, self.data, x)
-        own = np.ix_(random, random)
-        precision = np.linalg.inv(population.cov[own])
-        curvature = precision - hess[:, random][:, :, random]
-        use = found.usable & np.isfinite(curvature).all((1, 2))
-        cov = np.linalg.inv(np.where(use[:, None, None], curvature, precision))
-        log_det = log_det_under(np.linalg.cholesky(population.cov[own]), hess[:, random][:, :, random])
-        regular = np.isfinite(log_det)
-        log_det = np.where(regular, log_det, 0.0)
-        whole = np.zeros((len(x), *population.cov.shape))
-        whole[:, ~random, ~random] = COMMON_SD**2
-        whole[np.ix_(np.arange(len(x)), random, random)] = cov
-        # Common parameters are part of no integral: their share of the constant is taken back.
-        log_det = log_det + (~random).sum() * math.log(2 * math.pi)
-        laplace = Laplace(x, whole, log_lik, log_det, found.status)
-        value = laplace.log_evidence(population.log_prior(x))[use].sum() if regular[use].all() else -np.inf
-        bend = self._bend(x, cov, random)
-        return with_prior(
-            Point(population, laplace, float(value), _gradient(population, x, slope, hess, cov, bend, use))
-        )
-
-    def _bend(self, x: np.ndarray, cov: np.ndarray, random: np.ndarray) -> np.ndarray:
-        """Derivatives (S, P) of the log-determinant of people's curvature by each of their parameters."""
-        out = np.empty(x.shape)
-        for k in range(x.shape[1]):
-            shift = STEP * np.eye(x.shape[1])[k]
-            ends = [value_grad_hess(self.model, self.data, x + sign * shift)[2] for sign in (1, -1)]
-            change = (ends[0] - ends[1])[:, random][:, :, random] / (2 * STEP)
-            out[:, k] = -np.einsum("spq,sqp->s", cov, change)
-        return out
-
-
-def _gradient(
-    population: Population,
-    x: np.ndarray,
-    slope: np.ndarray,
-    hess: np.ndarray,
-    cov: np.ndarray,
-    bend: np.ndarray,
-    use: np.ndarray,
-) -> np.ndarray:
-    """Gradient of the summed log evidence by the group's `vector`."""
-    random = population.random
-    own = np.ix_(random, random)
-    chol, precision = np.linalg.cholesky(population.cov), np.linalg.inv(population.cov[own])
-    bent, own_hess = bend[:, random], hess[:, random][:, :, random]
-    told, added = _of_people((x - population.mean)[:, random], slope[:, random], own_hess, cov, precision)
-    # Distance of the mean from the mode by the Laplace approximation's own estimate, and its effect on the group.
-    skew = -0.5 * np.einsum("spq,sq->sp", cov, bent)
-    drawn = -0.5 * (bent + np.einsum("spq,sqr,sr->sp", own_hess, cov, bent))
-    by_mean = np.empty_like(x)
-    by_mean[:, random] = told + drawn
-    mixed = hess[:, ~random][:, :, random]
-    by_mean[:, ~random] = slope[:, ~random] - 0.5 * bend[:, ~random] + np.einsum("scp,sp->sc", mixed, skew)
-    by_coef = population.design[use].T @ by_mean[use]
-    cross = drawn[use].T @ told[use]
-    by_chol = np.zeros_like(chol)
-    by_chol[own] = (told[use].T @ told[use] + cross + cross.T + added[use].sum(0)) @ chol[own]
-    diagonal = np.diag_indices_from(chol)
-    by_chol[diagonal] *= chol[diagonal]
-    return np.concatenate([by_coef[population.free], by_chol[population.lower]])
-
-
-def _of_people(
-    gap: np.ndarray, slope: np.ndarray, hess: np.ndarray, cov: np.ndarray, precision: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Derivatives of each person's log evidence by the group's mean, (S, P), and by its covariance, (S, P, P), at the mode.
-
-    At a mode the slopes of likelihood and group cancel. Where the group is narrow, that of the likelihood is the exact one, and
-    the small difference of two precisions is made of its curvature.
-    """
-    told, added = gap @ precision, precision @ cov @ precision - precision
-    narrow = np.abs(hess).max((1, 2), initial=0.0) < np.abs(precision).max(initial=0.0)
-    left = slope - told
-    step = np.einsum("spq,sq->sp", cov, left)
-    there = narrow & (np.abs((left * step).sum(1)) < NEARLY)
-    told = np.where(there[:, None], slope + np.einsum("spq,sq->sp", hess, step), told)
-    return told, np.where(narrow[:, None, None], hess + hess @ cov @ hess, added)
-
-
 # -- the maximum ----------------------------------------------------------------------------------------------------------
 
 
@@ -183,7 +62,31 @@ def begin(model: Model, data: Dataset, population: Population, run: EMRun) -> Po
     wide = np.maximum(sd, 0.5 * _uncertain(model, data, run.laplace))
     corr = 0.5 * found.cov / np.outer(sd, sd) + 0.5 * np.eye(len(sd))
     cov = population.floored(corr * np.outer(wide, wide))
-    return dataclasses.replace(population, coef=found.coef * population.free, cov=cov)
+    return _bearable(
+        model, data, dataclasses.replace(population, coef=found.coef * population.free, cov=cov), run.laplace
+    )
+
+
+def _bearable(model: Model, data: Dataset, population: Population, laplace: Laplace) -> Population:
+    """Begin common values elsewhere among people's own where somebody cannot have the mean one, such as too late a time."""
+    use, common = laplace.usable, np.flatnonzero(~population.random & population.free[0])
+
+    def cost(population: Population) -> np.ndarray:
+        x = np.where(population.random, laplace.mode, population.mean)
+        return np.nan_to_num((laplace.log_lik - value_grad_hess(model, data, x)[0])[use], nan=np.inf)
+
+    best, least = population, cost(population)
+    if least.max(initial=0.0) < FAR:
+        return population
+    for k in common:
+        beside = (laplace.mode - population.mean)[use, k]
+        for shift in np.quantile(beside, (0, 0.25, 0.5, 0.75, 1)):
+            coef = best.coef.copy()
+            coef[0, k] = population.coef[0, k] + shift
+            moved = dataclasses.replace(best, coef=coef)
+            if (now := cost(moved)).sum() < least.sum():
+                best, least = moved, now
+    return best
 
 
 def polished(evidence: Evidence, start: Population, *, max_iter: int, tol: float) -> tuple[EMRun, np.ndarray]:
@@ -209,12 +112,13 @@ def polished(evidence: Evidence, start: Population, *, max_iter: int, tol: float
         if other is at:
             break
         at, message = climbed(evidence, other, path, max_iter, tol)
+    found = information(evidence, at.population)
+    at = at if message else _corrected(evidence, at, found)
     values, changes, vectors = zip(*path, strict=True)
     trace = {"log_evidence": np.array(values), "change": np.array(changes), "vector": np.array(vectors)}
     trace["evaluated"] = np.array(len(values))
     done = message or "the log evidence of the group is at its maximum"
-    run = EMRun(at.population, at.laplace, not message, done, trace, evidence.estep)
-    return run, information(evidence, at.population)
+    return EMRun(at.population, at.laplace, not message, done, trace, evidence.estep), found
 
 
 def climbed(
@@ -230,27 +134,45 @@ def climbed(
         # A standard deviation of 0 stays at 0, and correlations with that parameter are meaningless.
         if n % REFRESHED == 0 or not np.array_equal(free, ~at.population.at_floor):
             unit, free = units(at.population), ~at.population.at_floor
-            spread = np.zeros((len(unit), len(unit)))
-            whole = unit[:, None] * information(evidence, at.population) * unit
-            spread[np.ix_(free, free)] = _inverse(whole[np.ix_(free, free)])
+            # What is nearly the same function tells enough to begin with, and takes no time.
+            nearly = evidence if at.near is None or n >= REFRESHED else at.near
+            spread = _spread(at.population, information(nearly, at.population))
         grad = free * at.grad * unit
         step = spread @ grad
         gain = float(grad @ step)
         path.append((at.value, float(np.abs(step).max(initial=0.0)), at.population.vector))
+        # Where the data say that people do not vary, a common value goes on for ever, and nothing is gained.
+        if gain < FLAT and path[-1][1] > WIDE:
+            return at, ""
         if path[-1][1] < tol or gain < ENOUGH * max(1.0, tol / 1e-7) ** 2:
             # Newton's last step squares the distance that is left, for one evaluation more.
             last = evidence(at.population.with_vector(at.population.vector + step * unit))
             return (last if last.value >= at.value - 1e-12 * abs(at.value) else at), ""
         new = _along(evidence, at, step, unit, grad)
         if new is None:
-            return (
-                at,
-                "" if gain < 1e-4 else "no step is better, although the slope says that there is something to gain",
-            )
+            return at, "" if gain < 1e-4 else JUMPED
         moved = (new.population.vector - at.population.vector) / unit
         spread = _updated(spread, free * moved, free * (at.grad - new.grad) * unit)
         at = new
     return at, f"not converged after {max_iter} iterations"
+
+
+def _spread(population: Population, information: np.ndarray) -> np.ndarray:
+    """The inverse information in `units`; 0 for what stays at 0."""
+    unit, free = units(population), ~population.at_floor
+    out = np.zeros(information.shape)
+    out[np.ix_(free, free)] = _inverse((unit[:, None] * information * unit)[np.ix_(free, free)])
+    return out
+
+
+def _corrected(evidence: Evidence, at: Point, information: np.ndarray) -> Point:
+    """Take one more step, with the exact information: the search ended with one that is nearly right."""
+    unit = units(at.population)
+    step = _spread(at.population, information) @ (at.grad * unit)
+    if np.abs(step).max(initial=0.0) > WIDE:
+        return at
+    new = evidence(at.population.with_vector(at.population.vector + step * unit))
+    return new if new.value >= at.value - 1e-12 * abs(at.value) else at
 
 
 def units(population: Population) -> np.ndarray:

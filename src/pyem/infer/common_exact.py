@@ -16,7 +16,8 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.engine.nodes import NodeEStep, Nodes, log_lik_at
-from pyem.infer.common import INFORMATION_STEP, Evidence, Point, climbed, units, with_prior
+from pyem.infer.common import INFORMATION_STEP, climbed, units
+from pyem.infer.common_evidence import Evidence, Point, with_prior
 from pyem.infer.edge_search import Edge, Slope, at_edge
 from pyem.infer.em_loop import EMRun
 from pyem.infer.exact import THINNEST, less_correlated
@@ -30,6 +31,7 @@ from pyem.population.people_only import people_only
 from pyem.population.population import COMMON_SD, Population
 from pyem.population.posterior import Laplace, Moments, Status
 from pyem.results.group_rows import group_covariance
+from pyem.results.point_problems import JUMPED
 
 STEP = 1e-4
 """Step of the differences by common values."""
@@ -202,6 +204,8 @@ def exact_common(
         new, edge = narrower, Edge.of(narrower, THINNEST * typical)
     if moved > 100 * SETTLED:
         message = f"the group still moved by {moved:.2g} sd when points were placed for the {rounds}th time"
+    # That no step is better is no fault of a Laplace approximation here.
+    message = "no step is better for the points as they are placed" if message == JUMPED else message
     done = message or f"the log evidence of the group is at its maximum; points placed {rounds} times"
     effective = evidence.effective(at.population)
     moments = Moments(*at.laplace)

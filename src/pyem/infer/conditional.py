@@ -136,11 +136,18 @@ class Conditional:
             self._gaussian = prior.population.prior
 
     def modes(
-        self, x: np.ndarray, held: np.ndarray, tol: float = TOL, prior: GaussianPrior | None = None
+        self,
+        x: np.ndarray,
+        held: np.ndarray,
+        tol: float = TOL,
+        prior: GaussianPrior | None = None,
+        *,
+        ends: bool = True,
     ) -> list[Laplace]:
         """Search for each subject's mode from K starts `x` (K, S, P), holding `held` (K, S, D), to within `tol` nats.
 
-        A Gaussian `prior` takes the place of the one that was given.
+        A Gaussian `prior` takes the place of the one that was given. Without `ends`, the status does not tell whether a flat
+        mode is at an end of a range, for which places at both ends have to be evaluated.
         """
         prior = prior or self._gaussian
         found = self._search(np.stack([beside(one) for one in x]), held, self._max_steps, tol, prior)
@@ -148,7 +155,8 @@ class Conditional:
         def look(k: int) -> Callable[[np.ndarray], np.ndarray]:
             return lambda there: self._search(np.repeat(there[None], len(x), axis=0), held, 1, tol, prior)[1][:, k]
 
-        return [ended_laplace(self._model, [one[:, k] for one in found], tol, look(k)) for k in range(len(x))]
+        each = [[one[:, k] for one in found] for k in range(len(x))]
+        return [ended_laplace(self._model, one, tol, look(k) if ends else None) for k, one in enumerate(each)]
 
     def values(self, x: np.ndarray, held: np.ndarray) -> np.ndarray:
         """Log-likelihood (K, S) at `x` (K, S, P) given `held` (K, S, D)."""

@@ -28,6 +28,7 @@ from pyem.numerics.rng import plain_key, seed_of
 from pyem.population import mstep
 from pyem.population.group import Group, spelled_out
 from pyem.results.point import PointFit
+from pyem.results.point_problems import remedy
 
 if TYPE_CHECKING:
     from pyem.infer.cluster import Cluster
@@ -345,10 +346,7 @@ def _remarks(run: EMRun, names: tuple[str, ...]) -> list[str]:
             "standard error), and everybody's estimate is the mean of the group"
         )
     if not run.converged:
-        remarks.append(
-            f"{run.message}; raise max_iter, or ask less of the data: fix or tie parameters (pyem.fix, pyem.tie), or choose "
-            "covariance='diagonal' if it was 'full'"
-        )
+        remarks.append(f"{run.message}; {remedy(run.message)}")
     return remarks
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from pyem.engine.evaluate import log_lik
 from pyem.engine.opaque import require_traceable
 from pyem.infer.collapsed import TEXT, common_or_laplace, or_laplace
-from pyem.infer.common import Evidence, begin, polished, without_common
+from pyem.infer.common import begin, polished, without_common
+from pyem.infer.common_evidence import Evidence
 from pyem.infer.common_exact import exact_common, require_few
 from pyem.infer.common_exact import information_and_spread as common_errors
 from pyem.infer.em_loop import EMRun
@@ -76,7 +77,7 @@ class WithCommon:
 
     def end(self, run: EMRun, start: np.ndarray, *, standard_errors: bool) -> Ended:
         """Maximise the evidence by all parameters together."""
-        run, info = self.joined(run, start)
+        run, info = self.joined(run, self.begun(run, start))
         return self.ended(run, info if standard_errors else None)
 
     def ended(self, run: EMRun, info: np.ndarray | None) -> Ended:
@@ -86,10 +87,14 @@ class WithCommon:
         log_evidence = run.laplace.log_evidence(run.population.log_prior(run.laplace.mode))
         return Ended(run, run, info, log_evidence)
 
-    def joined(self, run: EMRun, start: np.ndarray) -> tuple[EMRun, np.ndarray]:
+    def begun(self, run: EMRun, start: np.ndarray) -> Population:
+        """Return the group that the search for the maximum starts from."""
+        whole = self.whole
+        return begin(whole.model, whole.data, whole.population(start, False), run)
+
+    def joined(self, run: EMRun, first: Population) -> tuple[EMRun, np.ndarray]:
         """Find the maximum of the Laplace approximation of the evidence, and the information there."""
         whole = self.whole
-        first = begin(whole.model, whole.data, whole.population(start, False), run)
         evidence = Evidence(whole.model, whole.data, run.estep)
         return polished(evidence, first, max_iter=whole.max_iter, tol=whole.tol)
 
@@ -110,9 +115,12 @@ class WithCommonOverPoints:
         """Maximise the marginal likelihood by all parameters together, and return means and spreads of people's posteriors."""
         whole = self.joint.whole
         require_few(whole.population(start, False).random)
-        run, known = self.joint.joined(run, start)
+        first = self.joint.begun(run, start)
+        run, known = self.joint.joined(run, first)
         options = {"nodes": self.nodes, "seed": whole.seed, "max_iter": whole.max_iter, "tol": whole.tol}
-        on_points = exact_common(whole.model, whole.data, run, **options)
+        # Where the approximation has no maximum, the search for one has gone where it is wrong.
+        near = run if run.converged else dataclasses.replace(run, population=first)
+        on_points = exact_common(whole.model, whole.data, near, **options)
         found = common_or_laplace(on_points, run, whole.model, whole.data, seed=whole.seed)
         if found is None:
             run = dataclasses.replace(run, message=run.message + TEXT)

@@ -66,6 +66,9 @@ SLOW, FEW_TIMES = 0.5, 3.0
 OPEN = 0.7
 """Share of the group's variance that people's data may leave open for `SLOW` to apply: near an sd of 0 there are saddles."""
 
+LONG_REST = 120
+"""Plain steps in a row that each lose evidence, after which fast ones may lose more than `FELL`, too."""
+
 WANDER, TURNS = 60, 4
 """Iterations without any headway from which on no fixed point is looked for, if the evidence turned up or down so often."""
 
@@ -167,7 +170,7 @@ def run_em(
         value = laplace.total(total_evidence, population)
         image = mstep(population, laplace)
         moved = image.distance(population)
-        fell = scale is not None and ascent is not None and _fell(value, evidence, population, laplace)
+        fell = scale is not None and ascent and not pace.downhill and _fell(value, evidence, population, laplace)
         # An M-step that leaves the group unchanged cannot be accelerated.
         ascent = _ascent(ascent, pace.way(moved, population, laplace) if moved > 0 else None, population)
         following, moved = ascent(population, image, laplace) if ascent else (image, moved)
@@ -209,7 +212,7 @@ def run_em(
             message = WANDERED
             break
         population, tried = following, ascent is not None and ascent.extrapolated
-        pace.headway(change)
+        pace.headway(change, evidence)
     assert laplace is not None
     trace = {"log_evidence": np.array(evidence), "change": np.array(changes), "vector": np.array(vectors)}
     trace["evaluated"] = np.array(iteration + 1)
@@ -296,6 +299,8 @@ class _Pace:
         self._refill()
         self.exhausted = False
         """Whether fast steps were tried and did not help."""
+        self.downhill = False
+        """Whether plain steps have lost evidence for long: fast steps to the same end lose it, too."""
 
     def _refill(self) -> None:
         self._ways = ["extrapolated", "newton"] if self.wanted else []
@@ -316,13 +321,14 @@ class _Pace:
         """Whether fast steps are wanted, but did not help or never became possible because plain steps stayed too large."""
         return self.wanted and (self.exhausted or not self._begun)
 
-    def headway(self, change: float) -> None:
-        """Take note of a step that begins at distance `change` from the fixed point."""
+    def headway(self, change: float, evidence: list[float]) -> None:
+        """Take note of a step that begins at distance `change` from the fixed point, the last of those with an `evidence`."""
         if not (self._begun and self.wanted):
             return
         if not self._ways:
             self._plain += 1
             if self._plain >= self._rest:
+                self.downhill = self._rest >= LONG_REST and bool((np.diff(evidence[-self._rest :]) < 0).all())
                 self._rest *= 2
                 self._refill()
             return

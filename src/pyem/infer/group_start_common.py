@@ -124,7 +124,8 @@ def _begun(climb: Climb, data: Dataset, group: Group, key: Any, progress: bool |
     search = Search(climb.model, data, group, 100, 1e-3, True, False, seed_of(key))
     start = starting_points(climb.model, data, None, 1, key)[0]
     way = WithCommon(search)
-    run, _ = way.joined(way.search(start, False, progress), start)
+    first = way.search(start, False, progress)
+    run, _ = way.joined(first, way.begun(first, start))
     population = wide_group(possible(climb, search.population(start, False), run), climb.model.typical[1])
     modes = np.where(np.isfinite(run.laplace.mode), run.laplace.mode, population.mean)
     modes = np.where(population.random, modes, population.mean)

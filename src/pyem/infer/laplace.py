@@ -234,7 +234,7 @@ class JaxEStep:
 
         # A short search is left as it is, and one on the way to a fixed point: with some people at corners and others not yet,
         # groups went to and fro.
-        if self.max_steps <= LOOKS or (tol != TOL and tol > LAST):
+        if self.max_steps <= LOOKS or _on_the_way(tol):
             return found
         return at_corners(found, look, self.model.limits)
 
@@ -290,10 +290,16 @@ class JaxEStep:
         self._states, self._begun = [out.state for out in outcomes], True
         found = join([out[1:] for out in outcomes], self.batch)
         look = lambda x: join([out.log_lik for out in search(self._looking(x), 1)], self.batch)  # noqa: E731
-        return ended_laplace(self.model, found, tol, look)
+        # Who is at an end of a range is told where the search ends.
+        return ended_laplace(self.model, found, tol, None if _on_the_way(tol) else look)
 
 
-def ended_laplace(model: Model, found: Any, tol: float, look: Callable[[np.ndarray], np.ndarray]) -> Laplace:
+def _on_the_way(tol: float) -> bool:
+    """Whether a search is one of those on the way to a fixed point of the group."""
+    return tol != TOL and tol > LAST
+
+
+def ended_laplace(model: Model, found: Any, tol: float, look: Callable[[np.ndarray], np.ndarray] | None) -> Laplace:
     """Make the Laplace approximations of a search's result, with a status for how the search ended for each person.
 
     Parameters
@@ -305,7 +311,7 @@ def ended_laplace(model: Model, found: Any, tol: float, look: Callable[[np.ndarr
     tol
         Tolerance of the search.
     look
-        Log-likelihood (S,) at other parameters (S, P).
+        Log-likelihood (S,) at other parameters (S, P); None where it does not matter who is at an end of a range.
     """
     x, log_lik, cov, log_det, *ended, grad, hess = found
     status = ended_as(*ended, tol=tol)
@@ -313,7 +319,7 @@ def ended_laplace(model: Model, found: Any, tol: float, look: Callable[[np.ndarr
     finite = np.isfinite(log_lik) & np.isfinite(log_det) & np.isfinite(cov).all((1, 2)) & ~np.isnan(ended[1])
     done = (status == Status.CONVERGED) | (status == Status.FLAT)
     status[done & (np.abs(x) >= AT_BOUND * model.limits).any(1)] = Status.AT_BOUND
-    if (mute := finite & done & flat_somewhere(model, status, cov)).any():
+    if look is not None and (mute := finite & done & flat_somewhere(model, status, cov)).any():
         status[mute & at_an_end(model, x, log_lik, cov, mute, look)] = Status.AT_BOUND
     status[~finite] = Status.NOT_FINITE
     if (log_lik == -np.inf).any() and may_diverge(model):

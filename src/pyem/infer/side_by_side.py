@@ -121,7 +121,7 @@ class Rounds:
         """
         alike = np.repeat(np.arange(len(x))[:, None], x.shape[1], axis=1)
         which = alike if which is None else which
-        new = self.search.modes(x, self.combinations[which], ROUGHLY)
+        new = self.search.modes(x, self.combinations[which], ROUGHLY, ends=False)
         if not self.found:
             self.found = new
             return True

@@ -60,8 +60,9 @@ def update(p: Record, state: dict[str, Array], trial: Record) -> tuple[dict[str,
 
 def in_units(parameters: tuple[Parameter, ...], width: float) -> tuple[Parameter, ...]:
     """Give parameters a typical population for means drawn from a range of this width."""
-    moved = {one.name: math.log(width) for one in (NOISE, ZETA)}
-    return tuple(dataclasses.replace(one, mean=one.mean + moved.get(one.name, 0.0)) for one in parameters)  # type: ignore[operator]
+    # From their means in a range of 1, so that what is in these units already stays the same.
+    means = {one.name: one.mean + math.log(width) for one in (NOISE, ZETA)}  # type: ignore[operator]
+    return tuple(dataclasses.replace(one, mean=means.get(one.name, one.mean)) for one in parameters)
 
 
 def on_scale(model: Model, x: np.ndarray, y: np.ndarray) -> Model:
@@ -69,7 +70,7 @@ def on_scale(model: Model, x: np.ndarray, y: np.ndarray) -> Model:
     del x
     # The sd of uniform numbers from a range of width 1 is 0.29.
     width = float(y.std()) / 0.29 if y.std() > 0 else 1.0
-    return dataclasses.replace(model, parameters=in_units(model.parameters, width), autoscale=None)
+    return dataclasses.replace(model, parameters=in_units(model.parameters, width))
 
 
 @functools.lru_cache

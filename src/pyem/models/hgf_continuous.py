@@ -91,14 +91,15 @@ def on_scale(model: Model, x: np.ndarray, y: np.ndarray) -> Model:
     del x
     sd = float(y.std()) or 1.0
     log = math.log(sd)
-    means = {"omega1": 2 * log, "alpha": 2 * log, "zeta": log}
+    # From their means in units of 1, so that what is in these units already stays the same.
+    means = {one.name: one.mean + k * log for one, k in ((OMEGA1, 2), (ALPHA, 2), (ZETA, 1))}  # type: ignore[operator]
 
     def moved(one: Parameter) -> Parameter:
         if one.name == "mu1_0":
             return dataclasses.replace(one, mean=float(y.mean()), sd=MU1_0.sd * sd)  # type: ignore[operator]
-        return dataclasses.replace(one, mean=one.mean + means.get(one.name, 0.0))  # type: ignore[operator]
+        return dataclasses.replace(one, mean=means.get(one.name, one.mean))
 
-    return dataclasses.replace(model, parameters=tuple(moved(one) for one in model.parameters), autoscale=None)
+    return dataclasses.replace(model, parameters=tuple(moved(one) for one in model.parameters))
 
 
 @functools.lru_cache

@@ -17,6 +17,8 @@ WANDERED = "the group went to and fro and came no nearer to a fixed point"
 """Message of an iteration that has no fixed point, or none to which its steps lead."""
 STUCK = "an sd of the group went to 0 where its means had not settled, and steps from there are too short"
 """Message of an iteration whose steps are short and lead nowhere, because they shrink with an sd."""
+JUMPED = "no step is better, although the slope says that there is something to gain"
+"""Message of a search for the largest evidence that does not end at a maximum."""
 UNTOLD = 0.1
 """Share of the group's variance by which data have to narrow people's posteriors to tell people apart."""
 VAGUE = 2.0
@@ -70,11 +72,18 @@ def group_problems(model: Model, population: Population | None, information: np.
             f"as far as these data say, people do not differ in {', '.join(same)}: the sd of the group is 0 (and has no "
             "standard error), and everybody's estimate is the mean of the group"
         )
-    if information is not None and not floor.all() and np.isnan(group_covariance(population, information)).all():
-        out.append(
-            "the group's standard errors cannot be told, because the likelihood has no peak there; ask less of the data: fix "
-            "or tie parameters (pyem.fix, pyem.tie), or choose covariance='diagonal' if it was 'full'"
+    if information is not None and not floor.all():
+        unknown = np.isnan(np.diag(group_covariance(population, information))) & ~population.at_floor
+        all_of_it = "the group's standard errors cannot be told, because the likelihood has no peak there"
+        spread = (
+            "standard errors of the group's sds and correlations cannot be told, because the likelihood has no peak in them "
+            "there, and those of its means are given the sds"
         )
+        if unknown.any():
+            out.append(
+                f"{all_of_it if unknown[~population.at_floor].all() else spread}; ask less of the data: fix or tie parameters "
+                "(pyem.fix, pyem.tie), or choose covariance='diagonal' if it was 'full'"
+            )
     return out
 
 
@@ -114,20 +123,32 @@ def iteration_problems(
     """Describe an iteration over a group that did not end, with posteriors that may be the cause."""
     if population is None or converged:
         return []
-    if message == STUCK:
-        return [
-            f"the iteration over the group did not end, because {message}: give it several starts (starts=5), or use "
-            "fit_em(..., integrate='exact')"
-        ]
-    if message == WANDERED:
+    cause = ""
+    if message in (WANDERED, JUMPED):
         wide = np.diagonal(cov, axis1=1, axis2=2) * population.weight > np.diag(population.cov)
         named = [str(subject) for subject in subjects[wide.any(1)]]
         who = f" (of {_some(named)} they are wider than the group itself)" if named else ""
-        return [
-            f"the iteration over the group did not end, because {message}: people's posteriors are far from Gaussian{who}, so "
-            "that their Laplace approximations change by jumps; use fit_em(..., integrate='exact'), fit_bayes or fit_nuts"
-        ]
-    return [f"the iteration over the group did not end ({message}); raise max_iter, or ask less of the data"]
+        cause = (
+            f": people's posteriors are far from Gaussian{who}, so that their Laplace approximations change by jumps"
+        )
+    return [f"the iteration over the group did not end ({message}){cause}; {remedy(message)}"]
+
+
+def remedy(message: str) -> str:
+    """Return what helps where an iteration over a group did not end for the reason of its `message`."""
+    if message == STUCK:
+        return (
+            "give it several starts (starts=5), fix what these data hardly inform (pyem.fix), or use fit_em(..., "
+            "integrate='exact')"
+        )
+    if message in (WANDERED, JUMPED):
+        return (
+            "fix what these data hardly inform (pyem.fix), or use fit_em(..., integrate='exact'), fit_bayes or fit_nuts"
+        )
+    return (
+        "raise max_iter, or ask less of the data: fix or tie parameters (pyem.fix, pyem.tie), or choose "
+        "covariance='diagonal' if it was 'full'"
+    )
 
 
 def _some(named: list[str], most: int = 10) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.errors import counted, shown
+from pyem.engine.ranges import place
+from pyem.errors import counted
 from pyem.model.model import Model
 
 
@@ -27,13 +28,9 @@ def faster_than_typical(model: Model, data: Dataset) -> str:
     if not fast:
         return ""
     row, lane = np.unravel_index(np.nanargmin(times), times.shape)
-    who = shown(data.subjects[data.lane_subject[lane]])
-    block = (
-        f" of block {shown(data.lane_block[lane])}" if (data.lane_subject == data.lane_subject[lane]).sum() > 1 else ""
-    )
     return (
         f"{counted(fast, 'response is', 'responses are')} faster than the typical t of {typical:.3g} s, the fastest "
-        f"{times[row, lane]:.3g} s of subject {who} on trial {row + 1}{block}: t will be below it; if it is a guess, ask for "
+        f"{times[row, lane]:.3g} s of {place(data, int(row), int(lane))}: t will be below it; if it is a guess, ask for "
         "p_outlier, or leave it out"
     )
 

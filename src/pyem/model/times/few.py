@@ -89,6 +89,8 @@ def with_slopes(known: Callable[..., Known]) -> Callable[[Function], Function]:
     """
 
     def decorate(function: Function) -> Function:
+        # What is worked out for the first order is all that is needed for both: one function, which is compiled once.
+        @jax.jit
         def orders(*inputs: Array) -> tuple[Array, tuple[Array, ...], Any]:
             found = known(*inputs)
             return function(*inputs), found.first, found.second

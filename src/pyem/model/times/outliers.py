@@ -84,7 +84,7 @@ class WithOutliers(NamedTuple):
 
 def mixed(dist: Any, share: ArrayLike, longest: ArrayLike) -> WithOutliers:
     """A distribution of choices and times with a share of outliers up to `longest` seconds."""
-    return WithOutliers(dist, share, longest, _untimed(dist))
+    return WithOutliers(dist, share, longest, untimed_option(dist))
 
 
 def with_share(dist: Any, p: Any, p_outlier: float | Literal["free"]) -> Any:
@@ -103,7 +103,7 @@ def deadline(dist: Any) -> tuple[float, int] | None:
     >>> deadline(Deadline(Wiener(1.0, 1.5), 2.0)), deadline(Wiener(1.0, 1.5))
     ((2.0, 2), None)
     """
-    untimed = _untimed(dist)
+    untimed = untimed_option(dist)
     while isinstance(dist, WithOutliers):
         dist = dist.base
     # A deadline that is computed in the model is not known before data are looked at.
@@ -111,8 +111,31 @@ def deadline(dist: Any) -> tuple[float, int] | None:
     return (float(dist.deadline), untimed) if known and untimed is not None else None
 
 
-def _untimed(dist: Any) -> int | None:
-    """The option of a distribution that has no time."""
+def delayed(dist: Any) -> bool:
+    """Whether no time of a distribution is below its non-decision time `t`, as there are no outliers.
+
+    Examples
+    --------
+    >>> from pyem.model.times.wiener import Wiener
+    >>> plain = Wiener(1.0, 1.5, t=0.3)
+    >>> delayed(plain), delayed(Deadline(plain, 2.0)), delayed(WithOutliers(plain, 0.05)), delayed(Wiener(1.0, 1.5))
+    (True, True, False, False)
+    """
+    while isinstance(dist, Deadline | GoNoGo):
+        dist = dist.base
+    t = getattr(dist, "t", None)
+    return t is not None and not (isinstance(t, int | float) and t == 0)
+
+
+def untimed_option(dist: Any) -> int | None:
+    """The option of a distribution that has no time, as no-go, or no response by a deadline; None if all have one.
+
+    Examples
+    --------
+    >>> from pyem.model.times.wiener import Wiener
+    >>> untimed_option(Deadline(Wiener(1.0, 1.5), 2.0)), untimed_option(Wiener(1.0, 1.5))
+    (2, None)
+    """
     if isinstance(dist, WithOutliers):
         return dist.untimed
     if isinstance(dist, GoNoGo):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyem.engine.fast_guesses import fast_guesses
+from pyem.engine.validate import dry_run
 from pyem.errors import counted
 from pyem.plot.reports.content import Level, Light, Lights, code, joined
 from pyem.population.posterior import Status
@@ -70,17 +72,23 @@ def answered(fit: Fit) -> int:
 
 
 def of_data(fit: Fit) -> list[Light]:
-    """Check whether many responses are missing."""
+    """Check whether many responses are missing, and whether some came before anybody can decide."""
     missed = 1 - answered(fit) / max(fit.data.n_trials, 1)
     if missed < MANY_MISSED:
-        return [Light("good", f"{100 * (1 - missed):.1f} % of the trials have a response that counts.")]
+        return [Light("good", f"{100 * (1 - missed):.1f} % of the trials have a response that counts."), *_guesses(fit)]
     return [
         Light(
             "look",
             f"{100 * missed:.0f} % of the trials have no response that counts.",
             "Look whether they were missed or marked as such by a slip, and say in the paper what was left out.",
-        )
+        ),
+        *_guesses(fit),
     ]
+
+
+def _guesses(fit: Fit) -> list[Light]:
+    text = fast_guesses(fit.model, fit.data, dry_run(fit.model, fit.data)) if fit.model.seconds else ""
+    return [Light("look", *said_and_remedy(text))] if text else []
 
 
 def of_check(check: PredictiveCheck) -> list[Light]:
