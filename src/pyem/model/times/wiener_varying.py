@@ -27,6 +27,11 @@ NODES_T, NODES_Z, NODES = 8, 5, 15
 """Number of Gauss-Legendre nodes of the time and of the start if both differ between trials, and of either if it does alone."""
 FEW, MANY = 12.0, 30.0
 """Nats by which what is left out lies below the largest density, for few nodes and for many."""
+PASSAGE = 0.5
+"""Share by which the ends of what is averaged over pass smoothly from those of the parameters to those of what matters. With an
+edge there, log-densities would have edges as high as the nodes are inexact, and third derivatives, as differences, any size."""
+_AWAY = 1e-9
+"""Least distance of a start from its bound by which times are left out."""
 _NEAREST = 0.01
 """Least distance of a start from its bound, as a share of the mean one, by which times are judged impossible."""
 
@@ -97,11 +102,14 @@ def _mean_over_times(
 ) -> Jet:
     """The mean over times, by `n` nodes, of what ``log_of(root, h, k, near, *far)`` is the logarithm of."""
     s = end * end
-    # The nearest start needs longer than this, by the exponent of the first image.
-    least = near * end / jets.sqrt(near * near + s * (h * h * s + 2 * nats) * (k * s + 1.0))
+    # The nearest start needs longer than this, by the exponent of the first image; one at the bound itself, hardly any time.
+    away = jets.where(near.value > _AWAY, near, _AWAY)
+    squared, rest = away * away, s * (h * h * s + 2 * nats) * (k * s + 1.0)
+    least = squared * s / (squared + rest)
+    passage = PASSAGE * least * rest / (squared + rest)
     earliest = s - width
-    late = earliest.value > least.value**2
-    first = jets.where(late, jets.sqrt(jets.where(late, earliest, 1.0)), least)
+    late = earliest.value >= least.value + passage.value
+    first = jets.sqrt(jets.larger(least, earliest, passage))
     # What the mean over roots is multiplied by to be one over times.
     share = jets.where(late, 2.0 / (first + end), 2.0 * (end - first) / jets.where(late, 1.0, width))
     outer = (first, end, h, k, near, *far)
@@ -115,13 +123,14 @@ def _mean_over_starts(n: int, nats: float, *outer: Jet) -> Jet:
     """Logarithm of the mean over starts, by `n` nodes, of the density times the root of the time."""
     root, h, k, near, far = jets.anew(outer)
     s = root * root
-    moved = near + h * s
-    moved = jets.where(moved.value > 0, moved, 0.0)
+    moved = jets.larger(0.0, near + h * s, root)
     # The farthest start that matters, and the share of starts up to it.
     end = jets.sqrt(moved * moved + 2 * nats * s * (k * s + 1.0)) - h * s
-    cut = far.value > end.value
-    share = jets.where(cut, end - near, 1.0) / jets.where(cut, far - near, 1.0)
-    inner = (root, h, k, near, jets.where(cut, end, far))
+    passage = PASSAGE * (end - near)
+    cut = far.value > end.value - passage.value
+    last = -1.0 * jets.larger(-1.0 * end, -1.0 * far, passage)
+    share = jets.where(cut, last - near, 1.0) / jets.where(cut, far - near, 1.0)
+    inner = (root, h, k, near, jets.where(cut, last, far))
     root, h, k, begin, stop = jets.anew(inner)
     y, p = nodes(jnp.ndim(root.value), n)
     logs = _at_start(root, h, k, begin + (stop - begin) * y)
