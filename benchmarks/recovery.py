@@ -17,6 +17,7 @@ import time
 import warnings
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 
@@ -177,12 +178,17 @@ def run(path: Path, names: list[str]) -> None:
         if name not in done:
             recovered(name).to_csv(path, mode="a", header=not path.exists(), index=False)
             print(name, flush=True)
+            # What is compiled takes memory mappings, of which a process may have so many.
+            jax.clear_caches()
 
 
 def again(path: Path) -> None:
     """Measure the speed of all models of the file in one process, in place of what is written."""
     lines = pd.read_csv(path)
-    measured = {name: speed(pyem.models.get(name)) for name in lines["model"].unique()}
+    measured: dict[str, float] = {}
+    for name in lines["model"].unique():
+        measured[name] = speed(pyem.models.get(name))
+        jax.clear_caches()
     lines.assign(ns=lines["model"].map(measured)).to_csv(path, index=False)
 
 

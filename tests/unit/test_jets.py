@@ -47,6 +47,27 @@ def test_jets_are_what_automatic_differentiation_finds(function):
     np.testing.assert_allclose(third, expected, rtol=1e-11, atol=1e-11)
 
 
+def test_the_larger_passes_smoothly_from_one_to_the_other():
+    def passage(one, other, band):
+        # The same as an integral of how the slope rises, by a rule that is exact for polynomials.
+        t = jnp.clip((other - one) / band, -1.0, 1.0)
+        x, p = (jnp.asarray(part)[:, None] for part in np.polynomial.legendre.leggauss(8))
+        u = -1 + (t + 1) * (x + 1) / 2
+        slope = 0.5 + 35 / 32 * (u - u**3 + 3 / 5 * u**5 - u**7 / 7)
+        inside = one + band * (p * slope).sum(0) * (t + 1) / 2
+        return jnp.where(other - one >= band, other, inside)
+
+    with jax.enable_x64(True):
+        one, other = jnp.asarray([[0.3, 0.3, 0.3, 0.3, 0.3], [0.0, 0.26, 0.3, 0.38, 0.7]])
+        at = jnp.stack([one, other, jnp.full(5, 0.1)])
+        found, same = (derivatives(lambda x, f=f: f(*x), at) for f in (with_jets(jets.larger), passage))
+    for mine, expected in zip(found, same, strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-11, atol=1e-11)
+    np.testing.assert_array_equal(found.value[jnp.asarray([0, 4])], [0.3, 0.7])
+    assert (np.asarray(found.value) >= np.maximum(one, other)).all()
+    assert (np.asarray(found.value) <= np.maximum(one, other) + 0.14 * 0.1).all()
+
+
 def test_constants_carry_nothing_and_inputs_cost_nothing():
     x, y = jets.inputs(jnp.asarray(2.0), jnp.asarray(3.0))
     assert x.first == {0: 1.0}

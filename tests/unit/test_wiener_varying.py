@@ -86,3 +86,18 @@ def test_impossible_times_and_bounds_that_are_starts_are_finite_and_lead_back():
         assert (np.asarray(grad[7])[:3] > 0).all()
         on_bound = Wiener(1.0, 1.5, 0.0, 0.3, sv=0.5, sz=0.2, st=0.1).log_prob((0, 0.8))
     assert float(on_bound) == -np.inf
+
+
+def test_third_derivatives_as_differences_do_not_depend_on_the_step():
+    # With an edge of the log-density on a few trials of a data set, they would grow as steps become shorter.
+    with jax.enable_x64(True):
+        at = jnp.asarray([1.2, 1.5, 0.49, 0.38, 2.8, 0.86, 0.34])
+        choice, rt = jax.vmap(lambda key: Wiener(*at).sample(key))(jax.random.split(jax.random.key(2), 2000))
+        whole = jnp.broadcast_to(at[:, None], (7, 2000))
+        hess = lambda at: np.asarray(derivatives(jnp.concatenate([at, rt[None]]), choice)[2])[:7, :7].sum(-1)  # noqa: E731
+        # By the non-decision time and its width they change within 1e-4, as some responses are as fast as can be.
+        for k in (0, 1, 2, 4, 5):
+            by_step = [
+                (hess(whole.at[k].add(step)) - hess(whole.at[k].add(-step))) / (2 * step) for step in (1e-4, 1e-6)
+            ]
+            np.testing.assert_allclose(*by_step, atol=0.005 * np.abs(by_step[0]).max())

@@ -28,8 +28,8 @@ ENOUGH = 1e-15
 """Nats: a maximum is found where a Newton step promises less."""
 FLAT, WIDE = 1e-6, 0.01
 """Nats that a step promises, and units that it moves an entry by, below and above which it leads along a flat direction."""
-REFRESHED = 10
-"""Steps after which the curvature is computed anew."""
+REFRESHED, EXACTLY = 10, 30
+"""Steps after which the curvature is computed anew, and after which not by what is nearly the same function."""
 LONGEST = 2.0
 """No entry of the group's `vector` moves by more in one step, in standard deviations between people."""
 FAR = 100.0
@@ -134,8 +134,8 @@ def climbed(
         # A standard deviation of 0 stays at 0, and correlations with that parameter are meaningless.
         if n % REFRESHED == 0 or not np.array_equal(free, ~at.population.at_floor):
             unit, free = units(at.population), ~at.population.at_floor
-            # What is nearly the same function tells enough to begin with, and takes no time.
-            nearly = evidence if at.near is None or n >= REFRESHED else at.near
+            # What is nearly the same function tells enough at first, and takes no time.
+            nearly = evidence if at.near is None or n >= EXACTLY else at.near
             spread = _spread(at.population, information(nearly, at.population))
         grad = free * at.grad * unit
         step = spread @ grad
