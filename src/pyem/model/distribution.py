@@ -320,5 +320,8 @@ def log_probs(distribution: Distribution) -> Array:
     """
     logits = option_logits(distribution)
     if logits is None:
-        raise TypeError(f"expected a categorical distribution with logits, but the policy returned {distribution!r}")
+        raise TypeError(
+            f"expected a categorical distribution with logits, but the policy returned {type(distribution).__name__}; what is "
+            "done to choices, such as a lapse, is for a response that is one of several options"
+        )
     return log_softmax(logits)
