@@ -64,12 +64,9 @@ class Expansion(NamedTuple):
         """
         random = population.random
         own = np.ix_(random, random)
-        precision = np.linalg.inv(population.cov[own])
-        hess = self.hess[:, random][:, :, random]
-        curvature = precision - hess
-        use = is_known(self.status) & np.isfinite(curvature).all((1, 2))
-        cov = np.linalg.inv(np.where(use[:, None, None], curvature, precision))
-        log_det = log_det_under(np.linalg.cholesky(population.cov[own]), hess)
+        curvature, use = self._curvature(population)
+        cov = np.linalg.inv(curvature)
+        log_det = log_det_under(np.linalg.cholesky(population.cov[own]), self.hess[:, random][:, :, random])
         regular = np.isfinite(log_det)
         log_det = np.where(regular, log_det, 0.0)
         whole = np.zeros((len(self.x), *population.cov.shape))
@@ -86,18 +83,24 @@ class Expansion(NamedTuple):
     def at_modes(self, population: Population) -> Expansion:
         """Return where modes are under another group if log-likelihoods are quadratic, with what these are there."""
         random = population.random
-        own = np.ix_(random, random)
-        precision = np.linalg.inv(population.cov[own])
+        curvature, use = self._curvature(population)
         moved = np.where(random, 0.0, population.mean - self.x)
         slope = self.slope + np.einsum("spq,sq->sp", self.hess, moved)
+        precision = np.linalg.inv(population.cov[np.ix_(random, random)])
         pull = slope[:, random] - (self.x - population.mean)[:, random] @ precision
-        curvature = precision - self.hess[:, random][:, :, random]
-        use = is_known(self.status) & np.isfinite(curvature).all((1, 2)) & np.isfinite(pull).all(1)
-        curvature = np.where(use[:, None, None], curvature, precision)
+        use &= np.isfinite(pull).all(1)
         moved[:, random] = np.linalg.solve(curvature, np.where(use[:, None], pull, 0.0)[..., None])[..., 0]
         bent = np.einsum("spq,sq->sp", self.hess, moved)
         log_lik = self.log_lik + ((self.slope + 0.5 * bent) * moved).sum(1)
         return self._replace(x=self.x + moved, log_lik=log_lik, slope=self.slope + bent)
+
+    def _curvature(self, population: Population) -> tuple[np.ndarray, np.ndarray]:
+        """Curvature (S, Q, Q) of log posteriors in what people differ in, the group's if unknown, and who has it (S,)."""
+        random = population.random
+        precision = np.linalg.inv(population.cov[np.ix_(random, random)])
+        curvature = precision - self.hess[:, random][:, :, random]
+        use = is_known(self.status) & np.isfinite(curvature).all((1, 2))
+        return np.where(use[:, None, None], curvature, precision), use
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
