@@ -63,7 +63,7 @@ def require_seconds(model: Model, data: Dataset, name: str) -> None:
     DataError
         If those of all or of one person seem to be milliseconds, or one is not above 0.
     """
-    times = np.where(data.present[name] & data.valid, data.fields[name], np.nan)
+    times = seen_times(data, name)
     if not np.isfinite(times).any():
         _tell_of_no_times(model, name)
         return
@@ -82,6 +82,11 @@ def require_seconds(model: Model, data: Dataset, name: str) -> None:
             f"such trials in all), but response times are above 0; leave the cell empty where there was no response in time"
         )
     _tell_of_single_milliseconds(data, name, times)
+
+
+def seen_times(data: Dataset, name: str) -> np.ndarray:
+    """The times of a column, (trial, lane), NaN where there is none."""
+    return np.where(data.present[name] & data.valid, data.fields[name], np.nan)
 
 
 def place(data: Dataset, row: int, lane: int) -> str:

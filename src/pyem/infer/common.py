@@ -146,8 +146,7 @@ def climbed(
             return at, ""
         if path[-1][1] < tol or gain < ENOUGH * max(1.0, tol / 1e-7) ** 2:
             # Newton's last step squares the distance that is left, for one evaluation more.
-            last = evidence(at.population.with_vector(at.population.vector + step * unit))
-            return (last if last.value >= at.value - 1e-12 * abs(at.value) else at), ""
+            return _unless_worse(evidence, at, step * unit), ""
         new = _along(evidence, at, step, unit, grad)
         if new is None:
             return at, "" if gain < 1e-4 else JUMPED
@@ -171,7 +170,12 @@ def _corrected(evidence: Evidence, at: Point, information: np.ndarray) -> Point:
     step = _spread(at.population, information) @ (at.grad * unit)
     if np.abs(step).max(initial=0.0) > WIDE:
         return at
-    new = evidence(at.population.with_vector(at.population.vector + step * unit))
+    return _unless_worse(evidence, at, step * unit)
+
+
+def _unless_worse(evidence: Callable[[Population], Point], at: Point, move: np.ndarray) -> Point:
+    """Move the group's `vector`, and return the point there, or the old one if that has more evidence."""
+    new = evidence(at.population.with_vector(at.population.vector + move))
     return new if new.value >= at.value - 1e-12 * abs(at.value) else at
 
 

@@ -64,7 +64,7 @@ class Expansion(NamedTuple):
         """
         random = population.random
         own = np.ix_(random, random)
-        curvature, use = self._curvature(population)
+        _, curvature, use = self._curvature(population)
         cov = np.linalg.inv(curvature)
         log_det = log_det_under(np.linalg.cholesky(population.cov[own]), self.hess[:, random][:, :, random])
         regular = np.isfinite(log_det)
@@ -83,10 +83,9 @@ class Expansion(NamedTuple):
     def at_modes(self, population: Population) -> Expansion:
         """Return where modes are under another group if log-likelihoods are quadratic, with what these are there."""
         random = population.random
-        curvature, use = self._curvature(population)
+        precision, curvature, use = self._curvature(population)
         moved = np.where(random, 0.0, population.mean - self.x)
         slope = self.slope + np.einsum("spq,sq->sp", self.hess, moved)
-        precision = np.linalg.inv(population.cov[np.ix_(random, random)])
         pull = slope[:, random] - (self.x - population.mean)[:, random] @ precision
         use &= np.isfinite(pull).all(1)
         moved[:, random] = np.linalg.solve(curvature, np.where(use[:, None], pull, 0.0)[..., None])[..., 0]
@@ -94,13 +93,13 @@ class Expansion(NamedTuple):
         log_lik = self.log_lik + ((self.slope + 0.5 * bent) * moved).sum(1)
         return self._replace(x=self.x + moved, log_lik=log_lik, slope=self.slope + bent)
 
-    def _curvature(self, population: Population) -> tuple[np.ndarray, np.ndarray]:
-        """Curvature (S, Q, Q) of log posteriors in what people differ in, the group's if unknown, and who has it (S,)."""
+    def _curvature(self, population: Population) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The group's precision in what people differ in, log posteriors' curvature (that if unknown), and who has it (S,)."""
         random = population.random
         precision = np.linalg.inv(population.cov[np.ix_(random, random)])
         curvature = precision - self.hess[:, random][:, :, random]
         use = is_known(self.status) & np.isfinite(curvature).all((1, 2))
-        return np.where(use[:, None, None], curvature, precision), use
+        return precision, np.where(use[:, None, None], curvature, precision), use
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

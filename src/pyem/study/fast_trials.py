@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyem.data.dataset import Dataset
-from pyem.engine.ranges import place
+from pyem.engine.ranges import place, seen_times
 from pyem.errors import counted
 from pyem.model.model import Model
 
@@ -23,7 +23,7 @@ def faster_than_typical(model: Model, data: Dataset) -> str:
     if not model.seconds or "t" not in model.names:
         return ""
     typical = float(model.natural(model.typical[0])[model.names.index("t")])
-    times = np.where(data.present[model.seconds[0]] & data.valid, data.fields[model.seconds[0]], np.nan)
+    times = seen_times(data, model.seconds[0])
     fast = int((times < typical).sum())
     if not fast:
         return ""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyem.engine.ranges import seen_times
 from pyem.simulation.predictive import Predicted, predictions
 from pyem.study.ez_check import ez_table, far_from_simulated
 from pyem.study.time_summaries import BINS, QUANTILES, TIMES, Sorting, sorted_trials, summaries
@@ -135,7 +136,7 @@ def response_time_check(
     model, data = predictions(predicted, "response_time_check").model, predicted.data
     sorting = sorted_trials(model, data, by, correct)
     choice, rt = model.joint[0]
-    seen = np.where(data.present[rt] & data.valid, data.fields[rt], np.nan)
+    seen = seen_times(data, rt)
     times = np.linspace(0, np.nanquantile(seen, 0.99), TIMES + 1)[1:] if np.isfinite(seen).any() else np.ones(TIMES)
     observed = summaries(sorting, data.fields[choice][None], data.fields[rt][None], times)
     simulated = summaries(sorting, predicted.responses[choice], predicted.responses[rt], times)

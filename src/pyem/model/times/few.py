@@ -89,7 +89,7 @@ def with_slopes(known: Callable[..., Known]) -> Callable[[Function], Function]:
     """
 
     def decorate(function: Function) -> Function:
-        # What is worked out for the first order is all that is needed for both: one function, which is compiled once.
+        # The first order takes from it what it needs, so that it is traced once for both.
         @jax.jit
         def orders(*inputs: Array) -> tuple[Array, tuple[Array, ...], Any]:
             found = known(*inputs)
@@ -115,6 +115,7 @@ def with_jets(function: Callable[..., jets.Jet]) -> Function:
     [12.0, 9.0]
     """
 
+    @jax.jit
     def orders(*values: Array) -> tuple[Array, tuple[Array, ...], Any]:
         found = function(*jets.inputs(*values))
         full = lambda part: jnp.broadcast_to(part, found.value.shape)  # noqa: E731
