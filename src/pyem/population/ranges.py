@@ -194,7 +194,8 @@ def _all_of(parameter: Parameter, priors: tuple[Any, ...]) -> tuple[Any, ...]:
     if missing:
         raise ValueError(
             f"{', '.join(missing)} of the ordered values of {parameter.name} "
-            f"{'has' if len(missing) == 1 else 'have'} no prior; give one to each of {', '.join(parameter.names)}, or one for all by the name {parameter.name!r}"
+            f"{'has' if len(missing) == 1 else 'have'} no prior; give one to each of {', '.join(parameter.names)}, "
+            f"or one for all by the name {parameter.name!r}"
         )
     return priors
 
