@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 import pyem
+from pyem.cli.clustered import opened
 from pyem.cli.reading import read_data
 from pyem.cli.runs import Request
 from pyem.cli.spreadsheet import csv_bytes
@@ -34,6 +35,20 @@ OPTIONS = (
 def path(tmp_path):
     (tmp_path / "a.csv").write_text(FILE)
     return tmp_path / "a.csv"
+
+
+def test_a_wide_table_is_told_with_the_remedy_by_every_reader(tmp_path):
+    wide = pd.DataFrame({"id": ["a", "b"]} | {f"drug_{k}": [0, 1] for k in range(60)})
+    wide.to_csv(tmp_path / "wide.csv", index=False)
+    remedy = r"there is a column for each trial \('drug_0', 'drug_1', ...\).*pandas.wide_to_long"
+    request = Request(str(tmp_path / "wide.csv"), ("rw1a1b",), subject="id")
+    for reader in (read_data, opened):
+        with pytest.raises(pyem.DataError, match=rf"rw1a1b needs the column 'choice'.*'drug_28', \.\.\.; {remedy}"):
+            reader(request, [RW])
+    said = {"subject": "id", "columns": {"choice": "choice", "reward": "won"}}
+    for read in (pyem.Dataset.read, pyem.Dataset.open):
+        with pytest.raises(pyem.DataError, match=remedy):
+            read(tmp_path / "wide.csv", **said)
 
 
 def test_the_command_reads_what_python_reads(path, monkeypatch):

@@ -168,7 +168,11 @@ def test_numbers_are_categories_if_a_reference_is_named():
             {},
             "1 subject with trials have no row, or an empty cell, .*: 'b'; .*Without trials are 'g'",
         ),
-        (PEOPLE.assign(age=[1, 2, None, 4, 5, 6, 7]), {}, "no row, or an empty cell, in the table of people: 'e'"),
+        (
+            PEOPLE.assign(age=[1, 2, None, 4, 5, 6, 7]),
+            {},
+            "no row, or an empty cell, in the table of people: 'e' \\(empty: 'age' of 'e'\\)",
+        ),
         (pd.concat([PEOPLE, PEOPLE.tail(1)]), {}, "subject 'a' has two rows in the table of people .7 and 8"),
         (
             PEOPLE.rename(columns={"id": "name"}),

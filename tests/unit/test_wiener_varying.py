@@ -101,3 +101,44 @@ def test_third_derivatives_as_differences_do_not_depend_on_the_step():
                 (hess(whole.at[k].add(step)) - hess(whole.at[k].add(-step))) / (2 * step) for step in (1e-4, 1e-6)
             ]
             np.testing.assert_allclose(*by_step, atol=0.005 * np.abs(by_step[0]).max())
+
+
+@jax.jit
+def densely_by(at: jax.Array, deadline: jax.Array) -> list[jax.Array]:
+    """Log-probabilities, by many nodes, of the lower bound by a deadline, of its not being reached then, and of no response."""
+    v, a, z, t, sv, sz, st = (part[:, None] for part in at)
+    sz, st = jnp.minimum(sz, 2 * jnp.minimum(z, 1 - z)), jnp.minimum(st, 2 * t)
+    x, p = np.polynomial.legendre.leggauss(12)
+    drift = np.linspace(-7, 7, 61)
+    grid = np.meshgrid(drift, x / 2, x / 2, indexing="ij")
+    of_v, of_z, of_t = (part.ravel() for part in grid)
+    weights = (np.exp(-0.5 * drift**2)[:, None, None] * p[:, None] * p).ravel()
+    time, start, moved = deadline[:, None] - t - st * of_t, z + sz * of_z, v + sv * of_v
+    terms = (*series.log_reached_by(time, moved, a, start), series.log_survivor(time, moved, a, start))
+    return [jax.nn.logsumexp(term, axis=1, b=weights / weights.sum()) for term in terms]
+
+
+def test_few_nodes_are_close_to_many_where_a_deadline_passes():
+    rng = np.random.default_rng(4)
+    at, deadline = rng.uniform(*USUAL.T[:, :, None], (7, 20)), rng.uniform(0.7, 2.5, 20)
+    few = jax.jit(lambda at, by: (*Wiener(*at).log_cdf((jnp.zeros(20, int), by)), Wiener(*at).log_survivor(by)))
+    with jax.enable_x64(True):
+        for one, many in zip(few(at, deadline), densely_by(at, deadline), strict=True):
+            error = np.abs(np.asarray(one) - np.asarray(many))
+            assert np.sqrt((error**2).mean()) < 1e-4
+            assert error.max() < 1e-3
+
+
+def test_survivors_are_finite_and_continuous_where_nothing_varies_or_nobody_can_have_responded():
+    def survivor(at, deadline):
+        return Wiener(*at).log_survivor(deadline)
+
+    with jax.enable_x64(True):
+        at = jnp.array([1.0, 1.5, 0.5, 0.3, 0.5, 0.2, 0.1])
+        moved = jnp.stack([at, at, at, at.at[4].set(6.0), at.at[4:].set(0.0), *(at.at[k].set(0.0) for k in (4, 5, 6))])
+        deadlines = jnp.array([0.1, 0.3, 8.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+        value, slope = jax.jit(jax.vmap(jax.value_and_grad(survivor)))(moved, deadlines)
+        assert bool(jnp.isfinite(value).all() & jnp.isfinite(slope).all())
+        for k, name in enumerate(("sv", "sz", "st")):
+            without = jax.jit(lambda at, name=name: Wiener(*at)._replace(**{name: None}).log_survivor(1.0))(at)
+            np.testing.assert_allclose(value[5 + k], without, rtol=1e-12)

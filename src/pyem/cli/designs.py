@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyem
 from pyem.cli import sources
+from pyem.data.columns import columns_told
 from pyem.data.formula_rows import BUILT_IN
 from pyem.engine.formula_text import columns_of
 
@@ -64,7 +65,7 @@ def require_columns(request: Request, known: Collection[str], table: Collection[
                 meant = f"; do you mean {close[0]!r}?" if close else ""
                 raise pyem.DataError(
                     f"--formula {text!r} names the column {name!r}, but {sources.described(request.data)} has "
-                    f"{', '.join(map(repr, table))}{meant or '; name one of these'}"
+                    f"{columns_told(list(table))}{meant or '; name one of these'}"
                 )
 
 

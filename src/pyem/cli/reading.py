@@ -10,6 +10,7 @@ import pyem
 from pyem.cli import sources
 from pyem.cli.designs import named_columns, require_columns
 from pyem.cli.runs import Request, plain_value
+from pyem.data.columns import columns_told, wide_hint
 from pyem.data.people import BIDS
 
 if TYPE_CHECKING:
@@ -102,8 +103,8 @@ def columns_of(
     if absent:
         users = ", ".join(model.name for model in models if absent[0] in model.columns)
         raise pyem.DataError(
-            f"{users} needs the column {absent[0]!r}, but {sources.described(request.data)} has "
-            f"{', '.join(map(repr, frame.columns))}; say which one it is with --column {absent[0]}=COLUMN"
+            f"{users} needs the column {absent[0]!r}, but {sources.described(request.data)} has {columns_told(frame.columns)}"
+            f"{wide_hint(frame.columns, absent[0]) or f'; say which one it is with --column {absent[0]}=COLUMN'}"
         )
     return columns, conditions
 

@@ -20,6 +20,9 @@ Where = Callable[[int], str]
 """Function that names the person of a row for messages: ``"for subject 's1' (row 7)"``."""
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_NUMBERED = re.compile(r"(.*?)\W*_?\d+")
+MANY_TRIALS = 10
+"""Number of numbered columns of one name from which on they are taken for trials whatever they are called."""
 _KINDS = numbers.Real | decimal.Decimal | np.bool_
 EXACT = 2**53
 """Largest whole number up to which a float holds all whole numbers."""
@@ -185,17 +188,44 @@ def require(columns: Sequence[Any], names: Sequence[str], frame: Any = None) -> 
     known = [str(column) for column in columns]
     near = [near for name in missing for near in difflib.get_close_matches(str(name).strip(), known, 1, 0.75)]
     hint = f"; did you mean {', '.join(map(repr, near))}?" if near else "; name one of these"
-    many = [column for column in known if re.fullmatch(rf"{re.escape(missing[0])}\W*_?\d+", column)]
-    if len(many) > 2:
-        hint = (
-            f"; there is a column for each trial ({many[0]!r}, {many[1]!r}, ...), but a row for each trial is expected: "
-            "make the table long first, for example with pandas.wide_to_long"
-        )
+    hint = wide_hint(known, missing[0]) or hint
     if set(missing) & set(getattr(getattr(frame, "index", None), "names", ())):
         hint = "; it is in the index: call reset_index() first"
-    shown = [*known[:30], "..."] if len(known) > 40 else known
-    told = ", ".join(repr(column) if column != "..." else column for column in (shown if len(known) > 40 else columns))
-    raise DataError(f"there is no column {', '.join(map(repr, missing))}; the table has {told}{hint}")
+    raise DataError(f"there is no column {', '.join(map(repr, missing))}; the table has {columns_told(columns)}{hint}")
+
+
+def columns_told(columns: Sequence[Any]) -> str:
+    """Names of a table's columns for messages; of many the first ones.
+
+    Examples
+    --------
+    >>> columns_told(["id", "age"]), columns_told([f"item{k}" for k in range(90)])[-20:]
+    ("'id', 'age'", "'item28', 'item29', ...")
+    """
+    return ", ".join(map(repr, columns)) if len(columns) <= 40 else f"{', '.join(map(repr, columns[:30]))}, ..."
+
+
+def wide_hint(columns: Sequence[Any], name: str) -> str:
+    """The remedy where a table has a column for each trial, of what is called `name` or of something else; else nothing.
+
+    Examples
+    --------
+    >>> wide_hint(["id", "choice1", "choice2"], "choice")
+    ''
+    >>> wide_hint(["id", *(f"day 1_{k}" for k in range(20))], "choice")[:60]
+    "; there is a column for each trial ('day 1_0', 'day 1_1', .."
+    """
+    numbered = [(found[1], column) for column in map(str, columns) if (found := _NUMBERED.fullmatch(column))]
+    mine = [column for stem, column in numbered if stem == name]
+    most = max((stem for stem, _ in numbered), key=[stem for stem, _ in numbered].count, default="")
+    all_of_it = [column for stem, column in numbered if stem == most]
+    many = mine if len(mine) > 2 else all_of_it if len(all_of_it) >= MANY_TRIALS else []
+    if not many:
+        return ""
+    return (
+        f"; there is a column for each trial ({many[0]!r}, {many[1]!r}, ...), but a row for each trial is expected: make the "
+        "table long first, for example with pandas.wide_to_long"
+    )
 
 
 def _column(series: Any, name: str, markers: Sequence[Any], rows: np.ndarray | None) -> Column:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyem.data.columns import Where
+from pyem.data.columns import Where, columns_told
 from pyem.data.row_names import as_pandas, kept_rows, row_name
 from pyem.errors import DataError, counted, shown
 
@@ -76,7 +76,7 @@ def joined_rows(frame: Any, by: str | Sequence[str], *, lanes: Sequence[str], us
     for name in (*lanes, *([] if ordered else keys)):
         if name not in table.columns:
             raise DataError(
-                f"join_rows_by={by!r}: there is no column {name!r}; the table has {', '.join(map(repr, table.columns))}"
+                f"join_rows_by={by!r}: there is no column {name!r}; the table has {columns_told(list(table.columns))}"
             )
     used = [name for name in dict.fromkeys(used) if name in table.columns and name not in (*lanes, *keys)]
     told = table[used].notna().to_numpy() & ~_blank(table[used])

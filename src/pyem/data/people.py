@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from pyem.data.columns import columns_told
 from pyem.data.files import read_table
 from pyem.data.row_names import as_pandas, kept_rows
 from pyem.errors import DataError, counted, list_of, shown
@@ -72,10 +73,13 @@ def with_people(
     mine = _labels(trials[subject], f"column {subject!r}")
     known = _without_prefix(known, mine, notes)
     _each_once(known, key)
-    whole: Any = second[wanted].notna().all(axis=1)
-    lacking = set(mine) - {label for label, full in zip(known, whole, strict=True) if full}
-    lacking -= {str(label) for label in exclude}
-    _report(sorted(lacking), sorted(set(known) - set(mine)), unmatched, notes)
+    full: Any = second[wanted].notna()
+    gaps = {
+        label: [name for name, there in zip(wanted, row, strict=True) if not there]
+        for label, row in zip(known, full.to_numpy(), strict=True)
+    }
+    lacking = {label for label in mine if gaps.get(label, True)} - {str(label) for label in exclude}
+    _report({label: gaps.get(label, []) for label in sorted(lacking)}, sorted(set(known) - set(mine)), unmatched, notes)
     place = {label: k for k, label in enumerate(known)}
     kept = np.array([label not in lacking for label in mine])
     if not kept.any():
@@ -104,7 +108,7 @@ def _key(columns: list[str], subject: str) -> str:
     key = next((name for name in (subject, BIDS) if name in columns), None)
     if key is None:
         raise DataError(
-            f"the table of people has no column {subject!r}, by which it is joined; it has {', '.join(map(repr, columns))}: "
+            f"the table of people has no column {subject!r}, by which it is joined; it has {columns_told(columns)}: "
             f"rename its column of people to {subject!r}"
         )
     return key
@@ -122,7 +126,7 @@ def _wanted(trials: list[str], second: list[str], key: str, covariates: Sequence
     if absent or not wanted:
         what = f"there is no covariate {absent[0]!r}" if absent else "no covariate of the table of people is named"
         raise DataError(
-            f"{what}; it has {', '.join(map(repr, offered)) or 'no other column'}: name some of these, as in "
+            f"{what}; it has {columns_told(offered) or 'no other column'}: name some of these, as in "
             f"covariates={offered[:2]!r}"
         )
     return wanted
@@ -159,21 +163,24 @@ def _each_once(known: list[str], key: str) -> None:
         first[label] = k
 
 
-def _report(lacking: list[str], extra: list[str], unmatched: str, notes: list[str]) -> None:
-    """Report who is missing on either side: an error for people with trials, or notes."""
+def _report(gaps: dict[str, list[str]], extra: list[str], unmatched: str, notes: list[str]) -> None:
+    """Report who is missing on either side: an error for people with trials, or notes; `gaps` are empty cells of a row."""
+    lacking = list(gaps)
+    cells = [f"{', '.join(map(repr, names))} of {label!r}" for label, names in gaps.items() if names]
+    which = f" (empty: {'; '.join(cells[:3])}{'; ...' if len(cells) > 3 else ''})" if cells else ""
     similar = {label.lstrip("0"): label for label in extra}
     if lacking and unmatched == "error":
         near = next((label for label in lacking if label.lstrip("0") in similar), None)
         hint = "" if near is None else f" ({shown(near)} of the trials and {shown(similar[near.lstrip('0')])} differ)"
         raise DataError(
             f"{counted(len(lacking), 'subject')} with trials have no row, or an empty cell, in the table of people: "
-            f"{list_of(lacking)}{hint}; complete it, or pass unmatched='drop' (--unmatched drop) to leave them out"
+            f"{list_of(lacking)}{which}{hint}; complete it, or pass unmatched='drop' (--unmatched drop) to leave them out"
             + (f". Without trials are {list_of(extra)}" if extra else "")
         )
     if lacking:
         notes.append(
             f"people: {counted(len(lacking), 'subject')} without a row, or with an empty cell, in the table of people were "
-            f"left out: {list_of(lacking)}"
+            f"left out: {list_of(lacking)}{which}"
         )
     if extra:
         notes.append(f"people: {len(extra)} of the table of people have no trials: {list_of(extra)}")

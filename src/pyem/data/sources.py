@@ -12,6 +12,7 @@ import numpy as np
 
 from pyem.data.coded import Unknown
 from pyem.data.coded_files import parquet_kind, parquet_pieces
+from pyem.data.columns import columns_told, wide_hint
 from pyem.data.files import PARQUET_FILES, TEXT_FILES
 from pyem.data.many_files import Paths, contradiction, entities, find_files
 from pyem.data.streaming import corrected, kinds_of, missing_in, text_pieces
@@ -242,8 +243,8 @@ def _required(path: Path, used: Sequence[str], known: Sequence[str], said: Mappi
     absent = [name for name in used if name not in known and name not in said]
     if absent:
         raise DataError(
-            f"the file {str(path)!r} has no column {', '.join(map(repr, absent))}; it has {', '.join(map(repr, known))}: name "
-            "one of these, or, if the names of files say it, give pattern="
+            f"the file {str(path)!r} has no column {', '.join(map(repr, absent))}; it has {columns_told(known)}"
+            f"{wide_hint(known, absent[0]) or ': name one of these, or, if the names of files say it, give pattern='}"
         )
     return [name for name in used if name in known]
 

@@ -13,10 +13,16 @@ from jax.typing import ArrayLike
 
 from pyem.model.times import wiener_series as series
 from pyem.model.times import wiener_varying as varying
+from pyem.model.times.few import by_inputs
 
-NODES = 15
-"""Number of Gauss-Legendre nodes for a starting point and a non-decision time that differ between trials, for probabilities of
+NODES_Z, NODES_T = 5, 4
+"""Numbers of Gauss-Legendre nodes for a start and a non-decision time that differ between trials, for log-probabilities of
 times; densities have their own, in `wiener_varying`."""
+MANY = 15
+"""Number of either for probabilities that no likelihood is made of: of choices, and the distribution of times."""
+SURVIVORS = 7
+"""Number of Gauss-Hermite nodes for drifts of those who have not responded: most of them are slow, so that their drifts are
+nearly Gaussian around a smaller mean, with a smaller standard deviation."""
 DRIFTS = np.linspace(-7, 7, 41)
 """Standardised drifts between trials for probabilities of times, which are not integrated exactly. For functions without
 poles near the real line equal steps are as good as a rule can be."""
@@ -89,7 +95,7 @@ class Wiener(NamedTuple):
     @property
     def logits(self) -> Array:
         """Log-probabilities of the lower and the upper bound, last axis, whenever they are reached."""
-        log_p, plain = self._spread()
+        log_p, plain = self._replace(st=None)._spread()
         both = [_averaged(log_p, series.log_reached(*_towards(plain, choice))) for choice in (0, 1)]
         return jnp.stack(jnp.broadcast_arrays(*both), axis=-1)
 
@@ -118,16 +124,18 @@ class Wiener(NamedTuple):
     def log_cdf(self, value: tuple[ArrayLike, ArrayLike]) -> tuple[Array, Array]:
         """Log-probabilities, in nats, that the bound of `choice` is reached first and by `rt`, and that it is not."""
         choice, rt = value
-        log_p, plain = self._spread(rt)
+        log_p, plain = self._spread(rt, z=NODES_Z, t=NODES_T)
         time = jnp.asarray(rt, jnp.result_type(float)) - plain.t
         by, not_by = series.log_reached_by(time, *_towards(plain, choice))
         return _averaged(log_p, by), _averaged(log_p, not_by)
 
     def log_survivor(self, rt: ArrayLike) -> Array:
         """Log-probability, in nats, that there is no response by `rt`."""
-        log_p, plain = self._spread(rt)
+        log_p, plain = self._replace(sv=None)._spread(rt, z=NODES_Z, t=NODES_T)
         time = jnp.asarray(rt, jnp.result_type(float)) - plain.t
-        return _averaged(log_p, series.log_survivor(time, *_towards(plain, 0)))
+        log_r, v = (None, plain.v) if self.sv is None else _drifts_of_survivors(plain, self.sv, time)
+        of_node = series.log_survivor if log_p is None and log_r is None else _log_survivor
+        return _averaged(log_p, _averaged(log_r, of_node(time, *_towards(plain._replace(v=v), 0))))
 
     def icdf(self, choice: ArrayLike, q: ArrayLike) -> Array:
         """Response time by which a share `q` of the responses with `choice` has been made; without `sv`, `sz` and `st`."""
@@ -154,16 +162,17 @@ class Wiener(NamedTuple):
     def _ndim(self, *others: ArrayLike) -> int:
         return len(jnp.broadcast_shapes(*(jnp.shape(part) for part in (*self, *others) if part is not None)))
 
-    def _spread(self, *others: ArrayLike) -> tuple[Array | None, Wiener]:
+    def _spread(self, *others: ArrayLike, z: int = MANY, t: int = MANY) -> tuple[Array | None, Wiener]:
         """Log-probabilities of nodes, first axis, and the process at each node, without variation between trials."""
         axes: list[tuple[str, Array, np.ndarray, np.ndarray]] = []
         if self.sv is not None:
             p = np.exp(-0.5 * DRIFTS**2)
             axes.append(("v", jnp.asarray(self.sv), DRIFTS, p / p.sum()))
-        x, p = np.polynomial.legendre.leggauss(NODES)
         if self.sz is not None:
+            x, p = np.polynomial.legendre.leggauss(z)
             axes.append(("z", self._width_of_z(), x / 2, p / 2))
         if self.st is not None:
+            x, p = np.polynomial.legendre.leggauss(t)
             axes.append(("t", jnp.minimum(jnp.asarray(self.st), 2 * jnp.asarray(self.t)), x / 2, p / 2))
         if not axes:
             return None, self
@@ -182,6 +191,30 @@ def _towards(dist: Wiener, choice: ArrayLike) -> tuple[Array, ArrayLike, Array]:
     upper = jnp.asarray(choice) == 1
     v, z = jnp.asarray(dist.v), jnp.asarray(dist.z)
     return jnp.where(upper, -v, v), dist.a, jnp.where(upper, 1 - z, z)
+
+
+def _log_survivor(time: Array, v: ArrayLike, a: ArrayLike, w: Array) -> Array:
+    """Log-probability that neither bound is reached, with derivatives by three numbers, whatever differs between trials."""
+    a = jnp.asarray(a)
+    return _log_standard_survivor(time / a**2, v * a, w)
+
+
+_log_standard_survivor = by_inputs(lambda s, h, w: series.log_survivor(s, h, 1.0, w))
+
+
+def _drifts_of_survivors(plain: Wiener, sv: ArrayLike, time: Array) -> tuple[Array, Array]:
+    """Drifts of those who have not responded by `time`, as a new first axis, and log-weights under the drifts of all.
+
+    The probability not to have responded is about ``exp(-drift**2 time / 2)``; nodes are those of its product with the
+    distribution of drifts.
+    """
+    v, sv, since = jnp.asarray(plain.v), jnp.asarray(sv), jnp.maximum(time, 0.0)
+    x, p = np.polynomial.hermite_e.hermegauss(SURVIVORS)
+    shape = (-1, *[1] * plain._ndim(sv, time))
+    x, log_p = jnp.asarray(x.reshape(shape)), jnp.asarray(np.log(p / p.sum()).reshape(shape))
+    share = 1 / (1 + sv**2 * since)
+    moved = jnp.sqrt(share) * x - v * sv * since * share
+    return log_p + 0.5 * (x**2 - moved**2 + jnp.log(share)), v + sv * moved
 
 
 def _averaged(log_p: Array | None, terms: Array) -> Array:
