@@ -172,14 +172,15 @@ def _normal_inside(low: Array, high: Array) -> Array:
 
 
 class _Bent(NamedTuple):
-    """Derivatives by the middle and the width."""
+    """A function of the middle and the width with its derivatives."""
 
+    value: Array
     first: tuple[Array, Array]
     second: tuple[tuple[Array, Array], tuple[Array, Array]]
 
 
 def _slopes_of_mass(middle: Array, width: Array) -> _Bent:
-    """Derivatives of `_log_mass`: from the density for narrow intervals, elsewhere from the densities at both ends."""
+    """`_log_mass` with its derivatives: from the density for narrow intervals, elsewhere from the densities at both ends."""
     narrow = _is_narrow(middle, width)
     thin, wide = jnp.where(narrow, width, 1e-3), jnp.where(narrow, 1.0, width)
     at = jnp.where(narrow, middle, 0.0)
@@ -205,7 +206,7 @@ def _slopes_of_mass(middle: Array, width: Array) -> _Bent:
     bent = (high_m - low_m, 0.5 * (low_m + high_m), 0.5 * (low_w + high_w))
     d_m, d_w = (jnp.where(narrow, a, b) for a, b in zip(few, (m, w), strict=True))
     m_m, m_w, w_w = (jnp.where(narrow, a, b) for a, b in zip(few_bent, bent, strict=True))
-    return _Bent((d_m, d_w), ((m_m, m_w), (m_w, w_w)))
+    return _Bent(_log_mass(middle, width), (d_m, d_w), ((m_m, m_w), (m_w, w_w)))
 
 
 def _is_narrow(middle: Array, width: Array) -> Array:
