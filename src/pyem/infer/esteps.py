@@ -95,7 +95,7 @@ def compile_ahead(esteps: Sequence[EStep], priors: Sequence[GaussianPrior], thre
 
 
 def lowered(estep: EStep, prior: GaussianPrior) -> list[Lowered]:
-    """What a search under `prior` compiles, traced but not compiled yet; nothing for a plain Python function."""
+    """Programs of a search under `prior`, traced but not compiled yet; none for a plain Python function."""
     return estep.lowered(prior) if isinstance(estep, JaxEStep) else []
 
 

@@ -104,7 +104,7 @@ class _Place(NamedTuple):
 
     @property
     def behind(self) -> Array:
-        """How far the end is behind the drift; another number where the interval is not far behind."""
+        """Distance by which the drift is ahead of the end; another number where the interval is not far behind."""
         return jnp.where(self.late, -self.z, 2.0)
 
     @property

@@ -6,7 +6,6 @@ import functools
 import math
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from numpy.polynomial import chebyshev
 from scipy.special import erfcx
@@ -41,13 +40,10 @@ def _coefficients() -> list[float]:
 
     It is the Chebyshev series up to this power. Values at many places average out the rounding of each.
     """
-
-    def scaled(place: np.ndarray) -> np.ndarray:
-        m = _MIDDLE * (1 + place) / (1 - place)
-        return (m + _MIDDLE) * math.sqrt(math.pi / 2) * erfcx(m * math.sqrt(0.5))
-
-    series = chebyshev.chebinterpolate(scaled, _PLACES)[: _DEGREE + 1]
-    return chebyshev.cheb2poly(series)[::-1].tolist()
+    place = chebyshev.chebpts1(_PLACES)
+    m = _MIDDLE * (1 + place) / (1 - place)
+    scaled = (m + _MIDDLE) * math.sqrt(math.pi / 2) * erfcx(m * math.sqrt(0.5))
+    return chebyshev.cheb2poly(chebyshev.chebfit(place, scaled, _DEGREE))[::-1].tolist()
 
 
 def log_phi(z: Array) -> Array:
