@@ -138,6 +138,27 @@ def test_mills_ratio_is_exact_at_any_distance():
     assert max(errors) < 3e-15
 
 
+def _log_mills(m):
+    return mpmath.log(normal(-m) / phi(m))
+
+
+def _log_ndtr(z):
+    return mpmath.log1p(-normal(-z)) if z > 0 else mpmath.log(normal(z))
+
+
+@pytest.mark.parametrize(("name", "known", "lowest"), [("log_mills", _log_mills, 0.0), ("log_ndtr", _log_ndtr, -200.0)])
+def test_logarithms_of_normal_tails_have_exact_derivatives(name, known, lowest):
+    function, at = getattr(tails, name), [lowest, -1.0 if lowest else 1e-9, 1e-3, 0.5, 4.0, 19.9, 20.1, 300.0]
+    with jax.enable_x64(True):
+        ways = (function, jax.grad(function), jax.grad(jax.grad(function)), jax.jacfwd(jax.grad(jax.grad(function))))
+        found = np.array([[float(way(jnp.asarray(x))) for x in at] for way in ways])
+    with mpmath.workdps(80):
+        exact = [[mpmath.diff(known, mpmath.mpf(x), n, h=mpmath.mpf(10) ** -18) for x in at] for n in range(4)]
+    for n, tolerance in enumerate((1e-14, 1e-12, 1e-9)):
+        np.testing.assert_allclose(found[n], np.array(exact[n], float), rtol=tolerance, atol=1e-300)
+    assert np.isfinite(found).all()
+
+
 @pytest.mark.parametrize("ends", [(0.03, 0.1, 18.9), (0.24, 0.37, 16.0), (0.02, 1.5, 3.0), (0.7, 1.2, 25.0)])
 def test_the_drift_s_derivatives_keep_their_digits_where_hardly_anybody_is_left(ends):
     near, far, drift = ends

@@ -11,41 +11,14 @@ from pyem.model.times import tails
 from pyem.model.times.few import with_slopes
 from pyem.model.times.means import End, Integrand, Lengths, Slopes, by_ends, chosen, nodes
 from pyem.model.times.rate import Mass
-from pyem.model.times.tails import log_phi, log_positive, mills
-
-
-class _OfShare(NamedTuple):
-    """`log_share` with its first and second derivative."""
-
-    value: Array
-    first: tuple[Array, ...]
-    second: tuple[tuple[Array, ...], ...]
-
-
-def _slopes_of_share(y: Array) -> _OfShare:
-    log = log_share(y)
-    pull = jnp.exp(log_phi(y) - log)
-    return _OfShare(log, (pull,), ((-pull * (y + pull),),))
-
-
-@with_slopes(_slopes_of_share)
-def log_share(y: Array) -> Array:
-    """Logarithm of the share of slopes above 0."""
-    below = y < 0
-    down, up = jnp.where(below, -y, 0.0), jnp.where(below, 0.0, y)
-    return jnp.where(below, log_phi(down) + jnp.log(mills(down)), jnp.log1p(-_tail(up)))
-
-
-def _tail(m: Array) -> Array:
-    return jnp.exp(log_phi(m)) * mills(m)
-
+from pyem.model.times.tails import log_ndtr, log_phi, log_positive, mills
 
 # -- derivatives ---------------------------------------------------------------------------------------------------------
 
 
 def _slopes(low: Array, high: Array, y: Array) -> Slopes:
     """`log_mean_left` with its derivatives."""
-    late, share = _is_late(high, y), log_share(y)
+    late, share = _is_late(high, y), log_ndtr(y)
     lengths = Lengths.of(low, high, y, late)
     # The derivative of the logarithm of the share of slopes above 0.
     pull = jnp.exp(log_phi(y) - share)
@@ -124,7 +97,7 @@ def log_mean_left(low: Array, high: Array, y: Array) -> Array:
     >>> round(float(log_mean_left(jnp.asarray(1.0), jnp.asarray(2.0), jnp.asarray(0.5))), 4)
     -0.2793
     """
-    late, share = _is_late(high, y), log_share(y)
+    late, share = _is_late(high, y), log_ndtr(y)
     lengths = Lengths.of(low, high, y, late)
     pull = jnp.exp(log_phi(y) - share)
     start, stop = lengths.ends()

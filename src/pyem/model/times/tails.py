@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 from numpy.polynomial import chebyshev
 from scipy.special import erfcx
+
+from pyem.model.times.few import with_slopes
 
 LOG_ROOT = 0.5 * math.log(2 * math.pi)
 SOONEST = 1e-9
@@ -46,9 +49,74 @@ def _coefficients() -> list[float]:
     return chebyshev.cheb2poly(chebyshev.chebfit(place, scaled, _DEGREE))[::-1].tolist()
 
 
+class _Known(NamedTuple):
+    """A function of one number with its first and second derivative."""
+
+    value: Array
+    first: tuple[Array, ...]
+    second: tuple[tuple[Array, ...], ...]
+
+
+def _slopes_of_log_mills(m: Array) -> _Known:
+    """From those of the polynomial, as ``m mills(m) - 1`` loses its digits far out."""
+    share = 1 / (m + _MIDDLE)
+    place, scale = 1 - 2 * _MIDDLE * share, 2 * _MIDDLE * share
+    value, once, twice = (jnp.zeros_like(m) for _ in range(3))
+    for coefficient in _coefficients():
+        # Horner's scheme for the polynomial, its derivative, and half of the second one.
+        twice, once, value = twice * place + once, once * place + value, value * place + coefficient
+    slope = share * (scale * once / value - 1)
+    bent = share**2 * (2 - (4 * scale * once - 2 * scale**2 * twice) / value)
+    return _Known(jnp.log(value * share), (slope,), ((bent - slope**2,),))
+
+
+@with_slopes(_slopes_of_log_mills)
+def log_mills(m: Array) -> Array:
+    """Logarithm of `mills`.
+
+    Examples
+    --------
+    >>> round(float(log_mills(jnp.asarray(100.0))), 3)
+    -4.605
+    """
+    return jnp.log(mills(m))
+
+
 def log_phi(z: Array) -> Array:
     """Log-density of the standard normal distribution."""
     return -0.5 * z**2 - LOG_ROOT
+
+
+def log_ndtr_and_slope(z: Array) -> tuple[Array, Array]:
+    """`log_ndtr` and its first derivative, which share what they are made of.
+
+    Examples
+    --------
+    >>> [round(float(part), 4) for part in log_ndtr_and_slope(jnp.asarray(0.0))]
+    [-0.6931, 0.7979]
+    """
+    below, ratio, top = z < 0, mills(jnp.abs(z)), jnp.exp(log_phi(z))
+    beyond = jnp.where(below, 0.0, top * ratio)
+    return jnp.where(below, log_phi(z) + jnp.log(ratio), jnp.log1p(-beyond)), jnp.where(
+        below, 1 / ratio, top / (1 - beyond)
+    )
+
+
+def _slopes_of_log_ndtr(z: Array) -> _Known:
+    log, slope = log_ndtr_and_slope(z)
+    return _Known(log, (slope,), ((-slope * (z + slope),),))
+
+
+@with_slopes(_slopes_of_log_ndtr)
+def log_ndtr(z: Array) -> Array:
+    """Log-probability, in nats, that a standard normal number is below `z`.
+
+    Examples
+    --------
+    >>> round(float(log_ndtr(jnp.asarray(-40.0))), 2)
+    -804.61
+    """
+    return log_ndtr_and_slope(z)[0]
 
 
 def log_positive(value: Array) -> Array:
