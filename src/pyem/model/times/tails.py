@@ -58,7 +58,7 @@ class _Known(NamedTuple):
 
 
 def _slopes_of_log_mills(m: Array) -> _Known:
-    """From those of the polynomial, as ``m mills(m) - 1`` loses its digits far out."""
+    """`log_mills` with its derivatives, from those of the polynomial: ``m mills(m) - 1`` would lose its digits far out."""
     share = 1 / (m + _MIDDLE)
     place, scale = 1 - 2 * _MIDDLE * share, 2 * _MIDDLE * share
     value, once, twice = (jnp.zeros_like(m) for _ in range(3))
