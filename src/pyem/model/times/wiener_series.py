@@ -4,15 +4,11 @@ All functions are of the lower bound, at 0: the process starts at the share `w` 
 it. For the upper bound, take ``-v`` and ``1 - w``. Times are without non-decision time, in seconds; the standard deviation of
 the noise is 1 a second.
 
-Two series are known for the density of the standardised time ``s = time / a**2``: one converges fast for small, one for large
-times (Navarro & Fuss, 2009). Where they meet, five terms of either are exact to 14 digits, so that both are short and no number
-of terms is looked for. Each is evaluated at a time where it is finite, and one of them chosen; so derivatives are finite, too.
+The density without drift, for a separation of 1, is that of `pyem.model.times.wiener_standard`. The distribution, too, has two
+series, which meet at the same standardised time, ``time / a**2``.
 
 References
 ----------
-Navarro, D. J., & Fuss, I. G. (2009). Fast and accurate calculations for first-passage times in Wiener diffusion models. Journal
-of Mathematical Psychology, 53(4), 222-230. https://doi.org/10.1016/j.jmp.2009.02.003
-
 Blurton, S. P., Kesselmeier, M., & Gondan, M. (2012). Fast and accurate calculations for cumulative first-passage time
 distributions in Wiener diffusion models. Journal of Mathematical Psychology, 56(6), 470-475.
 https://doi.org/10.1016/j.jmp.2012.09.002
@@ -29,8 +25,8 @@ from jax import Array
 from jax.scipy.special import log_ndtr
 from jax.typing import ArrayLike
 
-MEET = 0.3
-"""Standardised time up to which the series for small times is used."""
+from pyem.model.times.wiener_standard import MEET, log_standard_density
+
 EARLIEST = 1 / 2000
 """Time, as a share of ``(a w)**2``, below which the log-density (less than -980 nats) is continued as a parabola."""
 TINY = 1e-300
@@ -89,30 +85,6 @@ def below_earliest(share: Array) -> Array:
     gap = jnp.where(share > EARLIEST, EARLIEST, share) / EARLIEST - 1.0
     start = -0.5 / EARLIEST - 1.5 * math.log(EARLIEST)
     return start + (0.5 / EARLIEST - 1.5) * gap - (0.5 / EARLIEST - 0.75) * gap**2
-
-
-def log_standard_density(s: Array, w: Array) -> Array:
-    """Log-density without drift at the standardised time `s`, above 0, for a separation of 1."""
-    early = s < MEET
-    return jnp.where(early, _log_early(jnp.where(early, s, MEET), w), _log_late(jnp.where(early, MEET, s), w))
-
-
-def _log_early(s: Array, w: Array) -> Array:
-    """Log-density by five images of the start, reflected at the bounds; all their exponentials are products of two."""
-    b, c = jnp.exp(-2 * w / s), jnp.exp(-2 * (1 - w) / s)
-    b2, c4 = b * b, c**4
-    images = w + (w + 2) * b2 * c - (2 - w) * c + (w + 4) * b2**3 * c4 - (4 - w) * b2 * c4
-    return -0.5 * _LOG_2PI - 1.5 * jnp.log(s) - w**2 / (2 * s) + jnp.log(images)
-
-
-def _log_late(s: Array, w: Array) -> Array:
-    """Log-density by four eigenfunctions; the higher ones are polynomials of the cosine times the first (Chebyshev)."""
-    q, c = jnp.exp(-0.5 * math.pi**2 * s), jnp.cos(math.pi * w)
-    q3, c2 = q**3, c * c
-    rest = 4 * c * q3 + 3 * (4 * c2 - 1) * q3 * q3 * q * q + 16 * c * (2 * c2 - 1) * q3**5
-    # The sine of the distance to the nearer bound keeps its digits at both bounds.
-    sine = jnp.sin(math.pi * jnp.where(w < 0.5, w, 1 - w))
-    return math.log(math.pi) - 0.5 * math.pi**2 * s + jnp.log(sine) + jnp.log1p(rest)
 
 
 # -- probability of a bound ---------------------------------------------------------------------------------------------------
