@@ -25,6 +25,7 @@ from jax import Array
 from jax.scipy.special import log_ndtr
 from jax.typing import ArrayLike
 
+from pyem.model.times.few import by_inputs
 from pyem.model.times.wiener_standard import MEET, log_standard_density
 
 EARLIEST = 1 / 2000
@@ -151,16 +152,30 @@ def log_reached_by(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) ->
     s = time / a**2
     possible = s > EARLIEST * w**2
     s = jnp.where(possible, s, MEET)
-    early = s < MEET
-    sooner = jnp.clip(_images_by(jnp.where(early, s, MEET), v * a, w), TINY, 1 - HALF_DIGIT)
-    late = _log_not_yet(jnp.where(early, MEET, s), v * a, w)
-    ever = log_reached(v, a, w)
-    left = jnp.clip(jnp.exp(late - ever), 0.0, 1 - HALF_DIGIT)
-    by = jnp.where(early, jnp.log(sooner), ever + jnp.log1p(-left))
-    not_by = jnp.where(early, jnp.log1p(-sooner), jnp.logaddexp(late, log_reached(-v, a, 1 - w)))
+    by, not_by = _log_by(s, v * a, w), _log_not_by(s, v * a, w)
     by, not_by = jnp.where(possible, by, math.log(TINY)), jnp.where(possible, not_by, 0.0)
     by, not_by = jnp.where(off, -jnp.inf, jnp.where(on, 0.0, by)), jnp.where(on, -jnp.inf, jnp.where(off, 0.0, not_by))
     return jnp.where(one, -jnp.inf, by), jnp.where(one, -jnp.inf, not_by)
+
+
+@by_inputs
+def _log_by(s: Array, h: Array, w: Array) -> Array:
+    """The first of `log_reached_by` at the standardised time `s`, which is possible; `h` is ``v a``."""
+    early, ever = s < MEET, log_reached(h, 1.0, w)
+    left = jnp.clip(jnp.exp(_log_not_yet(jnp.where(early, MEET, s), h, w) - ever), 0.0, 1 - HALF_DIGIT)
+    return jnp.where(early, jnp.log(_sooner(s, h, w)), ever + jnp.log1p(-left))
+
+
+@by_inputs
+def _log_not_by(s: Array, h: Array, w: Array) -> Array:
+    """The second of `log_reached_by`."""
+    early = s < MEET
+    late = _log_not_yet(jnp.where(early, MEET, s), h, w)
+    return jnp.where(early, jnp.log1p(-_sooner(s, h, w)), jnp.logaddexp(late, log_reached(-h, 1.0, 1 - w)))
+
+
+def _sooner(s: Array, h: Array, w: Array) -> Array:
+    return jnp.clip(_images_by(jnp.where(s < MEET, s, MEET), h, w), TINY, 1 - HALF_DIGIT)
 
 
 def log_survivor(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) -> Array:
@@ -172,17 +187,21 @@ def log_survivor(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) -> A
     -4.6932
     """
     time, v, a, w = (jnp.asarray(value, jnp.result_type(float)) for value in (time, v, a, w))
-    s = time / a**2
+    return _log_survivor(time / a**2, v * a, w)
+
+
+@by_inputs
+def _log_survivor(s: Array, h: Array, w: Array) -> Array:
     early = s < MEET
-    sooner, late = jnp.where(early, time, 0.0), jnp.where(early, MEET, s)
-    gone = _of_both(lambda v, w: reached_by(sooner, v, a, w), v, w).sum(0)
-    left = jax.nn.logsumexp(_of_both(lambda v, w: _log_not_yet(late, v * a, w), v, w), axis=0)
+    sooner, late = jnp.where(early, s, 0.0), jnp.where(early, MEET, s)
+    gone = _of_both(lambda h, w: reached_by(sooner, h, 1.0, w), h, w).sum(0)
+    left = jax.nn.logsumexp(_of_both(lambda h, w: _log_not_yet(late, h, w), h, w), axis=0)
     return jnp.where(early, jnp.log1p(-jnp.minimum(gone, 1 - HALF_DIGIT)), left)
 
 
-def _of_both(function: Callable[[Array, Array], Array], v: Array, w: Array) -> Array:
+def _of_both(function: Callable[[Array, Array], Array], h: Array, w: Array) -> Array:
     """Apply a function of drift and start for the lower and the upper bound, first axis, in one program for both."""
-    seen = lambda upper: function(jnp.where(upper, -v, v), jnp.where(upper, 1 - w, w))  # noqa: E731
+    seen = lambda upper: function(jnp.where(upper, -h, h), jnp.where(upper, 1 - w, w))  # noqa: E731
     return jax.vmap(seen)(jnp.array([False, True]))
 
 
