@@ -102,9 +102,10 @@ def columns_of(
     absent = [name for name in needed if columns[name] is None]
     if absent:
         users = ", ".join(model.name for model in models if absent[0] in model.columns)
+        there = list(frame.columns)
         raise pyem.DataError(
-            f"{users} needs the column {absent[0]!r}, but {sources.described(request.data)} has {columns_told(list(frame.columns))}"
-            f"{wide_hint(list(frame.columns), absent[0]) or f'; say which one it is with --column {absent[0]}=COLUMN'}"
+            f"{users} needs the column {absent[0]!r}, but {sources.described(request.data)} has {columns_told(there)}"
+            f"{wide_hint(there, absent[0]) or f'; say which one it is with --column {absent[0]}=COLUMN'}"
         )
     return columns, conditions
 
