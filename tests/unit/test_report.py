@@ -21,6 +21,7 @@ from pyem.plot.reports.findings import decimals
 from pyem.plot.reports.html import as_html, parts_of, sections_of
 from pyem.plot.reports.lights import said_and_remedy
 from pyem.plot.reports.repeat import model_call, script_of
+from pyem.plot.reports.sections import as_in_the_table
 from pyem.results.paper import DASH, MINUS
 
 VOID = {"meta", "br", "img", "input", "hr", "link"}
@@ -321,3 +322,20 @@ def test_captions_say_of_a_group_only_where_there_is_one(data, document):
 
 def test_code_marks_are_plain_text_elsewhere():
     assert plain(code("alpha")) == "alpha"
+
+
+def test_covariates_are_described_as_they_were_read():
+    """A formula centres a number at its mean; whoever reads the report knows the scores of the questionnaire."""
+    scores = np.array([31.0, 11.0, 7.0, 24.0])
+    model = pyem.models.get("rw1a1b")
+    frame = pyem.simulate(model, subjects=4, blocks=1, trials=12, key=1).to_frame()
+    frame["score"] = scores[frame["subject"].astype(int)]
+    columns = {name: name for name in ("choice", "reward", "score")}
+    data = pyem.Dataset.from_frame(frame, subject="subject", block="block", trial="trial", columns=columns)
+    bound = pyem.regress(model, "alpha ~ score").bind(data).data
+    assert abs(np.mean(bound.covariates["score"])) < 1e-9
+    np.testing.assert_allclose(as_in_the_table(bound, "score"), scores)
+    plain = pyem.Dataset.from_frame(
+        frame, subject="subject", block="block", columns={"choice": "choice"}, covariates=["score"]
+    )
+    np.testing.assert_allclose(as_in_the_table(plain, "score"), scores)

@@ -34,6 +34,7 @@ from pyem.selection import CRITERIA, has_draws, headings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pyem.data.dataset import Dataset
     from pyem.model.model import Model
     from pyem.plot.reports.report import Origin
     from pyem.results.fit import Fit
@@ -56,7 +57,7 @@ def of_data(fit: Fit, origin: Origin) -> Section:
         parts += [Paragraph("What was inferred from the table, and what to check:"), Items(tuple(data.notes))]
     parts.append(_responses(fit))
     if data.covariates:
-        parts.append(_covariates(data.covariates))
+        parts.append(_covariates({name: as_in_the_table(data, name) for name in data.covariates}))
     parts.append(Lights(tuple(lights.of_data(fit))))
     if origin.warnings:
         parts += [Paragraph("While it was read and fitted, this was said:"), Items(tuple(origin.warnings))]
@@ -76,6 +77,20 @@ def _responses(fit: Fit) -> Table:
         (str(name), *(f"{value:g}" for value in row)) for name, row in zip(frame.index, frame.to_numpy(), strict=True)
     )
     return Table("What a person has", ("of a person", *map(str, frame.columns)), text)
+
+
+def as_in_the_table(data: Dataset, name: str) -> np.ndarray:
+    """Values (S,) of a covariate as they were read: formulas keep them less their mean, beside the column itself."""
+    values, field = np.asarray(data.covariates[name], float), np.asarray(data.fields.get(name, ()))
+    if field.ndim != 2 or field.dtype.kind not in "fiu":
+        return values
+    known = np.where(np.asarray(data.present[name], bool), field.astype(float), np.nan)
+    own = np.full(len(values), np.nan)
+    for lane, person in enumerate(data.lane_subject):
+        here = known[np.isfinite(known[:, lane]), lane]
+        own[person] = here[0] if len(here) else own[person]
+    shift = own - values
+    return own if np.ptp(shift) <= 1e-9 * max(1.0, np.abs(own).max()) else values
 
 
 def _covariates(covariates: Mapping[str, np.ndarray]) -> Table:
