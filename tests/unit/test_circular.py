@@ -78,3 +78,12 @@ def test_an_unknown_column_is_told_with_each_known_one_once():
     names = str(told.value).partition("the data have ")[2].partition(";")[0].split(", ")
     assert {"sex", "choice", "block"} <= set(names)
     assert len(names) == len(set(names))
+
+
+def test_a_misspelt_column_of_a_formula_is_guessed():
+    model = pyem.models.get("rw1a1b")
+    frame = pyem.simulate(model, subjects=2, blocks=1, trials=6, key=1).to_frame().assign(session=[0, 1] * 6)
+    columns = {name: name for name in ("choice", "reward", "session")}
+    data = pyem.Dataset.from_frame(frame, subject="subject", columns=columns)
+    with pytest.raises(pyem.DataError, match=r"a formula names 'sesion', .*; do you mean 'session'"):
+        pyem.regress(model, "alpha ~ sesion").bind(data)

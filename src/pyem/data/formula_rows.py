@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -139,8 +140,10 @@ def _with_levels(
 def _no_column(data: Dataset, name: str) -> str:
     people = dict.fromkeys([*categories(data), *data.covariates])
     names = dict.fromkeys([*(n for n, a in data.fields.items() if a.ndim == 2), *people, *BUILT_IN])
+    close = difflib.get_close_matches(name, list(names), n=1)
+    meant = f"do you mean {close[0]!r}? Otherwise " if close else ""
     return (
-        f"a formula names {name!r}, but the data have {', '.join(names)}; map it when the Dataset is made: "
+        f"a formula names {name!r}, but the data have {', '.join(names)}; {meant}map it when the Dataset is made: "
         f"columns={{{name!r}: <its column in the table>}}, or name it among covariates="
     )
 

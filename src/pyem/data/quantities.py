@@ -106,7 +106,8 @@ def _no_number(column: Column, words: np.ndarray, where: Where, field: str | Non
     elif field is not None and used and np.isnan(parse(used)).all():
         remedy = f"say what each word is worth, values={{{field!r}: {_worth(used)}}} (--values on the command line)"
         if not _QUANTITY.fullmatch(field):
-            remedy += f", or, if they are labels of options, give them in order, codes={{{field!r}: {used!r}}}"
+            of = "labels (of options, conditions, groups)"
+            remedy += f", or, if they are {of}, give them in order, codes={{{field!r}: {used!r}}}"
     kind = "text" if column.kind in ("text", "number") else column.kind
     ordered = ", one of ordered categories" if column.ordered else ""
     return DataError(
