@@ -35,6 +35,7 @@ from pyem.engine.layout import (
 )
 from pyem.engine.opaque import is_opaque, opaque_log_liks
 from pyem.engine.pieces import has_no_state
+from pyem.model import apart
 from pyem.model.design import CONDITIONS, without_conditions
 from pyem.model.model import Model
 from pyem.model.record import Record
@@ -141,7 +142,7 @@ def _total(parts: list[Any]) -> Any:
 
 
 def _lane_log_lik(model: Model, chunk: Chunk, x: Array) -> Array:
-    evaluate = contexts.log_lik if "counts" in chunk.trials else rollout
+    evaluate = contexts.log_lik if "counts" in chunk.trials else apart.log_lik
     return evaluate(model, x, chunk.trials)
 
 
