@@ -11,36 +11,33 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.custom_batching import custom_vmap
 
-from pyem.model.design import in_blocks
 from pyem.model.model import Model
 from pyem.model.record import Record
 from pyem.model.rollout import counted, first_states, over_lanes, policies, rollout, updated
 
-CELLS = 1024
+CELLS = 2048
 """Number of trials, over all lanes, whose responses are computed together: few enough for the cache (measured)."""
 LARGEST_STATE = 24
 """Number of values in the state of a lane up to which the states of all trials are kept."""
 
 
 def log_lik(model: Model, x: Array, trials: Record) -> Array:
-    """Log-likelihood of every lane, as by `pyem.model.rollout.rollout`, of which derivatives are to be taken.
+    """Log-likelihood of every lane, as by `pyem.model.rollout.rollout`, of which second derivatives are to be taken.
 
     Where the reverse mode of a scan is differentiated once more, JAX forgets the rules for derivatives of functions in it (see
     `pyem.model.times.few`), and goes through densities of response times line by line. Of models of response times derivatives
     are therefore taken of learning, which needs the scan, and of the responses given the states that it led to, each by itself.
     """
-    model, x, trials = in_blocks(model, x, trials)
-    if not _is_worthwhile(model, x, trials):
-        return rollout(model, x, trials)
     bare, values = model.split_values()
     return _log_lik(bare, values, trials, x)
 
 
-def _is_worthwhile(model: Model, x: Array, trials: Record) -> bool:
+def is_worthwhile(model: Model, x: Array, trials: Record) -> bool:
+    """Whether `log_lik` is for a model without a design: it has response times and a small state."""
     if model.log_likelihood is not None or not model.joint:
         return False
     states = jax.eval_shape(lambda x: first_states(model, over_lanes(model.record)(x), trials), x)
-    return sum(leaf.size for leaf in jax.tree.leaves(states)) <= LARGEST_STATE * x.shape[-1]
+    return 0 < sum(leaf.size for leaf in jax.tree.leaves(states)) <= LARGEST_STATE * x.shape[-1]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

@@ -29,8 +29,6 @@ from jax import Array
 from jax.scipy.special import log_ndtr
 from jax.typing import ArrayLike
 
-from pyem.model.times.few import by_inputs
-
 MEET = 0.3
 """Standardised time up to which the series for small times is used."""
 EARLIEST = 1 / 2000
@@ -93,7 +91,6 @@ def below_earliest(share: Array) -> Array:
     return start + (0.5 / EARLIEST - 1.5) * gap - (0.5 / EARLIEST - 0.75) * gap**2
 
 
-@by_inputs
 def log_standard_density(s: Array, w: Array) -> Array:
     """Log-density without drift at the standardised time `s`, above 0, for a separation of 1."""
     early = s < MEET
