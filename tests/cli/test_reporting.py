@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import pyem
+from pyem.cli import reading
+from pyem.cli.reporting import origin_of
 from tests.cli.run import left, pyem_command
 
 
@@ -56,6 +58,21 @@ def test_the_script_of_a_report_reads_the_data_and_fits_again(results, tmp_path)
     for name, fit in made["fits"].items():
         np.testing.assert_allclose(fit.params, pyem.load(results / name / "fit.nc").params, rtol=1e-10)
     assert set(made["fits"]) == {"rw1a1b", "bias"}
+
+
+def test_a_report_reads_no_table_again_unless_an_older_version_fitted(results, tmp_path, monkeypatch):
+    new, old, asked = tmp_path / "new", tmp_path / "old", []
+    for folder in (new, old):
+        shutil.copytree(results, folder)
+    log = json.loads((old / "run.json").read_text())
+    lines = log.pop("reading")
+    (old / "run.json").write_text(json.dumps(log))
+    real = reading.table_of
+    monkeypatch.setattr(reading, "table_of", lambda request: asked.append(request) or real(request))
+    assert origin_of([new]).reading == "\n".join(lines)
+    assert not asked
+    assert origin_of([old]).reading == "\n".join(lines)
+    assert len(asked) == 1
 
 
 def test_a_script_does_not_read_other_data(results, tmp_path):

@@ -1,8 +1,12 @@
+import dataclasses
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import pyem
+from pyem.cli.clustered import opened
 from pyem.cli.reading import read_data
 from pyem.cli.runs import Request
 from tests.cli.run import left, pyem_command
@@ -133,10 +137,35 @@ def test_what_is_simulated_is_read_without_any_option(tmp_path, name):
     for one in pyem.models.names() if name == "all" else [name]:
         file, model = tmp_path / f"{one}.csv", pyem.models.get(one)
         pyem_command("simulate", one, "--subjects", 4, "--blocks", 1, "--trials", 20, "--out", file)
-        data = read_data(Request(str(file), (one,), block=("block",)), [model])
+        request = Request(str(file), (one,), block=("block",))
         again = pyem.simulate(model, subjects=4, blocks=1, trials=20, key=0)
-        for column in model.columns:
+        # As `pyem fit` and `pyem fit --cluster` read it, and the design that `pyem simulate --design` takes from it.
+        ways = [
+            read_data(request, [model]),
+            opened(request, [model]).partition(0),
+            read_data(request, [model], design=True),
+        ]
+        for data, column in itertools.product(ways, model.columns):
             np.testing.assert_allclose(data.fields[column], again.fields[column], rtol=1e-6, err_msg=f"{one}: {column}")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_partitions_are_read_by_the_same_names_and_labels(tmp_path, kind):
+    """Labels that are numbers in the table, a person in the name of the file, an option of the command for each."""
+    for person in ("a", "b"):
+        frame = pd.DataFrame({"trial": range(6), "resp": [2, 1, 2, 2, 1, 2], "won": [0, 1, 1, 0, 1, 1]})
+        path = tmp_path / f"sub-{person}_task.{kind}"
+        frame.to_csv(path, index=False) if kind == "csv" else frame.to_parquet(path, index=False)
+    said = {"columns": {"choice": "resp", "reward": "won"}, "codes": {"choice": ["2", "1"]}, "trial": "trial"}
+    request = Request(str(tmp_path), ("rw1a1b",), **said, pattern=f"sub-{{subject}}_*.{kind}")
+    model = pyem.models.get("rw1a1b")
+    whole, part = read_data(request, [model]), opened(request, [model]).partition(0)
+    assert part.subjects.tolist() == whole.subjects.tolist() == ["a", "b"]
+    for column in model.columns:
+        np.testing.assert_array_equal(part.fields[column], whole.fields[column])
+    assert whole.fields["choice"][0].tolist()[:2] in ([0, 0], [0, 1])
+    with pytest.raises(pyem.DataError, match=r"rw1a1b needs the column 'reward'.*--column reward=COLUMN"):
+        opened(dataclasses.replace(request, columns={"choice": "resp"}), [model])
 
 
 def test_a_fit_of_vectors_is_repeated_and_their_absence_told(tmp_path):

@@ -122,7 +122,10 @@ def test_slopes_are_those_of_the_density_in_any_order():
     ("options", "said"),
     [
         ({"priors": {"sd": dist.Uniform(0.0, 50.0)}}, r"Uniform of the group sd of b0 has no density.*use fit_bayes"),
-        ({"priors": {"mean": dist.HalfNormal(1.0)}}, r"HalfNormal of the group mean of b0 has no density"),
+        (
+            {"priors": {"mean": dist.HalfNormal(1.0)}},
+            r"HalfNormal\(scale=1\) of the group mean of b0 excludes -1; a group is on the unconstrained",
+        ),
         ({"priors": {"effect": dist.Laplace(0.0, 1.0)}}, r"Laplace of an effect of a covariate has a corner"),
         ({"priors": {"b": dist.Normal(0.0, 1.0)}}, r"priors has 'b', but a group has mean, effect, sd, correlation"),
         ({"priors": {}, "boundary_avoiding": True}, r"boundary_avoiding is a prior of the group's sds itself"),

@@ -199,7 +199,10 @@ def test_natural_priors_are_densities_of_the_unconstrained_parameters(model):
     alpha, _ = integrate.quad(lambda a: density([-0.5, a]), -30, 30)
     at = density([-0.5, 0.3])
     # The half-normal is cut off at 20, where the inverse temperature ends.
-    np.testing.assert_allclose(alpha * beta / at, stats.halfnorm(0, 6).cdf(20), rtol=1e-6)
+    np.testing.assert_allclose(alpha * beta / at, 1.0, rtol=1e-6)
+    within = stats.halfnorm(0, 6).pdf(20 / (1 + np.exp(0.5))) / stats.halfnorm(0, 6).cdf(20)
+    slope = 20 * np.exp(0.5) / (1 + np.exp(0.5)) ** 2
+    np.testing.assert_allclose(at / beta, within * slope, rtol=1e-6)
 
 
 def test_priors_without_a_name_are_the_typical_population(model):

@@ -32,7 +32,7 @@ def test_numbers_are_rounded_as_apa_asks():
     assert list(apa) == ["Estimate", "SE", "95% CI", "natural", "natural 95% CI", "r", "p", "n people", "scale"]
     assert apa["Estimate"].tolist() == [f"{MINUS}0.49", "0.0004", "0.00"]
     assert apa["SE"].tolist() == ["0.10", DASH, "2e-09"]
-    assert apa["95% CI"].tolist() == [f"[{MINUS}0.90, 0.10]", DASH, f"[{MINUS}∞, ∞]"]
+    assert apa["95% CI"].tolist() == [f"[{MINUS}0.90, 0.10]", DASH, f"({MINUS}∞, ∞)"]
     assert apa["r"].tolist() == [".46", f"{MINUS}.46", "1.00"]
     assert apa["p"].tolist() == ["< .001", ".050", "> .999"]
     assert apa["n people"].tolist() == ["12", "12", "12"]

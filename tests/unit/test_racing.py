@@ -128,6 +128,62 @@ def test_integrals_over_the_distance_are_exact_for_slow_and_fast_drifts(drift):
     np.testing.assert_allclose(found, known, rtol=0, atol=1e-10)
 
 
+def test_mills_ratio_is_exact_at_any_distance():
+    m = np.r_[0.0, np.geomspace(1e-300, 1e-3, 20), np.linspace(0.01, 40, 200), np.geomspace(40, 1e8, 20)]
+    with jax.enable_x64(True):
+        found = np.asarray(tails.mills(jnp.asarray(m)))
+    with mpmath.workdps(40):
+        known = [mpmath.exp(mpmath.mpf(x) ** 2 / 2) * mpmath.erfc(mpmath.mpf(x) / mpmath.sqrt(2)) for x in m]
+        errors = [abs(float(a / (mpmath.sqrt(mpmath.pi / 2) * b) - 1)) for a, b in zip(found, known, strict=True)]
+    assert max(errors) < 3e-15
+
+
+def _log_mills(m):
+    return mpmath.log(normal(-m) / phi(m))
+
+
+def _log_ndtr(z):
+    return mpmath.log1p(-normal(-z)) if z > 0 else mpmath.log(normal(z))
+
+
+@pytest.mark.parametrize(("name", "known", "lowest"), [("log_mills", _log_mills, 0.0), ("log_ndtr", _log_ndtr, -200.0)])
+def test_logarithms_of_normal_tails_have_exact_derivatives(name, known, lowest):
+    function, at = getattr(tails, name), [lowest, -1.0 if lowest else 1e-9, 1e-3, 0.5, 4.0, 19.9, 20.1, 300.0]
+    with jax.enable_x64(True):
+        ways = (function, jax.grad(function), jax.grad(jax.grad(function)), jax.jacfwd(jax.grad(jax.grad(function))))
+        found = np.array([[float(way(jnp.asarray(x))) for x in at] for way in ways])
+    with mpmath.workdps(80):
+        exact = [[mpmath.diff(known, mpmath.mpf(x), n, h=mpmath.mpf(10) ** -18) for x in at] for n in range(4)]
+    for n, tolerance in enumerate((1e-14, 1e-12, 1e-9)):
+        np.testing.assert_allclose(found[n], np.array(exact[n], float), rtol=tolerance, atol=1e-300)
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("ends", [(0.03, 0.1, 18.9), (0.24, 0.37, 16.0), (0.02, 1.5, 3.0), (0.7, 1.2, 25.0)])
+def test_the_drift_s_derivatives_keep_their_digits_where_hardly_anybody_is_left(ends):
+    near, far, drift = ends
+    back = lambda k: mpmath.exp(2 * k * drift) * normal(-(k + drift))  # noqa: E731
+    with mpmath.workdps(30):
+        whole, once, twice = (
+            mpmath.quad(part, mpmath.linspace(near, far, 6))
+            for part in (
+                lambda k: normal(k - drift) - back(k),
+                lambda k: -2 * k * back(k),
+                lambda k: 2 * k * phi(k - drift) - 4 * k**2 * back(k),
+            )
+        )
+        known = [
+            float(mpmath.log(whole / (far - near))),
+            float(once / whole),
+            float(twice / whole - (once / whole) ** 2),
+        ]
+    with jax.enable_x64(True):
+        of_drift = lambda v: rdm_left.log_mean_left(jnp.asarray(near), jnp.asarray(far), v)  # noqa: E731
+        found = [float(of(jnp.asarray(drift))) for of in (of_drift, jax.grad(of_drift), jax.grad(jax.grad(of_drift)))]
+    np.testing.assert_allclose(found[:2], known[:2], rtol=1e-9)
+    np.testing.assert_allclose(found[2], known[2], rtol=1e-6)
+
+
 def test_branches_that_are_not_taken_have_finite_derivatives_in_reverse_mode():
     # A rate that is below 1e-154 in the branch for the middle of the distribution, which is not taken here.
     with jax.enable_x64(True):

@@ -39,6 +39,20 @@ def test_density_is_exact(n):
     assert np.abs(np.asarray(found) - expected).max() < 1e-10
 
 
+def test_derivatives_of_the_density_are_those_line_by_line():
+    s, w = (part.ravel() for part in np.meshgrid(np.geomspace(6e-4, 30, 25), np.r_[0.02, 0.3, 0.5, 0.9, 0.99]))
+    s = np.maximum(s, 1e-3 * w**2)
+    both = lambda of: jax.jit(jax.vmap(lambda s, w: (jax.grad(of, (0, 1))(s, w), jax.hessian(of, (0, 1))(s, w))))(s, w)  # noqa: E731
+    with jax.enable_x64(True):
+        by_hand, plain = both(series.log_standard_density), both(series.log_standard_density.__wrapped__)
+    by_hand, plain = (jax.tree.map(np.asarray, one) for one in (by_hand, plain))
+    for found, known in zip(*map(jax.tree.leaves, (by_hand, plain)), strict=True):
+        # A second derivative is the difference of numbers of this size.
+        size = np.maximum(np.abs(known), 1 + (w / s) ** 2 * (1 + 1 / s))
+        assert (np.abs(found - known) / size).max() < 1e-11
+        assert np.median(np.abs(found / known - 1)) < 1e-12
+
+
 def points(n: int, seed: int = 1) -> np.ndarray:
     """Times, also impossible ones, drifts, separations, starts and variability, (5, n)."""
     rng = np.random.default_rng(seed)

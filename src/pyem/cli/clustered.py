@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +19,8 @@ from pyem.cli.spreadsheet import csv_bytes
 
 if TYPE_CHECKING:
     from pyem.cli.runs import Request
+    from pyem.data.partitioned import PartitionedDataset
+    from pyem.model.model import Model
 
 Address = Annotated[
     str | None,
@@ -90,7 +92,7 @@ def fit_on_cluster(request: Request, out: Path, address: str, *, force: bool, re
         models = runs.make_models(request)
         names = runs.names_of_fits(request, models)
         folders = {name: "." if len(names) == 1 else report.folder_name(name) for name in names}
-        data = _opened(request, models)
+        data = opened(request, models)
         screen = console()
         screen.print(terminal.data_lines(src.described(request.data).strip("'"), data), markup=False)  # type: ignore[arg-type]
         fits = {}
@@ -112,23 +114,26 @@ def fit_on_cluster(request: Request, out: Path, address: str, *, force: bool, re
         screen.print(terminal.written_lines(out), markup=False)
 
 
-def _opened(request: Request, models: Any) -> Any:
-    from pyem.cli.reading import told
+def opened(request: Request, models: Sequence[Model]) -> PartitionedDataset:
+    """The data of a request in partitions, with the columns that its models need.
 
-    needed = dict.fromkeys(name for model in models for name in model.columns)
-    columns = {name: request.columns.get(name, name) for name in needed} | dict(request.columns)
+    Raises
+    ------
+    DataError
+        If a file or a column is not what was expected.
+    """
+    from pyem.cli import reading
+    from pyem.data.sources import first_table
+
+    text = {name: getattr(request, name) for name in ("separator", "encoding", "decimal")}
+    first = first_table(request.data, request.pattern, (request.subject, *request.block), **text)
+    columns, _ = reading.columns_of(request, models, first)
     return pyem.Dataset.open(
         request.data if isinstance(request.data, str) else list(request.data),
-        **told(request, models, columns, {name: list(labels) for name, labels in request.codes.items()}),
-        where=request.where,
-        exclude=request.exclude,
-        people=request.people,
-        unmatched=request.unmatched,
+        **reading.arguments(request, models, first, columns),
         join_rows_by=request.join_rows_by or None,
         count=request.count,
         teach=request.teach,
         pattern=request.pattern,
-        separator=request.separator,
-        encoding=request.encoding,
-        decimal=request.decimal,
+        **text,
     )

@@ -172,7 +172,7 @@ def _run(
             models = runs.make_models(request)
             names = runs.names_of_fits(request, models)
             folders = {name: "." if len(names) == 1 else report.folder_name(name) for name in names}
-            data = reading.read_data(request, models)
+            data, log.reading = reading.read_data_told(request, models)
             screen = console()
             screen.print(terminal.data_lines(src.described(request.data).strip("'"), data), markup=False)
             fits: dict[str, Fit] = {}

@@ -34,6 +34,7 @@ class Log:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.warnings: list[str] = []
+        self.reading: list[str] = []
         self._started = datetime.datetime.now(datetime.UTC)
         self._clock = time.perf_counter()
 
@@ -53,6 +54,7 @@ class Log:
                 "notes": list(data.notes),
             },
             "fits": {name: told_fit(fit) | {"folder": folders[name]} for name, fit in fits.items()},
+            "reading": self.reading,
             "warnings": self.warnings,
             "versions": versions(),
             "platform": platform.platform(),

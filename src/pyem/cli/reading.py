@@ -30,7 +30,17 @@ def read_data(request: Request, models: Sequence[Model], *, design: bool = False
     DataError
         If the file or a column is not what was expected.
     """
+    return _data_of(request, models, table_of(request), design=design)
+
+
+def read_data_told(request: Request, models: Sequence[Model]) -> tuple[Dataset, list[str]]:
+    """The data of a request, and the lines of Python that read the same; see `read_data` and `reading_lines`."""
     frame = table_of(request)
+    data = _data_of(request, models, frame, design=False)
+    return data, reading_lines(request, models, frame)
+
+
+def _data_of(request: Request, models: Sequence[Model], frame: pd.DataFrame, *, design: bool) -> Dataset:
     columns, conditions = columns_of(request, models, frame, design=design)
     return pyem.Dataset.from_frame(frame, **arguments(request, models, frame, columns, conditions), **_of_rows(request))
 
@@ -119,14 +129,14 @@ def arguments(
     columns: Mapping[str, Any],
     conditions: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Arguments of `pyem.Dataset.from_frame` for a table, except those on rows to join or to leave out.
+    """Arguments that `pyem.Dataset.from_frame` and `pyem.Dataset.open` share, except those on rows to join or to count.
 
     Parameters
     ----------
     request, models
         The request, and its models.
     frame
-        The table.
+        The table, or its first rows.
     columns
         The models' names for columns, and the table's.
     conditions
@@ -135,29 +145,22 @@ def arguments(
     given = {name: _labels(frame, columns.get(name), labels) for name, labels in request.codes.items()}
     kinds = of_people(request) | dict(frame.dtypes) if conditions else {}
     text = [name for name in conditions if kinds[name].kind not in "iufb"]
-    return told(request, models, columns, dict.fromkeys(text) | given) | {
-        "where": request.where,
-        "exclude": request.exclude,
-        "people": request.people,
-        "unmatched": request.unmatched,
-    }
-
-
-def told(
-    request: Request, models: Sequence[Model], columns: Mapping[str, Any], codes: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Arguments that `pyem.Dataset.from_frame` and `pyem.Dataset.open` share; `codes` adds to those that all models have."""
+    coded = {**dict.fromkeys(_codes_of_all(models, request)), **dict.fromkeys(text), **given}
     return {
         "subject": request.subject,
         "block": list(request.block),
         "trial": request.trial,
         "columns": dict(columns),
-        "codes": {**dict.fromkeys(_codes_of_all(models, request)), **codes},
+        "codes": coded,
         "values": request.values,
         "missing": request.missing,
         "covariates": list(request.covariates),
         "missing_outcome": request.missing_outcome,
         "reference": request.reference,
+        "where": request.where,
+        "exclude": request.exclude,
+        "people": request.people,
+        "unmatched": request.unmatched,
     }
 
 

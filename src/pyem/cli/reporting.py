@@ -98,6 +98,9 @@ def _reading(log: Mapping[str, Any]) -> str:
 
     try:
         request = logged_request(log, None)
+        if log.get("reading"):
+            return "\n".join(log["reading"])
+        # Earlier versions did not write these lines: only the table tells what its columns are.
         return "\n".join(reading.reading_lines(request, runs.make_models(request), reading.table_of(request)))
     except (OSError, ValueError):
         return ""

@@ -51,8 +51,15 @@ def number(value: Any, digits: int = 4) -> str:
 
 
 def interval(low: float, high: float) -> str:
-    """Write the two ends of an interval; empty where it is not known."""
-    return "" if low != low or high != high else f"{number(low, 3)} to {number(high, 3)}"
+    """Write the two ends of an interval; empty where it is not known.
+
+    Examples
+    --------
+    >>> interval(0.1234, 2.0), interval(0.0, float("inf"))
+    ('0.123 to 2', '0 to no upper limit')
+    """
+    end = "no upper limit" if high == float("inf") else number(high, 3)
+    return "" if low != low or high != high else f"{number(low, 3)} to {end}"
 
 
 def data_lines(path: str, data: Dataset) -> str:

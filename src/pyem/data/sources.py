@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyem.data.coded import Unknown
 from pyem.data.coded_files import parquet_kind, parquet_pieces
 from pyem.data.files import PARQUET_FILES, TEXT_FILES
-from pyem.data.many_files import contradiction, entities
+from pyem.data.many_files import Paths, contradiction, entities, find_files
 from pyem.data.streaming import corrected, kinds_of, missing_in, text_pieces
 from pyem.data.texts import TextFile, first_rows
 from pyem.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _WORDS = {"name": "names", "text": "text", "label": "text", "whole": "whole numbers", "number": "numbers"}
 _WORDS |= dict.fromkeys(("truth", "flag"), "true and false")
@@ -70,7 +74,7 @@ class Source:
         """
         texts, kinds, named = [], dict.fromkeys(used, ""), []
         for path in files:
-            said = (entities(path, pattern) or {}) if pattern else {}
+            said = _said_by(path, pattern)
             text, found = _looked_at(path, used, names, how, said)
             texts.append(text)
             named.append(said)
@@ -148,37 +152,82 @@ def _agree(array: Any, kind: str, name: str, value: str, path: Path) -> None:
         raise contradiction(path, name, value, other)
 
 
-def _looked_at(
-    path: Path, used: Sequence[str], names: Sequence[str], how: Mapping[str, Any], said: Mapping[str, str]
-) -> tuple[TextFile | None, dict[str, str]]:
-    import pandas as pd
-    import pyarrow as pa
+def first_table(paths: Paths, pattern: str | None, names: Sequence[str], **how: str | None) -> pd.DataFrame:
+    """Columns and first rows of the first file, with what its name says; of Parquet files no row.
+
+    Parameters
+    ----------
+    paths, pattern
+        See `pyem.data.many_files.find_files`.
+    names
+        Columns that hold names, which are kept as they are written.
+    how
+        ``separator``, ``encoding`` and ``decimal`` of text files.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it cannot be read piece by piece.
+    """
+    files, pattern = find_files(paths, pattern)
+    with _told_of(files[0]):
+        text, schema = _opened(files[0], names, how)
+        table = text.sample if text is not None else schema.empty_table().to_pandas()
+        return table.assign(**{k: v for k, v in _said_by(files[0], pattern).items() if k not in table.columns})
+
+
+def _said_by(path: Path, pattern: str | None) -> Mapping[str, str]:
+    """Columns that the name of a file tells, with their values."""
+    return (entities(path, pattern) or {}) if pattern else {}
+
+
+def _opened(path: Path, names: Sequence[str], how: Mapping[str, Any]) -> tuple[TextFile | None, Any]:
+    """First rows of a text file, or else the schema of a Parquet file."""
     import pyarrow.parquet
 
     kind = path.name.lower().rpartition(".")[2]
+    if kind in TEXT_FILES:
+        return first_rows(
+            path, kind, names=names, **{"separator": None, "encoding": None, "decimal": None, **how}
+        ), None
+    if kind not in PARQUET_FILES:
+        raise Unknown("it is neither a plain text file nor Parquet")
+    return None, pyarrow.parquet.read_schema(path)
+
+
+@contextlib.contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    """Word what is wrong with a file."""
+    import pandas as pd
+    import pyarrow as pa
+
     try:
-        if kind in TEXT_FILES:
-            options = {"separator": None, "encoding": None, "decimal": None, **how}
-            text = first_rows(path, kind, names=names, **options)
-            there = _required(path, used, text.header, said)
-            _some_rows(path, len(text.sample))
-            told = {name: "name" if name in names else "label" for name in said}
-            return text, told | kinds_of(text, there, names, empty="")
-        if kind not in PARQUET_FILES:
-            raise Unknown("it is neither a plain text file nor Parquet")
-        about = pyarrow.parquet.read_metadata(path)
-        schema = about.schema.to_arrow_schema()
-        there = _required(path, used, schema.names, said)
-        _some_rows(path, about.num_rows)
-        return None, dict.fromkeys(said, "label") | {
-            name: parquet_kind(name, schema.field(name).type) for name in there
-        }
+        yield
     except Unknown as error:
         raise _cannot(path, str(error)) from None
     except pd.errors.EmptyDataError:
         raise DataError(f"{str(path)!r} is empty; it should have a header and a row for each trial") from None
     except (OSError, UnicodeError, pd.errors.ParserError, pa.ArrowException) as error:
         raise _cannot(path, str(error).splitlines()[0]) from None
+
+
+def _looked_at(
+    path: Path, used: Sequence[str], names: Sequence[str], how: Mapping[str, Any], said: Mapping[str, str]
+) -> tuple[TextFile | None, dict[str, str]]:
+    import pyarrow.parquet
+
+    with _told_of(path):
+        text, schema = _opened(path, names, how)
+        if text is not None:
+            there = _required(path, used, text.header, said)
+            _some_rows(path, len(text.sample))
+            told = {name: "name" if name in names else "label" for name in said}
+            return text, told | kinds_of(text, there, names, empty="")
+        there = _required(path, used, schema.names, said)
+        _some_rows(path, pyarrow.parquet.read_metadata(path).num_rows)
+        return None, dict.fromkeys(said, "label") | {
+            name: parquet_kind(name, schema.field(name).type) for name in there
+        }
 
 
 def _some_rows(path: Path, n: int) -> None:

@@ -164,7 +164,7 @@ def effects(*, title: str, panels: Sequence[dict[str, Any]]) -> Figure:
         there = [np.r_[person[np.isfinite(person)], np.nan] for person in people]
         style = {"color": GREY, "alpha": 0.4, "linewidth": 0.7, "markersize": 2}
         axis.plot(np.concatenate(here), np.concatenate(there), "-o", label="a person", **style)
-        ends = np.abs(middle[:, 1:].T - middle[:, 0])
+        ends = np.abs([_group_interval(one) - one[0] for one in middle]).T
         axis.errorbar(places, middle[:, 0], yerr=ends, fmt="o", color=BLUE, capsize=3, zorder=3, label=GROUP_MEAN)
         axis.set_ylabel(panel["label"])
         axis.set_xticks(places, panel["cells"], rotation=30 if widest > 2 else 0)

@@ -126,7 +126,8 @@ def dry_run(model: Model, data: Dataset) -> dict[str, Response]:
             guarded(
                 model,
                 "evaluating the likelihood",
-                lambda: jax.eval_shape(lambda x, t: rollout(model, x, t, full=True), x, trials),
+                # Probabilities of choices that have a time are the distribution's own, and take long to trace.
+                lambda: jax.eval_shape(lambda x, t: rollout(model, x, t, full=True, probs=not model.joint), x, trials),
             )
         known[kinds] = _responses(model, jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:-1], a.dtype), trials))
         return known[kinds]

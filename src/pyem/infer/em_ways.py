@@ -10,7 +10,7 @@ import numpy as np
 
 from pyem.data.dataset import Dataset
 from pyem.infer.em_loop import EMRun, Keeper, Report
-from pyem.infer.esteps import at_once, estep_maker, glance_of
+from pyem.infer.esteps import at_once, estep_maker, glance_of, lowered
 from pyem.infer.glances import Glance, Looking
 from pyem.infer.multimodal import is_near, is_ridge, run_em_global
 from pyem.infer.natural_prior import PersonPrior
@@ -62,7 +62,7 @@ class Search:
 
                 return run_em_on(self.cluster, start, population, **options)
             make = estep_maker(self.model, self.data, seed=self.seed, warm=True)
-            glance = glance_of(self.model, self.data)
+            glance = glance_of(self.model, self.data, lambda: lowered(make(start), population.prior))
             # For data in partitions, remembering everybody's likelihoods would take more memory than the data.
             options["remember"] = isinstance(self.data, Dataset)
             return run_em_global(make, start, population, glance=glance, at_once=at_once(self.model), **options)

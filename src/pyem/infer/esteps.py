@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from jax.stages import Lowered
 
 from pyem.data.dataset import Dataset
 from pyem.data.partitioned import PartitionedDataset
@@ -69,11 +70,14 @@ def estep_maker(model: Model, data: Dataset, *, max_steps: int = 100, seed: int 
     return make
 
 
-def glance_of(model: Model, data: Dataset) -> Glance | None:
-    """The log-likelihood of everybody at several places; None for a plain Python function, where each costs as much."""
+def glance_of(model: Model, data: Dataset, first: Callable[[], Any] | None = None) -> Glance | None:
+    """The log-likelihood of everybody at several places; None for a plain Python function, where each costs as much.
+
+    Before it is compiled for the first time, `first` is called; see `JaxGlance`.
+    """
     if isinstance(data, PartitionedDataset):
         return functools.partial(log_lik_draws, model, data)
-    return None if is_opaque(model) else JaxGlance(model, data)
+    return None if is_opaque(model) else JaxGlance(model, data, first)
 
 
 def compile_ahead(esteps: Sequence[EStep], priors: Sequence[GaussianPrior], threads: int) -> None:
@@ -85,10 +89,14 @@ def compile_ahead(esteps: Sequence[EStep], priors: Sequence[GaussianPrior], thre
     jobs = []
     with ThreadPoolExecutor(threads) as pool:
         for estep, prior in zip(esteps, priors, strict=True):
-            programs = estep.lowered(prior) if isinstance(estep, JaxEStep) else []
-            jobs += [pool.submit(program.compile) for program in programs]
+            jobs += [pool.submit(program.compile) for program in lowered(estep, prior)]
     for job in jobs:
         job.result()
+
+
+def lowered(estep: EStep, prior: GaussianPrior) -> list[Lowered]:
+    """Programs of a search under `prior`, traced but not compiled yet; none for a plain Python function."""
+    return estep.lowered(prior) if isinstance(estep, JaxEStep) else []
 
 
 def at_once(model: Model) -> int:

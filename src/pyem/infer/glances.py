@@ -23,12 +23,13 @@ Glance = Callable[[np.ndarray], np.ndarray]
 class JaxGlance:
     """The log-likelihood of everybody at several places (K, S, P), two for each parameter: values alone.
 
-    They are compiled in the background when this is made, while the E-step is, which takes several times as long.
+    They are compiled in the background when this is made, while the E-step is, which takes several times as long: only one of
+    the two is traced at a time, and the E-step should be the `first`, a function that traces it.
     """
 
-    def __init__(self, model: Model, data: Dataset) -> None:
+    def __init__(self, model: Model, data: Dataset, first: Callable[[], Any] | None = None) -> None:
         self._values = functools.partial(log_lik_draws, model, data)
-        self._ready = _compiling(model, data.n_subjects, data.valid.shape, self._values)
+        self._ready = _compiling(model, data.n_subjects, data.valid.shape, self._values, first)
 
     @property
     def pending(self) -> bool:
@@ -46,9 +47,13 @@ _compiled: dict[Any, Future[Any]] = {}
 _background = ThreadPoolExecutor(1, thread_name_prefix="pyem-compiles")
 
 
-def _compiling(model: Model, n_subjects: int, shape: tuple[int, ...], values: Glance) -> Future[Any]:
+def _compiling(
+    model: Model, n_subjects: int, shape: tuple[int, ...], values: Glance, first: Callable[[], Any] | None
+) -> Future[Any]:
     """The first evaluation of a model on data of a shape, which compiles it; what goes wrong there will do so again."""
     if (model, shape) not in _compiled:
+        if first is not None:
+            first()
         places = np.zeros((2 * model.n_params, n_subjects, model.n_params))
         _compiled[model, shape] = _background.submit(values, places)
     return _compiled[model, shape]

@@ -47,7 +47,8 @@ class NaturalPrior:
     def __call__(self, x: Any) -> Any:
         """Log-density at the unconstrained parameters (P,) of one subject."""
         model, log_prior = self._key
-        start, jacobian, plain = 0, jnp.zeros(()), model.in_units(x)
+        # Values of parameters in standard units are stretched on their way to natural ones.
+        start, jacobian, plain = 0, jnp.log(model.units[1]).sum(), model.in_units(x)
         for parameter in model.parameters:
             stop = start + len(parameter.names)
             jacobian = jacobian + parameter.transform.log_det(plain[start:stop]).sum()

@@ -272,6 +272,13 @@ def _require_unshared(common: Sequence[str]) -> None:
 
 def _without_discrete(model: Model, settings: dict[str, Any]) -> dict[str, Any]:
     """Settings of a fit with discrete parameters held: without their entries of `mean` and `sd`."""
+    for name in settings["priors"] or {}:
+        if name in model.discrete:
+            values = ", ".join(f"{one:g}" for one in model.discrete[name])
+            raise ValueError(
+                f"priors names {name!r}, but {name} is one of {values}, which are equally probable a priori; leave it "
+                f"out of priors, or hold it: pyem.fix(model, {name}=...)"
+            )
     kept = np.array([name not in model.discrete for name in model.names])
     short = {
         name: np.asarray(settings[name], float)[kept]

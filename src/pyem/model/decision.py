@@ -59,9 +59,10 @@ class Diffusion:
     def trial_by_trial(self) -> bool:
         """Whether derivatives are taken of each trial by itself.
 
-        A deadline asks for probabilities that are the same on every trial, and that a pass over all trials finds but once.
+        With a deadline, starts and non-decision times that differ take probabilities by many nodes, which are the same on every
+        trial, and which a pass over all trials finds but once.
         """
-        return self.deadline is None and (self.varies or self.p_outlier == 0)
+        return self.deadline is None or not self.varies
 
     def __call__(self, p: Record, state: Any, trial: Record) -> Any:
         """Policy of a model without learning."""

@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import gammaln, log_ndtr, ndtr
+from jax.scipy.special import gammaln
 from jax.typing import ArrayLike
 
 from pyem.model.times.few import with_slopes
-from pyem.model.times.tails import LOG_ROOT, log_phi, mills
+from pyem.model.times.tails import log_ndtr, log_ndtr_and_slope, log_phi
 
 Link = Literal["logit", "probit"]
 """Noise of a judgement: logistic for ``"logit"``, standard normal for ``"probit"``."""
@@ -172,14 +172,15 @@ def _normal_inside(low: Array, high: Array) -> Array:
 
 
 class _Bent(NamedTuple):
-    """Derivatives by the middle and the width."""
+    """A function of the middle and the width with its derivatives."""
 
+    value: Array
     first: tuple[Array, Array]
     second: tuple[tuple[Array, Array], tuple[Array, Array]]
 
 
 def _slopes_of_mass(middle: Array, width: Array) -> _Bent:
-    """Derivatives of `_log_mass`: from the density for narrow intervals, elsewhere from the densities at both ends."""
+    """`_log_mass` with its derivatives: from the density for narrow intervals, elsewhere from the densities at both ends."""
     narrow = _is_narrow(middle, width)
     thin, wide = jnp.where(narrow, width, 1e-3), jnp.where(narrow, 1.0, width)
     at = jnp.where(narrow, middle, 0.0)
@@ -189,10 +190,10 @@ def _slopes_of_mass(middle: Array, width: Array) -> _Bent:
     mixed = thin * at / 6 / whole - by_m * by_w
     few_bent = (thin**2 / 12 / whole - 1 - by_m**2, mixed, (at**2 - 1) / 12 / whole - 1 / thin**2 - by_w**2)
     low, high = middle - 0.5 * wide, middle + 0.5 * wide
-    near, far = _ends(middle, wide)
+    (log_near, here), (log_far, there) = map(log_ndtr_and_slope, _ends(middle, wide))
     # Where the ends are equal to rounding, the slope still points back.
-    more = 1 / jnp.expm1(jnp.clip(log_ndtr(near) - log_ndtr(far), 5e-4, 700.0))
-    here, there = _hazard(near) * (1 + more), _hazard(far) * more
+    more = 1 / jnp.expm1(jnp.clip(log_near - log_far, 5e-4, 700.0))
+    here, there = here * (1 + more), there * more
     above = middle > 0
     first, last = jnp.where(above, here, there), jnp.where(above, there, here)
     m, w = last - first, 0.5 * (first + last)
@@ -205,7 +206,8 @@ def _slopes_of_mass(middle: Array, width: Array) -> _Bent:
     bent = (high_m - low_m, 0.5 * (low_m + high_m), 0.5 * (low_w + high_w))
     d_m, d_w = (jnp.where(narrow, a, b) for a, b in zip(few, (m, w), strict=True))
     m_m, m_w, w_w = (jnp.where(narrow, a, b) for a, b in zip(few_bent, bent, strict=True))
-    return _Bent((d_m, d_w), ((m_m, m_w), (m_w, w_w)))
+    value = jnp.where(narrow, _log_thin(at, thin), log_near + _log1mexp(log_near - log_far))
+    return _Bent(value, (d_m, d_w), ((m_m, m_w), (m_w, w_w)))
 
 
 def _is_narrow(middle: Array, width: Array) -> Array:
@@ -219,23 +221,18 @@ def _ends(middle: Array, width: Array) -> tuple[Array, Array]:
     return near, jnp.maximum(far, jnp.minimum(near, 0.0) - 40.0)
 
 
-def _hazard(z: Array) -> Array:
-    """Derivative of the log-probability of values below `z`."""
-    below = z < 0
-    above = jnp.where(below, 0.0, z)
-    return jnp.where(below, 1 / mills(jnp.where(below, -z, 0.0)), jnp.exp(log_phi(above)) / ndtr(above))
+def _log_thin(middle: Array, width: Array) -> Array:
+    """Log-probability of a narrow interval: its width times the density in its middle, to third order of the width."""
+    return jnp.log(width) + log_phi(middle) + jnp.log1p(width**2 * (middle**2 - 1) / 24)
 
 
 @with_slopes(_slopes_of_mass)
 def _log_mass(middle: Array, width: Array) -> Array:
     """Log-probability, in nats, that a standard normal number is within half a width of a middle."""
-    # For a narrow interval the probability is its width times the density in its middle, to third order of the width.
     narrow = _is_narrow(middle, width)
-    curved = jnp.log1p(jnp.where(narrow, width**2 * (middle**2 - 1), 0.0) / 24)
-    as_density = jnp.log(jnp.where(narrow, width, 1.0)) - 0.5 * middle**2 - LOG_ROOT + curved
-    near, far = _ends(middle, jnp.where(narrow, 1.0, width))
-    wide = log_ndtr(near) + _log1mexp(log_ndtr(near) - log_ndtr(far))
-    return jnp.where(narrow, as_density, wide)
+    near, far = map(log_ndtr, _ends(middle, jnp.where(narrow, 1.0, width)))
+    thin = _log_thin(jnp.where(narrow, middle, 0.0), jnp.where(narrow, width, 1e-3))
+    return jnp.where(narrow, thin, near + _log1mexp(near - far))
 
 
 def _log1mexp(gap: Array) -> Array:

@@ -199,7 +199,7 @@ def _same_shapes(state: Any, new: Any) -> None:
         )
 
 
-def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> Any:
+def rollout(model: Model, x: Array, trials: Record, *, full: bool = False, probs: bool = True) -> Any:
     """Log-likelihood of every lane; with `full`, of every trial, and its states and latents.
 
     Parameters
@@ -213,6 +213,8 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
         ``learn``, boolean (trial, lane); ``counted``, likewise, is False for responses that are left out of the likelihood.
     full
         Return what each trial gave instead of the sum.
+    probs
+        Include, with `full`, the probability of every option, which takes an integral over time for some.
 
     Returns
     -------
@@ -229,7 +231,7 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False) -> An
         log_lik = counted(dists, trial)
         new, latents = updated(model, p, state, trial, trial.learn, state_only=not full)
         # The log-probability of every option, where the response is one of several.
-        first = option_logits(dists[model.responses[0]]) if full else None
+        first = option_logits(dists[model.responses[0]]) if full and probs else None
         shown = [] if first is None else [log_softmax(first)]
         return new, log_lik, latents, shown
 

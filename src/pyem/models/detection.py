@@ -10,13 +10,13 @@ from typing import Literal
 
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import log_ndtr
 
 from pyem.model.distribution import Categorical
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.ratings import Ordinal, log_between
 from pyem.model.record import Record
+from pyem.model.times.tails import log_ndtr
 from pyem.model.transform import Positive, Real
 from pyem.models.judgement import judged, shown
 from pyem.models.rating import spread_thresholds

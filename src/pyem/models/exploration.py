@@ -9,13 +9,13 @@ from typing import Literal
 
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import log_ndtr
 
 from pyem.model.distribution import Categorical
 from pyem.model.entries import entry, with_entry
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
+from pyem.model.times.tails import log_ndtr
 from pyem.model.transform import Interval, Positive, Real
 from pyem.models.learning import BETA, Scale, per_unit, reward_scale
 from pyem.task.payoffs import DriftingPayoffs, GaussianBandit

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import log_ndtr
 
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.ratings import Steps
 from pyem.model.record import Record
+from pyem.model.times.tails import log_ndtr
 from pyem.model.transform import Positive
 from pyem.models.detection import CRITERION, D_PRIME, yes_or_no
 from pyem.models.judgement import judged, shown

@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.scipy.special import log_ndtr
 
 from pyem.model.distribution import Categorical
 from pyem.model.model import Model
 from pyem.model.parameter import Parameter
 from pyem.model.record import Record
+from pyem.model.times.tails import log_ndtr
 from pyem.model.transform import Interval, Positive, Real
 from pyem.models.judgement import judged, shown
 

@@ -11,17 +11,26 @@ import numpy as np
 from jax import Array
 
 from pyem.model.model import Model
+from pyem.model.transform import Ordered
 from pyem.numerics.rng import generator
 from pyem.population.group import Group
 from pyem.population.patterns import correlated_blocks, covariance_pattern
 from pyem.population.population import Population
+from pyem.population.ranges import (
+    draws_in_order,
+    draws_within,
+    log_kept,
+    require_in_range,
+    require_mean,
+    require_sd,
+    warn_of_cuts,
+)
 
 if TYPE_CHECKING:
     from numpyro.distributions import Distribution
 
 GROUP_PRIORS = ("mean", "effect", "sd", "correlation")
 """Parameters of a group that can be given a prior in a hierarchical fit."""
-_PROBES = np.linspace(-6.0, 6.0, 25)
 
 
 class HyperPriors(NamedTuple):
@@ -59,7 +68,8 @@ def hyper_priors(model: Model, population: Population, priors: Mapping[str, Any]
     Raises
     ------
     ValueError
-        If a name is unknown, or the prior of an sd allows negative values only or mostly.
+        If a name is unknown, the prior of an sd allows negative values or excludes positive ones, or that of a mean excludes
+        typical ones.
     """
     import numpyro.distributions as dist
 
@@ -82,7 +92,9 @@ def hyper_priors(model: Model, population: Population, priors: Mapping[str, Any]
     sds = _replaced(sds, priors.get("sd"), _labels(model), "sd")
     effects = _replaced(effects, priors.get("effect"), [(owner,) for owner in owners], "effect")
     for name, prior in zip(model.names, sds, strict=True):
-        _require_mass(prior, np.array([0.05, 0.2, 1.0]) * float(np.max(typical_sd)), f"the group sd of {name}")
+        require_sd(prior, float(np.max(typical_sd)), f"the group sd of {name}")
+    for name, prior, m, s in zip(model.names, means, typical_mean, typical_sd, strict=True):
+        require_mean(prior, np.array([m - s, m, m + s]), f"the group mean of {name}")
     concentration = priors.get("correlation", 2.0)
     if not (isinstance(concentration, int | float) and concentration > 0):
         raise ValueError(
@@ -102,11 +114,11 @@ def _replaced(defaults: list[Any], given: Any, labels: list[tuple[str, ...]], wh
     if not isinstance(given, Mapping):
         _require_distribution(given, f"priors[{what!r}]")
         return [given] * len(defaults)
-    known = {name for names in labels for name in names}
+    known, where = {name for names in labels for name in names}, f"priors[{what!r}]" if what else "priors"
     for name, prior in given.items():
         if name not in known:
-            raise ValueError(f"priors[{what!r}] names {name!r}, but there is {', '.join(sorted(known)) or 'none'}")
-        _require_distribution(prior, f"priors[{what!r}][{name!r}]")
+            raise ValueError(f"{where} names {name!r}, but there is {', '.join(sorted(known)) or 'none'}")
+        _require_distribution(prior, f"{where}[{name!r}]")
     return [
         next((given[name] for name in names if name in given), default)
         for names, default in zip(labels, defaults, strict=True)
@@ -130,19 +142,6 @@ def _require_distribution(prior: Any, what: str) -> None:
         )
 
 
-def _require_mass(prior: Any, points: np.ndarray, what: str) -> None:
-    """Raise if the density is zero at values that must be possible: a sampler could not move there."""
-    with jax.enable_x64(True):
-        density = np.asarray(prior.log_prob(jnp.asarray(points)))
-        inside = np.asarray(prior.support(jnp.asarray(points)))
-    bad = ~inside | ~np.isfinite(density)
-    if bad.any():
-        raise ValueError(
-            f"the prior {type(prior).__name__} of {what} excludes {points[np.argmax(bad)]:.4g}, which is in its range; choose "
-            "a distribution over the whole range, or give the parameter a transform with the range of the prior"
-        )
-
-
 def as_arrays(tree: Any) -> Any:
     """Convert the leaves of a pytree to float64 arrays, so that equal kinds of priors share a compilation."""
     with jax.enable_x64(True):
@@ -159,11 +158,13 @@ class NaturalPriors(NamedTuple):
     """Prior of each value on the natural scale, or None, (P,)."""
     typical: tuple[Array, Array]
     """Mean and sd of Gaussian priors on the unconstrained scale, (P,), for values whose prior is None."""
+    log_kept: Array
+    """Log of the mass of the given priors that is within the ranges of their parameters: the rest is cut off."""
 
     def log_prob(self, model: Model, x: Array) -> Array:
         """Log-density of unconstrained `x` (P, S) for each subject, (S,): the transforms' Jacobian is included."""
         mean, sd = self.typical
-        total, plain = jnp.zeros(x.shape[1:], x.dtype), model.in_units(x)
+        total, plain, (_, scale) = jnp.zeros(x.shape[1:], x.dtype) - self.log_kept, model.in_units(x), model.units
         for parameter, block in _blocks(model):
             natural, log_det = parameter.transform(plain[block]), parameter.transform.log_det(plain[block])
             for row, k in enumerate(range(block.start, block.stop)):
@@ -171,7 +172,7 @@ class NaturalPriors(NamedTuple):
                 if prior is None:
                     total = total - 0.5 * ((x[k] - mean[k]) / sd[k]) ** 2 - jnp.log(sd[k]) - 0.5 * np.log(2 * np.pi)
                 else:
-                    total = total + prior.log_prob(natural[row]) + log_det[row]
+                    total = total + prior.log_prob(natural[row]) + log_det[row] + jnp.log(scale[k])
         return total
 
     def sample(self, model: Model, key: Array, n: int) -> np.ndarray:
@@ -182,11 +183,13 @@ class NaturalPriors(NamedTuple):
         out = model.natural(x)
         for parameter, block in _blocks(model):
             low, high = parameter.transform.bounds
-            for k in range(block.start, block.stop):
-                if self.given[k] is not None:
-                    out[:, k] = _within(self.given[k], rng, n, low, high, model.names[k])
-            if hasattr(parameter.transform, "bounds") and type(parameter.transform).__name__ == "Ordered":
-                out[:, block] = np.sort(out[:, block], axis=1)
+            priors = self.given[block]
+            if isinstance(parameter.transform, Ordered) and any(priors):
+                out[:, block] = draws_in_order(priors, rng, n, parameter.name)
+                continue
+            for k, prior in zip(range(block.start, block.stop), priors, strict=True):
+                if prior is not None:
+                    out[:, k] = draws_within(prior, rng, n, low, high, model.names[k])
         return out
 
 
@@ -196,18 +199,6 @@ def _blocks(model: Model) -> list[tuple[Any, slice]]:
         (parameter, slice(int(stop) - len(parameter.names), int(stop)))
         for parameter, stop in zip(model.parameters, stops, strict=True)
     ]
-
-
-def _within(prior: Any, rng: np.random.Generator, n: int, low: float, high: float, name: str) -> np.ndarray:
-    kept = np.empty(0)
-    for _ in range(100):
-        key = jax.random.key(int(rng.integers(2**31)))
-        with jax.enable_x64(True):
-            draws = np.asarray(prior.sample(key, (2 * n,)), float)
-        kept = np.concatenate([kept, draws[(draws > low) & (draws < high)]])
-        if len(kept) >= n:
-            return kept[:n]
-    raise ValueError(f"hardly any draw of the prior of {name} is within its range ({low:g}, {high:g}); choose another")
 
 
 def unconstrained_gaussian(model: Model, mean: Any, sd: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -236,7 +227,7 @@ def unconstrained_gaussian(model: Model, mean: Any, sd: Any) -> tuple[np.ndarray
 
 
 def natural_priors(
-    model: Model, priors: Mapping[str, Any] | None, *, mean: Any = None, sd: Any = None
+    model: Model, priors: Mapping[str, Any] | None, *, mean: Any = None, sd: Any = None, told: bool = True
 ) -> NaturalPriors:
     """Priors of natural parameters by name; those that are not named have a Gaussian on the unconstrained scale.
 
@@ -248,11 +239,13 @@ def natural_priors(
         NumPyro distributions by name.
     mean, sd
         Mean and sd of that Gaussian; the model's typical population if not given.
+    told
+        Whether to warn of priors of which more than a tenth is outside of the range of their parameter.
 
     Raises
     ------
     ValueError
-        If a name is unknown, or a prior excludes part of its parameter's range.
+        If a name is unknown, a prior has no density or excludes part of its parameter's range, or almost all of it is outside.
 
     Examples
     --------
@@ -267,14 +260,15 @@ def natural_priors(
             f"priors={priors!r:.60}; a mapping is expected, such as {{'alpha': numpyro.distributions.Beta(1, 1)}}"
         )
     labels = _labels(model)
-    given = _replaced([None] * model.n_params, dict(priors or {}), labels, "parameter")
+    given = _replaced([None] * model.n_params, dict(priors or {}), labels, "")
     for parameter, block in _blocks(model):
-        with jax.enable_x64(True):
-            points = np.asarray(parameter.transform(jnp.asarray(_PROBES)[None]))[0]
-        for k in range(block.start, block.stop):
-            if given[k] is not None:
-                _require_mass(given[k], points, model.names[k])
-    return as_arrays(NaturalPriors(tuple(given), unconstrained_gaussian(model, mean, sd)))  # type: ignore[arg-type]
+        for prior, name in zip(given[block], model.names[block], strict=True):
+            if prior is not None:
+                require_in_range(prior, parameter, name)
+    kept = log_kept(model, tuple(given))
+    if told:
+        warn_of_cuts(model, tuple(given))
+    return as_arrays(NaturalPriors(tuple(given), unconstrained_gaussian(model, mean, sd), kept))  # type: ignore[arg-type]
 
 
 # -- as text, for tables and files ----------------------------------------------------------------------------------------
@@ -354,7 +348,7 @@ def rebuilt(
         for k, name in enumerate(model.names):
             if name in known and name not in made:
                 mean[k], sd[k] = known[name][1]["loc"], known[name][1]["scale"]
-        return natural_priors(model, made, mean=mean, sd=sd)
+        return natural_priors(model, made, mean=mean, sd=sd, told=False)
     assert free is not None
     labels = _effect_labels(model, group, free)
     concentration = known.get("correlations", ("LKJ", {"concentration": 2.0}))[1]["concentration"]

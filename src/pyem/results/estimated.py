@@ -20,6 +20,7 @@ from pyem.results.point_problems import (
     group_problems,
     iteration_problems,
     people_problems,
+    untold_problems,
     vague_problems,
 )
 from pyem.results.tables import information_table
@@ -48,7 +49,8 @@ def group_table(fit: Estimates) -> pd.DataFrame:
     ``natural_mean``, the mean over people of a Gaussian group, which papers on diffusion models report; ``z`` (the
     estimate in standard errors) and ``p`` (two-sided) for effects. Intervals and p use Student's t with as many degrees
     of freedom as there are subjects beyond the regression's weights. Intervals of standard deviations are symmetric for
-    their logarithm. A standard deviation on its lower bound (nobody differs as far as the data tell) has no error.
+    their logarithm; one from 0 to infinity has no upper limit, as these data do not tell. A standard deviation on its lower
+    bound (nobody differs as far as the data tell) has no error.
 
     Raises
     ------
@@ -140,6 +142,7 @@ def problems(fit: Estimates) -> list[str]:
         *drift_problems(fit.model, fit.population, fit.cov, fit.message),
         *group_problems(fit.model, fit.population, fit.information),
         *vague_problems(fit.model, fit.population, fit.information),
+        *untold_problems(fit.model, fit.population, fit.information),
     ]
 
 

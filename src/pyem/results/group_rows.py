@@ -11,6 +11,7 @@ from pyem.errors import Unavailable
 from pyem.model.model import Model
 from pyem.model.transform import Ordered
 from pyem.population.population import Population
+from pyem.results.open_ends import natural_ends, open_ended
 
 
 def required_group(population: Population | None, method: str) -> Population:
@@ -42,7 +43,9 @@ def group_rows(model: Model, population: Population, information: np.ndarray | N
     means = [row for row in rows if row["kind"] == "mean"]
     ends = np.zeros((len(names), 3))
     ends[population.free[0]] = [[row["estimate"], row["low"], row["high"]] for row in means]
-    for row, values in zip(means, model.natural(ends.T).T[population.free[0]], strict=True):
+    natural, low, high = model.natural(ends.T)
+    triples = np.stack([natural, *natural_ends(model.parameters, natural, low, high)], axis=1)[population.free[0]]
+    for row, values in zip(means, triples, strict=True):
         row |= dict(zip(("natural", "natural_low", "natural_high"), values, strict=True))
     if population.group.family == "gaussian":
         middle = natural_mean(model, ends[:, 0], np.sqrt(np.diag(population.cov)))
@@ -92,7 +95,10 @@ def _spread_rows(names: tuple[str, ...], population: Population, covariance: np.
     moved = [[spreads(start + sign * np.r_[np.zeros(n_coef), h]) for sign in (1, -1)] for h in step]
     slopes = [[(a - b) / 2e-5 for a, b in zip(*ends, strict=True)] for ends in moved]
     inner = covariance[n_coef:, n_coef:] / np.outer(sizes, sizes)
-    se = [_errors(np.array(slope), inner) for slope in zip(*slopes, strict=True)]
+    # If all are given, nothing of them is estimated.
+    se = [_errors(np.array(slope), inner) for slope in zip(*slopes, strict=True)] or [
+        np.full(np.shape(one), np.nan) for one in (log_sd, fisher)
+    ]
     held = ~np.isnan(population.given_sd)
     rows = [
         _row("sd", name, value, np.nan if given else error, df, back=math.exp)
@@ -201,8 +207,9 @@ def _row(
     if back:
         value = back(estimate)
         slope = (back(estimate + 1e-6) - back(estimate - 1e-6)) / 2e-6
-        # An interval may be open-ended; an overflow of exp then gives infinity.
         low, high = (back(min(max(end, -500.0), 500.0)) if np.isfinite(end) else np.nan for end in (low, high))
+        if back is math.exp:
+            low, high = open_ended(value, low, high)
         return row | {"estimate": value, "se": slope * se, "low": low, "high": high}
     row |= {"estimate": estimate, "se": se, "low": low, "high": high}
     if test:

@@ -17,6 +17,7 @@ from pyem.results.archive import Packer
 from pyem.results.files import FORMAT
 from pyem.results.identity import identity
 from pyem.results.netcdf import packed_section, to_json, write_sections
+from pyem.results.open_ends import open_ended, positive
 from pyem.results.point import PointFit
 from pyem.results.point_problems import people_problems
 
@@ -158,9 +159,11 @@ class HBIFit:
         rows = []
         for model, name, mean, se, df, sd in self._group_rows():
             reach = stdtrit(df, 0.975) * se
-            natural = {}
-            for label, value in (("natural", mean), ("natural_low", mean - reach), ("natural_high", mean + reach)):
-                natural[label] = self._natural(model, name, value)
+            x = {"natural": mean, "natural_low": mean - reach, "natural_high": mean + reach}
+            natural = {label: self._natural(model, name, value) for label, value in x.items()}
+            owner = self.fits[model].model
+            if positive(owner.parameters)[owner.names.index(name)]:
+                natural["natural_low"], natural["natural_high"] = open_ended(*natural.values())
             row = {"model": model, "parameter": name, "mean": mean, "se": se, "low": mean - reach, "high": mean + reach}
             rows.append(row | {"df": df} | natural | {"sd": sd})
         return pd.DataFrame(rows).set_index(["model", "parameter"])

@@ -15,8 +15,9 @@ from pyem.engine.binding import Part
 from pyem.engine.regress import again
 from pyem.errors import list_of, shown
 from pyem.model.model import Model
-from pyem.model.transform import Transform
+from pyem.model.transform import Positive, Transform
 from pyem.results.effects import INTERVAL, Combined, Weights, scale_of, value_of
+from pyem.results.open_ends import open_ended
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,8 +63,10 @@ class MarginalMeans:
         rows = []
         for k, cell in enumerate(self.cells):
             row = self.found.row(k, test=False)
-            ends = self._natural(np.array([row["estimate"], row["low"], row["high"]]))
-            rows.append(dict(cell) | dict(zip(("mean", "mean_low", "mean_high"), ends, strict=True)) | row)
+            mean, low, high = self._natural(np.array([row["estimate"], row["low"], row["high"]]))
+            if isinstance(self.transform, Positive):
+                low, high = open_ended(mean, low, high)
+            rows.append(dict(cell) | {"mean": mean, "mean_low": low, "mean_high": high} | row)
         frame = pd.DataFrame(rows)
         return frame.set_index(list(self.cells[0])) if self.cells[0] else frame
 
@@ -118,7 +121,7 @@ class MarginalMeans:
             factor = np.exp(margin * np.sqrt(relative @ cov @ relative))
             ends = {
                 "difference": (one - other - half, one - other + half),
-                "ratio": (out["ratio"] / factor, out["ratio"] * factor),
+                "ratio": open_ended(out["ratio"], out["ratio"] / factor, out["ratio"] * factor),
             }
         for name, (low, high) in ends.items():
             out |= {f"{name}_low": float(low), f"{name}_high": float(high)}

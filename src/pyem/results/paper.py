@@ -37,8 +37,8 @@ def to_apa(table: pd.DataFrame, *, digits: int = 2, level: float = 0.95) -> pd.D
 
     Numbers have `digits` decimals; *p* has three, without a leading zero, and is ``< .001`` below that, as weights and
     frequencies are, which are ``> .999`` above that; what cannot exceed 1 has no leading zero; the two ends of an interval
-    (``low``, ``high``; ``natural_low``, ``natural_high``) become one column in brackets; whole numbers stay whole; what is
-    missing is a dash.
+    (``low``, ``high``; ``natural_low``, ``natural_high``) become one column in brackets, ``[0.00, ∞)`` where there is no upper
+    limit; whole numbers stay whole; what is missing is a dash.
 
     Parameters
     ----------
@@ -73,8 +73,8 @@ def to_apa(table: pd.DataFrame, *, digits: int = 2, level: float = 0.95) -> pd.D
     ends = {low: high for low, high in ends.items() if high in table}
     for name in map(str, table):
         if name in ends:
-            low, high = ([number_text(v, digits) for v in table[end]] for end in (name, ends[name]))
-            out[_interval_name(name, level)] = [_bracketed(a, b) for a, b in zip(low, high, strict=True)]
+            pairs = zip(table[name], table[ends[name]], strict=True)
+            out[_interval_name(name, level)] = [interval_text(low, high, digits) for low, high in pairs]
         elif name not in ends.values():
             out[NAMES.get(name, name.replace("_", " "))] = [_cell(name, value, digits) for value in table[name]]
     return pd.DataFrame(out, index=table.index)
@@ -144,8 +144,17 @@ def _interval_name(low: str, level: float) -> str:
     return f"{NAMES.get(what, what.replace('_', ' '))} {100 * level:g}% CI".strip()
 
 
-def _bracketed(low: str, high: str) -> str:
-    return DASH if low == high == DASH else f"[{low}, {high}]"
+def interval_text(low: Any, high: Any, digits: int = 2) -> str:
+    """The two ends of an interval in brackets; ``∞)`` where it has no upper limit, a dash where neither end is known.
+
+    Examples
+    --------
+    >>> interval_text(0.1, 0.872), interval_text(0.0, float("inf"))
+    ('[0.10, 0.87]', '[0.00, ∞)')
+    """
+    ends = number_text(low, digits), number_text(high, digits)
+    left, right = "(" if low == -np.inf else "[", ")" if high == np.inf else "]"
+    return DASH if ends == (DASH, DASH) else f"{left}{ends[0]}, {ends[1]}{right}"
 
 
 def _cell(name: str, value: Any, digits: int) -> str:

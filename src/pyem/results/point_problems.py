@@ -7,7 +7,7 @@ import numpy as np
 from pyem.model.model import Model
 from pyem.population.population import Population
 from pyem.population.posterior import Status, is_known
-from pyem.results.group_rows import group_covariance, mean_errors
+from pyem.results.group_rows import group_covariance, group_rows, mean_errors
 
 CLOSE = 0.01
 """Distance from a bound, as a share of the range, within which a parameter counts as at the bound."""
@@ -98,6 +98,23 @@ def vague_problems(model: Model, population: Population | None, information: np.
         f"{_natural_typical(model)[k]:.3g}), or use data in which it matters"
         for k, name in enumerate(model.names)
         if error[k] > VAGUE * sd[k]
+    ]
+
+
+def untold_problems(model: Model, population: Population | None, information: np.ndarray | None) -> list[str]:
+    """Name parameters of which the data do not tell how much people differ."""
+    if population is None or information is None:
+        return []
+    rows = [row for row in group_rows(model, population, information) if row["kind"] == "sd" and np.isinf(row["high"])]
+    vague = mean_errors(population, information) > VAGUE * model.typical[1]
+    named = [row["parameter"] for row in rows if not vague[model.names.index(row["parameter"])]]
+    if not named:
+        return []
+    given = ", ".join(f"{name!r}: {model.typical[1][model.names.index(name)]:.3g}" for name in named)
+    return [
+        f"these data do not tell how much people differ in {', '.join(named)}: the interval of the group's sd goes from 0 to "
+        f"no upper limit; read nothing into it, and give the sd, as in pyem.Group(sd={{{given}}}), or a prior, as in "
+        "fit_em(..., priors={})"
     ]
 
 

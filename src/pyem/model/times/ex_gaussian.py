@@ -7,10 +7,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import log_ndtr, ndtr, ndtri
+from jax.scipy.special import ndtr, ndtri
 from jax.typing import ArrayLike
 
-from pyem.model.times.tails import log_phi, mills
+from pyem.model.times.tails import log_mills, log_ndtr, log_phi
 
 
 class ExGaussian(NamedTuple):
@@ -92,7 +92,7 @@ class ExGaussian(NamedTuple):
         z, ratio = gap / sigma, sigma / tau
         # Below the bend squares of the ratio cancel, and are left out.
         bent = z < ratio
-        rising = log_phi(z) + jnp.log(mills(jnp.where(bent, ratio - z, 0.0)))
+        rising = log_phi(z) + log_mills(jnp.where(bent, ratio - z, 0.0))
         slope = jnp.where(bent, 0.0, ratio)
         falling = slope * (0.5 * slope - z) + log_ndtr(jnp.where(bent, 0.0, z - slope))
         both = jnp.where(bent, rising, falling)

@@ -17,7 +17,12 @@ Function = Callable[..., Array]
 
 
 class Known(Protocol):
-    """The derivatives of a function of a few numbers."""
+    """A function of a few numbers, and its derivatives by them."""
+
+    @property
+    def value(self) -> Array:
+        """The function."""
+        ...
 
     @property
     def first(self) -> tuple[Array, ...]:
@@ -76,13 +81,13 @@ def with_slopes(known: Callable[..., Known]) -> Callable[[Function], Function]:
     Parameters
     ----------
     known
-        A function of the same inputs.
+        A function of the same inputs that returns the value with its derivatives, which share most of what they are made of.
 
     Examples
     --------
     >>> from types import SimpleNamespace
     >>> def known(x):
-    ...     return SimpleNamespace(first=(jnp.cos(x),), second=((-jnp.sin(x),),))
+    ...     return SimpleNamespace(value=jnp.sin(x), first=(jnp.cos(x),), second=((-jnp.sin(x),),))
     >>> sine = with_slopes(known)(jnp.sin)
     >>> [float(jax.grad(sine)(0.0)), float(jax.grad(jax.grad(sine))(0.0))]
     [1.0, -0.0]
@@ -93,7 +98,7 @@ def with_slopes(known: Callable[..., Known]) -> Callable[[Function], Function]:
         @jax.jit
         def orders(*inputs: Array) -> tuple[Array, tuple[Array, ...], Any]:
             found = known(*inputs)
-            return function(*inputs), found.first, found.second
+            return found.value, found.first, found.second
 
         return _with_rules(function, lambda *inputs: orders(*inputs)[:2], orders)
 

@@ -11,8 +11,9 @@ from jax.scipy.special import ndtr, ndtri
 from jax.typing import ArrayLike
 
 from pyem.model.times import tails
-from pyem.model.times.lba_left import log_mean_left, log_share
+from pyem.model.times.lba_left import log_mean_left
 from pyem.model.times.rate import log_mean_rate
+from pyem.model.times.tails import log_ndtr
 
 _DEEP = 44.0
 
@@ -63,7 +64,7 @@ class LBA(NamedTuple):
         at = near / (s * soonest)
         time, more = tails.led_back(time, soonest, at * (at - y))
         low = jnp.where(some, near, 1.0) / (s * time)
-        log_f = log_mean_rate(low, low + width / (s * time), y) - jnp.log(time) - log_share(y) + more
+        log_f = log_mean_rate(low, low + width / (s * time), y) - jnp.log(time) - log_ndtr(y) + more
         return jnp.where(some, log_f, -jnp.inf)
 
     def log_survivor(self, time: ArrayLike) -> Array:

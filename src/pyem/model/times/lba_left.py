@@ -10,45 +10,20 @@ from jax import Array
 from pyem.model.times import tails
 from pyem.model.times.few import with_slopes
 from pyem.model.times.means import End, Integrand, Lengths, Slopes, by_ends, chosen, nodes
-from pyem.model.times.rate import log_between
-from pyem.model.times.tails import log_phi, log_positive, mills
-
-
-class _OfShare(NamedTuple):
-    """First and second derivative of `log_share`."""
-
-    first: tuple[Array, ...]
-    second: tuple[tuple[Array, ...], ...]
-
-
-def _slopes_of_share(y: Array) -> _OfShare:
-    pull = jnp.exp(log_phi(y) - log_share(y))
-    return _OfShare((pull,), ((-pull * (y + pull),),))
-
-
-@with_slopes(_slopes_of_share)
-def log_share(y: Array) -> Array:
-    """Logarithm of the share of slopes above 0."""
-    below = y < 0
-    down, up = jnp.where(below, -y, 0.0), jnp.where(below, 0.0, y)
-    return jnp.where(below, log_phi(down) + jnp.log(mills(down)), jnp.log1p(-_tail(up)))
-
-
-def _tail(m: Array) -> Array:
-    return jnp.exp(log_phi(m)) * mills(m)
-
+from pyem.model.times.rate import Mass
+from pyem.model.times.tails import log_ndtr, log_phi, log_positive, mills
 
 # -- derivatives ---------------------------------------------------------------------------------------------------------
 
 
 def _slopes(low: Array, high: Array, y: Array) -> Slopes:
-    """Derivatives of `log_mean_left`."""
-    late, share = _is_late(high, y), log_share(y)
+    """`log_mean_left` with its derivatives."""
+    late, share = _is_late(high, y), log_ndtr(y)
     lengths = Lengths.of(low, high, y, late)
     # The derivative of the logarithm of the share of slopes above 0.
     pull = jnp.exp(log_phi(y) - share)
     others = lengths.slopes(lambda k: _integrand(k, y, share, pull), _slopes_of_wide(*lengths.ends(), y, share, pull))
-    return chosen(late, _slopes_of_late(*_in_late(late, low, high, y), pull), others)
+    return chosen(late, _slopes_of_late(*_in_late(late, low, high, y), share, pull), others)
 
 
 def _integrand(k: Array, y: Array, share: Array, pull: Array) -> Integrand:
@@ -59,8 +34,8 @@ def _integrand(k: Array, y: Array, share: Array, pull: Array) -> Integrand:
     return Integrand(log, end, less - pull, -z * end, end * (z - pull), by_y_y)
 
 
-def _slopes_of_late(low: Array, high: Array, y: Array, pull: Array) -> Slopes:
-    """Derivatives of `_log_late`, less the logarithm of the share, which are sums of positive terms too."""
+def _slopes_of_late(low: Array, high: Array, y: Array, share: Array, pull: Array) -> Slopes:
+    """`_log_late`, less the logarithm of the share, with its derivatives, which are sums of positive terms too."""
     u, weight = nodes(jnp.ndim(low))
     total = lambda values: (weight * values).sum(0)  # noqa: E731
     start, k, left = low * u, low + (high - low) * u, 1 - u
@@ -70,6 +45,7 @@ def _slopes_of_late(low: Array, high: Array, y: Array, pull: Array) -> Slopes:
     n, f, d = total(left * at), total(u * at), total(start * before + k * inside) / whole
     second = total(start**2 * before + k**2 * inside) / whole
     return Slopes(
+        jnp.log(whole) + log_phi(y) - share,
         n,
         f,
         d - y - pull,
@@ -83,33 +59,20 @@ def _slopes_of_late(low: Array, high: Array, y: Array, pull: Array) -> Slopes:
 
 
 def _slopes_of_wide(low: Array, high: Array, y: Array, share: Array, pull: Array) -> Slopes:
-    """Derivatives of `_log_wide`."""
-    width, late = high - low, high - y < -1.0
-    log_mean = _log_wide(low, high, y, share)
-    gone = -jnp.expm1(log_mean)
+    """The mean where it is a difference of integrals, and its derivatives, both less the logarithm of the share."""
+    interval = _Interval.of(low, high, y, share)
+    log_mean, width = interval.log_mean, high - low
     start = jnp.exp(log_phi(y) - share - log_mean)
-    passing = jnp.exp(log_between(low - y, high - y) - jnp.log(width) - share - log_mean)
-    less = start - passing
+    less = start - jnp.exp(interval.mass.log - jnp.log(width) - share - log_mean)
 
-    def end(k: Array) -> tuple[Array, End]:
-        z = k - y
-        here = jnp.exp(log_phi(z) - share - log_mean)
-        # What `_log_wide` computes, too, is written as there, so that the compiler computes it once.
-        fast, behind = jnp.where(late, y, 3.0), jnp.exp(jnp.where(late, 0.5 * (z**2 - y**2), 0.0))
-        left = here * (mills(jnp.abs(z)) - behind * mills(fast)) - 1
-        excess = jnp.where(late, left, (gone - _gone(z, share)) * jnp.exp(-log_mean))
+    def end(place: _Place) -> tuple[Array, End]:
+        here = jnp.exp(log_phi(place.z) - share - log_mean)
+        excess = interval.excess(place, here, log_mean)
         return here, End(excess, here, start - here - (1 + excess) * pull)
 
-    (density_low, near), (density_high, far) = end(low), end(high)
+    (density_low, near), (density_high, far) = end(interval.low), end(interval.high)
     bent = (density_high - density_low) / width - y * start + pull * (y + pull)
-    return by_ends(width, near, far, less - pull, bent - less**2)
-
-
-def _gone(z: Array, share: Array) -> Array:
-    """Share of slopes that exceed the mean slope by `z`, among those above 0."""
-    ahead = z < 0
-    tail = jnp.exp(log_phi(z) - share) * mills(jnp.abs(z))
-    return jnp.where(ahead, jnp.exp(-jnp.where(ahead, share, 0.0)) - tail, tail)
+    return by_ends(log_mean, width, near, far, less - pull, bent - less**2)
 
 
 # -- the mean ------------------------------------------------------------------------------------------------------------
@@ -134,10 +97,11 @@ def log_mean_left(low: Array, high: Array, y: Array) -> Array:
     >>> round(float(log_mean_left(jnp.asarray(1.0), jnp.asarray(2.0), jnp.asarray(0.5))), 4)
     -0.2793
     """
-    late, share = _is_late(high, y), log_share(y)
+    late, share = _is_late(high, y), log_ndtr(y)
     lengths = Lengths.of(low, high, y, late)
     pull = jnp.exp(log_phi(y) - share)
-    others = lengths.mean(lambda k: _left(k, y, share, pull).log, _log_wide(*lengths.ends(), y, share))
+    start, stop = lengths.ends()
+    others = lengths.mean(lambda k: _left(k, y, share, pull).log, _Interval.of(start, stop, y, share).log_mean)
     return jnp.where(late, _log_late(*_in_late(late, low, high, y)) - share, others)
 
 
@@ -182,19 +146,79 @@ def _left(k: Array, y: Array, share: Array, pull: Array) -> _Left:
     return _Left(log, end, jnp.where(behind, scaled * end, pull / (1 - gone)))
 
 
-def _log_wide(low: Array, high: Array, y: Array, share: Array) -> Array:
-    """Logarithm of the mean over distances from `low` to `high`, as the difference of integrals at the two."""
-    start, stop = low - y, high - y
-    late = stop < -1.0
-    first, last = (1 - jnp.abs(z) * mills(jnp.abs(z)) for z in (start, stop))
-    gone = jnp.where(late, 0.0, (_beyond(start, first, share) - _beyond(stop, last, share)) / (high - low))
-    soon = jnp.log1p(-jnp.clip(gone, 0.0, 1 - tails.HALF_DIGIT))
-    fast = jnp.where(late, y, 3.0)
-    over = lambda z: jnp.exp(jnp.where(late, 0.5 * (stop**2 - z**2), 0.0))  # noqa: E731
-    left = last - over(start) * first - (high - low) * over(y) * mills(fast)
-    return jnp.where(late, log_phi(stop) + log_positive(left / (high - low)) - share, soon)
+class _Place(NamedTuple):
+    """One end of an interval of distances, less the mean slope, with Mills' ratio at its size."""
+
+    z: Array
+    ratio: Array
+
+    @classmethod
+    def at(cls, z: Array) -> _Place:
+        """The end at `z`."""
+        return cls(z, mills(jnp.abs(z)))
+
+    @property
+    def part(self) -> Array:
+        """Integral of the normal tail beyond the size, over the density there."""
+        return 1 - jnp.abs(self.z) * self.ratio
 
 
-def _beyond(z: Array, part: Array, share: Array) -> Array:
-    """Integral of the normal tail beyond `z`, over slopes above 0; `part` is the tail beyond its size over the density."""
-    return jnp.exp(log_phi(z) - share) * part + jnp.maximum(-z, 0.0) * jnp.exp(-share)
+class _Interval(NamedTuple):
+    """An interval of distances, with what the mean over it is made of.
+
+    Where it is far behind the mean slope (`late`), little is left: integrals are those from the far side, over the normal
+    density at the end. Elsewhere they are those from the near side.
+    """
+
+    low: _Place
+    high: _Place
+    y: Array
+    share: Array
+    """Logarithm of the share of slopes above 0."""
+    fast: Array
+    """Mills' ratio at the mean slope, where the interval is late."""
+
+    @classmethod
+    def of(cls, low: Array, high: Array, y: Array, share: Array) -> _Interval:
+        """The interval from `low` to `high`."""
+        return cls(_Place.at(low - y), _Place.at(high - y), y, share, mills(jnp.where(high - y < -1.0, y, 3.0)))
+
+    @property
+    def late(self) -> Array:
+        """Whether all of it is far behind the mean slope."""
+        return self.high.z < -1.0
+
+    @property
+    def mass(self) -> Mass:
+        """Normal probability of slopes in the interval."""
+        return Mass.from_mills((self.low.z, self.high.z), (self.low.ratio, self.high.ratio))
+
+    @property
+    def log_mean(self) -> Array:
+        """Logarithm of the mean share, among all slopes above 0, that do not reach the distance."""
+        width, stop = self.high.z - self.low.z, self.high.z
+        gone = jnp.where(self.late, 0.0, (self._beyond(self.low) - self._beyond(self.high)) / width)
+        soon = jnp.log1p(-jnp.clip(gone, 0.0, 1 - tails.HALF_DIGIT))
+        left = (
+            self.high.part - self._over(stop, self.low.z) * self.low.part - width * self._over(stop, self.y) * self.fast
+        )
+        return jnp.where(self.late, log_phi(stop) + log_positive(left / width) - self.share, soon)
+
+    def excess(self, place: _Place, here: Array, log_mean: Array) -> Array:
+        """The share that does not reach one end, over the mean, less 1; the density there is `here` times the mean."""
+        left = here * (place.ratio - self._over(place.z, self.y) * self.fast) - 1
+        tail = jnp.exp(log_phi(place.z) - self.share) * place.ratio
+        gone = jnp.where(place.z < 0, self._all(place) - tail, tail)
+        return jnp.where(self.late, left, (-jnp.expm1(log_mean) - gone) * jnp.exp(-log_mean))
+
+    def _beyond(self, place: _Place) -> Array:
+        """Integral of the normal tail beyond one end, over slopes above 0."""
+        return jnp.exp(log_phi(place.z) - self.share) * place.part + jnp.maximum(-place.z, 0.0) * self._all(place)
+
+    def _all(self, place: _Place) -> Array:
+        """All slopes, in units of those above 0, where the end is below the mean slope."""
+        return jnp.exp(-jnp.where(place.z < 0, self.share, 0.0))
+
+    def _over(self, at: Array, other: Array) -> Array:
+        """Density at `other` over that `at` some distance, where the interval is late."""
+        return jnp.exp(jnp.where(self.late, 0.5 * (at**2 - other**2), 0.0))

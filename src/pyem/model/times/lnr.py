@@ -11,8 +11,7 @@ from jax.scipy.special import ndtri
 from jax.typing import ArrayLike
 
 from pyem.model.times import tails
-from pyem.model.times.few import by_inputs
-from pyem.model.times.tails import log_phi, mills
+from pyem.model.times.tails import log_ndtr, log_phi
 
 _DEEP = 44.0
 
@@ -61,7 +60,7 @@ class LNR(NamedTuple):
         some = s > 0
         s = jnp.where(some, s, 1.0)
         z = (jnp.log(jnp.where(time > tails.SOONEST, time, tails.SOONEST)) - m) / s
-        return jnp.where(some, _log_beyond(z), jnp.where(jnp.log(jnp.maximum(time, tails.SOONEST)) < m, 0.0, -jnp.inf))
+        return jnp.where(some, log_ndtr(-z), jnp.where(jnp.log(jnp.maximum(time, tails.SOONEST)) < m, 0.0, -jnp.inf))
 
     def cdf(self, time: ArrayLike) -> Array:
         """Probability that each accumulator has finished by `time`, last axis."""
@@ -80,15 +79,3 @@ class LNR(NamedTuple):
     def _arrays(self, time: ArrayLike) -> list[Array]:
         wide = jnp.result_type(float)
         return jnp.broadcast_arrays(*(jnp.asarray(part, wide) for part in (*self, time)))
-
-
-@by_inputs
-def _log_beyond(z: Array) -> Array:
-    """Log-probability that a standard normal number exceeds `z`."""
-    late = jnp.where(z > 0, z, 0.0)
-    early = jnp.where(z > 0, 0.0, -z)
-    return jnp.where(
-        z > 0,
-        log_phi(late) + jnp.log(mills(late)),
-        jnp.log1p(-jnp.exp(log_phi(early)) * mills(early)),
-    )

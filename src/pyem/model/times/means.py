@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -25,9 +24,19 @@ _SHORT = 1.0
 
 
 def mean_over(near: Array, far: Array, log_of: Callable[[Array], Array]) -> Array:
-    """Logarithm of the mean of ``exp(log_of(k))`` over the interval, by nodes."""
+    """Logarithm of the mean of ``exp(log_of(k))`` over a short interval, by nodes."""
     share, weight = nodes(jnp.ndim(near))
-    return jax.nn.logsumexp(log_of(near + (far - near) * share) + jnp.log(weight), axis=0)
+    log = log_of(near + (far - near) * share)
+    return _log_total(weight * _relative(log), log)
+
+
+def _relative(log: Array) -> Array:
+    """Exponentials at the nodes over the one in the middle: over a short interval they do not overflow."""
+    return jnp.exp(log - log[NODES // 2])
+
+
+def _log_total(parts: Array, log: Array) -> Array:
+    return jnp.log(parts.sum(0)) + log[NODES // 2]
 
 
 def nodes(ndim: int, n: int = NODES) -> tuple[Array, Array]:
@@ -38,8 +47,9 @@ def nodes(ndim: int, n: int = NODES) -> tuple[Array, Array]:
 
 
 class Slopes(NamedTuple):
-    """First and second derivatives of a function of the near end, the far end, and the drift."""
+    """A function of the near end, the far end, and the drift, with its first and second derivatives."""
 
+    value: Array
     near: Array
     far: Array
     drift: Array
@@ -53,12 +63,12 @@ class Slopes(NamedTuple):
     @property
     def first(self) -> tuple[Array, ...]:
         """The gradient."""
-        return self[:3]
+        return self[1:4]
 
     @property
     def second(self) -> tuple[tuple[Array, ...], ...]:
         """The Hessian, row by row."""
-        _, _, _, nn, nf, nd, ff, fd, dd = self
+        _, _, _, _, nn, nf, nd, ff, fd, dd = self
         return (nn, nf, nd), (nf, ff, fd), (nd, fd, dd)
 
 
@@ -83,14 +93,16 @@ class End(NamedTuple):
 
 
 def by_nodes(near: Array, far: Array, integrand: Callable[[Array], Integrand]) -> Slopes:
-    """Derivatives of the result of `mean_over`."""
+    """The result of `mean_over` and its derivatives."""
     share, weight = nodes(jnp.ndim(near))
     at = integrand(near + (far - near) * share)
-    p = jax.nn.softmax(at.log + jnp.log(weight), axis=0)
+    parts = weight * _relative(at.log)
+    p = parts / parts.sum(0)
     mean = lambda values: (p * values).sum(0)  # noqa: E731
     low, high = 1 - share, share
     n, f, d = mean(at.by_k * low), mean(at.by_k * high), mean(at.by_drift)
     return Slopes(
+        _log_total(parts, at.log),
         n,
         f,
         d,
@@ -103,10 +115,11 @@ def by_nodes(near: Array, far: Array, integrand: Callable[[Array], Integrand]) -
     )
 
 
-def by_ends(width: Array, near: End, far: End, by_drift: Array, by_drift_drift: Array) -> Slopes:
-    """Derivatives of the logarithm of a mean over an interval, from its ends and from its own derivatives by the drift."""
+def by_ends(log_mean: Array, width: Array, near: End, far: End, by_drift: Array, by_drift_drift: Array) -> Slopes:
+    """Logarithm of a mean over an interval with derivatives, from its ends and from its own derivatives by the drift."""
     n, f, d = -near.excess / width, far.excess / width, by_drift
     return Slopes(
+        log_mean,
         n,
         f,
         d,
@@ -157,6 +170,6 @@ class Lengths(NamedTuple):
         return jnp.where(self.short, few, whole)
 
     def slopes(self, integrand: Callable[[Array], Integrand], whole: Slopes) -> Slopes:
-        """Derivatives of `mean`, for long intervals those given."""
+        """The result of `mean` and its derivatives, for long intervals those given."""
         few = by_nodes(self.near, jnp.where(self.short, self.far, self.near), integrand)
         return chosen(self.short, few, whole)

@@ -1,13 +1,17 @@
-"""Log-probability that a noisy accumulator has not arrived yet, where the start differs between trials."""
+"""Log-probability that a noisy accumulator has not arrived yet, where the start differs between trials.
+
+It is a mean, over distances `k`, of the normal probability of not being beyond `k`, less that of paths that were beyond and
+came back: ``phi(k - drift) mills(k + drift)``. The mean has a closed form, as have its derivatives, with Mills' ratio as
+the only special function: those by the drift are means of the second part times the distance, and its square.
+"""
 
 from __future__ import annotations
 
 import functools
-import math
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 
 from pyem.model.times import tails
 from pyem.model.times.few import with_slopes
@@ -18,62 +22,40 @@ _SLOW, _TERMS = 0.05, 8
 """Step below which a difference quotient is a Taylor series, and number of its terms."""
 
 
-# -- derivatives ---------------------------------------------------------------------------------------------------------
-
-
 def _slopes(low: Array, high: Array, drift: Array) -> Slopes:
-    """Derivatives of `log_mean_left`."""
+    """`log_mean_left` with its derivatives."""
     lengths = Lengths.of(low, high, drift)
     return lengths.slopes(lambda k: _integrand(k, drift), _slopes_of_wide(*lengths.whole()))
 
 
 def _integrand(k: Array, drift: Array) -> Integrand:
     """Probability of not having passed one distance, made of the density at its end and of the reflected part."""
-    log = _log_left(k, drift)
+    log, ahead = _left(k, drift)
     end = jnp.exp(log_phi(k - drift) - log)
-    back = end * mills(k + drift)
+    back = end * ahead
     by_k, by_k_k = 2 * (end - drift * back), 2 * end * (2 * drift - k) - 4 * drift**2 * back
     by_k_drift = 2 * k * end - 2 * back * (1 + 2 * k * drift)
     return Integrand(log, by_k, -2 * k * back, by_k_k, by_k_drift, 2 * k * (end - 2 * k * back))
 
 
 def _slopes_of_wide(low: Array, high: Array, drift: Array) -> Slopes:
-    """Derivatives of `_log_wide`.
+    """The mean where it is a difference of integrals, and its derivatives."""
+    interval = _Interval.of(low, high, drift)
+    log_mean = interval.log_mean
 
-    Those by the drift are integrals of the reflected part times the distance, and its square. Where little is left such
-    integrals lose digits, and they are derived line by line.
-    """
-    late, width = high - drift < -1.0, high - low
-    log_mean = _log_wide(low, high, drift)
-    gone, share = -jnp.expm1(log_mean), jnp.exp(-jnp.where(late, 0.0, log_mean))
+    def end(place: _Place) -> tuple[End, Array, Array]:
+        here = jnp.exp(log_phi(place.z) - log_mean)
+        back = here * place.ahead
+        ends = End(place.excess(here, log_mean), 2 * (here - drift * back), -2 * place.k * back)
+        return ends, *place.moments(here, log_mean)
 
-    def end(k: Array) -> tuple[Array, Array, End]:
-        z = k - drift
-        here, ahead = jnp.exp(log_phi(z) - log_mean), mills(k + drift)
-        tail = 0.5 * lax.erfc(z * math.sqrt(0.5)) * share
-        left = here * (mills(jnp.where(late, -z, 1.0)) - ahead) - 1
-        excess = jnp.where(late, left, gone * share - tail - here * ahead)
-        d, e, f = _quotients(z, tail, here, here * ahead, 2 * drift)
-        once, twice = k * d - e, 2 * (k**2 * d - 2 * k * e + 2 * f) + drift * tail + here
-        return once, twice, End(excess, 2 * here * (1 - drift * ahead), -2 * k * here * ahead)
-
-    # Both ends in one pass, which halves what is compiled.
-    once, twice, ends = end(jnp.stack([low, high]))
-    early = -2 * (once[1] - once[0]) / width
-    early_bent = -2 * (twice[1] - twice[0]) / width - early**2
-    near, far = (End(*(part[k] for part in ends)) for k in (0, 1))
-    of_late, of_late_bent = _slopes_of_late(*_where_late(late, low, high, drift))
-    return by_ends(width, near, far, jnp.where(late, of_late, early), jnp.where(late, of_late_bent, early_bent))
-
-
-def _slopes_of_late(low: Array, high: Array, pace: Array) -> tuple[Array, Array]:
-    """First and second derivative of `_log_late` by the drift, line by line."""
-    along = lambda of: lambda d: jax.jvp(of, (d,), (jnp.ones_like(d),))  # noqa: E731
-    (_, by_drift), (_, bent) = along(along(lambda d: _log_late(low, high, d)))(pace)
-    return by_drift, bent
-
-
-# -- the mean ------------------------------------------------------------------------------------------------------------
+    (near, once, twice), (far, once_far, twice_far) = map(end, (interval.low, interval.high))
+    early, early_bent = (-2 * part / interval.width for part in (once_far - once, twice_far - twice))
+    late, late_bent = interval.slopes_late()
+    slope = jnp.where(interval.late, late, early)
+    return by_ends(
+        log_mean, interval.width, near, far, slope, jnp.where(interval.late, late_bent, early_bent - early**2)
+    )
 
 
 @with_slopes(_slopes)
@@ -86,53 +68,138 @@ def log_mean_left(low: Array, high: Array, drift: Array) -> Array:
     -0.3209
     """
     lengths = Lengths.of(low, high, drift)
-    return lengths.mean(lambda k: _log_left(k, drift), _log_wide(*lengths.whole()))
+    start, stop, pace = lengths.whole()
+    return lengths.mean(lambda k: _left(k, drift)[0], _Interval.of(start, stop, pace).log_mean)
 
 
-def _log_left(k: Array, drift: Array) -> Array:
-    """Log-probability of not having reached a threshold at the standardised distance `k`."""
-    behind = k < drift
-    size = jnp.abs(k - drift)
-    tail, ahead = mills(size), mills(k + drift)
-    left = log_phi(size) + log_positive(tail - ahead)
-    gone = jnp.exp(log_phi(size)) * (tail + ahead)
-    return jnp.where(behind, left, jnp.log1p(-jnp.minimum(gone, 1 - tails.HALF_DIGIT)))
-
-
-def _log_wide(near: Array, far: Array, drift: Array) -> Array:
-    """Logarithm of the mean over distances from `near` to `far`, as the difference of integrals at the two."""
-    late = far - drift < -1.0
-    width = far - near
-    of_near, of_far = _early(jnp.where(late, drift, jnp.stack([near, far])), drift)
-    gone = (of_near - of_far) / width
-    early = jnp.log1p(-jnp.clip(gone, 0.0, 1 - tails.HALF_DIGIT))
-    return jnp.where(late, _log_late(*_where_late(late, near, far, drift)), early)
-
-
-def _where_late(late: Array, near: Array, far: Array, drift: Array) -> tuple[Array, Array, Array]:
-    """The interval and the drift, with others in place of those where more is left."""
-    return jnp.where(late, near, 0.0), jnp.where(late, far, 1.0), jnp.where(late, drift, 3.0)
-
-
-def _log_late(low: Array, high: Array, pace: Array) -> Array:
-    """The logarithm of the mean where little is left: all distances are far behind."""
-    less = jnp.exp(0.5 * ((pace - high) ** 2 - (pace - low) ** 2))
-    of_low, of_high = _late(jnp.stack([low, high]), pace)
-    return log_phi(pace - high) + log_positive((of_high - less * of_low) / (high - low))
-
-
-def _late(k: Array, drift: Array) -> Array:
-    """The integral of the survivor up to `k`, over the normal density at ``drift - k``, where that is above 1."""
-    m, twice = drift - k, 2 * drift
-    behind = mills(m)
-    return (1 - m * behind) - (mills(drift + k) + behind) / twice
-
-
-def _early(k: Array, drift: Array) -> Array:
-    """Integral of the probability of having reached a threshold farther than `k`."""
+def _left(k: Array, drift: Array) -> tuple[Array, Array]:
+    """Log-probability of not having reached a threshold at the standardised distance `k`, and Mills' ratio ahead of it."""
     z = k - drift
-    tail, top = 0.5 * lax.erfc(z * math.sqrt(0.5)), jnp.exp(log_phi(z))
-    return top - z * tail - _quotients(z, tail, top, top * mills(k + drift), 2 * drift)[0]
+    tail, ahead = mills(jnp.abs(z)), mills(k + drift)
+    log_top = log_phi(z)
+    gone = jnp.minimum(jnp.exp(log_top) * (tail + ahead), 1 - tails.HALF_DIGIT)
+    return jnp.where(z < 0, log_top + log_positive(tail - ahead), jnp.log1p(-gone)), ahead
+
+
+class _Place(NamedTuple):
+    """One end of an interval of distances, with what integrals up to there are made of.
+
+    Where the whole interval is far behind the drift (`late`), little is left: integrals are those from the far side, over the
+    normal density at the end, so that they keep their digits. Elsewhere they are those from the near side.
+    """
+
+    k: Array
+    drift: Array
+    z: Array
+    late: Array
+    size: Array
+    """Mills' ratio at the distance from the drift, whatever its sign."""
+    ahead: Array
+    """Mills' ratio ahead."""
+
+    @classmethod
+    def at(cls, k: Array, drift: Array, late: Array) -> _Place:
+        """The end at `k`."""
+        return cls(k, drift, k - drift, late, mills(jnp.abs(k - drift)), mills(k + drift))
+
+    @property
+    def behind(self) -> Array:
+        """Distance by which the drift is ahead of the end; another number where the interval is not far behind."""
+        return jnp.where(self.late, -self.z, 2.0)
+
+    @property
+    def pace(self) -> Array:
+        """The drift; another number where the interval is not far behind."""
+        return jnp.where(self.late, self.drift, 3.0)
+
+    @property
+    def arrived(self) -> Array:
+        """Integral of the probability of having reached a threshold farther than the end."""
+        z, top = jnp.where(self.late, 0.0, self.z), jnp.exp(log_phi(self.z))
+        tail = self._tail(top, 1.0)
+        return top - z * tail - _quotients(z, tail, top, top * self.ahead, 2 * self.drift)[0]
+
+    @property
+    def left(self) -> Array:
+        """Integral of the probability of not having arrived up to the end, over the density there."""
+        return 1 - self.behind * self.size - (self.ahead + self.size) / (2 * self.pace)
+
+    def slopes_of_left(self) -> tuple[Array, Array]:
+        """First and second derivative of `left` by the drift."""
+        m, pace, away = self.behind, self.pace, self.k + self.pace
+        # Those of both ratios, and of the reflected part.
+        once, onward = m * self.size - 1, away * self.ahead - 1
+        twice, further = m * once + self.size, away * onward + self.ahead
+        back = (onward + once) / (2 * pace) - (self.ahead + self.size) / (2 * pace**2)
+        return -twice - back, -2 * once - m * twice - (further + twice) / (2 * pace) + 2 * back / pace
+
+    def excess(self, here: Array, log_mean: Array) -> Array:
+        """The probability at the end over the mean, less 1; the density there is `here` times the mean."""
+        log_mean, back = jnp.where(self.late, 0.0, log_mean), here * self.ahead
+        share = jnp.exp(-log_mean)
+        early = -jnp.expm1(log_mean) * share - self._tail(here, share) - back
+        return jnp.where(self.late, here * self.size - back - 1, early)
+
+    def moments(self, here: Array, log_mean: Array) -> tuple[Array, Array]:
+        """Integrals of which first and second derivatives of the mean by the drift are made, over the mean, where not late."""
+        k, drift = self.k, self.drift
+        tail = self._tail(here, jnp.exp(-jnp.where(self.late, 0.0, log_mean)))
+        d, e, f = _quotients(jnp.where(self.late, 0.0, self.z), tail, here, here * self.ahead, 2 * drift)
+        return k * d - e, 2 * (k**2 * d - 2 * k * e + 2 * f) + drift * tail + here
+
+    def _tail(self, top: Array, unit: Array | float) -> Array:
+        """Normal probability beyond the end, from the density `top` there, in a unit in which all is `unit`."""
+        tail = top * self.size
+        return jnp.where(self.z < 0, unit - tail, tail)
+
+
+class _Interval(NamedTuple):
+    """An interval of distances."""
+
+    low: _Place
+    high: _Place
+
+    @classmethod
+    def of(cls, low: Array, high: Array, drift: Array) -> _Interval:
+        """The interval from `low` to `high`."""
+        late = high - drift < -1.0
+        return cls(_Place.at(low, drift, late), _Place.at(high, drift, late))
+
+    @property
+    def late(self) -> Array:
+        """Whether all of it is far behind the drift."""
+        return self.high.late
+
+    @property
+    def width(self) -> Array:
+        """Its length."""
+        return self.high.k - self.low.k
+
+    @property
+    def log_mean(self) -> Array:
+        """Logarithm of the mean probability of not having arrived."""
+        gone = (self.low.arrived - self.high.arrived) / self.width
+        early = jnp.log1p(-jnp.clip(gone, 0.0, 1 - tails.HALF_DIGIT))
+        late = log_phi(self.high.behind) + log_positive((self.high.left - self._less * self.low.left) / self.width)
+        return jnp.where(self.late, late, early)
+
+    def slopes_late(self) -> tuple[Array, Array]:
+        """First and second derivative of `log_mean` by the drift where it is late.
+
+        They are those of the density at the higher end plus those of the rest: taken apart, the first keep the digits that the
+        rest loses.
+        """
+        less, width, low, high = self._less, self.width, self.low.left, self.high.left
+        (first, second), (first_high, second_high) = self.low.slopes_of_left(), self.high.slopes_of_left()
+        whole = jnp.maximum(high - less * low, tails.TINY)
+        slope = (first_high - less * (first - width * low)) / whole
+        bent = (second_high - less * (second - 2 * width * first + width**2 * low)) / whole
+        return slope - self.high.behind, bent - slope**2 - 1
+
+    @property
+    def _less(self) -> Array:
+        """Density at the lower end over that at the higher one, where it is late."""
+        return jnp.exp(0.5 * (self.high.behind**2 - self.low.behind**2))
 
 
 def _quotients(z: Array, tail: Array, top: Array, ahead: Array, step: Array) -> tuple[Array, Array, Array]:

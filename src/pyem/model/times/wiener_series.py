@@ -4,15 +4,11 @@ All functions are of the lower bound, at 0: the process starts at the share `w` 
 it. For the upper bound, take ``-v`` and ``1 - w``. Times are without non-decision time, in seconds; the standard deviation of
 the noise is 1 a second.
 
-Two series are known for the density of the standardised time ``s = time / a**2``: one converges fast for small, one for large
-times (Navarro & Fuss, 2009). Where they meet, five terms of either are exact to 14 digits, so that both are short and no number
-of terms is looked for. Each is evaluated at a time where it is finite, and one of them chosen; so derivatives are finite, too.
+The density without drift, for a separation of 1, is that of `pyem.model.times.wiener_standard`. The distribution, too, has two
+series, which meet at the same standardised time, ``time / a**2``.
 
 References
 ----------
-Navarro, D. J., & Fuss, I. G. (2009). Fast and accurate calculations for first-passage times in Wiener diffusion models. Journal
-of Mathematical Psychology, 53(4), 222-230. https://doi.org/10.1016/j.jmp.2009.02.003
-
 Blurton, S. P., Kesselmeier, M., & Gondan, M. (2012). Fast and accurate calculations for cumulative first-passage time
 distributions in Wiener diffusion models. Journal of Mathematical Psychology, 56(6), 470-475.
 https://doi.org/10.1016/j.jmp.2012.09.002
@@ -29,8 +25,9 @@ from jax import Array
 from jax.scipy.special import log_ndtr
 from jax.typing import ArrayLike
 
-MEET = 0.3
-"""Standardised time up to which the series for small times is used."""
+from pyem.model.times.few import by_inputs
+from pyem.model.times.wiener_standard import MEET, log_standard_density
+
 EARLIEST = 1 / 2000
 """Time, as a share of ``(a w)**2``, below which the log-density (less than -980 nats) is continued as a parabola."""
 TINY = 1e-300
@@ -89,30 +86,6 @@ def below_earliest(share: Array) -> Array:
     gap = jnp.where(share > EARLIEST, EARLIEST, share) / EARLIEST - 1.0
     start = -0.5 / EARLIEST - 1.5 * math.log(EARLIEST)
     return start + (0.5 / EARLIEST - 1.5) * gap - (0.5 / EARLIEST - 0.75) * gap**2
-
-
-def log_standard_density(s: Array, w: Array) -> Array:
-    """Log-density without drift at the standardised time `s`, above 0, for a separation of 1."""
-    early = s < MEET
-    return jnp.where(early, _log_early(jnp.where(early, s, MEET), w), _log_late(jnp.where(early, MEET, s), w))
-
-
-def _log_early(s: Array, w: Array) -> Array:
-    """Log-density by five images of the start, reflected at the bounds; all their exponentials are products of two."""
-    b, c = jnp.exp(-2 * w / s), jnp.exp(-2 * (1 - w) / s)
-    b2, c4 = b * b, c**4
-    images = w + (w + 2) * b2 * c - (2 - w) * c + (w + 4) * b2**3 * c4 - (4 - w) * b2 * c4
-    return -0.5 * _LOG_2PI - 1.5 * jnp.log(s) - w**2 / (2 * s) + jnp.log(images)
-
-
-def _log_late(s: Array, w: Array) -> Array:
-    """Log-density by four eigenfunctions; the higher ones are polynomials of the cosine times the first (Chebyshev)."""
-    q, c = jnp.exp(-0.5 * math.pi**2 * s), jnp.cos(math.pi * w)
-    q3, c2 = q**3, c * c
-    rest = 4 * c * q3 + 3 * (4 * c2 - 1) * q3 * q3 * q * q + 16 * c * (2 * c2 - 1) * q3**5
-    # The sine of the distance to the nearer bound keeps its digits at both bounds.
-    sine = jnp.sin(math.pi * jnp.where(w < 0.5, w, 1 - w))
-    return math.log(math.pi) - 0.5 * math.pi**2 * s + jnp.log(sine) + jnp.log1p(rest)
 
 
 # -- probability of a bound ---------------------------------------------------------------------------------------------------
@@ -179,16 +152,30 @@ def log_reached_by(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) ->
     s = time / a**2
     possible = s > EARLIEST * w**2
     s = jnp.where(possible, s, MEET)
-    early = s < MEET
-    sooner = jnp.clip(_images_by(jnp.where(early, s, MEET), v * a, w), TINY, 1 - HALF_DIGIT)
-    late = _log_not_yet(jnp.where(early, MEET, s), v * a, w)
-    ever = log_reached(v, a, w)
-    left = jnp.clip(jnp.exp(late - ever), 0.0, 1 - HALF_DIGIT)
-    by = jnp.where(early, jnp.log(sooner), ever + jnp.log1p(-left))
-    not_by = jnp.where(early, jnp.log1p(-sooner), jnp.logaddexp(late, log_reached(-v, a, 1 - w)))
+    by, not_by = _log_by(s, v * a, w), _log_not_by(s, v * a, w)
     by, not_by = jnp.where(possible, by, math.log(TINY)), jnp.where(possible, not_by, 0.0)
     by, not_by = jnp.where(off, -jnp.inf, jnp.where(on, 0.0, by)), jnp.where(on, -jnp.inf, jnp.where(off, 0.0, not_by))
     return jnp.where(one, -jnp.inf, by), jnp.where(one, -jnp.inf, not_by)
+
+
+@by_inputs
+def _log_by(s: Array, h: Array, w: Array) -> Array:
+    """The first of `log_reached_by` at the standardised time `s`, which is possible; `h` is ``v a``."""
+    early, ever = s < MEET, log_reached(h, 1.0, w)
+    left = jnp.clip(jnp.exp(_log_not_yet(jnp.where(early, MEET, s), h, w) - ever), 0.0, 1 - HALF_DIGIT)
+    return jnp.where(early, jnp.log(_sooner(s, h, w)), ever + jnp.log1p(-left))
+
+
+@by_inputs
+def _log_not_by(s: Array, h: Array, w: Array) -> Array:
+    """The second of `log_reached_by`."""
+    early = s < MEET
+    late = _log_not_yet(jnp.where(early, MEET, s), h, w)
+    return jnp.where(early, jnp.log1p(-_sooner(s, h, w)), jnp.logaddexp(late, log_reached(-h, 1.0, 1 - w)))
+
+
+def _sooner(s: Array, h: Array, w: Array) -> Array:
+    return jnp.clip(_images_by(jnp.where(s < MEET, s, MEET), h, w), TINY, 1 - HALF_DIGIT)
 
 
 def log_survivor(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) -> Array:
@@ -200,17 +187,21 @@ def log_survivor(time: ArrayLike, v: ArrayLike, a: ArrayLike, w: ArrayLike) -> A
     -4.6932
     """
     time, v, a, w = (jnp.asarray(value, jnp.result_type(float)) for value in (time, v, a, w))
-    s = time / a**2
+    return _log_survivor(time / a**2, v * a, w)
+
+
+@by_inputs
+def _log_survivor(s: Array, h: Array, w: Array) -> Array:
     early = s < MEET
-    sooner, late = jnp.where(early, time, 0.0), jnp.where(early, MEET, s)
-    gone = _of_both(lambda v, w: reached_by(sooner, v, a, w), v, w).sum(0)
-    left = jax.nn.logsumexp(_of_both(lambda v, w: _log_not_yet(late, v * a, w), v, w), axis=0)
+    sooner, late = jnp.where(early, s, 0.0), jnp.where(early, MEET, s)
+    gone = _of_both(lambda h, w: reached_by(sooner, h, 1.0, w), h, w).sum(0)
+    left = jax.nn.logsumexp(_of_both(lambda h, w: _log_not_yet(late, h, w), h, w), axis=0)
     return jnp.where(early, jnp.log1p(-jnp.minimum(gone, 1 - HALF_DIGIT)), left)
 
 
-def _of_both(function: Callable[[Array, Array], Array], v: Array, w: Array) -> Array:
+def _of_both(function: Callable[[Array, Array], Array], h: Array, w: Array) -> Array:
     """Apply a function of drift and start for the lower and the upper bound, first axis, in one program for both."""
-    seen = lambda upper: function(jnp.where(upper, -v, v), jnp.where(upper, 1 - w, w))  # noqa: E731
+    seen = lambda upper: function(jnp.where(upper, -h, h), jnp.where(upper, 1 - w, w))  # noqa: E731
     return jax.vmap(seen)(jnp.array([False, True]))
 
 

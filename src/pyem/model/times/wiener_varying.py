@@ -8,10 +8,8 @@ starts too far away for the time. So none is lost where the density is nothing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
@@ -21,7 +19,8 @@ from pyem.model.times import jets
 from pyem.model.times.few import with_jets
 from pyem.model.times.jets import Jet
 from pyem.model.times.means import nodes
-from pyem.model.times.wiener_series import EARLIEST, MEET, below_earliest
+from pyem.model.times.wiener_series import EARLIEST, below_earliest
+from pyem.model.times.wiener_standard import slopes_by_start
 
 NODES_T, NODES_Z, NODES = 8, 5, 15
 """Number of Gauss-Legendre nodes of the time and of the start if both differ between trials, and of either if it does alone."""
@@ -146,69 +145,18 @@ def _at_start(*outer: Jet) -> Jet:
 # -- one node -----------------------------------------------------------------------------------------------------------------
 
 
-class _Slopes(NamedTuple):
-    """Logarithm of the density without drift, and its first four derivatives by the start, each divided by the density.
-
-    Those by the standardised time follow from them: it obeys the equation of heat.
-    """
-
-    log_f: Array
-    w: Array
-    ww: Array
-    www: Array
-    wwww: Array
-
-
-def _early(s: Array, w: Array) -> _Slopes:
-    b, c = jnp.exp(-2 * w / s), jnp.exp(-2 * (1 - w) / s)
-    b2, c4 = b * b, c**4
-    images = ((w, 1.0), (w + 2, b2 * c), (w - 2, c), (w + 4, b2**3 * c4), (w - 4, b2 * c4))
-    total = [jnp.zeros_like(s)] * 5
-    for x, e in images:
-        u = x * x / s
-        by_order = (x, 1 - u, x * (u - 3) / s, (6 * u - 3 - u * u) / s, x * (15 - 10 * u + u * u) / s**2)
-        total = [old + new * e for old, new in zip(total, by_order, strict=True)]
-    log_f = -0.5 * math.log(2 * math.pi) - 1.5 * jnp.log(s) - w**2 / (2 * s) + jnp.log(total[0])
-    return _Slopes(log_f, *(part / total[0] for part in total[1:]))
-
-
-def _late(s: Array, w: Array) -> _Slopes:
-    q, c = jnp.exp(-0.5 * math.pi**2 * s), jnp.cos(math.pi * w)
-    # The sine of the distance to the nearer bound keeps its digits at both bounds.
-    sine, c2, q3 = jnp.sin(math.pi * jnp.where(w < 0.5, w, 1 - w)), c * c, q**3
-    odd = (1.0, 2 * c, 4 * c2 - 1, 4 * c * (2 * c2 - 1))
-    even = (c, 2 * c2 - 1, c * (4 * c2 - 3), 8 * c2 * (c2 - 1) + 1)
-    size = (1.0, q3, q3 * q3 * q * q, q3**5)
-    sums: list[Array] = []
-    for n in range(5):
-        total = jnp.zeros_like(s)
-        for k, part, e in zip((1, 2, 3, 4), even if n % 2 else odd, size, strict=True):
-            total = total + k ** (n + 1) * part * e
-        sums.append(total)
-    f = sums[0]
-    by_w = (sums[1] / sine, -sums[2], -sums[3] / sine, sums[4])
-    slopes = (math.pi ** (n + 1) * part / f for n, part in enumerate(by_w))
-    return _Slopes(math.log(math.pi) - 0.5 * math.pi**2 * s + jnp.log(sine) + jnp.log(f), *slopes)
-
-
-def _without_drift(s: Array, w: Array) -> _Slopes:
-    early = s < MEET
-    sooner, later = _early(jnp.where(early, s, MEET), w), _late(jnp.where(early, MEET, s), w)
-    return _Slopes(*(jnp.where(early, one, other) for one, other in zip(sooner, later, strict=True)))
-
-
 def _log_node(root: Array, h: Array, k: Array, w: Array) -> Array:
     """Logarithm of the density times the root of the time."""
     s = root**2
     d = 1 + k * s
     tilt = (0.5 * k * w**2 - h * w - 0.5 * h**2 * s) / d - 0.5 * jnp.log(d)
-    return jnp.log(root) + _without_drift(s, w).log_f + tilt
+    return jnp.log(root) + slopes_by_start(s, w).log_f + tilt
 
 
 def _node(root: Array, h: Array, k: Array, w: Array) -> Jet:
     """`_log_node` with its gradient and Hessian by the root of the time, drift, its variance and the start."""
     s = root**2
-    f, d = _without_drift(s, w), 1 + k * s
+    f, d = slopes_by_start(s, w), 1 + k * s
     n, m, e = 0.5 * k * w**2 - h * w - 0.5 * h**2 * s, -(w + h * s), k * w - h
     value = jnp.log(root) + f.log_f + n / d - 0.5 * jnp.log(d)
     d2, d3 = d * d, d * d * d

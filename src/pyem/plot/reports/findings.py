@@ -10,7 +10,7 @@ from pyem.plot.reports.content import code, italic, joined
 from pyem.population.population import Population
 from pyem.results.effects import is_value
 from pyem.results.group_rows import freedom
-from pyem.results.paper import MINUS, number_text, probability_text, share_text, without_zero
+from pyem.results.paper import MINUS, interval_text, number_text, probability_text, share_text, without_zero
 from pyem.selection import CRITERIA, has_draws
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def p_text(p: float) -> str:
 
 def between(low: float, high: float, digits: int, word: str) -> str:
     """Write an interval with its name, after a comma; empty if it is not known."""
-    if not (math.isfinite(low) and math.isfinite(high)):
+    if math.isnan(low) or math.isnan(high):
         return ""
-    return f", 95% {word} [{number_text(low, digits)}, {number_text(high, digits)}]"
+    return f", 95% {word} {interval_text(low, high, digits)}"
 
 
 def interval_word(fit: Fit) -> str:
