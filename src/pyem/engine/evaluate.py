@@ -20,7 +20,7 @@ from jax import Array, lax
 from pyem.data.dataset import Dataset
 from pyem.data.partitioned import placed_parts
 from pyem.engine import contexts
-from pyem.engine.derivatives import Derivatives, derivatives
+from pyem.engine.derivatives import Derivatives, derivatives, gradients, reverse_gradients
 from pyem.engine.layout import (
     CHUNK_LANES,
     Batch,
@@ -35,6 +35,7 @@ from pyem.engine.layout import (
 )
 from pyem.engine.opaque import is_opaque, opaque_log_liks
 from pyem.engine.pieces import has_no_state
+from pyem.model import apart
 from pyem.model.design import CONDITIONS, without_conditions
 from pyem.model.model import Model
 from pyem.model.record import Record
@@ -105,7 +106,11 @@ def _of_lanes(model: Model, part: Chunk, x: Array, method: Callable[..., Any]) -
     Where no trial depends on another, that of the sum over trials is the sum of those of each. Policies whose attribute
     ``trial_by_trial`` is true take less time so; others gain nothing, as what depends on parameters alone is gone through with
     each. Besides, derivatives of the reverse mode of a scan forget the rules for functions in it (`pyem.model.times.few`).
+    Those of models that learn and have response times are in parts (`pyem.model.apart`), unless only gradients are asked for.
     """
+    once = method in (gradients, reverse_gradients)
+    if "counts" not in part.trials and not once and apart.is_worthwhile(model, x, part.trials):
+        return method(lambda x: apart.log_lik(model, x, part.trials), x)
     alone = has_no_state(model) and getattr(model.policy, "trial_by_trial", False)
     if not alone or "counts" in part.trials:
         return method(lambda x: _lane_log_lik(model, part, x), x)

@@ -228,7 +228,7 @@ def rollout(model: Model, x: Array, trials: Record, *, full: bool = False, probs
 
     def lane_step(p: Record, state: Any, trial: Record) -> Any:
         dists = policies(model, p, state, trial)
-        log_lik = _counted(dists, trial)
+        log_lik = counted(dists, trial)
         new, latents = updated(model, p, state, trial, trial.learn, state_only=not full)
         # The log-probability of every option, where the response is one of several.
         first = option_logits(dists[model.responses[0]]) if full and probs else None
@@ -251,12 +251,12 @@ def trial_log_lik(model: Model, x: Array, trial: Record) -> Array:
     state = over_lanes(lambda p: initial_state(model, p))(over_lanes(model.record)(x))
 
     def lane(x: Array, state: Any, trial: Record) -> Array:
-        return _counted(policies(model, model.record(x), state, trial), trial)
+        return counted(policies(model, model.record(x), state, trial), trial)
 
     return over_lanes(lane)(x, state, trial)
 
 
-def _counted(dists: dict[str, Any], trial: Record) -> Any:
+def counted(dists: dict[str, Any], trial: Record) -> Any:
     """Log-probability of those responses of a trial that are used in the likelihood."""
     counts = counting(trial)
     return sum(_count_if(counts[k], k, value) for k, value in log_probs_of(dists, trial).items())
