@@ -199,7 +199,7 @@ def columns_told(columns: Sequence[Any]) -> str:
 
     Examples
     --------
-    >>> columns_told(["id", "age"]), columns_told([f"item{k}" for k in range(90)])[-20:]
+    >>> columns_told(["id", "age"]), columns_told([f"item{k}" for k in range(90)])[-23:]
     ("'id', 'age'", "'item28', 'item29', ...")
     """
     return ", ".join(map(repr, columns)) if len(columns) <= 40 else f"{', '.join(map(repr, columns[:30]))}, ..."

@@ -71,7 +71,7 @@ def require_seconds(model: Model, data: Dataset, name: str) -> None:
     if middle > SLOW:
         raise DataError(
             f"column {name!r} has a median of {middle:g}, but model {model.name!r} needs response times in seconds; if these "
-            f"are milliseconds, divide them by 1000: frame[{name!r}] / 1000"
+            f"are milliseconds, divide them by 1000: frame[{name!r}] / 1000 in Python, or that column of the file itself"
         )
     _require_seconds_of_each(data, name, times)
     bad = np.argwhere(times <= 0)

@@ -13,7 +13,6 @@ from jax.typing import ArrayLike
 
 from pyem.model.times import wiener_series as series
 from pyem.model.times import wiener_varying as varying
-from pyem.model.times.few import by_inputs
 
 NODES_Z, NODES_T = 5, 4
 """Numbers of Gauss-Legendre nodes for a start and a non-decision time that differ between trials, for log-probabilities of
@@ -134,8 +133,7 @@ class Wiener(NamedTuple):
         log_p, plain = self._replace(sv=None)._spread(rt, z=NODES_Z, t=NODES_T)
         time = jnp.asarray(rt, jnp.result_type(float)) - plain.t
         log_r, v = (None, plain.v) if self.sv is None else _drifts_of_survivors(plain, self.sv, time)
-        of_node = series.log_survivor if log_p is None and log_r is None else _log_survivor
-        return _averaged(log_p, _averaged(log_r, of_node(time, *_towards(plain._replace(v=v), 0))))
+        return _averaged(log_p, _averaged(log_r, series.log_survivor(time, *_towards(plain._replace(v=v), 0))))
 
     def icdf(self, choice: ArrayLike, q: ArrayLike) -> Array:
         """Response time by which a share `q` of the responses with `choice` has been made; without `sv`, `sz` and `st`."""
@@ -191,15 +189,6 @@ def _towards(dist: Wiener, choice: ArrayLike) -> tuple[Array, ArrayLike, Array]:
     upper = jnp.asarray(choice) == 1
     v, z = jnp.asarray(dist.v), jnp.asarray(dist.z)
     return jnp.where(upper, -v, v), dist.a, jnp.where(upper, 1 - z, z)
-
-
-def _log_survivor(time: Array, v: ArrayLike, a: ArrayLike, w: Array) -> Array:
-    """Log-probability that neither bound is reached, with derivatives by three numbers, whatever differs between trials."""
-    a = jnp.asarray(a)
-    return _log_standard_survivor(time / a**2, v * a, w)
-
-
-_log_standard_survivor = by_inputs(lambda s, h, w: series.log_survivor(s, h, 1.0, w))
 
 
 def _drifts_of_survivors(plain: Wiener, sv: ArrayLike, time: Array) -> tuple[Array, Array]:
