@@ -20,7 +20,7 @@ from pyem.errors import ModelError, warn
 from pyem.model.joint import keys_of
 from pyem.model.model import Model
 from pyem.model.record import Record
-from pyem.model.rollout import in_full, in_turn, initial_state, over_lanes, updated
+from pyem.model.rollout import in_full, in_turn, initial_state, log_probs_of, over_lanes, updated
 from pyem.numerics.jit import compiled
 from pyem.numerics.rng import as_key, generator
 from pyem.simulation.conditions import Planned, planned
@@ -380,7 +380,7 @@ def play_lanes(
         show_next = show_between(model, task, world, jax.random.fold_in(show, 1))
         dists, trial = in_turn(model, p, state, trial, show_next, lambda name, dist: dist.sample(keys[name]))
         responded = ~jax.random.bernoulli(miss, missed)
-        log_p = {name: d.log_prob(trial[name]) for name, d in dists.items()}
+        log_p = log_probs_of(dists, trial)
         world, outcome = task.respond(world, trial, answer)
         trial = trial.with_values(**in_full(outcome))
         _require_outcomes(model, task, list(outcome))
