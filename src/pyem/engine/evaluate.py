@@ -108,11 +108,10 @@ def _of_lanes(model: Model, part: Chunk, x: Array, method: Callable[..., Any]) -
     each. Besides, derivatives of the reverse mode of a scan forget the rules for functions in it (`pyem.model.times.few`).
     Those of models that learn and have response times are in parts (`pyem.model.apart`), unless only gradients are asked for.
     """
-    once = method in (gradients, reverse_gradients)
-    if "counts" not in part.trials and not once and apart.is_worthwhile(model, x, part.trials):
+    shared, once = "counts" in part.trials, method in (gradients, reverse_gradients)
+    if not (shared or once) and apart.is_worthwhile(model, x, part.trials):
         return method(lambda x: apart.log_lik(model, x, part.trials), x)
-    alone = has_no_state(model) and getattr(model.policy, "trial_by_trial", False)
-    if not alone or "counts" in part.trials:
+    if shared or not (has_no_state(model) and getattr(model.policy, "trial_by_trial", False)):
         return method(lambda x: _lane_log_lik(model, part, x), x)
 
     def of_one(trial: Record) -> Any:

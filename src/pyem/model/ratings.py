@@ -11,7 +11,7 @@ from jax import Array
 from jax.scipy.special import gammaln
 from jax.typing import ArrayLike
 
-from pyem.model.times.few import with_slopes
+from pyem.model.times.few import Derived, with_slopes
 from pyem.model.times.tails import log_ndtr, log_ndtr_and_slope, log_phi
 
 Link = Literal["logit", "probit"]
@@ -171,15 +171,7 @@ def _normal_inside(low: Array, high: Array) -> Array:
     return _log_mass(0.5 * (low + high), jnp.maximum(high - low, SMALL))
 
 
-class _Bent(NamedTuple):
-    """A function of the middle and the width with its derivatives."""
-
-    value: Array
-    first: tuple[Array, Array]
-    second: tuple[tuple[Array, Array], tuple[Array, Array]]
-
-
-def _slopes_of_mass(middle: Array, width: Array) -> _Bent:
+def _slopes_of_mass(middle: Array, width: Array) -> Derived:
     """`_log_mass` with its derivatives: from the density for narrow intervals, elsewhere from the densities at both ends."""
     narrow = _is_narrow(middle, width)
     thin, wide = jnp.where(narrow, width, 1e-3), jnp.where(narrow, 1.0, width)
@@ -207,7 +199,7 @@ def _slopes_of_mass(middle: Array, width: Array) -> _Bent:
     d_m, d_w = (jnp.where(narrow, a, b) for a, b in zip(few, (m, w), strict=True))
     m_m, m_w, w_w = (jnp.where(narrow, a, b) for a, b in zip(few_bent, bent, strict=True))
     value = jnp.where(narrow, _log_thin(at, thin), log_near + _log1mexp(log_near - log_far))
-    return _Bent(value, (d_m, d_w), ((m_m, m_w), (m_w, w_w)))
+    return Derived(value, (d_m, d_w), ((m_m, m_w), (m_w, w_w)))
 
 
 def _is_narrow(middle: Array, width: Array) -> Array:

@@ -23,7 +23,6 @@ from pyem.population.ranges import (
     require_in_range,
     require_mean,
     require_sd,
-    warn_of_cuts,
 )
 
 if TYPE_CHECKING:
@@ -265,9 +264,7 @@ def natural_priors(
         for prior, name in zip(given[block], model.names[block], strict=True):
             if prior is not None:
                 require_in_range(prior, parameter, name)
-    kept = log_kept(model, tuple(given))
-    if told:
-        warn_of_cuts(model, tuple(given))
+    kept = log_kept(model, tuple(given), told=told)
     return as_arrays(NaturalPriors(tuple(given), unconstrained_gaussian(model, mean, sd), kept))  # type: ignore[arg-type]
 
 

@@ -139,15 +139,17 @@ def _integral(prior: Any, low: float, high: float) -> float:
     return float(sum(pieces))
 
 
-def log_kept(model: Model, given: tuple[Any, ...]) -> float:
+def log_kept(model: Model, given: tuple[Any, ...], *, told: bool) -> float:
     """Log of the probability that draws of the given priors, one for each value or None, are where the parameters may be.
+
+    Where `told`, warn of priors of which much is elsewhere.
 
     Raises
     ------
     ValueError
         If hardly anything is, or only some of the ordered values of a parameter have a prior.
     """
-    total, start = 0.0, 0
+    total, start, cuts = 0.0, 0, []
     for parameter in model.parameters:
         block = given[start : start + len(parameter.names)]
         start += len(parameter.names)
@@ -158,7 +160,11 @@ def log_kept(model: Model, given: tuple[Any, ...]) -> float:
             continue
         for name, prior in zip(parameter.names, block, strict=True):
             if prior is not None:
-                total += np.log(_share(prior, parameter, name))
+                share = _share(prior, parameter, name)
+                total += np.log(share)
+                cuts += [_cut(prior, parameter, name, share)] if share < 1 - MUCH else []
+    for cut in cuts if told else []:
+        warn(cut)
     return float(total)
 
 
@@ -173,20 +179,13 @@ def _share(prior: Any, parameter: Parameter, name: str) -> float:
     return share
 
 
-def warn_of_cuts(model: Model, given: tuple[Any, ...]) -> None:
-    """Warn of priors of which much is outside of the range of their parameters."""
-    owners = [(parameter, name) for parameter in model.parameters for name in parameter.names]
-    for (parameter, name), prior in zip(owners, given, strict=True):
-        low, high = parameter.transform.bounds
-        if prior is None or isinstance(parameter.transform, Ordered) or np.isinf([low, high]).all():
-            continue
-        share = share_within(prior, low, high)
-        if share < 1 - MUCH:
-            warn(
-                f"only {share:.0%} of the prior {_told(prior)} of {name} is within the range of {name}, {low:g} to {high:g}; "
-                "it is cut off there. Priors by name are of natural parameters: choose a distribution over that range, or, "
-                f"if it was meant for the unconstrained scale of {name}, give mean= and sd="
-            )
+def _cut(prior: Any, parameter: Parameter, name: str, share: float) -> str:
+    low, high = parameter.transform.bounds
+    return (
+        f"only {share:.0%} of the prior {_told(prior)} of {name} is within the range of {name}, {low:g} to {high:g}; "
+        "it is cut off there. Priors by name are of natural parameters: choose a distribution over that range, or, "
+        f"if it was meant for the unconstrained scale of {name}, give mean= and sd="
+    )
 
 
 def _all_of(parameter: Parameter, priors: tuple[Any, ...]) -> tuple[Any, ...]:

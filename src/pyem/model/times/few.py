@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,14 @@ class Known(Protocol):
     def second(self) -> tuple[tuple[Array, ...], ...]:
         """The Hessian, row by row."""
         ...
+
+
+class Derived(NamedTuple):
+    """A function of a few numbers, with its gradient and its Hessian, row by row."""
+
+    value: Array
+    first: tuple[Array, ...]
+    second: tuple[tuple[Array, ...], ...]
 
 
 def by_inputs(function: Function) -> Function:
@@ -85,9 +93,8 @@ def with_slopes(known: Callable[..., Known]) -> Callable[[Function], Function]:
 
     Examples
     --------
-    >>> from types import SimpleNamespace
     >>> def known(x):
-    ...     return SimpleNamespace(value=jnp.sin(x), first=(jnp.cos(x),), second=((-jnp.sin(x),),))
+    ...     return Derived(jnp.sin(x), (jnp.cos(x),), ((-jnp.sin(x),),))
     >>> sine = with_slopes(known)(jnp.sin)
     >>> [float(jax.grad(sine)(0.0)), float(jax.grad(jax.grad(sine))(0.0))]
     [1.0, -0.0]

@@ -39,7 +39,7 @@ def _slopes_of_late(low: Array, high: Array, y: Array, share: Array, pull: Array
     u, weight = nodes(jnp.ndim(low))
     total = lambda values: (weight * values).sum(0)  # noqa: E731
     start, k, left = low * u, low + (high - low) * u, 1 - u
-    before, inside = low * _over(start, y), (high - low) * left * _over(k, y)
+    before, inside = _before_and_inside(low, high, y)
     whole = jnp.maximum(total(before + inside), tails.TINY)
     at, bent = _over(k, y) / whole, (y - k) * _over(k, y) / whole
     n, f, d = total(left * at), total(u * at), total(start * before + k * inside) / whole
@@ -112,10 +112,14 @@ def _over(k: Array, y: Array) -> Array:
 
 def _log_late(low: Array, high: Array, y: Array) -> Array:
     """Log-probability where little is left: the integral over slopes too small for the distance, a sum of positive terms."""
-    gap = high - low
-    u, weight = nodes(jnp.ndim(low))
-    total = (weight * (low * _over(low * u, y) + gap * (1 - u) * _over(low + gap * u, y))).sum(0)
-    return log_positive(total) + log_phi(y)
+    weight = nodes(jnp.ndim(low))[1]
+    return log_positive((weight * sum(_before_and_inside(low, high, y))).sum(0)) + log_phi(y)
+
+
+def _before_and_inside(low: Array, high: Array, y: Array) -> tuple[Array, Array]:
+    """Slopes that are too small for any distance, and those for some of the interval, at nodes, over the density at 0."""
+    u, gap = nodes(jnp.ndim(low))[0], high - low
+    return low * _over(low * u, y), gap * (1 - u) * _over(low + gap * u, y)
 
 
 class _Left(NamedTuple):

@@ -42,12 +42,15 @@ def _slopes_of_wide(low: Array, high: Array, drift: Array) -> Slopes:
     """The mean where it is a difference of integrals, and its derivatives."""
     interval = _Interval.of(low, high, drift)
     log_mean = interval.log_mean
+    # All, over the mean, and the share that has arrived; what is late does not use them.
+    early_mean = jnp.where(interval.late, 0.0, log_mean)
+    unit, gone = jnp.exp(-early_mean), -jnp.expm1(early_mean) * jnp.exp(-early_mean)
 
     def end(place: _Place) -> tuple[End, Array, Array]:
         here = jnp.exp(log_phi(place.z) - log_mean)
-        back = here * place.ahead
-        ends = End(place.excess(here, log_mean), 2 * (here - drift * back), -2 * place.k * back)
-        return ends, *place.moments(here, log_mean)
+        back, tail = here * place.ahead, place.tail(here, unit)
+        excess = jnp.where(place.late, here * place.size - back - 1, gone - tail - back)
+        return End(excess, 2 * (here - drift * back), -2 * place.k * back), *place.moments(here, tail)
 
     (near, once, twice), (far, once_far, twice_far) = map(end, (interval.low, interval.high))
     early, early_bent = (-2 * part / interval.width for part in (once_far - once, twice_far - twice))
@@ -116,7 +119,7 @@ class _Place(NamedTuple):
     def arrived(self) -> Array:
         """Integral of the probability of having reached a threshold farther than the end."""
         z, top = jnp.where(self.late, 0.0, self.z), jnp.exp(log_phi(self.z))
-        tail = self._tail(top, 1.0)
+        tail = self.tail(top, 1.0)
         return top - z * tail - _quotients(z, tail, top, top * self.ahead, 2 * self.drift)[0]
 
     @property
@@ -133,21 +136,16 @@ class _Place(NamedTuple):
         back = (onward + once) / (2 * pace) - (self.ahead + self.size) / (2 * pace**2)
         return -twice - back, -2 * once - m * twice - (further + twice) / (2 * pace) + 2 * back / pace
 
-    def excess(self, here: Array, log_mean: Array) -> Array:
-        """The probability at the end over the mean, less 1; the density there is `here` times the mean."""
-        log_mean, back = jnp.where(self.late, 0.0, log_mean), here * self.ahead
-        share = jnp.exp(-log_mean)
-        early = -jnp.expm1(log_mean) * share - self._tail(here, share) - back
-        return jnp.where(self.late, here * self.size - back - 1, early)
+    def moments(self, here: Array, tail: Array) -> tuple[Array, Array]:
+        """Integrals of which first and second derivatives of the mean by the drift are made, over the mean, where not late.
 
-    def moments(self, here: Array, log_mean: Array) -> tuple[Array, Array]:
-        """Integrals of which first and second derivatives of the mean by the drift are made, over the mean, where not late."""
+        Over the mean are the density at the end, `here`, and the normal probability beyond it, `tail`, too.
+        """
         k, drift = self.k, self.drift
-        tail = self._tail(here, jnp.exp(-jnp.where(self.late, 0.0, log_mean)))
         d, e, f = _quotients(jnp.where(self.late, 0.0, self.z), tail, here, here * self.ahead, 2 * drift)
         return k * d - e, 2 * (k**2 * d - 2 * k * e + 2 * f) + drift * tail + here
 
-    def _tail(self, top: Array, unit: Array | float) -> Array:
+    def tail(self, top: Array, unit: Array | float) -> Array:
         """Normal probability beyond the end, from the density `top` there, in a unit in which all is `unit`."""
         tail = top * self.size
         return jnp.where(self.z < 0, unit - tail, tail)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 from numpy.polynomial import chebyshev
 from scipy.special import erfcx
 
-from pyem.model.times.few import with_slopes
+from pyem.model.times.few import Derived, with_slopes
 
 LOG_ROOT = 0.5 * math.log(2 * math.pi)
 SOONEST = 1e-9
@@ -49,15 +48,7 @@ def _coefficients() -> list[float]:
     return chebyshev.cheb2poly(chebyshev.chebfit(place, scaled, _DEGREE))[::-1].tolist()
 
 
-class _Known(NamedTuple):
-    """A function of one number with its first and second derivative."""
-
-    value: Array
-    first: tuple[Array, ...]
-    second: tuple[tuple[Array, ...], ...]
-
-
-def _slopes_of_log_mills(m: Array) -> _Known:
+def _slopes_of_log_mills(m: Array) -> Derived:
     """`log_mills` with its derivatives, from those of the polynomial: ``m mills(m) - 1`` would lose its digits far out."""
     share = 1 / (m + _MIDDLE)
     place, scale = 1 - 2 * _MIDDLE * share, 2 * _MIDDLE * share
@@ -67,7 +58,7 @@ def _slopes_of_log_mills(m: Array) -> _Known:
         twice, once, value = twice * place + once, once * place + value, value * place + coefficient
     slope = share * (scale * once / value - 1)
     bent = share**2 * (2 - (4 * scale * once - 2 * scale**2 * twice) / value)
-    return _Known(jnp.log(value * share), (slope,), ((bent - slope**2,),))
+    return Derived(jnp.log(value * share), (slope,), ((bent - slope**2,),))
 
 
 @with_slopes(_slopes_of_log_mills)
@@ -102,9 +93,9 @@ def log_ndtr_and_slope(z: Array) -> tuple[Array, Array]:
     )
 
 
-def _slopes_of_log_ndtr(z: Array) -> _Known:
+def _slopes_of_log_ndtr(z: Array) -> Derived:
     log, slope = log_ndtr_and_slope(z)
-    return _Known(log, (slope,), ((-slope * (z + slope),),))
+    return Derived(log, (slope,), ((-slope * (z + slope),),))
 
 
 @with_slopes(_slopes_of_log_ndtr)

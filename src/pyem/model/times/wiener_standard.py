@@ -19,7 +19,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from pyem.model.times.few import with_slopes
+from pyem.model.times.few import Derived, with_slopes
 
 MEET = 0.3
 """Standardised time up to which the series for small times is used."""
@@ -84,19 +84,11 @@ def slopes_by_start(s: Array, w: Array) -> Slopes:
     return Slopes(*(jnp.where(early, one, other) for one, other in zip(sooner, later, strict=True)))
 
 
-class _Known(NamedTuple):
-    """The log-density with its derivatives by the standardised time and the start."""
-
-    value: Array
-    first: tuple[Array, Array]
-    second: tuple[tuple[Array, Array], tuple[Array, Array]]
-
-
-def _known(s: Array, w: Array) -> _Known:
+def _known(s: Array, w: Array) -> Derived:
     f = slopes_by_start(s, w)
     mixed = 0.5 * (f.www - f.ww * f.w)
     second = ((0.25 * (f.wwww - f.ww**2), mixed), (mixed, f.ww - f.w**2))
-    return _Known(f.log_f, (0.5 * f.ww, f.w), second)
+    return Derived(f.log_f, (0.5 * f.ww, f.w), second)
 
 
 @with_slopes(_known)
